@@ -1,0 +1,34 @@
+/** Physical addresses and frame numbers: plain numbers, checked once at the edge. */
+import { PtmonError } from '../error.ts';
+import type { Gfn, Pa } from './types.ts';
+import { toU64 } from './va.ts';
+
+export const PAGE_BYTES = 4096;
+
+/** One more than the highest physical address that x86 can name (bits 51:0). */
+export const PA_LIMIT = 2 ** 52;
+
+/** Refuses what is not a physical address. */
+export function toPa(value: bigint | number, what = 'physical address'): Pa {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < PA_LIMIT) return value as Pa;
+  const wide = toU64(value, what);
+  if (wide >= BigInt(PA_LIMIT)) {
+    throw new PtmonError('bad-argument', `${what} 0x${wide.toString(16)} is not below 2^52`);
+  }
+  return Number(wide) as Pa;
+}
+
+/** The frame that holds `pa`. */
+export function gfnOf(pa: number): Gfn {
+  return Math.floor(pa / PAGE_BYTES) as Gfn;
+}
+
+/** The physical address of byte `offset` of frame `gfn`. */
+export function paOf(gfn: number, offset = 0): Pa {
+  return (gfn * PAGE_BYTES + offset) as Pa;
+}
+
+/** Byte of `pa` within its frame, 0 to 4095. */
+export function frameOffsetOf(pa: number): number {
+  return pa % PAGE_BYTES;
+}

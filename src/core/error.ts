@@ -1,0 +1,43 @@
+/** What went wrong, as a word that never changes; programs branch on it, people read the message. */
+export type PtmonErrorCode =
+  | 'bad-argument'
+  | 'non-canonical'
+  | 'not-fetched'
+  | 'no-such-view'
+  | 'read-failed'
+  | 'protect-failed'
+  | 'restore-failed'
+  | 'source-unavailable'
+  | 'corrupt-input'
+  | 'closed';
+
+/** The facts behind an error: whichever of them the place that failed knew. */
+export interface PtmonErrorFacts {
+  readonly va?: bigint;
+  readonly root?: number;
+  readonly view?: number;
+  readonly vcpu?: number;
+  readonly level?: number;
+  readonly entryPa?: number;
+  readonly gfn?: number;
+  /** Physical addresses that must be fetched before the call can be made again (`not-fetched`). */
+  readonly missing?: readonly number[];
+}
+
+/** The one error class of this package. Guest data never throws; bad calls and failing sources do. */
+export class PtmonError extends Error {
+  override readonly name = 'PtmonError';
+  readonly code: PtmonErrorCode;
+  readonly facts: PtmonErrorFacts;
+
+  constructor(
+    code: PtmonErrorCode,
+    message: string,
+    facts: PtmonErrorFacts = {},
+    options?: { cause?: unknown },
+  ) {
+    super(message, options);
+    this.code = code;
+    this.facts = facts;
+  }
+}

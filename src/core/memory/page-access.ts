@@ -1,0 +1,22 @@
+/** Second-level (EPT/NPT) permissions of one frame in one view: a sum of these bits. */
+export const ACCESS_READ = 1;
+export const ACCESS_WRITE = 2;
+export const ACCESS_EXECUTE = 4;
+export const ACCESS_ALL = 7;
+
+/** 0 (none) to 7 (read, write and execute). */
+export type PageAccess = number;
+
+/**
+ * Query and set second-level permissions. A write to a frame whose access lacks `ACCESS_WRITE` traps and is reported before
+ * it is in memory. Sources that find changes by comparing memory have no such thing.
+ */
+export interface PageProtection {
+  /** @throws PtmonError `no-such-view` where the view does not exist */
+  getAccess(view: number, gfn: number): PageAccess;
+  /**
+   * In force when the call returns, or at the latest before a vCPU runs again.
+   * @throws PtmonError `no-such-view` where the view does not exist; any other error is a failing source
+   */
+  setAccess(view: number, gfn: number, access: PageAccess): void;
+}

@@ -1,0 +1,209 @@
+/**
+ * One machine's paging: a mode, and what CPUID and the control registers say about it, turned into masks.
+ *
+ * An entry is two 32-bit words, because that is how a number can hold it exactly and how it is read fastest (4 ns, where a
+ * `BigUint64Array` takes 17). The address of the frame leaves as a frame number:
+ *
+ *      high word                        low word
+ *      63 62…59 58…52 51…………………32      31………………12 11…9 8 7  6 5 4 3 2 1 0
+ *      XD  PK    free  address          address     free G PS D A PCD PWT US RW P
+ */
+import type { Pa, Vpn } from '../address/types.ts';
+import { highWord, toU64, vpnOf } from '../address/va.ts';
+import { PtmonError } from '../error.ts';
+import { PAGING_MODES, type PagingMode, type PagingModeName, type TableLevel } from './modes.ts';
+
+/** What an entry is. */
+export const ENTRY_ABSENT = 0;
+export const ENTRY_TABLE = 1;
+export const ENTRY_LEAF = 2;
+export const ENTRY_RESERVED = 3;
+export type EntryKind = typeof ENTRY_ABSENT | typeof ENTRY_TABLE | typeof ENTRY_LEAF | typeof ENTRY_RESERVED;
+
+const PRESENT = 1;
+const PS = 0x80;
+
+export interface PagingOptions {
+  readonly mode: PagingModeName;
+  /** MAXPHYADDR, 32 to 52 (CPUID 80000008H:EAX[7:0]); 52 unless told. Address bits at or above it are reserved. */
+  readonly physicalAddressBits?: number;
+  /**
+   * Address bits that memory encryption takes for itself (AMD's C-bit); never part of an address, never reserved. Within
+   * bits 51:32, so legacy 32-bit paging, whose entries end at bit 31, has none (APM vol. 2, 7.10).
+   */
+  readonly encryptionMask?: bigint;
+  /** EFER.NXE; true unless told. Without it XD is reserved. Legacy 32-bit paging has no XD. */
+  readonly noExecuteEnable?: boolean;
+  /** CR4.PSE; true unless told. Without it legacy 32-bit paging has no large pages. */
+  readonly pageSizeExtensions?: boolean;
+}
+
+/** How the entries of one level read on this machine. */
+export interface LevelFormat {
+  readonly name: TableLevel['name'];
+  /** 1 (PT) to 5 (PML5). */
+  readonly level: number;
+  /** Slots in a table of this level: 512, 1024 (legacy) or 4 (PAE's PDPT). */
+  readonly slots: number;
+  /** 4 KiB pages that one slot covers. A leaf at this level maps that many. */
+  readonly slotPages: number;
+  /** Bits of the low word that make a present entry a leaf: 1 always, PS by page size, 0 never. */
+  readonly leafBit: number;
+  readonly tableReservedLo: number;
+  readonly tableReservedHi: number;
+  readonly leafReservedLo: number;
+  readonly leafReservedHi: number;
+  /** Of the low word, the address bits of a leaf of this level. */
+  readonly leafAddressLo: number;
+  /** Of the high word, the address bits of any entry. */
+  readonly addressHi: number;
+  /** Of `low >>> 13`, the bits that are address bits 39:32 (PSE-36); 0 elsewhere. */
+  readonly pse36: number;
+  /** Of `low >>> 1`, the bits that restrict: writable and user (3), or none (0). */
+  readonly rightsMask: number;
+  /** Of `high >>> 31`, whether XD counts. */
+  readonly noExecuteMask: number;
+  /** Of `high >>> 27`, the protection key of a leaf: 15, or 0 where the mode has none. */
+  readonly keyMask: number;
+}
+
+export interface Paging {
+  readonly mode: PagingMode;
+  readonly physicalAddressBits: number;
+  readonly encryptionMask: bigint;
+  /** Root first, as a walk meets them. */
+  readonly levels: readonly LevelFormat[];
+  /** By level number: `byLevel[1]` is the page table's. `byLevel[0]` is unused and repeats it. */
+  readonly byLevel: readonly LevelFormat[];
+  /** First page above the lower half (or above everything where there is no upper half). */
+  readonly lowEnd: number;
+  /** First page of the upper half; 2^52 where there is none. */
+  readonly highStart: number;
+}
+
+const VPN_LIMIT = 2 ** 52;
+
+/** The masks for one machine. @throws PtmonError `bad-argument` */
+export function makePaging(options: PagingOptions): Paging {
+  if (!Object.hasOwn(PAGING_MODES, options.mode)) {
+    const names = Object.keys(PAGING_MODES).join(', ');
+    throw new PtmonError('bad-argument', `paging mode "${String(options.mode)}" is not one of ${names}`);
+  }
+  const mode = PAGING_MODES[options.mode];
+  const bits = options.physicalAddressBits ?? 52;
+  if (!Number.isInteger(bits) || bits < 32 || bits > 52) {
+    throw new PtmonError('bad-argument', `physical address bits ${bits} is not a whole number from 32 to 52`);
+  }
+  const encryptionMask = toU64(options.encryptionMask ?? 0n, 'encryption mask');
+  if ((encryptionMask & ~0xf_ffff_0000_0000n) !== 0n) {
+    throw new PtmonError('bad-argument', `encryption mask 0x${encryptionMask.toString(16)} is not within bits 51:32`);
+  }
+
+  const levels = mode.tables.map((table, index) => levelFormat(mode, table, index, bits, encryptionMask, options));
+  const byLevel = [...levels, levels.at(-1)!].reverse();
+  const lowEnd = 2 ** (mode.vaBits - 12 - (mode.canonical ? 1 : 0));
+  const highStart = mode.canonical ? VPN_LIMIT - lowEnd : VPN_LIMIT;
+  return { mode, physicalAddressBits: bits, encryptionMask, levels, byLevel, lowEnd, highStart };
+}
+
+function levelFormat(
+  mode: PagingMode,
+  table: TableLevel,
+  index: number,
+  physicalAddressBits: number,
+  encryptionMask: bigint,
+  options: PagingOptions,
+): LevelFormat {
+  const below = mode.tables.slice(index + 1).reduce((bits, next) => bits + next.indexBits, 0);
+  const wide = mode.entryBytes === 8;
+  const noExecute = wide && (options.noExecuteEnable ?? true);
+  const large = table.leaf === 'page-size-bit' && (wide || (options.pageSizeExtensions ?? true));
+  const encryptHi = highWord(encryptionMask);
+
+  // Bits 51:MAXPHYADDR, and XD where it is not enabled (SDM 4.1.4, 4.6). An encryption bit is neither.
+  const beyondHi = wide ? ~(2 ** (physicalAddressBits - 32) - 1) & 0xfffff & ~encryptHi : 0;
+  const xdHi = wide && !noExecute ? 0x80000000 : 0;
+  const pse36Bits = table.pse36 ? Math.min(physicalAddressBits, 40) - 32 : 0;
+  const pse36 = 2 ** pse36Bits - 1;
+  const pse36Reserved = table.pse36 ? (0xff & ~pse36) << 13 : 0;
+
+  return {
+    name: table.name,
+    level: mode.tables.length - index,
+    slots: 2 ** table.indexBits,
+    slotPages: 2 ** below,
+    leafBit: table.leaf === 'always' ? PRESENT : large ? PS : 0,
+    tableReservedLo: table.reserved[0],
+    tableReservedHi: table.reserved[1] | beyondHi | xdHi,
+    leafReservedLo: table.leafReserved[0] | pse36Reserved,
+    leafReservedHi: table.leafReserved[1] | beyondHi | xdHi,
+    leafAddressLo: ~(2 ** (12 + below) - 1),
+    addressHi: wide ? 0xfffff & ~beyondHi & ~encryptHi : 0,
+    pse36,
+    rightsMask: table.hasRights ? 3 : 0,
+    noExecuteMask: noExecute && table.hasRights ? 1 : 0,
+    keyMask: mode.canonical ? 15 : 0,
+  };
+}
+
+/** What the entry is at this level: absent, a pointer to a table, a leaf, or reserved (rules T4 to T6). */
+export function kindOf(format: LevelFormat, lo: number, hi: number): EntryKind {
+  if ((lo & PRESENT) === 0) return ENTRY_ABSENT;
+  if ((lo & format.leafBit) !== 0) {
+    return (lo & format.leafReservedLo) | (hi & format.leafReservedHi) ? ENTRY_RESERVED : ENTRY_LEAF;
+  }
+  return (lo & format.tableReservedLo) | (hi & format.tableReservedHi) ? ENTRY_RESERVED : ENTRY_TABLE;
+}
+
+/** The frame of the table that a pointer names. */
+export function tableGfn(format: LevelFormat, lo: number, hi: number): number {
+  return (hi & format.addressHi) * 2 ** 20 + (lo >>> 12);
+}
+
+/** The first frame of the page that a leaf maps. */
+export function leafGfn(format: LevelFormat, lo: number, hi: number): number {
+  return ((hi & format.addressHi) | ((lo >>> 13) & format.pse36)) * 2 ** 20 + ((lo & format.leafAddressLo) >>> 12);
+}
+
+/** The root that a CR3 value names (rule T2): PCID, LAM and encryption bits, and bit 63, are not part of it. */
+export function rootOf(paging: Paging, cr3: bigint | number): Pa {
+  const { rootShift, rootTop } = paging.mode;
+  const alreadyOne = cr3 >= 0 && cr3 < 2 ** (rootTop + 1) && Number(cr3) % 2 ** rootShift === 0;
+  if (alreadyOne && typeof cr3 === 'number' && paging.encryptionMask === 0n) return cr3 as Pa;
+  const mask = ((1n << BigInt(rootTop + 1)) - 1n) & ~((1n << BigInt(rootShift)) - 1n) & ~paging.encryptionMask;
+  return Number(toU64(cr3, 'root') & mask) as Pa;
+}
+
+/** Whether page `vpn` can be translated in this mode at all (rule T3). */
+export function isCanonical(paging: Paging, vpn: number): boolean {
+  return vpn < paging.lowEnd || vpn >= paging.highStart;
+}
+
+/** The page that `va` lies in. @throws PtmonError `non-canonical` (rule T3), `bad-argument` */
+export function canonicalVpn(paging: Paging, va: bigint | number): Vpn {
+  const value = toU64(va, 'virtual address');
+  const vpn = vpnOf(value);
+  if (!isCanonical(paging, vpn)) {
+    throw new PtmonError(
+      'non-canonical',
+      `virtual address 0x${value.toString(16)} is not canonical in ${paging.mode.name} paging (${paging.mode.vaBits} bits)`,
+      { va: value },
+    );
+  }
+  return vpn;
+}
+
+/** A canonical page number without the hole between the halves: what the translated address bits alone say. */
+export function foldVpn(paging: Paging, vpn: number): number {
+  return vpn < paging.highStart ? vpn : vpn - (paging.highStart - paging.lowEnd);
+}
+
+/** The canonical page number of a folded one. */
+export function unfoldVpn(paging: Paging, page: number): Vpn {
+  return (page < paging.lowEnd ? page : page + (paging.highStart - paging.lowEnd)) as Vpn;
+}
+
+/** The slot of a table of this level that translates a page, folded or not. */
+export function slotOf(format: LevelFormat, page: number): number {
+  return Math.floor(page / format.slotPages) & (format.slots - 1);
+}

@@ -1,0 +1,87 @@
+/**
+ * The driver contract: what a source of guest memory and of page-table writes can do. Capabilities and nothing else; a
+ * driver knows nothing of the monitor.
+ *
+ * A source is *pulled*: the guest stands still from the moment `run` yields until it is asked for the next batch, so whatever
+ * the consumer does in between (monitor, unmonitor, read, protect) happens at one instant of the guest's life, and a slow
+ * consumer slows the guest instead of losing its events.
+ */
+import type { PageProtection } from '../core/memory/page-access.ts';
+import type { PhysicalMemory } from '../core/memory/physical-memory.ts';
+
+/** A vCPU is about to write to a table: the write is in flight until that vCPU's `commit`. */
+export interface WriteEvent {
+  readonly kind: 'write';
+  readonly vcpu: number;
+  readonly view: number;
+  /** First byte written. */
+  readonly pa: number;
+  readonly byteLength: number;
+}
+
+/** Every write that this vCPU has in flight is now in memory. */
+export interface CommitEvent {
+  readonly kind: 'commit';
+  readonly vcpu: number;
+}
+
+/** Tables may have changed without a `write`: compare everything that is monitored. */
+export interface MissedEvent {
+  readonly kind: 'missed';
+  /** In words for people: `sampled`, `reset`, `dma`, … */
+  readonly reason: string;
+  /** How many changes went unseen, where the source knows; null where nobody can. */
+  readonly lost: number | null;
+}
+
+/** The top-level table at `root` is no longer one: its process is gone. */
+export interface RootGoneEvent {
+  readonly kind: 'root-gone';
+  readonly root: number;
+}
+
+export type SourceEvent = WriteEvent | CommitEvent | MissedEvent | RootGoneEvent;
+
+/** The control registers that paging depends on (Intel SDM vol. 3, 4.1). 64-bit values. */
+export interface PagingRegisters {
+  readonly cr0: bigint;
+  readonly cr3: bigint;
+  readonly cr4: bigint;
+  readonly efer: bigint;
+}
+
+export interface RegisterAccess {
+  readonly vcpuCount: number;
+  /** @throws PtmonError `bad-argument` for a vCPU that does not exist */
+  readRegisters(vcpu: number): PagingRegisters;
+}
+
+/** Memory that is not on this host: pages are fetched before they are read. */
+export interface RemoteFetch {
+  /** Makes the frames that hold these physical addresses readable until the guest runs on. */
+  fetch(addresses: readonly number[], signal?: AbortSignal): Promise<void>;
+}
+
+export interface GuestControl {
+  /** Stops every vCPU; returns when they stand still. */
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+}
+
+/** A source. What it cannot do is absent, so asking is `if (driver.protection)`. */
+export interface Driver {
+  /** What it is, for messages: `sim`, `qemu`, … */
+  readonly name: string;
+  readonly memory: PhysicalMemory;
+  readonly protection?: PageProtection;
+  readonly registers?: RegisterAccess;
+  readonly remote?: RemoteFetch;
+  readonly control?: GuestControl;
+  /**
+   * Lets the guest run and yields what happens, in order, the guest standing still after each batch. Ends when the guest ends
+   * or `signal` is aborted; throws PtmonError `source-unavailable` when the source is lost.
+   */
+  run(signal?: AbortSignal): AsyncIterable<readonly SourceEvent[]>;
+  /** Frees what the source holds and lets the guest go. Never throws, and may be called again. */
+  close(): Promise<void>;
+}
