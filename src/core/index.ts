@@ -1,0 +1,45 @@
+export type { Gfn, Pa, Va, Vpn } from './address/types.ts';
+export { gfnOf, PAGE_BYTES, paOf, toPa } from './address/pa.ts';
+export { hex, offsetOf, toU64, vaOf, vpnOf } from './address/va.ts';
+export { PtmonError, type PtmonErrorCode, type PtmonErrorFacts } from './error.ts';
+export {
+  ACCESS_ALL,
+  ACCESS_EXECUTE,
+  ACCESS_READ,
+  ACCESS_WRITE,
+  type PageAccess,
+  type PageProtection,
+} from './memory/page-access.ts';
+export {
+  type PhysicalMemory,
+  READ_NO_MEMORY,
+  READ_NOT_FETCHED,
+  READ_OK,
+  type ReadOutcome,
+} from './memory/physical-memory.ts';
+export { SparseMemory } from './memory/sparse-memory.ts';
+export type {
+  Address,
+  Explanation,
+  MonitorDump,
+  MonitorOptions,
+  RangeRequest,
+  RangeWatchRequest,
+  WatchRequest,
+  WatchState,
+} from './monitor/api.ts';
+export type {
+  Cause,
+  MonitorEvent,
+  OptInKind,
+  PageEvent,
+  ProtectionEvent,
+  RestructureEvent,
+  RootGoneEvent,
+  Tag,
+} from './monitor/events.ts';
+export { PageTableMonitor } from './monitor/page-table-monitor.ts';
+export { isCanonical, makePaging, type Paging, type PagingOptions, rootOf } from './paging/format.ts';
+export type { PagingModeName } from './paging/modes.ts';
+export type { Rights } from './paging/rights.ts';
+export { type NoTranslation, type StopReason, type Translation, walk, type Walk, type WalkStep } from './paging/walk.ts';

@@ -1,0 +1,157 @@
+/** Counts and pictures of what a monitor holds. These look at everything, and are the only ones that do, beside `resync`. */
+import { frameOffsetOf, PAGE_BYTES, paOf } from '../address/pa.ts';
+import type { Pa } from '../address/types.ts';
+import { vaOf } from '../address/va.ts';
+import { ENTRY_LEAF, kindOf, type Paging, unfoldVpn } from '../paging/format.ts';
+import { rightsOf } from '../paging/rights.ts';
+import { type AddressSpace, settlingKey } from './address-space.ts';
+import type { MonitorDump, WatchState } from './api.ts';
+import type { Piece } from './coverage.ts';
+import type { DirtyMarks } from './dirty-marks.ts';
+import { tagsOf } from './event-writer.ts';
+import { Mapping, translate, UNBACKED } from './mapping.ts';
+import type { ProtectedTables, TableFrame } from './protected-tables.ts';
+import type { Watch } from './references.ts';
+import type { TableNode } from './table-node.ts';
+
+/** Distinct entries, however many walks pass through each. */
+export function countEntries(tables: ProtectedTables): number {
+  let count = 0;
+  for (const frame of tables.frames()) count += slotsOf(frame, () => true).length;
+  return count;
+}
+
+/** Watched addresses of a space that are backed, as far as anybody was told. */
+export function countPagedIn(space: AddressSpace): number {
+  let count = countBacked(space.top);
+  const now = new Mapping();
+  for (const { page, reported } of space.unsettled.values()) {
+    translate(space, page, now);
+    if (now.gfn !== UNBACKED) count--;
+    if (reported.gfn !== UNBACKED) count++;
+  }
+  return count;
+}
+
+function countBacked(node: TableNode): number {
+  if (node.frame === null) return 0;
+  let count = 0;
+  for (let position = 0; position < node.slots.length; position++) {
+    const leaf = kindOf(node.format, node.values[2 * position]!, node.values[2 * position + 1]!) === ENTRY_LEAF;
+    const child = node.isPageTable ? null : node.children[position]!;
+    if (leaf) count += countAddresses(node, position);
+    else if (child !== null) count += countBacked(child);
+  }
+  return count;
+}
+
+/** Watched addresses below a slot. */
+function countAddresses(node: TableNode, position: number): number {
+  const { coverage } = node.space;
+  const first = node.pageAt(position);
+  let count = 0;
+  if (node.isPageTable) {
+    const watches = node.watchesAt(position);
+    for (let watch = watches; watch !== null; watch = watch.next) count++;
+    return coverage.find(first) !== undefined && watches?.offset !== 0 ? count + 1 : count;
+  }
+  const child = node.children[position]!;
+  if (child !== null) {
+    for (let below = 0; below < child.slots.length; below++) count += countAddresses(child, below);
+    return count;
+  }
+  const last = first + node.format.slotPages - 1;
+  for (const piece of coverage.overlapping(first, last)) {
+    count += Math.min(last, piece.last) - Math.max(first, piece.first) + 1;
+  }
+  return count;
+}
+
+/** What is held true of one watched address; undefined when it is not watched. */
+export function stateOf(paging: Paging, space: AddressSpace, page: number, offset: number): WatchState | undefined {
+  const watch = space.findWatch(page, offset);
+  const piece = offset === 0 ? space.coverage.find(page) : undefined;
+  if (watch === null && piece === undefined) return undefined;
+  let mapping = space.unsettled.get(settlingKey(page, watch))?.reported;
+  if (mapping === undefined) {
+    mapping = new Mapping();
+    translate(space, page, mapping);
+  }
+  return describe(paging, space, page, offset, watch, piece, mapping);
+}
+
+function describe(
+  paging: Paging,
+  space: AddressSpace,
+  page: number,
+  offset: number,
+  watch: Watch | null,
+  piece: Piece | undefined,
+  mapping: Mapping,
+): WatchState {
+  const backed = mapping.gfn !== UNBACKED;
+  return {
+    view: space.view,
+    root: space.root,
+    va: vaOf(unfoldVpn(paging, page), offset),
+    pa: backed ? paOf(mapping.gfn, offset) : null,
+    pageSize: backed ? paging.byLevel[mapping.level]!.slotPages * PAGE_BYTES : null,
+    rights: backed ? rightsOf(mapping.rights) : null,
+    tags: tagsOf(watch, piece),
+    references: (watch?.count ?? 0) + (piece?.references.count ?? 0),
+  };
+}
+
+export function dump(
+  paging: Paging,
+  spaces: readonly AddressSpace[],
+  tables: ProtectedTables,
+  marks: DirtyMarks,
+): MonitorDump {
+  const ordered = spaces.toSorted((a, b) => a.view - b.view || a.root - b.root);
+  return {
+    mode: paging.mode.name,
+    addresses: ordered.flatMap((space) =>
+      [...space.watched()]
+        .filter((each) => each.watch !== null)
+        .map((each) => stateOf(paging, space, each.page, each.watch!.offset)!),
+    ),
+    ranges: ordered.flatMap((space) =>
+      space.coverage.pieces.map((piece) => ({
+        view: space.view,
+        root: space.root,
+        va: vaOf(unfoldVpn(paging, piece.first), 0),
+        byteLength: BigInt(piece.last - piece.first + 1) * BigInt(PAGE_BYTES),
+        tags: piece.references.tags(),
+        references: piece.references.count,
+      })),
+    ),
+    tables: [...tables.frames()]
+      .flatMap((frame) => frame.guards.map((guard) => ({ frame, guard })))
+      .toSorted((a, b) => a.guard.view - b.guard.view || a.frame.gfn - b.frame.gfn)
+      .map(({ frame, guard }) => ({
+        view: guard.view,
+        pa: paOf(frame.gfn),
+        capturedAccess: guard.captured,
+        slots: slotsOf(frame, (node) => node.space.view === guard.view),
+      })),
+    marks: marks
+      .vcpus()
+      .map((vcpu) => ({ vcpu, entries: [...marks.of(vcpu)].filter((pa) => isHeld(tables, pa)) as Pa[] }))
+      .filter((each) => each.entries.length > 0),
+  };
+}
+
+function isHeld(tables: ProtectedTables, entryPa: number): boolean {
+  return tables.find((entryPa - frameOffsetOf(entryPa)) / PAGE_BYTES) !== undefined;
+}
+
+/** The monitored slots of a frame, ascending, each once. */
+function slotsOf(frame: TableFrame, counts: (node: TableNode) => boolean): number[] {
+  const slots = new Set<number>();
+  for (const node of frame.nodes) {
+    if (!counts(node)) continue;
+    for (let position = 0; position < node.slots.length; position++) slots.add(node.firstSlot + node.slots.at(position));
+  }
+  return [...slots].sort((a, b) => a - b);
+}

@@ -1,0 +1,458 @@
+/**
+ * The monitor: the door through which every call comes, and the order of its steps.
+ *
+ *      markDirty              remember what a vCPU is about to write          dirty-marks
+ *      processDirtyEntries    read those entries and what hangs below them    update (plan)
+ *                             say where each address led and leads now        report
+ *                             and let the mirror follow                       update (commit)
+ */
+import { gfnOf, PA_LIMIT, PAGE_BYTES } from '../address/pa.ts';
+import type { Pa } from '../address/types.ts';
+import { hex, offsetOf, toU64 } from '../address/va.ts';
+import { PtmonError } from '../error.ts';
+import type { PhysicalMemory } from '../memory/physical-memory.ts';
+import { canonicalVpn, foldVpn, makePaging, type Paging, rootOf } from '../paging/format.ts';
+import { walk } from '../paging/walk.ts';
+import { AddressSpace } from './address-space.ts';
+import type {
+  Address,
+  Explanation,
+  MonitorDump,
+  MonitorOptions,
+  RangeRequest,
+  RangeWatchRequest,
+  WatchRequest,
+  WatchState,
+} from './api.ts';
+import { countEntries, countPagedIn, dump, stateOf } from './census.ts';
+import { DirtyMarks } from './dirty-marks.ts';
+import { EventWriter } from './event-writer.ts';
+import type { MonitorEvent, Tag } from './events.ts';
+import { ProtectedTables } from './protected-tables.ts';
+import { Report } from './report.ts';
+import type { TableNode } from './table-node.ts';
+import { Touched } from './touched.ts';
+import { Update } from './update.ts';
+
+const NOBODY = new Touched();
+
+export class PageTableMonitor {
+  readonly paging: Paging;
+  readonly #memory: PhysicalMemory;
+  readonly #tables: ProtectedTables;
+  readonly #marks = new DirtyMarks();
+  readonly #update: Update;
+  readonly #report: Report;
+  /** By view, then by root. */
+  readonly #spaces = new Map<number, Map<Pa, AddressSpace>>();
+
+  /** @throws PtmonError `bad-argument` for impossible paging options */
+  constructor(options: MonitorOptions) {
+    this.paging = 'levels' in options.paging ? options.paging : makePaging(options.paging);
+    this.#memory = options.memory;
+    this.#tables = new ProtectedTables(options.protection, options.onFault ?? (() => {}));
+    const kinds = new Set(options.kinds);
+    this.#update = new Update(options.memory, this.paging, this.#tables, kinds.has('protection'));
+    this.#report = new Report(this.paging, new EventWriter(this.paging, kinds));
+  }
+
+  /**
+   * Watches one address. Says nothing about what is there already (rule E8); ask `state`.
+   *
+   * @throws PtmonError `non-canonical`, `bad-argument`, `no-such-view`, `not-fetched`, or what the source throws; then nothing
+   * has changed (rule C9)
+   */
+  monitor(request: WatchRequest): void {
+    const view = checkView(request.view);
+    const root = rootOf(this.paging, request.root);
+    const { page, offset } = this.#locate(request.va);
+    checkTag(request.tag);
+    const known = this.#find(view, root)?.findWatch(page, offset);
+    if (known) return known.add(request.tag);
+
+    this.#catchUp();
+    const space = this.#open(view, root);
+    const { watch, firstNew } = space.addWatch(page, offset, this.paging);
+    watch.add(request.tag);
+    this.#attach(space, page, page, () => {
+      if (firstNew !== null) this.#update.planNewSlot(firstNew.node, firstNew.position);
+    }, () => space.removeWatch(page, watch));
+  }
+
+  /**
+   * Watches every page that [va, va + byteLength) touches, as `monitor` on each page's first byte would, at a cost per page
+   * that is mapped. Throws like `monitor`.
+   */
+  monitorRange(request: RangeWatchRequest): void {
+    const view = checkView(request.view);
+    const root = rootOf(this.paging, request.root);
+    const { first, last } = this.#locateRange(request);
+    checkTag(request.tag);
+
+    this.#catchUp();
+    const space = this.#open(view, root);
+    const saved = space.coverage.save(first, last);
+    space.coverage.add(first, last, request.tag, request.runs ?? false);
+    if (space.isNew) space.cover(space.top, first, last);
+    this.#attach(
+      space,
+      first,
+      last,
+      () => this.#coverNodes(space, space.top, first, last),
+      () => space.coverage.restore(first, last, saved),
+    );
+  }
+
+  /** Releases one reference of an address: of `tag`, where one is given. Answers whether there was one (rule R1). */
+  unmonitor(request: WatchRequest): boolean {
+    const found = this.#findAddress(request);
+    if (found === undefined) return false;
+    const { space, page, offset, watch } = found;
+    if (watch !== null && watch.release(request.tag)) {
+      if (watch.count === 0) this.#removed(space, page, page, () => space.removeWatch(page, watch));
+      return true;
+    }
+    return offset === 0 && this.#releaseRange(space, page, page, request.tag);
+  }
+
+  /** Releases one reference of every page of a range that a range holds. Answers whether any was held. */
+  unmonitorRange(request: RangeRequest): boolean {
+    const view = checkView(request.view);
+    const { first, last } = this.#locateRange(request);
+    const space = this.#find(view, rootOf(this.paging, request.root));
+    return space !== undefined && this.#releaseRange(space, first, last, request.tag);
+  }
+
+  /** Releases every reference of an address, those of ranges included. Answers whether there was one. */
+  unmonitorByForce(address: Address): boolean {
+    const found = this.#findAddress(address);
+    if (found === undefined) return false;
+    const { space, page, offset, watch } = found;
+    const cleared = offset === 0 && space.coverage.clear(page, page);
+    if (watch === null && !cleared) return false;
+    this.#removed(space, page, page, () => {
+      if (watch !== null) space.removeWatch(page, watch);
+    });
+    return true;
+  }
+
+  /** Releases every address of a view. */
+  unmonitorView(view: number): void {
+    for (const space of [...(this.#spaces.get(checkView(view))?.values() ?? [])]) this.#drop(space);
+    this.#tables.settleDebts();
+  }
+
+  /** Releases every address. */
+  unmonitorAll(): void {
+    for (const space of this.#allSpaces()) this.#drop(space);
+    this.#tables.settleDebts();
+  }
+
+  /**
+   * Releases every address of a root that is no top-level table any more (rule R4), in one view or in all.
+   *
+   * @returns a last page-out for each address that was backed, and `root-gone` where it was asked for
+   */
+  rootGone(root: number | bigint, view?: number): MonitorEvent[] {
+    const rootPa = rootOf(this.paging, root);
+    const only = view === undefined ? undefined : checkView(view);
+    this.#report.begin(null, null);
+    const gone = this.#allSpaces().filter((space) => space.root === rootPa && (only ?? space.view) === space.view);
+    for (const space of gone) this.#report.rootGone(space);
+    const events = this.#report.end();
+    for (const space of gone) this.#drop(space);
+    this.#tables.settleDebts();
+    return events;
+  }
+
+  /**
+   * A vCPU is about to write to the entry at `pa`, or to any byte of it.
+   *
+   * @returns whether the entry is on the walk of a watched address, in any view
+   */
+  markDirtyEntry(pa: number, view: number, vcpu: number): boolean {
+    return this.markDirty(pa, 1, view, vcpu);
+  }
+
+  /**
+   * A vCPU is about to write `byteLength` bytes from `pa` on: any width, any alignment (rule C5).
+   *
+   * @returns whether any entry that this touches is on the walk of a watched address, in any view (rule C6)
+   */
+  markDirty(pa: number, byteLength: number, view: number, vcpu: number): boolean {
+    if (!(Number.isInteger(pa) && pa >= 0 && Number.isInteger(byteLength) && byteLength > 0 && pa + byteLength <= PA_LIMIT)) {
+      throw new PtmonError('bad-argument', `a write of ${byteLength} bytes at ${pa} is not within physical memory`);
+    }
+    checkView(view);
+    checkVcpu(vcpu);
+    const { entryBytes } = this.paging.mode;
+    let monitored = false;
+    for (let gfn = gfnOf(pa); gfn <= gfnOf(pa + byteLength - 1); gfn++) {
+      const frame = this.#tables.find(gfn);
+      if (frame === undefined) continue;
+      const start = gfn * PAGE_BYTES;
+      const from = Math.floor(Math.max(0, pa - start) / entryBytes);
+      const to = Math.floor((Math.min(PAGE_BYTES, pa + byteLength - start) - 1) / entryBytes);
+      for (let slot = from; slot <= to; slot++) {
+        this.#marks.add(vcpu, start + slot * entryBytes);
+        monitored ||= frame.nodes.some((node) => node.slots.find(slot - node.firstSlot) >= 0);
+      }
+    }
+    return monitored;
+  }
+
+  /**
+   * What `vcpu` has marked is now in memory: brings every address that it touched to the truth.
+   *
+   * @returns what changed, in a fresh array
+   * @throws PtmonError `not-fetched`, or what the source throws; marks and states are then as before, and the call can be made
+   * again (rule C9)
+   */
+  processDirtyEntries(vcpu: number): MonitorEvent[] {
+    checkVcpu(vcpu);
+    const own = this.#marks.of(vcpu);
+    if (own.length === 0) return [];
+    const others = this.#marks.ofOthers(vcpu);
+    const alone = others.length === 0 && !this.#report.hasUnsettled;
+    const events = alone
+      ? this.#follow(vcpu, own, null)
+      : this.#follow(vcpu, union([own, ...others]), this.#update.touchedBy(own));
+    this.#marks.clear(vcpu);
+    return events;
+  }
+
+  /**
+   * Compares every monitored entry (of one view, or of all) with memory, for sources that may miss writes (rule C10).
+   *
+   * @returns what changed; throws like `processDirtyEntries`
+   */
+  resync(view?: number): MonitorEvent[] {
+    const only = view === undefined ? undefined : checkView(view);
+    const differing: number[] = [];
+    this.#guarded(() => {
+      for (const frame of this.#tables.frames()) {
+        for (const node of frame.nodes) {
+          if ((only ?? node.space.view) === node.space.view) this.#update.compare(node, differing);
+        }
+      }
+    });
+    const entries = union([Float64Array.from(differing)]);
+    return this.#follow(null, entries, only === undefined ? null : this.#touchedInView(only, entries));
+  }
+
+  /** Frames that are protected, however many views protect them. */
+  monitoredTables(): number {
+    return this.#tables.size;
+  }
+
+  /** Entries on some watched walk, each counted once. Looks at everything. */
+  monitoredEntries(): number {
+    return countEntries(this.#tables);
+  }
+
+  /** Watched addresses that are backed, pages of ranges included. Looks at everything. */
+  pagedInEntries(): number {
+    return this.#allSpaces().reduce((sum, space) => sum + countPagedIn(space), 0);
+  }
+
+  /** What is held true of a watched address; undefined when it is not watched. Reads no memory. */
+  state(address: Address): WatchState | undefined {
+    const found = this.#findAddress(address);
+    return found && stateOf(this.paging, found.space, found.page, found.offset);
+  }
+
+  /** A fresh walk of an address, watched or not, beside what is held true of it. */
+  explain(address: Address): Explanation {
+    return { state: this.state(address), walk: walk(this.paging, this.#memory, address.root, address.va) };
+  }
+
+  /** Everything that is held. Looks at everything. */
+  dump(): MonitorDump {
+    return dump(this.paging, this.#allSpaces(), this.#tables, this.#marks);
+  }
+
+  /** Plans, commits and says what these entries mean. */
+  #follow(vcpu: number | null, entries: Float64Array, touched: Touched | null): MonitorEvent[] {
+    this.#guarded(() => this.#update.planEntries(entries));
+    this.#report.begin(vcpu, touched);
+    this.#update.commit(this.#report);
+    const events = this.#report.end();
+    this.#tables.settleDebts();
+    return events;
+  }
+
+  /**
+   * Reads what vCPUs have in flight without a word to anybody, so that a watch that begins now begins from the truth and the
+   * others still hear of it when those vCPUs are processed (rule C7).
+   */
+  #catchUp(): void {
+    const inFlight = this.#marks.ofOthers(null);
+    if (inFlight.length > 0) this.#follow(null, union(inFlight), NOBODY);
+  }
+
+  /** Gives new slots between two pages their values; on failure takes the watch back, and everything with it. */
+  #attach(space: AddressSpace, first: number, last: number, plan: () => void, undo: () => void): void {
+    try {
+      this.#guarded(() => {
+        if (space.isNew) this.#update.stage(space.top, space.rootGfn, false);
+        else plan();
+      });
+    } catch (error) {
+      this.#removed(space, first, last, undo);
+      throw error;
+    }
+    this.#update.commit(null);
+    space.isNew = false;
+    this.#tables.settleDebts();
+  }
+
+  /** Runs a plan; whatever keeps it from being whole, it leaves no trace. */
+  #guarded(plan: () => void): void {
+    try {
+      plan();
+      const missing = [...new Set(this.#update.missing)];
+      if (missing.length > 0) {
+        const which = `${hex(missing[0]!)}${missing.length > 1 ? ` and ${missing.length - 1} more` : ''}`;
+        throw new PtmonError('not-fetched', `memory is not fetched yet: ${which}`, { missing });
+      }
+    } catch (error) {
+      this.#update.abort();
+      this.#tables.settleDebts();
+      throw error;
+    }
+  }
+
+  /** Every node in reach holds the covered slots between two pages; what is new is read. */
+  #coverNodes(space: AddressSpace, node: TableNode, first: number, last: number): void {
+    const known = node.children.filter((child) => child !== null && overlaps(child, first, last));
+    space.cover(node, first, last, (position) => this.#update.planNewSlot(node, position));
+    for (const child of known) this.#coverNodes(space, child!, first, last);
+  }
+
+  #releaseRange(space: AddressSpace, first: number, last: number, tag: Tag | undefined): boolean {
+    if (!space.coverage.release(first, last, tag)) return false;
+    this.#removed(space, first, last, () => {});
+    return true;
+  }
+
+  /** After `take` has removed watches between two pages: what served only them goes as well. Never throws. */
+  #removed(space: AddressSpace, first: number, last: number, take: () => void): void {
+    take();
+    if (space.unsettled.size > 0) this.#report.forgetUnsettled(space, first, last);
+    space.prune(first, last, (node) => this.#forget(node));
+    if (space.isEmpty) this.#close(space);
+    this.#tables.settleDebts();
+  }
+
+  /** Releases everything of an address space at once. */
+  #drop(space: AddressSpace): void {
+    this.#report.dropUnsettled(space);
+    this.#forgetAll(space.top);
+    this.#close(space);
+  }
+
+  #forgetAll(node: TableNode): void {
+    for (const child of node.children) if (child !== null) this.#forgetAll(child);
+    this.#forget(node);
+  }
+
+  #forget(node: TableNode): void {
+    const { frame } = node;
+    if (frame === null) return;
+    frame.detach(node);
+    node.frame = null;
+    this.#tables.release(frame, node.space.view);
+  }
+
+  #find(view: number, root: Pa): AddressSpace | undefined {
+    return this.#spaces.get(view)?.get(root);
+  }
+
+  #open(view: number, root: Pa): AddressSpace {
+    let roots = this.#spaces.get(view);
+    if (roots === undefined) {
+      roots = new Map();
+      this.#spaces.set(view, roots);
+    }
+    let space = roots.get(root);
+    if (space === undefined) {
+      space = new AddressSpace(this.paging, view, root);
+      roots.set(root, space);
+    }
+    return space;
+  }
+
+  #close(space: AddressSpace): void {
+    const roots = this.#spaces.get(space.view)!;
+    roots.delete(space.root);
+    if (roots.size === 0) this.#spaces.delete(space.view);
+  }
+
+  #allSpaces(): AddressSpace[] {
+    return [...this.#spaces.values()].flatMap((roots) => [...roots.values()]);
+  }
+
+  #touchedInView(view: number, entries: Float64Array): Touched {
+    const touched = this.#update.touchedBy(entries);
+    for (const space of this.#spaces.get(view)?.values() ?? []) touched.add(space, 0, Infinity);
+    return touched;
+  }
+
+  #findAddress(address: Address) {
+    const view = checkView(address.view);
+    const { page, offset } = this.#locate(address.va);
+    const space = this.#find(view, rootOf(this.paging, address.root));
+    return space && { space, page, offset, watch: space.findWatch(page, offset) };
+  }
+
+  #locate(va: number | bigint): { page: number; offset: number } {
+    const page = foldVpn(this.paging, canonicalVpn(this.paging, va));
+    return { page, offset: typeof va === 'number' ? va % PAGE_BYTES : offsetOf(va) };
+  }
+
+  #locateRange(range: RangeRequest): { first: number; last: number } {
+    const va = toU64(range.va, 'virtual address');
+    const byteLength = toU64(range.byteLength, 'byte length');
+    if (byteLength === 0n) throw new PtmonError('bad-argument', `a range at ${hex(va)} has no bytes`, { va });
+    const start = canonicalVpn(this.paging, va);
+    const end = canonicalVpn(this.paging, va + byteLength - 1n);
+    const first = foldVpn(this.paging, start);
+    const last = foldVpn(this.paging, end);
+    if (last - first !== end - start) {
+      const what = `the range of ${byteLength} bytes at ${hex(va)} crosses the non-canonical hole`;
+      throw new PtmonError('non-canonical', what, { va });
+    }
+    return { first, last };
+  }
+}
+
+function overlaps(node: TableNode, first: number, last: number): boolean {
+  return node.firstPage <= last && first < node.firstPage + node.format.slots * node.format.slotPages;
+}
+
+/** All entries, ascending, each once. */
+function union(lists: readonly Float64Array[]): Float64Array {
+  const all = new Float64Array(lists.reduce((sum, list) => sum + list.length, 0));
+  let length = 0;
+  for (const list of lists) {
+    all.set(list, length);
+    length += list.length;
+  }
+  all.sort();
+  return all.filter((entryPa, at) => at === 0 || entryPa !== all[at - 1]);
+}
+
+function checkView(view = 0): number {
+  if (Number.isInteger(view) && view >= 0) return view;
+  throw new PtmonError('bad-argument', `view ${String(view)} is not a whole number from 0 on`);
+}
+
+function checkVcpu(vcpu: number): void {
+  if (Number.isInteger(vcpu) && vcpu >= 0) return;
+  throw new PtmonError('bad-argument', `vCPU ${String(vcpu)} is not a whole number from 0 on`);
+}
+
+function checkTag(tag: Tag | undefined): void {
+  if (tag === undefined || typeof tag === 'string' || typeof tag === 'number') return;
+  throw new PtmonError('bad-argument', `tag ${String(tag)} is neither a string nor a number`);
+}

@@ -1,0 +1,153 @@
+/**
+ * The tables on some watched walk: who walks through each, and the access that was taken from it (rule C2).
+ *
+ * A frame is protected once a view, however many walks of that view use it, and gets back exactly what it had when the last
+ * of them leaves. What cannot be given back is said once, kept, and tried again (rule C9).
+ */
+import { PtmonError } from '../error.ts';
+import { ACCESS_WRITE, type PageAccess, type PageProtection } from '../memory/page-access.ts';
+import type { TableNode } from './table-node.ts';
+
+/** What one view's protection of a frame took away. */
+interface Guard {
+  readonly view: number;
+  /** Null when there is nothing to give back: no protection in this source, or the view is gone. */
+  readonly captured: PageAccess | null;
+  holders: number;
+}
+
+/** A frame that holds a table on some watched walk. */
+export class TableFrame {
+  readonly gfn: number;
+  /** The nodes that this frame backs, in every view and at every level (rule C6). */
+  readonly nodes: TableNode[] = [];
+  readonly guards: Guard[] = [];
+
+  constructor(gfn: number) {
+    this.gfn = gfn;
+  }
+
+  attach(node: TableNode): void {
+    node.indexInFrame = this.nodes.length;
+    this.nodes.push(node);
+  }
+
+  detach(node: TableNode): void {
+    const last = this.nodes.pop()!;
+    if (last === node) return;
+    this.nodes[node.indexInFrame] = last;
+    last.indexInFrame = node.indexInFrame;
+  }
+}
+
+interface Unrestored {
+  readonly view: number;
+  readonly gfn: number;
+  readonly access: PageAccess;
+}
+
+export class ProtectedTables {
+  readonly #protection: PageProtection | undefined;
+  readonly #onFault: (fault: PtmonError) => void;
+  readonly #frames = new Map<number, TableFrame>();
+  #unrestored: Unrestored[] = [];
+
+  constructor(protection: PageProtection | undefined, onFault: (fault: PtmonError) => void) {
+    this.#protection = protection;
+    this.#onFault = onFault;
+  }
+
+  get size(): number {
+    return this.#frames.size;
+  }
+
+  frames(): IterableIterator<TableFrame> {
+    return this.#frames.values();
+  }
+
+  find(gfn: number): TableFrame | undefined {
+    return this.#frames.get(gfn);
+  }
+
+  /**
+   * Holds a frame for one walk of a view; the first holder protects it.
+   *
+   * @param viewMayBeGone true where walks that are already watched move on: their view may have been destroyed (rule C2)
+   * @throws whatever the source throws, with nothing changed
+   */
+  acquire(gfn: number, view: number, viewMayBeGone: boolean): TableFrame {
+    const known = this.#frames.get(gfn);
+    const guard = known?.guards.find((each) => each.view === view);
+    if (known !== undefined && guard !== undefined) {
+      guard.holders++;
+      return known;
+    }
+    const captured = this.#protect(gfn, view, viewMayBeGone);
+    const frame = known ?? new TableFrame(gfn);
+    frame.guards.push({ view, captured, holders: 1 });
+    this.#frames.set(gfn, frame);
+    return frame;
+  }
+
+  /** Lets go of a frame; the last holder restores it. Never throws. */
+  release(frame: TableFrame, view: number): void {
+    const at = frame.guards.findIndex((each) => each.view === view);
+    const guard = frame.guards[at]!;
+    guard.holders--;
+    if (guard.holders > 0) return;
+    frame.guards.splice(at, 1);
+    if (frame.guards.length === 0) this.#frames.delete(frame.gfn);
+    if (guard.captured === null) return;
+    const debt = { view, gfn: frame.gfn, access: guard.captured };
+    const failure = this.#restore(debt);
+    if (failure === undefined) return;
+    this.#unrestored.push(debt);
+    this.#tell(debt, failure);
+  }
+
+  /** Tries again what could not be restored. Never throws. */
+  settleDebts(): void {
+    if (this.#unrestored.length === 0) return;
+    this.#unrestored = this.#unrestored.filter((debt) => this.#restore(debt) !== undefined);
+  }
+
+  #protect(gfn: number, view: number, viewMayBeGone: boolean): PageAccess | null {
+    if (this.#protection === undefined) return null;
+    const debt = this.#unrestored.findIndex((each) => each.view === view && each.gfn === gfn);
+    try {
+      const access = debt < 0 ? this.#protection.getAccess(view, gfn) : this.#unrestored[debt]!.access;
+      this.#protection.setAccess(view, gfn, access & ~ACCESS_WRITE);
+      if (debt >= 0) this.#unrestored.splice(debt, 1);
+      return access;
+    } catch (error) {
+      if (viewMayBeGone && isGoneView(error)) return null;
+      throw error;
+    }
+  }
+
+  /** Undefined when it worked, or when there is no such view to restore it in. */
+  #restore(debt: Unrestored): unknown {
+    try {
+      this.#protection!.setAccess(debt.view, debt.gfn, debt.access);
+    } catch (error) {
+      return isGoneView(error) ? undefined : (error ?? new Error('unknown'));
+    }
+    return undefined;
+  }
+
+  #tell(debt: Unrestored, cause: unknown): void {
+    const where = `frame 0x${debt.gfn.toString(16)} in view ${debt.view}`;
+    const fault = new PtmonError('restore-failed', `could not restore access ${debt.access} of ${where}; will try again`, debt, {
+      cause,
+    });
+    try {
+      this.#onFault(fault);
+    } catch {
+      // A listener's own failure must not stop a release half-way (rule C9).
+    }
+  }
+}
+
+function isGoneView(error: unknown): boolean {
+  return error instanceof PtmonError && error.code === 'no-such-view';
+}

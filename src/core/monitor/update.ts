@@ -1,0 +1,246 @@
+/**
+ * One step of the mirror towards memory, in two halves (rule C9).
+ *
+ * Planning reads entries and protects tables, and may fail at any read or protection; `abort` then leaves everything as it
+ * was. Committing reads nothing and cannot fail. What is planned waits in `next` of the nodes that it re-reads, so that until
+ * the end of the commit the tree holds both what was and what will be.
+ */
+import { frameOffsetOf, gfnOf, paOf } from '../address/pa.ts';
+import { type PhysicalMemory, READ_NO_MEMORY, READ_NOT_FETCHED, READ_OK } from '../memory/physical-memory.ts';
+import { ENTRY_LEAF, ENTRY_TABLE, kindOf, leafGfn, type LevelFormat, type Paging, tableGfn } from '../paging/format.ts';
+import { restrictLeaf, RIGHTS_ALL } from '../paging/rights.ts';
+import type { ProtectedTables, TableFrame } from './protected-tables.ts';
+import type { Report } from './report.ts';
+import type { Backing, TableNode } from './table-node.ts';
+import { Touched } from './touched.ts';
+
+/** An entry that is not what the mirror says. */
+interface Change {
+  readonly node: TableNode;
+  readonly position: number;
+  readonly lo: number;
+  readonly hi: number;
+}
+
+const NO_TABLE = -1;
+const NOTHING: Backing = { frame: null, values: new Uint32Array(0) };
+
+export class Update {
+  readonly #memory: PhysicalMemory;
+  readonly #paging: Paging;
+  readonly #tables: ProtectedTables;
+  /** Whether a change of rights alone is a change. */
+  readonly #rightsMatter: boolean;
+
+  readonly #changes: Change[] = [];
+  readonly #staged: TableNode[] = [];
+  /** Entries that could not be read yet. An update that misses any must not be committed. */
+  readonly missing: number[] = [];
+  readonly #entry = new Uint32Array(2);
+
+  constructor(memory: PhysicalMemory, paging: Paging, tables: ProtectedTables, rightsMatter: boolean) {
+    this.#memory = memory;
+    this.#paging = paging;
+    this.#tables = tables;
+    this.#rightsMatter = rightsMatter;
+  }
+
+  /** Plans what these entries (ascending physical addresses) say now: from the top down, so that a table that goes takes all below it along. */
+  planEntries(entries: Float64Array): void {
+    const above: { node: TableNode; position: number }[] = [];
+    for (const entryPa of entries) {
+      for (const node of this.#nodesAt(entryPa)) {
+        if (node.isPageTable) continue;
+        const position = this.#positionOf(node, entryPa);
+        if (position >= 0) above.push({ node, position });
+      }
+    }
+    above.sort((a, b) => b.node.format.level - a.node.format.level);
+    for (const { node, position } of above) this.#planTableEntry(node, position);
+    for (const entryPa of entries) this.#planPageTableEntry(entryPa);
+  }
+
+  /** Plans to back a node by the table in a frame, or by none: reads what it holds, and everything below. */
+  stage(node: TableNode, gfn: number, viewMayBeGone = true): void {
+    if (node.next !== undefined) return;
+    if (gfn === NO_TABLE && node.frame === null) return;
+    const { entryBytes } = this.#paging.mode;
+    // The table may lie outside RAM, where there is nothing to protect (rule T8).
+    if (gfn === NO_TABLE || !this.#read(node.entryPa(gfn, 0, entryBytes))) return this.#stageNothing(node);
+
+    // Staged as nothing until it is protected, so that a failure undoes the node as well.
+    node.next = NOTHING;
+    this.#staged.push(node);
+    // Protected first, read afterwards: a write in between is one more mark, not a loss (rule C3).
+    const frame = this.#tables.acquire(gfn, node.space.view, viewMayBeGone);
+    const values = new Uint32Array(node.values.length);
+    node.next = { frame, values };
+    for (let position = 0; position < node.slots.length; position++) {
+      this.#read(node.entryPa(gfn, position, entryBytes));
+      values[2 * position] = this.#entry[0]!;
+      values[2 * position + 1] = this.#entry[1]!;
+      if (!node.isPageTable) this.#stageBelow(node, position, this.#entry[0]!, this.#entry[1]!, viewMayBeGone);
+    }
+  }
+
+  /** Plans the value of a slot that nothing has read yet, and what hangs below it. */
+  planNewSlot(node: TableNode, position: number): void {
+    if (node.frame === null) return;
+    this.#read(node.entryPa(node.frame.gfn, position, this.#paging.mode.entryBytes));
+    const [lo, hi] = [this.#entry[0]!, this.#entry[1]!];
+    this.#changes.push({ node, position, lo, hi });
+    if (!node.isPageTable) this.#stageBelow(node, position, lo, hi, false);
+  }
+
+  /** The pages below these entries, by the walks that are known. */
+  touchedBy(entries: Float64Array): Touched {
+    const touched = new Touched();
+    for (const entryPa of entries) {
+      for (const node of this.#nodesAt(entryPa)) {
+        const position = this.#positionOf(node, entryPa);
+        if (position >= 0) touched.add(node.space, node.pageAt(position), node.format.slotPages);
+      }
+    }
+    return touched;
+  }
+
+  /** The entries of a node that differ from memory are added to `into`. */
+  compare(node: TableNode, into: number[]): void {
+    const { entryBytes } = this.#paging.mode;
+    const gfn = node.frame!.gfn;
+    for (let position = 0; position < node.slots.length; position++) {
+      const entryPa = node.entryPa(gfn, position, entryBytes);
+      this.#read(entryPa);
+      const [lo, hi] = [this.#entry[0]!, this.#entry[1]!];
+      const same = lo === node.values[2 * position] && hi === node.values[2 * position + 1];
+      if (!same || (!node.isPageTable && this.#becomesReadable(node, position, lo, hi))) into.push(entryPa);
+    }
+  }
+
+  /** Makes the plan true, and says to `report` what it means; without one it means nothing to anybody yet. */
+  commit(report: Report | null): void {
+    for (const { node, position, lo, hi } of this.#changes) {
+      report?.entryChanges(node, position, lo, hi);
+      node.setValue(position, lo, hi);
+    }
+    const left: [TableFrame, number][] = [];
+    for (const node of this.#staged) {
+      const { frame, values } = node.next!;
+      if (node.frame !== null) {
+        node.frame.detach(node);
+        left.push([node.frame, node.space.view]);
+      }
+      node.frame = frame;
+      if (frame !== null) {
+        node.values = values;
+        frame.attach(node);
+      }
+    }
+    this.#finish();
+    for (const [frame, view] of left) this.#tables.release(frame, view);
+  }
+
+  /** Forgets the plan: nothing has happened. */
+  abort(): void {
+    const taken = this.#staged.filter((node) => node.next!.frame !== null);
+    const frames = taken.map((node): [TableFrame, number] => [node.next!.frame!, node.space.view]);
+    this.#finish();
+    for (const [frame, view] of frames) this.#tables.release(frame, view);
+  }
+
+  #finish(): void {
+    for (const node of this.#staged) {
+      node.next = undefined;
+      // Ranges need no node where no table is.
+      if (node.frame === null && node.watchCount === 0 && node.parent !== null) dropChild(node.parent, node);
+    }
+    this.#staged.length = 0;
+    this.#changes.length = 0;
+    this.missing.length = 0;
+  }
+
+  #stageNothing(node: TableNode): void {
+    node.next = NOTHING;
+    this.#staged.push(node);
+    for (const child of node.children) if (child !== null) this.stage(child, NO_TABLE);
+  }
+
+  #stageBelow(node: TableNode, position: number, lo: number, hi: number, viewMayBeGone: boolean): void {
+    if (kindOf(node.format, lo, hi) === ENTRY_TABLE) {
+      const child = node.space.childAt(node, position, this.#paging);
+      this.stage(child, tableGfn(node.format, lo, hi), viewMayBeGone);
+    } else {
+      const child = node.children[position]!;
+      if (child !== null) this.stage(child, NO_TABLE);
+    }
+  }
+
+  #planTableEntry(node: TableNode, position: number): void {
+    // Re-read already: an entry above it changed.
+    if (node.next !== undefined) return;
+    this.#read(node.entryPa(node.frame!.gfn, position, this.#paging.mode.entryBytes));
+    const [lo, hi] = [this.#entry[0]!, this.#entry[1]!];
+    const oldLo = node.values[2 * position]!;
+    const oldHi = node.values[2 * position + 1]!;
+    const readable = this.#becomesReadable(node, position, lo, hi);
+    if (lo === oldLo && hi === oldHi && !readable) return;
+    this.#changes.push({ node, position, lo, hi });
+    if (readable || !this.#meansTheSame(node.format, oldLo, oldHi, lo, hi)) {
+      this.#stageBelow(node, position, lo, hi, true);
+    }
+  }
+
+  #planPageTableEntry(entryPa: number): void {
+    let unread = true;
+    for (const node of this.#nodesAt(entryPa)) {
+      if (!node.isPageTable || node.next !== undefined) continue;
+      const position = this.#positionOf(node, entryPa);
+      if (position < 0) continue;
+      if (unread) this.#read(entryPa);
+      unread = false;
+      const [lo, hi] = [this.#entry[0]!, this.#entry[1]!];
+      if (lo === node.values[2 * position] && hi === node.values[2 * position + 1]) continue;
+      this.#changes.push({ node, position, lo, hi });
+    }
+  }
+
+  /** Whether an entry points at a table that was not in memory when it was last looked at, and is now. */
+  #becomesReadable(node: TableNode, position: number, lo: number, hi: number): boolean {
+    const child = node.children[position]!;
+    if (kindOf(node.format, lo, hi) !== ENTRY_TABLE || (child !== null && child.frame !== null)) return false;
+    return this.#read(paOf(tableGfn(node.format, lo, hi)));
+  }
+
+  #meansTheSame(format: LevelFormat, oldLo: number, oldHi: number, lo: number, hi: number): boolean {
+    const kind = kindOf(format, oldLo, oldHi);
+    if (kind !== kindOf(format, lo, hi)) return false;
+    if (kind === ENTRY_TABLE && tableGfn(format, oldLo, oldHi) !== tableGfn(format, lo, hi)) return false;
+    if (kind === ENTRY_LEAF && leafGfn(format, oldLo, oldHi) !== leafGfn(format, lo, hi)) return false;
+    if (!this.#rightsMatter) return true;
+    return restrictLeaf(RIGHTS_ALL, format, oldLo, oldHi) === restrictLeaf(RIGHTS_ALL, format, lo, hi);
+  }
+
+  #nodesAt(entryPa: number): readonly TableNode[] {
+    return this.#tables.find(gfnOf(entryPa))?.nodes ?? [];
+  }
+
+  #positionOf(node: TableNode, entryPa: number): number {
+    return node.slots.find(frameOffsetOf(entryPa) / this.#paging.mode.entryBytes - node.firstSlot);
+  }
+
+  /** Reads an entry; one that cannot be read is taken for 0, which does not translate. Answers whether it is in memory. */
+  #read(entryPa: number): boolean {
+    const outcome = this.#memory.readEntry(entryPa, this.#paging.mode.entryBytes, this.#entry);
+    if (outcome === READ_OK) return true;
+    if (outcome === READ_NOT_FETCHED) this.missing.push(entryPa);
+    else if (outcome !== READ_NO_MEMORY) throw new Error(`a memory answered ${String(outcome)} to a read`);
+    this.#entry[0] = 0;
+    this.#entry[1] = 0;
+    return false;
+  }
+}
+
+function dropChild(parent: TableNode, child: TableNode): void {
+  const at = parent.children.indexOf(child);
+  if (at >= 0) parent.children[at] = null;
+}
