@@ -237,7 +237,8 @@ export class PageTableMonitor {
       }
     });
     const entries = union([Float64Array.from(differing)]);
-    return this.#follow(null, entries, only === undefined ? null : this.#touchedInView(only, entries));
+    const unread = this.#allSpaces().filter((space) => space.top.frame === null && (only ?? space.view) === space.view);
+    return this.#follow(null, entries, only === undefined ? null : this.#touchedInView(only, entries), unread);
   }
 
   /** Frames that are protected, however many views protect them. */
@@ -271,10 +272,19 @@ export class PageTableMonitor {
     return dump(this.paging, this.#allSpaces(), this.#tables, this.#marks);
   }
 
-  /** Plans, commits and says what these entries mean. */
-  #follow(vcpu: number | null, entries: Float64Array, touched: Touched | null): MonitorEvent[] {
-    this.#guarded(() => this.#update.planEntries(entries));
+  /** Plans, commits and says what these entries mean, and the roots that were not in memory when they were last read. */
+  #follow(
+    vcpu: number | null,
+    entries: Float64Array,
+    touched: Touched | null,
+    unread: readonly AddressSpace[] = [],
+  ): MonitorEvent[] {
+    this.#guarded(() => {
+      this.#update.planEntries(entries);
+      for (const space of unread) this.#update.stage(space.top, space.rootGfn);
+    });
     this.#report.begin(vcpu, touched);
+    for (const space of unread) this.#report.rootAppears(space);
     this.#update.commit(this.#report);
     const events = this.#report.end();
     this.#tables.settleDebts();

@@ -6,7 +6,6 @@
  * in the nodes, the new ones in what is staged for them.
  */
 import { ENTRY_TABLE, type Paging } from '../paging/format.ts';
-import { RIGHTS_ALL } from '../paging/rights.ts';
 import { type AddressSpace, settlingKey } from './address-space.ts';
 import { CauseNote } from './cause.ts';
 import type { Piece } from './coverage.ts';
@@ -79,14 +78,20 @@ export class Report {
     this.#below(node.space, child, node.pageAt(position), format.slotPages, before, after, note);
   }
 
+  /** The root of a space turns out to be in memory after all: what is staged for it is where its addresses will lead. */
+  rootAppears(space: AddressSpace): void {
+    this.#before[0]!.clear();
+    this.#after[0]!.clear();
+    enterNew(this.#after[0]!, space.top);
+    this.#wholeSpace(space);
+  }
+
   /** A whole address space ends: its backed addresses are paged out, and all of them are gone (rule R4). */
   rootGone(space: AddressSpace): void {
-    const { top } = space;
-    const before = this.#before[0]!;
-    const after = this.#after[0]!;
-    before.setTable(top.frame, top.values, RIGHTS_ALL);
-    after.clear();
-    this.#below(space, top, 0, top.format.slots * top.format.slotPages, before, after, null);
+    this.#before[0]!.clear();
+    enterOld(this.#before[0]!, space.top);
+    this.#after[0]!.clear();
+    this.#wholeSpace(space);
     this.#settleWaiting(space);
     this.#writer.rootGone(space);
   }
@@ -104,6 +109,11 @@ export class Report {
   dropUnsettled(space: AddressSpace): void {
     space.unsettled.clear();
     this.#waiting.delete(space);
+  }
+
+  #wholeSpace(space: AddressSpace): void {
+    const { slots, slotPages } = space.top.format;
+    this.#below(space, space.top, 0, slots * slotPages, this.#before[0]!, this.#after[0]!, null);
   }
 
   /** Every watched page of a span, where it led before and where it will lead. */

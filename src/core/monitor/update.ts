@@ -20,6 +20,8 @@ interface Change {
   readonly position: number;
   readonly lo: number;
   readonly hi: number;
+  /** Whether any address below can lead elsewhere, or with other rights, because of it. */
+  readonly matters: boolean;
 }
 
 const NO_TABLE = -1;
@@ -88,7 +90,7 @@ export class Update {
     if (node.frame === null) return;
     this.#read(node.entryPa(node.frame.gfn, position, this.#paging.mode.entryBytes));
     const [lo, hi] = [this.#entry[0]!, this.#entry[1]!];
-    this.#changes.push({ node, position, lo, hi });
+    this.#changes.push({ node, position, lo, hi, matters: false });
     if (!node.isPageTable) this.#stageBelow(node, position, lo, hi, false);
   }
 
@@ -119,8 +121,8 @@ export class Update {
 
   /** Makes the plan true, and says to `report` what it means; without one it means nothing to anybody yet. */
   commit(report: Report | null): void {
-    for (const { node, position, lo, hi } of this.#changes) {
-      report?.entryChanges(node, position, lo, hi);
+    for (const { node, position, lo, hi, matters } of this.#changes) {
+      if (matters) report?.entryChanges(node, position, lo, hi);
       node.setValue(position, lo, hi);
     }
     const left: [TableFrame, number][] = [];
@@ -184,10 +186,9 @@ export class Update {
     const oldHi = node.values[2 * position + 1]!;
     const readable = this.#becomesReadable(node, position, lo, hi);
     if (lo === oldLo && hi === oldHi && !readable) return;
-    this.#changes.push({ node, position, lo, hi });
-    if (readable || !this.#meansTheSame(node.format, oldLo, oldHi, lo, hi)) {
-      this.#stageBelow(node, position, lo, hi, true);
-    }
+    const matters = readable || !this.#meansTheSame(node.format, oldLo, oldHi, lo, hi);
+    this.#changes.push({ node, position, lo, hi, matters });
+    if (matters) this.#stageBelow(node, position, lo, hi, true);
   }
 
   #planPageTableEntry(entryPa: number): void {
@@ -199,8 +200,10 @@ export class Update {
       if (unread) this.#read(entryPa);
       unread = false;
       const [lo, hi] = [this.#entry[0]!, this.#entry[1]!];
-      if (lo === node.values[2 * position] && hi === node.values[2 * position + 1]) continue;
-      this.#changes.push({ node, position, lo, hi });
+      const oldLo = node.values[2 * position]!;
+      const oldHi = node.values[2 * position + 1]!;
+      if (lo === oldLo && hi === oldHi) continue;
+      this.#changes.push({ node, position, lo, hi, matters: !this.#meansTheSame(node.format, oldLo, oldHi, lo, hi) });
     }
   }
 
