@@ -151,7 +151,8 @@ function slotsOf(frame: TableFrame, counts: (node: TableNode) => boolean): numbe
   const slots = new Set<number>();
   for (const node of frame.nodes) {
     if (!counts(node)) continue;
-    for (let position = 0; position < node.slots.length; position++) slots.add(node.firstSlot + node.slots.at(position));
+    for (let position = 0; position < node.slots.length; position++)
+      slots.add(node.firstSlot + node.slots.at(position));
   }
   return [...slots].sort((a, b) => a - b);
 }

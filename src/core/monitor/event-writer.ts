@@ -1,10 +1,9 @@
 /** Makes the events of one batch: from two mappings of one address to what a user reads (rules E3 to E6, R2). */
-import { paOf } from '../address/pa.ts';
+import { PAGE_BYTES, paOf } from '../address/pa.ts';
 import type { Pa } from '../address/types.ts';
 import { vaOf } from '../address/va.ts';
 import { type Paging, unfoldVpn } from '../paging/format.ts';
 import { rightsOf } from '../paging/rights.ts';
-import { PAGE_BYTES } from '../address/pa.ts';
 import type { AddressSpace } from './address-space.ts';
 import type { CauseNote } from './cause.ts';
 import type { Piece } from './coverage.ts';
@@ -17,6 +16,8 @@ type Because = Pick<CauseNote, 'cause'> | null;
 /** A page event that the next page may still join. */
 interface Run {
   readonly event: PageEvent & { pages: number };
+  /** Where the event stands among those of the batch. */
+  readonly index: number;
   readonly piece: Piece;
   nextVpn: number;
   nextGfn: number;
@@ -65,14 +66,12 @@ export class EventWriter {
     because: Because,
   ): void {
     if (before.gfn !== after.gfn) {
-      const runs = watch === null && piece?.runs === true;
+      if (watch === null && piece?.runs === true) return this.#runs(space, page, piece, before, after, because);
       if (before.gfn !== UNBACKED) {
-        if (runs) this.#outRun = this.#run('page-out', this.#outRun, space, page, piece, before, because);
-        else this.#events.push(this.#pageEvent('page-out', space, page, watch, piece, before, because));
+        this.#events.push(this.#pageEvent('page-out', space, page, watch, piece, before, because));
       }
       if (after.gfn !== UNBACKED) {
-        if (runs) this.#inRun = this.#run('page-in', this.#inRun, space, page, piece, after, because);
-        else this.#events.push(this.#pageEvent('page-in', space, page, watch, piece, after, because));
+        this.#events.push(this.#pageEvent('page-in', space, page, watch, piece, after, because));
       }
       return;
     }
@@ -124,10 +123,23 @@ export class EventWriter {
     };
   }
 
-  /** Joins the run before it, or begins one. */
+  /** The same for a page whose neighbours may share its events. A page-in never joins a run that stands before its page-out. */
+  #runs(space: AddressSpace, page: number, piece: Piece, before: Mapping, after: Mapping, because: Because): void {
+    let outIndex = -1;
+    if (before.gfn !== UNBACKED) {
+      this.#outRun = this.#run('page-out', this.#outRun, -1, space, page, piece, before, because);
+      outIndex = this.#outRun.index;
+    }
+    if (after.gfn !== UNBACKED) {
+      this.#inRun = this.#run('page-in', this.#inRun, outIndex, space, page, piece, after, because);
+    }
+  }
+
+  /** Joins the run before it, if that stands behind `afterIndex`, or begins one. */
   #run(
     kind: 'page-in' | 'page-out',
     run: Run | null,
+    afterIndex: number,
     space: AddressSpace,
     page: number,
     piece: Piece,
@@ -137,6 +149,7 @@ export class EventWriter {
     const vpn = unfoldVpn(this.#paging, page);
     const joins =
       run !== null &&
+      run.index > afterIndex &&
       run.piece === piece &&
       run.nextVpn === vpn &&
       run.nextGfn === mapping.gfn &&
@@ -148,8 +161,8 @@ export class EventWriter {
       return run;
     }
     const event = this.#pageEvent(kind, space, page, null, piece, mapping, because);
-    this.#events.push(event);
-    return { event, piece, nextVpn: vpn + 1, nextGfn: mapping.gfn + 1 };
+    const index = this.#events.push(event) - 1;
+    return { event, index, piece, nextVpn: vpn + 1, nextGfn: mapping.gfn + 1 };
   }
 
   #base(space: AddressSpace, page: number, watch: Watch | null, piece: Piece | undefined, because: Because): Base {

@@ -6,14 +6,14 @@
  *                             say where each address led and leads now        report
  *                             and let the mirror follow                       update (commit)
  */
-import { gfnOf, PA_LIMIT, PAGE_BYTES } from '../address/pa.ts';
-import type { Pa } from '../address/types.ts';
-import { hex, offsetOf, toU64 } from '../address/va.ts';
+import { gfnOf, PAGE_BYTES } from '../address/pa.ts';
+import { hex } from '../address/va.ts';
 import { PtmonError } from '../error.ts';
 import type { PhysicalMemory } from '../memory/physical-memory.ts';
-import { canonicalVpn, foldVpn, makePaging, type Paging, rootOf } from '../paging/format.ts';
+import { makePaging, type Paging, rootOf } from '../paging/format.ts';
 import { walk } from '../paging/walk.ts';
-import { AddressSpace } from './address-space.ts';
+import type { AddressSpace } from './address-space.ts';
+import { AddressSpaces } from './address-spaces.ts';
 import type {
   Address,
   Explanation,
@@ -26,6 +26,7 @@ import type {
 } from './api.ts';
 import { countEntries, countPagedIn, dump, stateOf } from './census.ts';
 import { DirtyMarks } from './dirty-marks.ts';
+import { checkTag, checkVcpu, checkView, checkWrite, locate, locateRange } from './door.ts';
 import { EventWriter } from './event-writer.ts';
 import type { MonitorEvent, Tag } from './events.ts';
 import { ProtectedTables } from './protected-tables.ts';
@@ -43,14 +44,14 @@ export class PageTableMonitor {
   readonly #marks = new DirtyMarks();
   readonly #update: Update;
   readonly #report: Report;
-  /** By view, then by root. */
-  readonly #spaces = new Map<number, Map<Pa, AddressSpace>>();
+  readonly #spaces: AddressSpaces;
 
   /** @throws PtmonError `bad-argument` for impossible paging options */
   constructor(options: MonitorOptions) {
     this.paging = 'levels' in options.paging ? options.paging : makePaging(options.paging);
     this.#memory = options.memory;
     this.#tables = new ProtectedTables(options.protection, options.onFault ?? (() => {}));
+    this.#spaces = new AddressSpaces(this.paging);
     const kinds = new Set(options.kinds);
     this.#update = new Update(options.memory, this.paging, this.#tables, kinds.has('protection'));
     this.#report = new Report(this.paging, new EventWriter(this.paging, kinds));
@@ -65,18 +66,24 @@ export class PageTableMonitor {
   monitor(request: WatchRequest): void {
     const view = checkView(request.view);
     const root = rootOf(this.paging, request.root);
-    const { page, offset } = this.#locate(request.va);
+    const { page, offset } = locate(this.paging, request.va);
     checkTag(request.tag);
-    const known = this.#find(view, root)?.findWatch(page, offset);
+    const known = this.#spaces.find(view, root)?.findWatch(page, offset);
     if (known) return known.add(request.tag);
 
     this.#catchUp();
-    const space = this.#open(view, root);
+    const space = this.#spaces.open(view, root);
     const { watch, firstNew } = space.addWatch(page, offset, this.paging);
     watch.add(request.tag);
-    this.#attach(space, page, page, () => {
-      if (firstNew !== null) this.#update.planNewSlot(firstNew.node, firstNew.position);
-    }, () => space.removeWatch(page, watch));
+    this.#attach(
+      space,
+      page,
+      page,
+      () => {
+        if (firstNew !== null) this.#update.planNewSlot(firstNew.node, firstNew.position);
+      },
+      () => space.removeWatch(page, watch),
+    );
   }
 
   /**
@@ -86,11 +93,11 @@ export class PageTableMonitor {
   monitorRange(request: RangeWatchRequest): void {
     const view = checkView(request.view);
     const root = rootOf(this.paging, request.root);
-    const { first, last } = this.#locateRange(request);
+    const { first, last } = locateRange(this.paging, request);
     checkTag(request.tag);
 
     this.#catchUp();
-    const space = this.#open(view, root);
+    const space = this.#spaces.open(view, root);
     const saved = space.coverage.save(first, last);
     space.coverage.add(first, last, request.tag, request.runs ?? false);
     if (space.isNew) space.cover(space.top, first, last);
@@ -118,8 +125,8 @@ export class PageTableMonitor {
   /** Releases one reference of every page of a range that a range holds. Answers whether any was held. */
   unmonitorRange(request: RangeRequest): boolean {
     const view = checkView(request.view);
-    const { first, last } = this.#locateRange(request);
-    const space = this.#find(view, rootOf(this.paging, request.root));
+    const { first, last } = locateRange(this.paging, request);
+    const space = this.#spaces.find(view, rootOf(this.paging, request.root));
     return space !== undefined && this.#releaseRange(space, first, last, request.tag);
   }
 
@@ -138,13 +145,13 @@ export class PageTableMonitor {
 
   /** Releases every address of a view. */
   unmonitorView(view: number): void {
-    for (const space of [...(this.#spaces.get(checkView(view))?.values() ?? [])]) this.#drop(space);
+    for (const space of this.#spaces.inView(checkView(view))) this.#drop(space);
     this.#tables.settleDebts();
   }
 
   /** Releases every address. */
   unmonitorAll(): void {
-    for (const space of this.#allSpaces()) this.#drop(space);
+    for (const space of this.#spaces.inView()) this.#drop(space);
     this.#tables.settleDebts();
   }
 
@@ -157,7 +164,7 @@ export class PageTableMonitor {
     const rootPa = rootOf(this.paging, root);
     const only = view === undefined ? undefined : checkView(view);
     this.#report.begin(null, null);
-    const gone = this.#allSpaces().filter((space) => space.root === rootPa && (only ?? space.view) === space.view);
+    const gone = this.#spaces.inView(only).filter((space) => space.root === rootPa);
     for (const space of gone) this.#report.rootGone(space);
     const events = this.#report.end();
     for (const space of gone) this.#drop(space);
@@ -180,9 +187,7 @@ export class PageTableMonitor {
    * @returns whether any entry that this touches is on the walk of a watched address, in any view (rule C6)
    */
   markDirty(pa: number, byteLength: number, view: number, vcpu: number): boolean {
-    if (!(Number.isInteger(pa) && pa >= 0 && Number.isInteger(byteLength) && byteLength > 0 && pa + byteLength <= PA_LIMIT)) {
-      throw new PtmonError('bad-argument', `a write of ${byteLength} bytes at ${pa} is not within physical memory`);
-    }
+    checkWrite(pa, byteLength);
     checkView(view);
     checkVcpu(vcpu);
     const { entryBytes } = this.paging.mode;
@@ -237,7 +242,7 @@ export class PageTableMonitor {
       }
     });
     const entries = union([Float64Array.from(differing)]);
-    const unread = this.#allSpaces().filter((space) => space.top.frame === null && (only ?? space.view) === space.view);
+    const unread = this.#spaces.inView(only).filter((space) => space.top.frame === null);
     return this.#follow(null, entries, only === undefined ? null : this.#touchedInView(only, entries), unread);
   }
 
@@ -253,7 +258,7 @@ export class PageTableMonitor {
 
   /** Watched addresses that are backed, pages of ranges included. Looks at everything. */
   pagedInEntries(): number {
-    return this.#allSpaces().reduce((sum, space) => sum + countPagedIn(space), 0);
+    return this.#spaces.inView().reduce((sum, space) => sum + countPagedIn(space), 0);
   }
 
   /** What is held true of a watched address; undefined when it is not watched. Reads no memory. */
@@ -269,7 +274,7 @@ export class PageTableMonitor {
 
   /** Everything that is held. Looks at everything. */
   dump(): MonitorDump {
-    return dump(this.paging, this.#allSpaces(), this.#tables, this.#marks);
+    return dump(this.paging, this.#spaces.inView(), this.#tables, this.#marks);
   }
 
   /** Plans, commits and says what these entries mean, and the roots that were not in memory when they were last read. */
@@ -350,7 +355,7 @@ export class PageTableMonitor {
     take();
     if (space.unsettled.size > 0) this.#report.forgetUnsettled(space, first, last);
     space.prune(first, last, (node) => this.#forget(node));
-    if (space.isEmpty) this.#close(space);
+    if (space.isEmpty) this.#spaces.close(space);
     this.#tables.settleDebts();
   }
 
@@ -358,7 +363,7 @@ export class PageTableMonitor {
   #drop(space: AddressSpace): void {
     this.#report.dropUnsettled(space);
     this.#forgetAll(space.top);
-    this.#close(space);
+    this.#spaces.close(space);
   }
 
   #forgetAll(node: TableNode): void {
@@ -374,65 +379,17 @@ export class PageTableMonitor {
     this.#tables.release(frame, node.space.view);
   }
 
-  #find(view: number, root: Pa): AddressSpace | undefined {
-    return this.#spaces.get(view)?.get(root);
-  }
-
-  #open(view: number, root: Pa): AddressSpace {
-    let roots = this.#spaces.get(view);
-    if (roots === undefined) {
-      roots = new Map();
-      this.#spaces.set(view, roots);
-    }
-    let space = roots.get(root);
-    if (space === undefined) {
-      space = new AddressSpace(this.paging, view, root);
-      roots.set(root, space);
-    }
-    return space;
-  }
-
-  #close(space: AddressSpace): void {
-    const roots = this.#spaces.get(space.view)!;
-    roots.delete(space.root);
-    if (roots.size === 0) this.#spaces.delete(space.view);
-  }
-
-  #allSpaces(): AddressSpace[] {
-    return [...this.#spaces.values()].flatMap((roots) => [...roots.values()]);
-  }
-
   #touchedInView(view: number, entries: Float64Array): Touched {
     const touched = this.#update.touchedBy(entries);
-    for (const space of this.#spaces.get(view)?.values() ?? []) touched.add(space, 0, Infinity);
+    for (const space of this.#spaces.inView(view)) touched.add(space, 0, Infinity);
     return touched;
   }
 
   #findAddress(address: Address) {
     const view = checkView(address.view);
-    const { page, offset } = this.#locate(address.va);
-    const space = this.#find(view, rootOf(this.paging, address.root));
+    const { page, offset } = locate(this.paging, address.va);
+    const space = this.#spaces.find(view, rootOf(this.paging, address.root));
     return space && { space, page, offset, watch: space.findWatch(page, offset) };
-  }
-
-  #locate(va: number | bigint): { page: number; offset: number } {
-    const page = foldVpn(this.paging, canonicalVpn(this.paging, va));
-    return { page, offset: typeof va === 'number' ? va % PAGE_BYTES : offsetOf(va) };
-  }
-
-  #locateRange(range: RangeRequest): { first: number; last: number } {
-    const va = toU64(range.va, 'virtual address');
-    const byteLength = toU64(range.byteLength, 'byte length');
-    if (byteLength === 0n) throw new PtmonError('bad-argument', `a range at ${hex(va)} has no bytes`, { va });
-    const start = canonicalVpn(this.paging, va);
-    const end = canonicalVpn(this.paging, va + byteLength - 1n);
-    const first = foldVpn(this.paging, start);
-    const last = foldVpn(this.paging, end);
-    if (last - first !== end - start) {
-      const what = `the range of ${byteLength} bytes at ${hex(va)} crosses the non-canonical hole`;
-      throw new PtmonError('non-canonical', what, { va });
-    }
-    return { first, last };
   }
 }
 
@@ -450,19 +407,4 @@ function union(lists: readonly Float64Array[]): Float64Array {
   }
   all.sort();
   return all.filter((entryPa, at) => at === 0 || entryPa !== all[at - 1]);
-}
-
-function checkView(view = 0): number {
-  if (Number.isInteger(view) && view >= 0) return view;
-  throw new PtmonError('bad-argument', `view ${String(view)} is not a whole number from 0 on`);
-}
-
-function checkVcpu(vcpu: number): void {
-  if (Number.isInteger(vcpu) && vcpu >= 0) return;
-  throw new PtmonError('bad-argument', `vCPU ${String(vcpu)} is not a whole number from 0 on`);
-}
-
-function checkTag(tag: Tag | undefined): void {
-  if (tag === undefined || typeof tag === 'string' || typeof tag === 'number') return;
-  throw new PtmonError('bad-argument', `tag ${String(tag)} is neither a string nor a number`);
 }

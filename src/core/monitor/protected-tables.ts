@@ -137,9 +137,14 @@ export class ProtectedTables {
 
   #tell(debt: Unrestored, cause: unknown): void {
     const where = `frame 0x${debt.gfn.toString(16)} in view ${debt.view}`;
-    const fault = new PtmonError('restore-failed', `could not restore access ${debt.access} of ${where}; will try again`, debt, {
-      cause,
-    });
+    const fault = new PtmonError(
+      'restore-failed',
+      `could not restore access ${debt.access} of ${where}; will try again`,
+      debt,
+      {
+        cause,
+      },
+    );
     try {
       this.#onFault(fault);
     } catch {

@@ -61,7 +61,14 @@ export class Report {
     const oldLo = values[2 * position]!;
     const oldHi = values[2 * position + 1]!;
     const note = this.#notes[format.level]!;
-    note.note(node.entryPa(node.frame!.gfn, position, this.#paging.mode.entryBytes), format.level, oldLo, oldHi, lo, hi);
+    note.note(
+      node.entryPa(node.frame!.gfn, position, this.#paging.mode.entryBytes),
+      format.level,
+      oldLo,
+      oldHi,
+      lo,
+      hi,
+    );
 
     const before = this.#before[format.level]!;
     const after = this.#after[format.level]!;

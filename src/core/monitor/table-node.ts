@@ -48,7 +48,13 @@ export class TableNode {
   /** Set between the planning of an update and its end, on every node that it re-reads. */
   next: Backing | undefined = undefined;
 
-  constructor(space: AddressSpace, format: LevelFormat, parent: TableNode | null, firstPage: number, firstSlot: number) {
+  constructor(
+    space: AddressSpace,
+    format: LevelFormat,
+    parent: TableNode | null,
+    firstPage: number,
+    firstSlot: number,
+  ) {
     this.space = space;
     this.format = format;
     this.parent = parent;
