@@ -137,7 +137,13 @@ export function dump(
       })),
     marks: marks
       .vcpus()
-      .map((vcpu) => ({ vcpu, entries: [...marks.of(vcpu)].filter((pa) => isHeld(tables, pa)) as Pa[] }))
+      .map((vcpu) => ({
+        vcpu,
+        entries: marks
+          .of(vcpu)
+          .toArray()
+          .filter((pa) => isHeld(tables, pa)) as Pa[],
+      }))
       .filter((each) => each.entries.length > 0),
   };
 }

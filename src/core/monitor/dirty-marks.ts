@@ -4,77 +4,46 @@
  * A mark outlives the protection of its table. A write that trapped stays in flight when its table is released, and when the
  * table is watched again before the write lands, only the mark knows that the entry just read is about to change (C1).
  */
-class MarkList {
-  #entries = new Float64Array(16);
-  #length = 0;
+import { NumberList } from '../struct/number-list.ts';
 
-  get length(): number {
-    return this.#length;
-  }
-
-  add(entryPa: number): void {
-    if (this.#length > 0 && this.#entries[this.#length - 1] === entryPa) return;
-    if (this.#length === this.#entries.length) this.#makeRoom();
-    this.#entries[this.#length++] = entryPa;
-  }
-
-  /** Ascending, each entry once. Valid until the next `add`. */
-  sorted(): Float64Array {
-    if (this.#length > 1) this.#sortOut();
-    return this.#entries.subarray(0, this.#length);
-  }
-
-  clear(): void {
-    this.#length = 0;
-    if (this.#entries.length > 4096) this.#entries = new Float64Array(16);
-  }
-
-  /** A vCPU that writes the same entries over and over must not grow its list: room is made by sorting out first. */
-  #makeRoom(): void {
-    this.#sortOut();
-    if (this.#length * 2 <= this.#entries.length) return;
-    const grown = new Float64Array(this.#entries.length * 2);
-    grown.set(this.#entries);
-    this.#entries = grown;
-  }
-
-  #sortOut(): void {
-    const entries = this.#entries;
-    entries.subarray(0, this.#length).sort();
-    let kept = 0;
-    for (let at = 0; at < this.#length; at++) {
-      if (at === 0 || entries[at] !== entries[at - 1]) entries[kept++] = entries[at]!;
-    }
-    this.#length = kept;
-  }
-}
-
-const NOTHING = new Float64Array(0);
+const NOTHING = new NumberList();
 
 export class DirtyMarks {
-  readonly #lists = new Map<number, MarkList>();
+  readonly #lists = new Map<number, NumberList>();
 
   add(vcpu: number, entryPa: number): void {
     let list = this.#lists.get(vcpu);
     if (list === undefined) {
-      list = new MarkList();
+      list = new NumberList();
       this.#lists.set(vcpu, list);
     }
-    list.add(entryPa);
+    const { length } = list;
+    if (length > 0 && list.at(length - 1) === entryPa) return;
+    // A vCPU that writes the same entries over and over must not grow its list: at each power of two, sort out first.
+    if (length >= 1024 && (length & (length - 1)) === 0) list.sortUnique();
+    list.push(entryPa);
   }
 
-  /** The entries that `vcpu` has in flight, ascending. */
-  of(vcpu: number): Float64Array {
-    return this.#lists.get(vcpu)?.sorted() ?? NOTHING;
+  /** The entries that `vcpu` has in flight, ascending. Valid until the next `add` or `clear`. */
+  of(vcpu: number): NumberList {
+    const list = this.#lists.get(vcpu) ?? NOTHING;
+    list.sortUnique();
+    return list;
   }
 
-  /** The entries that every vCPU but this one has in flight. */
-  ofOthers(vcpu: number | null): Float64Array[] {
-    const others: Float64Array[] = [];
-    for (const [each, list] of this.#lists) {
-      if (each !== vcpu && list.length > 0) others.push(list.sorted());
-    }
-    return others;
+  /** Whether any vCPU but this one has a write in flight. */
+  hasOthers(vcpu: number): boolean {
+    if (this.#lists.size < 2) return false;
+    for (const [each, list] of this.#lists) if (each !== vcpu && list.length > 0) return true;
+    return false;
+  }
+
+  /** The entries that anybody has in flight, ascending: a list of its own. */
+  ofAll(): NumberList {
+    const all = new NumberList();
+    for (const list of this.#lists.values()) all.pushAll(list);
+    all.sortUnique();
+    return all;
   }
 
   clear(vcpu: number): void {

@@ -48,11 +48,9 @@ export class EventWriter {
     this.#inRun = null;
   }
 
-  /** Everything said since `begin`, in order. */
+  /** Everything said since `begin`, in order; the next `begin` leaves it alone. */
   take(): MonitorEvent[] {
-    const events = this.#events;
-    this.#events = [];
-    return events;
+    return this.#events;
   }
 
   /** One address led to `before`, as far as anybody was told, and leads to `after`. */

@@ -25,6 +25,7 @@ import type {
   WatchState,
 } from './api.ts';
 import { countEntries, countPagedIn, dump, stateOf } from './census.ts';
+import { NumberList } from '../struct/number-list.ts';
 import { DirtyMarks } from './dirty-marks.ts';
 import { checkTag, checkVcpu, checkView, checkWrite, locate, locateRange } from './door.ts';
 import { EventWriter } from './event-writer.ts';
@@ -217,11 +218,10 @@ export class PageTableMonitor {
     checkVcpu(vcpu);
     const own = this.#marks.of(vcpu);
     if (own.length === 0) return [];
-    const others = this.#marks.ofOthers(vcpu);
-    const alone = others.length === 0 && !this.#report.hasUnsettled;
+    const alone = !this.#marks.hasOthers(vcpu) && !this.#report.hasUnsettled;
     const events = alone
       ? this.#follow(vcpu, own, null)
-      : this.#follow(vcpu, union([own, ...others]), this.#update.touchedBy(own));
+      : this.#follow(vcpu, this.#marks.ofAll(), this.#update.touchedBy(own));
     this.#marks.clear(vcpu);
     return events;
   }
@@ -233,17 +233,21 @@ export class PageTableMonitor {
    */
   resync(view?: number): MonitorEvent[] {
     const only = view === undefined ? undefined : checkView(view);
-    const differing: number[] = [];
-    this.#guarded(() => {
+    const differing = new NumberList();
+    try {
       for (const frame of this.#tables.frames()) {
         for (const node of frame.nodes) {
           if ((only ?? node.space.view) === node.space.view) this.#update.compare(node, differing);
         }
       }
-    });
-    const entries = union([Float64Array.from(differing)]);
+      this.#requireFetched();
+    } catch (error) {
+      throw this.#giveUp(error);
+    }
+    differing.sortUnique();
     const unread = this.#spaces.inView(only).filter((space) => space.top.frame === null);
-    return this.#follow(null, entries, only === undefined ? null : this.#touchedInView(only, entries), unread);
+    const touched = only === undefined ? null : this.#touchedInView(only, differing);
+    return this.#follow(null, differing, touched, unread);
   }
 
   /** Frames that are protected, however many views protect them. */
@@ -280,14 +284,17 @@ export class PageTableMonitor {
   /** Plans, commits and says what these entries mean, and the roots that were not in memory when they were last read. */
   #follow(
     vcpu: number | null,
-    entries: Float64Array,
+    entries: NumberList,
     touched: Touched | null,
     unread: readonly AddressSpace[] = [],
   ): MonitorEvent[] {
-    this.#guarded(() => {
+    try {
       this.#update.planEntries(entries);
       for (const space of unread) this.#update.stage(space.top, space.rootGfn);
-    });
+      this.#requireFetched();
+    } catch (error) {
+      throw this.#giveUp(error);
+    }
     this.#report.begin(vcpu, touched);
     for (const space of unread) this.#report.rootAppears(space);
     this.#update.commit(this.#report);
@@ -301,40 +308,39 @@ export class PageTableMonitor {
    * others still hear of it when those vCPUs are processed (rule C7).
    */
   #catchUp(): void {
-    const inFlight = this.#marks.ofOthers(null);
-    if (inFlight.length > 0) this.#follow(null, union(inFlight), NOBODY);
+    const inFlight = this.#marks.ofAll();
+    if (inFlight.length > 0) this.#follow(null, inFlight, NOBODY);
   }
 
   /** Gives new slots between two pages their values; on failure takes the watch back, and everything with it. */
   #attach(space: AddressSpace, first: number, last: number, plan: () => void, undo: () => void): void {
     try {
-      this.#guarded(() => {
-        if (space.isNew) this.#update.stage(space.top, space.rootGfn, false);
-        else plan();
-      });
+      if (space.isNew) this.#update.stage(space.top, space.rootGfn, false);
+      else plan();
+      this.#requireFetched();
     } catch (error) {
+      const failure = this.#giveUp(error);
       this.#removed(space, first, last, undo);
-      throw error;
+      throw failure;
     }
     this.#update.commit(null);
     space.isNew = false;
     this.#tables.settleDebts();
   }
 
-  /** Runs a plan; whatever keeps it from being whole, it leaves no trace. */
-  #guarded(plan: () => void): void {
-    try {
-      plan();
-      const missing = [...new Set(this.#update.missing)];
-      if (missing.length > 0) {
-        const which = `${hex(missing[0]!)}${missing.length > 1 ? ` and ${missing.length - 1} more` : ''}`;
-        throw new PtmonError('not-fetched', `memory is not fetched yet: ${which}`, { missing });
-      }
-    } catch (error) {
-      this.#update.abort();
-      this.#tables.settleDebts();
-      throw error;
-    }
+  /** A plan that could not read everything is not whole. @throws PtmonError `not-fetched` */
+  #requireFetched(): void {
+    if (this.#update.missing.length === 0) return;
+    const missing = [...new Set(this.#update.missing)];
+    const which = `${hex(missing[0]!)}${missing.length > 1 ? ` and ${missing.length - 1} more` : ''}`;
+    throw new PtmonError('not-fetched', `memory is not fetched yet: ${which}`, { missing });
+  }
+
+  /** A plan failed: it leaves no trace. Answers the error, to be thrown. */
+  #giveUp(error: unknown): unknown {
+    this.#update.abort();
+    this.#tables.settleDebts();
+    return error;
   }
 
   /** Every node in reach holds the covered slots between two pages; what is new is read. */
@@ -379,7 +385,7 @@ export class PageTableMonitor {
     this.#tables.release(frame, node.space.view);
   }
 
-  #touchedInView(view: number, entries: Float64Array): Touched {
+  #touchedInView(view: number, entries: NumberList): Touched {
     const touched = this.#update.touchedBy(entries);
     for (const space of this.#spaces.inView(view)) touched.add(space, 0, Infinity);
     return touched;
@@ -395,16 +401,4 @@ export class PageTableMonitor {
 
 function overlaps(node: TableNode, first: number, last: number): boolean {
   return node.firstPage <= last && first < node.firstPage + node.format.slots * node.format.slotPages;
-}
-
-/** All entries, ascending, each once. */
-function union(lists: readonly Float64Array[]): Float64Array {
-  const all = new Float64Array(lists.reduce((sum, list) => sum + list.length, 0));
-  let length = 0;
-  for (const list of lists) {
-    all.set(list, length);
-    length += list.length;
-  }
-  all.sort();
-  return all.filter((entryPa, at) => at === 0 || entryPa !== all[at - 1]);
 }

@@ -50,6 +50,9 @@ export class ProtectedTables {
   readonly #protection: PageProtection | undefined;
   readonly #onFault: (fault: PtmonError) => void;
   readonly #frames = new Map<number, TableFrame>();
+  // The frame looked up last: marking a write and processing it ask for the same one three times.
+  #lastGfn = -1;
+  #last: TableFrame | undefined;
   #unrestored: Unrestored[] = [];
 
   constructor(protection: PageProtection | undefined, onFault: (fault: PtmonError) => void) {
@@ -66,7 +69,11 @@ export class ProtectedTables {
   }
 
   find(gfn: number): TableFrame | undefined {
-    return this.#frames.get(gfn);
+    if (gfn !== this.#lastGfn) {
+      this.#last = this.#frames.get(gfn);
+      this.#lastGfn = gfn;
+    }
+    return this.#last;
   }
 
   /**
@@ -86,6 +93,7 @@ export class ProtectedTables {
     const frame = known ?? new TableFrame(gfn);
     frame.guards.push({ view, captured, holders: 1 });
     this.#frames.set(gfn, frame);
+    this.#lastGfn = -1;
     return frame;
   }
 
@@ -96,7 +104,10 @@ export class ProtectedTables {
     guard.holders--;
     if (guard.holders > 0) return;
     frame.guards.splice(at, 1);
-    if (frame.guards.length === 0) this.#frames.delete(frame.gfn);
+    if (frame.guards.length === 0) {
+      this.#frames.delete(frame.gfn);
+      this.#lastGfn = -1;
+    }
     if (guard.captured === null) return;
     const debt = { view, gfn: frame.gfn, access: guard.captured };
     const failure = this.#restore(debt);

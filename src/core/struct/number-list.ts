@@ -1,0 +1,51 @@
+/** A growing list of numbers in one typed array, reused from batch to batch so that a batch allocates nothing. */
+export class NumberList {
+  #numbers = new Float64Array(16);
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** The number at `index`, which must be below `length`. */
+  at(index: number): number {
+    return this.#numbers[index]!;
+  }
+
+  push(number: number): void {
+    if (this.#length === this.#numbers.length) this.#grow();
+    this.#numbers[this.#length++] = number;
+  }
+
+  pushAll(other: NumberList): void {
+    for (let index = 0; index < other.length; index++) this.push(other.at(index));
+  }
+
+  /** Ascending, each number once. */
+  sortUnique(): void {
+    if (this.#length < 2) return;
+    const numbers = this.#numbers;
+    numbers.subarray(0, this.#length).sort();
+    let kept = 1;
+    for (let index = 1; index < this.#length; index++) {
+      if (numbers[index] !== numbers[index - 1]) numbers[kept++] = numbers[index]!;
+    }
+    this.#length = kept;
+  }
+
+  /** Empties it, and gives back what a rare large batch took. */
+  clear(): void {
+    this.#length = 0;
+    if (this.#numbers.length > 4096) this.#numbers = new Float64Array(16);
+  }
+
+  toArray(): number[] {
+    return Array.from(this.#numbers.subarray(0, this.#length));
+  }
+
+  #grow(): void {
+    const grown = new Float64Array(this.#numbers.length * 2);
+    grown.set(this.#numbers);
+    this.#numbers = grown;
+  }
+}
