@@ -30,12 +30,7 @@ export class PtmonError extends Error {
   readonly code: PtmonErrorCode;
   readonly facts: PtmonErrorFacts;
 
-  constructor(
-    code: PtmonErrorCode,
-    message: string,
-    facts: PtmonErrorFacts = {},
-    options?: { cause?: unknown },
-  ) {
+  constructor(code: PtmonErrorCode, message: string, facts: PtmonErrorFacts = {}, options?: { cause?: unknown }) {
     super(message, options);
     this.code = code;
     this.facts = facts;

@@ -42,4 +42,11 @@ export { PageTableMonitor } from './monitor/page-table-monitor.ts';
 export { isCanonical, makePaging, type Paging, type PagingOptions, rootOf } from './paging/format.ts';
 export type { PagingModeName } from './paging/modes.ts';
 export type { Rights } from './paging/rights.ts';
-export { type NoTranslation, type StopReason, type Translation, walk, type Walk, type WalkStep } from './paging/walk.ts';
+export {
+  type NoTranslation,
+  type StopReason,
+  type Translation,
+  walk,
+  type Walk,
+  type WalkStep,
+} from './paging/walk.ts';

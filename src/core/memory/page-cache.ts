@@ -4,11 +4,8 @@
  * The bound is meant for pages nobody comes back to, such as the tables of an address space that is being enumerated. A
  * round that is run again until everything it needs is here (`not-fetched`, fetch, again) may need more pages than the
  * bound; a cache that insisted would drop the first while the last arrive, and the round would never end. So when a page is
- * asked for that was dropped, the bound is doubled until the next `clear`: every round ends, and memory beyond the bound is
- * taken only by rounds that cannot do without (at most four times the pages that they need).
- *
- * Least recently used, by the simplest means: two maps. What is used goes to the young one; when that holds half the bound,
- * it becomes the old one, and what was in the old one is dropped. So the half of the bound used last is always here.
+ * asked for that was dropped, the bound is doubled until the next `clear`. Every round ends, and memory beyond the bound is
+ * taken only where pages are come back to, and then for less than twice the pages that were asked for.
  */
 import { frameOffsetOf, gfnOf, PAGE_BYTES } from '../address/pa.ts';
 import { hex } from '../address/va.ts';
@@ -19,15 +16,15 @@ import { type PhysicalMemory, READ_NO_MEMORY, READ_NOT_FETCHED, READ_OK, type Re
 type CachedPage = Uint32Array | null;
 
 export interface PageCacheOptions {
-  /** Pages held at most while no round needs more; 4096 (16 MiB) unless told. At least 2. */
+  /** Pages held at most while no round needs more; 4096 (16 MiB) unless told. At least 1. */
   readonly maxPages?: number;
 }
 
 export class PageCache implements PhysicalMemory {
   readonly #maxPages: number;
   #limit: number;
-  #young = new Map<number, CachedPage>();
-  #old = new Map<number, CachedPage>();
+  /** Least recently used first: a map keeps the order of insertion. */
+  readonly #pages = new Map<number, CachedPage>();
   readonly #dropped = new Set<number>();
   // The page read last: entries are read in runs.
   #lastGfn = -1;
@@ -36,8 +33,8 @@ export class PageCache implements PhysicalMemory {
   /** @throws PtmonError `bad-argument` */
   constructor(options: PageCacheOptions = {}) {
     const maxPages = options.maxPages ?? 4096;
-    if (!Number.isSafeInteger(maxPages) || maxPages < 2) {
-      throw new PtmonError('bad-argument', `a cache of ${maxPages} pages is not one of at least 2`);
+    if (!Number.isSafeInteger(maxPages) || maxPages < 1) {
+      throw new PtmonError('bad-argument', `a cache of ${maxPages} pages is not one of at least 1`);
     }
     this.#maxPages = maxPages;
     this.#limit = maxPages;
@@ -45,7 +42,7 @@ export class PageCache implements PhysicalMemory {
 
   /** Pages held now. */
   get pageCount(): number {
-    return this.#young.size + this.#old.size;
+    return this.#pages.size;
   }
 
   /** Pages held at most until the next `clear`: `maxPages`, or more since a round needed more. */
@@ -65,15 +62,12 @@ export class PageCache implements PhysicalMemory {
         gfn,
       });
     }
-    this.#young.delete(gfn);
-    this.#old.delete(gfn);
     this.#keep(gfn, bytes === null ? null : wordsOf(bytes));
   }
 
   /** Forgets everything: the guest runs on, and no page can be trusted any more. */
   clear(): void {
-    this.#young.clear();
-    this.#old.clear();
+    this.#pages.clear();
     this.#dropped.clear();
     this.#limit = this.#maxPages;
     this.#lastGfn = -1;
@@ -95,29 +89,26 @@ export class PageCache implements PhysicalMemory {
   }
 
   #find(gfn: number): CachedPage | undefined {
-    const page = this.#young.get(gfn);
-    if (page !== undefined) return page;
-    const old = this.#old.get(gfn);
-    if (old !== undefined) {
-      this.#old.delete(gfn);
-      this.#keep(gfn, old);
+    const page = this.#pages.get(gfn);
+    if (page !== undefined) {
+      this.#keep(gfn, page);
     } else if (this.#dropped.has(gfn)) {
       this.#limit *= 2;
       // Its companions will be asked for in this same round: that is one shortage, not many.
       this.#dropped.clear();
     }
-    return old;
+    return page;
   }
 
   #keep(gfn: number, page: CachedPage): void {
-    if (this.#young.size >= Math.floor(this.#limit / 2)) {
-      for (const dropped of this.#old.keys()) this.#dropped.add(dropped);
-      this.#old = this.#young;
-      this.#young = new Map();
-    }
-    this.#young.set(gfn, page);
-    this.#dropped.delete(gfn);
     this.#lastGfn = -1;
+    this.#pages.delete(gfn);
+    this.#pages.set(gfn, page);
+    this.#dropped.delete(gfn);
+    if (this.#pages.size <= this.#limit) return;
+    const [oldest] = this.#pages.keys();
+    this.#pages.delete(oldest!);
+    this.#dropped.add(oldest!);
   }
 }
 

@@ -7,16 +7,23 @@
 import { frameOffsetOf, gfnOf } from '../address/pa.ts';
 import type { Pa } from '../address/types.ts';
 import { type Paging, slotOf } from '../paging/format.ts';
+import type { NumberList } from '../struct/number-list.ts';
 import { Coverage, type Piece } from './coverage.ts';
 import { Watch } from './references.ts';
 import { TableNode } from './table-node.ts';
 import type { Unsettled } from './unsettled.ts';
 
+/** A slot that is held, and that nothing has read yet. */
+export interface UnreadSlot {
+  readonly node: TableNode;
+  readonly position: number;
+}
+
 /** A watch that was just added. */
 export interface NewWatch {
   readonly watch: Watch;
   /** Where its walk leaves the slots that were held before; null where it does not. */
-  readonly firstNew: { readonly node: TableNode; readonly position: number } | null;
+  readonly firstNew: UnreadSlot | null;
 }
 
 /** A watched address, or a piece of a range. */
@@ -116,19 +123,46 @@ export class AddressSpace {
     return child;
   }
 
-  /** Makes one node hold the slots that ranges cover between two pages; `added` is told the position of each new one. */
-  cover(node: TableNode, first: number, last: number, added?: (position: number) => void): void {
-    const { slotPages } = node.format;
-    for (const piece of this.coverage.overlapping(first, last)) {
-      const from = slotOf(node.format, Math.max(first, piece.first, node.firstPage));
-      const end = Math.min(last, piece.last, node.firstPage + node.format.slots * slotPages - 1);
-      const to = slotOf(node.format, end);
+  /** Makes one node hold the slots that ranges cover between two pages. Answers those that it did not hold before. */
+  cover(node: TableNode, first: number, last: number): UnreadSlot[] {
+    const added: UnreadSlot[] = [];
+    const { slots, slotPages } = node.format;
+    const start = Math.max(first, node.firstPage);
+    const end = Math.min(last, node.firstPage + slots * slotPages - 1);
+    for (const piece of this.coverage.overlapping(start, end)) {
+      const from = slotOf(node.format, Math.max(start, piece.first));
+      const to = slotOf(node.format, Math.min(end, piece.last));
       for (let slot = from; slot <= to; slot++) {
         const position = node.slots.find(slot);
-        if (position >= 0) continue;
-        node.insert(~position, slot);
-        added?.(~position);
+        if (position < 0) added.push({ node, position: node.insert(~position, slot) });
       }
+    }
+    return added;
+  }
+
+  /** Makes every node between two pages hold the slots that ranges cover there. Answers those that are new. */
+  coverAll(first: number, last: number): UnreadSlot[] {
+    return this.#coverBelow(this.top, first, last);
+  }
+
+  #coverBelow(node: TableNode, first: number, last: number): UnreadSlot[] {
+    const added = this.cover(node, first, last);
+    const [from, end] = positionsBetween(node, first, last);
+    for (let position = from; position < end && !node.isPageTable; position++) {
+      const child = node.children[position]!;
+      if (child !== null) added.push(...this.#coverBelow(child, first, last));
+    }
+    return added;
+  }
+
+  /** Adds the physical addresses of the entries on the walks between two pages. */
+  collectEntries(first: number, last: number, entryBytes: number, into: NumberList, node = this.top): void {
+    if (node.frame === null) return;
+    const [from, end] = positionsBetween(node, first, last);
+    for (let position = from; position < end; position++) {
+      into.push(node.entryPa(node.frame.gfn, position, entryBytes));
+      const child = node.isPageTable ? null : node.children[position]!;
+      if (child !== null) this.collectEntries(first, last, entryBytes, into, child);
     }
   }
 
@@ -162,8 +196,7 @@ export class AddressSpace {
 
   #prune(node: TableNode, first: number, last: number, forget: (node: TableNode) => void): void {
     const { slotPages } = node.format;
-    const from = node.slots.lowerBound(Math.floor((first - node.firstPage) / slotPages));
-    const end = node.slots.lowerBound(Math.floor((last - node.firstPage) / slotPages) + 1);
+    const [from, end] = positionsBetween(node, first, last);
     for (let position = end - 1; position >= from; position--) {
       const start = node.pageAt(position);
       const child = node.isPageTable ? null : node.children[position]!;
@@ -178,6 +211,15 @@ export class AddressSpace {
       if (!watched && !this.coverage.overlaps(start, start + slotPages - 1)) node.remove(position);
     }
   }
+}
+
+/** The positions of a node's slots that share a page with `first` to `last`: from the one up to the other, without it. */
+function positionsBetween(node: TableNode, first: number, last: number): [from: number, end: number] {
+  const { slotPages } = node.format;
+  return [
+    node.slots.lowerBound(Math.floor((first - node.firstPage) / slotPages)),
+    node.slots.lowerBound(Math.floor((last - node.firstPage) / slotPages) + 1),
+  ];
 }
 
 function linkWatch(node: TableNode, position: number, offset: number): Watch {

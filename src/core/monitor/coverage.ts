@@ -23,6 +23,10 @@ export class Piece {
     this.runs = runs;
   }
 
+  holds(page: number): boolean {
+    return this.first <= page && page <= this.last;
+  }
+
   copy(): Piece {
     return new Piece(this.first, this.last, this.references.copy(), this.runs);
   }

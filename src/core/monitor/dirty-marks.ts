@@ -7,6 +7,7 @@
 import { NumberList } from '../struct/number-list.ts';
 
 const NOTHING = new NumberList();
+const NO_VCPU = -1;
 
 export class DirtyMarks {
   readonly #lists = new Map<number, NumberList>();
@@ -31,9 +32,12 @@ export class DirtyMarks {
     return list;
   }
 
+  get isEmpty(): boolean {
+    return !this.hasOthers(NO_VCPU);
+  }
+
   /** Whether any vCPU but this one has a write in flight. */
   hasOthers(vcpu: number): boolean {
-    if (this.#lists.size < 2) return false;
     for (const [each, list] of this.#lists) if (each !== vcpu && list.length > 0) return true;
     return false;
   }

@@ -12,7 +12,7 @@ import { PtmonError } from '../error.ts';
 import type { PhysicalMemory } from '../memory/physical-memory.ts';
 import { makePaging, type Paging, rootOf } from '../paging/format.ts';
 import { walk } from '../paging/walk.ts';
-import type { AddressSpace } from './address-space.ts';
+import type { AddressSpace, UnreadSlot } from './address-space.ts';
 import { AddressSpaces } from './address-spaces.ts';
 import type {
   Address,
@@ -32,11 +32,19 @@ import { EventWriter } from './event-writer.ts';
 import type { MonitorEvent, Tag } from './events.ts';
 import { ProtectedTables } from './protected-tables.ts';
 import { Report } from './report.ts';
+import type { Watch } from './references.ts';
 import type { TableNode } from './table-node.ts';
 import { Touched } from './touched.ts';
 import { Update } from './update.ts';
 
 const NOBODY = new Touched();
+
+/** Watches that are in the tree already, and whose entries are still to be read. */
+interface NewWatches {
+  readonly unread: readonly UnreadSlot[];
+  readonly isNew: (page: number, watch: Watch | null) => boolean;
+  readonly undo: () => void;
+}
 
 export class PageTableMonitor {
   readonly paging: Paging;
@@ -54,7 +62,7 @@ export class PageTableMonitor {
     this.#tables = new ProtectedTables(options.protection, options.onFault ?? (() => {}));
     this.#spaces = new AddressSpaces(this.paging);
     const kinds = new Set(options.kinds);
-    this.#update = new Update(options.memory, this.paging, this.#tables, kinds.has('protection'));
+    this.#update = new Update(options.memory, this.paging, this.#tables);
     this.#report = new Report(this.paging, new EventWriter(this.paging, kinds));
   }
 
@@ -72,19 +80,15 @@ export class PageTableMonitor {
     const known = this.#spaces.find(view, root)?.findWatch(page, offset);
     if (known) return known.add(request.tag);
 
-    this.#catchUp();
     const space = this.#spaces.open(view, root);
+    const inRange = offset === 0 && space.coverage.find(page) !== undefined;
     const { watch, firstNew } = space.addWatch(page, offset, this.paging);
     watch.add(request.tag);
-    this.#attach(
-      space,
-      page,
-      page,
-      () => {
-        if (firstNew !== null) this.#update.planNewSlot(firstNew.node, firstNew.position);
-      },
-      () => space.removeWatch(page, watch),
-    );
+    this.#begin(space, page, page, {
+      unread: firstNew === null ? [] : [firstNew],
+      isNew: (_page, each) => each === watch && !inRange,
+      undo: () => space.removeWatch(page, watch),
+    });
   }
 
   /**
@@ -97,18 +101,15 @@ export class PageTableMonitor {
     const { first, last } = locateRange(this.paging, request);
     checkTag(request.tag);
 
-    this.#catchUp();
     const space = this.#spaces.open(view, root);
     const saved = space.coverage.save(first, last);
     space.coverage.add(first, last, request.tag, request.runs ?? false);
-    if (space.isNew) space.cover(space.top, first, last);
-    this.#attach(
-      space,
-      first,
-      last,
-      () => this.#coverNodes(space, space.top, first, last),
-      () => space.coverage.restore(first, last, saved),
-    );
+    this.#begin(space, first, last, {
+      unread: space.coverAll(first, last),
+      isNew: (page, watch) =>
+        watch === null && page >= first && page <= last && !saved.some((piece) => piece.holds(page)),
+      undo: () => space.coverage.restore(first, last, saved),
+    });
   }
 
   /** Releases one reference of an address: of `tag`, where one is given. Answers whether there was one (rule R1). */
@@ -289,7 +290,7 @@ export class PageTableMonitor {
     unread: readonly AddressSpace[] = [],
   ): MonitorEvent[] {
     try {
-      this.#update.planEntries(entries);
+      this.#update.planEntries(entries, this.#report.saysRights || touched !== null);
       for (const space of unread) this.#update.stage(space.top, space.rootGfn);
       this.#requireFetched();
     } catch (error) {
@@ -304,26 +305,34 @@ export class PageTableMonitor {
   }
 
   /**
-   * Reads what vCPUs have in flight without a word to anybody, so that a watch that begins now begins from the truth and the
-   * others still hear of it when those vCPUs are processed (rule C7).
+   * Reads what a new watch between two pages needs, and begins it; on failure takes it back, and everything with it.
+   *
+   * What vCPUs have in flight is read as well, without a word to anybody: the new watch begins from the truth in memory, and
+   * the others hear of it when those vCPUs are processed (rule C7). So is, where nothing traps, all that it shares with them.
    */
-  #catchUp(): void {
-    const inFlight = this.#marks.ofAll();
-    if (inFlight.length > 0) this.#follow(null, inFlight, NOBODY);
-  }
-
-  /** Gives new slots between two pages their values; on failure takes the watch back, and everything with it. */
-  #attach(space: AddressSpace, first: number, last: number, plan: () => void, undo: () => void): void {
+  #begin(space: AddressSpace, first: number, last: number, fresh: NewWatches): void {
+    const entries = this.#marks.isEmpty ? new NumberList() : this.#marks.ofAll();
     try {
+      if (!this.#tables.canTrap) {
+        space.collectEntries(first, last, this.paging.mode.entryBytes, entries);
+        entries.sortUnique();
+      }
+      this.#update.planEntries(entries, true);
       if (space.isNew) this.#update.stage(space.top, space.rootGfn, false);
-      else plan();
+      for (const { node, position } of fresh.unread) this.#update.planNewSlot(node, position);
       this.#requireFetched();
     } catch (error) {
       const failure = this.#giveUp(error);
-      this.#removed(space, first, last, undo);
+      this.#removed(space, first, last, fresh.undo);
       throw failure;
     }
-    this.#update.commit(null);
+    if (entries.length === 0) {
+      this.#update.commit(null);
+    } else {
+      this.#report.begin(null, NOBODY, (each, page, watch) => each === space && fresh.isNew(page, watch));
+      this.#update.commit(this.#report);
+      this.#report.end();
+    }
     space.isNew = false;
     this.#tables.settleDebts();
   }
@@ -341,13 +350,6 @@ export class PageTableMonitor {
     this.#update.abort();
     this.#tables.settleDebts();
     return error;
-  }
-
-  /** Every node in reach holds the covered slots between two pages; what is new is read. */
-  #coverNodes(space: AddressSpace, node: TableNode, first: number, last: number): void {
-    const known = node.children.filter((child) => child !== null && overlaps(child, first, last));
-    space.cover(node, first, last, (position) => this.#update.planNewSlot(node, position));
-    for (const child of known) this.#coverNodes(space, child!, first, last);
   }
 
   #releaseRange(space: AddressSpace, first: number, last: number, tag: Tag | undefined): boolean {
@@ -397,8 +399,4 @@ export class PageTableMonitor {
     const space = this.#spaces.find(view, rootOf(this.paging, address.root));
     return space && { space, page, offset, watch: space.findWatch(page, offset) };
   }
-}
-
-function overlaps(node: TableNode, first: number, last: number): boolean {
-  return node.firstPage <= last && first < node.firstPage + node.format.slots * node.format.slotPages;
 }

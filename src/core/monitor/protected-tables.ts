@@ -60,6 +60,11 @@ export class ProtectedTables {
     this.#onFault = onFault;
   }
 
+  /** Whether a write to a protected table is reported, or changes are found by comparing only. */
+  get canTrap(): boolean {
+    return this.#protection !== undefined;
+  }
+
   get size(): number {
     return this.#frames.size;
   }

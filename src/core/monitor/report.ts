@@ -16,11 +16,14 @@ import type { Watch } from './references.ts';
 import type { TableNode } from './table-node.ts';
 import type { Touched } from './touched.ts';
 
+type IsNew = (space: AddressSpace, page: number, watch: Watch | null) => boolean;
+
 export class Report {
   readonly #paging: Paging;
   readonly #writer: EventWriter;
   /** Pages that may be spoken of; null for all. */
   #touched: Touched | null = null;
+  #isNew: IsNew | null = null;
   /** Address spaces with unsettled addresses. */
   readonly #waiting = new Set<AddressSpace>();
 
@@ -39,13 +42,22 @@ export class Report {
     this.#notes = paging.byLevel.map(() => new CauseNote());
   }
 
+  /** Whether rights that changed alone are said. */
+  get saysRights(): boolean {
+    return this.#writer.saysRights;
+  }
+
   get hasUnsettled(): boolean {
     return this.#waiting.size > 0;
   }
 
-  /** @param touched the pages that may be spoken of; null for all */
-  begin(vcpu: number | null, touched: Touched | null): void {
+  /**
+   * @param touched the pages that may be spoken of; null for all
+   * @param isNew addresses whose watch begins with this batch: there is nothing to say of them yet (rule E8)
+   */
+  begin(vcpu: number | null, touched: Touched | null, isNew: IsNew | null = null): void {
     this.#touched = touched;
+    this.#isNew = isNew;
     this.#writer.begin(vcpu);
   }
 
@@ -99,7 +111,7 @@ export class Report {
     enterOld(this.#before[0]!, space.top);
     this.#after[0]!.clear();
     this.#wholeSpace(space);
-    this.#settleWaiting(space);
+    this.#settleWaiting(space, null);
     this.#writer.rootGone(space);
   }
 
@@ -221,21 +233,29 @@ export class Report {
     if (this.#touched === null || this.#touched.has(space, page)) {
       if (unsettled !== undefined) this.#settled(space, key);
       this.#writer.difference(space, page, watch, piece, unsettled?.reported ?? before, after, note);
-    } else if (unsettled === undefined && note !== null) {
+    } else if (unsettled === undefined && note !== null && !this.#isNew?.(space, page, watch)) {
       space.unsettled.set(key, { page, reported: before.copy(), cause: note.cause });
       this.#waiting.add(space);
     }
   }
 
   /** Unsettled addresses that are touched, though nothing changed for them this time. */
-  #settleWaiting(space: AddressSpace): void {
+  #settleWaiting(space: AddressSpace, because?: null): void {
     for (const [key, { page, reported, cause }] of space.unsettled) {
       if (this.#touched !== null && !this.#touched.has(space, page)) continue;
       this.#settled(space, key);
       translate(space, page, this.#pageAfter);
       const watch = typeof key === 'number' ? space.findWatch(page, 0) : key;
       const piece = typeof key === 'number' ? space.coverage.find(page) : undefined;
-      this.#writer.difference(space, page, watch, piece, reported, this.#pageAfter, { cause });
+      this.#writer.difference(
+        space,
+        page,
+        watch,
+        piece,
+        reported,
+        this.#pageAfter,
+        because === null ? null : { cause },
+      );
     }
   }
 

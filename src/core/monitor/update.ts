@@ -33,7 +33,7 @@ export class Update {
   readonly #paging: Paging;
   readonly #tables: ProtectedTables;
   /** Whether a change of rights alone is a change. */
-  readonly #rightsMatter: boolean;
+  #rightsMatter = true;
 
   /** Marked entries above the page tables. */
   readonly #above: { readonly node: TableNode; readonly position: number }[] = [];
@@ -43,18 +43,20 @@ export class Update {
   readonly missing: number[] = [];
   readonly #entry = new Uint32Array(2);
 
-  constructor(memory: PhysicalMemory, paging: Paging, tables: ProtectedTables, rightsMatter: boolean) {
+  constructor(memory: PhysicalMemory, paging: Paging, tables: ProtectedTables) {
     this.#memory = memory;
     this.#paging = paging;
     this.#tables = tables;
-    this.#rightsMatter = rightsMatter;
   }
 
   /**
    * Plans what these entries (physical addresses, ascending) say now: from the top of the tree down, so that a table that
    * goes takes all below it along.
+   *
+   * @param rightsMatter whether anybody will hear of, or remember, rights that changed alone
    */
-  planEntries(entries: NumberList): void {
+  planEntries(entries: NumberList, rightsMatter: boolean): void {
+    this.#rightsMatter = rightsMatter;
     for (let index = 0; index < entries.length; index++) this.#noteTableEntries(entries.at(index));
     if (this.#above.length > 0) {
       this.#above.sort((a, b) => b.node.format.level - a.node.format.level);
@@ -88,7 +90,7 @@ export class Update {
 
   /** Plans the value of a slot that nothing has read yet, and what hangs below it. */
   planNewSlot(node: TableNode, position: number): void {
-    if (node.frame === null) return;
+    if (node.frame === null || node.next !== undefined) return;
     this.#read(node.entryPa(node.frame.gfn, position, this.#paging.mode.entryBytes));
     const [lo, hi] = [this.#entry[0]!, this.#entry[1]!];
     this.#changes.push({ node, position, lo, hi, matters: false });

@@ -2,19 +2,32 @@
  * What an address space maps, in ascending order (rule T1's tables, all of them instead of one walk).
  *
  * An absent entry is stepped over with everything below it, so a hole costs one read whatever its span. Tables outside RAM,
- * reserved entries and absent ones map nothing. Depth is bounded by the mode's levels, so cyclic tables end too; but a table
- * that maps itself is a table of itself in each of its 512 slots, so a self-map adds up to 512 tables to read, and a root
- * whose every slot names itself maps the whole address space page by page (2^36 reads in 4-level paging). That is what the
- * processor sees; stop the iteration, or give bounds, where it is too much.
+ * reserved entries and absent ones map nothing. Depth is bounded by the mode's levels, so cyclic tables end too: a self-map
+ * shows every table once more, as a page. But a root whose every slot names itself maps the whole address space, page by
+ * page (2^36 of them in 4-level paging). That is what the processor sees; stop the iteration, or give bounds, where it is
+ * too much.
  *
- * Positions count translatable pages from 0, the upper half directly behind the lower: the non-canonical hole has none.
+ * Positions are folded page numbers: the upper half directly behind the lower, so that the non-canonical hole has none.
  */
 import { gfnOf, PAGE_BYTES, paOf } from '../address/pa.ts';
 import type { Pa, Va } from '../address/types.ts';
 import { hex, offsetOf, toU64, vaOf, vpnOf } from '../address/va.ts';
 import { PtmonError } from '../error.ts';
 import { type PhysicalMemory, READ_NOT_FETCHED, READ_OK } from '../memory/physical-memory.ts';
-import { ENTRY_LEAF, ENTRY_TABLE, kindOf, leafGfn, type LevelFormat, type Paging, rootOf, tableGfn } from './format.ts';
+import {
+  ENTRY_LEAF,
+  ENTRY_TABLE,
+  foldVpn,
+  isCanonical,
+  kindOf,
+  leafGfn,
+  type LevelFormat,
+  type Paging,
+  rootOf,
+  slotOf,
+  tableGfn,
+  unfoldVpn,
+} from './format.ts';
 import { RIGHTS_ALL, type Rights, restrict, restrictLeaf, rightsOf } from './rights.ts';
 
 /** Frames that one `not-fetched` error asks for at most: 4 MiB. */
@@ -144,7 +157,7 @@ function* leaves(
       open.push(openTable(below, pa, position, restrict(table.rights, format, lo, hi), from));
     } else if (kind === ENTRY_LEAF && !missing.found) {
       const first = Math.max(position, from);
-      leaf.vpn = vpnAt(paging, first);
+      leaf.vpn = unfoldVpn(paging, first);
       leaf.pages = Math.min(position + format.slotPages, to) - first;
       leaf.gfn = leafGfn(format, lo, hi) + (first - position);
       leaf.slotPages = format.slotPages;
@@ -157,8 +170,7 @@ function* leaves(
 
 /** A table about to be read, at the slot that holds `from` where that is not its first. */
 function openTable(format: LevelFormat, pa: number, start: number, rights: number, from: number): OpenTable {
-  const slot = from > start ? Math.floor((from - start) / format.slotPages) : 0;
-  return { format, pa, start, rights, slot };
+  return { format, pa, start, rights, slot: slotOf(format, Math.max(start, from)) };
 }
 
 /** What must be fetched before an enumeration can go on. */
@@ -192,7 +204,7 @@ class MissingTables {
     const missing = [...this.#addresses.values()];
     throw new PtmonError(
       'not-fetched',
-      `${missing.length} tables below root ${hex(root)} are not fetched yet, the first at ${hex(missing[0]!)}`,
+      `the tables of root ${hex(root)} are not all fetched yet; missing: ${missing.length}, the first at ${hex(missing[0]!)}`,
       { root, missing },
     );
   }
@@ -230,10 +242,5 @@ function endVpn(to: bigint | number): number {
 
 /** The position of page `vpn`; within the hole, that of the first page behind it. */
 function positionOf(paging: Paging, vpn: number): number {
-  if (vpn < paging.lowEnd) return vpn;
-  return paging.lowEnd + Math.max(vpn - paging.highStart, 0);
-}
-
-function vpnAt(paging: Paging, position: number): number {
-  return position < paging.lowEnd ? position : paging.highStart + (position - paging.lowEnd);
+  return isCanonical(paging, vpn) ? foldVpn(paging, vpn) : paging.lowEnd;
 }

@@ -56,24 +56,54 @@ const UNUSED_2M = 0x001fe000;
 /** Bits 62:52 are free for software in IA-32e paging and reserved in PAE. */
 const PAE_HIGH = 0x7ff00000;
 
-const PML5: TableLevel = { name: 'PML5', indexBits: 9, leaf: 'never', hasRights: true, reserved: [PS, 0], leafReserved: [0, 0] };
+const PML5: TableLevel = {
+  name: 'PML5',
+  indexBits: 9,
+  leaf: 'never',
+  hasRights: true,
+  reserved: [PS, 0],
+  leafReserved: [0, 0],
+};
 const PML4: TableLevel = { ...PML5, name: 'PML4' };
 const PDPT: TableLevel = {
-  name: 'PDPT', indexBits: 9, leaf: 'page-size-bit', hasRights: true, reserved: [0, 0], leafReserved: [UNUSED_1G, 0],
+  name: 'PDPT',
+  indexBits: 9,
+  leaf: 'page-size-bit',
+  hasRights: true,
+  reserved: [0, 0],
+  leafReserved: [UNUSED_1G, 0],
 };
 const PD: TableLevel = { ...PDPT, name: 'PD', leafReserved: [UNUSED_2M, 0] };
-const PT: TableLevel = { name: 'PT', indexBits: 9, leaf: 'always', hasRights: true, reserved: [0, 0], leafReserved: [0, 0] };
+const PT: TableLevel = {
+  name: 'PT',
+  indexBits: 9,
+  leaf: 'always',
+  hasRights: true,
+  reserved: [0, 0],
+  leafReserved: [0, 0],
+};
 
 /** SDM table 4-8: bits 2:1 and 8:5 of a PAE PDPTE are reserved, and so is XD. */
 const PAE_PDPT: TableLevel = {
-  name: 'PDPT', indexBits: 2, leaf: 'never', hasRights: false, reserved: [0x1e6, 0x80000000 | PAE_HIGH], leafReserved: [0, 0],
+  name: 'PDPT',
+  indexBits: 2,
+  leaf: 'never',
+  hasRights: false,
+  reserved: [0x1e6, 0x80000000 | PAE_HIGH],
+  leafReserved: [0, 0],
 };
 const PAE_PD: TableLevel = { ...PD, reserved: [0, PAE_HIGH], leafReserved: [UNUSED_2M, PAE_HIGH] };
 const PAE_PT: TableLevel = { ...PT, leafReserved: [0, PAE_HIGH] };
 
 /** SDM table 4-4: bit 21 of a 4 MiB leaf is reserved; bits 20:13 are address bits 39:32. */
 const LEGACY_PD: TableLevel = {
-  name: 'PD', indexBits: 10, leaf: 'page-size-bit', hasRights: true, reserved: [0, 0], leafReserved: [0x00200000, 0], pse36: true,
+  name: 'PD',
+  indexBits: 10,
+  leaf: 'page-size-bit',
+  hasRights: true,
+  reserved: [0, 0],
+  leafReserved: [0x00200000, 0],
+  pse36: true,
 };
 const LEGACY_PT: TableLevel = { ...PT, indexBits: 10 };
 
@@ -84,9 +114,21 @@ export const PAGING_MODES: Readonly<Record<PagingModeName, PagingMode>> = {
   '5-level': { ...LONG, name: '5-level', vaBits: 57, tables: [PML5, PML4, PDPT, PD, PT] },
   '4-level': { ...LONG, name: '4-level', vaBits: 48, tables: [PML4, PDPT, PD, PT] },
   pae: {
-    name: 'pae', entryBytes: 8, vaBits: 32, canonical: false, rootShift: 5, rootTop: 31, tables: [PAE_PDPT, PAE_PD, PAE_PT],
+    name: 'pae',
+    entryBytes: 8,
+    vaBits: 32,
+    canonical: false,
+    rootShift: 5,
+    rootTop: 31,
+    tables: [PAE_PDPT, PAE_PD, PAE_PT],
   },
   '32-bit': {
-    name: '32-bit', entryBytes: 4, vaBits: 32, canonical: false, rootShift: 12, rootTop: 31, tables: [LEGACY_PD, LEGACY_PT],
+    name: '32-bit',
+    entryBytes: 4,
+    vaBits: 32,
+    canonical: false,
+    rootShift: 12,
+    rootTop: 31,
+    tables: [LEGACY_PD, LEGACY_PT],
   },
 };
