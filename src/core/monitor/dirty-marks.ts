@@ -7,10 +7,11 @@
 import { NumberList } from '../struct/number-list.ts';
 
 const NOTHING = new NumberList();
-const NO_VCPU = -1;
 
 export class DirtyMarks {
   readonly #lists = new Map<number, NumberList>();
+  /** vCPUs with a write in flight. */
+  #pending = 0;
 
   add(vcpu: number, entryPa: number): void {
     let list = this.#lists.get(vcpu);
@@ -19,7 +20,8 @@ export class DirtyMarks {
       this.#lists.set(vcpu, list);
     }
     const { length } = list;
-    if (length > 0 && list.at(length - 1) === entryPa) return;
+    if (length === 0) this.#pending++;
+    else if (list.at(length - 1) === entryPa) return;
     // A vCPU that writes the same entries over and over must not grow its list: at each power of two, sort out first.
     if (length >= 1024 && (length & (length - 1)) === 0) list.sortUnique();
     list.push(entryPa);
@@ -33,13 +35,12 @@ export class DirtyMarks {
   }
 
   get isEmpty(): boolean {
-    return !this.hasOthers(NO_VCPU);
+    return this.#pending === 0;
   }
 
   /** Whether any vCPU but this one has a write in flight. */
   hasOthers(vcpu: number): boolean {
-    for (const [each, list] of this.#lists) if (each !== vcpu && list.length > 0) return true;
-    return false;
+    return this.#pending > (this.of(vcpu).length > 0 ? 1 : 0);
   }
 
   /** The entries that anybody has in flight, ascending: a list of its own. */
@@ -51,7 +52,10 @@ export class DirtyMarks {
   }
 
   clear(vcpu: number): void {
-    this.#lists.get(vcpu)?.clear();
+    const list = this.#lists.get(vcpu);
+    if (list === undefined || list.length === 0) return;
+    list.clear();
+    this.#pending--;
   }
 
   vcpus(): number[] {

@@ -25,7 +25,10 @@ interface Run {
 
 export class EventWriter {
   readonly #paging: Paging;
-  readonly #kinds: ReadonlySet<OptInKind>;
+  /** Whether rights must be known to say everything that was asked for. */
+  readonly saysRights: boolean;
+  readonly #saysSizes: boolean;
+  readonly #saysGone: boolean;
   #vcpu: number | null = null;
   #events: MonitorEvent[] = [];
   #outRun: Run | null = null;
@@ -33,12 +36,9 @@ export class EventWriter {
 
   constructor(paging: Paging, kinds: ReadonlySet<OptInKind>) {
     this.#paging = paging;
-    this.#kinds = kinds;
-  }
-
-  /** Whether rights must be known to say everything that was asked for. */
-  get saysRights(): boolean {
-    return this.#kinds.has('protection');
+    this.saysRights = kinds.has('protection');
+    this.#saysSizes = kinds.has('restructure');
+    this.#saysGone = kinds.has('root-gone');
   }
 
   begin(vcpu: number | null): void {
@@ -74,13 +74,13 @@ export class EventWriter {
       return;
     }
     if (after.gfn === UNBACKED) return;
-    if (before.level !== after.level && this.#kinds.has('restructure')) {
+    if (before.level !== after.level && this.#saysSizes) {
       const oldPageSize = this.#pageSize(before);
       const pageSize = this.#pageSize(after);
       const base = this.#base(space, page, watch, piece, because);
       this.#events.push({ kind: 'restructure', ...base, pa: paOf(after.gfn, watch?.offset), oldPageSize, pageSize });
     }
-    if (before.rights !== after.rights && this.#kinds.has('protection')) {
+    if (before.rights !== after.rights && this.saysRights) {
       const rights = { oldRights: rightsOf(before.rights), newRights: rightsOf(after.rights) };
       const base = this.#base(space, page, watch, piece, because);
       const pa = paOf(after.gfn, watch?.offset);
@@ -90,7 +90,7 @@ export class EventWriter {
 
   /** Every watched address of a space is released because its root is gone; a range says so once. */
   rootGone(space: AddressSpace): void {
-    if (!this.#kinds.has('root-gone')) return;
+    if (!this.#saysGone) return;
     for (const { page, pages, watch, piece } of space.watched()) {
       this.#events.push({ kind: 'root-gone', ...this.#base(space, page, watch, piece, null), pages });
     }

@@ -202,7 +202,7 @@ export class PageTableMonitor {
       const to = Math.floor((Math.min(PAGE_BYTES, pa + byteLength - start) - 1) / entryBytes);
       for (let slot = from; slot <= to; slot++) {
         this.#marks.add(vcpu, start + slot * entryBytes);
-        monitored ||= frame.nodes.some((node) => node.slots.find(slot - node.firstSlot) >= 0);
+        monitored ||= frame.isMonitored(slot);
       }
     }
     return monitored;

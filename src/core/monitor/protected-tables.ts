@@ -27,6 +27,12 @@ export class TableFrame {
     this.gfn = gfn;
   }
 
+  /** Whether the entry in this slot of the frame is on some watched walk. */
+  isMonitored(slot: number): boolean {
+    for (const node of this.nodes) if (node.slots.find(slot - node.firstSlot) >= 0) return true;
+    return false;
+  }
+
   attach(node: TableNode): void {
     node.indexInFrame = this.nodes.length;
     this.nodes.push(node);

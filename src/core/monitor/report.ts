@@ -63,7 +63,7 @@ export class Report {
 
   /** Says what there is left to say of touched addresses, and hands over everything said since `begin`. */
   end(): MonitorEvent[] {
-    for (const space of this.#waiting) this.#settleWaiting(space);
+    if (this.#waiting.size > 0) for (const space of this.#waiting) this.#settleWaiting(space);
     return this.#writer.take();
   }
 

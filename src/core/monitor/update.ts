@@ -14,16 +14,7 @@ import type { ProtectedTables, TableFrame } from './protected-tables.ts';
 import type { Report } from './report.ts';
 import type { Backing, TableNode } from './table-node.ts';
 import { Touched } from './touched.ts';
-
-/** An entry that is not what the mirror says. */
-interface Change {
-  readonly node: TableNode;
-  readonly position: number;
-  readonly lo: number;
-  readonly hi: number;
-  /** Whether any address below can lead elsewhere, or with other rights, because of it. */
-  readonly matters: boolean;
-}
+import { ChangeList } from './change-list.ts';
 
 const NO_TABLE = -1;
 const NOTHING: Backing = { frame: null, values: new Uint32Array(0) };
@@ -37,7 +28,7 @@ export class Update {
 
   /** Marked entries above the page tables. */
   readonly #above: { readonly node: TableNode; readonly position: number }[] = [];
-  readonly #changes: Change[] = [];
+  readonly #changes = new ChangeList();
   readonly #staged: TableNode[] = [];
   /** Entries that could not be read yet. An update that misses any must not be committed. */
   readonly missing: number[] = [];
@@ -93,7 +84,7 @@ export class Update {
     if (node.frame === null || node.next !== undefined) return;
     this.#read(node.entryPa(node.frame.gfn, position, this.#paging.mode.entryBytes));
     const [lo, hi] = [this.#entry[0]!, this.#entry[1]!];
-    this.#changes.push({ node, position, lo, hi, matters: false });
+    this.#changes.add(node, position, lo, hi, false);
     if (!node.isPageTable) this.#stageBelow(node, position, lo, hi, false);
   }
 
@@ -125,7 +116,8 @@ export class Update {
 
   /** Makes the plan true, and says to `report` what it means; without one it means nothing to anybody yet. */
   commit(report: Report | null): void {
-    for (const { node, position, lo, hi, matters } of this.#changes) {
+    for (let index = 0; index < this.#changes.length; index++) {
+      const { node, position, lo, hi, matters } = this.#changes.at(index);
       if (matters) report?.entryChanges(node, position, lo, hi);
       node.setValue(position, lo, hi);
     }
@@ -161,7 +153,7 @@ export class Update {
       if (node.frame === null && node.watchCount === 0 && node.parent !== null) dropChild(node.parent, node);
     }
     empty(this.#above);
-    empty(this.#changes);
+    this.#changes.clear();
     empty(this.#staged);
     empty(this.missing);
   }
@@ -201,7 +193,7 @@ export class Update {
     const readable = this.#becomesReadable(node, position, lo, hi);
     if (lo === oldLo && hi === oldHi && !readable) return;
     const matters = readable || !this.#meansTheSame(node.format, oldLo, oldHi, lo, hi);
-    this.#changes.push({ node, position, lo, hi, matters });
+    this.#changes.add(node, position, lo, hi, matters);
     if (matters) this.#stageBelow(node, position, lo, hi, true);
   }
 
@@ -217,7 +209,7 @@ export class Update {
       const oldLo = node.values[2 * position]!;
       const oldHi = node.values[2 * position + 1]!;
       if (lo === oldLo && hi === oldHi) continue;
-      this.#changes.push({ node, position, lo, hi, matters: !this.#meansTheSame(node.format, oldLo, oldHi, lo, hi) });
+      this.#changes.add(node, position, lo, hi, !this.#meansTheSame(node.format, oldLo, oldHi, lo, hi));
     }
   }
 
