@@ -1,0 +1,22 @@
+/**
+ * Runs a built program, after installing and building what is missing: `node scripts/run.mjs PROGRAM ARGUMENTS…`.
+ *
+ * The program runs in this process, so its exit code, its signals and its standard streams are its own. Standard output
+ * carries nothing else.
+ */
+import { join, resolve } from 'node:path';
+import process from 'node:process';
+import { pathToFileURL } from 'node:url';
+import { build, install, requireNode } from './prepare.mjs';
+
+const [program, ...args] = process.argv.slice(2);
+if (program === undefined) throw new Error('usage: node scripts/run.mjs PROGRAM ARGUMENTS…');
+
+requireNode();
+process.chdir(join(import.meta.dirname, '..'));
+await install();
+await build(program.startsWith('dist/') ? 'src' : 'test', program);
+
+process.setSourceMapsEnabled(true);
+process.argv = [process.execPath, resolve(program), ...args];
+await import(pathToFileURL(resolve(program)).href);

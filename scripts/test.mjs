@@ -1,0 +1,61 @@
+/**
+ * `npm test`: every check, one line each, then the tests. Installs and builds what is missing. Arguments go to vitest.
+ * The last line is `N passed, N failed`, in which every check counts as one test.
+ */
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import process from 'node:process';
+import { install, requireNode, tscCommand } from './prepare.mjs';
+import { runChild, toolCommand } from './run-child.mjs';
+
+/** Where the reporter leaves what vitest counted. */
+const COUNTS = 'build/test-counts.json';
+
+requireNode();
+process.chdir(join(import.meta.dirname, '..'));
+await install();
+
+const total = { passed: 0, failed: 0, skipped: 0 };
+
+/** @typedef {{ name: string, code: number, output: string, seconds: number }} Result */
+
+/** @param {string} name @param {readonly string[]} command @returns {Promise<Result>} */
+async function check(name, command) {
+  const start = performance.now();
+  const { code, output } = await runChild(command, { output: 'capture' });
+  return { name, code, output, seconds: (performance.now() - start) / 1000 };
+}
+
+/** @param {Result} result */
+function report({ name, code, output, seconds }) {
+  process.stdout.write(`${name.padEnd(8)} ${code === 0 ? 'ok    ' : 'FAILED'} ${seconds.toFixed(1).padStart(5)} s\n`);
+  if (code !== 0) process.stdout.write(output.endsWith('\n') ? output : `${output}\n`);
+  total[code === 0 ? 'passed' : 'failed'] += 1;
+}
+
+// The package check and the tests of the command need the build.
+report(await check('types', tscCommand('.', 'dist/cli/main.js')));
+
+const checks = [
+  check('lint', [...toolCommand('oxlint'), '--format=unix']),
+  check('format', [...toolCommand('@biomejs/biome', 'biome'), 'format', '--reporter=summary', '--colors=off']),
+  check('imports', [process.execPath, 'scripts/check-imports.mjs']),
+  check('unused', [...toolCommand('knip'), '--no-progress']),
+  check('package', [process.execPath, 'scripts/pack-check.mjs']),
+];
+for (const result of checks) report(await result);
+
+mkdirSync('build', { recursive: true });
+rmSync(COUNTS, { force: true });
+const look = ['--reporter=./scripts/vitest-reporter.mjs', ...(process.stdout.isTTY ? [] : ['--no-color'])];
+const vitest = [...toolCommand('vitest'), 'run', ...look, ...process.argv.slice(2)];
+const { code } = await runChild(vitest, { env: { ...process.env, PTMON_TEST_COUNTS: COUNTS } });
+const counts = existsSync(COUNTS) ? JSON.parse(readFileSync(COUNTS, 'utf8')) : { passed: 0, failed: 0, skipped: 0 };
+total.passed += counts.passed;
+// vitest also fails for what is no test: a configuration that it cannot read, no test found.
+total.failed += code !== 0 && counts.failed === 0 ? 1 : counts.failed;
+total.skipped += counts.skipped;
+
+const skipped = total.skipped === 0 ? '' : `, ${total.skipped} skipped`;
+process.stdout.write(`${total.passed} passed, ${total.failed} failed${skipped}\n`);
+process.exitCode = total.failed === 0 ? 0 : 1;
