@@ -1,0 +1,36 @@
+/** Ctrl-C and its like: the first one asks, the second one kills. */
+import { EXIT_INTERRUPTED, EXIT_TERMINATED } from './exit-codes.ts';
+
+const CODES = { SIGINT: EXIT_INTERRUPTED, SIGTERM: EXIT_TERMINATED } as const;
+type Interruption = keyof typeof CODES;
+
+export interface Interrupt {
+  /** Aborted by the first signal. */
+  readonly signal: AbortSignal;
+  /** What to answer to the shell; undefined while there was no signal. */
+  readonly exitCode: number | undefined;
+  /** Gives the signals back. */
+  release(): void;
+}
+
+export function catchInterrupts(): Interrupt {
+  const controller = new AbortController();
+  let exitCode: number | undefined;
+  const release = () => {
+    for (const name of Object.keys(CODES)) process.off(name, caught);
+  };
+  const caught = (name: Interruption) => {
+    exitCode = CODES[name];
+    // With nobody listening, the next signal ends the process at once, as it does by default.
+    release();
+    controller.abort();
+  };
+  for (const name of Object.keys(CODES)) process.on(name, caught);
+  return {
+    signal: controller.signal,
+    get exitCode() {
+      return exitCode;
+    },
+    release,
+  };
+}

@@ -1,0 +1,24 @@
+/** Values of options, refused with what would be right. */
+import { InvalidArgumentError } from 'commander';
+
+/** Decimal digits only: `1e3`, `0x10` and ` 7` are more likely a slip than a number. */
+export function wholeNumber(min: number, max: number): (value: string) => number {
+  return (value) => {
+    const number = Number(value);
+    if (!/^\d+$/.test(value) || number < min || number > max) {
+      throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
+    }
+    return number;
+  };
+}
+
+/** Some of these words, separated by commas. */
+export function listOf<T extends string>(words: readonly T[]): (value: string) => T[] {
+  return (value) => {
+    const given = [...new Set(value.split(',').map((word) => word.trim()))];
+    const unknown = given.filter((word) => !words.includes(word as T));
+    if (unknown.length > 0)
+      throw new InvalidArgumentError(`It must be some of ${words.join(',')}, separated by commas.`);
+    return given as T[];
+  };
+}

@@ -1,0 +1,74 @@
+/** The command line: `ptmon COMMAND OPTIONS…`. */
+import type { Writable } from 'node:stream';
+import { Command, CommanderError } from 'commander';
+import { PtmonError } from '../core/error.ts';
+import { TextOutput } from '../sinks/text-output.ts';
+import { VERSION } from '../sinks/version.ts';
+import { demoCommand } from './demo-command.ts';
+import { EXIT_OK, exitCodeOf } from './exit-codes.ts';
+
+const ABOUT =
+  'Tells, from outside a virtual machine, the moment a guest virtual address gains, loses or changes the physical memory behind it.';
+
+const EXIT_CODES = `
+Exit codes:
+  0    done, or whoever read the output has gone
+  1    failed in a way that is not named here
+  2    the command line is wrong
+  3    the source cannot be reached, or was lost
+  4    an input file is corrupt
+  130  interrupted (Ctrl-C); a second one ends at once
+`;
+
+export interface Streams {
+  /** Data, and nothing else. */
+  readonly stdout: Writable;
+  /** Everything else. */
+  readonly stderr: Writable;
+}
+
+/** Runs one command line. Answers the exit code; never throws. */
+export async function runProgram(args: readonly string[], { stdout, stderr }: Streams): Promise<number> {
+  const output = new TextOutput(stdout);
+  const messages = new TextOutput(stderr);
+  const program = new Command('ptmon')
+    .description(ABOUT)
+    .version(VERSION, '-V, --version', 'print the version and exit')
+    .helpOption('-h, --help', 'print this and exit')
+    .addHelpText('after', EXIT_CODES)
+    .configureOutput({
+      writeOut: (text) => void output.write(text),
+      writeErr: (text) => void messages.write(text),
+      outputError: (text, write) => write(text.replace(/^error:/, 'ptmon:')),
+      getOutHelpWidth: () => ('columns' in stdout ? Number(stdout.columns) || 80 : 80),
+    });
+
+  let exitCode: number = EXIT_OK;
+  program.addCommand(
+    demoCommand(output, (code) => {
+      exitCode = code;
+    }).copyInheritedSettings(program),
+  );
+  // Set on each: commander hands it only to commands that it makes itself.
+  for (const command of [program, ...program.commands]) {
+    command
+      .exitOverride()
+      .showHelpAfterError(`(${command === program ? 'ptmon' : `ptmon ${command.name()}`} --help says more)`);
+  }
+
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    // Commander has said what is wrong with the command line.
+    if (!(error instanceof CommanderError)) await messages.write(`ptmon: ${messageOf(error)}\n`);
+    return exitCodeOf(error);
+  }
+}
+
+/** A sentence for what a user can do something about; where the fault is ours, all there is to find it by. */
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const isSystemError = 'code' in error && typeof error.code === 'string' && !error.code.startsWith('ERR_');
+  return error instanceof PtmonError || isSystemError ? error.message : (error.stack ?? error.message);
+}

@@ -1,0 +1,2 @@
+export type { SessionOptions } from './options.ts';
+export { openSession, type Session } from './session.ts';

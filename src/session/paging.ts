@@ -1,0 +1,21 @@
+/** Which paging a session assumes: what it was told, and for the rest what the guest's registers say. */
+import { PtmonError } from '../core/error.ts';
+import { makePaging, type Paging, type PagingOptions } from '../core/paging/format.ts';
+import { pagingFromRegisters } from '../core/paging/registers.ts';
+import type { Driver } from '../driver/driver.ts';
+
+/** @throws PtmonError `bad-argument` where the mode is neither told nor to be had from the driver's registers */
+export function resolvePaging(driver: Driver, told: Paging | Partial<PagingOptions> = {}): Paging {
+  if ('levels' in told) return told;
+  if (told.mode !== undefined) return makePaging({ ...told, mode: told.mode });
+  if (driver.registers === undefined) {
+    throw new PtmonError('bad-argument', `source ${driver.name} has no registers: the paging mode must be given`);
+  }
+  const found = pagingFromRegisters(driver.registers.readRegisters(0));
+  if (found === undefined) {
+    throw new PtmonError('bad-argument', 'paging is off on vCPU 0 (CR0.PG): the paging mode must be given', {
+      vcpu: 0,
+    });
+  }
+  return makePaging({ ...found, ...told, mode: found.mode });
+}

@@ -1,0 +1,204 @@
+/**
+ * The straight line: the driver reports a write, the monitor marks it; its vCPU commits, the monitor says what changed; sinks
+ * and the iterator hear of it; the guest runs on. The only place where async meets the core.
+ */
+import { PtmonError } from '../core/error.ts';
+import type { RangeWatchRequest, WatchRequest } from '../core/monitor/api.ts';
+import type { MonitorEvent } from '../core/monitor/events.ts';
+import { PageTableMonitor } from '../core/monitor/page-table-monitor.ts';
+import type { Paging } from '../core/paging/format.ts';
+import type { SourceEvent } from '../driver/driver.ts';
+import type { Statistics, Summary } from '../sinks/sink.ts';
+import { makeEventLoopTurn } from './event-loop-turn.ts';
+import { insist } from './insist.ts';
+import type { SessionOptions } from './options.ts';
+import { resolvePaging } from './paging.ts';
+import { SinkGroup } from './sink-group.ts';
+import { failureOf, Tally } from './tally.ts';
+
+const RETRIES = 3;
+
+/**
+ * Opens a session on a source: then watch addresses, and iterate it or `run` it.
+ *
+ * @throws PtmonError `bad-argument` where the paging is neither told nor known; what a sink's `begin` throws. The driver is
+ * closed then too.
+ */
+export async function openSession(options: SessionOptions): Promise<Session> {
+  const { driver, kinds = [], sinks = [] } = options;
+  try {
+    const paging = resolvePaging(driver, options.paging);
+    const group = new SinkGroup(sinks);
+    const session = new Session(options, paging, group);
+    await group.begin({ source: driver.name, mode: paging.mode.name, kinds });
+    if (group.failure !== undefined) await session.close();
+    return session;
+  } catch (error) {
+    await driver.close();
+    throw error;
+  }
+}
+
+/**
+ * A monitor on a running source. `for await (const event of session)` lets the guest advance only as events are taken, and
+ * closes the session however the loop ends.
+ */
+export class Session implements AsyncIterable<MonitorEvent, void, undefined>, AsyncDisposable {
+  /** Call it while the guest stands still: before the loop, in its body, or in `onBatch`. */
+  readonly monitor: PageTableMonitor;
+  readonly #options: SessionOptions;
+  readonly #sinks: SinkGroup;
+  readonly #tally = new Tally();
+  readonly #stop = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #events = this.#pump();
+  #taken = false;
+  #ended: 'finished' | 'stopped' = 'stopped';
+  #failure: unknown;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: SessionOptions, paging: Paging, sinks: SinkGroup) {
+    const { driver, kinds = [], signal, onFault } = options;
+    this.#options = options;
+    this.#sinks = sinks;
+    this.#signal = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
+    this.monitor = new PageTableMonitor({
+      memory: driver.memory,
+      ...(driver.protection && { protection: driver.protection }),
+      paging,
+      kinds,
+      onFault: (fault) => {
+        this.#tally.addFault();
+        onFault?.(fault);
+      },
+    });
+  }
+
+  /** `monitor.monitor`, fetching what remote memory it needs. @throws PtmonError */
+  watch(request: WatchRequest): Promise<void> {
+    return this.#insist(() => this.monitor.monitor(request));
+  }
+
+  /** `monitor.monitorRange`, fetching what remote memory it needs. @throws PtmonError */
+  watchRange(request: RangeWatchRequest): Promise<void> {
+    return this.#insist(() => this.monitor.monitorRange(request));
+  }
+
+  /** The events, once: a session has one consumer beside its sinks. @throws PtmonError `closed` */
+  [Symbol.asyncIterator](): AsyncGenerator<MonitorEvent, void, undefined> {
+    if (this.#taken || this.#closing !== undefined) {
+      throw new PtmonError('closed', 'the session is closed, or somebody else already iterates it');
+    }
+    this.#taken = true;
+    return this.#events;
+  }
+
+  /** Pumps everything into the sinks, to the end. @throws what the source or a sink throws */
+  async run(): Promise<Summary> {
+    for await (const _event of this);
+    return this.summary();
+  }
+
+  /** What has passed so far; a copy. */
+  statistics(): Statistics {
+    return this.#tally.statistics();
+  }
+
+  /** The statistics, and how it ended. */
+  summary(): Summary {
+    const failure = this.#failure ?? this.#sinks.failure;
+    if (failure === undefined) return { ended: this.#ended, ...this.#tally.statistics() };
+    return { ended: 'failed', failure: failureOf(failure), ...this.#tally.statistics() };
+  }
+
+  /**
+   * Ends the loop, releases all that is monitored, ends the sinks, closes the driver; after the first call it does nothing.
+   * Not to be awaited by a sink or by `onBatch`, which it waits for. @throws what a sink's `end` throws
+   */
+  async close(): Promise<void> {
+    this.#stop.abort();
+    // A pump that works finishes its step first; one that waits at a yield, or never began, ends here.
+    await this.#events.return();
+    await this.#release();
+    if (this.#failure === undefined) this.#sinks.rethrow();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async *#pump(): AsyncGenerator<MonitorEvent, void, undefined> {
+    const { driver, onBatch } = this.#options;
+    const letOthersRun = makeEventLoopTurn();
+    try {
+      for await (const batch of driver.run(this.#signal)) {
+        for (const said of batch) {
+          if (said.kind === 'write') {
+            this.#tally.addWrite();
+            this.monitor.markDirty(said.pa, said.byteLength, said.view, said.vcpu);
+            continue;
+          }
+          const events = await this.#insist(() => this.#hear(said));
+          this.#tally.add(said, events);
+          await this.#sinks.write(events);
+          yield* events;
+          this.#sinks.rethrow();
+        }
+        await onBatch?.(batch);
+        await letOthersRun();
+        if (this.#signal.aborted) break;
+      }
+      if (!this.#signal.aborted) this.#ended = 'finished';
+    } catch (error) {
+      if (this.#isAbort(error)) return;
+      this.#failure = error;
+      throw error;
+    } finally {
+      await this.#release();
+      if (this.#failure === undefined) this.#sinks.rethrow();
+    }
+  }
+
+  #hear(said: Exclude<SourceEvent, { kind: 'write' }>): MonitorEvent[] {
+    switch (said.kind) {
+      case 'commit':
+        return this.monitor.processDirtyEntries(said.vcpu);
+      case 'missed':
+        return this.monitor.resync();
+      case 'root-gone':
+        return this.monitor.rootGone(said.root);
+    }
+  }
+
+  async #insist<T>(call: () => T): Promise<T> {
+    if (this.#closing !== undefined) throw new PtmonError('closed', 'the session is closed');
+    return insist(call, {
+      remote: this.#options.driver.remote,
+      signal: this.#signal,
+      retries: this.#options.retries ?? RETRIES,
+      onRetry: () => this.#tally.addRetry(),
+    });
+  }
+
+  /** Ends everything, once. */
+  #release(): Promise<void> {
+    this.#closing ??= this.#releaseAll();
+    return this.#closing;
+  }
+
+  async #releaseAll(): Promise<void> {
+    this.#stop.abort();
+    try {
+      this.monitor.unmonitorAll();
+    } finally {
+      await this.#sinks.end(this.summary());
+      await this.#options.driver.close();
+    }
+  }
+
+  /** An abort that was asked for is the end of the loop, not a failure of it. */
+  #isAbort(error: unknown): boolean {
+    const { aborted, reason } = this.#signal;
+    return aborted && (error === reason || (error instanceof Error && error.name === 'AbortError'));
+  }
+}

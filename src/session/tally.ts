@@ -1,0 +1,67 @@
+/** Counts what passes through a session. */
+import type { MonitorEvent } from '../core/monitor/events.ts';
+import type { SourceEvent } from '../driver/driver.ts';
+import type { Statistics } from '../sinks/sink.ts';
+
+export class Tally {
+  readonly #counts: Record<MonitorEvent['kind'], number> = {
+    'page-in': 0,
+    'page-out': 0,
+    protection: 0,
+    restructure: 0,
+    'root-gone': 0,
+  };
+  #writes = 0;
+  #commits = 0;
+  #resyncs = 0;
+  #foundByResync = 0;
+  #lostKnown = 0;
+  #lostUnknown = false;
+  #faults = 0;
+  #retries = 0;
+
+  /** What the source said, and the events that it led to. */
+  add(said: SourceEvent, events: readonly MonitorEvent[]): void {
+    for (const event of events) this.#counts[event.kind]++;
+    if (said.kind === 'commit') this.#commits++;
+    if (said.kind === 'missed') {
+      this.#resyncs++;
+      this.#foundByResync += events.length;
+      if (said.lost === null) this.#lostUnknown = true;
+      else this.#lostKnown += said.lost;
+    }
+  }
+
+  addWrite(): void {
+    this.#writes++;
+  }
+
+  addFault(): void {
+    this.#faults++;
+  }
+
+  addRetry(): void {
+    this.#retries++;
+  }
+
+  /** A copy. */
+  statistics(): Statistics {
+    return {
+      counts: { ...this.#counts },
+      writes: this.#writes,
+      commits: this.#commits,
+      resyncs: this.#resyncs,
+      foundByResync: this.#foundByResync,
+      lost: { known: this.#lostKnown, unknown: this.#lostUnknown },
+      faults: this.#faults,
+      retries: this.#retries,
+    };
+  }
+}
+
+/** An error as an end line tells it. */
+export function failureOf(error: unknown): { code: string; message: string } {
+  if (!(error instanceof Error)) return { code: 'unknown', message: String(error) };
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : 'unknown';
+  return { code, message: error.message };
+}

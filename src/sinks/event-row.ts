@@ -1,0 +1,82 @@
+/** What a line for people says of an event. */
+import { hex } from '../core/address/va.ts';
+import type { Cause, MonitorEvent } from '../core/monitor/events.ts';
+import type { Rights } from '../core/paging/rights.ts';
+import type { Row } from './row-layout.ts';
+
+const PAGE_BYTES = 4096;
+
+/** Entries by the level of the table that holds them, as the manuals call them. */
+const ENTRY_NAMES = ['', 'PTE', 'PDE', 'PDPTE', 'PML4E', 'PML5E'];
+
+/** @param wide whether there is room for whole entries and the vCPU */
+export function rowOf(event: MonitorEvent, wide: boolean): Row {
+  return {
+    kind: event.kind,
+    who: whoText(event),
+    va: hex(event.va),
+    pa: 'pa' in event ? hex(event.pa) : '',
+    size: sizeText(event),
+    why: whyText(event, wide),
+  };
+}
+
+/** Bytes in the largest unit that divides them. */
+export function bytesText(byteLength: number): string {
+  for (const [unit, name] of [
+    [2 ** 30, 'G'],
+    [2 ** 20, 'M'],
+    [2 ** 10, 'K'],
+  ] as const) {
+    if (byteLength >= unit && byteLength % unit === 0) return `${byteLength / unit}${name}`;
+  }
+  return `${byteLength}B`;
+}
+
+/** `PTE` for level 1. */
+export function entryName(level: number): string {
+  return ENTRY_NAMES[level] ?? `level ${level} entry`;
+}
+
+function whoText(event: MonitorEvent): string {
+  const who = event.tags.length > 0 ? event.tags.join(',') : `root ${hex(event.root)}`;
+  return event.view === 0 ? who : `${who} view ${event.view}`;
+}
+
+/** `4K`, `12×4K`, `2M` for all of a large page, `37×4K/2M` for a part of one. */
+function sizeText(event: MonitorEvent): string {
+  if (event.kind === 'root-gone') return event.pages === 1 ? '' : `${event.pages}×4K`;
+  const leaf = bytesText(event.pageSize);
+  const pages = 'pages' in event ? event.pages : 1;
+  if (pages === 1) return leaf;
+  const leaves = (pages * PAGE_BYTES) / event.pageSize;
+  if (!Number.isInteger(leaves)) return `${pages}×4K/${leaf}`;
+  return leaves === 1 ? leaf : `${leaves}×${leaf}`;
+}
+
+function whyText(event: MonitorEvent, wide: boolean): string {
+  const vcpu = wide && event.vcpu !== null ? ` cpu${event.vcpu}` : '';
+  const cause = event.cause === null ? 'root gone' : causeText(event.cause, wide) + vcpu;
+  const change = changeText(event);
+  if (change === undefined) return cause;
+  return wide ? `${change}, ${cause}` : change;
+}
+
+/** What changed, where it is not the backing. */
+function changeText(event: MonitorEvent): string | undefined {
+  if (event.kind === 'protection') return `${rightsText(event.oldRights)} → ${rightsText(event.newRights)}`;
+  return event.kind === 'restructure' ? `was ${bytesText(event.oldPageSize)}` : undefined;
+}
+
+/** `PTE 0x0 → …067`: of a value that names a frame only the flags, unless there is room. */
+function causeText(cause: Cause, wide: boolean): string {
+  const value = (entry: bigint): string =>
+    wide || entry < 0x1000n ? hex(entry) : `…${(entry & 0xfffn).toString(16).padStart(3, '0')}`;
+  return `${entryName(cause.level)} ${value(cause.oldValue)} → ${value(cause.newValue)}`;
+}
+
+/** `rwxu`, a dash for what is not allowed, and the protection key unless it is 0. */
+function rightsText({ writable, user, noExecute, protectionKey }: Rights): string {
+  const key = protectionKey === 0 ? '' : protectionKey;
+  return `r${writable ? 'w' : '-'}${noExecute ? '-' : 'x'}${user ? 'u' : '-'}${key}`;
+}

@@ -1,0 +1,62 @@
+/** The lines of docs/formats/jsonl.md. Addresses and entry values are strings, because JSON's numbers end at 2^53. */
+import { hex } from '../core/address/va.ts';
+import type { MonitorEvent } from '../core/monitor/events.ts';
+import type { SourceInfo, Summary } from './sink.ts';
+
+/** The format's version: it changes when a line's meaning does, not when a field is added. */
+export const JSONL_VERSION = 1;
+
+/** What a program wants remembered with its events: the options that they depend on. */
+export type HeaderOptions = Readonly<Record<string, string | number | boolean>>;
+
+export function headerLine(version: string, source: SourceInfo, options: HeaderOptions = {}): string {
+  return line('header', { ptmon: version, source: source.source, mode: source.mode, kinds: source.kinds, options });
+}
+
+/** @param seq the event's place among the events of this stream, from 0 */
+export function eventLine(event: MonitorEvent, seq: number): string {
+  const { cause } = event;
+  return line(event.kind, {
+    seq,
+    view: event.view,
+    root: hex(event.root),
+    va: hex(event.va),
+    ...ownFields(event),
+    tags: event.tags,
+    vcpu: event.vcpu,
+    cause: cause && {
+      entryPa: hex(cause.entryPa),
+      level: cause.level,
+      oldValue: hex(cause.oldValue),
+      newValue: hex(cause.newValue),
+    },
+  });
+}
+
+export function endLine(summary: Summary): string {
+  const { ended, failure, ...statistics } = summary;
+  return line('end', { ended, ...(failure && { failure }), ...statistics });
+}
+
+function line(kind: string, fields: object): string {
+  return `${JSON.stringify({ v: JSONL_VERSION, kind, ...fields })}\n`;
+}
+
+function ownFields(event: MonitorEvent): object {
+  switch (event.kind) {
+    case 'page-in':
+    case 'page-out':
+      return { pa: hex(event.pa), pageSize: event.pageSize, ...runOf(event) };
+    case 'protection':
+      return { pa: hex(event.pa), pageSize: event.pageSize, oldRights: event.oldRights, newRights: event.newRights };
+    case 'restructure':
+      return { pa: hex(event.pa), pageSize: event.pageSize, oldPageSize: event.oldPageSize };
+    case 'root-gone':
+      return runOf(event);
+  }
+}
+
+/** Most events speak for one page, and do not say so. */
+function runOf({ pages }: { pages: number }): object {
+  return pages > 1 ? { pages } : {};
+}

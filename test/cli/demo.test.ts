@@ -1,0 +1,174 @@
+import { Ansis } from 'ansis';
+import { describe, expect, test } from 'vitest';
+import { parse, run } from './run.ts';
+
+const MODES = ['4-level', '5-level', 'pae', '32-bit'];
+
+interface Said {
+  kind: string;
+  seq: number;
+  root: string;
+  va: string;
+  pa: string;
+  pageSize: number;
+  pages?: number;
+  tags: string[];
+}
+
+function eventsOf(jsonl: string): Said[] {
+  return parse(jsonl).slice(1, -1) as unknown as Said[];
+}
+
+describe('E7 the same options give the same bytes', () => {
+  test.each([
+    '',
+    '--seed 5 --vcpus 1 --after 0',
+    '--mode pae --isolation --vcpus 4',
+    '--mode 5-level --self-map --kinds protection,restructure,root-gone',
+  ])('demo --json %s', async (text) => {
+    const options = text.split(' ').filter(Boolean);
+    const first = await run(['demo', '--json', ...options]);
+    expect(first.code).toBe(0);
+    expect(first.stderr).toBe('');
+    expect(first.stdout.split('\n').length).toBeGreaterThan(20);
+    expect(await run(['demo', '--json', ...options])).toEqual(first);
+  });
+
+  test('and another seed gives others', async () => {
+    const [one, other] = await Promise.all([run(['demo', '--json']), run(['demo', '--json', '--seed', '19'])]);
+    expect(eventsOf(one.stdout)).not.toEqual(eventsOf(other.stdout));
+  });
+});
+
+describe('JSON lines', () => {
+  test('begin with what the events depend on and end with what was counted', async () => {
+    const options = ['--seed', '3', '--steps', '20', '--after', '50', '--vcpus', '3', '--mode', 'pae', '--isolation'];
+    const lines = parse((await run(['demo', '--json', ...options, '--kinds', 'root-gone'])).stdout);
+    expect(lines[0]).toMatchObject({
+      v: 1,
+      kind: 'header',
+      source: 'sim',
+      mode: 'pae',
+      kinds: ['root-gone'],
+      options: { seed: 3, steps: 20, after: 50, vcpus: 3, isolation: true, selfMap: false },
+    });
+    const counts: Record<string, number> = {
+      'page-in': 0,
+      'page-out': 0,
+      protection: 0,
+      restructure: 0,
+      'root-gone': 0,
+    };
+    for (const { kind } of lines.slice(1, -1)) counts[kind as string]!++;
+    expect(lines.at(-1)).toMatchObject({
+      v: 1,
+      kind: 'end',
+      ended: 'finished',
+      counts,
+      lost: { known: 0, unknown: false },
+    });
+    expect(lines.slice(1, -1).map(({ seq }) => seq)).toEqual(lines.slice(1, -1).map((_, index) => index));
+  });
+
+  test.each(MODES)('E1 in and out alternate for every page: %s', async (mode) => {
+    const options = ['--mode', mode, '--after', '0', '--steps', '400', '--isolation', '--kinds', 'root-gone'];
+    const events = eventsOf((await run(['demo', '--json', ...options])).stdout);
+    const backing = new Map<string, bigint>();
+    const wrong: string[] = [];
+    let checked = 0;
+    for (const { kind, seq, root, va, pa, pages = 1 } of events) {
+      for (let page = 0n; page < pages; page++) {
+        const at = `${root} ${BigInt(va) + page * 4096n}`;
+        const was = backing.get(at);
+        backing.delete(at);
+        if (kind === 'root-gone') {
+          if (was !== undefined) wrong.push(`${seq}: ${at} is in, and its root is gone`);
+          continue;
+        }
+        const frame = BigInt(pa) + page * 4096n;
+        if (kind === 'page-in') backing.set(at, frame);
+        // The guest is watched from its first process on, but some pages come in before their area is watched.
+        if (was !== undefined && (kind === 'page-in' || was !== frame))
+          wrong.push(`${seq}: ${kind} of ${at} after ${was}`);
+        checked++;
+      }
+    }
+    expect(wrong).toEqual([]);
+    expect(checked).toBeGreaterThan(400);
+  });
+
+  test('tags name process and area', async () => {
+    const events = eventsOf((await run(['demo', '--json', '--isolation'])).stdout);
+    for (const { tags } of events) for (const tag of tags) expect(tag).toMatch(/^[\w-]+\[\d+\]:[\w:-]+(@user)?$/);
+    expect(events.some(({ tags }) => tags.some((tag) => tag.endsWith('@user')))).toBe(true);
+  });
+});
+
+describe('for people', () => {
+  test.each(MODES)('%s: who, where, why, and what came of it', async (mode) => {
+    const { code, stdout, stderr } = await run(['demo', '--mode', mode]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(
+      new RegExp(`^A simulated guest: ${mode} paging, 2 vCPUs, seed 18\\.\nWatching \\d+ process`),
+    );
+    expect(stdout).toMatch(/^fault {4}\+ \S+\[\d+\]:\S+ +0x[0-9a-f]+…? +0x[0-9a-f]+ +\S+ +\S/m);
+    expect(stdout).toMatch(/^\w[\w-]* +- \S+\[\d+\]:\S+ /m);
+    expect(stdout).toMatch(/\n\d+ page-in, \d+ page-out\n\d+ trapped writes, no events lost, \d+\.\d\d s\n$/);
+  });
+
+  test.each([80, 120])('no line is longer than %i columns', async (columns) => {
+    for (const options of [
+      [],
+      ['--isolation', '--mode', '5-level', '--vcpus', '16', '--kinds', 'protection,restructure,root-gone'],
+    ]) {
+      const { stdout } = await run(['demo', ...options], { columns });
+      for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(columns);
+    }
+  });
+
+  test('fits two screens and a summary', async () => {
+    const { stdout } = await run(['demo'], { columns: 80 });
+    const lines = stdout.split('\n').length;
+    expect(lines).toBeGreaterThan(30);
+    expect(lines).toBeLessThan(66);
+  });
+
+  test('tables add up to the events', async () => {
+    const { stdout } = await run(['demo']);
+    const json = eventsOf((await run(['demo', '--json'])).stdout);
+    const pagesOf = (kind: string): number =>
+      json.filter((event) => event.kind === kind).reduce((sum, { pages = 1 }) => sum + pages, 0);
+    const table = stdout.slice(stdout.lastIndexOf('\nprocess')).split('\n');
+    for (const [columns, name] of [
+      [[0, 37], 'by process'],
+      [[41, 78], 'by what the guest did'],
+    ] as const) {
+      const cells = table.map((line) => line.slice(...columns)).join('\n');
+      const sum = (sign: string): number =>
+        [...cells.matchAll(new RegExp(` \\${sign}(\\d+)`, 'g'))].reduce((total, [, n]) => total + Number(n), 0);
+      expect([sum('+'), sum('-')], name).toEqual([pagesOf('page-in'), pagesOf('page-out')]);
+    }
+  });
+
+  test('a terminal gets colour, and the same text', async () => {
+    const saved = { ...process.env };
+    try {
+      for (const name of ['NO_COLOR', 'FORCE_COLOR']) delete process.env[name];
+      process.env['TERM'] = 'xterm-256color';
+      const seconds = /\d+\.\d+ s/;
+      const coloured = (await run(['demo'], { isTTY: true })).stdout;
+      expect(coloured).toContain('\x1b[32m+\x1b[39m');
+      const plain = (await run(['demo'])).stdout;
+      expect(plain).not.toContain('\x1b');
+      expect(new Ansis(0).strip(coloured).replace(seconds, '')).toBe(plain.replace(seconds, ''));
+    } finally {
+      process.env = saved;
+    }
+  });
+
+  test('a guest that does nothing worth telling is told of as well', async () => {
+    const { code, stdout } = await run(['demo', '--after', '0', '--steps', '1', '--vcpus', '1']);
+    expect(code).toBe(0);
+    expect(stdout).toContain('page-in');
+  });
+});

@@ -1,0 +1,156 @@
+import { Ansis } from 'ansis';
+import { describe, expect, test } from 'vitest';
+import type { Pa } from '../../src/core/address/types.ts';
+import type { MonitorEvent } from '../../src/core/monitor/events.ts';
+import { coloursFor, columnsOf } from '../../src/sinks/colours.ts';
+import { consoleSink } from '../../src/sinks/console.ts';
+import { bytesText, rowOf } from '../../src/sinks/event-row.ts';
+import { RowLayout } from '../../src/sinks/row-layout.ts';
+import { pageIn, pageOut, protection, Recorder, restructure, rootGone, summary } from './examples.ts';
+
+const all: MonitorEvent[] = [pageIn, pageOut, protection, restructure, rootGone];
+
+function plain(columns: number): (event: MonitorEvent) => string {
+  const layout = new RowLayout({ colours: new Ansis(0), columns: () => columns });
+  return (event) => layout.line(rowOf(event, layout.wide));
+}
+
+async function printed(events: readonly MonitorEvent[], options: Parameters<typeof consoleSink>[1]): Promise<string> {
+  const output = new Recorder();
+  const sink = consoleSink(output, options);
+  for (const event of events) await sink.write(event);
+  await sink.end(summary);
+  return output.text;
+}
+
+describe('a line for each kind', () => {
+  test('in 80 columns: flags only of entries that name a frame', () => {
+    expect(all.map(plain(80))).toEqual([
+      '+ nginx[12]:heap                0x7f1234567abc 0x1a2babc   4K    PTE 0x0 → …067',
+      '- a,7                   0xffff888000000000 0xffffffffff000 2×2M  PDE …0e7 → 0x0',
+      '~ nginx[12]:heap        0x7f1234567abc     0x1a2babc       4K    rwxu → r--u3',
+      '= nginx[12]:heap        0x7f1234567abc     0x1a2babc       2M    was 4K',
+      'x root 0x1000 view 2    0x7f1234567abc                           root gone',
+    ]);
+  });
+
+  test('in 120 columns: whole entries and the vCPU', () => {
+    expect(all.map(plain(120))).toEqual([
+      '+ nginx[12]:heap                   0x7f1234567abc 0x1a2babc   4K    PTE 0x0 → 0x8000000001a2b067 cpu1',
+      '- a,7                      0xffff888000000000 0xffffffffff000 2×2M  PDE 0x1a2b0e7 → 0x0',
+      '~ nginx[12]:heap           0x7f1234567abc     0x1a2babc       4K    rwxu → r--u3, PTE 0x0 → 0x8000000001a2b067 cpu1',
+      '= nginx[12]:heap           0x7f1234567abc     0x1a2babc       2M    was 4K, PTE 0x0 → 0x8000000001a2b067 cpu1',
+      'x root 0x1000 view 2       0x7f1234567abc                           root gone',
+    ]);
+  });
+
+  test('of a long name, what the process is called gives way', () => {
+    expect(plain(80)({ ...pageIn, tags: ['a-program-with-a-long-name[123456]:mapping'] })).toBe(
+      '+ a-program-wi…[123456]:mapping 0x7f1234567abc 0x1a2babc   4K    PTE 0x0 → …067',
+    );
+  });
+});
+
+describe('lines never wrap', () => {
+  const long: MonitorEvent = {
+    ...pageOut,
+    tags: ['a-process-with-a-very-long-name[123456]:a-mapping-with-a-long-name'],
+    cause: { entryPa: 0xf_ffff_ffff_fff8 as Pa, level: 5, oldValue: 2n ** 64n - 1n, newValue: 2n ** 63n + 0xfffn },
+    vcpu: 127,
+    pages: 12_345,
+  };
+  test.each([80, 100, 109, 110, 120, 200])('%i columns', (columns) => {
+    const text = plain(columns);
+    for (const event of [...all, long]) {
+      const line = text(event);
+      expect(line.length, line).toBeLessThanOrEqual(columns);
+    }
+  });
+
+  test('and follow a terminal that changes', () => {
+    let columns = 80;
+    const layout = new RowLayout({ colours: new Ansis(0), columns: () => columns });
+    const narrow = layout.line(rowOf(pageIn, layout.wide));
+    columns = 120;
+    const wide = layout.line(rowOf(pageIn, layout.wide));
+    expect([narrow.includes('…067'), wide.includes('0x8000000001a2b067')]).toEqual([true, true]);
+  });
+});
+
+test.each([
+  [4096, '4K'],
+  [2 ** 21, '2M'],
+  [2 ** 22, '4M'],
+  [2 ** 30, '1G'],
+  [12_288, '12K'],
+  [100, '100B'],
+])('%i bytes are %s', (byteLength, text) => {
+  expect(bytesText(byteLength)).toBe(text);
+});
+
+describe('pages and their size', () => {
+  test.each([
+    [1, 4096, '4K'],
+    [12, 4096, '12×4K'],
+    [1, 2 ** 21, '2M'],
+    [512, 2 ** 21, '2M'],
+    [1024, 2 ** 21, '2×2M'],
+    [37, 2 ** 21, '37×4K/2M'],
+    [262_144, 2 ** 30, '1G'],
+  ])('%i pages of a leaf of %i bytes: %s', (pages, pageSize, expected) => {
+    expect(plain(80)({ ...pageIn, pages, pageSize }).split(/ +/)).toContain(expected);
+  });
+});
+
+describe('colour', () => {
+  const tty = Object.assign(new Recorder(), { isTTY: true });
+  test.each([
+    ['a terminal', tty, { TERM: 'xterm-256color' }, true],
+    ['a pipe', new Recorder(), { TERM: 'xterm-256color' }, false],
+    ['a pipe in a build service', new Recorder(), { TERM: 'xterm', CI: '1' }, false],
+    ['a terminal with NO_COLOR', tty, { TERM: 'xterm', NO_COLOR: '1' }, false],
+    ['a terminal with an empty NO_COLOR', tty, { TERM: 'xterm', NO_COLOR: '' }, true],
+    ['a dumb terminal', tty, { TERM: 'dumb' }, false],
+    ['a pipe with FORCE_COLOR', new Recorder(), { FORCE_COLOR: '1' }, true],
+    ['a terminal with FORCE_COLOR=0', tty, { TERM: 'xterm', FORCE_COLOR: '0' }, false],
+    ['FORCE_COLOR over NO_COLOR', new Recorder(), { FORCE_COLOR: '1', NO_COLOR: '1' }, true],
+  ])('%s', (_, stream, env, coloured) => {
+    expect(coloursFor(stream, env).red('x') !== 'x').toBe(coloured);
+  });
+
+  test('changes nothing but the colour', async () => {
+    const coloured = await printed(all, { colour: true, columns: 100 });
+    expect(coloured).toContain('\x1b[32m+\x1b[39m');
+    expect(new Ansis(0).strip(coloured)).toBe(await printed(all, { colour: false, columns: 100 }));
+  });
+});
+
+test.each([
+  [{ columns: 132 }, 132],
+  [{ columns: 0 }, 80],
+  [{}, 80],
+])('the width of a stream with %o is %i', (properties, columns) => {
+  expect(columnsOf(Object.assign(new Recorder(), properties))).toBe(columns);
+});
+
+describe('the last line', () => {
+  test.each([
+    [{}, '2 page-in, 1 page-out; 12 writes, no events lost\n'],
+    [
+      { lost: { known: 3, unknown: false }, counts: { ...summary.counts, protection: 4 } },
+      '2 page-in, 1 page-out, 4 protection; 12 writes, 3 events lost\n',
+    ],
+    [
+      { lost: { known: 0, unknown: true }, resyncs: 2, foundByResync: 1 },
+      '2 page-in, 1 page-out; 12 writes, an unknown number of events lost, 1 events found by comparing (2 times)\n',
+    ],
+    [
+      { ended: 'failed', failure: { code: 'source-unavailable', message: 'the guest is gone' } },
+      '2 page-in, 1 page-out; 12 writes, no events lost\nfailed: the guest is gone\n',
+    ],
+  ] as const)('of %o', async (changes, expected) => {
+    const output = new Recorder();
+    await consoleSink(output).end({ ...summary, ...changes });
+    expect(output.text).toBe(expected);
+  });
+});
