@@ -1,0 +1,23 @@
+/** What the guest can do next, and what doing it takes. */
+import type { Steps } from '../../workload.ts';
+import type { Kernel } from '../kernel.ts';
+import type { Process } from '../process.ts';
+
+/** Something that a process does, or that is done to one. */
+export interface ProcessAction {
+  /** How often, relative to the others. */
+  readonly weight: number;
+  /** Whether nobody else may work on the process's address space meanwhile. */
+  readonly exclusive: boolean;
+  /** Frames that it takes at most, those of large pages aside. */
+  frames(kernel: Kernel, process: Process): number;
+  /** Chooses what exactly, now, and answers the steps; undefined where there is nothing to do it to. */
+  begin(kernel: Kernel, vcpu: number, process: Process): Steps | undefined;
+}
+
+/** Something that the kernel does for itself, or without a process to do it to. */
+export interface KernelAction {
+  readonly weight: number;
+  frames(kernel: Kernel): number;
+  begin(kernel: Kernel, vcpu: number): Steps | undefined;
+}

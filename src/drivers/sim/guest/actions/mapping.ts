@@ -1,0 +1,163 @@
+/** Programs map, unmap, protect and move their memory (mm/mmap.c, mm/madvise.c, mm/mprotect.c, mm/mremap.c). */
+import type { Random } from '../../random.ts';
+import type { Steps } from '../../workload.ts';
+import type { AddressSpace } from '../address-space.ts';
+import type { Area } from '../area-list.ts';
+import type { Kernel } from '../kernel.ts';
+import { largePages } from '../large-page.ts';
+import { changeProtection } from '../protect.ts';
+import { anonymousArea, type Process } from '../process.ts';
+import { moveEntries } from '../move.ts';
+import { freeTables } from '../tables.ts';
+import { tableFrames, zap } from '../unmap.ts';
+import type { ProcessAction } from './action-kind.ts';
+
+/** A process with more areas than this does not cut them any further. */
+const MANY_AREAS = 24;
+
+/** Protection keys are for 64-bit programs only. */
+const KEYS = 15;
+
+interface Part {
+  readonly area: Area;
+  readonly start: number;
+  readonly end: number;
+}
+
+export const mmap: ProcessAction = {
+  weight: 26,
+  exclusive: true,
+  frames: () => 0,
+  begin(kernel, vcpu, process) {
+    const { areas } = process.space;
+    if (areas.all.length >= MANY_AREAS) return undefined;
+    const { random } = kernel;
+    const large = largePages(kernel);
+    const pages = random.oneIn(6) ? large + random.below(2 * large) : random.between(1, 64);
+    const start = areas.gap(pages, kernel.layout.mapTop, kernel.layout.text);
+    if (start < 0) return undefined;
+    const key = kernel.paging.byLevel[1]!.keyMask !== 0 && random.oneIn(4) ? random.between(1, KEYS) : 0;
+    return map(kernel, vcpu, process, anonymousArea('[anon]', start, pages, key));
+  },
+};
+
+export const munmap: ProcessAction = {
+  weight: 24,
+  exclusive: true,
+  frames: () => 2,
+  begin(kernel, vcpu, process) {
+    const part = someAnonymousPart(kernel, process);
+    return part && isMapped(part.area) ? unmap(kernel, vcpu, process, part) : undefined;
+  },
+};
+
+export const madvise: ProcessAction = {
+  weight: 22,
+  exclusive: true,
+  frames: () => 2,
+  begin(kernel, vcpu, process) {
+    const part = someAnonymousPart(kernel, process);
+    return part && dontNeed(kernel, vcpu, process, part);
+  },
+};
+
+export const mprotect: ProcessAction = {
+  weight: 16,
+  exclusive: true,
+  frames: () => 8,
+  begin(kernel, vcpu, process) {
+    const part = someAnonymousPart(kernel, process);
+    if (part === undefined) return undefined;
+    const { random } = kernel;
+    // Readable and writable again most of the time, or nothing would be left to write to.
+    const readable = !random.oneIn(8);
+    const writable = readable && !random.oneIn(3);
+    const { executable } = part.area;
+    return protect(kernel, vcpu, process, part, {
+      readable,
+      writable,
+      executable: readable && random.oneIn(8) ? !executable : executable,
+    });
+  },
+};
+
+export const mremap: ProcessAction = {
+  weight: 10,
+  exclusive: true,
+  frames: (kernel, process) => tableFrames(kernel, longestAnonymous(process)) + 2,
+  begin(kernel, vcpu, process) {
+    const area = someAnonymous(kernel.random, process);
+    if (area === undefined || !isMapped(area)) return undefined;
+    // With the same place within a large page, whole page tables can be moved, and large pages stay large.
+    const large = largePages(kernel);
+    const { mapTop, text } = kernel.layout;
+    const start = process.space.areas.gap(area.pages, mapTop, text, large, area.start % large);
+    return start < 0 ? undefined : move(kernel, vcpu, process, area, start);
+  },
+};
+
+function* map(kernel: Kernel, vcpu: number, process: Process, area: Area): Steps {
+  kernel.log.note(vcpu, process, 'mmap', { vpn: area.start, pages: area.pages });
+  process.space.areas.add(area);
+}
+
+function* unmap(kernel: Kernel, vcpu: number, process: Process, { area, start, end }: Part): Steps {
+  const { space } = process;
+  kernel.log.note(vcpu, process, 'munmap', { vpn: start, pages: end - start });
+  space.areas.cut(area, start, end);
+  yield* zap(kernel, vcpu, space, start, end);
+  yield* freeTables(kernel, vcpu, space, [{ start, pages: end - start }]);
+}
+
+function* dontNeed(kernel: Kernel, vcpu: number, process: Process, { start, end }: Part): Steps {
+  kernel.log.note(vcpu, process, 'madvise', { vpn: start, pages: end - start });
+  yield* zap(kernel, vcpu, process.space, start, end);
+}
+
+function* protect(kernel: Kernel, vcpu: number, process: Process, part: Part, rights: Partial<Area>): Steps {
+  const { area, start, end } = part;
+  kernel.log.note(vcpu, process, 'mprotect', { vpn: start, pages: end - start });
+  const changed = process.space.areas.change(area, start, end, rights);
+  yield* changeProtection(kernel, vcpu, process.space, changed);
+}
+
+function* move(kernel: Kernel, vcpu: number, process: Process, area: Area, start: number): Steps {
+  const { space } = process;
+  kernel.log.note(vcpu, process, 'mremap', { vpn: area.start, pages: area.pages, newVpn: start });
+  space.areas.add({ ...area, start });
+  yield* moveEntries(kernel, vcpu, space, area, start);
+  space.areas.remove(area);
+  yield* freeTables(kernel, vcpu, space, [area]);
+}
+
+/** Whether the program has got it from `mmap`, and may give it back or have it moved: not its heap, not its stack. */
+function isMapped(area: Area): boolean {
+  return area.name.startsWith('[anon');
+}
+
+/** What programs play with: private memory that no file fills. */
+function anonymous(space: AddressSpace): readonly Area[] {
+  return space.areas.all.filter((area) => area.file === undefined);
+}
+
+function someAnonymous(random: Random, process: Process): Area | undefined {
+  const areas = anonymous(process.space);
+  return areas.length === 0 ? undefined : random.pick(areas);
+}
+
+function longestAnonymous(process: Process): number {
+  return anonymous(process.space).reduce((most, area) => Math.max(most, area.pages), 0);
+}
+
+/** Some pages of some anonymous area; all of it where the process has many areas already. */
+function someAnonymousPart(kernel: Kernel, process: Process): Part | undefined {
+  const { random } = kernel;
+  const area = someAnonymous(random, process);
+  if (area === undefined || area.name === '[stack]') return undefined;
+  if (process.space.areas.all.length >= MANY_AREAS || random.oneIn(3)) {
+    return { area, start: area.start, end: area.start + area.pages };
+  }
+  const start = area.start + random.below(area.pages);
+  const most = random.oneIn(4) ? area.pages : 32;
+  return { area, start, end: Math.min(area.start + area.pages, start + random.between(1, most)) };
+}

@@ -1,0 +1,129 @@
+/** Processes begin, fork, become another program, and end. */
+import type { Steps } from '../../workload.ts';
+import type { AddressSpace } from '../address-space.ts';
+import type { Area } from '../area-list.ts';
+import { isProtNone, PRESENT, WRITABLE } from '../entry.ts';
+import type { Kernel } from '../kernel.ts';
+import type { Found } from '../kernel-memory.ts';
+import { FAULT_FRAMES, touch } from '../page-fault.ts';
+import { loadProgram, type Process, someProgram } from '../process.ts';
+import { createSpace, destroySpace, SPACE_FRAMES } from '../spaces.ts';
+import { ensureTables, setEntry } from '../tables.ts';
+import { unmapAll } from '../unmap.ts';
+import { FOR_WRITE } from '../../machine/mmu.ts';
+import type { KernelAction, ProcessAction } from './action-kind.ts';
+
+/** Fewer processes than this, and one is spawned; more than that, and one exits. */
+export const FEW = 4;
+const MANY = 14;
+
+export const spawn: KernelAction = {
+  weight: 6,
+  frames: () => SPACE_FRAMES + FAULT_FRAMES,
+  begin: (kernel, vcpu) => (kernel.processes.length >= MANY ? undefined : spawnProcess(kernel, vcpu)),
+};
+
+export const fork: ProcessAction = {
+  weight: 7,
+  exclusive: true,
+  frames: (_kernel, process) => process.space.tables + SPACE_FRAMES,
+  begin: (kernel, vcpu, process) => (kernel.processes.length >= MANY ? undefined : forkProcess(kernel, vcpu, process)),
+};
+
+export const exec: ProcessAction = {
+  weight: 4,
+  exclusive: true,
+  frames: () => SPACE_FRAMES,
+  begin: (kernel, vcpu, process) => execute(kernel, vcpu, process),
+};
+
+export const exit: ProcessAction = {
+  weight: 9,
+  exclusive: true,
+  frames: () => 0,
+  begin: (kernel, vcpu, process) => (kernel.processes.length <= FEW ? undefined : exitProcess(kernel, vcpu, process)),
+};
+
+function* spawnProcess(kernel: Kernel, vcpu: number): Steps {
+  const pid = kernel.nextPid++;
+  const space = yield* createSpace(kernel, vcpu, pid);
+  if (space === undefined) return;
+  const process: Process = { pid, name: someProgram(kernel), space, places: new Map() };
+  loadProgram(kernel, space, process.name);
+  space.tryLock(false);
+  kernel.processes.push(process);
+  kernel.log.note(vcpu, process, 'spawn');
+  yield* pushArguments(kernel, vcpu, process);
+  space.unlock(false);
+}
+
+/** The first page of a program that is ever touched is the top of its stack: its arguments are there. */
+function* pushArguments(kernel: Kernel, vcpu: number, process: Process): Steps {
+  const stack = process.space.areas.all.find((area) => area.name === '[stack]');
+  if (stack !== undefined) yield* touch(kernel, vcpu, process, stack.start + stack.pages - 1, FOR_WRITE);
+}
+
+function* forkProcess(kernel: Kernel, vcpu: number, parent: Process): Steps {
+  const pid = kernel.nextPid++;
+  const space = yield* createSpace(kernel, vcpu, pid);
+  if (space === undefined) return;
+  const child: Process = { pid, name: parent.name, space, places: new Map(parent.places) };
+  space.tryLock(true);
+  for (const area of parent.space.areas.all) space.areas.add(area);
+  kernel.processes.push(child);
+  kernel.log.note(vcpu, parent, 'fork', { child: pid });
+  for (const area of space.areas.all) {
+    // What only shows a file is not copied: the child's own faults will find it.
+    if (!area.shared && (area.file === undefined || area.writable)) {
+      yield* copyArea(kernel, vcpu, parent.space, space, area);
+    }
+  }
+  space.unlock(true);
+}
+
+/** Both get the same frames, and neither may write them any more (mm/memory.c, copy_page_range). */
+function* copyArea(kernel: Kernel, vcpu: number, from: AddressSpace, to: AddressSpace, area: Area): Steps {
+  const { codec, frames, memory, paging, swap } = kernel;
+  const end = area.start + area.pages;
+  const found: Found = { vpn: 0, level: 0, pa: 0, lo: 0, hi: 0 };
+  for (let vpn = area.start; memory.seek(from.root, vpn, end, found); ) {
+    const { level, pa, lo, hi } = found;
+    const { slotPages } = paging.byLevel[level]!;
+    if (lo & PRESENT || isProtNone(lo)) {
+      if (lo & PRESENT && lo & WRITABLE) {
+        if (level === 1) yield* memory.clearWritable(vcpu, pa);
+        else yield* setEntry(kernel, vcpu, from, level, pa, lo & ~WRITABLE, hi);
+      }
+      const gfn = codec.gfnOf(lo, hi);
+      if (gfn !== kernel.zeroPage) for (let n = 0; n < slotPages; n++) frames.hold(gfn + n);
+    } else {
+      swap.hold(codec.swapOffset(lo));
+    }
+    const copy = yield* ensureTables(kernel, vcpu, to, found.vpn, level);
+    const readOnly = lo & PRESENT ? lo & ~WRITABLE : lo;
+    yield* setEntry(kernel, vcpu, to, level, copy, readOnly, hi);
+    vpn = found.vpn + slotPages;
+  }
+}
+
+function* execute(kernel: Kernel, vcpu: number, process: Process): Steps {
+  const space = yield* createSpace(kernel, vcpu, process.pid);
+  if (space === undefined) return;
+  const old = process.space;
+  loadProgram(kernel, space, (process.name = someProgram(kernel)));
+  process.space = space;
+  process.places.clear();
+  kernel.log.note(vcpu, process, 'exec');
+  yield* unmapAll(kernel, vcpu, old);
+  yield* destroySpace(kernel, vcpu, old);
+}
+
+/** Takes a process down whatever the number of those that are left. */
+export function* exitProcess(kernel: Kernel, vcpu: number, process: Process): Steps {
+  kernel.log.note(vcpu, process, 'exit');
+  kernel.enter(vcpu, kernel.master, false);
+  yield* unmapAll(kernel, vcpu, process.space);
+  // Nobody may find the process any more by the time its roots are gone.
+  kernel.processes.splice(kernel.processes.indexOf(process), 1);
+  yield* destroySpace(kernel, vcpu, process.space);
+}

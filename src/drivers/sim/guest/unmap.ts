@@ -1,0 +1,50 @@
+/** Taking pages away from an address space (mm/memory.c, zap_page_range). The caller holds its lock exclusively. */
+import type { Steps } from '../workload.ts';
+import type { AddressSpace } from './address-space.ts';
+import { isProtNone, PRESENT } from './entry.ts';
+import type { Kernel } from './kernel.ts';
+import type { Found } from './kernel-memory.ts';
+import { splitLargePage } from './large-page.ts';
+import { unmapSelf } from './spaces.ts';
+import { freeTables, setEntry } from './tables.ts';
+
+/** Clears the entries of a range and lets go of what was behind them. Takes a frame for each large page that it cuts. */
+export function* zap(kernel: Kernel, vcpu: number, space: AddressSpace, start: number, end: number): Steps {
+  const { codec, memory, paging, swap } = kernel;
+  const found: Found = { vpn: 0, level: 0, pa: 0, lo: 0, hi: 0 };
+  for (let vpn = start; memory.seek(space.root, vpn, end, found); ) {
+    const { level, pa, lo, hi } = found;
+    const { slotPages } = paging.byLevel[level]!;
+    const behind = found.vpn + slotPages;
+    if (found.vpn < start || behind > end) {
+      yield* splitLargePage(kernel, vcpu, space, found.vpn);
+      continue;
+    }
+    yield* setEntry(kernel, vcpu, space, level, pa, 0, 0);
+    if (lo & PRESENT || isProtNone(lo)) {
+      const gfn = codec.gfnOf(lo, hi);
+      for (let n = 0; n < slotPages; n++) kernel.dropPage(gfn + n);
+    } else {
+      swap.drop(codec.swapOffset(lo));
+    }
+    vpn = behind;
+  }
+}
+
+/** Unmaps everything and frees all tables but the roots (the kernel's exit_mmap). */
+export function* unmapAll(kernel: Kernel, vcpu: number, space: AddressSpace): Steps {
+  const areas = space.areas.all;
+  for (const { start, pages } of areas) yield* zap(kernel, vcpu, space, start, start + pages);
+  space.areas.clear();
+  yield* freeTables(kernel, vcpu, space, areas);
+  yield* unmapSelf(kernel, vcpu, space);
+  if (kernel.smallRoots) {
+    const pages = kernel.layout.kernelSlot * kernel.paging.levels[0]!.slotPages;
+    yield* freeTables(kernel, vcpu, space, [{ start: 0, pages }], true);
+  }
+}
+
+/** Frames of the tables that would be needed to move or copy this many pages, wherever they begin. */
+export function tableFrames(kernel: Kernel, pages: number): number {
+  return Math.ceil(pages / kernel.paging.byLevel[1]!.slots) + kernel.paging.mode.tables.length + 2;
+}

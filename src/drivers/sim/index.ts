@@ -1,0 +1,12 @@
+export { FaultInjector, type FaultPoint } from './fault-injector.ts';
+export type { GuestOptions, SimArea, SimProcess } from './guest/guest.ts';
+export { Guest } from './guest/guest.ts';
+export type { GuestAction, GuestActionName, GuestObserver } from './guest/guest-log.ts';
+export { Machine, type MachineOptions, type Transfer } from './machine/machine.ts';
+export { type Fault, FAULT_PRESENT, FAULT_RESERVED, FOR_EXECUTE, FOR_USER, FOR_WRITE } from './machine/mmu.ts';
+export type { RamRange } from './machine/memory-map.ts';
+export type { InFlightWrite, PagingFeatures, Vcpu } from './machine/vcpu.ts';
+export type { Views } from './machine/views.ts';
+export { createMachineDriver, MachineDriver, type MachineDriverOptions } from './machine-driver.ts';
+export { createSimDriver, SimDriver, type SimOptions } from './sim-driver.ts';
+export { type Operation, RawProgram, type Steps, type Workload } from './workload.ts';
