@@ -11,6 +11,9 @@ import { listOf, wholeNumber } from './option-values.ts';
 const MODES = ['4-level', '5-level', 'pae', '32-bit'] as const satisfies readonly PagingModeName[];
 const OPT_IN_KINDS = ['protection', 'restructure', 'root-gone'] as const satisfies readonly OptInKind[];
 
+/** A life in which much happens within 40 pieces of work: fork, exit, copy on write, a huge page, swap. */
+const EVENTFUL_SEED = 58;
+
 const EXAMPLES = `
 Examples:
   ptmon demo                        a guest with two processors, for people
@@ -24,7 +27,7 @@ export function demoCommand(output: TextOutput, exit: (code: number) => void): C
   return new Command('demo')
     .description('watch the processes of a simulated guest gain and lose their memory')
     .option('--json', 'print JSON lines, not text')
-    .option('--seed <n>', 'what happens: the same seed, the same events', wholeNumber(0, 2 ** 32 - 1), 18)
+    .option('--seed <n>', 'what happens: the same seed, the same events', wholeNumber(0, 2 ** 32 - 1), EVENTFUL_SEED)
     .option('--steps <n>', 'pieces of work that the guest does, watched', wholeNumber(1, 1e9), 40)
     .option('--after <n>', 'pieces of work that it does before', wholeNumber(0, 1e9), 300)
     .option('--vcpus <n>', 'processors of the guest', wholeNumber(1, 16), 2)
@@ -32,7 +35,6 @@ export function demoCommand(output: TextOutput, exit: (code: number) => void): C
     .option('--isolation', 'two roots a process, as Linux has against Meltdown')
     .option('--self-map', 'page tables that map themselves, as Windows has them')
     .option('--kinds <kinds>', `more kinds of events: ${OPT_IN_KINDS.join(',')}`, listOf(OPT_IN_KINDS))
-    .helpOption('-h, --help', 'print this and exit')
     .addHelpText('after', EXAMPLES)
     .action(async (options: DemoOptions) => {
       const interrupt = catchInterrupts();

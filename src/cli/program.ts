@@ -2,6 +2,7 @@
 import type { Writable } from 'node:stream';
 import { Command, CommanderError } from 'commander';
 import { PtmonError } from '../core/error.ts';
+import { columnsOf } from '../sinks/colours.ts';
 import { TextOutput } from '../sinks/text-output.ts';
 import { VERSION } from '../sinks/version.ts';
 import { demoCommand } from './demo-command.ts';
@@ -40,8 +41,10 @@ export async function runProgram(args: readonly string[], { stdout, stderr }: St
       writeOut: (text) => void output.write(text),
       writeErr: (text) => void messages.write(text),
       outputError: (text, write) => write(text.replace(/^error:/, 'ptmon:')),
-      getOutHelpWidth: () => ('columns' in stdout ? Number(stdout.columns) || 80 : 80),
-    });
+      getOutHelpWidth: () => columnsOf(stdout),
+      getErrHelpWidth: () => columnsOf(stderr),
+    })
+    .exitOverride();
 
   let exitCode: number = EXIT_OK;
   program.addCommand(
@@ -49,12 +52,7 @@ export async function runProgram(args: readonly string[], { stdout, stderr }: St
       exitCode = code;
     }).copyInheritedSettings(program),
   );
-  // Set on each: commander hands it only to commands that it makes itself.
-  for (const command of [program, ...program.commands]) {
-    command
-      .exitOverride()
-      .showHelpAfterError(`(${command === program ? 'ptmon' : `ptmon ${command.name()}`} --help says more)`);
-  }
+  for (const command of [program, ...program.commands]) command.showHelpAfterError(validWords(command));
 
   try {
     await program.parseAsync(args, { from: 'user' });
@@ -64,6 +62,13 @@ export async function runProgram(args: readonly string[], { stdout, stderr }: St
     if (!(error instanceof CommanderError)) await messages.write(`ptmon: ${messageOf(error)}\n`);
     return exitCodeOf(error);
   }
+}
+
+/** What a wrong command line could have said. */
+function validWords(command: Command): string {
+  const words = [...command.commands.map((each) => each.name()), ...command.options.map((option) => option.flags)];
+  const name = command.parent === null ? command.name() : `${command.parent.name()} ${command.name()}`;
+  return `${name} takes: ${words.join('  ')}\n(${name} --help says more)`;
 }
 
 /** A sentence for what a user can do something about; where the fault is ours, all there is to find it by. */

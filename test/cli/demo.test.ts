@@ -2,6 +2,8 @@ import { Ansis } from 'ansis';
 import { describe, expect, test } from 'vitest';
 import { parse, run } from './run.ts';
 
+/** Other tests may have the processors. */
+const timeout = 60_000;
 const MODES = ['4-level', '5-level', 'pae', '32-bit'];
 
 interface Said {
@@ -19,7 +21,7 @@ function eventsOf(jsonl: string): Said[] {
   return parse(jsonl).slice(1, -1) as unknown as Said[];
 }
 
-describe('E7 the same options give the same bytes', () => {
+describe('E7 the same options give the same bytes', { timeout }, () => {
   test.each([
     '',
     '--seed 5 --vcpus 1 --after 0',
@@ -40,7 +42,7 @@ describe('E7 the same options give the same bytes', () => {
   });
 });
 
-describe('JSON lines', () => {
+describe('JSON lines', { timeout }, () => {
   test('begin with what the events depend on and end with what was counted', async () => {
     const options = ['--seed', '3', '--steps', '20', '--after', '50', '--vcpus', '3', '--mode', 'pae', '--isolation'];
     const lines = parse((await run(['demo', '--json', ...options, '--kinds', 'root-gone'])).stdout);
@@ -104,12 +106,12 @@ describe('JSON lines', () => {
   });
 });
 
-describe('for people', () => {
+describe('for people', { timeout }, () => {
   test.each(MODES)('%s: who, where, why, and what came of it', async (mode) => {
     const { code, stdout, stderr } = await run(['demo', '--mode', mode]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(
-      new RegExp(`^A simulated guest: ${mode} paging, 2 vCPUs, seed 18\\.\nWatching \\d+ process`),
+      new RegExp(`^A simulated guest: ${mode} paging, 2 vCPUs, seed \\d+\\.\nWatching \\d+ process`),
     );
     expect(stdout).toMatch(/^fault {4}\+ \S+\[\d+\]:\S+ +0x[0-9a-f]+…? +0x[0-9a-f]+ +\S+ +\S/m);
     expect(stdout).toMatch(/^\w[\w-]* +- \S+\[\d+\]:\S+ /m);

@@ -2,17 +2,19 @@ import { describe, expect, test } from 'vitest';
 import { runProgram } from '../../src/cli/program.ts';
 import { failing, Recorder } from '../sinks/examples.ts';
 
-describe('an output that fails', () => {
-  test.each([['--json'], []])('because nobody reads it is the end, quietly: demo %s', async (...options) => {
+const FORMS = [[['demo']], [['demo', '--json']]];
+
+describe('an output that fails', { timeout: 60_000 }, () => {
+  test.each(FORMS)('because nobody reads it is the end, quietly: %j', async (args) => {
     const stderr = new Recorder();
-    expect(await runProgram(['demo', '--steps', '1000000', ...options], { stdout: failing('EPIPE'), stderr })).toBe(0);
+    expect(await runProgram([...args, '--steps', '1000000'], { stdout: failing('EPIPE'), stderr })).toBe(0);
     expect(stderr.text).toBe('');
   });
 
-  test.each([['--json'], []])('for any other reason exits with 1 and says so: demo %s', async (...options) => {
+  test.each(FORMS)('for any other reason exits with 1 and says so: %j', async (args) => {
     const stderr = new Recorder();
     const stdout = failing('ENOSPC');
-    expect(await runProgram(['demo', '--steps', '1000000', ...options], { stdout, stderr })).toBe(1);
+    expect(await runProgram([...args, '--steps', '1000000'], { stdout, stderr })).toBe(1);
     expect(stderr.text).toBe('ptmon: ENOSPC: it fails\n');
   });
 

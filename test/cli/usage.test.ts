@@ -5,7 +5,7 @@ import { run } from './run.ts';
 describe('a wrong command line exits with 2, names what is wrong and what would be right, and prints no data', () => {
   test.each([
     [[], ['Usage: ptmon', 'demo']],
-    [['dmeo'], ["unknown command 'dmeo'", 'Did you mean demo?', 'ptmon --help']],
+    [['dmeo'], ["unknown command 'dmeo'", 'Did you mean demo?', 'ptmon takes: demo', 'ptmon --help']],
     [['--jsno'], ["unknown option '--jsno'", 'ptmon --help']],
     [
       ['demo', '--sed', '1'],

@@ -41,7 +41,7 @@ async function live(options: SimOptions, between: () => void = () => {}): Promis
   return { lines: events.map(eventLine), statistics: session.statistics() };
 }
 
-describe('the same life gives the same events', () => {
+describe('the same life gives the same events', { timeout: 60_000 }, () => {
   test.each(['4-level', 'pae'] as const)('whether memory is here or has to be fetched: %s', async (mode) => {
     const local = await live({ mode });
     expect(local.lines.length).toBeGreaterThan(100);

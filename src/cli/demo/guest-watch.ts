@@ -21,7 +21,8 @@ export class GuestWatch {
   readonly #monitor: PageTableMonitor;
   /** By root, then by place and tag. */
   #watched = new Map<number, Map<string, Watched>>();
-  /** Whether what is watched may be out of date. */
+  /** By vCPU, its piece of work that changes areas: they may change once more until it begins another. */
+  readonly #changing = new Map<number, number>();
   #stale = false;
   #attachment: Attachment | undefined;
 
@@ -30,14 +31,14 @@ export class GuestWatch {
     this.#guest = guest;
     this.#monitor = monitor;
     guest.observe({
-      action: ({ action, step }) => {
+      action: ({ action, step, vcpu }) => {
         if (step <= after || (this.#attachment !== undefined && !CHANGES_AREAS.has(action))) return;
+        this.#changing.set(vcpu, step);
         this.#stale = true;
         // Not later, or the first pages of a new address space would be in before anybody watches it.
         if (this.#attachment === undefined || ADDS_SPACE.has(action)) this.update();
       },
     });
-    if (after === 0) this.#stale = true;
   }
 
   /** Undefined while nothing is watched yet. */
@@ -47,6 +48,12 @@ export class GuestWatch {
 
   /** Watches what has appeared since the last call, and releases what has gone. */
   update(): void {
+    for (const [vcpu, step] of this.#changing) {
+      if (this.#guest.actionOn(vcpu)?.step !== step) {
+        this.#changing.delete(vcpu);
+        this.#stale = true;
+      }
+    }
     if (!this.#stale) return;
     this.#stale = false;
     const { processes } = this.#guest;
@@ -79,7 +86,7 @@ export class GuestWatch {
       // While its pages are being unmapped an area has left the process's list already: those page-outs are not to be missed.
       if (process.busy) {
         now.set(key, watched);
-        this.#stale = true;
+        this.#stale = this.#changing.size === 0;
       } else {
         this.#monitor.unmonitorRange(watched);
       }

@@ -35,7 +35,8 @@ function setting(): { guest: Doing; groups: EventGroups; say: (event: MonitorEve
 /** `fault: 2 heap, 1 stack` */
 function shown(complete: ReturnType<EventGroups['end']>): string[] {
   return complete.map(
-    ({ action, alike }) => `${action?.action}: ${alike.map((events) => `${events.length} ${events[0]!.tags.join()}`).join(', ')}`,
+    ({ action, alike }) =>
+      `${action?.action}: ${alike.map((events) => `${events.length} ${events[0]!.tags.join()}`).join(', ')}`,
   );
 }
 

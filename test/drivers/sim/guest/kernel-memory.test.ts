@@ -48,8 +48,8 @@ describe('writing an entry', () => {
     ['replaced', OLD, NEW, [NEW]],
   ] as const)('in PAE, %s, is never present with half an address', (_, before, after, states) => {
     const setup = setUp('pae');
-    setup.put(...before);
-    expect(observe(setup, setup.memory.set(0, PA, ...after))).toEqual(states);
+    setup.put(before[0], before[1]);
+    expect(observe(setup, setup.memory.set(0, PA, after[0], after[1]))).toEqual(states);
   });
 
   test('clearing the writable bit is a write of one byte that changes nothing else', () => {

@@ -3,6 +3,7 @@
  * memory's meaning. Copy-on-write, swapping, moving, large pages and migration must not be visible here: that is their point.
  */
 import { walk } from '../../../../src/core/paging/walk.ts';
+import type { Found } from '../../../../src/drivers/sim/guest/kernel-memory.ts';
 import type { GuestAction, SimDriver, SimProcess } from '../../../../src/drivers/sim/index.ts';
 
 type Bytes = Map<number, number>;
@@ -90,6 +91,40 @@ export class MemoryModel {
       for (const [va, byte] of this.#of(process.pid)) check(va, byte);
       for (const { name, va } of process.areas) {
         for (const [offset, byte] of this.#shared.get(name) ?? []) check(Number(va) + offset, byte);
+      }
+      wrong.push(...this.#leftovers(process).slice(0, 5));
+    }
+    return wrong;
+  }
+
+  /** Bytes in private memory that no file fills, that are neither zero nor the program's: somebody else's. */
+  #leftovers({ pid, roots, areas }: SimProcess): string[] {
+    const { codec, memory, paging } = this.#driver.guest.kernel;
+    const stored = this.#of(pid);
+    const wrong: string[] = [];
+    const found: Found = { vpn: 0, level: 0, pa: 0, lo: 0, hi: 0 };
+    for (const { name, va, byteLength } of areas) {
+      if (!name.startsWith('[')) continue;
+      const end = Number(va) / PAGE + byteLength / PAGE;
+      let vpn = Number(va) / PAGE;
+      while (memory.seek(roots[0]!, vpn, end, found)) {
+        const pages = paging.byLevel[found.level]!.slotPages;
+        if (!codec.isSwap(found.lo, found.hi)) {
+          const gfn = codec.gfnOf(found.lo, found.hi);
+          for (let n = 0; n < pages; n++) {
+            const words = this.#driver.machine.page(gfn + n)!;
+            const at = (found.vpn + n) * PAGE;
+            for (const [word, value] of words.entries()) {
+              for (let byte = 0; value !== 0 && byte < 4; byte++) {
+                const is = (value >>> (8 * byte)) & 0xff;
+                const address = at + word * 4 + byte;
+                if (is !== 0 && stored.get(address) !== is)
+                  wrong.push(`process ${pid} finds ${is} at 0x${address.toString(16)}`);
+              }
+            }
+          }
+        }
+        vpn = found.vpn + pages;
       }
     }
     return wrong;
