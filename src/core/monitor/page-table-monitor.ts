@@ -78,7 +78,10 @@ export class PageTableMonitor {
     const { page, offset } = locate(this.paging, request.va);
     checkTag(request.tag);
     const known = this.#spaces.find(view, root)?.findWatch(page, offset);
-    if (known) return known.add(request.tag);
+    if (known) {
+      this.#tables.settleDebts();
+      return known.add(request.tag);
+    }
 
     const space = this.#spaces.open(view, root);
     const inRange = offset === 0 && space.coverage.find(page) !== undefined;
@@ -119,6 +122,7 @@ export class PageTableMonitor {
     const { space, page, offset, watch } = found;
     if (watch !== null && watch.release(request.tag)) {
       if (watch.count === 0) this.#removed(space, page, page, () => space.removeWatch(page, watch));
+      else this.#tables.settleDebts();
       return true;
     }
     return offset === 0 && this.#releaseRange(space, page, page, request.tag);
@@ -165,8 +169,8 @@ export class PageTableMonitor {
   rootGone(root: number | bigint, view?: number): MonitorEvent[] {
     const rootPa = rootOf(this.paging, root);
     const only = view === undefined ? undefined : checkView(view);
-    this.#report.begin(null, null);
     const gone = this.#spaces.inView(only).filter((space) => space.root === rootPa);
+    this.#report.begin(null, everythingIn(gone));
     for (const space of gone) this.#report.rootGone(space);
     const events = this.#report.end();
     for (const space of gone) this.#drop(space);
@@ -196,13 +200,14 @@ export class PageTableMonitor {
     let monitored = false;
     for (let gfn = gfnOf(pa); gfn <= gfnOf(pa + byteLength - 1); gfn++) {
       const frame = this.#tables.find(gfn);
-      if (frame === undefined) continue;
+      // A frame that could not be restored traps as before: its writes may land in what is watched by then.
+      if (frame === undefined && !this.#tables.isUnrestored(gfn)) continue;
       const start = gfn * PAGE_BYTES;
       const from = Math.floor(Math.max(0, pa - start) / entryBytes);
       const to = Math.floor((Math.min(PAGE_BYTES, pa + byteLength - start) - 1) / entryBytes);
       for (let slot = from; slot <= to; slot++) {
         this.#marks.add(vcpu, start + slot * entryBytes);
-        monitored ||= frame.isMonitored(slot);
+        monitored ||= frame?.isMonitored(slot) ?? false;
       }
     }
     return monitored;
@@ -218,7 +223,10 @@ export class PageTableMonitor {
   processDirtyEntries(vcpu: number): MonitorEvent[] {
     checkVcpu(vcpu);
     const own = this.#marks.of(vcpu);
-    if (own.length === 0) return [];
+    if (own.length === 0) {
+      this.#tables.settleDebts();
+      return [];
+    }
     const alone = !this.#marks.hasOthers(vcpu) && !this.#report.hasUnsettled;
     const events = alone
       ? this.#follow(vcpu, own, null)
@@ -247,7 +255,7 @@ export class PageTableMonitor {
     }
     differing.sortUnique();
     const unread = this.#spaces.inView(only).filter((space) => space.top.frame === null);
-    const touched = only === undefined ? null : this.#touchedInView(only, differing);
+    const touched = only === undefined ? null : everythingIn(this.#spaces.inView(only));
     return this.#follow(null, differing, touched, unread);
   }
 
@@ -387,16 +395,16 @@ export class PageTableMonitor {
     this.#tables.release(frame, node.space.view);
   }
 
-  #touchedInView(view: number, entries: NumberList): Touched {
-    const touched = this.#update.touchedBy(entries);
-    for (const space of this.#spaces.inView(view)) touched.add(space, 0, Infinity);
-    return touched;
-  }
-
   #findAddress(address: Address) {
     const view = checkView(address.view);
     const { page, offset } = locate(this.paging, address.va);
     const space = this.#spaces.find(view, rootOf(this.paging, address.root));
     return space && { space, page, offset, watch: space.findWatch(page, offset) };
   }
+}
+
+function everythingIn(spaces: readonly AddressSpace[]): Touched {
+  const touched = new Touched();
+  for (const space of spaces) touched.add(space, 0, Infinity);
+  return touched;
 }

@@ -127,6 +127,11 @@ export class ProtectedTables {
     this.#tell(debt, failure);
   }
 
+  /** Whether some view's protection of a frame that nobody holds is still in force. */
+  isUnrestored(gfn: number): boolean {
+    return this.#unrestored.length > 0 && this.#unrestored.some((debt) => debt.gfn === gfn);
+  }
+
   /** Tries again what could not be restored. Never throws. */
   settleDebts(): void {
     if (this.#unrestored.length === 0) return;
