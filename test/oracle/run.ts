@@ -182,6 +182,8 @@ class Run {
       }
       case 'resync':
         if (op.g === undefined) this.#missed = false;
+        // Entries that differ may serve addresses of other views as well: those may be brought to the truth with them.
+        else this.#noteOverlap();
         this.#say(
           () => (op.g === undefined ? this.#subject.resync() : this.#subject.resync(op.g)),
           () => this.#oracle.resync(op.g),

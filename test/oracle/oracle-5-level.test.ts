@@ -1,0 +1,3 @@
+import { describePrograms } from './oracle-programs.ts';
+
+describePrograms('5-level');

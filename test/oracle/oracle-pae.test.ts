@@ -1,0 +1,3 @@
+import { describePrograms } from './oracle-programs.ts';
+
+describePrograms('pae');

@@ -1,0 +1,58 @@
+/**
+ * Programs that once failed, as the fuzzer shrunk them. Each is put to every proof in every run of the tests.
+ */
+import type { Program } from './program.ts';
+
+export const REGRESSIONS: Readonly<Record<string, Program>> = {
+  'rootGone in one view says nothing of another whose writes are in flight (E2)': {
+    ...{
+      mode: '4-level',
+      source: 'trap',
+      views: 2,
+      ram: 13,
+      roots: [[5, 0]],
+      slots: [3, 0],
+      vas: ['0x80400032fa'],
+      end: 0,
+    },
+    frames: [509, 510, 511, 512, 513, 514, 515, 516, 517, 518, 519, 520, 521, 0x400, 0x800],
+    ops: [
+      { k: 'monitor', g: 1, r: 0, a: 0 },
+      { k: 'map', r: 0, a: 0, lv: 1, v: [0, 7], t: [8], c: 0, w: 1 },
+      { k: 'range', g: 0, r: 0, a: 0, n: 1 },
+      { k: 'put', r: 0, a: 0, lv: 1, v: '0x0', c: 0, w: 1 },
+      { k: 'gone', r: 0, g: 0 },
+    ],
+  },
+  'processing a vCPU that has marked nothing tries again what could not be restored (C9)': {
+    ...{
+      mode: '4-level',
+      source: 'trap',
+      views: 1,
+      ram: 10,
+      roots: [[9, 0]],
+      slots: [0, 1],
+      vas: ['0x8040000000'],
+      end: 0,
+    },
+    frames: [509, 510, 511, 512, 513, 514, 515, 516, 517, 518],
+    ops: [
+      { k: 'monitor', g: 0, r: 0, a: 0 },
+      { k: 'unmonitor', g: 0, r: 0, a: 0 },
+      { k: 'flip', r: 0, a: 0, lv: 1, bits: 1, c: 0, w: 1 },
+    ],
+  },
+  'a release that leaves references tries again what could not be restored (C9)': {
+    ...{ mode: '5-level', source: 'trap', views: 1, ram: 13, slots: [0], vas: ['0xbfdff00000'], end: 0 },
+    frames: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+    roots: [
+      [12, 0],
+      [10, 0],
+    ],
+    ops: [
+      { k: 'monitor', g: 0, r: 0, a: 0 },
+      { k: 'monitor', g: 0, r: 1, a: 0 },
+      { k: 'monitor', g: 0, r: 0, a: 0 },
+    ],
+  },
+};
