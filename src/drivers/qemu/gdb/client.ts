@@ -1,0 +1,296 @@
+/** A client of QEMU's gdbstub: what watching a guest takes of it, and no more. */
+import { PtmonError } from '../../../core/error.ts';
+import type { SocketAddress } from '../transport/socket-address.ts';
+import { type ConnectOptions, connectTransport, DEFAULT_TIMEOUT_MS } from '../transport/socket-transport.ts';
+import { GdbConnection } from './connection.ts';
+import { readDocument } from './document-reader.ts';
+import { faultOfReply } from './error-reply.ts';
+import type { StubFeatures } from './features.ts';
+import { introduce, type Introduction } from './handshake.ts';
+import { type MemoryRange, MemoryReader } from './memory-reader.ts';
+import { decodeRegisters, type GdbRegisters } from './registers.ts';
+import { parseStopReply, type StopReply } from './stop-reply.ts';
+import { readRegisterDescriptions, type RegisterDescription } from './target-description.ts';
+import { formatThreadId, parseThreadId, type ThreadId } from './thread-id.ts';
+import { Turn } from './turn.ts';
+import { type WriteWatch, WriteWatches } from './write-watches.ts';
+
+export interface GdbOptions extends ConnectOptions {
+  /** Commands that may be under way at once; 64 by default. */
+  readonly window?: number;
+  /** Called once when the peer is gone; not after `close` or `detach`. */
+  readonly onLost?: (error: PtmonError) => void;
+}
+
+export interface DetachOptions {
+  /** Leaves the guest standing still: for one that stood still before. */
+  readonly leaveStopped?: boolean;
+}
+
+/** A list of threads without an end. */
+const MAX_THREADS = 4096;
+
+/**
+ * The guest stands still whenever no `continue` is under way: connecting stops it. Calls are carried out one after the other; while
+ * the guest runs, those that need it to stand still fail. All but `close` and `abandon` throw PtmonError: `source-unavailable` when
+ * QEMU is gone or does not answer within the time limit of each command, `corrupt-input` when it sends what is damaged or makes no
+ * sense, `closed` after `close`.
+ */
+export class GdbClient {
+  readonly #connection: GdbConnection;
+  readonly #features: StubFeatures;
+  readonly #memory: MemoryReader;
+  readonly #watches: WriteWatches;
+  readonly #turn = new Turn();
+  #stop: StopReply;
+  /** The thread that `g` speaks of; undefined where that is not known: each stop moves it. */
+  #selected: string | undefined;
+  #descriptions: readonly RegisterDescription[] | undefined;
+  #detached: Promise<void> | undefined;
+  /** A `continue` was called and has not returned. */
+  #isContinuing = false;
+
+  private constructor(connection: GdbConnection, { features, stop }: Introduction) {
+    this.#connection = connection;
+    this.#features = features;
+    this.#stop = stop;
+    this.#memory = new MemoryReader(connection, features.packetByteLength);
+    this.#watches = new WriteWatches(connection);
+  }
+
+  /**
+   * Connects to a gdbstub, which stops the guest, and clears watchpoints that an earlier client left behind.
+   *
+   * @throws PtmonError `source-unavailable` when there is no connection or no answer (another debugger is connected),
+   *   `corrupt-input` when the peer does not speak the protocol; the reason of `options.signal` when it is aborted
+   */
+  static async connect(address: string | SocketAddress, options: GdbOptions = {}): Promise<GdbClient> {
+    const { timeoutMs = DEFAULT_TIMEOUT_MS, window, signal, onLost } = options;
+    const transport = await connectTransport(address, options);
+    let isReady = false;
+    const connection = new GdbConnection(transport, {
+      timeoutMs,
+      ...(window !== undefined && { window }),
+      onLost: (error) => {
+        if (isReady) onLost?.(error);
+      },
+    });
+    const abort = () => connection.close();
+    signal?.addEventListener('abort', abort, { once: true });
+    try {
+      signal?.throwIfAborted();
+      const client = new GdbClient(connection, await introduce(connection, timeoutMs));
+      isReady = true;
+      return client;
+    } catch (error) {
+      connection.close();
+      signal?.throwIfAborted();
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  /** Where the peer is, for messages. */
+  get address(): string {
+    return this.#connection.address;
+  }
+
+  get features(): StubFeatures {
+    return this.#features;
+  }
+
+  /** Why the guest stopped last. */
+  get stop(): StopReply {
+    return this.#stop;
+  }
+
+  get isRunning(): boolean {
+    return this.#isContinuing;
+  }
+
+  /** How many write watchpoints this client has set, those of which it is not sure among them. */
+  get writeWatchCount(): number {
+    return this.#watches.count;
+  }
+
+  /** The threads, which are QEMU's vCPUs, in their order. */
+  threads(): Promise<ThreadId[]> {
+    return this.#standing(async () => {
+      const threads: ThreadId[] = [];
+      let reply = await this.#connection.request('qfThreadInfo');
+      while (reply.startsWith('m') && threads.length < MAX_THREADS) {
+        for (const text of reply.slice(1).split(','))
+          threads.push(this.#expect(parseThreadId(text), 'a question for its threads', reply));
+        reply = await this.#connection.request('qsThreadInfo');
+      }
+      if (reply !== 'l') throw this.#nonsense('a question for its threads', reply);
+      return threads;
+    });
+  }
+
+  /** The registers of a vCPU; of the one that stopped, unless another is named. */
+  readRegisters(thread?: ThreadId): Promise<GdbRegisters> {
+    return this.#standing(async () => {
+      // QEMU sends the control registers only to those who have asked for the description.
+      this.#descriptions ??= await readRegisterDescriptions((name) =>
+        readDocument(this.#connection, name, this.#features.packetByteLength),
+      );
+      const wanted = thread ?? (this.#stop.kind === 'stopped' ? this.#stop.thread : undefined);
+      if (wanted !== undefined) await this.#select(formatThreadId(wanted));
+      const reply = await this.#connection.request('g');
+      const fault = faultOfReply(reply);
+      if (fault !== undefined) {
+        throw new PtmonError('source-unavailable', `${this.address}: the registers cannot be read (${fault})`);
+      }
+      return decodeRegisters(reply, this.#descriptions);
+    });
+  }
+
+  /**
+   * Bytes at a physical address. Nothing tells RAM from holes and devices here: QEMU reads zeros from a hole, and a device may
+   * change by being read.
+   *
+   * @throws PtmonError also `read-failed` where the stub refuses
+   */
+  async readPhysical(pa: number, byteLength: number): Promise<Uint8Array> {
+    const [bytes] = await this.readPhysicalRanges([{ pa, byteLength }]);
+    return bytes!;
+  }
+
+  /** As `readPhysical`, many ranges at the cost of few. */
+  readPhysicalRanges(ranges: readonly { readonly pa: number; readonly byteLength: number }[]): Promise<Uint8Array[]> {
+    return this.#read(
+      'physical',
+      ranges.map(({ pa, byteLength }) => ({ address: BigInt(pa), byteLength })),
+    );
+  }
+
+  /** Bytes at a virtual address, translated as the vCPU that stopped does, or the one whose registers were read since. */
+  async readVirtual(va: bigint, byteLength: number): Promise<Uint8Array> {
+    const [bytes] = await this.#read('virtual', [{ address: va, byteLength }]);
+    return bytes!;
+  }
+
+  /**
+   * Sets write watchpoints, for all vCPUs; those that are set already stay as they are. Should it fail, some may be set: setting or
+   * clearing them once more puts that right.
+   *
+   * @returns those that QEMU refused; under TCG none, under KVM all beyond the processor's four
+   */
+  setWriteWatches(watches: readonly WriteWatch[]): Promise<WriteWatch[]> {
+    return this.#standing(() => this.#watches.set(watches));
+  }
+
+  /** Clears write watchpoints that this client has set. @returns those that QEMU did not know any more */
+  clearWriteWatches(watches: readonly WriteWatch[]): Promise<WriteWatch[]> {
+    return this.#standing(() => this.#watches.clear(watches));
+  }
+
+  /**
+   * Lets the guest run until it stops, however long. An abort of `signal` interrupts it: the call then returns with the stop that
+   * came, SIGINT or another that was faster. QEMU also stops it for a pause by QMP (SIGINT) and a shutdown (SIGQUIT).
+   *
+   * Nothing else may be sent while the guest runs: QEMU takes any byte for an interrupt.
+   */
+  continue(options: { readonly signal?: AbortSignal } = {}): Promise<StopReply> {
+    const continuing = this.#standing(() => this.#continue(options.signal));
+    if (this.isRunning) return continuing;
+    this.#isContinuing = true;
+    return continuing.finally(() => (this.#isContinuing = false));
+  }
+
+  /**
+   * Clears all watchpoints, lets the guest run and closes; a `continue` under way returns first. The guest may be left standing still
+   * when this fails. May be called again.
+   */
+  detach(options: DetachOptions = {}): Promise<void> {
+    this.#detached ??= this.#detach(options);
+    return this.#detached;
+  }
+
+  /**
+   * The same without waiting for anything, for a process that is about to end: nobody can tell whether it has succeeded.
+   */
+  abandon(): void {
+    const restoring = this.#memory.restoringCommand;
+    this.#connection.abandon([...(restoring === undefined ? [] : [restoring]), this.#detachCommand()]);
+  }
+
+  /** Closes the connection and leaves guest and watchpoints as they are: for a QEMU that is gone. May be called again. */
+  close(): void {
+    this.#connection.close();
+  }
+
+  async #continue(signal: AbortSignal | undefined): Promise<StopReply> {
+    this.#selected = undefined;
+    const interrupt = () => this.#connection.interrupt();
+    const stopped = this.#connection.resume('vCont;c');
+    signal?.addEventListener('abort', interrupt, { once: true });
+    if (signal?.aborted === true || this.#detached !== undefined) interrupt();
+    try {
+      const reply = await stopped;
+      this.#stop = this.#expect(parseStopReply(reply), 'the command to continue', reply);
+      return this.#stop;
+    } finally {
+      signal?.removeEventListener('abort', interrupt);
+    }
+  }
+
+  async #detach({ leaveStopped = false }: DetachOptions): Promise<void> {
+    this.#connection.interrupt();
+    try {
+      await this.#turn.run(async () => {
+        if (this.#stop.kind !== 'stopped') return;
+        const restoring = this.#memory.restoringCommand;
+        // Whatever comes of it: to let the guest go matters more.
+        if (restoring !== undefined) await this.#connection.request(restoring).catch(() => {});
+        if (leaveStopped) return this.#watches.clearEverything();
+        const reply = await this.#connection.request(this.#detachCommand());
+        if (reply !== 'OK') throw this.#nonsense('the command to detach', reply);
+      });
+    } finally {
+      this.#connection.close();
+    }
+  }
+
+  #detachCommand(): string {
+    const pid = this.#stop.kind === 'stopped' ? this.#stop.thread?.pid : undefined;
+    return pid === undefined ? 'D' : `D;${pid.toString(16)}`;
+  }
+
+  async #read(kind: 'physical' | 'virtual', ranges: readonly MemoryRange[]): Promise<Uint8Array[]> {
+    const wrong = ranges.find(({ byteLength }) => !Number.isSafeInteger(byteLength) || byteLength < 0);
+    if (wrong !== undefined) throw new PtmonError('bad-argument', `${wrong.byteLength} is not a number of bytes`);
+    return this.#standing(() => this.#memory.read(kind, ranges));
+  }
+
+  async #select(thread: string): Promise<void> {
+    if (this.#selected === thread) return;
+    const reply = await this.#connection.request(`Hg${thread}`);
+    if (reply !== 'OK') throw this.#nonsense(`the choice of thread ${thread}`, reply);
+    this.#selected = thread;
+  }
+
+  /** Does `work` when it is its turn. */
+  #standing<T>(work: () => Promise<T>): Promise<T> {
+    if (this.isRunning) {
+      const message = `${this.address}: the guest is running; wait for it to stop, or abort the call that lets it run`;
+      return Promise.reject(new PtmonError('bad-argument', message));
+    }
+    return this.#turn.run(work);
+  }
+
+  #expect<T>(value: T | undefined, what: string, reply: string): T {
+    if (value === undefined) throw this.#nonsense(what, reply);
+    return value;
+  }
+
+  #nonsense(what: string, reply: string): PtmonError {
+    const fault = faultOfReply(reply);
+    if (fault !== undefined) {
+      return new PtmonError('source-unavailable', `${this.address}: the gdbstub refused ${what} (${fault})`);
+    }
+    return new PtmonError('corrupt-input', `${this.address}: the gdbstub answered "${reply.slice(0, 40)}" to ${what}`);
+  }
+}

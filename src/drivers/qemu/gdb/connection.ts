@@ -1,0 +1,298 @@
+/** Commands to a gdbstub and their replies: the link over a transport, several commands under way at once, and time limits. */
+import { PtmonError, type PtmonErrorCode } from '../../../core/error.ts';
+import type { Transport } from '../transport/transport.ts';
+import { bytesOfCharacters, framePacket, INTERRUPT } from './packet-encoder.ts';
+import { type LinkCommand, type LinkEvent, PacketLink } from './packet-link.ts';
+
+/**
+ * So many commands under way at once. Of 4,096 watchpoints, QEMU 7.2 set 13,000 a second with a window of 1, 58,000 with 8, 84,000 with
+ * 64, 90,000 with 256.
+ */
+export const DEFAULT_WINDOW = 64;
+
+export interface ConnectionOptions {
+  readonly timeoutMs: number;
+  readonly window?: number;
+  /** Called once when the peer is gone; not after `close`. */
+  readonly onLost?: (error: PtmonError) => void;
+}
+
+/** What is being done: commands of which the first `replies.length` are answered. */
+interface Task {
+  readonly commands: readonly LinkCommand[];
+  readonly replies: string[];
+  readonly window: number;
+  sent: number;
+  resolve(replies: string[]): void;
+  reject(error: PtmonError): void;
+}
+
+/** One task at a time: whoever calls takes turns. */
+export class GdbConnection {
+  readonly #transport: Transport;
+  readonly #link = new PacketLink();
+  readonly #options: ConnectionOptions;
+  #task: Task | undefined;
+  #fenced: { resolve(): void; reject(error: PtmonError): void } | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #running = false;
+  #interrupting = false;
+  #end: PtmonError | undefined;
+
+  constructor(transport: Transport, options: ConnectionOptions) {
+    this.#transport = transport;
+    this.#options = options;
+    transport.start({
+      bytes: (chunk) => this.#receive(chunk),
+      lost: (error) => this.#lose(error),
+    });
+  }
+
+  get address(): string {
+    return this.#transport.address;
+  }
+
+  /** Whether the target was let run and has not stopped yet. */
+  get isRunning(): boolean {
+    return this.#running;
+  }
+
+  /** The first of the bytes that were no packets. */
+  get noiseSample(): string {
+    return this.#link.noiseSample.replace(/[^ -~]/g, '·').trim();
+  }
+
+  /** One command and its reply. The time limit is for each command. @throws as `exchange` */
+  async request(payload: string): Promise<string> {
+    const [reply] = await this.#do([{ payload, expects: 'reply' }], 1);
+    return reply!;
+  }
+
+  /** As `request`, for a command whose reply says where a target stands that does not run. */
+  async requestStop(payload: string): Promise<string> {
+    const [reply] = await this.#do([{ payload, expects: 'stop' }], 1);
+    return reply!;
+  }
+
+  /**
+   * Commands that may be carried out in any order, many under way at once; their replies, in the order of the commands.
+   *
+   * The first goes alone. Should the target run, because another client of QEMU let it, QEMU takes that one for an interrupt and
+   * does not answer it; with others behind it, their replies would be mistaken for its own.
+   *
+   * @throws PtmonError `source-unavailable` when the peer is gone or does not answer in time, `corrupt-input` when its packets
+   *   arrive damaged or out of step (`isOutOfStep`), `closed` after `close`
+   */
+  exchange(payloads: readonly string[], window = this.#options.window ?? DEFAULT_WINDOW): Promise<string[]> {
+    return this.#do(
+      payloads.map((payload) => ({ payload, expects: 'reply' })),
+      window,
+    );
+  }
+
+  /** `exchange` for commands that may be carried out twice: once more, one at a time, where their replies were out of step. */
+  async exchangeRepeatable(payloads: readonly string[]): Promise<string[]> {
+    try {
+      return await this.exchange(payloads);
+    } catch (error) {
+      if (!isOutOfStep(error)) throw error;
+      return this.exchange(payloads, 1);
+    }
+  }
+
+  /** Lets the target run; the reply that says why it stopped, however late. @throws as `exchange` */
+  async resume(payload: string): Promise<string> {
+    this.#running = true;
+    try {
+      const [reply] = await this.#do([{ payload, expects: 'stop' }], 1);
+      return reply!;
+    } finally {
+      this.#running = false;
+      this.#interrupting = false;
+    }
+  }
+
+  /** Asks a running target to stop: `resume` returns. Nothing happens while none runs. */
+  interrupt(): void {
+    if (!this.#running || this.#interrupting || this.#end !== undefined) return;
+    this.#interrupting = true;
+    // Behind the command, which may still wait for the link to be in step.
+    if (this.#task === undefined) return;
+    this.#link.interrupt();
+    this.#arm();
+    this.#flush();
+  }
+
+  /** From now on no side acknowledges. */
+  stopAcknowledging(): void {
+    this.#link.stopAcknowledging();
+  }
+
+  /** Sends commands behind an interrupt and closes, without waiting for anything: for a process that is about to end. */
+  abandon(payloads: readonly string[]): void {
+    if (this.#end !== undefined) return;
+    this.#transport.send(bytesOfCharacters(INTERRUPT + payloads.map(framePacket).join('')));
+    this.close();
+  }
+
+  /** May be called again. */
+  close(): void {
+    if (this.#end !== undefined) return;
+    this.#transport.close();
+    this.#finish(this.#error('closed', 'the connection is closed'));
+  }
+
+  async #do(commands: readonly LinkCommand[], window: number): Promise<string[]> {
+    if (this.#end !== undefined) throw this.#end;
+    if (!this.#link.isInStep) await this.#fence();
+    if (commands.length === 0) return [];
+    return new Promise((resolve, reject) => {
+      this.#task = { commands, replies: [], window, sent: 0, resolve, reject };
+      this.#pump();
+      if (this.#interrupting) this.#link.interrupt();
+      this.#flush();
+      // Without acknowledgements nobody says when the target begins to run, which may take forever.
+      if (!this.#running || this.#interrupting || this.#link.acknowledges) this.#arm();
+    });
+  }
+
+  /** After this the replies are in step with the commands again. */
+  #fence(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#fenced = { resolve, reject };
+      this.#link.fence();
+      this.#arm();
+      this.#flush();
+    });
+  }
+
+  /** Makes packets of what the window allows. */
+  #pump(): void {
+    const task = this.#task;
+    if (task === undefined) return;
+    const window = task.replies.length === 0 ? 1 : task.window;
+    while (task.sent < task.commands.length && this.#link.commandsUnderWay < window) {
+      this.#link.send(task.commands[task.sent++]!);
+    }
+  }
+
+  #flush(): void {
+    const output = this.#link.takeOutput();
+    if (output !== undefined) this.#transport.send(output);
+  }
+
+  #receive(chunk: Uint8Array): void {
+    for (const event of this.#link.receive(chunk)) this.#handle(event);
+    if (this.#end !== undefined) return;
+    this.#pump();
+    // Acknowledgements and commands, all in one write.
+    this.#flush();
+  }
+
+  #handle(event: LinkEvent): void {
+    const task = this.#task;
+    switch (event.kind) {
+      case 'arrived':
+        // However long it runs is right, unless it was asked to stop.
+        if (this.#running && !this.#interrupting) this.#disarm();
+        return;
+      case 'reply':
+        return task && this.#replied(task, event.payload);
+      case 'failed':
+        return this.#failTask('corrupt-input', event.reason);
+      case 'out-of-step':
+        return this.#failTask('corrupt-input', 'replies and commands are out of step', new OutOfStep(event.reason));
+      case 'in-step':
+        this.#disarm();
+        this.#fenced?.resolve();
+        this.#fenced = undefined;
+        return;
+      case 'stop':
+      case 'notification':
+        // Nobody asked; what it says, `?` and the next command that runs the target say again.
+        return;
+    }
+  }
+
+  #replied(task: Task, reply: string): void {
+    task.replies.push(reply);
+    if (task.replies.length < task.commands.length) {
+      this.#arm();
+      return;
+    }
+    this.#task = undefined;
+    this.#disarm();
+    task.resolve(task.replies);
+  }
+
+  #failTask(code: PtmonErrorCode, fault: string, cause?: Error): void {
+    const task = this.#task;
+    this.#task = undefined;
+    this.#disarm();
+    if (task === undefined) return;
+    const command = task.commands[task.replies.length]?.payload ?? '';
+    task.reject(
+      this.#error(code, `${fault}${cause ? ` (${cause.message})` : ''}, at the command ${shown(command)}`, cause),
+    );
+  }
+
+  #arm(): void {
+    this.#disarm();
+    this.#timer = setTimeout(() => this.#timeout(), this.#options.timeoutMs);
+  }
+
+  #disarm(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #timeout(): void {
+    const within = `within ${this.#options.timeoutMs} ms`;
+    if (this.#fenced !== undefined) {
+      // Nothing that this peer says can be relied on any more.
+      this.#transport.close();
+      return this.#lose(
+        this.#error('source-unavailable', `the gdbstub does not answer any more (${FENCE_WORDS}, ${within})`),
+      );
+    }
+    const fault = this.#link.hasArrived ? (this.#running ? 'stop' : 'answer') : 'acknowledge';
+    this.#link.giveUp();
+    this.#failTask('source-unavailable', `the gdbstub did not ${fault} ${within}`);
+  }
+
+  #lose(error: PtmonError): void {
+    if (this.#end !== undefined) return;
+    this.#finish(error);
+    this.#options.onLost?.(error);
+  }
+
+  #finish(end: PtmonError): void {
+    this.#end = end;
+    this.#disarm();
+    const task = this.#task;
+    this.#task = undefined;
+    const command = task?.commands[task.replies.length]?.payload ?? '';
+    const during = `${end.message} (while waiting for the reply to ${shown(command)})`;
+    task?.reject(new PtmonError(end.code, during, {}, { cause: end.cause ?? end }));
+    this.#fenced?.reject(end);
+    this.#fenced = undefined;
+  }
+
+  #error(code: PtmonErrorCode, fault: string, cause?: Error): PtmonError {
+    return new PtmonError(code, `${this.address}: ${fault}`, {}, cause && { cause });
+  }
+}
+
+const FENCE_WORDS = 'not even a question for its current thread';
+
+class OutOfStep extends Error {}
+
+/** Whether commands failed because it is not known which reply was whose: some of them may have been carried out. */
+export function isOutOfStep(error: unknown): boolean {
+  return error instanceof PtmonError && error.cause instanceof OutOfStep;
+}
+
+function shown(command: string): string {
+  const printable = command.replace(/[^ -~]/g, '·');
+  return printable.length > 40 ? `${printable.slice(0, 40)}…` : printable;
+}

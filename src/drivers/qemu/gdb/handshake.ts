@@ -1,0 +1,50 @@
+/** The first words with a gdbstub. */
+import { PtmonError } from '../../../core/error.ts';
+import type { GdbConnection } from './connection.ts';
+import { CLIENT_FEATURES, parseFeatures, type StubFeatures } from './features.ts';
+import { parseStopReply, type StopReply } from './stop-reply.ts';
+
+export interface Introduction {
+  readonly features: StubFeatures;
+  /** Where the guest stands now: a stub stops it for whoever connects. */
+  readonly stop: StopReply;
+}
+
+/**
+ * Agrees on what both can do, and asks where the guest stands. QEMU takes that question as a beginning: watchpoints that an earlier
+ * client left behind are gone with it.
+ *
+ * @throws PtmonError `source-unavailable` when nobody answers (another client is connected), `corrupt-input` when the peer does not
+ *   speak the protocol
+ */
+export async function introduce(connection: GdbConnection, timeoutMs: number): Promise<Introduction> {
+  const features = parseFeatures(await firstAnswer(connection, timeoutMs));
+  if (features.offered.has('QStartNoAckMode') && (await connection.request('QStartNoAckMode')) === 'OK') {
+    connection.stopAcknowledging();
+  }
+  const reply = await connection.requestStop('?');
+  const stop = parseStopReply(reply);
+  if (stop !== undefined) return { features, stop };
+  throw new PtmonError('corrupt-input', `${connection.address}: the gdbstub answered "${reply}" to ?`);
+}
+
+async function firstAnswer(connection: GdbConnection, timeoutMs: number): Promise<string> {
+  try {
+    return await connection.request(`qSupported:${CLIENT_FEATURES}`);
+  } catch (cause) {
+    // Of the ways to fail, only the time limit has no cause of its own.
+    if (!(cause instanceof PtmonError) || cause.code !== 'source-unavailable' || cause.cause !== undefined) throw cause;
+    const noise = connection.noiseSample;
+    if (noise !== '') {
+      const message = `${connection.address} does not speak the GDB remote protocol: it sent "${noise}"`;
+      throw new PtmonError('corrupt-input', message, {}, { cause });
+    }
+    throw new PtmonError(
+      'source-unavailable',
+      `${connection.address}: connected, but the gdbstub did not answer within ${timeoutMs} ms; ` +
+        'QEMU serves one debugger at a time, and another seems to be connected: close that one',
+      {},
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,26 @@
+/**
+ * Packets of the GDB remote serial protocol, outgoing: `$` payload `#` checksum. GDB manual, "Remote Protocol: Overview".
+ *
+ * Payloads are strings with one character, U+0000 to U+00FF, for each byte.
+ */
+
+/** What must not stand in a payload as it is: `#` and `$` frame it, `}` escapes, `*` repeats. */
+const RESERVED = /[#$}*]/g;
+
+export const ACK = '+';
+export const NAK = '-';
+/** Stops a running target; not a packet. */
+export const INTERRUPT = '\x03';
+
+/** The payload in its frame, as characters. */
+export function framePacket(payload: string): string {
+  const body = payload.replace(RESERVED, (character) => `}${String.fromCharCode(character.charCodeAt(0) ^ 0x20)}`);
+  let sum = 0;
+  for (let at = 0; at < body.length; at++) sum += body.charCodeAt(at);
+  return `$${body}#${(sum & 0xff).toString(16).padStart(2, '0')}`;
+}
+
+/** Characters as the bytes that they stand for. */
+export function bytesOfCharacters(characters: string): Uint8Array {
+  return Buffer.from(characters, 'latin1');
+}

@@ -1,0 +1,218 @@
+/**
+ * The conversation over a stream of packets: acknowledgements, repetition, and which reply belongs to which command. No I/O
+ * here: commands and bytes in, events and bytes out. GDB manual, "Packet Acknowledgment".
+ *
+ * The protocol has no identifiers: replies belong to commands by their order alone. With one command under way a damaged packet
+ * is simply repeated. With several, what is repeated arrives late, and every later reply would be taken for another's: there the
+ * link gives up all of them and is *out of step*, until a `fence`, a command whose reply cannot be mistaken, has come back.
+ */
+import { DEFAULT_MAX_PACKET_BYTES, PacketDecoder, type PacketItem } from './packet-decoder.ts';
+import { ACK, bytesOfCharacters, framePacket, INTERRUPT, NAK } from './packet-encoder.ts';
+
+export interface LinkCommand {
+  readonly payload: string;
+  /** `stop` where the reply says that the target stands still; else such a packet is not the reply. */
+  readonly expects: 'reply' | 'stop';
+}
+
+export type LinkEvent =
+  /** A command that expects a `stop` has reached the peer. */
+  | { readonly kind: 'arrived' }
+  | { readonly kind: 'reply'; readonly payload: string }
+  /** One packet was damaged again and again; the command under way is given up, the link goes on. */
+  | { readonly kind: 'failed'; readonly reason: string }
+  /** All commands under way are given up. */
+  | { readonly kind: 'out-of-step'; readonly reason: string }
+  | { readonly kind: 'in-step' }
+  /** A stop of the target that no command asked for. */
+  | { readonly kind: 'stop'; readonly payload: string }
+  | { readonly kind: 'notification'; readonly payload: string };
+
+/** How often one packet is sent before it is given up. */
+export const MAX_ATTEMPTS = 4;
+
+const FENCE = 'qC';
+const FENCE_REPLY = 'QC';
+
+const STOP_REPLY = /^[TSWX][0-9a-fA-F]{2}/;
+/** What the target prints, in hexadecimal digits; an answer to nothing. */
+const CONSOLE_OUTPUT = /^O([0-9a-fA-F]{2})+$/;
+
+export class PacketLink {
+  readonly #decoder: PacketDecoder;
+  #mode: 'in-step' | 'out-of-step' | 'fencing' = 'in-step';
+  /** Commands that were sent, then those that arrived, each in order. */
+  #unacknowledged: LinkCommand[] = [];
+  #unanswered: LinkCommand[] = [];
+  #attempts = 1;
+  #interrupted = false;
+  #output = '';
+  #acknowledges = true;
+
+  constructor(maxPacketByteLength: number = DEFAULT_MAX_PACKET_BYTES) {
+    this.#decoder = new PacketDecoder(maxPacketByteLength);
+  }
+
+  get commandsUnderWay(): number {
+    return this.#unacknowledged.length + this.#unanswered.length;
+  }
+
+  /** Whether the first of the commands under way has arrived, as far as the peer has said. */
+  get hasArrived(): boolean {
+    return this.#unanswered.length > 0;
+  }
+
+  /** Whether the peer says which commands have arrived. */
+  get acknowledges(): boolean {
+    return this.#acknowledges;
+  }
+
+  get isInStep(): boolean {
+    return this.#mode === 'in-step';
+  }
+
+  /** The first of the bytes that belonged to no packet. */
+  get noiseSample(): string {
+    return this.#decoder.noiseSample;
+  }
+
+  /** What is to be sent since the last call. */
+  takeOutput(): Uint8Array | undefined {
+    if (this.#output === '') return undefined;
+    const bytes = bytesOfCharacters(this.#output);
+    this.#output = '';
+    return bytes;
+  }
+
+  /** To be called in step only. */
+  send(command: LinkCommand): void {
+    this.#output += framePacket(command.payload);
+    this.#interrupted = false;
+    if (this.#acknowledges) this.#unacknowledged.push(command);
+    else this.#unanswered.push(command);
+    if (this.commandsUnderWay === 1) this.#attempts = 1;
+  }
+
+  /** Asks a running target to stop. */
+  interrupt(): void {
+    this.#interrupted = true;
+    this.#output += INTERRUPT;
+  }
+
+  /** From now on no side acknowledges: the peer has agreed to `QStartNoAckMode`. */
+  stopAcknowledging(): void {
+    this.#acknowledges = false;
+  }
+
+  /** Gives up what is under way; for a peer that does not answer in time, but may yet. */
+  giveUp(): void {
+    this.#mode = 'out-of-step';
+    this.#unacknowledged = [];
+    this.#unanswered = [];
+  }
+
+  /**
+   * Asks for the reply that ends being out of step. The interrupt before it is for a target that runs: without it, QEMU takes the
+   * first byte of the command for one.
+   */
+  fence(): void {
+    this.#mode = 'fencing';
+    this.#attempts = 1;
+    this.#output += INTERRUPT + framePacket(FENCE);
+  }
+
+  /** Takes what the peer sent. Never throws, whatever the bytes. */
+  receive(chunk: Uint8Array): LinkEvent[] {
+    const events: LinkEvent[] = [];
+    for (const item of this.#decoder.push(chunk)) this.#item(item, events);
+    return events;
+  }
+
+  #item(item: PacketItem, events: LinkEvent[]): void {
+    switch (item.kind) {
+      case 'ack':
+        return this.#acknowledged(events);
+      case 'nak':
+        return this.#refused(events);
+      case 'packet':
+        if (this.#acknowledges) this.#output += ACK;
+        return this.#packet(item.payload, events);
+      case 'notification':
+        events.push(item);
+        return;
+      case 'damaged':
+        return this.#damaged(item.reason, events);
+      case 'cut-short':
+        // With one command under way, whatever follows is its reply.
+        if (this.commandsUnderWay > 1) this.#loseStep('a packet without an end', events);
+    }
+  }
+
+  #acknowledged(events: LinkEvent[]): void {
+    const command = this.#unacknowledged.shift();
+    if (command === undefined) return;
+    this.#unanswered.push(command);
+    if (this.commandsUnderWay === 1) this.#attempts = 1;
+    if (command.expects === 'stop') events.push({ kind: 'arrived' });
+  }
+
+  #refused(events: LinkEvent[]): void {
+    if (this.#mode === 'fencing') {
+      if (++this.#attempts <= MAX_ATTEMPTS) this.#output += framePacket(FENCE);
+      return;
+    }
+    const command = this.#unacknowledged[0];
+    if (command === undefined) return;
+    if (this.commandsUnderWay > 1) return this.#loseStep('a command arrived damaged', events);
+    if (++this.#attempts > MAX_ATTEMPTS) {
+      this.#unacknowledged = [];
+      events.push({ kind: 'failed', reason: `it says that the command arrived damaged, ${MAX_ATTEMPTS} times` });
+      return;
+    }
+    this.#output += framePacket(command.payload);
+    // The interrupt reached a target that was not running yet.
+    if (command.expects === 'stop' && this.#interrupted) this.#output += INTERRUPT;
+  }
+
+  #packet(payload: string, events: LinkEvent[]): void {
+    if (CONSOLE_OUTPUT.test(payload)) return;
+    const isStop = STOP_REPLY.test(payload);
+    const command = this.#unanswered[0];
+    if (command?.expects === 'stop' || (command !== undefined && !isStop)) {
+      this.#unanswered.shift();
+      this.#attempts = 1;
+      events.push({ kind: 'reply', payload });
+    } else if (isStop) {
+      events.push({ kind: 'stop', payload });
+      // The target was running, so that the first byte after that was taken for an interrupt, and its command is lost.
+      if (this.commandsUnderWay > 1) this.#loseStep('the target stopped in the middle of commands', events);
+    } else if (this.#mode === 'fencing' && payload.startsWith(FENCE_REPLY)) {
+      this.#mode = 'in-step';
+      events.push({ kind: 'in-step' });
+    }
+    // Anything else is late: whoever asked for it has given up.
+  }
+
+  #damaged(reason: string, events: LinkEvent[]): void {
+    if (this.commandsUnderWay > 1) {
+      if (this.#acknowledges) this.#output += ACK;
+      return this.#loseStep(`a packet arrived damaged: ${reason}`, events);
+    }
+    if (this.#acknowledges && this.#mode === 'in-step' && ++this.#attempts <= MAX_ATTEMPTS) {
+      this.#output += NAK;
+      return;
+    }
+    if (this.#acknowledges) this.#output += ACK;
+    this.#attempts = 1;
+    if (this.commandsUnderWay === 0) return;
+    this.#unacknowledged = [];
+    this.#unanswered = [];
+    const times = this.#acknowledges ? `, ${MAX_ATTEMPTS} times` : '';
+    events.push({ kind: 'failed', reason: `its reply arrived damaged${times}: ${reason}` });
+  }
+
+  #loseStep(reason: string, events: LinkEvent[]): void {
+    this.giveUp();
+    events.push({ kind: 'out-of-step', reason });
+  }
+}

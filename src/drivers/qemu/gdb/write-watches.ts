@@ -1,0 +1,120 @@
+/** Write watchpoints: GDB manual, "Packets", z2 and Z2. */
+import { PtmonError } from '../../../core/error.ts';
+import { type GdbConnection, isOutOfStep } from './connection.ts';
+import { faultOfReply } from './error-reply.ts';
+
+/** Stops the guest after a write that touches any of these bytes. */
+export interface WriteWatch {
+  /** Virtual, zero-extended: watchpoints know no physical addresses. */
+  readonly va: bigint;
+  /** Under TCG any number; under KVM 1, 2, 4 or 8, aligned to it. */
+  readonly byteLength: number;
+}
+
+/** QEMU sets the same watchpoint as often as it is told; a client that lost step may have told it several times. */
+const MAX_COPIES = 8;
+
+/**
+ * The watchpoints that are set.
+ *
+ * QEMU keeps a list in which the same watchpoint may stand twice, and clears one of them at a time. So one that is set is not set
+ * again, and one of which it is not known is cleared until it is gone.
+ */
+export class WriteWatches {
+  readonly #connection: GdbConnection;
+  readonly #known = new Map<string, 'set' | 'unsure'>();
+
+  constructor(connection: GdbConnection) {
+    this.#connection = connection;
+  }
+
+  get count(): number {
+    return this.#known.size;
+  }
+
+  /** Those that the stub refused, in their order: under KVM, all beyond the processor's four. */
+  async set(watches: readonly WriteWatch[]): Promise<WriteWatch[]> {
+    const wanted = unique(watches).filter(([argument]) => this.#known.get(argument) !== 'set');
+    await this.#clearUnsure(wanted);
+    return this.#tell('Z', wanted);
+  }
+
+  /** Those that the stub did not know, in their order. Watches that were never set are passed over. */
+  async clear(watches: readonly WriteWatch[]): Promise<WriteWatch[]> {
+    const known = unique(watches).filter(([argument]) => this.#known.has(argument));
+    await this.#clearUnsure(known);
+    const left = known.filter(([argument]) => this.#known.has(argument));
+    return this.#tell('z', left);
+  }
+
+  /** Clears all that were set. */
+  async clearEverything(): Promise<void> {
+    await this.clear([...this.#known.keys()].map(watchOf));
+  }
+
+  async #clearUnsure(watches: readonly (readonly [string, WriteWatch])[]): Promise<void> {
+    for (const [argument] of watches) {
+      if (this.#known.get(argument) !== 'unsure') continue;
+      await this.#clearAll(argument);
+      this.#known.delete(argument);
+    }
+  }
+
+  async #tell(verb: 'Z' | 'z', wanted: readonly (readonly [string, WriteWatch])[]): Promise<WriteWatch[]> {
+    for (const [argument] of wanted) this.#known.set(argument, 'unsure');
+    const replies = await this.#exchange(
+      verb,
+      wanted.map(([argument]) => argument),
+    );
+    const refused: WriteWatch[] = [];
+    for (const [at, [argument, watch]] of wanted.entries()) {
+      const isDone = replies[at] === 'OK';
+      if (isDone && verb === 'Z') this.#known.set(argument, 'set');
+      else this.#known.delete(argument);
+      if (!isDone) refused.push(this.#refused(replies[at]!, watch));
+    }
+    return refused;
+  }
+
+  async #exchange(verb: 'Z' | 'z', watchArguments: readonly string[]): Promise<string[]> {
+    try {
+      return await this.#connection.exchange(watchArguments.map((argument) => `${verb}2,${argument}`));
+    } catch (error) {
+      if (!isOutOfStep(error)) throw error;
+      // Some were carried out. From a state that is known, one at a time:
+      const replies: string[] = [];
+      for (const argument of watchArguments) {
+        await this.#clearAll(argument);
+        replies.push(verb === 'Z' ? await this.#connection.request(`Z2,${argument}`) : 'OK');
+      }
+      return replies;
+    }
+  }
+
+  async #clearAll(argument: string): Promise<void> {
+    for (let copies = 0; copies < MAX_COPIES; copies++) {
+      if ((await this.#connection.request(`z2,${argument}`)) !== 'OK') return;
+    }
+  }
+
+  #refused(reply: string, watch: WriteWatch): WriteWatch {
+    const fault = faultOfReply(reply);
+    if (reply === '' || fault === undefined) {
+      const what =
+        fault === undefined ? `answered "${reply.slice(0, 40)}" to a watchpoint` : 'has no write watchpoints';
+      const code = fault === undefined ? 'corrupt-input' : 'source-unavailable';
+      throw new PtmonError(code, `${this.#connection.address}: the gdbstub ${what}`);
+    }
+    return watch;
+  }
+}
+
+/** Each watch once, with what the protocol calls it. */
+function unique(watches: readonly WriteWatch[]): [string, WriteWatch][] {
+  return [...new Map(watches.map((watch) => [`${watch.va.toString(16)},${watch.byteLength.toString(16)}`, watch]))];
+}
+
+function watchOf(argument: string): WriteWatch {
+  const [va = '0', byteLength = '0'] = argument.split(',');
+  return { va: BigInt(`0x${va}`), byteLength: Number.parseInt(byteLength, 16) };
+}

@@ -1,0 +1,200 @@
+/** A client of QMP: the codec over a transport, and time limits. */
+import { PtmonError } from '../../../core/error.ts';
+import type { SocketAddress } from '../transport/socket-address.ts';
+import { type ConnectOptions, connectTransport, DEFAULT_TIMEOUT_MS } from '../transport/socket-transport.ts';
+import type { Transport } from '../transport/transport.ts';
+import { encodeQmpCommand, QmpDecoder } from './codec.ts';
+import type { QmpEvent, QmpGreeting, QmpMessage, QmpObject } from './messages.ts';
+import { PendingCommands } from './pending-commands.ts';
+
+export interface QmpOptions extends ConnectOptions {
+  /** Called as by `subscribe`, from the first event on. */
+  readonly onEvent?: (event: QmpEvent) => void;
+  /** Called once when the peer is gone or breaks the protocol; not after `close`. */
+  readonly onLost?: (error: PtmonError) => void;
+  /** Longest line that is accepted, in bytes; 64 MiB by default. */
+  readonly maxLineByteLength?: number;
+}
+
+export interface QmpCommandOptions {
+  /** How long the reply may take; by default as long as the connection was given. */
+  readonly timeoutMs?: number;
+  /** Stops waiting; the command itself cannot be taken back. */
+  readonly signal?: AbortSignal;
+}
+
+export interface MonitorCommandOptions extends QmpCommandOptions {
+  /** The vCPU that commands such as `gva2gpa` ask; QEMU's current one by default. */
+  readonly vcpu?: number;
+}
+
+export class QmpClient {
+  readonly #transport: Transport;
+  readonly #timeoutMs: number;
+  readonly #decoder: QmpDecoder;
+  readonly #pending: PendingCommands;
+  readonly #listeners = new Set<(event: QmpEvent) => void>();
+  readonly #onLost: ((error: PtmonError) => void) | undefined;
+  #greeting: QmpGreeting | undefined;
+  #onGreeting: (() => void) | undefined;
+  #end: PtmonError | undefined;
+  #isReady = false;
+
+  private constructor(transport: Transport, options: QmpOptions) {
+    this.#transport = transport;
+    this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+    this.#decoder = new QmpDecoder(options.maxLineByteLength);
+    this.#pending = new PendingCommands(transport.address);
+    this.#onLost = options.onLost;
+    if (options.onEvent !== undefined) this.#listeners.add(options.onEvent);
+  }
+
+  /**
+   * Connects to a QMP socket and leaves negotiation mode. The time limit is for each step: connection, greeting, negotiation.
+   *
+   * @throws PtmonError `source-unavailable` when there is no connection or no greeting (another client is connected),
+   *   `corrupt-input` when the peer does not speak QMP; the reason of `options.signal` when it is aborted
+   */
+  static async connect(address: string | SocketAddress, options: QmpOptions = {}): Promise<QmpClient> {
+    const client = new QmpClient(await connectTransport(address, options), options);
+    try {
+      await client.#negotiate(options.signal);
+      return client;
+    } catch (error) {
+      await client.close();
+      throw error;
+    }
+  }
+
+  /** Where the peer is, for messages. */
+  get address(): string {
+    return this.#transport.address;
+  }
+
+  get greeting(): QmpGreeting {
+    return this.#greeting!;
+  }
+
+  /**
+   * Runs a command and returns what it returns.
+   *
+   * @throws PtmonError `source-unavailable` when QEMU refuses (`qmpRefusalOf` says why), does not answer in time or is gone,
+   *   `corrupt-input` when it answers what is not QMP, `closed` after `close`; the reason of `options.signal` when it is aborted
+   */
+  execute(command: string, args?: QmpObject, options: QmpCommandOptions = {}): Promise<unknown> {
+    if (this.#end !== undefined) return Promise.reject(this.#end);
+    const limits = { timeoutMs: options.timeoutMs ?? this.#timeoutMs, signal: options.signal };
+    return this.#pending.run(command, limits, (id) => this.#transport.send(encodeQmpCommand(command, args, id)));
+  }
+
+  /**
+   * Runs a command of the human monitor, `info mtree -f` for example, and returns what it prints. What such a command has to
+   * complain of is printed as well, not thrown.
+   *
+   * @throws as `execute`
+   */
+  async humanMonitor(commandLine: string, options: MonitorCommandOptions = {}): Promise<string> {
+    const args = { 'command-line': commandLine, 'cpu-index': options.vcpu };
+    const printed = await this.execute('human-monitor-command', args, options);
+    if (typeof printed === 'string') return printed;
+    throw new PtmonError('corrupt-input', `${this.address}: the monitor command "${commandLine}" returned no text`);
+  }
+
+  /** Calls `listener` with every event from now on, in order; the returned function ends that. */
+  subscribe(listener: (event: QmpEvent) => void): () => void {
+    // A function of its own for each call, so that one listener subscribed twice is two subscriptions.
+    const subscription = (event: QmpEvent) => listener(event);
+    this.#listeners.add(subscription);
+    return () => this.#listeners.delete(subscription);
+  }
+
+  /** Lets go of QEMU. May be called again. */
+  async close(): Promise<void> {
+    if (this.#end?.code === 'closed') return;
+    this.#transport.close();
+    this.#finish(new PtmonError('closed', `the QMP connection to ${this.address} is closed`));
+  }
+
+  async #negotiate(signal: AbortSignal | undefined): Promise<void> {
+    const greeted = this.#pending.run(undefined, { timeoutMs: this.#timeoutMs, signal }, (id) => {
+      this.#onGreeting = () => this.#pending.succeed(id, undefined);
+    });
+    this.#transport.start({
+      bytes: (chunk) => this.#receive(chunk),
+      lost: (error) => this.#lose(this.#inTheMiddle(error)),
+    });
+    try {
+      await greeted;
+    } catch (error) {
+      if (signal?.aborted === true || this.#end !== undefined) throw error;
+      throw this.#noGreeting();
+    }
+    if (this.#greeting === undefined) throw this.#notQmp('a reply before its greeting');
+    await this.execute('qmp_capabilities', undefined, { ...(signal && { signal }) });
+    this.#isReady = true;
+  }
+
+  #receive(chunk: Uint8Array): void {
+    for (const message of this.#decoder.push(chunk)) {
+      if (this.#end !== undefined) return;
+      this.#handle(message);
+    }
+  }
+
+  #handle(message: QmpMessage): void {
+    switch (message.kind) {
+      case 'greeting':
+        this.#greeting ??= message.greeting;
+        this.#onGreeting?.();
+        return;
+      case 'return':
+        return this.#pending.succeed(message.id, message.value);
+      case 'refusal':
+        return this.#pending.refuse(message.id, message.refusal);
+      case 'event':
+        for (const listener of this.#listeners) listener(message.event);
+        return;
+      case 'unknown':
+        return;
+      case 'violation':
+        this.#transport.close();
+        return this.#lose(this.#notQmp(`${message.reason}${message.sample === '' ? '' : `, "${message.sample}"`}`));
+    }
+  }
+
+  #lose(error: PtmonError): void {
+    if (this.#end !== undefined) return;
+    this.#finish(error);
+    if (this.#isReady) this.#onLost?.(error);
+  }
+
+  /** What a peer said last that went away before it was done. */
+  #inTheMiddle(error: PtmonError): PtmonError {
+    if (this.#decoder.pendingByteLength === 0) return error;
+    const message = `${error.message}, in the middle of a message ("${this.#decoder.pendingSample}")`;
+    return new PtmonError(error.code, message, {}, { cause: error.cause });
+  }
+
+  #finish(end: PtmonError): void {
+    this.#end = end;
+    this.#pending.failAll(end);
+    this.#listeners.clear();
+  }
+
+  #notQmp(what: string): PtmonError {
+    return new PtmonError('corrupt-input', `${this.address} does not speak QMP: it sent ${what}`);
+  }
+
+  #noGreeting(): PtmonError {
+    const pending = this.#decoder.pendingByteLength;
+    const what =
+      pending > 0
+        ? `only "${this.#decoder.pendingSample}" came`
+        : 'QEMU serves one QMP client at a time, and another seems to be connected: ' +
+          'close that one, or give QEMU a second -qmp socket';
+    return new PtmonError(
+      'source-unavailable',
+      `${this.address}: connected, but no QMP greeting came within ${this.#timeoutMs} ms; ${what}`,
+    );
+  }
+}

@@ -1,0 +1,95 @@
+/** Transports over unix and TCP sockets. */
+import { connect as connectSocket, type Socket } from 'node:net';
+import { formatSocketAddress, parseSocketAddress, type SocketAddress } from './socket-address.ts';
+import { connectError, connectTimeout, lossError } from './socket-error.ts';
+import type { Transport, TransportReceiver } from './transport.ts';
+
+/** Long enough for a host that is busy, short enough for a person who waits. */
+export const DEFAULT_TIMEOUT_MS = 5000;
+
+export interface ConnectOptions {
+  /** How long the peer may take to accept; 5,000 by default. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Connects to a socket, given as `parseSocketAddress` reads it.
+ *
+ * @throws PtmonError `bad-argument` for a malformed address, `source-unavailable` when there is no connection; the reason of
+ *   `signal` when it is aborted
+ */
+export function connectTransport(address: string | SocketAddress, options: ConnectOptions = {}): Promise<Transport> {
+  const { timeoutMs = DEFAULT_TIMEOUT_MS, signal } = options;
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const target = typeof address === 'string' ? parseSocketAddress(address) : address;
+    const socket = connectSocket(
+      target.kind === 'unix' ? { path: target.path } : { host: target.host, port: target.port },
+    );
+    const timer = setTimeout(() => fail(connectTimeout(target, timeoutMs)), timeoutMs);
+    const abort = () => fail(signal?.reason);
+    const settle = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
+      socket.off('error', refused).off('connect', connected);
+    };
+    const fail = (reason: unknown) => {
+      settle();
+      // A connection attempt that is given up may still fail.
+      socket.on('error', () => {}).destroy();
+      reject(reason);
+    };
+    const refused = (error: Error) => fail(connectError(target, error));
+    const connected = () => {
+      settle();
+      resolve(new SocketTransport(socket, formatSocketAddress(target)));
+    };
+    signal?.addEventListener('abort', abort, { once: true });
+    socket.on('error', refused).on('connect', connected);
+  });
+}
+
+class SocketTransport implements Transport {
+  readonly address: string;
+  readonly #socket: Socket;
+  #receiver: TransportReceiver | undefined;
+  #fault: Error | undefined;
+  #open = true;
+
+  constructor(socket: Socket, address: string) {
+    this.address = address;
+    this.#socket = socket;
+    socket.setNoDelay(true);
+    socket.on('error', (error) => (this.#fault = error));
+    socket.on('close', () => this.#lose());
+  }
+
+  start(receiver: TransportReceiver): void {
+    this.#receiver = receiver;
+    // Not before there is a receiver: a socket without a listener keeps its bytes, and notices nothing.
+    this.#socket.on('data', (chunk: Uint8Array) => {
+      if (this.#open) receiver.bytes(chunk);
+    });
+    this.#socket.on('end', () => this.#lose());
+    if (this.#socket.destroyed) queueMicrotask(() => this.#lose());
+  }
+
+  send(bytes: Uint8Array): void {
+    if (this.#open && this.#socket.writable) this.#socket.write(bytes);
+  }
+
+  close(): void {
+    this.#open = false;
+    // A peer that does not read must not keep this process alive.
+    this.#socket.unref();
+    this.#socket.destroySoon();
+  }
+
+  #lose(): void {
+    if (!this.#open || this.#receiver === undefined) return;
+    this.#open = false;
+    this.#socket.destroy();
+    this.#receiver.lost(lossError(this.address, this.#fault));
+  }
+}

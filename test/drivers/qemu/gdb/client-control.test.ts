@@ -1,0 +1,235 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+import type { PtmonError } from '../../../../src/core/error.ts';
+import { GdbClient, type GdbOptions } from '../../../../src/drivers/qemu/gdb/index.ts';
+import { packet, Stub, type StubOptions } from './stub.ts';
+
+async function connect(options: StubOptions & { readonly client?: GdbOptions } = {}): Promise<[GdbClient, Stub]> {
+  const stub = await Stub.start(options);
+  const gdb = await GdbClient.connect(stub.address, options.client);
+  onTestFinished(() => gdb.close());
+  return [gdb, stub];
+}
+
+const watch = (va: bigint, byteLength = 8) => ({ va, byteLength });
+const soon = () => new Promise((resolve) => setTimeout(resolve, 20));
+
+describe('write watchpoints', () => {
+  test('many are set and cleared, all under way at once', async () => {
+    const [gdb, stub] = await connect();
+    const watches = Array.from({ length: 500 }, (_, at) => watch(0xffff_8880_0000_0000n + BigInt(at) * 8n));
+    expect(await gdb.setWriteWatches(watches)).toEqual([]);
+    expect([stub.watches.length, stub.watches[499], gdb.writeWatchCount]).toEqual([500, 'ffff888000000f98,8', 500]);
+    expect(await gdb.clearWriteWatches(watches.slice(0, 400))).toEqual([]);
+    expect([stub.watches.length, gdb.writeWatchCount]).toEqual([100, 100]);
+  });
+
+  test('one that is set is not set again: QEMU would keep it twice', async () => {
+    const [gdb, stub] = await connect();
+    await gdb.setWriteWatches([watch(0x1000n), watch(0x1000n), watch(0x1000n, 4)]);
+    await gdb.setWriteWatches([watch(0x1000n)]);
+    expect(stub.watches).toEqual(['1000,8', '1000,4']);
+    await gdb.clearWriteWatches([watch(0x1000n), watch(0x2000n)]);
+    await gdb.clearWriteWatches([watch(0x1000n)]);
+    expect(stub.watches).toEqual(['1000,4']);
+  });
+
+  test('those that do not fit are returned', async () => {
+    const [gdb, stub] = await connect({ maxWatches: 4 });
+    const watches = Array.from({ length: 6 }, (_, at) => watch(BigInt(at)));
+    expect(await gdb.setWriteWatches(watches)).toEqual(watches.slice(4));
+    expect([stub.watches.length, gdb.writeWatchCount]).toEqual([4, 4]);
+  });
+
+  test('those that the stub has forgotten are returned', async () => {
+    const [gdb, stub] = await connect();
+    await gdb.setWriteWatches([watch(1n), watch(2n)]);
+    stub.watches = ['1,8'];
+    expect(await gdb.clearWriteWatches([watch(1n), watch(2n)])).toEqual([watch(2n)]);
+    expect(gdb.writeWatchCount).toBe(0);
+  });
+
+  test.each([
+    ['', 'source-unavailable', /has no write watchpoints/],
+    ['sure', 'corrupt-input', /answered "sure" to a watchpoint/],
+  ])('a stub that answers "%s"', async (reply, code, message) => {
+    const [gdb] = await connect({ reply: (payload) => (payload.startsWith('Z') ? reply : undefined) });
+    await expect(gdb.setWriteWatches([watch(1n)])).rejects.toMatchObject({
+      code,
+      message: expect.stringMatching(message) as string,
+    });
+  });
+});
+
+describe('running', () => {
+  test('ends with the stop that comes, however late', async () => {
+    const [gdb, stub] = await connect({ client: { timeoutMs: 300 } });
+    const stopped = gdb.continue();
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    expect([gdb.isRunning, stub.isRunning]).toEqual([true, true]);
+    stub.stop('T05thread:p01.01;watch:ffff888000001000;');
+    const stop = await stopped;
+    expect(stop).toEqual({
+      kind: 'stopped',
+      signal: 5,
+      thread: { pid: 1, tid: 1 },
+      watch: { access: 'write', va: 0xffff_8880_0000_1000n },
+    });
+    expect([gdb.stop, gdb.isRunning]).toEqual([stop, false]);
+  });
+
+  test('is interrupted by an abort, and goes on after it', async () => {
+    const [gdb, stub] = await connect();
+    for (let round = 0; round < 3; round++) {
+      const controller = new AbortController();
+      const stopped = gdb.continue({ signal: controller.signal });
+      await expect.poll(() => stub.isRunning).toBe(true);
+      controller.abort();
+      expect(await stopped).toMatchObject({ kind: 'stopped', signal: 2 });
+    }
+    expect(await gdb.continue({ signal: AbortSignal.abort() })).toMatchObject({ signal: 2 });
+    expect(stub.strayStops).toBe(0);
+  });
+
+  test('an abort that a stop outruns: that stop, and no second', async () => {
+    const [gdb, stub] = await connect();
+    const controller = new AbortController();
+    const stopped = gdb.continue({ signal: controller.signal });
+    await expect.poll(() => stub.isRunning).toBe(true);
+    stub.stop('T05thread:p01.01;watch:10;');
+    controller.abort();
+    expect(await stopped).toMatchObject({ signal: 5, watch: { va: 16n } });
+    expect(await gdb.readPhysical(0, 1)).toEqual(Uint8Array.of(0));
+  });
+
+  test('lets nothing else be sent: that would stop the guest', async () => {
+    const [gdb, stub] = await connect();
+    const controller = new AbortController();
+    const stopped = gdb.continue({ signal: controller.signal });
+    const refused = { code: 'bad-argument', message: expect.stringMatching(/the guest is running/) as string };
+    await expect(gdb.readRegisters()).rejects.toMatchObject(refused);
+    await expect(gdb.readPhysical(0, 8)).rejects.toMatchObject(refused);
+    await expect(gdb.setWriteWatches([watch(1n)])).rejects.toMatchObject(refused);
+    await expect(gdb.continue()).rejects.toMatchObject(refused);
+    expect(gdb.isRunning).toBe(true);
+    controller.abort();
+    await stopped;
+    expect(stub.strayStops).toBe(0);
+  });
+
+  test('what was begun before is done before', async () => {
+    const [gdb, stub] = await connect();
+    const controller = new AbortController();
+    const set = gdb.setWriteWatches(Array.from({ length: 200 }, (_, at) => watch(BigInt(at))));
+    const stopped = gdb.continue({ signal: controller.signal });
+    await set;
+    expect(stub.watches.length).toBe(200);
+    controller.abort();
+    expect(await stopped).toMatchObject({ signal: 2 });
+    expect(stub.strayStops).toBe(0);
+  });
+
+  test.each([
+    ['W00', { kind: 'exited', status: 0 }],
+    ['X09', { kind: 'killed', signal: 9 }],
+    ['T03thread:p01.01;', { kind: 'stopped', signal: 3 }],
+  ])('a guest that ends: %s', async (payload, stop) => {
+    const [gdb, stub] = await connect();
+    const stopped = gdb.continue();
+    await expect.poll(() => stub.isRunning).toBe(true);
+    stub.stop(payload);
+    stub.hangUp();
+    expect(await stopped).toMatchObject(stop);
+  });
+
+  test.each([
+    ['E22', 'source-unavailable', /refused the command to continue \(error 22\)/],
+    ['', 'source-unavailable', /refused the command to continue \(not supported\)/],
+    ['OK', 'corrupt-input', /answered "OK" to the command to continue/],
+  ])('a stub that answers "%s" to it', async (reply, code, message) => {
+    const [gdb] = await connect({ reply: (payload) => (payload.startsWith('vCont') ? reply : undefined) });
+    await expect(gdb.continue()).rejects.toMatchObject({ code, message: expect.stringMatching(message) as string });
+    expect(gdb.isRunning).toBe(false);
+  });
+
+  test('what the target prints, notifications and noise do not end it', async () => {
+    const [gdb, stub] = await connect();
+    const stopped = gdb.continue();
+    await expect.poll(() => stub.isRunning).toBe(true);
+    stub.say('O68690a');
+    stub.sendRaw(`%${packet('Stop:T05').slice(1)}??+`);
+    await soon();
+    expect(gdb.isRunning).toBe(true);
+    stub.stop('S05');
+    expect(await stopped).toMatchObject({ signal: 5 });
+  });
+});
+
+describe('detaching', () => {
+  test('clears everything, lets the guest run, and closes; it may be called again', async () => {
+    const losses: unknown[] = [];
+    const [gdb, stub] = await connect({ client: { onLost: (error) => losses.push(error) } });
+    await gdb.setWriteWatches([watch(1n)]);
+    await gdb.readPhysical(0, 8);
+    await Promise.all([gdb.detach(), gdb.detach()]);
+    await gdb.detach();
+    expect(stub.commands.slice(-2)).toEqual(['Qqemu.PhyMemMode:0', 'D;1']);
+    expect([stub.isRunning, stub.isPhysical, stub.watches]).toEqual([true, false, []]);
+    await soon();
+    expect([stub.strayStops, losses]).toEqual([0, []]);
+    await expect(gdb.threads()).rejects.toMatchObject({ code: 'closed' });
+  });
+
+  test('while the guest runs: it stops for a moment, and `continue` returns', async () => {
+    const [gdb, stub] = await connect();
+    const stopped = gdb.continue();
+    await expect.poll(() => stub.isRunning).toBe(true);
+    await gdb.detach();
+    expect(await stopped).toMatchObject({ signal: 2 });
+    expect([stub.isRunning, stub.strayStops, stub.commands.at(-1)]).toEqual([true, 0, 'D;1']);
+  });
+
+  test('in the same breath as `continue`', async () => {
+    const [gdb, stub] = await connect();
+    const stopped = gdb.continue();
+    await gdb.detach();
+    expect(await stopped).toMatchObject({ signal: 2 });
+    expect([stub.isRunning, stub.commands.at(-1)]).toEqual([true, 'D;1']);
+  });
+
+  test('can leave the guest standing, with nothing of ours left', async () => {
+    const [gdb, stub] = await connect();
+    await gdb.setWriteWatches([watch(1n), watch(2n)]);
+    await gdb.readPhysical(0, 8);
+    await gdb.detach({ leaveStopped: true });
+    expect([stub.isRunning, stub.isPhysical, stub.watches]).toEqual([false, false, []]);
+  });
+
+  test('a stub without processes is told no process', async () => {
+    const [gdb, stub] = await connect({ reply: (payload) => (payload === '?' ? 'S05' : undefined) });
+    await gdb.detach();
+    expect(stub.commands.at(-1)).toBe('D');
+  });
+
+  test('a stub that refuses, or is gone, is said so; detaching ends all the same', async () => {
+    const [refused] = await connect({ reply: (payload) => (payload.startsWith('D') ? 'E22' : undefined) });
+    await expect(refused.detach()).rejects.toThrow(/refused the command to detach/);
+    await expect(refused.threads()).rejects.toMatchObject({ code: 'closed' });
+    const [gdb, stub] = await connect();
+    stub.hangUp();
+    await expect.poll(() => gdb.threads().catch((error: PtmonError) => error.code)).toBe('source-unavailable');
+    await expect(gdb.detach()).rejects.toMatchObject({ code: 'source-unavailable' });
+  });
+
+  test.each([true, false])('without waiting, for a process that ends; the guest running: %s', async (isRunning) => {
+    const [gdb, stub] = await connect();
+    await gdb.setWriteWatches([watch(1n)]);
+    await gdb.readPhysical(0, 8);
+    const stopped = isRunning ? gdb.continue().catch((error: PtmonError) => error.code) : 'closed';
+    if (isRunning) await expect.poll(() => stub.isRunning).toBe(true);
+    gdb.abandon();
+    gdb.abandon();
+    expect(await stopped).toBe('closed');
+    await expect.poll(() => stub.commands.at(-1)).toBe('D;1');
+    expect([stub.isRunning, stub.isPhysical, stub.watches, stub.strayStops]).toEqual([true, false, [], 0]);
+  });
+});
