@@ -1,0 +1,108 @@
+/* The system calls that change this process's page tables, with the books in mapping.c. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "operations.h"
+#include "pagemap.h"
+
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT 21
+#endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+/* Each thread of a loop may fail on its own. */
+static _Thread_local char message[160];
+
+const char *failure(const char *what) {
+  snprintf(message, sizeof message, "%s: %s", what, strerror(errno));
+  return message;
+}
+
+void stamp(uint64_t va) {
+  volatile uint64_t *page = (volatile uint64_t *)va;
+  page[0] = va;
+  page[1] = (uint64_t)getpid();
+}
+
+const char *map_pages(uint64_t va, uint64_t pages, enum page_size_wish wish, bool shared) {
+  int flags = MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | (shared ? MAP_SHARED : MAP_PRIVATE);
+  void *got = mmap((void *)va, pages * PAGE, PROT_READ | PROT_WRITE, flags, -1, 0);
+  if (got == MAP_FAILED) return failure("mmap");
+  if ((uint64_t)got != va) {
+    munmap(got, pages * PAGE);
+    return "mmap: the kernel chose another address";
+  }
+  mapping_set(va, pages, READ_WRITE);
+  /* A kernel without huge pages refuses the advice and does what it asks for. */
+  if (wish == SMALL_PAGES) madvise(got, pages * PAGE, MADV_NOHUGEPAGE);
+  if (wish == HUGE_PAGES && madvise(got, pages * PAGE, MADV_HUGEPAGE) != 0) return failure("MADV_HUGEPAGE");
+  return NULL;
+}
+
+const char *unmap_pages(uint64_t va, uint64_t pages) {
+  if (munmap((void *)va, pages * PAGE) != 0) return failure("munmap");
+  mapping_set(va, pages, HOLE);
+  return NULL;
+}
+
+const char *protect_pages(uint64_t va, uint64_t pages, enum page_rights rights) {
+  int prot = rights == READ_WRITE ? PROT_READ | PROT_WRITE : rights == READ_ONLY ? PROT_READ : PROT_NONE;
+  if (mprotect((void *)va, pages * PAGE, prot) != 0) return failure("mprotect");
+  mapping_set(va, pages, rights);
+  return NULL;
+}
+
+const char *move_pages_to(uint64_t va, uint64_t pages, uint64_t to) {
+  uint64_t byte_length = pages * PAGE;
+  enum page_rights rights = mapping_rights(va);
+  /* MREMAP_FIXED replaces what is there: the caller has seen to it that nothing of anybody else's is. */
+  void *got = mremap((void *)va, byte_length, byte_length, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)to);
+  if (got == MAP_FAILED) return failure("mremap");
+  mapping_set(va, pages, HOLE);
+  mapping_set(to, pages, rights);
+  return NULL;
+}
+
+const char *swap_out_pages(uint64_t va, uint64_t pages) {
+  page_state state;
+  /* The kernel skips pages that it holds for a moment: ask again for a while. */
+  for (int attempt = 0; attempt < 50; attempt++) {
+    if (madvise((void *)va, pages * PAGE, MADV_PAGEOUT) != 0) return failure("MADV_PAGEOUT");
+    uint64_t left = 0;
+    for (uint64_t i = 0; i < pages; i++) {
+      pagemap_read_range(va + i * PAGE, 1, &state);
+      left += state_present(state);
+    }
+    if (left == 0) return NULL;
+    nanosleep(&(struct timespec){0, 10 * 1000 * 1000}, NULL);
+  }
+  return "MADV_PAGEOUT: the kernel kept the pages (is there no swap?)";
+}
+
+const char *collapse_pages(uint64_t va) {
+  /* Lifts the MADV_NOHUGEPAGE of small pages, which MADV_COLLAPSE respects. */
+  if (madvise((void *)va, HUGE_PAGE, MADV_HUGEPAGE) != 0) return failure("MADV_HUGEPAGE");
+  for (int attempt = 0;; attempt++) {
+    if (madvise((void *)va, HUGE_PAGE, MADV_COLLAPSE) == 0) return NULL;
+    if (errno == EINVAL) return failure("MADV_COLLAPSE (in Linux since 6.1)");
+    if (errno != EAGAIN || attempt == 20) return failure("MADV_COLLAPSE");
+    nanosleep(&(struct timespec){0, 10 * 1000 * 1000}, NULL);
+  }
+}
+
+const char *split_page(uint64_t va) {
+  /* Other rights for one 4 KiB page need an entry of its own; the frames stay. */
+  if (mprotect((void *)va, PAGE, PROT_READ) != 0) return failure("mprotect");
+  if (mprotect((void *)va, PAGE, PROT_READ | PROT_WRITE) != 0) return failure("mprotect");
+  return NULL;
+}

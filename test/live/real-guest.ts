@@ -1,0 +1,39 @@
+/** What a test on a real guest needs, and what is said where it is missing. */
+import { spawnSync } from 'node:child_process';
+import process from 'node:process';
+import { PtmonError } from '../../src/core/error.ts';
+import { findQemu } from '../../src/drivers/qemu/launch/find-qemu.ts';
+import { BUILD_SCRIPT, chooseKernel, findPrograms } from '../../src/drivers/qemu/launch/guest-files.ts';
+
+/** With PTMON_LIVE=required a machine that lacks something fails its tests instead of leaving them out. */
+const REQUIRED = process.env['PTMON_LIVE'] === 'required';
+
+/** Why there can be no guest on this machine; undefined where there can. */
+function whatIsMissing(): string | undefined {
+  const missing = [findQemu, chooseKernel, findPrograms].flatMap((find) => {
+    try {
+      find();
+      return [];
+    } catch (error) {
+      if (error instanceof PtmonError) return [error.message];
+      throw error;
+    }
+  });
+  if (missing.length > 0) return missing.join('\n  ');
+  // A workload from before the last change of its sources would fail tests that it has nothing to do with.
+  const { status, stderr } = spawnSync(process.execPath, [BUILD_SCRIPT, '--no-kernel'], { encoding: 'utf8' });
+  return status === 0 ? undefined : stderr;
+}
+
+/**
+ * Whether tests that boot a guest are left out here; says so where they are, by name and with how to get them.
+ *
+ * @throws where PTMON_LIVE=required and something is missing
+ */
+export function leftOut(tests: string): boolean {
+  const missing = whatIsMissing();
+  if (missing === undefined) return false;
+  if (REQUIRED) throw new Error(`${tests} cannot run: ${missing}`);
+  process.stderr.write(`LEFT OUT: ${tests}\n  ${missing}\n`);
+  return true;
+}
