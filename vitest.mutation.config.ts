@@ -5,6 +5,8 @@ export default defineConfig({
   test: {
     include: ['test/core/**/*.test.ts', 'test/oracle/**/*.test.ts', 'test/differential/**/*.test.ts'],
     exclude: ['**/*.slow.test.ts'],
+    // Enough random programs to notice a mutant, few enough to run thousands of times.
+    env: { PTMON_PROGRAMS: '60' },
     testTimeout: 30_000,
   },
 });
