@@ -36,6 +36,11 @@ export class Attempts {
     return this.#fault !== undefined && this.sourceCalls.length <= this.#fault.at;
   }
 
+  /** Whether a frame may still trap because it could not be restored. */
+  isUnrestored(gfn: number): boolean {
+    return [...this.unrestored].some((key) => key.endsWith(`:${gfn}`));
+  }
+
   /** The source works again. */
   recover(): void {
     this.#machine.plan = undefined;

@@ -129,11 +129,12 @@ export class Guest {
     const at = entries.find(({ level }) => level === op.lv) ?? entries.at(-1);
     if (at === undefined) return [];
 
+    const tables = op.t ?? [0];
     const zeroings: ByteWrite[] = [];
     const links: ByteWrite[] = [];
     let pa = Number(at.pa);
     for (let level = at.level - 1, i = 0; level >= op.lv && level > 0; level--, i++) {
-      const frame = this.frame(op.t[i % op.t.length] ?? 0);
+      const frame = this.frame(tables[i % tables.length] ?? 0);
       const pdpte = this.program.mode === 'pae' && level === 2;
       if (op.dirty !== true) zeroings.push([frame * 4096, new Uint8Array(4096)]);
       links.push([pa, this.bytes((BigInt(frame) << 12n) | (pdpte ? 1n : 7n))]);

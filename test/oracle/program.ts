@@ -54,7 +54,7 @@ export type Op =
       readonly k: 'map';
       readonly lv: number;
       readonly v: Value;
-      readonly t: readonly number[];
+      readonly t?: readonly number[];
       readonly up?: boolean;
       readonly dirty?: boolean;
     } & Place &

@@ -37,8 +37,9 @@ export interface Failure {
   readonly program: string;
 }
 
-/** At most so many faults for one program, spread over all that there are. */
+/** At most so many faults for one program, spread over all that there are; fewer where one run is much work. */
 const MAX_FAULTS = 60;
+const MAX_FAULT_WORK = 100_000;
 
 /** Makes up a program, puts it to the proofs, adds to `counts`; the failure, shrunk, or undefined. */
 export function proveSeed(
@@ -126,7 +127,7 @@ function runFaulty(program: Program, make: MakeSubject, fault: FaultAt, clean: R
 }
 
 /** Every place where a source can fail, or where there are too many, some of them. */
-function faultsOf({ sourceCalls }: RunResult, seed: number, like?: FaultAt): FaultAt[] {
+function faultsOf({ sourceCalls, work }: RunResult, seed: number, like?: FaultAt): FaultAt[] {
   const all: FaultAt[] = [];
   sourceCalls.forEach((calls, at) => {
     for (const call of ['read', 'get', 'set'] as SourceCall[]) {
@@ -141,7 +142,8 @@ function faultsOf({ sourceCalls }: RunResult, seed: number, like?: FaultAt): Fau
     ({ call, lasting }) => like === undefined || (call === like.call && lasting === like.lasting),
   );
   const random = new Random(seed);
-  while (faults.length > MAX_FAULTS) {
+  const limit = Math.max(3, Math.min(MAX_FAULTS, Math.floor(MAX_FAULT_WORK / (work + 1))));
+  while (faults.length > limit) {
     faults.splice(random.below(faults.length), Math.max(1, Math.floor(faults.length / 64)));
   }
   return faults;

@@ -42,6 +42,18 @@ export const REGRESSIONS: Readonly<Record<string, Program>> = {
       { k: 'flip', r: 0, a: 0, lv: 1, bits: 1, c: 0, w: 1 },
     ],
   },
+  'pages of one range are one run, also where another view watches some of their entries (R2)': {
+    ...{ mode: '32-bit', source: 'trap', views: 2, ram: 8, roots: [[0, 0]], slots: [512], end: 0 },
+    frames: [509, 510, 511, 512, 513, 514, 515, 516],
+    vas: ['0x7fe016c9', '0x80201000', '0x80200000'],
+    ops: [
+      { k: 'map', r: 0, a: 1, lv: 2, v: [0, 135], c: 0, w: 2 },
+      { k: 'range', g: 0, r: 0, a: 1, n: 1, runs: true },
+      { k: 'range', g: 1, r: 0, a: 2, n: 8192, runs: true },
+      { k: 'split', r: 0, a: 1, f: 4, c: 0, w: 2 },
+      { k: 'map', r: 0, a: 0, lv: 1, v: [0, 7], t: [4], c: 0, w: 2 },
+    ],
+  },
   'a release that leaves references tries again what could not be restored (C9)': {
     ...{ mode: '5-level', source: 'trap', views: 1, ram: 13, slots: [0], vas: ['0xbfdff00000'], end: 0 },
     frames: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],

@@ -31,6 +31,8 @@ export interface RunOptions {
 export interface RunResult {
   readonly ops: number;
   readonly events: number;
+  /** Addresses that were compared, over the whole run: what the oracle's work is made of. */
+  readonly work: number;
   /** Every answer of the monitor, as text: two runs of one program give the same (rule E7). */
   readonly log: readonly string[];
   /** How often each call to the monitor asked the source for what. */
@@ -54,6 +56,7 @@ class Run {
   readonly #attempts: Attempts;
   readonly #log: string[] = [];
   #events = 0;
+  #work = 0;
   /** Memory changed, and nobody was told: until everything is compared, nobody can be right. */
   #missed = false;
   /** The monitor has read memory while writes were in flight that it has not processed yet. */
@@ -92,7 +95,13 @@ class Run {
     const { ops } = this.#program;
     ops.forEach((op, index) => this.#step(`op ${index} ${text(op)}`, index, () => this.#exec(op)));
     this.#finish();
-    return { ops: ops.length, events: this.#events, log: this.#log, sourceCalls: this.#attempts.sourceCalls };
+    return {
+      ops: ops.length,
+      events: this.#events,
+      work: this.#work,
+      log: this.#log,
+      sourceCalls: this.#attempts.sourceCalls,
+    };
   }
 
   #step(name: string, index: number, act: () => void): void {
@@ -109,6 +118,7 @@ class Run {
   #inspect(index: number): void {
     const { source } = this.#program;
     const settled = this.#isSettled();
+    this.#work += this.#oracle.watched.size;
     const counted = settled && !this.#oracle.watchesGoneViews();
     if (counted) this.#overlapped = false;
     if (settled) inspectTruth(this.#machine, this.#oracle, source === 'trap');
@@ -182,8 +192,6 @@ class Run {
       }
       case 'resync':
         if (op.g === undefined) this.#missed = false;
-        // Entries that differ may serve addresses of other views as well: those may be brought to the truth with them.
-        else this.#noteOverlap();
         this.#say(
           () => (op.g === undefined ? this.#subject.resync() : this.#subject.resync(op.g)),
           () => this.#oracle.resync(op.g),
@@ -283,6 +291,7 @@ class Run {
     const tables = new Set([...watched].map((pa) => Number(frameOf(pa))));
     const isTable = (gfn: number) =>
       tables.has(gfn) ||
+      this.#attempts.isUnrestored(gfn) ||
       this.#machine.views().some((view) => this.#machine.access(view, gfn) !== this.#machine.originalAccess(view, gfn));
     const traps = (gfn: number) =>
       source === 'trap' ? this.#machine.trappingView(gfn, preferredView) !== undefined : isTable(gfn);

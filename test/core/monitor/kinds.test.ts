@@ -81,8 +81,8 @@ describe('R4 a root that is gone', () => {
     rig.monitor.monitor({ root, va: 0x1000, tag: 'unbacked' });
     rig.monitor.monitor({ root, va: VA, view: 1 });
     expect(notes(rig.monitor.rootGone(BigInt(root) | 0xabcn))).toEqual([
-      'root-gone 0x1000',
       'out 0x7f1234567000 → 0x5000',
+      'root-gone 0x1000',
       'root-gone 0x7f1234567000',
       'out 0x7f1234567000 → 0x5000',
       'root-gone 0x7f1234567000',
