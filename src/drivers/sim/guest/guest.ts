@@ -243,10 +243,10 @@ export class Guest implements Workload {
   /** What is in flight lands; then all roots are gone at once, and memory with them; then the machine boots. */
   *#reset(vcpu: number): Steps {
     const { master, nextPid, spaces, userMaster } = this.#kernel;
-    this.#log.note(vcpu, undefined, 'reset');
     this.#state = 'booting';
     this.#running = 0;
     this.#machine.settle();
+    this.#log.note(vcpu, undefined, 'reset');
     for (const space of [...spaces, master, ...(userMaster ? [userMaster] : [])]) {
       for (const root of space.roots) this.#machine.report({ kind: 'root-gone', root });
     }

@@ -14,8 +14,8 @@ import { ensureTables } from './tables.ts';
 /** Frames that one fault takes at most: four tables, the page, its copy, a page of a file, the table of a split. */
 export const FAULT_FRAMES = 8;
 
-/** One first touch of empty memory in so many gets a large page, where one fits. */
-const LARGE_FAULT = 24;
+/** One first touch in so many of memory where a large page fits gets one. */
+const LARGE_FAULT = 4;
 /** Cached pages of a file around the one that was asked for that are mapped with it (do_fault_around). */
 const FAULT_AROUND = 4;
 

@@ -113,17 +113,19 @@ export class Machine implements RegisterAccess {
   /**
    * A vCPU writes bytes, of any number and anywhere; what is not RAM swallows them.
    *
+   * @param landed called when the bytes are in memory
    * @returns whether it trapped: then nothing is written until `commit`
    * @throws PtmonError `bad-argument` while the vCPU has a write in flight: it stands still
    */
-  write(vcpu: number, pa: number, bytes: Uint8Array): boolean {
+  write(vcpu: number, pa: number, bytes: Uint8Array, landed?: () => void): boolean {
     const cpu = this.#running(vcpu);
     if (bytes.length === 0) return false;
     if (!this.views.traps(cpu.view, gfnOf(pa), gfnOf(pa + bytes.length - 1))) {
       this.#store(pa, bytes);
+      landed?.();
       return false;
     }
-    this.#trap(cpu, pa, bytes.slice());
+    this.#trap(cpu, pa, bytes.slice(), landed);
     return true;
   }
 
@@ -159,8 +161,10 @@ export class Machine implements RegisterAccess {
   commit(vcpu: number): void {
     const cpu = this.vcpu(vcpu);
     if (cpu.inFlight === undefined) return;
-    this.#store(cpu.inFlight.pa, cpu.inFlight.bytes);
+    const { pa, bytes, landed } = cpu.inFlight;
+    this.#store(pa, bytes);
     cpu.inFlight = undefined;
+    landed?.();
     this.report({ kind: 'commit', vcpu });
   }
 
@@ -208,8 +212,8 @@ export class Machine implements RegisterAccess {
     return cpu;
   }
 
-  #trap(cpu: Vcpu, pa: number, bytes: Uint8Array): void {
-    cpu.inFlight = { pa, bytes };
+  #trap(cpu: Vcpu, pa: number, bytes: Uint8Array, landed?: () => void): void {
+    cpu.inFlight = { pa, bytes, landed };
     this.report({ kind: 'write', vcpu: cpu.id, view: cpu.view, pa, byteLength: bytes.length });
   }
 

@@ -9,6 +9,8 @@ import { CR0_WP, RESET_REGISTERS } from './registers.ts';
 export interface InFlightWrite {
   readonly pa: number;
   readonly bytes: Uint8Array;
+  /** Called when it is. */
+  readonly landed: (() => void) | undefined;
 }
 
 /** What CPUID says that registers do not. */

@@ -10,7 +10,8 @@ import {
   FRAME_KERNEL,
   FRAME_TABLE,
 } from '../../../../src/drivers/sim/guest/frame-allocator.ts';
-import type { SimDriver } from '../../../../src/drivers/sim/index.ts';
+import { PAE_SELF_SLOT } from '../../../../src/drivers/sim/guest/layout.ts';
+import type { Stressed } from './stress.ts';
 
 const PRESENT = 1n;
 const LARGE = 0x80n;
@@ -26,7 +27,7 @@ export interface Inventory {
 }
 
 /** Everything below the user half of every process's roots, and below the kernel's own. */
-export function takeInventory(driver: SimDriver): Inventory {
+export function takeInventory(driver: Stressed): Inventory {
   const { kernel } = driver.guest;
   const inventory: Inventory = { tables: new Map(), pages: new Map(), swap: new Map() };
   const { kernelSlot } = kernel.layout;
@@ -45,7 +46,7 @@ export function takeInventory(driver: SimDriver): Inventory {
 }
 
 function descend(
-  driver: SimDriver,
+  driver: Stressed,
   inventory: Inventory,
   table: number,
   depth: number,
@@ -77,7 +78,7 @@ function descend(
   }
 }
 
-function read(driver: SimDriver, pa: number, byteLength: 4 | 8): bigint {
+function read(driver: Stressed, pa: number, byteLength: 4 | 8): bigint {
   const page = driver.machine.memory.page(Math.floor(pa / 4096));
   if (page === undefined) throw new Error(`a table is outside RAM, at 0x${pa.toString(16)}`);
   const word = (pa % 4096) / 4;
@@ -89,7 +90,7 @@ function count(counts: Map<number, number>, key: number): void {
 }
 
 /** Everything in which memory and the allocator disagree, in words. Only meaningful while no vCPU is in the middle of anything. */
-export function disagreements(driver: SimDriver): string[] {
+export function disagreements(driver: Stressed): string[] {
   const { kernel } = driver.guest;
   const { frames, zeroPage } = kernel;
   const { tables, pages, swap } = takeInventory(driver);
@@ -127,4 +128,35 @@ export function disagreements(driver: SimDriver): string[] {
   if (swap.size !== kernel.swap.used)
     wrong.push(`entries name ${swap.size} swap slots, ${kernel.swap.used} are in use`);
   return wrong;
+}
+
+/**
+ * What the upper half of each space looks like from its own root, the master's first: the entries of every table that it has
+ * for itself. A self-map is each space's own, and left out.
+ */
+export function kernelHalves(driver: Stressed): string[][] {
+  const { kernel } = driver.guest;
+  const { kernelSlot, selfMap } = kernel.layout;
+  const mode = PAGING_MODES[driver.machine.mode];
+  const top = kernel.paging.levels[0]!;
+  return [kernel.master, ...kernel.spaces].map((space) => {
+    const entries: string[] = [];
+    const add = (table: number, first: number, slots: number, skip: (slot: number) => boolean) => {
+      for (let slot = first; slot < slots; slot++) {
+        if (!skip(slot)) entries.push(withoutAccessed(read(driver, table + slot * mode.entryBytes, mode.entryBytes)));
+      }
+    };
+    if (kernel.ownLevel === top.level) {
+      const self = kernel.options.selfMap ? Math.floor(selfMap / top.slotPages) % top.slots : -1;
+      add(space.root, kernelSlot, top.slots, (slot) => slot === self);
+    } else {
+      const directory = read(driver, space.root + kernelSlot * 8, 8) & 0xf_ffff_ffff_f000n;
+      add(Number(directory), 0, 512, (slot) => slot >= PAE_SELF_SLOT && slot < PAE_SELF_SLOT + 4);
+    }
+    return entries;
+  });
+}
+
+function withoutAccessed(entry: bigint): string {
+  return (entry & ~0x60n).toString(16);
 }

@@ -4,14 +4,15 @@
  */
 import { walk } from '../../../../src/core/paging/walk.ts';
 import type { Found } from '../../../../src/drivers/sim/guest/kernel-memory.ts';
-import type { GuestAction, SimDriver, SimProcess } from '../../../../src/drivers/sim/index.ts';
+import type { GuestAction, SimProcess } from '../../../../src/drivers/sim/index.ts';
+import type { Stressed } from './stress.ts';
 
 type Bytes = Map<number, number>;
 
 const PAGE = 4096;
 
 export class MemoryModel {
-  readonly #driver: SimDriver;
+  readonly #driver: Stressed;
   /** By pid: virtual address to byte. Addresses of programs are below 2^53 in every mode. */
   readonly #private = new Map<number, Bytes>();
   /** By name of the shared area: offset to byte. */
@@ -21,7 +22,7 @@ export class MemoryModel {
   /** Bytes stored, compared, and found in swap. */
   readonly counts = { stored: 0, compared: 0, swapped: 0 };
 
-  constructor(driver: SimDriver) {
+  constructor(driver: Stressed) {
     this.#driver = driver;
     driver.guest.observe({
       action: (action) => this.#hear(action),

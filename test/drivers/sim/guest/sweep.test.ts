@@ -5,6 +5,7 @@ import { FRAME_TABLE } from '../../../../src/drivers/sim/guest/frame-allocator.t
 import { createSimDriver, type SimDriver, type SimOptions } from '../../../../src/drivers/sim/index.ts';
 import { disagreements } from './inventory.ts';
 import { MemoryModel } from './memory-model.ts';
+import { soilMemory } from './stress.ts';
 
 const MODES: readonly PagingModeName[] = ['4-level', '5-level', 'pae', '32-bit'];
 const SEEDS = 50;
@@ -46,6 +47,7 @@ describe.each(MODES)('a guest in %s', (mode) => {
 
   test.each(Array.from({ length: SEEDS }, (_, n) => n + 1))('is consistent with seed %d', async (seed) => {
     const driver = createSimDriver(optionsFor(mode, seed));
+    soilMemory(driver);
     const model = new MemoryModel(driver);
     const { guest } = driver;
     const trapping = seed % 2 === 0;

@@ -11,7 +11,7 @@ import { collapse, largePages, mayBeLarge, splitLargePage } from '../large-page.
 import type { ProcessAction } from './action-kind.ts';
 
 export const collapseSmallPages: ProcessAction = {
-  weight: 5,
+  weight: 14,
   exclusive: true,
   frames: () => 0,
   begin(kernel, vcpu, process) {
@@ -22,7 +22,7 @@ export const collapseSmallPages: ProcessAction = {
 };
 
 export const splitSomeLargePage: ProcessAction = {
-  weight: 5,
+  weight: 10,
   exclusive: true,
   frames: () => 1,
   begin(kernel, vcpu, process) {

@@ -54,8 +54,8 @@ function* store(kernel: Kernel, vcpu: number, process: Process, vpn: number, gfn
   const { machine, random } = kernel;
   const bytes = new Uint8Array(2 ** random.below(Math.log2(LONGEST_STORE) + 1)).fill(random.next());
   const offset = random.below(PAGE_BYTES - bytes.length + 1);
-  if (machine.write(vcpu, paOf(gfn, offset), bytes)) yield;
-  kernel.log.stored(process, vpn, offset, bytes);
+  const landed = (): void => kernel.log.stored(process, vpn, offset, bytes);
+  if (machine.write(vcpu, paOf(gfn, offset), bytes, landed)) yield;
 }
 
 function nextPage(random: Random, process: Process, area: Area): number {
