@@ -18,7 +18,6 @@ interface Run {
   readonly event: PageEvent & { pages: number };
   /** Where the event stands among those of the batch. */
   readonly index: number;
-  readonly piece: Piece;
   nextVpn: number;
   nextGfn: number;
 }
@@ -31,8 +30,9 @@ export class EventWriter {
   readonly #saysGone: boolean;
   #vcpu: number | null = null;
   #events: MonitorEvent[] = [];
-  #outRun: Run | null = null;
-  #inRun: Run | null = null;
+  // The run that each piece's next page may join. Tables that roots share make runs in several pieces at once.
+  readonly #outRuns = new Map<Piece, Run>();
+  readonly #inRuns = new Map<Piece, Run>();
 
   constructor(paging: Paging, kinds: ReadonlySet<OptInKind>) {
     this.#paging = paging;
@@ -44,8 +44,8 @@ export class EventWriter {
   begin(vcpu: number | null): void {
     this.#vcpu = vcpu;
     this.#events = [];
-    this.#outRun = null;
-    this.#inRun = null;
+    if (this.#outRuns.size > 0) this.#outRuns.clear();
+    if (this.#inRuns.size > 0) this.#inRuns.clear();
   }
 
   /** Everything said since `begin`, in order; the next `begin` leaves it alone. */
@@ -125,18 +125,16 @@ export class EventWriter {
   #runs(space: AddressSpace, page: number, piece: Piece, before: Mapping, after: Mapping, because: Because): void {
     let outIndex = -1;
     if (before.gfn !== UNBACKED) {
-      this.#outRun = this.#run('page-out', this.#outRun, -1, space, page, piece, before, because);
-      outIndex = this.#outRun.index;
+      const run = this.#join('page-out', this.#outRuns, -1, space, page, piece, before, because);
+      outIndex = run.index;
     }
-    if (after.gfn !== UNBACKED) {
-      this.#inRun = this.#run('page-in', this.#inRun, outIndex, space, page, piece, after, because);
-    }
+    if (after.gfn !== UNBACKED) this.#join('page-in', this.#inRuns, outIndex, space, page, piece, after, because);
   }
 
-  /** Joins the run before it, if that stands behind `afterIndex`, or begins one. */
-  #run(
+  /** Joins the piece's last run, if that stands behind `afterIndex`, or begins one. */
+  #join(
     kind: 'page-in' | 'page-out',
-    run: Run | null,
+    runs: Map<Piece, Run>,
     afterIndex: number,
     space: AddressSpace,
     page: number,
@@ -145,22 +143,24 @@ export class EventWriter {
     because: Because,
   ): Run {
     const vpn = unfoldVpn(this.#paging, page);
-    const joins =
-      run !== null &&
-      run.index > afterIndex &&
-      run.piece === piece &&
-      run.nextVpn === vpn &&
-      run.nextGfn === mapping.gfn &&
-      run.event.pageSize === this.#pageSize(mapping);
-    if (joins) {
-      run.event.pages++;
-      run.nextVpn++;
-      run.nextGfn++;
-      return run;
+    const last = runs.get(piece);
+    if (
+      last !== undefined &&
+      last.index > afterIndex &&
+      last.nextVpn === vpn &&
+      last.nextGfn === mapping.gfn &&
+      last.event.pageSize === this.#pageSize(mapping)
+    ) {
+      last.event.pages++;
+      last.nextVpn++;
+      last.nextGfn++;
+      return last;
     }
     const event = this.#pageEvent(kind, space, page, null, piece, mapping, because);
     const index = this.#events.push(event) - 1;
-    return { event, index, piece, nextVpn: vpn + 1, nextGfn: mapping.gfn + 1 };
+    const run = { event, index, nextVpn: vpn + 1, nextGfn: mapping.gfn + 1 };
+    runs.set(piece, run);
+    return run;
   }
 
   #base(space: AddressSpace, page: number, watch: Watch | null, piece: Piece | undefined, because: Because): Base {
