@@ -7,7 +7,7 @@ type Kind = Op['k'];
 
 /** What a program is mostly about: how often each operation comes. */
 const COMMON: Readonly<Record<Kind, number>> = {
-  set: 8,
+  set: 5,
   wide: 4,
   fill: 1,
   map: 14,
@@ -94,7 +94,8 @@ class Generator {
       : [];
     const weights = { ...COMMON, ...random.pick(FLAVOURS), ...(source === 'poll' ? { resync: 12 } : {}) };
     const count = 4 + random.below(random.pick([12, 40, 90]));
-    const ops = Array.from({ length: 2 + random.below(5) }, () => this.#op(random.oneIn(4) ? 'fill' : 'map'));
+    const ops = Array.from({ length: 2 + random.below(5) }, () => this.#op(random.oneIn(8) ? 'fill' : 'map'));
+    for (let i = random.below(4); i > 0; i--) ops.push(this.#op(random.oneIn(3) ? 'range' : 'monitor'));
     for (let i = 0; i < count; i++) ops.push(this.#op(random.weighted(weights)));
     return {
       mode: this.#mode,
@@ -163,7 +164,7 @@ class Generator {
   }
 
   #level(): number {
-    return 1 + this.#random.below(this.#levels);
+    return this.#random.oneIn(2) ? 1 : 1 + this.#random.below(this.#levels);
   }
 
   #write(): { c: number; g?: number; w: When } {
@@ -176,13 +177,22 @@ class Generator {
     };
   }
 
+  /** Mostly one of few places, so that what is watched is what is written. */
   #place(): { r: number; a: number; x?: number } {
     const random = this.#random;
+    const hot = !random.oneIn(4);
     return {
-      r: random.below(3),
-      a: random.below(this.#vas.length),
-      ...(random.oneIn(5) ? { x: random.below(4) } : {}),
+      r: hot ? 0 : random.below(3),
+      a: random.below(hot ? Math.min(3, this.#vas.length) : this.#vas.length),
+      ...(random.oneIn(8) ? { x: random.below(4) } : {}),
     };
+  }
+
+  /** Frames for new tables: mostly some of its own for each address, so that it lasts a while. */
+  #tables(a: number): number[] {
+    const random = this.#random;
+    if (random.oneIn(4)) return Array.from({ length: 1 + random.below(3) }, () => random.below(this.#ram));
+    return [0, 1, 2, 3].map((depth) => (2 + a * 3 + depth) % this.#ram);
   }
 
   #watch(): { g: number; r: number; a: number; t?: string | number } {
@@ -227,18 +237,18 @@ class Generator {
         return { k, f: frame(), v: random.oneIn(2) ? '0x0' : this.#value(), step: random.below(2), ...this.#write() };
       case 'map': {
         const lv = random.oneIn(3) ? this.#level() : 1;
-        const t = Array.from({ length: 1 + random.below(3) }, frame);
+        const place = this.#place();
         const flags = { ...(random.oneIn(2) ? { up: true } : {}), ...(random.oneIn(4) ? { dirty: true } : {}) };
-        return { k, ...this.#place(), lv, v: this.#value(random.oneIn(6) ? 1 : lv), t, ...flags, ...this.#write() };
+        const v = this.#value(random.oneIn(6) ? 1 : lv);
+        return { k, ...place, lv, v, t: this.#tables(place.a), ...flags, ...this.#write() };
       }
       case 'put': {
         const lv = this.#level();
         return { k, ...this.#place(), lv, v: this.#value(random.oneIn(4) ? lv : 1), ...this.#write() };
       }
       case 'flip': {
-        const bits = random.oneIn(2)
-          ? random.pick([1, 2, 4, 0x20, 0x40, 0x80, 0x100, 0x200, 0x1000, 0x10000])
-          : 1 << random.below(28);
+        const common = [1, 1, 2, 2, 4, 0x20, 0x40, 0x80, 0x100, 0x200, 0x1000, 0x10000, 0x20000];
+        const bits = random.oneIn(5) ? 1 << random.below(28) : random.pick(common);
         return { k, ...this.#place(), lv: this.#level(), bits, ...this.#write() };
       }
       case 'split':

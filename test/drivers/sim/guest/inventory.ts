@@ -58,9 +58,13 @@ function descend(
   const rules = mode.tables[depth]!;
   const mask = 0xf_ffff_ffff_f000n & ~(driver.machine.features.encryptionMask ?? 0n);
   const below = mode.tables.slice(depth + 1).reduce((pages, next) => pages * 2 ** next.indexBits, 1);
+  const words = driver.machine.page(Math.floor(table / 4096)) ?? new Uint32Array(1024);
+  const [first, width] = [(table % 4096) / 4, mode.entryBytes / 4];
   for (let slot = from; slot < to; slot++) {
+    // Most of them are empty.
+    const at = first + slot * width;
+    if (words[at] === 0 && words[at + width - 1] === 0) continue;
     const entry = read(driver, table + slot * mode.entryBytes, mode.entryBytes);
-    if (entry === 0n) continue;
     const leaf = rules.leaf === 'always' || (rules.leaf === 'page-size-bit' && (entry & LARGE) !== 0n);
     const gfn = Number((entry & mask) >> 12n);
     if ((entry & PRESENT) === 0n) {

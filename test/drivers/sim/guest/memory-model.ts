@@ -2,9 +2,8 @@
  * What every program must find in its memory, known only from what it has stored and from the system calls that change
  * memory's meaning. Copy-on-write, swapping, moving, large pages and migration must not be visible here: that is their point.
  */
-import { walk } from '../../../../src/core/paging/walk.ts';
-import type { Found } from '../../../../src/drivers/sim/guest/kernel-memory.ts';
-import type { GuestAction, SimProcess } from '../../../../src/drivers/sim/index.ts';
+import type { GuestAction } from '../../../../src/drivers/sim/index.ts';
+import { ProcessReader } from './process-reader.ts';
 import type { Stressed } from './stress.ts';
 
 type Bytes = Map<number, number>;
@@ -79,89 +78,26 @@ export class MemoryModel {
     }
   }
 
-  /** Every byte that a program would not find as it left it, in words. */
+  /** Every byte that a program would not find as it left it, in words; a few of them are enough. */
   differences(): string[] {
     const wrong: string[] = [];
     for (const process of this.#driver.guest.processes) {
+      const reader = new ProcessReader(this.#driver, process);
       const check = (va: number, byte: number) => {
-        const found = this.#read(process, va);
+        const found = reader.byteAt(va);
         this.counts.compared++;
-        if (found !== byte && wrong.length < 5)
+        if (found !== byte)
           wrong.push(`${process.name} ${process.pid} finds ${found} at 0x${va.toString(16)}, not ${byte}`);
       };
-      for (const [va, byte] of this.#of(process.pid)) check(va, byte);
+      const stored = this.#of(process.pid);
+      for (const [va, byte] of stored) check(va, byte);
       for (const { name, va } of process.areas) {
         for (const [offset, byte] of this.#shared.get(name) ?? []) check(Number(va) + offset, byte);
       }
-      wrong.push(...this.#leftovers(process).slice(0, 5));
+      // What is in private memory that no file fills, and is neither zero nor the program's, is somebody else's.
+      for (const [va, byte] of reader.anonymousBytes()) if (stored.get(va) !== byte) check(va, stored.get(va) ?? 0);
+      this.counts.swapped += reader.swapped;
     }
-    return wrong;
-  }
-
-  /** Bytes in private memory that no file fills, that are neither zero nor the program's: somebody else's. */
-  #leftovers({ pid, roots, areas }: SimProcess): string[] {
-    const { codec, memory, paging } = this.#driver.guest.kernel;
-    const stored = this.#of(pid);
-    const wrong: string[] = [];
-    const found: Found = { vpn: 0, level: 0, pa: 0, lo: 0, hi: 0 };
-    for (const { name, va, byteLength } of areas) {
-      if (!name.startsWith('[')) continue;
-      const end = Number(va) / PAGE + byteLength / PAGE;
-      let vpn = Number(va) / PAGE;
-      while (memory.seek(roots[0]!, vpn, end, found)) {
-        const pages = paging.byLevel[found.level]!.slotPages;
-        if (!codec.isSwap(found.lo, found.hi)) {
-          const gfn = codec.gfnOf(found.lo, found.hi);
-          for (let n = 0; n < pages; n++) {
-            const words = this.#driver.machine.page(gfn + n)!;
-            const at = (found.vpn + n) * PAGE;
-            for (const [word, value] of words.entries()) {
-              for (let byte = 0; value !== 0 && byte < 4; byte++) {
-                const is = (value >>> (8 * byte)) & 0xff;
-                const address = at + word * 4 + byte;
-                if (is !== 0 && stored.get(address) !== is)
-                  wrong.push(`process ${pid} finds ${is} at 0x${address.toString(16)}`);
-              }
-            }
-          }
-        }
-        vpn = found.vpn + pages;
-      }
-    }
-    return wrong;
-  }
-
-  /** The byte that the process would read, paged in if need be. */
-  #read({ roots }: SimProcess, va: number): number | string {
-    const { kernel } = this.#driver.guest;
-    const { codec, frames, memory, paging, swap } = kernel;
-    const found = walk(paging, memory.machine.memory, roots[0]!, BigInt(va));
-    if (found.translates) return this.#byteAt(found.pa);
-    const { entryPa, value } = found.steps.at(-1)!;
-    memory.load(entryPa);
-    if (found.reason !== 'not-present') return found.reason;
-    // Never touched since it was thrown away, or a shared page that this process has not seen yet.
-    if (value === 0n) return this.#unseen(roots, va);
-    if (codec.isSwap(memory.lo, memory.hi)) {
-      this.counts.swapped++;
-      return swap.content(codec.swapOffset(memory.lo))[va % PAGE]!;
-    }
-    const gfn = codec.gfnOf(memory.lo, memory.hi);
-    return frames.references(gfn) === 0 ? 'a freed frame' : this.#byteAt(gfn * PAGE + (va % PAGE));
-  }
-
-  #unseen(roots: readonly number[], va: number): number | string {
-    const { kernel } = this.#driver.guest;
-    const process = kernel.processes.find(({ space }) => space.root === roots[0])!;
-    const area = process.space.areas.find(Math.floor(va / PAGE));
-    if (area === undefined) return 'no area';
-    if (area.file === undefined) return 0;
-    const gfn = area.file.cached(area.filePage + Math.floor(va / PAGE) - area.start);
-    return gfn === undefined ? 'nothing in the file' : this.#byteAt(gfn * PAGE + (va % PAGE));
-  }
-
-  #byteAt(pa: number): number {
-    const page = this.#driver.machine.page(Math.floor(pa / PAGE))!;
-    return new Uint8Array(page.buffer, page.byteOffset)[pa % PAGE]!;
+    return wrong.slice(0, 5);
   }
 }

@@ -75,6 +75,7 @@ describe.each(MODES)('a guest in %s', (mode) => {
       'swap-in swap-out vfree vmalloc'
     ).split(' ');
     expect([...seen.keys()].sort()).toEqual(expected.sort());
-    for (const [what, count] of Object.entries(counts)) expect(count, what).toBeGreaterThan(1000);
+    for (const [what, count] of Object.entries(counts))
+      expect(count, what).toBeGreaterThan(what === 'swapped' ? 20 : 10_000);
   });
 });
