@@ -123,9 +123,8 @@ export class AddressSpace {
     return child;
   }
 
-  /** Makes one node hold the slots that ranges cover between two pages. Answers those that it did not hold before. */
-  cover(node: TableNode, first: number, last: number): UnreadSlot[] {
-    const added: UnreadSlot[] = [];
+  /** Makes one node hold the slots that ranges cover between two pages. Adds those that it did not hold before. */
+  cover(node: TableNode, first: number, last: number, added: UnreadSlot[] = []): UnreadSlot[] {
     const { slots, slotPages } = node.format;
     const start = Math.max(first, node.firstPage);
     const end = Math.min(last, node.firstPage + slots * slotPages - 1);
@@ -142,17 +141,18 @@ export class AddressSpace {
 
   /** Makes every node between two pages hold the slots that ranges cover there. Answers those that are new. */
   coverAll(first: number, last: number): UnreadSlot[] {
-    return this.#coverBelow(this.top, first, last);
+    const added: UnreadSlot[] = [];
+    this.#coverBelow(this.top, first, last, added);
+    return added;
   }
 
-  #coverBelow(node: TableNode, first: number, last: number): UnreadSlot[] {
-    const added = this.cover(node, first, last);
+  #coverBelow(node: TableNode, first: number, last: number, added: UnreadSlot[]): void {
+    this.cover(node, first, last, added);
     const [from, end] = positionsBetween(node, first, last);
     for (let position = from; position < end && !node.isPageTable; position++) {
       const child = node.children[position]!;
-      if (child !== null) added.push(...this.#coverBelow(child, first, last));
+      if (child !== null) this.#coverBelow(child, first, last, added);
     }
-    return added;
   }
 
   /** Adds the physical addresses of the entries on the walks between two pages. */

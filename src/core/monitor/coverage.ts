@@ -13,7 +13,7 @@ export class Piece {
   first: number;
   last: number;
   readonly references: References;
-  /** Whether everybody who asked for these pages asked for runs. */
+  /** Whether nobody, since the piece was made, has asked for these pages one by one. */
   runs: boolean;
 
   constructor(first: number, last: number, references: References, runs: boolean) {
@@ -33,7 +33,7 @@ export class Piece {
 }
 
 export class Coverage {
-  readonly #pieces: Piece[] = [];
+  #pieces: Piece[] = [];
 
   get isEmpty(): boolean {
     return this.#pieces.length === 0;
@@ -107,8 +107,9 @@ export class Coverage {
   restore(first: number, last: number, saved: readonly Piece[]): void {
     const from = Math.min(first, saved[0]?.first ?? first);
     const to = Math.max(last, saved.at(-1)?.last ?? last);
-    const at = this.#lowerBound(from);
-    this.#pieces.splice(at, [...this.overlapping(from, to)].length, ...saved);
+    const before = this.#pieces.slice(0, this.#lowerBound(from));
+    const after = this.#pieces.slice(this.#lowerBound(to + 1));
+    this.#pieces = [...before, ...saved, ...after];
   }
 
   #takeFrom(first: number, last: number, take: (references: References) => boolean, tag?: Tag): boolean {
@@ -116,10 +117,8 @@ export class Coverage {
     if (!hit) return false;
     this.#splitAt(first);
     this.#splitAt(last + 1);
-    for (const piece of [...this.overlapping(first, last)]) {
-      take(piece.references);
-      if (piece.references.count === 0) this.#pieces.splice(this.#pieces.indexOf(piece), 1);
-    }
+    for (const piece of this.overlapping(first, last)) take(piece.references);
+    this.#pieces = this.#pieces.filter((piece) => piece.references.count > 0);
     return true;
   }
 

@@ -27,7 +27,7 @@ export class DirtyMarks {
     list.push(entryPa);
   }
 
-  /** The entries that `vcpu` has in flight, ascending. Valid until the next `add` or `clear`. */
+  /** The entries that `vcpu` has in flight, ascending. Valid until the next `add` or `dropFirst`. */
   of(vcpu: number): NumberList {
     const list = this.#lists.get(vcpu) ?? NOTHING;
     list.sortUnique();
@@ -51,11 +51,11 @@ export class DirtyMarks {
     return all;
   }
 
-  clear(vcpu: number): void {
-    const list = this.#lists.get(vcpu);
-    if (list === undefined || list.length === 0) return;
-    list.clear();
-    this.#pending--;
+  /** Drops the first `count` entries that `of` answered. */
+  dropFirst(vcpu: number, count: number): void {
+    const list = this.#lists.get(vcpu)!;
+    list.dropFirst(count);
+    if (list.length === 0) this.#pending--;
   }
 
   vcpus(): number[] {

@@ -18,6 +18,9 @@ export function locateRange(paging: Paging, range: RangeRequest): { first: numbe
   const byteLength = toU64(range.byteLength, 'byte length');
   if (byteLength === 0n) throw new PtmonError('bad-argument', `the range at ${hex(va)} has no bytes`, { va });
   const start = canonicalVpn(paging, va);
+  if (va + byteLength > 2n ** 64n) {
+    throw new PtmonError('bad-argument', `the range of ${byteLength} bytes at ${hex(va)} goes beyond 2^64`, { va });
+  }
   const end = canonicalVpn(paging, va + byteLength - 1n);
   const first = foldVpn(paging, start);
   const last = foldVpn(paging, end);
@@ -29,6 +32,9 @@ export function locateRange(paging: Paging, range: RangeRequest): { first: numbe
 }
 
 export function checkWrite(pa: number, byteLength: number): void {
+  if (typeof pa !== 'number') {
+    throw new PtmonError('bad-argument', `a physical address is a number, not the ${typeof pa} ${String(pa)}`);
+  }
   const whole = Number.isInteger(pa) && Number.isInteger(byteLength);
   if (whole && pa >= 0 && byteLength > 0 && pa + byteLength <= PA_LIMIT) return;
   throw new PtmonError('bad-argument', `a write of ${byteLength} bytes at ${pa} is not within physical memory`);
@@ -45,6 +51,6 @@ export function checkVcpu(vcpu: number): void {
 }
 
 export function checkTag(tag: Tag | undefined): void {
-  if (tag === undefined || typeof tag === 'string' || typeof tag === 'number') return;
-  throw new PtmonError('bad-argument', `tag ${String(tag)} is neither a string nor a number`);
+  if (tag === undefined || typeof tag === 'string' || (typeof tag === 'number' && !Number.isNaN(tag))) return;
+  throw new PtmonError('bad-argument', `tag ${String(tag)} is neither a string nor a number that equals itself`);
 }

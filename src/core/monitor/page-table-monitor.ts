@@ -198,10 +198,8 @@ export class PageTableMonitor {
     checkVcpu(vcpu);
     const { entryBytes } = this.paging.mode;
     let monitored = false;
-    for (let gfn = gfnOf(pa); gfn <= gfnOf(pa + byteLength - 1); gfn++) {
+    for (const gfn of this.#tables.framesInFlight(gfnOf(pa), gfnOf(pa + byteLength - 1))) {
       const frame = this.#tables.find(gfn);
-      // A frame that could not be restored traps as before: its writes may land in what is watched by then.
-      if (frame === undefined && !this.#tables.isUnrestored(gfn)) continue;
       const start = gfn * PAGE_BYTES;
       const from = Math.floor(Math.max(0, pa - start) / entryBytes);
       const to = Math.floor((Math.min(PAGE_BYTES, pa + byteLength - start) - 1) / entryBytes);
@@ -227,11 +225,13 @@ export class PageTableMonitor {
       this.#tables.settleDebts();
       return [];
     }
+    const processed = own.length;
     const alone = !this.#marks.hasOthers(vcpu) && !this.#report.hasUnsettled;
     const events = alone
       ? this.#follow(vcpu, own, null)
       : this.#follow(vcpu, this.#marks.ofAll(), this.#update.touchedBy(own));
-    this.#marks.clear(vcpu);
+    // A source that delivers what it has queued while a table is being protected may have marked more.
+    this.#marks.dropFirst(vcpu, processed);
     return events;
   }
 
@@ -325,8 +325,8 @@ export class PageTableMonitor {
         space.collectEntries(first, last, this.paging.mode.entryBytes, entries);
         entries.sortUnique();
       }
-      this.#update.planEntries(entries, true);
-      if (space.isNew) this.#update.stage(space.top, space.rootGfn, false);
+      this.#update.planEntries(entries, true, space);
+      if (space.isNew) this.#update.stage(space.top, space.rootGfn);
       for (const { node, position } of fresh.unread) this.#update.planNewSlot(node, position);
       this.#requireFetched();
     } catch (error) {

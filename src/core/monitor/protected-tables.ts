@@ -46,6 +46,11 @@ export class TableFrame {
   }
 }
 
+const NO_FRAMES: readonly number[] = [];
+
+/** Frames. XSAVE, the widest of all, writes three. */
+const WIDEST_STORE = 16;
+
 interface Unrestored {
   readonly view: number;
   readonly gfn: number;
@@ -127,9 +132,24 @@ export class ProtectedTables {
     this.#tell(debt, failure);
   }
 
-  /** Whether some view's protection of a frame that nobody holds is still in force. */
-  isUnrestored(gfn: number): boolean {
-    return this.#unrestored.length > 0 && this.#unrestored.some((debt) => debt.gfn === gfn);
+  /**
+   * The frames of a write from `first` to `last` that must be remembered until it lands; none, where it does not trap.
+   *
+   * All of them, watched or not: what it writes beside a table that traps may be watched by then (C1). Only what no store can
+   * be wide enough for, and a device may, is narrowed down to the frames that trap.
+   */
+  framesInFlight(first: number, last: number): readonly number[] {
+    if (first === last) return this.#traps(first) ? [first] : NO_FRAMES;
+    if (last - first < WIDEST_STORE) {
+      const frames = Array.from({ length: last - first + 1 }, (_, index) => first + index);
+      return frames.some((gfn) => this.#traps(gfn)) ? frames : NO_FRAMES;
+    }
+    const trapping = new Set([...this.#frames.keys(), ...this.#unrestored.map(({ gfn }) => gfn)]);
+    return [...trapping].filter((gfn) => gfn >= first && gfn <= last).sort((a, b) => a - b);
+  }
+
+  #traps(gfn: number): boolean {
+    return this.find(gfn) !== undefined || this.#unrestored.some((debt) => debt.gfn === gfn);
   }
 
   /** Tries again what could not be restored. Never throws. */

@@ -9,7 +9,7 @@ import { ENTRY_TABLE, type Paging } from '../paging/format.ts';
 import { type AddressSpace, settlingKey } from './address-space.ts';
 import { CauseNote } from './cause.ts';
 import type { Piece } from './coverage.ts';
-import type { MonitorEvent } from './events.ts';
+import type { Cause, MonitorEvent } from './events.ts';
 import { EventWriter } from './event-writer.ts';
 import { Mapping, rightsAbove, translate } from './mapping.ts';
 import type { Watch } from './references.ts';
@@ -230,11 +230,12 @@ export class Report {
   ): void {
     const key = settlingKey(page, watch);
     const unsettled = space.unsettled.size > 0 ? space.unsettled.get(key) : undefined;
+    const cause = unsettled === undefined || note === null ? note : { cause: since(unsettled.cause, note.cause) };
     if (this.#touched === null || this.#touched.has(space, page)) {
       if (unsettled !== undefined) this.#settled(space, key);
-      this.#writer.difference(space, page, watch, piece, unsettled?.reported ?? before, after, note);
-    } else if (unsettled === undefined && note !== null && !this.#isNew?.(space, page, watch)) {
-      space.unsettled.set(key, { page, reported: before.copy(), cause: note.cause });
+      this.#writer.difference(space, page, watch, piece, unsettled?.reported ?? before, after, cause);
+    } else if (cause !== null && !this.#isNew?.(space, page, watch)) {
+      space.unsettled.set(key, { page, reported: unsettled?.reported ?? before.copy(), cause: cause.cause });
       this.#waiting.add(space);
     }
   }
@@ -279,6 +280,11 @@ function enterSlot(
   }
   slot.setWithin(span, pagesIn);
   return undefined;
+}
+
+/** What changed since an address was last spoken of: one entry from its first old value to its last new one, or the last entry. */
+function since(first: Cause, last: Cause): Cause {
+  return first.entryPa === last.entryPa ? { ...last, oldValue: first.oldValue } : last;
 }
 
 function isWatched(space: AddressSpace, page: number): boolean {

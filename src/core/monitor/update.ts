@@ -10,6 +10,7 @@ import { type PhysicalMemory, READ_NO_MEMORY, READ_NOT_FETCHED, READ_OK } from '
 import { ENTRY_LEAF, ENTRY_TABLE, kindOf, leafGfn, type LevelFormat, type Paging, tableGfn } from '../paging/format.ts';
 import { restrictLeaf, RIGHTS_ALL } from '../paging/rights.ts';
 import type { NumberList } from '../struct/number-list.ts';
+import type { AddressSpace } from './address-space.ts';
 import type { ProtectedTables, TableFrame } from './protected-tables.ts';
 import type { Report } from './report.ts';
 import type { Backing, TableNode } from './table-node.ts';
@@ -25,6 +26,8 @@ export class Update {
   readonly #tables: ProtectedTables;
   /** Whether a change of rights alone is a change. */
   #rightsMatter = true;
+  /** Where a watch begins with this update: its view must be there. Walks that are watched already outlive theirs (rule C2). */
+  #beginning: AddressSpace | null = null;
 
   /** Marked entries above the page tables. */
   readonly #above: { readonly node: TableNode; readonly position: number }[] = [];
@@ -45,9 +48,11 @@ export class Update {
    * goes takes all below it along.
    *
    * @param rightsMatter whether anybody will hear of, or remember, rights that changed alone
+   * @param beginning where a watch begins with this update
    */
-  planEntries(entries: NumberList, rightsMatter: boolean): void {
+  planEntries(entries: NumberList, rightsMatter: boolean, beginning: AddressSpace | null = null): void {
     this.#rightsMatter = rightsMatter;
+    this.#beginning = beginning;
     for (let index = 0; index < entries.length; index++) this.#noteTableEntries(entries.at(index));
     if (this.#above.length > 0) {
       this.#above.sort((a, b) => b.node.format.level - a.node.format.level);
@@ -57,7 +62,7 @@ export class Update {
   }
 
   /** Plans to back a node by the table in a frame, or by none: reads what it holds, and everything below. */
-  stage(node: TableNode, gfn: number, viewMayBeGone = true): void {
+  stage(node: TableNode, gfn: number): void {
     if (node.next !== undefined) return;
     if (gfn === NO_TABLE && node.frame === null) return;
     const { entryBytes } = this.#paging.mode;
@@ -68,14 +73,14 @@ export class Update {
     node.next = NOTHING;
     this.#staged.push(node);
     // Protected first, read afterwards: a write in between is one more mark, not a loss (rule C3).
-    const frame = this.#tables.acquire(gfn, node.space.view, viewMayBeGone);
+    const frame = this.#tables.acquire(gfn, node.space.view, node.space !== this.#beginning);
     const values = new Uint32Array(node.values.length);
     node.next = { frame, values };
     for (let position = 0; position < node.slots.length; position++) {
       this.#read(node.entryPa(gfn, position, entryBytes));
       values[2 * position] = this.#entry[0]!;
       values[2 * position + 1] = this.#entry[1]!;
-      if (!node.isPageTable) this.#stageBelow(node, position, this.#entry[0]!, this.#entry[1]!, viewMayBeGone);
+      if (!node.isPageTable) this.#stageBelow(node, position, this.#entry[0]!, this.#entry[1]!);
     }
   }
 
@@ -85,7 +90,7 @@ export class Update {
     this.#read(node.entryPa(node.frame.gfn, position, this.#paging.mode.entryBytes));
     const [lo, hi] = [this.#entry[0]!, this.#entry[1]!];
     this.#changes.add(node, position, lo, hi, false);
-    if (!node.isPageTable) this.#stageBelow(node, position, lo, hi, false);
+    if (!node.isPageTable) this.#stageBelow(node, position, lo, hi);
   }
 
   /** The pages below these entries, by the walks that are known. */
@@ -164,10 +169,10 @@ export class Update {
     for (const child of node.children) if (child !== null) this.stage(child, NO_TABLE);
   }
 
-  #stageBelow(node: TableNode, position: number, lo: number, hi: number, viewMayBeGone: boolean): void {
+  #stageBelow(node: TableNode, position: number, lo: number, hi: number): void {
     if (kindOf(node.format, lo, hi) === ENTRY_TABLE) {
       const child = node.space.childAt(node, position, this.#paging);
-      this.stage(child, tableGfn(node.format, lo, hi), viewMayBeGone);
+      this.stage(child, tableGfn(node.format, lo, hi));
     } else {
       const child = node.children[position]!;
       if (child !== null) this.stage(child, NO_TABLE);
@@ -194,7 +199,7 @@ export class Update {
     if (lo === oldLo && hi === oldHi && !readable) return;
     const matters = readable || !this.#meansTheSame(node.format, oldLo, oldHi, lo, hi);
     this.#changes.add(node, position, lo, hi, matters);
-    if (matters) this.#stageBelow(node, position, lo, hi, true);
+    if (matters) this.#stageBelow(node, position, lo, hi);
   }
 
   #planPageTableEntry(entryPa: number): void {

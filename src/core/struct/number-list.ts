@@ -1,4 +1,6 @@
 /** A growing list of numbers in one typed array, reused from batch to batch so that a batch allocates nothing. */
+const KEPT = 4096;
+
 export class NumberList {
   #numbers = new Float64Array(16);
   #length = 0;
@@ -33,10 +35,11 @@ export class NumberList {
     this.#length = kept;
   }
 
-  /** Empties it, and gives back what a rare large batch took. */
-  clear(): void {
-    this.#length = 0;
-    if (this.#numbers.length > 4096) this.#numbers = new Float64Array(16);
+  /** Drops the first `count` numbers, and gives back what a rare large batch took. */
+  dropFirst(count: number): void {
+    if (count < this.#length) this.#numbers.copyWithin(0, count, this.#length);
+    this.#length -= count;
+    if (this.#length === 0 && this.#numbers.length > KEPT) this.#numbers = new Float64Array(16);
   }
 
   toArray(): number[] {
