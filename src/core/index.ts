@@ -17,6 +17,7 @@ export {
   READ_OK,
   type ReadOutcome,
 } from './memory/physical-memory.ts';
+export { PageCache, type PageCacheOptions } from './memory/page-cache.ts';
 export { SparseMemory } from './memory/sparse-memory.ts';
 export type {
   Address,
@@ -39,8 +40,10 @@ export type {
   Tag,
 } from './monitor/events.ts';
 export { PageTableMonitor } from './monitor/page-table-monitor.ts';
+export { type EnumerateOptions, type MappedRange, mappedRanges } from './paging/enumerate.ts';
 export { isCanonical, makePaging, type Paging, type PagingOptions, rootOf } from './paging/format.ts';
 export type { PagingModeName } from './paging/modes.ts';
+export { pagingFromRegisters } from './paging/registers.ts';
 export type { Rights } from './paging/rights.ts';
 export {
   type NoTranslation,

@@ -48,12 +48,14 @@ export class SparseMemory implements PhysicalMemory {
 
   /** Writes any bytes anywhere; the frames that they touch must be RAM. @throws PtmonError `bad-argument` */
   write(pa: number, bytes: Uint8Array): void {
+    for (let gfn = gfnOf(pa); gfn * PAGE_BYTES < pa + bytes.length; gfn++) {
+      if (this.page(gfn) !== undefined) continue;
+      const at = Math.max(pa, gfn * PAGE_BYTES);
+      throw new PtmonError('bad-argument', `write to 0x${at.toString(16)}, which is not RAM`, { gfn });
+    }
     for (let done = 0; done < bytes.length; ) {
       const at = pa + done;
-      const page = this.page(gfnOf(at));
-      if (page === undefined) {
-        throw new PtmonError('bad-argument', `write to 0x${at.toString(16)}, which is not RAM`, { gfn: gfnOf(at) });
-      }
+      const page = this.page(gfnOf(at))!;
       const offset = at % PAGE_BYTES;
       const part = bytes.subarray(done, done + PAGE_BYTES - offset);
       new Uint8Array(page.buffer, page.byteOffset, PAGE_BYTES).set(part, offset);

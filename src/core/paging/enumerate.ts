@@ -151,8 +151,8 @@ function* leaves(
     if (kind === ENTRY_TABLE) {
       const below = paging.byLevel[format.level - 1]!;
       const pa = paOf(tableGfn(format, lo, hi));
-      // Once something is missing, leaves no longer matter and no table needs to be looked through twice. Nor would a bound
-      // have cut it the first time: `from` cuts tables before anything can be missing, and none comes behind one that `to` cuts.
+      // Once something is missing, leaves no longer matter and no table needs to be looked through twice. No bound cut it
+      // the first time: `from` cuts tables before anything can be missing, and none comes behind one that `to` cuts.
       if (missing.found && !missing.firstVisit(below.level, pa)) continue;
       open.push(openTable(below, pa, position, restrict(table.rights, format, lo, hi), from));
     } else if (kind === ENTRY_LEAF && !missing.found) {
