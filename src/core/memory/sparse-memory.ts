@@ -48,6 +48,7 @@ export class SparseMemory implements PhysicalMemory {
 
   /** Writes any bytes anywhere; the frames that they touch must be RAM. @throws PtmonError `bad-argument` */
   write(pa: number, bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
     for (let gfn = gfnOf(pa); gfn * PAGE_BYTES < pa + bytes.length; gfn++) {
       if (this.page(gfn) !== undefined) continue;
       const at = Math.max(pa, gfn * PAGE_BYTES);

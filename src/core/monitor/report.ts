@@ -284,7 +284,8 @@ function enterSlot(
 
 /** What changed since an address was last spoken of: one entry from its first old value to its last new one, or the last entry. */
 function since(first: Cause, last: Cause): Cause {
-  return first.entryPa === last.entryPa ? { ...last, oldValue: first.oldValue } : last;
+  const sameEntry = first.entryPa === last.entryPa && first.oldValue !== last.newValue;
+  return sameEntry ? { ...last, oldValue: first.oldValue } : last;
 }
 
 function isWatched(space: AddressSpace, page: number): boolean {
