@@ -51,6 +51,21 @@ describe('C5 a write is a byte range', () => {
     expect(notes(rig.monitor.processDirtyEntries(0))).toEqual(['out 0x1ff000 → 0x5000', 'out 0x200000 → 0x6000']);
   });
 
+  test('across a watched table and one that is watched only after the trap (C1)', () => {
+    const rig = new Rig();
+    const root = rig.frame();
+    const last = 0x1ff000n;
+    rig.build(root, last, 0x5000n | PWU);
+    rig.build(root, last + 4096n, 0x6000n | PWU);
+    const [a, b] = [rig.entry(root, last, 1), rig.entry(root, last + 4096n, 1)];
+    rig.monitor.monitor({ root, va: last });
+    rig.monitor.markDirty(a + 6, 4, 0, 0);
+    rig.monitor.monitor({ root, va: last + 4096n });
+    rig.poke(a, 0n);
+    rig.poke(b, 0n);
+    expect(notes(rig.monitor.processDirtyEntries(0))).toEqual(['out 0x1ff000 → 0x5000', 'out 0x200000 → 0x6000']);
+  });
+
   test('a whole page at once, and more than a page', () => {
     const { rig, pte } = watched(3);
     const table = pte - (pte % 4096);
