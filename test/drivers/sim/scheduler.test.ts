@@ -124,3 +124,14 @@ describe('a program of raw operations', () => {
     expect(() => new RawProgram(machine, [operation])).toThrow(expect.objectContaining({ code: 'bad-argument' }));
   });
 });
+
+test('closing the driver lifts every protection, and leaves the rest as it is', async () => {
+  const machine = protectedMachine();
+  const view = machine.views.create();
+  machine.views.setAccess(view, 3, 0);
+  const driver = createMachineDriver({ machine, workload: new RawProgram(machine, writes(8)) });
+  for await (const batch of driver.run()) if (batch.length > 0) break;
+  await driver.close();
+  expect([machine.views.getAccess(0, 1), machine.views.getAccess(view, 3)]).toEqual([7, 7]);
+  expect(machine.vcpus.some((vcpu) => vcpu.inFlight !== undefined)).toBe(true);
+});

@@ -1,17 +1,16 @@
 /** From reset to a running kernel: its own tables, built while nobody else runs. */
-import { gfnOf } from '../../../core/address/pa.ts';
-import type { Steps } from '../workload.ts';
+import { gfnOf, paOf } from '../../../core/address/pa.ts';
 import { HIGH_RAM_GFN } from '../machine/memory-map.ts';
 import { registersFor } from '../machine/registers.ts';
+import type { Steps } from '../workload.ts';
 import { AddressSpace } from './address-space.ts';
 import { ACCESSED, CACHE_DISABLE, DIRTY, GLOBAL, LARGE, NO_EXECUTE, PRESENT, WRITABLE } from './entry.ts';
 import { FRAME_KERNEL, FRAME_TABLE } from './frame-allocator.ts';
 import type { Kernel } from './kernel.ts';
-import { paOf } from '../../../core/address/pa.ts';
 import { ensureTables, setEntry } from './tables.ts';
 
 /** What every leaf of the kernel half has. */
-export const KERNEL_LEAF = PRESENT | ACCESSED | DIRTY | GLOBAL;
+const KERNEL_LEAF = PRESENT | ACCESSED | DIRTY | GLOBAL;
 
 const CODE_PAGES = 2;
 /** First frame of the gigabyte below 4 GiB, where devices are. */

@@ -105,6 +105,11 @@ export class Kernel {
     return file;
   }
 
+  /** All files and shared memory that were ever asked for. */
+  get files(): readonly SharedFile[] {
+    return [...this.#files.values()];
+  }
+
   /** Drops cached pages of files that nobody maps, `most` at most; those of shared memory only at the very end. */
   shrinkFiles(most: number, everything = false): void {
     let left = most;

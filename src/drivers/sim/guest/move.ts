@@ -10,7 +10,8 @@ import { ensureTables, setEntry } from './tables.ts';
 
 /**
  * Moves all entries of an area to `start`, which has the same place within a large page. What fills a whole page table moves
- * with it in one go; large pages stay large where they lie within the area.
+ * with it in one go; large pages stay large where they lie within the area. No table can be in the way: those without areas
+ * were freed with their last one.
  */
 export function* moveEntries(kernel: Kernel, vcpu: number, space: AddressSpace, area: Area, start: number): Steps {
   const { memory, paging } = kernel;
@@ -35,12 +36,6 @@ export function* moveEntries(kernel: Kernel, vcpu: number, space: AddressSpace, 
       continue;
     }
     const target = yield* ensureTables(kernel, vcpu, space, found.vpn + by, level);
-    memory.load(target);
-    if ((memory.lo | memory.hi) !== 0) {
-      // A page table is already where the large page should go.
-      yield* splitLargePage(kernel, vcpu, space, found.vpn);
-      continue;
-    }
     yield* setEntry(kernel, vcpu, space, level, pa, 0, 0);
     yield* setEntry(kernel, vcpu, space, level, target, lo, hi);
     vpn = behind;
@@ -57,8 +52,6 @@ function* moveTable(kernel: Kernel, vcpu: number, space: AddressSpace, from: num
   const { lo, hi } = memory;
   if (kindOf(format, lo, hi) !== ENTRY_TABLE) return false;
   const target = yield* ensureTables(kernel, vcpu, space, to, 2);
-  memory.load(target);
-  if (kindOf(format, memory.lo, memory.hi) === ENTRY_TABLE) return false;
   yield* setEntry(kernel, vcpu, space, 2, pa, 0, 0);
   yield* setEntry(kernel, vcpu, space, 2, target, lo, hi);
   return true;

@@ -17,6 +17,11 @@ export class SharedFile {
     this.volatile = volatile;
   }
 
+  /** Frames that hold pages of it. */
+  get frames(): readonly number[] {
+    return [...this.#pages.values()];
+  }
+
   /** The frame that holds a page of it, where it is in memory. */
   cached(page: number): number | undefined {
     return this.#pages.get(page);

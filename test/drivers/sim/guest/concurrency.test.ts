@@ -58,6 +58,21 @@ describe.each(MODES)('in %s', (mode) => {
     expect(model.differences()).toEqual([]);
   });
 
+  test.each(SEEDS)(
+    'all threads touch the same empty memory at once, where a large page fits (seed %d)',
+    async (seed) => {
+      const { stressed, model } = await stress({
+        options: { mode, seed, vcpus: VCPUS, memoryFrames: 10_000, isolation: seed % 2 === 0 },
+        process: [writeLarge],
+        before: [spawn, mmapLarge],
+        steps: 30,
+        onlyTables: true,
+      });
+      expect(disagreements(stressed)).toEqual([]);
+      expect(model.differences()).toEqual([]);
+    },
+  );
+
   test.each(SEEDS)('large pages are shared, split, swapped around and put together again (seed %d)', async (seed) => {
     const { stressed, model } = await stress({
       // Few vCPUs, or the lock would never be free for what needs all of the space.

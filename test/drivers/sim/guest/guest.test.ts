@@ -8,6 +8,7 @@ import {
   FRAME_KERNEL,
   FRAME_TABLE,
 } from '../../../../src/drivers/sim/guest/frame-allocator.ts';
+import { PAE_SELF_SLOT } from '../../../../src/drivers/sim/guest/layout.ts';
 import {
   createSimDriver,
   type GuestAction,
@@ -208,6 +209,23 @@ describe('roots', () => {
     expect([...cr3s].some((cr3) => (cr3 & 0x1800n) === 0x1800n)).toBe(true);
     expect([...cr3s].some((cr3) => (cr3 & 0xfffn) !== 0n && (cr3 & 0x1800n) === 0n)).toBe(true);
   });
+});
+
+test('a self-map of PAE never shows a page directory that is freed', async () => {
+  const driver = createSimDriver({ mode: 'pae', selfMap: true, seed: 3, steps: 500, vcpus: 2, memoryFrames: 4096 });
+  const { kernel } = driver.guest;
+  let shown = 0;
+  for await (const _ of driver.run()) {
+    for (const { kernelTable } of kernel.spaces) {
+      driver.protection.setAccess(0, kernelTable! / 4096, 5);
+      for (let n = 0; n < 4; n++) {
+        kernel.memory.load(kernelTable! + (PAE_SELF_SLOT + n) * 8);
+        const { lo, hi } = kernel.memory;
+        if (lo & 1) shown += kernel.frames.kindOf(kernel.codec.gfnOf(lo, hi)) === FRAME_TABLE ? 1 : NaN;
+      }
+    }
+  }
+  expect(shown).toBeGreaterThan(1000);
 });
 
 describe('what is told of the guest', () => {

@@ -120,6 +120,12 @@ export function disagreements(driver: Stressed): string[] {
   for (const gfn of frames.ofKind(FRAME_ANON))
     if (!pages.has(gfn)) say(gfn, 'is kept as a private page, and nobody maps it');
 
+  const cached = new Set(kernel.files.flatMap((file) => file.frames));
+  for (const gfn of cached)
+    if (frames.kindOf(gfn) !== FRAME_FILE) say(gfn, `holds a page of a file, and is of kind ${frames.kindOf(gfn)}`);
+  for (const gfn of frames.ofKind(FRAME_FILE))
+    if (!cached.has(gfn)) say(gfn, 'is kept as a page of a file, and no file has it');
+
   const kernelFrames = [
     ...kernel.mappings.flatMap((one) => one.frames),
     ...kernel.slabs.flatMap((gfn) => [gfn, gfn + 1]),

@@ -1,6 +1,6 @@
 /** A workload that has many vCPUs do a few chosen things at once, and makes every write of theirs trap. */
 import type { KernelAction, ProcessAction } from '../../../../src/drivers/sim/guest/actions/action-kind.ts';
-import { FRAME_FREE } from '../../../../src/drivers/sim/guest/frame-allocator.ts';
+import { FRAME_FREE, FRAME_TABLE } from '../../../../src/drivers/sim/guest/frame-allocator.ts';
 import { createMachineDriver, Guest, Machine, type Steps, type Workload } from '../../../../src/drivers/sim/index.ts';
 import { MemoryModel } from './memory-model.ts';
 import { Random } from '../../../../src/drivers/sim/random.ts';
@@ -14,6 +14,8 @@ export interface StressPlan {
   /** Done one after the other, before anything else. */
   readonly before?: readonly (KernelAction | ProcessAction)[];
   readonly steps: number;
+  /** Whether only writes to tables trap, so that everything else is done in between without anybody else running. */
+  readonly onlyTables?: boolean;
 }
 
 /** What a check needs of a driver. */
@@ -81,11 +83,17 @@ export async function stress(plan: StressPlan): Promise<{ stressed: Stressed; mo
     const steps = 'exclusive' in action ? workload.onProcess(action, 0) : action.begin(guest.kernel, 0);
     for (const _ of steps ?? []) machine.settle();
   }
-  for (const { gfn, frames } of machine.ram) for (let n = 0; n < frames; n++) machine.views.setAccess(0, gfn + n, 5);
+  const protect = () => {
+    for (const gfn of guest.kernel.frames.ofKind(FRAME_TABLE)) machine.views.setAccess(0, gfn, 5);
+  };
+  if (plan.onlyTables) protect();
+  else
+    for (const { gfn, frames } of machine.ram) for (let n = 0; n < frames; n++) machine.views.setAccess(0, gfn + n, 5);
   machine.takeEvents();
   const driver = createMachineDriver({ machine, workload, seed: plan.options.seed ?? 1 });
   let together = 0;
   for await (const _ of driver.run()) {
+    if (plan.onlyTables) protect();
     together = Math.max(together, machine.vcpus.filter((vcpu) => vcpu.inFlight !== undefined).length);
   }
   return { stressed: { guest, machine }, model, together };

@@ -1,4 +1,5 @@
 /** Processes begin, fork, become another program, and end. */
+import { FOR_WRITE } from '../../machine/mmu.ts';
 import type { Steps } from '../../workload.ts';
 import type { AddressSpace } from '../address-space.ts';
 import type { Area } from '../area-list.ts';
@@ -10,7 +11,6 @@ import { loadProgram, type Process, someProgram } from '../process.ts';
 import { createSpace, destroySpace, SPACE_FRAMES } from '../spaces.ts';
 import { ensureTables, setEntry } from '../tables.ts';
 import { unmapAll } from '../unmap.ts';
-import { FOR_WRITE } from '../../machine/mmu.ts';
 import type { KernelAction, ProcessAction } from './action-kind.ts';
 
 /** Fewer processes than this, and one is spawned; more than that, and one exits. */
