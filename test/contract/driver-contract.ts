@@ -4,16 +4,11 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
-import { gfnOf } from '../../src/core/address/pa.ts';
 import { PtmonError } from '../../src/core/error.ts';
 import { ACCESS_WRITE } from '../../src/core/memory/page-access.ts';
-import {
-  type PhysicalMemory,
-  READ_NO_MEMORY,
-  READ_NOT_FETCHED,
-  READ_OK,
-} from '../../src/core/memory/physical-memory.ts';
+import { READ_NO_MEMORY, READ_NOT_FETCHED, READ_OK } from '../../src/core/memory/physical-memory.ts';
 import type { Driver, SourceEvent } from '../../src/driver/index.ts';
+import { contentOf, fetchAll, framesOf, paOf, wellFormed } from './driver-questions.ts';
 import { FrameWitness } from './frame-witness.ts';
 
 /** A driver, just opened, and what a test must know of its source to ask it sensible questions. */
@@ -358,45 +353,5 @@ function protectSome({ driver }: ContractSubject, tables: readonly number[]): vo
   for (const gfn of tables.slice(0, 64)) {
     const access = driver.protection?.getAccess(0, gfn) ?? 0;
     if (access & ACCESS_WRITE) driver.protection?.setAccess(0, gfn, access & ~ACCESS_WRITE);
-  }
-}
-
-async function fetchAll(driver: Driver, addresses: readonly number[]): Promise<void> {
-  await driver.remote?.fetch(addresses);
-}
-
-function contentOf(memory: PhysicalMemory, gfn: number): string {
-  const entry = new Uint32Array(2);
-  const words: number[] = [];
-  for (let offset = 0; offset < 4096; offset += 8) {
-    if (memory.readEntry(paOf(gfn) + offset, 8, entry) !== READ_OK) return 'not there';
-    words.push(entry[0]!, entry[1]!);
-  }
-  return words.join();
-}
-
-function paOf(gfn: number): number {
-  return gfn * 4096;
-}
-
-function framesOf(pa: number, byteLength: number): number[] {
-  const first = gfnOf(pa);
-  return Array.from({ length: gfnOf(pa + byteLength - 1) - first + 1 }, (_, n) => first + n);
-}
-
-function wellFormed(event: SourceEvent, vcpuCount: number): boolean {
-  const whole = (value: number, least: number) => Number.isSafeInteger(value) && value >= least;
-  const isVcpu = (vcpu: number) => whole(vcpu, 0) && vcpu < vcpuCount;
-  switch (event.kind) {
-    case 'write':
-      return isVcpu(event.vcpu) && whole(event.view, 0) && whole(event.pa, 0) && whole(event.byteLength, 1);
-    case 'commit':
-      return isVcpu(event.vcpu);
-    case 'missed':
-      return event.reason.length > 0 && (event.lost === null || whole(event.lost, 0));
-    case 'root-gone':
-      return whole(event.root, 1) && event.root % 32 === 0;
-    default:
-      return false;
   }
 }

@@ -1,6 +1,6 @@
 /** Compares the events of one call with what the oracle says changed (rules E1 to E7), page by page and address by address. */
 import type { Cause, MonitorEvent, OptInKind } from '../../src/core/monitor/events.ts';
-import { Mismatch, same, text } from './mismatch.ts';
+import { equal, Mismatch, same, text } from './mismatch.ts';
 import { type Change, type NaiveWalk, referencesOf } from './naive-monitor.ts';
 import type { NaiveTranslation } from './naive-walk.ts';
 
@@ -75,7 +75,8 @@ export function expectEvents(
   for (const said of sayings.values()) {
     throw new Mismatch('E1', `nothing changed, and yet ${text(said.map((saying) => saying.event))}`);
   }
-  checkRunsAreMerged(events, changes);
+  // Pages that are ahead of their events because of a write in flight are told one by one.
+  if (expectation.exact) checkRunsAreMerged(events, changes);
 }
 
 function addressKey({
@@ -109,8 +110,7 @@ function kindsOf({ before, after }: Change, optIns: readonly OptInKind[]): Kind[
   if (backed(before) && !stays) kinds.push('page-out');
   if (backed(after) && !stays) kinds.push('page-in');
   if (stays && before.pageSize !== after.pageSize && optIns.includes('restructure')) kinds.push('restructure');
-  if (stays && text(rightsOf(before)) !== text(rightsOf(after)) && optIns.includes('protection'))
-    kinds.push('protection');
+  if (stays && !equal(rightsOf(before), rightsOf(after)) && optIns.includes('protection')) kinds.push('protection');
   if (after === null && optIns.includes('root-gone')) kinds.push('root-gone');
   return kinds;
 }
@@ -201,13 +201,13 @@ function checkRunsAreMerged(events: readonly MonitorEvent[], changes: readonly C
   for (const event of pageEvents) {
     const end = event.va + BigInt(event.pages) * 4096n;
     const next = starts.get(`${event.kind} ${addressKey({ ...event, va: end })}`);
-    const [a, b] = [asked.get(addressKey(event)), asked.get(addressKey({ ...event, va: end }))];
+    const [a, b] = [end - 4096n, end].map((va) => asked.get(addressKey({ ...event, va })));
     if (next === undefined || a === undefined || b === undefined) continue;
     const alike =
-      goesOn(a.before, b.before, event.pages) &&
-      goesOn(a.after, b.after, event.pages) &&
+      goesOn(a.before, b.before) &&
+      goesOn(a.after, b.after) &&
       referencesOf(a.watched) === referencesOf(b.watched) &&
-      text(a.tags) === text(b.tags) &&
+      equal(a.tags, b.tags) &&
       event.pageSize === next.pageSize &&
       event.pa + event.pages * 4096 === next.pa &&
       a.watched.runs.calls === b.watched.runs.calls &&
@@ -216,10 +216,10 @@ function checkRunsAreMerged(events: readonly MonitorEvent[], changes: readonly C
   }
 }
 
-/** Whether one walk is where the other is, so many pages later; or neither is anywhere. */
-function goesOn(a: NaiveWalk | null, b: NaiveWalk | null, pages: number): boolean {
+/** Whether the second walk is where the first is, one page later; or neither is anywhere. */
+function goesOn(a: NaiveWalk | null, b: NaiveWalk | null): boolean {
   if (!backed(a) || !backed(b)) return backed(a) === backed(b);
-  return a.pageSize === b.pageSize && a.pa + BigInt(pages) * 4096n === b.pa;
+  return a.pageSize === b.pageSize && a.pa + 4096n === b.pa;
 }
 
 /** One entry above the page tables, or two neighbours in one page table. */

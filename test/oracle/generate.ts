@@ -12,7 +12,7 @@ const COMMON: Readonly<Record<Kind, number>> = {
   fill: 1,
   map: 14,
   put: 8,
-  flip: 8,
+  flip: 14,
   split: 4,
   merge: 3,
   use: 3,
@@ -35,6 +35,7 @@ const COMMON: Readonly<Record<Kind, number>> = {
 const FLAVOURS: readonly Partial<Record<Kind, number>>[] = [
   {},
   { map: 24, put: 16, flip: 12 },
+  { map: 12, flip: 30, split: 10, merge: 8, set: 1, put: 3, wide: 1, fill: 0, gone: 0, force: 0 },
   { land: 10, commit: 12, wide: 8, race: 6 },
   { range: 14, unrange: 8, split: 10, merge: 8 },
   { monitor: 16, unmonitor: 12, force: 3, unall: 1, unview: 1, gone: 3 },
@@ -88,12 +89,12 @@ class Generator {
     const wide = this.#mode !== '32-bit';
     const roots = this.#anyRoots();
     const source = random.oneIn(12) ? (random.oneIn(2) ? 'poll' : 'report') : 'trap';
-    const kinds = (['protection', 'restructure', 'root-gone'] as const).filter(() => random.oneIn(3));
+    const kinds = (['protection', 'restructure', 'root-gone'] as const).filter(() => random.oneIn(2));
     const access = random.oneIn(3)
       ? Array.from({ length: 3 }, () => [random.below(this.#views), random.below(this.#ram), random.below(8)] as const)
       : [];
     const weights = { ...COMMON, ...random.pick(FLAVOURS), ...(source === 'poll' ? { resync: 12 } : {}) };
-    const count = 4 + random.below(random.pick([12, 40, 90]));
+    const count = 6 + random.below(random.pick([14, 40, 90]));
     const ops = Array.from({ length: 2 + random.below(5) }, () => this.#op(random.oneIn(8) ? 'fill' : 'map'));
     for (let i = random.below(4); i > 0; i--) ops.push(this.#op(random.oneIn(3) ? 'range' : 'monitor'));
     for (let i = 0; i < count; i++) ops.push(this.#op(random.weighted(weights)));
@@ -247,7 +248,7 @@ class Generator {
         return { k, ...this.#place(), lv, v: this.#value(random.oneIn(4) ? lv : 1), ...this.#write() };
       }
       case 'flip': {
-        const common = [1, 1, 2, 2, 4, 0x20, 0x40, 0x80, 0x100, 0x200, 0x1000, 0x10000, 0x20000];
+        const common = [1, 1, 2, 2, 2, 4, 4, 0x10000, 0x20, 0x40, 0x80, 0x100, 0x200, 0x1000, 0x10000, 0x20000];
         const bits = random.oneIn(5) ? 1 << random.below(28) : random.pick(common);
         return { k, ...this.#place(), lv: this.#level(), bits, ...this.#write() };
       }

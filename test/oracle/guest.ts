@@ -50,9 +50,7 @@ export class Guest {
 
   /** The bytes of one entry. */
   bytes(value: bigint): Uint8Array {
-    const bytes = new Uint8Array(8);
-    new DataView(bytes.buffer).setBigUint64(0, value, true);
-    return bytes.subarray(0, this.entryBytes);
+    return new Uint8Array(BigUint64Array.of(value).buffer, 0, this.entryBytes);
   }
 
   /** The writes of an operation, in the order in which the guest makes them; none for operations that do not write. */

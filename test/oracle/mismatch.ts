@@ -22,7 +22,7 @@ export class Mismatch extends Error {
   }
 }
 
-/** JSON of anything a monitor hands out, keys sorted and bigints in hex, so that equal texts mean equal content. */
+/** JSON of anything a monitor hands out, keys sorted and bigints in hex. */
 export function text(value: unknown): string {
   return (
     JSON.stringify(value, (_key, part: unknown) => {
@@ -35,7 +35,18 @@ export function text(value: unknown): string {
 
 /** Fails under `rule` unless both are the same, however deep. `what` is only asked for on failure. */
 export function same(rule: string, actual: unknown, expected: unknown, what: () => string): void {
-  if (actual === expected) return;
-  const [a, e] = [text(actual), text(expected)];
-  if (a !== e) throw new Mismatch(rule, `${what()}: got ${a}, expected ${e}`);
+  if (!equal(actual, expected)) {
+    throw new Mismatch(rule, `${what()}: got ${text(actual)}, expected ${text(expected)}`);
+  }
+}
+
+/** Whether plain values, lists and records are the same, however deep. */
+export function equal(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  const keys = Object.keys(a);
+  return (
+    keys.length === Object.keys(b).length &&
+    keys.every((key) => key in b && equal(a[key as keyof typeof a], b[key as keyof typeof b]))
+  );
 }

@@ -1,0 +1,82 @@
+/** How writes reach memory: trapped and in flight, at once where nobody traps them, or behind everybody's back. */
+import type { ByteWrite } from './guest.ts';
+import { same } from './mismatch.ts';
+import { frameOf } from './naive-monitor.ts';
+import type { Op, When } from './program.ts';
+import type { Scene } from './scene.ts';
+
+const gfnOf = (pa: number): number => Math.floor(pa / 4096);
+
+/** A vCPU writes: what traps is reported and stays in flight, what does not is in memory at once. */
+export function write(scene: Scene, vcpu: number, preferredView: number, [pa, bytes]: ByteWrite, when: When): void {
+  const { machine, oracle, program } = scene;
+  const parts = machine.byFrame(pa, bytes).filter(([at]) => machine.isRam(gfnOf(at)));
+  if (parts.length === 0) return;
+  const watched = scene.watchedEntries();
+  const isTable = tableTest(scene, watched);
+  const traps = (gfn: number) =>
+    program.source === 'trap' ? machine.trappingView(gfn, preferredView) !== undefined : isTable(gfn);
+  const trapping = parts.find(([at]) => traps(gfnOf(at)));
+  if (program.source === 'poll') return unseen(scene, parts);
+  if (trapping === undefined) {
+    // One vCPU's writes reach memory in the order in which it makes them.
+    machine.land(vcpu);
+    for (const [at, part] of parts) machine.poke(at, part);
+    return;
+  }
+
+  const [from, to] = [parts[0]![0], parts.at(-1)![0] + parts.at(-1)![1].length];
+  const view = machine.trappingView(gfnOf(trapping[0]), preferredView) ?? preferredView;
+  const entries = oracle.entriesIn(BigInt(from), to - from);
+  const monitored = entries.some((entry) => watched.has(entry));
+  const what = () => `whether the write of ${to - from} bytes at 0x${from.toString(16)} is to a monitored entry`;
+  same('C5', report(scene, from, to - from, view, vcpu, entries.length), monitored, what);
+  if (parts.some(([at]) => isTable(gfnOf(at)))) {
+    // What traps is not done by halves: until then, nothing of it is in memory, and all of it is marked.
+    oracle.mark(entries, vcpu);
+    for (const part of parts) machine.trap(vcpu, ...part);
+  } else {
+    machine.land(vcpu);
+    for (const part of parts) machine.poke(...part);
+  }
+  if (when >= 1) machine.land(vcpu);
+  if (when >= 2) scene.commit(vcpu);
+}
+
+/** Memory changes, and nobody is told. */
+export function unseen(scene: Scene, writes: readonly ByteWrite[]): void {
+  for (const [pa, bytes] of writes) scene.machine.poke(pa, bytes);
+  scene.missed = true;
+}
+
+/** Another vCPU writes to a table in the moment before its protection takes effect (rule C3). */
+export function race({ guest, machine }: Scene, op: Op & { readonly k: 'race' }): void {
+  const [pa, bytes] = [guest.slotPa(op.f, op.s), guest.bytes(guest.value(op.v))];
+  machine.beforeProtect = (gfn) => {
+    if (gfn !== guest.frame(op.f) || machine.trappingView(gfn, 0) !== undefined) return;
+    machine.beforeProtect = undefined;
+    machine.poke(pa, bytes);
+  };
+}
+
+/** Whether the monitor takes a frame for a table: it is on a walk, it is protected, or it could not be restored. */
+function tableTest({ machine, attempts }: Scene, watched: ReadonlySet<bigint>): (gfn: number) => boolean {
+  const tables = new Set([...watched].map((pa) => Number(frameOf(pa))));
+  const isProtected = (gfn: number) =>
+    machine.views().some((view) => machine.access(view, gfn) !== machine.originalAccess(view, gfn));
+  return (gfn) => tables.has(gfn) || attempts.isUnrestored(gfn) || isProtected(gfn);
+}
+
+/** Where one entry is written, half of the time by the call that is made for that. */
+function report(
+  { subject }: Scene,
+  pa: number,
+  byteLength: number,
+  view: number,
+  vcpu: number,
+  entries: number,
+): boolean {
+  return entries === 1 && (pa >> 4) % 2 === 0
+    ? subject.markDirtyEntry(pa, view, vcpu)
+    : subject.markDirty(pa, byteLength, view, vcpu);
+}
