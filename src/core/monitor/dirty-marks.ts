@@ -40,7 +40,8 @@ export class DirtyMarks {
 
   /** Whether any vCPU but this one has a write in flight. */
   hasOthers(vcpu: number): boolean {
-    return this.#pending > (this.of(vcpu).length > 0 ? 1 : 0);
+    const own = this.#lists.get(vcpu)?.length ?? 0;
+    return this.#pending > (own > 0 ? 1 : 0);
   }
 
   /** The entries that anybody has in flight, ascending: a list of its own. */

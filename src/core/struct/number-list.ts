@@ -1,6 +1,7 @@
-/** A growing list of numbers in one typed array, reused from batch to batch so that a batch allocates nothing. */
+/** Numbers that an empty list keeps room for. */
 const KEPT = 4096;
 
+/** A growing list of numbers in one typed array, reused from batch to batch so that a batch allocates nothing. */
 export class NumberList {
   #numbers = new Float64Array(16);
   #length = 0;
