@@ -67,4 +67,20 @@ export const REGRESSIONS: Readonly<Record<string, Program>> = {
       { k: 'monitor', g: 0, r: 0, a: 0 },
     ],
   },
+  'an address that was silently led away from the entry that a vCPU has marked is spoken of when that vCPU is processed (C4)':
+    {
+      ...{ mode: '4-level', source: 'trap', views: 1, ram: 11, roots: [[2, 0]], slots: [510, 0, 2, 2, 2], end: 0 },
+      frames: [1021, 1022, 1023, 1024, 1025, 1026, 1027, 1028, 1029, 1030, 0x800000000, 512, 1024, 2048],
+      vas: ['0xffffff0080002000', '0x10000403c11'],
+      ops: [
+        { k: 'map', r: 0, a: 1, lv: 1, v: [1, 7], t: [5, 6], c: 0, w: 2 },
+        { k: 'range', g: 0, r: 0, a: 1, n: 1 },
+        { k: 'put', r: 0, a: 0, lv: 1, v: [6, 3], c: 0, w: 2 },
+        { k: 'wide', f: 2, o: 16, v: [[6, 103]], skip: 4, n: 1, c: 0, w: 1 },
+        { k: 'put', r: 0, a: 0, lv: 1, v: [0, 7], c: 1, w: 1 },
+        { k: 'monitor', g: 0, r: 0, a: 0 },
+        { k: 'put', r: 0, a: 1, lv: 1, v: [5, 263], c: 0, w: 1 },
+        { k: 'commit', c: 1 },
+      ],
+    },
 };

@@ -229,7 +229,7 @@ export class PageTableMonitor {
     const alone = !this.#marks.hasOthers(vcpu) && !this.#report.hasUnsettled;
     const events = alone
       ? this.#follow(vcpu, own, null)
-      : this.#follow(vcpu, this.#marks.ofAll(), this.#update.touchedBy(own));
+      : this.#follow(vcpu, this.#marks.ofAll(), this.#touchedBy(own));
     // A source that delivers what it has queued while a table is being protected may have marked more.
     this.#marks.dropFirst(vcpu, processed);
     return events;
@@ -343,6 +343,13 @@ export class PageTableMonitor {
     }
     space.isNew = false;
     this.#tables.settleDebts();
+  }
+
+  /** The pages that these entries touch: by the walks that are known, and by those that unsettled addresses had. */
+  #touchedBy(entries: NumberList): Touched {
+    const touched = this.#update.touchedBy(entries);
+    this.#report.touchUnsettled(entries, touched);
+    return touched;
   }
 
   /** A plan that could not read everything is not whole. @throws PtmonError `not-fetched` */
