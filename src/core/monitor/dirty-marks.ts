@@ -10,6 +10,8 @@ const NOTHING = new NumberList();
 
 export class DirtyMarks {
   readonly #lists = new Map<number, NumberList>();
+  /** The list that `of` has answered: its order must last until `dropFirst`. */
+  #lent: NumberList | undefined;
   /** vCPUs with a write in flight. */
   #pending = 0;
 
@@ -23,14 +25,15 @@ export class DirtyMarks {
     if (length === 0) this.#pending++;
     else if (list.at(length - 1) === entryPa) return;
     // A vCPU that writes the same entries over and over must not grow its list: at each power of two, sort out first.
-    if (length >= 1024 && (length & (length - 1)) === 0) list.sortUnique();
+    if (length >= 1024 && (length & (length - 1)) === 0 && list !== this.#lent) list.sortUnique();
     list.push(entryPa);
   }
 
-  /** The entries that `vcpu` has in flight, ascending. Valid until the next `add` or `dropFirst`. */
+  /** The entries that `vcpu` has in flight, ascending; what is added to them meanwhile stands behind them. */
   of(vcpu: number): NumberList {
     const list = this.#lists.get(vcpu) ?? NOTHING;
     list.sortUnique();
+    this.#lent = list;
     return list;
   }
 
@@ -55,6 +58,7 @@ export class DirtyMarks {
   /** Drops the first `count` entries that `of` answered. */
   dropFirst(vcpu: number, count: number): void {
     const list = this.#lists.get(vcpu)!;
+    this.#lent = undefined;
     list.dropFirst(count);
     if (list.length === 0) this.#pending--;
   }

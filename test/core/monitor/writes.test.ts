@@ -74,6 +74,44 @@ describe('C5 a write is a byte range', () => {
     expect(notes(rig.monitor.processDirtyEntries(0))).toHaveLength(3);
   });
 
+  // No store is that wide; a device's may be.
+  test.each([
+    [15, true],
+    [16, true],
+    [17, true],
+    [100, true],
+    [17, false],
+  ])('%i frames behind a watched one, the last included: %s', (frames, isIncluded) => {
+    const rig = new Rig();
+    const root = rig.frame();
+    const last = 0x1ff000n;
+    rig.build(root, last, 0x5000n | PWU);
+    for (let count = 1; count < frames; count++) rig.frame();
+    rig.build(root, last + 4096n, 0x6000n | PWU);
+    const [a, b] = [rig.entry(root, last, 1), rig.entry(root, last + 4096n, 1)];
+    rig.monitor.monitor({ root, va: last });
+    rig.monitor.monitor({ root, va: last + 4096n });
+    const table = a - (a % 4096);
+    const byteLength = b - (b % 4096) - table + (isIncluded ? 8 : 0);
+    expect(byteLength).toBe(frames * 4096 + (isIncluded ? 8 : 0));
+    expect(rig.monitor.markDirty(table, byteLength, 0, 0)).toBe(true);
+    expect(rig.monitor.dump().marks.map(({ entries }) => [entries.includes(a), entries.includes(b)])).toEqual([
+      [true, isIncluded],
+    ]);
+    rig.poke(a, 0n);
+    rig.poke(b, 0n);
+    const outs = ['out 0x1ff000 → 0x5000', 'out 0x200000 → 0x6000'];
+    expect(notes(rig.monitor.processDirtyEntries(0))).toEqual(isIncluded ? outs : outs.slice(0, 1));
+  });
+
+  test("a write of many frames beside the watched ones is nobody's", () => {
+    const { rig, pte } = watched(1);
+    const end = pte - (pte % 4096);
+    expect(rig.monitor.markDirty(0, end - 0x8000, 0, 0)).toBe(false);
+    expect(rig.monitor.markDirty(end + 4096, 0x4_0000, 0, 0)).toBe(false);
+    expect(rig.monitor.dump().marks).toEqual([]);
+  });
+
   test('entries of legacy paging are four bytes', () => {
     const rig = new Rig({ mode: '32-bit' });
     const root = rig.frame();

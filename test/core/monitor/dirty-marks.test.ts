@@ -1,0 +1,82 @@
+import process from 'node:process';
+import { describe, expect, test } from 'vitest';
+import { DirtyMarks } from '../../../src/core/monitor/dirty-marks.ts';
+
+const marked = (entries: readonly (readonly [vcpu: number, entryPa: number])[]): DirtyMarks => {
+  const marks = new DirtyMarks();
+  for (const [vcpu, entryPa] of entries) marks.add(vcpu, entryPa);
+  return marks;
+};
+
+describe('C4 marks are per vCPU', () => {
+  test('each vCPU has its own, ascending, each entry once', () => {
+    const marks = marked([
+      [1, 24],
+      [0, 16],
+      [1, 8],
+      [1, 24],
+      [1, 24],
+    ]);
+    expect(marks.of(0).toArray()).toEqual([16]);
+    expect(marks.of(1).toArray()).toEqual([8, 24]);
+    expect(marks.of(2).toArray()).toEqual([]);
+    expect(marks.ofAll().toArray()).toEqual([8, 16, 24]);
+  });
+
+  test('who else has something in flight', () => {
+    const marks = marked([[3, 8]]);
+    expect([marks.isEmpty, marks.hasOthers(3), marks.hasOthers(0)]).toEqual([false, false, true]);
+    marks.add(0, 8);
+    expect([marks.isEmpty, marks.hasOthers(3), marks.hasOthers(0)]).toEqual([false, true, true]);
+    marks.dropFirst(3, 1);
+    expect([marks.isEmpty, marks.hasOthers(3), marks.hasOthers(0)]).toEqual([false, true, false]);
+    marks.dropFirst(0, 1);
+    expect([marks.isEmpty, marks.hasOthers(3), marks.hasOthers(0)]).toEqual([true, false, false]);
+    marks.add(3, 8);
+    expect([marks.isEmpty, marks.hasOthers(3), marks.hasOthers(0)]).toEqual([false, false, true]);
+  });
+
+  test('vCPUs are told in the order of their numbers', () => {
+    expect(marked([10, 2, 1, 0].map((vcpu) => [vcpu, 8])).vcpus()).toEqual([0, 1, 2, 10]);
+  });
+
+  test('what is left after some were dropped is still in flight', () => {
+    const marks = marked([
+      [0, 8],
+      [0, 16],
+    ]);
+    expect(marks.of(0).length).toBe(2);
+    marks.add(0, 0);
+    marks.dropFirst(0, 2);
+    expect([marks.isEmpty, marks.of(0).toArray()]).toEqual([false, [0]]);
+  });
+});
+
+describe('marks take room for the entries that are in flight, not for the writes', () => {
+  test('a million writes to two entries in turn', () => {
+    const before = process.memoryUsage().arrayBuffers;
+    const marks = new DirtyMarks();
+    for (let write = 0; write < 1_000_000; write++) marks.add(0, 8 * (write & 1));
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1_000_000);
+    expect(marks.of(0).toArray()).toEqual([0, 8]);
+  });
+
+  test.each([1023, 1024, 1025, 4096, 100_000])('%i writes to different entries are all kept', (count) => {
+    const marks = new DirtyMarks();
+    for (let write = count; write > 0; write--) marks.add(0, 8 * write);
+    expect(marks.of(0).length).toBe(count);
+  });
+
+  test.each([1000, 1023, 1024, 3000])(
+    'of %i that are being processed, those are dropped, whatever comes meanwhile',
+    (count) => {
+      const marks = new DirtyMarks();
+      for (let write = 1; write <= count; write++) marks.add(0, 8 * write);
+      const processed = marks.of(0).length;
+      const late = Array.from({ length: 5000 }, (_, index) => 8 * (10_000 - index));
+      for (const entryPa of [0, ...late]) marks.add(0, entryPa);
+      marks.dropFirst(0, processed);
+      expect(marks.of(0).toArray()).toEqual([0, ...late.toReversed()]);
+    },
+  );
+});
