@@ -62,6 +62,22 @@ export interface RemoteFetch {
   fetch(addresses: readonly number[], signal?: AbortSignal): Promise<void>;
 }
 
+/**
+ * Traps on single entries, for sources that can trap nothing larger at a bearable cost (watchpoints). A source that has it
+ * reports writes after they are in memory, and only those to entries that it was told of.
+ */
+export interface EntryTraps {
+  /**
+   * Traps writes to these entries, and to no others that it was told of before. Called while the guest stands still, each time
+   * before it runs on; done when the promise is.
+   *
+   * @param entries physical addresses, in any order, some perhaps more than once; not kept
+   * @param entryByteLength 8, or 4 in legacy 32-bit paging
+   * @throws PtmonError `protect-failed` where an entry cannot be trapped, or too many would have to be
+   */
+  setEntries(entries: Float64Array, entryByteLength: 4 | 8): Promise<void>;
+}
+
 export interface GuestControl {
   /** Stops every vCPU; returns when they stand still. */
   pause(): Promise<void>;
@@ -74,6 +90,7 @@ export interface Driver {
   readonly name: string;
   readonly memory: PhysicalMemory;
   readonly protection?: PageProtection;
+  readonly traps?: EntryTraps;
   readonly registers?: RegisterAccess;
   readonly remote?: RemoteFetch;
   readonly control?: GuestControl;

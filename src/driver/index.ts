@@ -1,6 +1,7 @@
 export type {
   CommitEvent,
   Driver,
+  EntryTraps,
   GuestControl,
   MissedEvent,
   PagingRegisters,

@@ -131,6 +131,7 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
     const { driver, onBatch } = this.#options;
     const letOthersRun = makeEventLoopTurn();
     try {
+      await this.#setTraps();
       for await (const batch of driver.run(this.#signal)) {
         for (const said of batch) {
           if (said.kind === 'write') {
@@ -147,6 +148,7 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
         await onBatch?.(batch);
         await letOthersRun();
         if (this.#signal.aborted) break;
+        await this.#setTraps();
       }
       if (!this.#signal.aborted) this.#ended = 'finished';
     } catch (error) {
@@ -157,6 +159,11 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
       await this.#release();
       if (this.#failure === undefined) this.#sinks.rethrow();
     }
+  }
+
+  /** The guest is about to run on: what is monitored by now is trapped. */
+  async #setTraps(): Promise<void> {
+    await this.#options.driver.traps?.setEntries(this.monitor.entryAddresses(), this.monitor.paging.mode.entryBytes);
   }
 
   #hear(said: Exclude<SourceEvent, { kind: 'write' }>): MonitorEvent[] {

@@ -54,8 +54,14 @@ export class NumberList {
     if (this.#length === 0 && this.#numbers.length > KEPT) this.#numbers = new Float64Array(16);
   }
 
+  /** A copy. */
+  toTypedArray(): Float64Array {
+    return this.#numbers.slice(0, this.#length);
+  }
+
+  /** A copy. */
   toArray(): number[] {
-    return Array.from(this.#numbers.subarray(0, this.#length));
+    return Array.from(this.toTypedArray());
   }
 
   #grow(): void {

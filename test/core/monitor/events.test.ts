@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { A, D, notes, P, PAT_LARGE, PS, PWU, Rig, U, W } from './rig.ts';
+import { A, D, notes, P, PAT_LARGE, PS, PWU, Rig, U, W, XD } from './rig.ts';
 
 const VA = 0x7f12_3456_7000n;
 
@@ -261,5 +261,52 @@ describe('E7 order depends on nothing but the calls', () => {
     };
     expect(story()).toBe(story());
     expect(story()).toContain('page-out');
+  });
+});
+
+describe('E5 the cause is a 64-bit entry, at any place of its table', () => {
+  const VA_SECOND = 0x1000n;
+  const LOW = 0x5000n | PWU;
+  const HIGH = 0x12_3400_5000n | PWU | XD;
+
+  // The first and the third page are watched as well, so the second is in the middle of what is held.
+  const three = () => {
+    const rig = new Rig({ kinds: ['protection'] });
+    const root = rig.frame();
+    for (const va of [0n, VA_SECOND, 0x2000n]) {
+      rig.build(root, va, LOW);
+      rig.monitor.monitor({ root, va });
+    }
+    return { rig, root, pte: rig.entry(root, VA_SECOND, 1) };
+  };
+
+  const seen = [
+    ['a write that is reported', (rig: Rig, pte: number) => rig.write(pte, HIGH)],
+    [
+      'a comparison',
+      (rig: Rig, pte: number) => {
+        rig.poke(pte, HIGH);
+        return rig.monitor.resync();
+      },
+    ],
+  ] as const;
+
+  test.each(seen)('a change of the upper half alone, found by %s', (_, change) => {
+    const { rig, pte } = three();
+    const cause = { entryPa: pte, level: 1, oldValue: LOW, newValue: HIGH };
+    expect(change(rig, pte)).toMatchObject([
+      { kind: 'page-out', va: VA_SECOND, pa: 0x5000, cause },
+      { kind: 'page-in', va: VA_SECOND, pa: 0x12_3400_5000, cause },
+    ]);
+    expect(rig.monitor.resync()).toEqual([]);
+  });
+
+  test.each(seen)('rights that change in the upper half alone, found by %s', (_, change) => {
+    const { rig, pte } = three();
+    change(rig, pte);
+    rig.poke(pte, HIGH & ~XD);
+    expect(rig.monitor.resync()).toMatchObject([
+      { kind: 'protection', va: VA_SECOND, cause: { entryPa: pte, oldValue: HIGH, newValue: HIGH & ~XD } },
+    ]);
   });
 });

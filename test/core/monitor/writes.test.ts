@@ -95,9 +95,8 @@ describe('C5 a write is a byte range', () => {
     const byteLength = b - (b % 4096) - table + (isIncluded ? 8 : 0);
     expect(byteLength).toBe(frames * 4096 + (isIncluded ? 8 : 0));
     expect(rig.monitor.markDirty(table, byteLength, 0, 0)).toBe(true);
-    expect(rig.monitor.dump().marks.map(({ entries }) => [entries.includes(a), entries.includes(b)])).toEqual([
-      [true, isIncluded],
-    ]);
+    const marked = new Set<number>(rig.monitor.dump().marks.flatMap(({ entries }) => [...entries]));
+    expect([marked.has(a), marked.has(b)]).toEqual([true, isIncluded]);
     rig.poke(a, 0n);
     rig.poke(b, 0n);
     const outs = ['out 0x1ff000 → 0x5000', 'out 0x200000 → 0x6000'];
