@@ -83,4 +83,22 @@ export const REGRESSIONS: Readonly<Record<string, Program>> = {
         { k: 'commit', c: 1 },
       ],
     },
+  'pages of a range that were cut apart and are held alike again are one run (R2)': {
+    ...{ mode: '32-bit', source: 'trap', views: 2, ram: 6, roots: [[4, 0]], slots: [512, 1], end: 998 },
+    frames: [1021, 1022, 1023, 1024, 1025, 1026, 512, 1024, 2048, 262144, 524288, 74565, 1099511627775],
+    vas: ['0x80001000', '0x80201000', '0x80001e36', '0x600000'],
+    ops: [
+      { k: 'fill', f: 0, v: [1, 7], step: 1, c: 0, w: 2 },
+      { k: 'range', g: 0, r: 0, a: 2, n: 21198 },
+      { k: 'monitor', g: 0, r: 0, a: 1 },
+      { k: 'monitor', g: 0, r: 0, a: 3 },
+      { k: 'monitor', g: 1, r: 0, a: 0 },
+      { k: 'monitor', g: 0, r: 0, a: 2 },
+      { k: 'range', g: 1, r: 0, a: 1, n: 23337, runs: true },
+      { k: 'monitor', g: 1, r: 0, a: 2 },
+      { k: 'unrange', g: 0, r: 0, a: 2, n: 4096 },
+      { k: 'range', g: 1, r: 0, a: 1, n: 49152, runs: true },
+      { k: 'put', r: 0, a: 0, lv: 1, v: [0, 7], c: 0, w: 2 },
+    ],
+  },
 };

@@ -38,7 +38,7 @@ export class AddressSpace {
   readonly view: number;
   readonly root: Pa;
   readonly top: TableNode;
-  readonly coverage = new Coverage();
+  readonly coverage: Coverage;
   /** What is still to be said of addresses that another vCPU's unprocessed write has changed. Keyed by `settlingKey`. */
   readonly unsettled = new Map<Watch | number, Unsettled>();
 
@@ -48,6 +48,7 @@ export class AddressSpace {
   constructor(paging: Paging, view: number, root: Pa) {
     this.view = view;
     this.root = root;
+    this.coverage = new Coverage(paging.lowEnd);
     this.top = new TableNode(this, paging.levels[0]!, null, 0, frameOffsetOf(root) / paging.mode.entryBytes);
   }
 

@@ -4,6 +4,8 @@
  *      ranges   |-------- a --------|
  *                         |-------- b --------|
  *      pieces   |--- a ---|-- a, b -|--- b ---|
+ *
+ * Neighbours that are held alike are one piece: pages that were cut apart are told as one run again.
  */
 import type { Tag } from './events.ts';
 import { References } from './references.ts';
@@ -27,13 +29,24 @@ export class Piece {
     return this.first <= page && page <= this.last;
   }
 
+  /** Whether the piece behind this one is held by as many, under the same names. */
+  goesOnIn(next: Piece): boolean {
+    return this.last + 1 === next.first && this.runs === next.runs && this.references.equals(next.references);
+  }
+
   copy(): Piece {
     return new Piece(this.first, this.last, this.references.copy(), this.runs);
   }
 }
 
 export class Coverage {
+  /** The page behind the lower half of the address space: the one before it is its neighbour in number only. */
+  readonly #border: number;
   #pieces: Piece[] = [];
+
+  constructor(border: number) {
+    this.#border = border;
+  }
 
   get isEmpty(): boolean {
     return this.#pieces.length === 0;
@@ -62,6 +75,7 @@ export class Coverage {
       next = piece.last + 1;
       at++;
     }
+    this.#join(first, last);
   }
 
   /** One reference less for every page from `first` to `last` that has one (of `tag`). Answers whether any had. */
@@ -98,9 +112,9 @@ export class Coverage {
     }
   }
 
-  /** Copies of the pieces that share a page with `first` to `last`: what `restore` needs to undo a change there. */
+  /** Copies of the pieces that touch `first` to `last`: what `restore` needs to undo a change there. */
   save(first: number, last: number): Piece[] {
-    return [...this.overlapping(first, last)].map((each) => each.copy());
+    return [...this.overlapping(first - 1, last + 1)].map((each) => each.copy());
   }
 
   /** Puts back what `save` saw, in place of everything that has been there since. */
@@ -119,7 +133,21 @@ export class Coverage {
     this.#splitAt(last + 1);
     for (const piece of this.overlapping(first, last)) take(piece.references);
     this.#pieces = this.#pieces.filter((piece) => piece.references.count > 0);
+    this.#join(first, last);
     return true;
+  }
+
+  /** Makes one of neighbours that are held alike, from the page before `first` to the one behind `last`. */
+  #join(first: number, last: number): void {
+    const from = this.#lowerBound(first - 1);
+    const end = this.#lowerBound(last + 2);
+    const joined: Piece[] = [];
+    for (const piece of this.#pieces.slice(from, end + 1)) {
+      const before = joined.at(-1);
+      if (before?.goesOnIn(piece) && piece.first !== this.#border) before.last = piece.last;
+      else joined.push(piece);
+    }
+    this.#pieces.splice(from, end + 1 - from, ...joined);
   }
 
   /** Makes sure that no piece reaches across the border before page `page`. */

@@ -48,6 +48,17 @@ export class References {
     return Array.isArray(this.#tags) ? this.#tags.map((each) => each.tag) : [this.#tags];
   }
 
+  /** Whether both are held as often, under the same names in the same order. */
+  equals(other: References): boolean {
+    if (this.count !== other.count) return false;
+    if (!Array.isArray(this.#tags) && !Array.isArray(other.#tags)) return this.#tags === other.#tags;
+    const [mine, theirs] = [this.#counted(), other.#counted()];
+    return (
+      mine.length === theirs.length &&
+      mine.every(({ tag, count }, at) => tag === theirs[at]!.tag && count === theirs[at]!.count)
+    );
+  }
+
   copy(): References {
     const copy = new References();
     copy.count = this.count;

@@ -209,3 +209,68 @@ describe('R2 the cost is per mapped page, not per walk and not per hole', () => 
     expect(performance.now() - started).toBeLessThan(5000);
   });
 });
+
+describe('R2 pages that are held alike are one piece', () => {
+  const pagesOf = ({ monitor }: Rig) =>
+    monitor.dump().ranges.map(({ va, byteLength, tags }) => [va, Number(byteLength) / 4096, ...tags]);
+
+  test('cut apart by a release, and joined by the next', () => {
+    const rig = new Rig();
+    const root = rig.frame();
+    const range = { root, va: 0x10000n };
+    rig.monitor.monitorRange({ ...range, byteLength: 0x8000, tag: 'a' });
+    rig.monitor.monitorRange({ ...range, byteLength: 0x8000, tag: 'a' });
+    expect(pagesOf(rig)).toEqual([[0x10000n, 8, 'a']]);
+    rig.monitor.unmonitor({ root, va: 0x13000n });
+    expect(pagesOf(rig).map(([, pages]) => pages)).toEqual([3, 1, 4]);
+    rig.monitor.unmonitorRange({ ...range, byteLength: 0x3000 });
+    expect(pagesOf(rig).map(([, pages]) => pages)).toEqual([4, 4]);
+    rig.monitor.unmonitorRange({ root, va: 0x14000n, byteLength: 0x4000 });
+    expect(pagesOf(rig)).toEqual([[0x10000n, 8, 'a']]);
+  });
+
+  test.each([
+    ['other tags', [{ tag: 'a' }, { tag: 'b' }], 2],
+    ['no tag beside one', [{ tag: 'a' }, {}], 2],
+    ['page by page beside runs', [{ runs: true }, {}], 2],
+    [
+      'the same',
+      [
+        { tag: 'a', runs: true },
+        { tag: 'a', runs: true },
+      ],
+      1,
+    ],
+  ])('neighbours with %s', (_, [first, second], pieces) => {
+    const rig = new Rig();
+    const root = rig.frame();
+    rig.monitor.monitorRange({ root, va: 0x1000, byteLength: 0x1000, ...first });
+    rig.monitor.monitorRange({ root, va: 0x2000, byteLength: 0x1000, ...second });
+    expect(pagesOf(rig)).toHaveLength(pieces);
+  });
+
+  test('the last page of the lower half and the first of the upper are no neighbours', () => {
+    const rig = new Rig();
+    const root = rig.frame();
+    rig.monitor.monitorRange({ root, va: 0x7fff_ffff_f000n, byteLength: 0x1000 });
+    rig.monitor.monitorRange({ root, va: 0xffff_8000_0000_0000n, byteLength: 0x1000 });
+    expect(pagesOf(rig)).toEqual([
+      [0x7fff_ffff_f000n, 1],
+      [0xffff_8000_0000_0000n, 1],
+    ]);
+  });
+
+  test('a call that fails beside a piece leaves that piece as it was (C9)', () => {
+    const rig = new Rig();
+    const root = rig.frame();
+    for (const va of [0x1000n, 0x5000n]) rig.build(root, va, 0x5000n | PWU);
+    rig.monitor.monitorRange({ root, va: 0x1000, byteLength: 0x3000 });
+    const before = rig.monitor.dump();
+    rig.failing = 'read';
+    expect(() => rig.monitor.monitorRange({ root, va: 0x4000, byteLength: 0x3000 })).toThrow();
+    rig.failing = undefined;
+    expect(rig.monitor.dump()).toEqual(before);
+    rig.monitor.monitorRange({ root, va: 0x4000, byteLength: 0x3000 });
+    expect(pagesOf(rig)).toEqual([[0x1000n, 6]]);
+  });
+});
