@@ -28,6 +28,8 @@ const PARTS = [
   ['core/monitor/', [...BELOW_MONITOR, 'core/monitor/events.ts']],
   ['core/', ['core/']],
   ['driver/', BELOW_MONITOR],
+  // QEMU's memory is read as a RAM file is.
+  ['drivers/qemu/', [...BELOW_MONITOR, 'driver/', 'drivers/ramfile/']],
   ['drivers/*/', [...BELOW_MONITOR, 'driver/']],
   // What a sink is, beside what a driver is: the session knows both contracts and no implementation of either.
   ['sinks/sink.ts', ['core/monitor/events.ts']],

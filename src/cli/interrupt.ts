@@ -1,7 +1,7 @@
-/** Ctrl-C and its like: the first one asks, the second one kills. */
-import { EXIT_INTERRUPTED, EXIT_TERMINATED } from './exit-codes.ts';
+/** Ctrl-C and its like: the first one asks, the second one ends the process at once. */
+import { EXIT_HUNG_UP, EXIT_INTERRUPTED, EXIT_TERMINATED } from './exit-codes.ts';
 
-const CODES = { SIGINT: EXIT_INTERRUPTED, SIGTERM: EXIT_TERMINATED } as const;
+const CODES = { SIGINT: EXIT_INTERRUPTED, SIGTERM: EXIT_TERMINATED, SIGHUP: EXIT_HUNG_UP } as const;
 type Interruption = keyof typeof CODES;
 
 export interface Interrupt {
@@ -20,9 +20,9 @@ export function catchInterrupts(): Interrupt {
     for (const name of Object.keys(CODES)) process.off(name, caught);
   };
   const caught = (name: Interruption) => {
+    // Not the signal's own way to end a process, in which nobody could let a guest go that stands still.
+    if (exitCode !== undefined) process.exit(CODES[name]);
     exitCode = CODES[name];
-    // With nobody listening, the next signal ends the process at once, as it does by default.
-    release();
     controller.abort();
   };
   for (const name of Object.keys(CODES)) process.on(name, caught);

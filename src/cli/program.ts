@@ -7,6 +7,7 @@ import { TextOutput } from '../sinks/text-output.ts';
 import { VERSION } from '../sinks/version.ts';
 import { demoCommand } from './demo-command.ts';
 import { EXIT_OK, exitCodeOf } from './exit-codes.ts';
+import { watchCommand } from './watch-command.ts';
 
 const ABOUT =
   'Tells, from outside a virtual machine, the moment a guest virtual address gains, loses or changes the physical memory behind it.';
@@ -18,7 +19,7 @@ Exit codes:
   2    the command line is wrong
   3    the source cannot be reached, or was lost
   4    an input file is corrupt
-  130  interrupted (Ctrl-C); a second one ends at once
+  130  interrupted (Ctrl-C); a second one ends at once (143 for SIGTERM, 129 where the terminal is gone)
 `;
 
 export interface Streams {
@@ -47,11 +48,12 @@ export async function runProgram(args: readonly string[], { stdout, stderr }: St
     .exitOverride();
 
   let exitCode: number = EXIT_OK;
-  program.addCommand(
-    demoCommand(output, (code) => {
-      exitCode = code;
-    }).copyInheritedSettings(program),
-  );
+  const exit = (code: number): void => {
+    exitCode = code;
+  };
+  for (const command of [demoCommand(output, exit), watchCommand(output, messages, exit)]) {
+    program.addCommand(command.copyInheritedSettings(program));
+  }
   for (const command of [program, ...program.commands]) command.showHelpAfterError(validWords(command));
 
   try {

@@ -1,3 +1,4 @@
+export { openQemu, QemuDriver, type QemuOptions, type StopStatistics } from './exact/index.ts';
 export {
   type DetachOptions,
   GDB_SIGNAL,
@@ -18,6 +19,7 @@ export {
   findKernels,
   findPrograms,
   findQemu,
+  findWorkloadRoot,
   guestDirectory,
   type GuestKernel,
   type GuestPrograms,
@@ -34,6 +36,7 @@ export {
   type WorkloadHello,
   type WorkloadReport,
 } from './launch/index.ts';
+export type { GuestMemoryKind } from './memory/open-memory.ts';
 export {
   type MonitorCommandOptions,
   QmpClient,

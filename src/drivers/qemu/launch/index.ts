@@ -1,3 +1,4 @@
+export { findWorkloadRoot } from './find-root.ts';
 /** Guests of our own: QEMU, a Linux kernel from Debian, and a workload inside that does what it is told. */
 export type { Accelerator } from './command-line.ts';
 export { findQemu } from './find-qemu.ts';

@@ -1,0 +1,253 @@
+/**
+ * Exact watching on stock QEMU: the guest stops after each write to a monitored entry.
+ *
+ * At a stop the write is in memory, so it is reported and committed at once. Stops merge when several vCPUs write, and so all
+ * that is monitored is compared at each (rule C10); what only that comparison finds is counted.
+ */
+import { PtmonError } from '../../../core/error.ts';
+import type { PhysicalMemory } from '../../../core/memory/physical-memory.ts';
+import { makePaging, type Paging, rootOf } from '../../../core/paging/format.ts';
+import { pagingFromRegisters } from '../../../core/paging/registers.ts';
+import type { Driver, PagingRegisters, RegisterAccess, RemoteFetch, SourceEvent } from '../../../driver/driver.ts';
+import type { GdbClient } from '../gdb/client.ts';
+import { GDB_SIGNAL, type StopReply } from '../gdb/stop-reply.ts';
+import type { ThreadId } from '../gdb/thread-id.ts';
+import type { GuestMemory } from '../memory/open-memory.ts';
+import type { QmpClient } from '../qmp/client.ts';
+import { DEFAULT_MAX_WATCHPOINTS, EntryWatchpoints } from './entry-watchpoints.ts';
+import type { GuestEnd } from './guest-end.ts';
+import { WritableAliases } from './writable-aliases.ts';
+
+/** How often the guest is let run for a moment until a processor is found in its kernel's own address space. */
+const SEARCH_ROUNDS = 200;
+const SEARCH_STEP_MS = 5;
+
+/** Frames' worth of rounds that fetching may take: a memory that never has what is asked for must not be asked for ever. */
+const MAX_FETCH_ROUNDS = 10_000;
+
+export interface QemuParts {
+  readonly qmp: QmpClient;
+  readonly gdb: GdbClient;
+  readonly guestMemory: GuestMemory;
+  readonly end: GuestEnd;
+  readonly maxWatchpoints?: number;
+  /** The guest stood still before it was connected to: it is left as it was found. */
+  readonly stoodStill: boolean;
+}
+
+/** What exact watching has cost so far. */
+export interface StopStatistics {
+  readonly stops: number;
+  /** Stops by one of the monitor's watchpoints. */
+  readonly hits: number;
+  readonly watchpoints: number;
+  /** Milliseconds that the guest was let run, and that it stood still, since `run` began. */
+  readonly runningMs: number;
+  readonly stoppedMs: number;
+}
+
+export class QemuDriver implements Driver {
+  readonly name = 'qemu';
+  readonly memory: PhysicalMemory;
+  readonly remote?: RemoteFetch;
+  readonly registers: RegisterAccess;
+  readonly traps: EntryWatchpoints;
+  /** In a line for people: where the guest's memory is read. */
+  readonly memorySource: string;
+  readonly #parts: QemuParts;
+  readonly #threads: readonly ThreadId[];
+  #read: readonly PagingRegisters[] = [];
+  #aliases: WritableAliases | undefined;
+  #stops = 0;
+  #hits = 0;
+  #runningMs = 0;
+  #stoppedMs = 0;
+  #closed: Promise<void> | undefined;
+  readonly #abandon = () => this.#parts.gdb.abandon();
+
+  private constructor(parts: QemuParts, threads: readonly ThreadId[]) {
+    const { gdb, guestMemory, maxWatchpoints = DEFAULT_MAX_WATCHPOINTS } = parts;
+    this.#parts = parts;
+    this.#threads = threads;
+    this.memory = guestMemory.memory;
+    this.memorySource = guestMemory.description;
+    if (guestMemory.remote !== undefined) this.remote = guestMemory.remote;
+    this.registers = { vcpuCount: threads.length, readRegisters: (vcpu) => this.#registersOf(vcpu) };
+    this.traps = new EntryWatchpoints({
+      gdb,
+      maxWatchpoints,
+      aliases: () => this.#aliases ?? noAliases(),
+      refresh: () => this.#findAliases(),
+    });
+    // Whatever ends this process, the guest must run on.
+    process.on('exit', this.#abandon);
+  }
+
+  /** @throws PtmonError as the gdbstub's client, or what the memory throws */
+  static async open(parts: QemuParts): Promise<QemuDriver> {
+    const driver = new QemuDriver(parts, await parts.gdb.threads());
+    try {
+      await driver.#searchAliases();
+      return driver;
+    } catch (error) {
+      await driver.close();
+      throw error;
+    }
+  }
+
+  get statistics(): StopStatistics {
+    return {
+      stops: this.#stops,
+      hits: this.#hits,
+      watchpoints: this.traps.count,
+      runningMs: this.#runningMs,
+      stoppedMs: this.#stoppedMs,
+    };
+  }
+
+  async *run(signal?: AbortSignal): AsyncGenerator<readonly SourceEvent[], void, undefined> {
+    const { guestMemory, end } = this.#parts;
+    const halt = signal === undefined ? end.signal : AbortSignal.any([signal, end.signal]);
+    let since = performance.now();
+    const elapsed = () => {
+      const before = since;
+      since = performance.now();
+      return since - before;
+    };
+    while (!halt.aborted) {
+      this.#stoppedMs += elapsed();
+      guestMemory.clear();
+      const stop = await this.#continue(halt);
+      guestMemory.clear();
+      this.#runningMs += elapsed();
+      if (stop === undefined || end.failure !== undefined) break;
+      this.#stops++;
+      yield this.#batchOf(stop);
+    }
+    if (end.failure !== undefined) throw end.failure;
+  }
+
+  /**
+   * Where QEMU itself translates an address to, in the address space that a vCPU has loaded; null where nowhere. The guest must
+   * stand still.
+   */
+  async translateByQemu(va: bigint, vcpu: number): Promise<number | null> {
+    const said = await this.#parts.qmp.humanMonitor(`gva2gpa 0x${va.toString(16)}`, { vcpu });
+    const found = /^gpa: 0x([0-9a-f]+)$/.exec(said.trim());
+    if (found !== null) return Number(BigInt(`0x${found[1]}`));
+    if (said.trim() === 'Unmapped') return null;
+    throw new PtmonError('corrupt-input', `${this.#parts.qmp.address}: gva2gpa answered "${said.trim()}"`);
+  }
+
+  /** Reads the registers of all vCPUs anew: they are as they were at connecting until then. The guest must stand still. */
+  async refreshRegisters(): Promise<void> {
+    const read: PagingRegisters[] = [];
+    for (const thread of this.#threads) read.push(await this.#parts.gdb.readRegisters(thread));
+    this.#read = read;
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  /** Undefined where the guest has ended. */
+  async #continue(halt: AbortSignal): Promise<StopReply | undefined> {
+    const { gdb, end } = this.#parts;
+    try {
+      const stop = await gdb.continue({ signal: halt });
+      const isOver = stop.kind !== 'stopped' || stop.signal === GDB_SIGNAL.quit;
+      return isOver ? undefined : stop;
+    } catch (error) {
+      if (end.isShutDown) return undefined;
+      throw end.failure ?? error;
+    }
+  }
+
+  #batchOf(stop: StopReply): SourceEvent[] {
+    const batch: SourceEvent[] = [];
+    if (stop.kind === 'stopped' && stop.watch !== undefined) {
+      const run = this.traps.runAt(stop.watch.va);
+      const vcpu = this.#vcpuOf(stop.thread);
+      if (run !== undefined) {
+        this.#hits++;
+        batch.push({ kind: 'write', vcpu, view: 0, ...run }, { kind: 'commit', vcpu });
+      }
+    }
+    batch.push({ kind: 'missed', reason: 'stops merge', lost: 0 });
+    return batch;
+  }
+
+  #vcpuOf(thread: ThreadId | undefined): number {
+    const at = this.#threads.findIndex(({ tid }) => tid === thread?.tid);
+    return Math.max(0, at);
+  }
+
+  #registersOf(vcpu: number): PagingRegisters {
+    const registers = this.#read[vcpu];
+    if (registers !== undefined) return registers;
+    throw new PtmonError('bad-argument', `there is no vCPU ${vcpu}: the guest has ${this.#threads.length}`, { vcpu });
+  }
+
+  /**
+   * Finds the kernel's own map of memory. A processor in user mode may show no more of it than the way in (page-table
+   * isolation): the guest is then let run until one is found elsewhere, if it ran before.
+   */
+  async #searchAliases(): Promise<void> {
+    const { gdb, guestMemory, stoodStill, end } = this.#parts;
+    for (let round = 0; ; round++) {
+      await this.refreshRegisters();
+      const found = await this.#findAliases();
+      if (found.isComplete || stoodStill || round === SEARCH_ROUNDS) return;
+      guestMemory.clear();
+      const step = AbortSignal.any([AbortSignal.timeout(1 + (round % SEARCH_STEP_MS)), end.signal]);
+      await gdb.continue({ signal: step });
+      guestMemory.clear();
+      if (end.failure !== undefined) throw end.failure;
+    }
+  }
+
+  /** The best that the processors' present roots have to offer; the aliases from before where they are no worse. */
+  async #findAliases(): Promise<WritableAliases> {
+    await this.refreshRegisters();
+    for (const registers of this.#read) {
+      const paging = pagingOf(registers);
+      if (paging === undefined) continue;
+      const root = rootOf(paging, registers.cr3);
+      const found = await this.#fetched(() => WritableAliases.of(paging, this.memory, root));
+      if (found.isComplete || this.#aliases === undefined) this.#aliases = found;
+      if (found.isComplete) break;
+    }
+    return this.#aliases ?? noAliases();
+  }
+
+  /** Does what reads memory, fetching what is not here. */
+  async #fetched<T>(call: () => T): Promise<T> {
+    for (let round = 0; ; round++) {
+      try {
+        return call();
+      } catch (error) {
+        if (!(error instanceof PtmonError) || error.code !== 'not-fetched') throw error;
+        if (this.remote === undefined || round === MAX_FETCH_ROUNDS) throw error;
+        await this.remote.fetch(error.facts.missing ?? []);
+      }
+    }
+  }
+
+  async #close(): Promise<void> {
+    const { qmp, gdb, guestMemory, stoodStill } = this.#parts;
+    // Each is tried, whatever became of the one before: a guest that is gone cannot be detached from.
+    const steps = [() => gdb.detach({ leaveStopped: stoodStill }), () => qmp.close(), () => guestMemory.close()];
+    for (const step of steps) await step().catch(() => {});
+    process.off('exit', this.#abandon);
+  }
+}
+
+function pagingOf(registers: PagingRegisters): Paging | undefined {
+  const found = pagingFromRegisters(registers);
+  return found && makePaging(found);
+}
+
+function noAliases(): never {
+  throw new PtmonError('protect-failed', 'paging is off on every vCPU: there is no page table to watch yet');
+}

@@ -1,0 +1,54 @@
+/** Why a guest that is watched does not run on. QEMU, qapi/run-state.json: SHUTDOWN, RESET, GUEST_PANICKED. */
+import { PtmonError } from '../../../core/error.ts';
+import type { QmpEvent } from '../qmp/messages.ts';
+
+/** Causes of a SHUTDOWN that a guest or its user meant: the end of the guest, and no loss of it. */
+const MEANT: ReadonlySet<unknown> = new Set(['guest-shutdown', 'host-qmp-quit', 'host-qmp-system-reset', 'host-ui']);
+
+/** Listens for the end. */
+export class GuestEnd {
+  readonly #address: string;
+  readonly #controller = new AbortController();
+  #failure: PtmonError | undefined;
+  #isShutDown = false;
+
+  constructor(address: string) {
+    this.#address = address;
+  }
+
+  /** Aborted when the guest will not go on as it was. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** What to tell of it; undefined where the guest ended as somebody meant it to, or has not ended. */
+  get failure(): PtmonError | undefined {
+    return this.#failure;
+  }
+
+  /** QEMU has said so, of its own accord. */
+  get isShutDown(): boolean {
+    return this.#isShutDown;
+  }
+
+  hear({ name, data }: QmpEvent): void {
+    if (name === 'RESET') this.#fail('the guest was reset: none of its page tables is one any more');
+    if (name === 'GUEST_PANICKED') this.#fail('the guest has panicked');
+    if (name !== 'SHUTDOWN') return;
+    this.#isShutDown = true;
+    const { reason } = data;
+    if (MEANT.has(reason)) this.#controller.abort();
+    else this.#fail(`QEMU ends (${typeof reason === 'string' ? reason : 'it does not say why'})`);
+  }
+
+  lose(error: PtmonError): void {
+    // A QEMU that has said that it ends closes its sockets, too.
+    if (this.#isShutDown) return;
+    this.#failure ??= error;
+    this.#controller.abort();
+  }
+
+  #fail(what: string): void {
+    this.lose(new PtmonError('source-unavailable', `${this.#address}: ${what}`));
+  }
+}

@@ -1,0 +1,33 @@
+/** The address space of the workload: the CR3 of a vCPU that is seen at its beacon. */
+import { PtmonError } from '../../../core/error.ts';
+import type { QmpClient } from '../qmp/client.ts';
+import { readPrintedRegisters } from '../qmp/info-registers.ts';
+import type { Workload } from './workload.ts';
+
+/** How long the workload stays at its beacon, in milliseconds of the guest. */
+const BEACON_MS = 400;
+const MAX_BEACONS = 25;
+
+/** The guest runs meanwhile. @throws PtmonError `source-unavailable` where no vCPU is seen there, or the guest is lost */
+export async function findWorkloadRoot(qmp: QmpClient, workload: Workload): Promise<bigint> {
+  const { pid, cpus, beaconMagic } = await workload.ready();
+  for (let beacon = 0; beacon < MAX_BEACONS; beacon++) {
+    let isOver = false;
+    const over = workload.command(`beacon ${BEACON_MS}`).finally(() => {
+      isOver = true;
+    });
+    // Whoever awaits it may come too late to hear of its failure.
+    over.catch(() => {});
+    let found: bigint | undefined;
+    while (!isOver && found === undefined) {
+      for (let vcpu = 0; vcpu < cpus; vcpu++) {
+        const registers = await readPrintedRegisters(qmp, vcpu);
+        const isThere = registers.value('R15') === beaconMagic && registers.value('R14') === BigInt(pid);
+        if (isThere) found ??= registers.cr3;
+      }
+    }
+    await over;
+    if (found !== undefined) return found;
+  }
+  throw new PtmonError('source-unavailable', 'no vCPU was seen at the beacon of the workload');
+}

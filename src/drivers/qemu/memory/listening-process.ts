@@ -1,0 +1,120 @@
+/** Which process on this host listens on a socket: proc(5), /proc/net and /proc/PID/fd. */
+import { lookup } from 'node:dns/promises';
+import { readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import { isAbsolute, resolve } from 'node:path';
+import { PtmonError } from '../../../core/error.ts';
+import { formatSocketAddress, parseSocketAddress, type SocketAddress } from '../transport/socket-address.ts';
+
+/** `st` of a socket that listens, in /proc/net/tcp. */
+const TCP_LISTEN = '0A';
+/** `Flags` of a socket that listens, in /proc/net/unix: __SO_ACCEPTCON. */
+const UNIX_LISTENS = 0x1_0000;
+
+interface ListeningSocket {
+  readonly inode: string;
+  /** The path as its process gave it. */
+  readonly path: string | null;
+}
+
+/**
+ * The processes that hold the listening end of a socket: one, unless it has handed it on.
+ *
+ * @throws PtmonError `source-unavailable` where there is none on this host, or none that this user may see
+ */
+export async function findListeningProcesses(address: string): Promise<readonly number[]> {
+  const target = parseSocketAddress(address);
+  const name = formatSocketAddress(target);
+  if (target.kind === 'tcp' && !(await isHere(target.host))) {
+    throw new PtmonError('source-unavailable', `${target.host} of ${name} is not this host`);
+  }
+  const sockets = target.kind === 'unix' ? unixSockets(target.path) : tcpSockets(target);
+  if (sockets.length === 0) {
+    throw new PtmonError('source-unavailable', `no process that can be seen from here listens on ${name}`);
+  }
+  const { holders, hidden } = holdersOf(sockets, target);
+  if (holders.length > 0) return holders;
+  throw new PtmonError(
+    'source-unavailable',
+    hidden > 0
+      ? `the process that listens on ${name} is another user's; run as that user or as root`
+      : `the process that listens on ${name} cannot be seen from here: it runs in another container`,
+  );
+}
+
+async function isHere(host: string): Promise<boolean> {
+  const own = new Set(Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address)));
+  const found = await lookup(host, { all: true }).catch(() => []);
+  return found.some(({ address }) => address.startsWith('127.') || address === '::1' || own.has(address));
+}
+
+/** Those that the path may mean: a path that is not absolute is only as good as its process. */
+function unixSockets(path: string): ListeningSocket[] {
+  return tableOf('unix').flatMap((line) => {
+    // Num RefCount Protocol Flags Type St Inode Path
+    const [, flags, inode, bound] = /^\S+ \S+ \S+ (\S+) \S+ \S+ +(\d+) (.+)$/.exec(line) ?? [];
+    const listens = (Number.parseInt(flags ?? '0', 16) & UNIX_LISTENS) !== 0;
+    if (!listens || bound === undefined) return [];
+    if (isAbsolute(bound) && realPath(bound) !== realPath(path)) return [];
+    return bound.startsWith('@') ? [] : [{ inode: inode!, path: bound }];
+  });
+}
+
+/** Whatever address of this host it is bound to. */
+function tcpSockets({ port }: Extract<SocketAddress, { kind: 'tcp' }>): ListeningSocket[] {
+  const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  return ['tcp', 'tcp6'].flatMap(tableOf).flatMap((line) => {
+    // sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode
+    const [, local, , state, , , , , , inode] = line.trim().split(/\s+/);
+    return state === TCP_LISTEN && local!.endsWith(suffix) ? [{ inode: inode!, path: null }] : [];
+  });
+}
+
+/** A process may be gone, or another user's; of the latter `hidden` are counted. */
+function holdersOf(sockets: readonly ListeningSocket[], target: SocketAddress): { holders: number[]; hidden: number } {
+  const byLink = new Map(sockets.map((socket) => [`socket:[${socket.inode}]`, socket]));
+  const holders: number[] = [];
+  let hidden = 0;
+  for (const pid of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
+    let links: (string | undefined)[] = [];
+    try {
+      links = readdirSync(`/proc/${pid}/fd`).map((fd) => linkAt(`/proc/${pid}/fd/${fd}`));
+    } catch (error) {
+      if ((error as { code?: string }).code === 'EACCES') hidden++;
+    }
+    const found = links.map((link) => byLink.get(link ?? '')).filter((socket) => socket !== undefined);
+    if (found.some((socket) => isMeant(socket, Number(pid), target))) holders.push(Number(pid));
+  }
+  return { holders, hidden };
+}
+
+function isMeant({ path }: ListeningSocket, pid: number, target: SocketAddress): boolean {
+  if (path === null || target.kind !== 'unix' || isAbsolute(path)) return true;
+  const cwd = linkAt(`/proc/${pid}/cwd`);
+  return cwd !== undefined && realPath(resolve(cwd, path)) === realPath(target.path);
+}
+
+function tableOf(name: string): string[] {
+  try {
+    return readFileSync(`/proc/net/${name}`, 'utf8').split('\n').slice(1);
+  } catch {
+    // A system without IPv6, or without /proc.
+    return [];
+  }
+}
+
+function linkAt(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+function realPath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return resolve(path);
+  }
+}

@@ -1,0 +1,69 @@
+/** The way through files: RAM that QEMU was told to keep in shared files, read on this host. */
+import { PtmonError } from '../../../core/error.ts';
+import { type MemoryPart, RamFile } from '../../ramfile/index.ts';
+import type { RamPiece } from './memory-tree.ts';
+import type { RamBackend } from './ram-backends.ts';
+
+/** What QEMU must be started with. */
+export const RAM_FILE_FLAGS =
+  '-object memory-backend-file,id=mem,size=SIZE,mem-path=/dev/shm/guest,share=on -machine memory-backend=mem';
+
+/**
+ * Opens the files of all memory backends that are in the map. Firmware and video memory are no part of them.
+ *
+ * @param ramFile the path on this host of the one RAM file, where it is not the path that QEMU knows
+ * @throws PtmonError `source-unavailable`, saying which backend cannot be read as a file, and why
+ */
+export function openRamFiles(
+  pieces: readonly RamPiece[],
+  backends: readonly RamBackend[],
+  ramFile?: string,
+): readonly MemoryPart<RamFile>[] {
+  const used = backends
+    .map((backend) => ({ backend, pieces: pieces.filter(({ block }) => isBlockOf(backend, block)) }))
+    .filter((one) => one.pieces.length > 0);
+  if (used.length === 0) throw unavailable(`QEMU keeps its RAM in no file; start it with ${RAM_FILE_FLAGS}`);
+  if (ramFile !== undefined && used.length > 1) {
+    const files = used.map(({ backend }) => backend.id).join(', ');
+    throw unavailable(`the guest's RAM is in ${used.length} backends (${files}), of which one file cannot be all`);
+  }
+  const parts: MemoryPart<RamFile>[] = [];
+  try {
+    for (const { backend, pieces } of used) parts.push(openPart(backend, pieces, ramFile));
+    return parts;
+  } catch (error) {
+    for (const { source } of parts) source.close();
+    throw error;
+  }
+}
+
+/** Older machine types name the block after the backend's place among QEMU's objects. */
+function isBlockOf({ id }: RamBackend, block: string): boolean {
+  return block === id || block === `/objects/${id}`;
+}
+
+function openPart(backend: RamBackend, pieces: readonly RamPiece[], ramFile?: string): MemoryPart<RamFile> {
+  const { id, type, isShared, fileOffset } = backend;
+  const path = ramFile ?? backend.path;
+  if (ramFile === undefined && type !== 'memory-backend-file') {
+    throw unavailable(`${id} is a ${type}, which has no path; start QEMU with ${RAM_FILE_FLAGS}`);
+  }
+  if (path === null) throw unavailable(`QEMU does not say where the file of ${id} is`);
+  if (!isShared) {
+    throw unavailable(`${id} is not shared, so the guest's writes do not reach ${path}; give QEMU share=on for it`);
+  }
+  const source = new RamFile(path);
+  const needed = fileOffset + Math.max(...pieces.map(({ offset, byteLength }) => offset + byteLength));
+  if (source.byteLength < needed) {
+    source.close();
+    throw unavailable(
+      `${path} has ${source.byteLength} bytes, ${id} needs ${needed}: it is not the file of this guest`,
+    );
+  }
+  const regions = pieces.map(({ pa, byteLength, offset }) => ({ pa, byteLength, position: fileOffset + offset }));
+  return { source, regions };
+}
+
+function unavailable(why: string): PtmonError {
+  return new PtmonError('source-unavailable', why);
+}

@@ -1,0 +1,59 @@
+/** The ramfile driver: any guest whose RAM is a file on this host, whatever runs it. Samples; see `SamplingDriver`. */
+import { PtmonError } from '../../core/error.ts';
+import type { RegisterAccess } from '../../driver/driver.ts';
+import { PositionedMemory } from './positioned-memory.ts';
+import { RamFile } from './ram-file.ts';
+import { formatByteLength, parseRamMap, plainRegions } from './ram-map.ts';
+import { type RamRegion, RamRegions } from './ram-regions.ts';
+import { SamplingDriver } from './sampling-driver.ts';
+
+export interface RamFileOptions {
+  /** Of the file that is the guest's RAM. */
+  readonly path: string;
+  /** Where RAM lies in it, as a list or as `parseRamMap` reads it; all of it from address 0 on unless told. */
+  readonly regions?: readonly RamRegion[] | string;
+  /** From one look at the guest to the next, in milliseconds; 100 unless told, 0 for as often as can be. */
+  readonly intervalMs?: number;
+  /** Where somebody knows them: a file does not, so without them the paging mode must be told. */
+  readonly registers?: RegisterAccess;
+  /** Pages held at most between two samples; 4096 (16 MiB) unless told. */
+  readonly maxPages?: number;
+}
+
+/**
+ * Opens a RAM file that some hypervisor writes. That the guest has ended is seen only where the file goes with it: a file that
+ * stays and rests looks like a guest that does nothing.
+ *
+ * @throws PtmonError `source-unavailable` for a file that cannot be read or is smaller than its regions; `bad-argument` for
+ *   regions that cannot be, a size that needs a map (`plainRegions`), and an interval that is none
+ */
+export async function openRamFile(options: RamFileOptions): Promise<SamplingDriver> {
+  const { path, intervalMs, registers, maxPages } = options;
+  const file = new RamFile(path);
+  try {
+    const memory = new PositionedMemory([{ source: file, regions: regionsOf(file, options.regions) }], {
+      guestRuns: true,
+      ...(maxPages !== undefined && { maxPages }),
+    });
+    return new SamplingDriver({
+      name: 'ramfile',
+      source: { memory, clear: () => memory.clear(), check: () => memory.check(), close: () => memory.close() },
+      ...(intervalMs !== undefined && { intervalMs }),
+      ...(registers !== undefined && { registers }),
+    });
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+function regionsOf(file: RamFile, wanted: readonly RamRegion[] | string | undefined): readonly RamRegion[] {
+  if (wanted === undefined) return plainRegions(file.byteLength);
+  const regions = new RamRegions(typeof wanted === 'string' ? parseRamMap(wanted) : wanted);
+  if (regions.endPosition <= file.byteLength) return regions.list;
+  throw new PtmonError(
+    'source-unavailable',
+    `${file.name} is too small for its RAM regions: ${formatByteLength(regions.endPosition)} expected, ` +
+      `${formatByteLength(file.byteLength)} there`,
+  );
+}
