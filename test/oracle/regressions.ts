@@ -101,4 +101,16 @@ export const REGRESSIONS: Readonly<Record<string, Program>> = {
       { k: 'put', r: 0, a: 0, lv: 1, v: [0, 7], c: 0, w: 2 },
     ],
   },
+  'a restoration in a view that is gone is let go before its number is used again (C9)': {
+    ...{ mode: 'pae', source: 'trap', views: 1, ram: 10, roots: [[8, 32]], slots: [1, 255, 0, 510, 511], end: 203 },
+    frames: [1021, 1022, 1023, 1024, 1025, 1026, 1027, 1028, 1029, 1030],
+    vas: ['0xc020106f'],
+    ops: [
+      { k: 'monitor', g: 0, r: 0, a: 0 },
+      { k: 'killview', g: 0 },
+      { k: 'gone', r: 0 },
+      { k: 'newview', g: 0 },
+      { k: 'monitor', g: 0, r: 0, a: 0 },
+    ],
+  },
 };

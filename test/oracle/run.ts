@@ -165,10 +165,12 @@ class Run {
   }
 
   #addView(view: number): void {
-    const { machine, oracle, attempts } = this.scene;
+    const { machine, oracle, subject, attempts } = this.scene;
     if (machine.hasView(view) || [...oracle.watched.values()].some((one) => one.view === view)) return;
-    // A restoration that waits for its next chance belongs to the view that is gone.
-    if ([...attempts.unrestored].some((key) => key.startsWith(`${view}:`))) return;
+    // A restoration that waits for its next chance belongs to the view that is gone: before its number is used again, it is let go.
+    const isOwed = () => [...attempts.unrestored].some((key) => key.startsWith(`${view}:`));
+    if (isOwed()) attempts.change(() => subject.unmonitorView(view));
+    if (isOwed()) return;
     oracle.goneViews.delete(view);
     machine.addView(view);
   }
