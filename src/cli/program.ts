@@ -6,7 +6,10 @@ import { columnsOf } from '../sinks/colours.ts';
 import { TextOutput } from '../sinks/text-output.ts';
 import { VERSION } from '../sinks/version.ts';
 import { demoCommand } from './demo-command.ts';
+import { doctorCommand } from './doctor-command.ts';
 import { EXIT_OK, exitCodeOf } from './exit-codes.ts';
+import { runCommand } from './run-command.ts';
+import { translateCommand } from './translate-command.ts';
 import { watchCommand } from './watch-command.ts';
 
 const ABOUT =
@@ -27,10 +30,13 @@ export interface Streams {
   readonly stdout: Writable;
   /** Everything else. */
   readonly stderr: Writable;
+  /** What a command reads that is told to; the process's own unless given. */
+  readonly stdin?: AsyncIterable<unknown>;
 }
 
 /** Runs one command line. Answers the exit code; never throws. */
-export async function runProgram(args: readonly string[], { stdout, stderr }: Streams): Promise<number> {
+export async function runProgram(args: readonly string[], streams: Streams): Promise<number> {
+  const { stdout, stderr } = streams;
   const output = new TextOutput(stdout);
   const messages = new TextOutput(stderr);
   const program = new Command('ptmon')
@@ -51,7 +57,14 @@ export async function runProgram(args: readonly string[], { stdout, stderr }: St
   const exit = (code: number): void => {
     exitCode = code;
   };
-  for (const command of [demoCommand(output, exit), watchCommand(output, messages, exit)]) {
+  const commands = [
+    demoCommand(output, exit),
+    runCommand(output, messages, exit),
+    watchCommand(output, messages, exit),
+    translateCommand({ output, messages, input: () => streams.stdin ?? process.stdin }, exit),
+    doctorCommand(output, exit),
+  ];
+  for (const command of commands) {
     program.addCommand(command.copyInheritedSettings(program));
   }
   for (const command of [program, ...program.commands]) command.showHelpAfterError(validWords(command));

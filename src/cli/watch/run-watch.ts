@@ -1,16 +1,17 @@
 /** Watches a live guest until it ends, or enough was seen. */
 import { hex } from '../../core/address/va.ts';
+import { PtmonError } from '../../core/error.ts';
 import type { OptInKind } from '../../core/monitor/events.ts';
 import { rootOf } from '../../core/paging/format.ts';
-import type { GuestMemoryKind, QemuDriver } from '../../drivers/qemu/index.ts';
 import { openSession, type Session } from '../../session/session.ts';
 import { consoleSink } from '../../sinks/console.ts';
 import { jsonlSink } from '../../sinks/jsonl.ts';
 import type { TextOutput } from '../../sinks/text-output.ts';
 import type { AddressOption } from './address-option.ts';
+import type { SourceOptions, WatchSource } from './source.ts';
 import { Verifier } from './verifier.ts';
 
-export interface WatchOptions {
+export interface WatchOptions extends SourceOptions {
   readonly va: readonly AddressOption[];
   readonly root: 'current' | bigint;
   readonly kinds?: readonly OptInKind[];
@@ -20,7 +21,6 @@ export interface WatchOptions {
   readonly duration?: number;
   /** Events. */
   readonly count?: number;
-  readonly memory?: GuestMemoryKind | 'auto';
 }
 
 export interface WatchStreams {
@@ -31,46 +31,67 @@ export interface WatchStreams {
 }
 
 /**
+ * Watches, and closes the source however it ends.
+ *
+ * @param onStart called when the guest is about to run
  * @returns whether QEMU agreed with all that it was asked to verify
  * @throws PtmonError where the source is lost, or an address makes no sense
  */
-export async function watchExactly(
-  driver: QemuDriver,
+export async function runWatch(
+  source: WatchSource,
   options: WatchOptions,
   { output, messages }: WatchStreams,
   signal: AbortSignal,
+  onStart?: () => void,
 ): Promise<boolean> {
-  const say = (line: string) => void messages.write(`${line}\n`);
+  const say = (line: string) => messages.write(`${line}\n`);
   const limit = options.duration === undefined ? [] : [AbortSignal.timeout(options.duration * 1000)];
   const session = await openSession({
-    driver,
+    driver: source.driver,
+    ...(options.paging !== undefined && { paging: { mode: options.paging } }),
     kinds: options.kinds ?? [],
-    sinks: [options.json === true ? jsonlSink(output, { options: { watch: 'exact' } }) : consoleSink(output)],
+    sinks: [options.json === true ? jsonlSink(output, { options: { watch: source.mode } }) : consoleSink(output)],
     signal: AbortSignal.any([signal, ...limit]),
     onBatch: () => verifier?.verify(session.monitor),
   });
   let verifier: Verifier | undefined;
   try {
-    const root = rootFrom(driver, session, options.root);
+    const root = rootFrom(source, session, options.root);
     const pages = await watchAll(session, root, options.va);
-    if (options.verify === true) verifier = new Verifier(driver, pages, say);
-    say(introduction(driver, session, root, pages.length));
+    if (options.verify === true) verifier = makeVerifier(source, pages, say);
+    await say(introduction(source, session, root, pages.length));
+    onStart?.();
     await take(session, options.count);
   } finally {
     await session.close();
-    if (session.statistics().resyncs > 0) say(costs(driver, session));
-    if (verifier !== undefined) say(verdict(verifier));
+    if (session.statistics().resyncs > 0) await say(source.costs(session.statistics()));
+    if (verifier !== undefined) await say(verifier.verdict);
   }
   return (verifier?.different ?? 0) === 0;
 }
 
-function rootFrom(driver: QemuDriver, { monitor }: Session, wanted: 'current' | bigint): number {
-  return rootOf(monitor.paging, wanted === 'current' ? driver.registers.readRegisters(0).cr3 : wanted);
+function rootFrom({ driver }: WatchSource, { monitor }: Session, wanted: 'current' | bigint): number {
+  if (wanted !== 'current') return rootOf(monitor.paging, wanted);
+  if (driver.registers !== undefined) return rootOf(monitor.paging, driver.registers.readRegisters(0).cr3);
+  throw new PtmonError(
+    'bad-argument',
+    'nobody knows the current address space of a RAM file: give --root 0x…, or --qmp',
+  );
+}
+
+function makeVerifier({ qemu }: WatchSource, pages: readonly WatchedPage[], say: (line: string) => unknown): Verifier {
+  if (qemu !== undefined) return new Verifier(qemu, pages, say);
+  throw new PtmonError('bad-argument', '--verify takes a guest that stands still (--mode exact)');
+}
+
+interface WatchedPage {
+  readonly root: number;
+  readonly va: bigint;
 }
 
 /** Answers each address, and each page of a range. */
-async function watchAll(session: Session, root: number, addresses: readonly AddressOption[]) {
-  const pages: { root: number; va: bigint }[] = [];
+async function watchAll(session: Session, root: number, addresses: readonly AddressOption[]): Promise<WatchedPage[]> {
+  const pages: WatchedPage[] = [];
   for (const { va, byteLength, tag } of addresses) {
     const request = { root, va, ...(tag !== undefined && { tag }) };
     if (byteLength === undefined) {
@@ -93,28 +114,10 @@ async function take(session: Session, count = Infinity): Promise<void> {
   }
 }
 
-function introduction(driver: QemuDriver, { monitor }: Session, root: number, pages: number): string {
-  const entries = monitor.monitoredEntries();
+function introduction(source: WatchSource, { monitor }: Session, root: number, pages: number): string {
   return (
     `Watching ${pages} ${pages === 1 ? 'address' : 'addresses'} of root ${hex(root)} (${monitor.paging.mode.name} paging), ` +
-    `${monitor.pagedInEntries()} in memory: ${entries} entries of ${monitor.monitoredTables()} tables.\n` +
-    `Exact: the guest stops after each write to one of them. Memory: ${driver.memorySource}`
+    `${monitor.pagedInEntries()} in memory: ${monitor.monitoredEntries()} entries of ${monitor.monitoredTables()} tables.\n` +
+    source.introduction
   );
-}
-
-function costs(driver: QemuDriver, session: Session): string {
-  const { stops, hits, watchpoints, runningMs, stoppedMs } = driver.statistics;
-  const { foundByResync, counts } = session.statistics();
-  const events = Object.values(counts).reduce((sum, each) => sum + each, 0);
-  const seconds = (runningMs + stoppedMs) / 1000;
-  const share = events === 0 ? 0 : (100 * foundByResync) / events;
-  return (
-    `${stops} stops (${(stops / Math.max(seconds, 0.001)).toFixed(0)} a second), ${hits} of them by ${watchpoints} watchpoints; ` +
-    `${share.toFixed(1)} % of ${events} events found only by comparing; the guest stood still ` +
-    `${((100 * stoppedMs) / Math.max(runningMs + stoppedMs, 1)).toFixed(0)} % of the time`
-  );
-}
-
-function verdict({ compared, different, notLoaded }: Verifier): string {
-  return `verify: ${compared} comparisons with QEMU's own translation, ${different} differences; ${notLoaded} times no vCPU had the address space loaded`;
 }

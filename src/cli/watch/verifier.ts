@@ -13,12 +13,12 @@ export interface VerifiedAddress {
 export class Verifier {
   readonly #driver: QemuDriver;
   readonly #addresses: readonly VerifiedAddress[];
-  readonly #report: (line: string) => void;
+  readonly #report: (line: string) => unknown;
   #compared = 0;
   #different = 0;
   #notLoaded = 0;
 
-  constructor(driver: QemuDriver, addresses: readonly VerifiedAddress[], report: (line: string) => void) {
+  constructor(driver: QemuDriver, addresses: readonly VerifiedAddress[], report: (line: string) => unknown) {
     this.#driver = driver;
     this.#addresses = addresses;
     this.#report = report;
@@ -32,9 +32,12 @@ export class Verifier {
     return this.#compared;
   }
 
-  /** Of all the times that an address was to be compared, those at which no vCPU had its address space loaded. */
-  get notLoaded(): number {
-    return this.#notLoaded;
+  /** In a line. An address can be compared only while some vCPU has its address space loaded. */
+  get verdict(): string {
+    return (
+      `verify: ${this.#compared} comparisons with QEMU's own translation, ${this.#different} differences; ` +
+      `${this.#notLoaded} times no vCPU had the address space loaded`
+    );
   }
 
   /** To be called while the guest stands still, with everything processed. */
@@ -56,7 +59,9 @@ export class Verifier {
       this.#compared++;
       if (said === held.pa) continue;
       this.#different++;
-      this.#report(`verify: ${hex(va)} leads to ${place(held.pa)} here, and to ${place(said)} in QEMU (vCPU ${vcpu})`);
+      await this.#report(
+        `verify: ${hex(va)} leads to ${place(held.pa)} here, and to ${place(said)} in QEMU (vCPU ${vcpu})`,
+      );
     }
   }
 }

@@ -1,4 +1,5 @@
 export { openQemu, QemuDriver, type QemuOptions, type StopStatistics } from './exact/index.ts';
+export { openQemuSampling, QemuSamplingDriver, type QemuSamplingOptions } from './sample/index.ts';
 export {
   type DetachOptions,
   GDB_SIGNAL,

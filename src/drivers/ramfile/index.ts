@@ -1,6 +1,6 @@
 export { openRamFile, type RamFileOptions } from './driver.ts';
 export { type MemoryPart, PositionedMemory, type PositionedMemoryOptions } from './positioned-memory.ts';
-export { type PositionedSource, readFully, systemCode } from './positioned-source.ts';
+export type { PositionedSource } from './positioned-source.ts';
 export { RamFile } from './ram-file.ts';
 export { formatByteLength, formatRamMap, parseRamMap, pcRegions, plainRegions } from './ram-map.ts';
 export { type RamRegion, RamRegions } from './ram-regions.ts';

@@ -15,7 +15,7 @@ import type { ThreadId } from '../gdb/thread-id.ts';
 import type { GuestMemory } from '../memory/open-memory.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { DEFAULT_MAX_WATCHPOINTS, EntryWatchpoints } from './entry-watchpoints.ts';
-import type { GuestEnd } from './guest-end.ts';
+import type { GuestEnd } from '../guest-end.ts';
 import { WritableAliases } from './writable-aliases.ts';
 
 /** How often the guest is let run for a moment until a processor is found in its kernel's own address space. */

@@ -4,7 +4,7 @@ import { GdbClient } from '../gdb/client.ts';
 import { type GuestMemoryKind, openGuestMemory } from '../memory/open-memory.ts';
 import { QmpClient } from '../qmp/client.ts';
 import { QemuDriver } from './driver.ts';
-import { GuestEnd } from './guest-end.ts';
+import { GuestEnd } from '../guest-end.ts';
 
 export interface QemuOptions {
   /** QEMU's `-qmp` socket: `unix:/path`, `/path`, `tcp:host:port` or `host:port`. */

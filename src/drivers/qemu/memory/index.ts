@@ -1,3 +1,1 @@
-export { type GuestMemory, type GuestMemoryKind, type GuestMemoryOptions, openGuestMemory } from './open-memory.ts';
-export { listRamBackends, type RamBackend } from './ram-backends.ts';
-export { RAM_FILE_FLAGS } from './ram-file.ts';
+export { type GuestMemory, type GuestMemoryOptions, openGuestMemory } from './open-memory.ts';

@@ -1,7 +1,8 @@
 /** The way through QEMU itself: its memory, read by another process on the same host. proc(5), `/proc/PID/mem`. */
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { PtmonError } from '../../../core/error.ts';
-import { type MemoryPart, type PositionedSource, type RamRegion, readFully, systemCode } from '../../ramfile/index.ts';
+import type { MemoryPart, PositionedSource, RamRegion } from '../../ramfile/index.ts';
+import { readFully, systemCode } from '../../ramfile/positioned-source.ts';
 import { areMapped } from './host-addresses.ts';
 import { findListeningProcesses } from './listening-process.ts';
 

@@ -1,6 +1,6 @@
 /** Why a guest that is watched does not run on. QEMU, qapi/run-state.json: SHUTDOWN, RESET, GUEST_PANICKED. */
-import { PtmonError } from '../../../core/error.ts';
-import type { QmpEvent } from '../qmp/messages.ts';
+import { PtmonError } from '../../core/error.ts';
+import type { QmpEvent } from './qmp/messages.ts';
 
 /** Causes of a SHUTDOWN that a guest or its user meant: the end of the guest, and no loss of it. */
 const MEANT: ReadonlySet<unknown> = new Set(['guest-shutdown', 'host-qmp-quit', 'host-qmp-system-reset', 'host-ui']);

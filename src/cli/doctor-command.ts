@@ -1,0 +1,61 @@
+/** `ptmon doctor`. */
+import { Command } from 'commander';
+import { PtmonError } from '../core/error.ts';
+import { coloursFor } from '../sinks/colours.ts';
+import type { TextOutput } from '../sinks/text-output.ts';
+import { type Check, isOk } from './doctor/checks.ts';
+import { workingModes } from './doctor/conclusion.ts';
+import { reportJson, reportText } from './doctor/report.ts';
+import { type DoctorOptions, examine } from './doctor/run-doctor.ts';
+import { EXIT_OK, EXIT_SOURCE } from './exit-codes.ts';
+import { catchInterrupts } from './interrupt.ts';
+
+const EXAMPLES = `
+The guest stands still for a moment, and is left as it was found: running, or standing still. --release lets it run in either case.
+The exit code is 0 where at least one way to watch works, 3 where none does; with --release, 0 where the guest runs afterwards.
+
+Examples:
+  ptmon doctor                                       how QEMU must be started
+  ptmon doctor --qmp /tmp/qmp --gdb /tmp/gdb         what works on one that runs
+  ptmon doctor --qmp /tmp/qmp --gdb /tmp/gdb --release
+                                                     frees a guest that a debugger left standing still
+`;
+
+interface Options extends DoctorOptions {
+  readonly json?: boolean;
+}
+
+/** @param exit is told the exit code of a run that did not fail */
+export function doctorCommand(output: TextOutput, exit: (code: number) => void): Command {
+  return new Command('doctor')
+    .description('say what of a VM works for watching it, what is missing, and which flag of QEMU gives it')
+    .option('--qmp <socket>', "QEMU's QMP socket: a path, or host:port")
+    .option('--gdb <socket>', "QEMU's gdbstub: a path, or host:port")
+    .option('--ram-file <path>', "the file that is the guest's memory, where QEMU's word for it is not right here")
+    .option('--release', 'let a guest run that was left standing still, and clear its watchpoints')
+    .option('--json', 'print a line of JSON, not text')
+    .addHelpText('after', EXAMPLES)
+    .action(async (options: Options) => {
+      if (options.release === true && options.gdb === undefined) {
+        throw new PtmonError('bad-argument', '--release takes --gdb: only the gdbstub clears watchpoints');
+      }
+      const interrupt = catchInterrupts();
+      const signal = AbortSignal.any([interrupt.signal, output.closed]);
+      try {
+        const checks = await examine(options, signal);
+        const text = options.json === true ? reportJson(checks) : reportText(checks, coloursFor(output.stream));
+        await output.write(text);
+        exit(interrupt.exitCode ?? (isWell(checks, options) ? EXIT_OK : EXIT_SOURCE));
+      } catch (error) {
+        // An interrupt, or a reader that has gone, is no failure of what it ended.
+        if (!signal.aborted || error !== signal.reason) throw error;
+        exit(interrupt.exitCode ?? EXIT_OK);
+      } finally {
+        interrupt.release();
+      }
+    });
+}
+
+function isWell(checks: readonly Check[], options: DoctorOptions): boolean {
+  return options.release === true ? isOk(checks, 'release') : workingModes(checks).length > 0;
+}

@@ -1,0 +1,36 @@
+/** A visit to the gdbstub, which stops the guest: whatever ends it, the guest runs on if it is to. */
+import { GdbClient } from '../../drivers/qemu/index.ts';
+
+export interface GdbVisit {
+  readonly gdb: GdbClient;
+  /** Ends it. May be called again. @throws PtmonError where the guest may have been left standing still */
+  leave(): Promise<void>;
+}
+
+export interface VisitOptions {
+  /** For a guest that stood still before. */
+  readonly leaveStopped: boolean;
+  /** How long the stub may take for each answer. */
+  readonly timeoutMs?: number;
+}
+
+/**
+ * Connects. Cannot be aborted before it is done: who breaks off then leaves the guest as it stands.
+ *
+ * @throws PtmonError as `GdbClient.connect`
+ */
+export async function visitGdb(address: string, { leaveStopped, timeoutMs }: VisitOptions): Promise<GdbVisit> {
+  const gdb = await GdbClient.connect(address, timeoutMs === undefined ? {} : { timeoutMs });
+  const abandon = () => (leaveStopped ? gdb.close() : gdb.abandon());
+  process.on('exit', abandon);
+  return {
+    gdb,
+    leave: async () => {
+      try {
+        await gdb.detach({ leaveStopped });
+      } finally {
+        process.off('exit', abandon);
+      }
+    },
+  };
+}

@@ -1,0 +1,59 @@
+/** `ptmon run`. */
+import { Command } from 'commander';
+import type { OptInKind } from '../core/monitor/events.ts';
+import type { TextOutput } from '../sinks/text-output.ts';
+import { EXIT_FAILED, EXIT_OK } from './exit-codes.ts';
+import { catchInterrupts } from './interrupt.ts';
+import { listOf, wholeNumber } from './option-values.ts';
+import { type RunOptions, runGuest } from './run/run-guest.ts';
+
+const OPT_IN_KINDS = ['protection', 'restructure', 'root-gone'] as const satisfies readonly OptInKind[];
+
+const EXAMPLES = `
+It takes QEMU (Debian: apt-get install qemu-system-x86). The guest is made the first time, of Debian's packages: that takes apt-get, and
+a C compiler (apt-get install gcc libc6-dev). Nothing is installed, and nothing is left running.
+
+Examples:
+  ptmon run                        a Linux guest, and what its memory does
+  ptmon run --cpu max,la57=off     the same in 4-level paging
+  ptmon run --count 20 --json      twenty events as JSON lines, and the end
+  ptmon run --no-watch             just the guest, for ptmon watch in another terminal
+`;
+
+interface Options extends Omit<RunOptions, 'smp' | 'memoryMiB'> {
+  readonly vcpus: number;
+  readonly ram: number;
+}
+
+/** @param exit is told the exit code of a run that did not fail */
+export function runCommand(output: TextOutput, messages: TextOutput, exit: (code: number) => void): Command {
+  return new Command('run')
+    .description('boot a Linux guest of its own in QEMU, and watch it')
+    .option('--vcpus <n>', 'processors of the guest', wholeNumber(1, 16), 1)
+    .option('--ram <mib>', 'its memory', wholeNumber(64, 65536), 256)
+    .option('--cpu <model>', "QEMU's -cpu; max has 5-level paging, max,la57=off has not", 'max')
+    .option('--kernel <file>', 'another kernel image')
+    .option('--qemu <file>', 'another qemu-system-x86_64')
+    .option('--pace <ms>', 'between two things that the watched process does', wholeNumber(1, 60_000), 200)
+    .option('--duration <seconds>', 'end after so long', wholeNumber(1, 1e6))
+    .option('--count <n>', 'end after so many events', wholeNumber(1, 1e9))
+    .option('--kinds <kinds>', `more kinds of events: ${OPT_IN_KINDS.join(',')}`, listOf(OPT_IN_KINDS))
+    .option('--json', 'print JSON lines, not text')
+    .option('--verify', 'have QEMU translate every watched address at each stop, and report differences')
+    .option('--no-watch', 'only boot it, for others to watch')
+    .addHelpText('after', EXAMPLES)
+    .action(async ({ vcpus, ram, ...options }: Options) => {
+      const interrupt = catchInterrupts();
+      const signal = AbortSignal.any([interrupt.signal, output.closed]);
+      try {
+        const agreed = await runGuest({ ...options, smp: vcpus, memoryMiB: ram }, { output, messages }, signal);
+        exit(interrupt.exitCode ?? (agreed ? EXIT_OK : EXIT_FAILED));
+      } catch (error) {
+        // An interrupt is no failure of what it interrupted.
+        if (!signal.aborted || error !== signal.reason) throw error;
+        exit(interrupt.exitCode ?? EXIT_OK);
+      } finally {
+        interrupt.release();
+      }
+    });
+}

@@ -1,0 +1,64 @@
+/** Boots a guest, and watches a process of it that plays with its memory. */
+import { setTimeout } from 'node:timers/promises';
+import type { OptInKind } from '../../core/monitor/events.ts';
+import { type LaunchedGuest, type LaunchOptions, openQemu } from '../../drivers/qemu/index.ts';
+import { runWatch, type WatchStreams } from '../watch/run-watch.ts';
+import { exactly } from '../watch/source.ts';
+import { bootGuest } from './boot-guest.ts';
+
+export interface RunOptions extends LaunchOptions {
+  readonly json?: boolean;
+  readonly verify?: boolean;
+  readonly kinds?: readonly OptInKind[];
+  /** Seconds. */
+  readonly duration?: number;
+  /** Events. */
+  readonly count?: number;
+  /** Milliseconds between two changes of the workload. */
+  readonly pace?: number;
+  /** False leaves the guest to others to watch. */
+  readonly watch?: boolean;
+}
+
+/** Pages that the workload plays with, and nobody else. */
+const PAGES = 8;
+
+/**
+ * Ends with the guest, or with the watch.
+ *
+ * @returns whether QEMU agreed with all that it was asked to verify
+ * @throws PtmonError as `bootGuest` and `runWatch`
+ */
+export async function runGuest(options: RunOptions, streams: WatchStreams, signal: AbortSignal): Promise<boolean> {
+  const say = (line: string) => streams.messages.write(`${line}\n`);
+  const { guest, root } = await bootGuest(options, say, signal);
+  try {
+    const { firstVa } = await guest.workload.ready();
+    const sockets = `--qmp ${guest.qmpPath} --gdb ${guest.gdbPath}`;
+    const range = `0x${firstVa.toString(16)}+${PAGES * 4}K`;
+    if (options.watch === false) {
+      void play(guest, options.pace);
+      await say(
+        `Watch it from another terminal:\n  ptmon watch ${sockets} --root 0x${root.toString(16)} --va ${range}`,
+      );
+      await Promise.race([guest.ended, untilAborted(signal)]);
+      return true;
+    }
+    await say(`ptmon watch ${sockets} --root 0x${root.toString(16)} --va ${range}=workload`);
+    const source = exactly(await openQemu({ qmp: guest.qmpPath, gdb: guest.gdbPath, signal }));
+    const va = [{ va: firstVa, byteLength: BigInt(PAGES * 4096), tag: 'workload' }];
+    return await runWatch(source, { ...options, root, va }, streams, signal, () => void play(guest, options.pace));
+  } finally {
+    await guest.stop();
+  }
+}
+
+/** Touches, protects, unmaps and maps pages again, one after the other, until the guest ends. */
+async function play({ workload }: LaunchedGuest, paceMs = 200): Promise<void> {
+  // That the guest has ended is told by the watch.
+  await workload.command(`play ${paceMs}`, { timeoutMs: 2 ** 31 - 1 }).catch(() => {});
+}
+
+async function untilAborted(signal: AbortSignal): Promise<void> {
+  await setTimeout(2 ** 31 - 1, undefined, { signal }).catch(() => {});
+}

@@ -1,0 +1,1 @@
+export { openQemuSampling, QemuSamplingDriver, type QemuSamplingOptions } from './open.ts';

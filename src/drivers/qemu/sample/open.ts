@@ -1,0 +1,127 @@
+/**
+ * Sampling a guest of QEMU, whatever runs it, KVM among them: its memory is looked at while it runs, and it never stands still. All it
+ * takes is the QMP socket.
+ */
+import type { Driver, PagingRegisters, RegisterAccess, SourceEvent } from '../../../driver/driver.ts';
+import { type Sampling, SamplingDriver } from '../../ramfile/index.ts';
+import { PtmonError } from '../../../core/error.ts';
+import { GuestEnd } from '../guest-end.ts';
+import { type GuestMemory, type GuestMemoryKind, openGuestMemory } from '../memory/open-memory.ts';
+import { QmpClient } from '../qmp/client.ts';
+import { readPrintedRegisters } from '../qmp/info-registers.ts';
+
+export interface QemuSamplingOptions {
+  /** QEMU's `-qmp` socket: `unix:/path`, `/path`, `tcp:host:port` or `host:port`. */
+  readonly qmp: string;
+  /** From one look at the guest to the next, in milliseconds; 100 unless told, 0 for as often as can be. */
+  readonly intervalMs?: number;
+  /** Where the guest's memory is read: `gdb` reads only a guest that stands still. */
+  readonly memory?: Exclude<GuestMemoryKind, 'gdb'> | 'auto';
+  /** The file that is the guest's memory, where QEMU's own word for it is not right here. */
+  readonly ramFile?: string;
+  /** How long QEMU may take for each answer, in milliseconds; 5,000 unless told. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * @throws PtmonError `source-unavailable` where the socket does not answer or the memory cannot be read from this host,
+ *   `corrupt-input` where the peer does not speak QMP, `bad-argument` for a malformed address; the reason of `options.signal` when
+ *   it is aborted
+ */
+export async function openQemuSampling(options: QemuSamplingOptions): Promise<QemuSamplingDriver> {
+  const { timeoutMs, signal, intervalMs, memory: kind, ramFile } = options;
+  const end = new GuestEnd(options.qmp);
+  const qmp = await QmpClient.connect(options.qmp, {
+    ...(timeoutMs !== undefined && { timeoutMs }),
+    ...(signal && { signal }),
+    onEvent: (event) => end.hear(event),
+    onLost: (error) => end.lose(error),
+  });
+  try {
+    const registers = await readAllRegisters(qmp);
+    const guestMemory = await openGuestMemory({
+      qmp,
+      guestRuns: true,
+      ...(kind !== undefined && { kind }),
+      ...(ramFile !== undefined && { ramFile }),
+    });
+    return new QemuSamplingDriver({ qmp, end, guestMemory, registers, intervalMs });
+  } catch (error) {
+    await qmp.close();
+    throw error;
+  }
+}
+
+interface Parts {
+  readonly qmp: QmpClient;
+  readonly end: GuestEnd;
+  readonly guestMemory: GuestMemory;
+  readonly registers: readonly PagingRegisters[];
+  readonly intervalMs: number | undefined;
+}
+
+export class QemuSamplingDriver implements Driver {
+  readonly name = 'qemu';
+  readonly memory: Driver['memory'];
+  /** As they were at opening. */
+  readonly registers: RegisterAccess;
+  /** In a line for people: where the guest's memory is read. */
+  readonly memorySource: string;
+  readonly #driver: SamplingDriver;
+  readonly #end: GuestEnd;
+
+  constructor({ qmp, end, guestMemory, registers, intervalMs }: Parts) {
+    this.#end = end;
+    this.memorySource = guestMemory.description;
+    this.#driver = new SamplingDriver({
+      name: this.name,
+      source: {
+        memory: guestMemory.memory,
+        clear: () => guestMemory.clear(),
+        check: () => guestMemory.check(),
+        close: async () => {
+          await guestMemory.close();
+          await qmp.close();
+        },
+      },
+      ...(intervalMs !== undefined && { intervalMs }),
+    });
+    this.memory = this.#driver.memory;
+    this.registers = { vcpuCount: registers.length, readRegisters: (vcpu) => registersOf(registers, vcpu) };
+  }
+
+  /** The interval so far; a copy. */
+  get sampling(): Sampling {
+    return this.#driver.sampling;
+  }
+
+  async *run(signal?: AbortSignal): AsyncGenerator<readonly SourceEvent[], void, undefined> {
+    const end = this.#end;
+    try {
+      yield* this.#driver.run(signal === undefined ? end.signal : AbortSignal.any([signal, end.signal]));
+    } catch (error) {
+      // The file of a guest that has ended goes with it.
+      if (!end.isShutDown) throw end.failure ?? error;
+    }
+    if (end.failure !== undefined) throw end.failure;
+  }
+
+  close(): Promise<void> {
+    return this.#driver.close();
+  }
+}
+
+async function readAllRegisters(qmp: QmpClient): Promise<PagingRegisters[]> {
+  const vcpus = await qmp.execute('query-cpus-fast');
+  if (!Array.isArray(vcpus)) throw new PtmonError('corrupt-input', `${qmp.address}: query-cpus-fast returned no list`);
+  const read: PagingRegisters[] = [];
+  for (let vcpu = 0; vcpu < vcpus.length; vcpu++) read.push(await readPrintedRegisters(qmp, vcpu));
+  return read;
+}
+
+function registersOf(registers: readonly PagingRegisters[], vcpu: number): PagingRegisters {
+  const found = registers[vcpu];
+  if (found !== undefined) return found;
+  throw new PtmonError('bad-argument', `there is no vCPU ${vcpu}: the guest has ${registers.length}`, { vcpu });
+}
