@@ -11,14 +11,17 @@ import { EXIT_OK, EXIT_SOURCE } from './exit-codes.ts';
 import { catchInterrupts } from './interrupt.ts';
 
 const EXAMPLES = `
-The guest stands still for a moment, and is left as it was found: running, or standing still. --release lets it run in either case.
-The exit code is 0 where at least one way to watch works, 3 where none does; with --release, 0 where the guest runs afterwards.
+The guest stands still for a moment, and is left as it was found, running or
+not. With --release it runs afterwards, whatever it did before.
+
+Exit codes: 0 where at least one way to watch works, 3 where none does;
+with --release, 0 where the guest runs afterwards, 3 where it does not.
 
 Examples:
-  ptmon doctor                                       how QEMU must be started
-  ptmon doctor --qmp /tmp/qmp --gdb /tmp/gdb         what works on one that runs
+  ptmon doctor                                   how QEMU must be started
+  ptmon doctor --qmp /tmp/qmp --gdb /tmp/gdb     what works on one that runs
   ptmon doctor --qmp /tmp/qmp --gdb /tmp/gdb --release
-                                                     frees a guest that a debugger left standing still
+                                                 frees a guest left standing
 `;
 
 interface Options extends DoctorOptions {

@@ -13,13 +13,14 @@ import { rootOption } from './watch/address-option.ts';
 const MEMORY_KINDS = ['auto', 'file', 'process', 'gdb'] as const;
 
 const EXAMPLES = `
-The guest stands still for as long as it takes, and runs on afterwards if it ran. An address that leads nowhere is an answer, too:
-the exit code is 0. One that is not canonical is refused with 2.
+The guest stands still for as long as it takes, and is left as it was found.
+An address that leads nowhere is an answer, too, with exit code 0; one that is
+not canonical is refused with 2.
 
 Examples:
   ptmon translate 0xffffffff81000000 --qmp /tmp/qmp --gdb /tmp/gdb
-  ptmon translate 0x400000 0x401000 --root 0x1234000 --qmp /tmp/qmp --gdb /tmp/gdb
-  cut -d' ' -f1 addresses | ptmon translate - --json --qmp /tmp/qmp --gdb /tmp/gdb
+  ptmon translate 0x400000 --root 0x1234000 --qmp /tmp/qmp --gdb /tmp/gdb
+  ptmon translate - --json --qmp /tmp/qmp --gdb /tmp/gdb <addresses
 `;
 
 interface Options {

@@ -113,4 +113,23 @@ export const REGRESSIONS: Readonly<Record<string, Program>> = {
       { k: 'monitor', g: 0, r: 0, a: 0 },
     ],
   },
+  'an address that leads nowhere before and after was led away from its marks all the same (C4)': {
+    ...{ mode: '4-level', source: 'trap', views: 1, ram: 6, slots: [1, 3, 256, 510, 511], end: 0 },
+    frames: [509, 510, 511, 512, 513, 34359738368, 512, 1024, 2048, 262144, 524288, 74565, 1099511627775],
+    roots: [
+      [3, 0],
+      [0, 0],
+    ],
+    vas: ['0x18060003000'],
+    ops: [
+      { k: 'monitor', g: 0, r: 0, a: 0 },
+      { k: 'range', g: 0, r: 1, a: 0, n: 1 },
+      { k: 'set', f: 0, s: 1, v: [0, 7], c: 0, w: 2 },
+      { k: 'map', r: 0, a: 0, lv: 1, v: [0, 7], t: [3], c: 0, w: 2 },
+      { k: 'put', r: 0, a: 0, lv: 1, v: [2, 7], c: 0, w: 0 },
+      { k: 'map', r: 0, a: 0, lv: 1, v: [0, 7], t: [2, 3], c: 1, w: 0 },
+      { k: 'range', g: 0, r: 0, a: 0, n: 1 },
+      { k: 'land', c: 1, n: 1 },
+    ],
+  },
 };

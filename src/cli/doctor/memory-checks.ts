@@ -34,16 +34,16 @@ export async function checkMemory({ qmp, gdb, ramFile }: MemoryPlaces): Promise<
   const checks: Check[] = [];
   let best: GuestMemory | undefined;
   for (const [name, kind] of WAYS) {
-    const unavailable = await whyNotToTry(kind, {
-      qmp,
-      ...(gdb && { gdb }),
-      ...(ramFile !== undefined && { ramFile }),
-    });
-    if (unavailable !== undefined) {
-      checks.push(unavailable);
-      continue;
-    }
     try {
+      const unavailable = await whyNotToTry(kind, {
+        qmp,
+        ...(gdb && { gdb }),
+        ...(ramFile !== undefined && { ramFile }),
+      });
+      if (unavailable !== undefined) {
+        checks.push(unavailable);
+        continue;
+      }
       const file = kind === 'file' && ramFile !== undefined ? { ramFile } : {};
       const way = await openGuestMemory({ qmp, kind, ...(gdb && { gdb }), ...file });
       checks.push(await tryWay(name, way));

@@ -10,7 +10,7 @@ const NOTHING = new NumberList();
 
 export class DirtyMarks {
   readonly #lists = new Map<number, NumberList>();
-  /** The list that `of` has answered: its order must last until `dropFirst`. */
+  /** The list that is being processed: its order must last until `dropFirst`. */
   #lent: NumberList | undefined;
   /** vCPUs with a write in flight. */
   #pending = 0;
@@ -29,10 +29,16 @@ export class DirtyMarks {
     list.push(entryPa);
   }
 
-  /** The entries that `vcpu` has in flight, ascending; what is added to them meanwhile stands behind them. */
+  /** The entries that `vcpu` has in flight, ascending. Valid until the next `add` or `dropFirst`. */
   of(vcpu: number): NumberList {
     const list = this.#lists.get(vcpu) ?? NOTHING;
     list.sortUnique();
+    return list;
+  }
+
+  /** The same, to be processed: until `dropFirst`, what is added to them stands behind them. */
+  lend(vcpu: number): NumberList {
+    const list = this.of(vcpu);
     this.#lent = list;
     return list;
   }
@@ -55,7 +61,7 @@ export class DirtyMarks {
     return all;
   }
 
-  /** Drops the first `count` entries that `of` answered. */
+  /** Drops the first `count` entries that `lend` answered. */
   dropFirst(vcpu: number, count: number): void {
     const list = this.#lists.get(vcpu)!;
     this.#lent = undefined;

@@ -51,6 +51,8 @@ export class PageTableMonitor {
   readonly #memory: PhysicalMemory;
   readonly #tables: ProtectedTables;
   readonly #marks = new DirtyMarks();
+  /** What vCPUs with writes in flight touched before the mirror moved; on the walks that it shows now, their marks say it. */
+  readonly #touched = new Map<number, Touched>();
   readonly #update: Update;
   readonly #report: Report;
   readonly #spaces: AddressSpaces;
@@ -220,16 +222,15 @@ export class PageTableMonitor {
    */
   processDirtyEntries(vcpu: number): MonitorEvent[] {
     checkVcpu(vcpu);
-    const own = this.#marks.of(vcpu);
+    const own = this.#marks.lend(vcpu);
     if (own.length === 0) {
       this.#tables.settleDebts();
       return [];
     }
     const processed = own.length;
     const alone = !this.#marks.hasOthers(vcpu) && !this.#report.hasUnsettled;
-    const events = alone
-      ? this.#follow(vcpu, own, null)
-      : this.#follow(vcpu, this.#marks.ofAll(), this.#touchedBy(own));
+    const events = alone ? this.#follow(vcpu, own, null) : this.#followAmongOthers(vcpu, own);
+    if (this.#touched.size > 0) this.#touched.delete(vcpu);
     // A source that delivers what it has queued while a table is being protected may have marked more.
     this.#marks.dropFirst(vcpu, processed);
     return events;
@@ -306,6 +307,13 @@ export class PageTableMonitor {
     return dump(this.paging, this.#spaces.inView(), this.#tables, this.#marks);
   }
 
+  /** The same where others have writes in flight: what they have written is read as well, and said of what this vCPU touches. */
+  #followAmongOthers(vcpu: number, own: NumberList): MonitorEvent[] {
+    const touched = this.#touched.get(vcpu) ?? new Touched();
+    this.#update.addTouched(own, touched);
+    return this.#follow(vcpu, this.#marks.ofAll(), touched);
+  }
+
   /** Plans, commits and says what these entries mean, and the roots that were not in memory when they were last read. */
   #follow(
     vcpu: number | null,
@@ -320,6 +328,7 @@ export class PageTableMonitor {
     } catch (error) {
       throw this.#giveUp(error);
     }
+    if (touched !== null) this.#rememberTouched(vcpu);
     this.#report.begin(vcpu, touched);
     for (const space of unread) this.#report.rootAppears(space);
     this.#update.commit(this.#report);
@@ -353,6 +362,7 @@ export class PageTableMonitor {
     if (entries.length === 0) {
       this.#update.commit(null);
     } else {
+      this.#rememberTouched(null);
       this.#report.begin(null, NOBODY, (each, page, watch) => each === space && fresh.isNew(page, watch));
       this.#update.commit(this.#report);
       this.#report.end();
@@ -361,11 +371,18 @@ export class PageTableMonitor {
     this.#tables.settleDebts();
   }
 
-  /** The pages that these entries touch: by the walks that are known, and by those that unsettled addresses had. */
-  #touchedBy(entries: NumberList): Touched {
-    const touched = this.#update.touchedBy(entries);
-    this.#report.touchUnsettled(entries, touched);
-    return touched;
+  /**
+   * Everything in flight is about to be read, though only `vcpu` is processed, or nobody is: before the mirror moves, what the others
+   * have touched is remembered.
+   */
+  #rememberTouched(vcpu: number | null): void {
+    for (const other of this.#marks.vcpus()) {
+      const entries = this.#marks.of(other);
+      if (other === vcpu || entries.length === 0) continue;
+      const touched = this.#touched.get(other) ?? new Touched();
+      this.#update.addTouched(entries, touched);
+      this.#touched.set(other, touched);
+    }
   }
 
   /** A plan that could not read everything is not whole. @throws PtmonError `not-fetched` */

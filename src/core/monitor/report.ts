@@ -6,7 +6,6 @@
  * in the nodes, the new ones in what is staged for them.
  */
 import { ENTRY_TABLE, type Paging } from '../paging/format.ts';
-import { NumberList } from '../struct/number-list.ts';
 import { type AddressSpace, settlingKey } from './address-space.ts';
 import { CauseNote } from './cause.ts';
 import type { Piece } from './coverage.ts';
@@ -66,15 +65,6 @@ export class Report {
   end(): MonitorEvent[] {
     if (this.#waiting.size > 0) for (const space of this.#waiting) this.#settleWaiting(space);
     return this.#writer.take();
-  }
-
-  /** Adds unsettled addresses that these entries (ascending) touch to those that they touch anyway. */
-  touchUnsettled(entries: NumberList, touched: Touched): void {
-    for (const space of this.#waiting) {
-      for (const { page, walk } of space.unsettled.values()) {
-        if (walk.some((entryPa) => entries.has(entryPa))) touched.add(space, page, 1);
-      }
-    }
   }
 
   /** An entry is about to become (`lo`, `hi`). What is staged below it is where its addresses will lead. */
@@ -246,8 +236,7 @@ export class Report {
       this.#writer.difference(space, page, watch, piece, unsettled?.reported ?? before, after, cause);
     } else if (cause !== null && !this.#isNew?.(space, page, watch)) {
       const reported = unsettled?.reported ?? before.copy();
-      const walk = unsettled?.walk ?? this.#walkOf(space, page);
-      space.unsettled.set(key, { page, reported, walk, cause: cause.cause });
+      space.unsettled.set(key, { page, reported, cause: cause.cause });
       this.#waiting.add(space);
     }
   }
@@ -270,13 +259,6 @@ export class Report {
         because === null ? null : { cause },
       );
     }
-  }
-
-  /** The entries that a page's walk has had up to now: while an update commits, tables are still the old ones. */
-  #walkOf(space: AddressSpace, page: number): number[] {
-    const walk = new NumberList();
-    space.collectEntries(page, page, this.#paging.mode.entryBytes, walk);
-    return walk.toArray();
   }
 
   #settled(space: AddressSpace, key: Watch | number): void {

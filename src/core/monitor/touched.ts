@@ -1,31 +1,37 @@
-/** The pages whose walks one vCPU has written to: those that its processing may speak of (rule C4). */
+/**
+ * The pages whose walks a vCPU has written to: those that its processing may speak of (rule C4).
+ *
+ * A walk counts as the monitor knows it, and as it was when its address was last spoken of: what somebody else's look at memory has
+ * led elsewhere since, without a word, was touched nevertheless.
+ */
 import type { AddressSpace } from './address-space.ts';
-
-interface Span {
-  readonly first: number;
-  readonly last: number;
-}
 
 export class Touched {
   readonly #pages = new Map<AddressSpace, Set<number>>();
-  readonly #spans = new Map<AddressSpace, Span[]>();
+  /** Longer spans: the last page, by the first. */
+  readonly #spans = new Map<AddressSpace, Map<number, number>>();
 
   add(space: AddressSpace, first: number, pages: number): void {
-    if (pages === 1) entryOf(this.#pages, space, () => new Set<number>()).add(first);
-    else entryOf(this.#spans, space, (): Span[] => []).push({ first, last: first + pages - 1 });
+    if (pages === 1) {
+      entryOf(this.#pages, space, () => new Set<number>()).add(first);
+      return;
+    }
+    const spans = entryOf(this.#spans, space, () => new Map<number, number>());
+    spans.set(first, Math.max(first + pages - 1, spans.get(first) ?? 0));
   }
 
   has(space: AddressSpace, page: number): boolean {
     if (this.#pages.get(space)?.has(page)) return true;
-    return this.#spans.get(space)?.some((span) => span.first <= page && page <= span.last) ?? false;
+    for (const [first, last] of this.#spans.get(space) ?? []) if (first <= page && page <= last) return true;
+    return false;
   }
 }
 
-function entryOf<V>(map: Map<AddressSpace, V>, space: AddressSpace, make: () => V): V {
-  let value = map.get(space);
+function entryOf<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  let value = map.get(key);
   if (value === undefined) {
     value = make();
-    map.set(space, value);
+    map.set(key, value);
   }
   return value;
 }

@@ -12,7 +12,5 @@ export interface Unsettled {
   readonly page: number;
   /** What was last reported, or found when the watch began. */
   readonly reported: Mapping;
-  /** The entries of its walk then: whoever has marked one of them touches the address, wherever it has moved since. */
-  readonly walk: readonly number[];
   readonly cause: Cause;
 }

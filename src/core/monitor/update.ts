@@ -14,7 +14,7 @@ import type { AddressSpace } from './address-space.ts';
 import type { ProtectedTables, TableFrame } from './protected-tables.ts';
 import type { Report } from './report.ts';
 import type { Backing, TableNode } from './table-node.ts';
-import { Touched } from './touched.ts';
+import type { Touched } from './touched.ts';
 import { ChangeList } from './change-list.ts';
 
 const NO_TABLE = -1;
@@ -93,9 +93,8 @@ export class Update {
     if (!node.isPageTable) this.#stageBelow(node, position, lo, hi);
   }
 
-  /** The pages below these entries, by the walks that are known. */
-  touchedBy(entries: NumberList): Touched {
-    const touched = new Touched();
+  /** Adds the pages below these entries, by the walks that are known. */
+  addTouched(entries: NumberList, touched: Touched): void {
     for (let index = 0; index < entries.length; index++) {
       const entryPa = entries.at(index);
       for (const node of this.#nodesAt(entryPa)) {
@@ -103,7 +102,6 @@ export class Update {
         if (position >= 0) touched.add(node.space, node.pageAt(position), node.format.slotPages);
       }
     }
-    return touched;
   }
 
   /** The entries of a node that differ from memory are added to `into`. */

@@ -24,17 +24,6 @@ export class NumberList {
     for (let index = 0; index < other.length; index++) this.push(other.at(index));
   }
 
-  /** Whether a number is in the list, which must be ascending. */
-  has(number: number): boolean {
-    let [low, high] = [0, this.#length];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#numbers[middle]! < number) low = middle + 1;
-      else high = middle;
-    }
-    return low < this.#length && this.#numbers[low] === number;
-  }
-
   /** Ascending, each number once. */
   sortUnique(): void {
     if (this.#length < 2) return;

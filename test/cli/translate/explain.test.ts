@@ -77,7 +77,8 @@ describe('reserved bits, and where an entry leads', () => {
     [{ mode: '4-level' }, 4, 0x2027n, [], { kind: 'table', name: 'PDPT', pa: 0x2000 }],
     [{ mode: '4-level' }, 2, 0x2027n, [], { kind: 'table', name: 'PT', pa: 0x2000 }],
     [{ mode: '4-level' }, 1, 0xf_ffff_ffff_f001n, [], { kind: 'page', pa: 0xf_ffff_ffff_f000, byteLength: 4096 }],
-    [{ mode: '4-level' }, 2, 0x4020_1081n, [], null],
+    // Bit 12 of a large page is PAT.
+    [{ mode: '4-level' }, 2, 0x4020_1081n, [], { kind: 'page', pa: 0x4020_0000, byteLength: 2 ** 21 }],
     [{ mode: '4-level' }, 3, 0x1_4000_0081n, [], { kind: 'page', pa: 0x1_4000_0000, byteLength: 2 ** 30 }],
     // Bits 20:13 are address bits 39:32 (PSE-36), bit 12 is PAT.
     [{ mode: '32-bit' }, 2, 0x0080_7081n, [], { kind: 'page', pa: 0x3_0080_0000, byteLength: 2 ** 22 }],
@@ -94,9 +95,7 @@ describe('reserved bits, and where an entry leads', () => {
   ])('$0.mode $0.physicalAddressBits, level $1, $2', (options, level, value, reservedBits, target) => {
     const said = explain(makePaging(options), level, value);
     expect(said.reservedBits).toEqual(reservedBits);
-    // The one that is a large page with an address bit that lies in its PAT's neighbourhood.
-    if (value === 0x4020_1081n) expect(said.target).toEqual({ kind: 'page', pa: 0x4020_0000, byteLength: 2 ** 21 });
-    else expect(said.target).toEqual(target);
+    expect(said.target).toEqual(target);
   });
 });
 
@@ -122,7 +121,7 @@ describe('every bit that is set is spoken of', () => {
     const numbers = values(width);
     const ignored = new Set<string>();
     const heard = ({ flags, reservedBits, target }: EntryExplanation) => JSON.stringify([flags, reservedBits, target]);
-    for (let round = 0; round < 300; round++) {
+    for (let round = 0; round < 20; round++) {
       const random = BigInt.asUintN(width, numbers.next().value! | 1n);
       for (const { level } of paging.levels) {
         // Of an entry with reserved bits no target is told, so that its address bits would change nothing.

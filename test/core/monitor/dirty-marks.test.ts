@@ -45,7 +45,7 @@ describe('C4 marks are per vCPU', () => {
       [0, 8],
       [0, 16],
     ]);
-    expect(marks.of(0).length).toBe(2);
+    expect(marks.lend(0).length).toBe(2);
     marks.add(0, 0);
     marks.dropFirst(0, 2);
     expect([marks.isEmpty, marks.of(0).toArray()]).toEqual([false, [0]]);
@@ -72,7 +72,7 @@ describe('marks take room for the entries that are in flight, not for the writes
     (count) => {
       const marks = new DirtyMarks();
       for (let write = 1; write <= count; write++) marks.add(0, 8 * write);
-      const processed = marks.of(0).length;
+      const processed = marks.lend(0).length;
       const late = Array.from({ length: 5000 }, (_, index) => 8 * (10_000 - index));
       for (const entryPa of [0, ...late]) marks.add(0, entryPa);
       marks.dropFirst(0, processed);

@@ -18,31 +18,37 @@ export function ownMemory(value: number): OwnMemory {
   const bytes = new Uint8Array(new SharedArrayBuffer(BYTE_LENGTH));
   const mark = crypto.getRandomValues(Buffer.alloc(32));
   bytes.set(mark);
+  bytes.set(mark, BYTE_LENGTH - mark.length);
   const address = addressOf(mark);
   for (let at = 4096; at < USED_BYTE_LENGTH; at += 4096) bytes[at] = value;
   return { bytes, address };
 }
 
-/** Where a page of this process begins with `mark`, after what the allocator may have put there. */
+/** Where `mark` is, at the beginning of a page or after what the allocator has put there, and again at the end of the bytes. */
 function addressOf(mark: Buffer): number {
   const maps = readFileSync('/proc/self/maps', 'utf8').matchAll(/^([\da-f]+)-([\da-f]+) rw/gm);
   for (const [, begin, end] of maps) {
     const [first, last] = [Number(`0x${begin}`), Number(`0x${end}`)];
     const source = new ProcessMemory(process.pid, first);
-    const found = Buffer.alloc(64);
-    for (let address = first; address < last; address += 4096) {
-      try {
-        source.read(found, address);
-      } catch {
-        // Mapped, but not to be read: a guard page, or a file that is shorter.
-        continue;
-      }
-      const at = found.indexOf(mark);
-      if (at < 0) continue;
+    for (let page = first; page < last; page += 4096) {
+      const at = read(source, page, 64).indexOf(mark);
+      // Copies of the mark alone are about, too.
+      if (at < 0 || !read(source, page + at + BYTE_LENGTH - mark.length, mark.length).equals(mark)) continue;
       source.close();
-      return address + at;
+      return page + at;
     }
     source.close();
   }
   throw new Error('the memory of this process has no such bytes');
+}
+
+/** Nothing where it is mapped, but not to be read: a guard page, or a file that is shorter. */
+function read(source: ProcessMemory, address: number, byteLength: number): Buffer {
+  const bytes = Buffer.alloc(byteLength);
+  try {
+    source.read(bytes, address);
+    return bytes;
+  } catch {
+    return Buffer.alloc(0);
+  }
 }
