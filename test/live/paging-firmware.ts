@@ -1,0 +1,101 @@
+/** A firmware that switches on 4-level paging and counts for ever: page tables of which every entry is known, without a kernel. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { temporaryFolder } from '../drivers/qemu/transport/peer.ts';
+
+/** Where the firmware copies its tables to: one page for each level, the PML4 first. */
+export const ROOT = 0x1_0000;
+
+/** The eight bytes to which it adds one for ever. */
+export const COUNT = 0x500;
+
+/** Where a reset begins, seen from the ROM's 64 KiB below 1 MiB. */
+const RESET = 0xfff0;
+const CODE_16 = 0xff00;
+const CODE_64 = 0xff80;
+const GDT = 0xfe00;
+const GDT_POINTER = 0xfe20;
+const ROM = 0xf_0000;
+
+/** By table (0 is the PML4) and slot; the first 1 MiB is mapped where it is, for the supervisor. */
+const ENTRIES: readonly (readonly [table: number, slot: number, value: bigint])[] = [
+  [0, 0, 0x1_1007n],
+  // Reserved: bit 7 of a PML4E.
+  [0, 5, 0x1_1087n],
+  // The tables themselves, as a self-map.
+  [0, 511, 0x1_0003n],
+  [1, 0, 0x1_2007n],
+  // 1 GiB, whose address has a reserved bit.
+  [1, 1, 0x4000_2083n],
+  // A table where there is no memory.
+  [1, 2, 0x7fff_f007n],
+  [2, 0, 0x1_3007n],
+  // 2 MiB at 4 MiB, with PAT, accessed and dirty, not to be executed.
+  [2, 1, 0x8000_0000_0040_10e7n],
+  [3, 0x150, 0x1234_5600n],
+  // Read-only, for the user, not to be executed.
+  [3, 0x152, 0x8000_0000_0005_2025n],
+  // Bit 45 is above any MAXPHYADDR that QEMU gives its own processors under TCG.
+  [3, 0x153, 0x2000_0005_3007n],
+];
+
+/** Virtual addresses that lead everywhere in those tables. */
+export const ADDRESSES: readonly bigint[] = [
+  0x0n,
+  0x500n,
+  0x1_0abcn,
+  0xf_fff0n,
+  0x10_0000n,
+  0x15_0000n,
+  0x15_2123n,
+  0x15_3000n,
+  0x20_0000n,
+  0x2f_ffffn,
+  0x40_0000n,
+  0x4000_0000n,
+  0x8000_0000n,
+  0xc000_0000n,
+  0x280_0000_0000n,
+  0x800_0000_0000n,
+  0xffff_ffff_ffff_f000n,
+  0xffff_ff80_0000_0008n,
+];
+
+/** @returns the path of the ROM's file, for QEMU's `-bios` */
+export function pagingFirmware(): string {
+  const rom = Buffer.alloc(0x1_0000);
+  for (let page = 0; page < 256; page++) putEntry(rom, 3, page, BigInt(page) * 0x1000n + 3n);
+  for (const [table, slot, value] of ENTRIES) putEntry(rom, table, slot, value);
+  // A null descriptor and 64-bit code: SDM vol. 3A, 3.4.5.
+  rom.writeBigUInt64LE(0x0020_9a00_0000_0000n, GDT + 8);
+  rom.writeUInt16LE(15, GDT_POINTER);
+  rom.writeUInt32LE(ROM + GDT, GDT_POINTER + 2);
+
+  const code16 = [
+    [0xb8, 0x00, 0xf0, 0x8e, 0xd8], // mov ax, 0xf000; mov ds, ax
+    [0xb8, 0x00, 0x10, 0x8e, 0xc0], // mov ax, 0x1000; mov es, ax
+    [0x31, 0xf6, 0x31, 0xff], // xor si, si; xor di, di
+    [0xb9, 0x00, 0x20, 0xfc, 0xf3, 0xa5], // mov cx, 0x2000; cld; rep movsw
+    [0x66, 0xb8, 0x20, 0x00, 0x00, 0x00, 0x0f, 0x22, 0xe0], // mov eax, PAE; mov cr4, eax
+    [0x66, 0xb8, 0x00, 0x00, 0x01, 0x00, 0x0f, 0x22, 0xd8], // mov eax, ROOT; mov cr3, eax
+    [0x66, 0xb9, 0x80, 0x00, 0x00, 0xc0], // mov ecx, EFER
+    [0x66, 0xb8, 0x00, 0x09, 0x00, 0x00], // mov eax, LME | NXE
+    [0x66, 0x31, 0xd2, 0x0f, 0x30], // xor edx, edx; wrmsr
+    [0x66, 0x0f, 0x01, 0x16, GDT_POINTER & 0xff, GDT_POINTER >> 8], // lgdt [GDT_POINTER]
+    [0x66, 0xb8, 0x01, 0x00, 0x00, 0x80, 0x0f, 0x22, 0xc0], // mov eax, PG | PE; mov cr0, eax
+    [0x66, 0xea, CODE_64 & 0xff, CODE_64 >> 8, 0x0f, 0x00, 0x08, 0x00], // jmp 8:ROM + CODE_64
+  ].flat();
+  rom.set(code16, CODE_16);
+  // inc qword [COUNT]; jmp to it
+  rom.set([0x48, 0xff, 0x04, 0x25, COUNT & 0xff, COUNT >> 8, 0x00, 0x00, 0xeb, 0xf6], CODE_64);
+  // jmp 0xf000:CODE_16
+  rom.set([0xea, CODE_16 & 0xff, CODE_16 >> 8, 0x00, 0xf0], RESET);
+
+  const file = join(temporaryFolder(), 'firmware');
+  writeFileSync(file, rom);
+  return file;
+}
+
+function putEntry(rom: Buffer, table: number, slot: number, value: bigint): void {
+  rom.writeBigUInt64LE(value, table * 0x1000 + slot * 8);
+}
