@@ -132,4 +132,19 @@ export const REGRESSIONS: Readonly<Record<string, Program>> = {
       { k: 'land', c: 1, n: 1 },
     ],
   },
+  'an entry that is marked after an address was silently led away from it touches the address (C4)': {
+    ...{ mode: '5-level', source: 'trap', views: 1, ram: 13, roots: [[4, 0]], slots: [3, 510], end: 0 },
+    frames: [509, 510, 511, 512, 513, 514, 515, 516, 517, 518, 519, 520, 521, 512, 1024, 2048, 262144, 524288],
+    vas: ['0x3ff7fbfdfe000', '0xfffe0180ffdfe1e4'],
+    ops: [
+      { k: 'map', r: 0, a: 0, lv: 1, v: [1, 7], t: [3], c: 0, w: 2 },
+      { k: 'monitor', g: 0, r: 0, a: 0 },
+      { k: 'map', r: 0, a: 0, lv: 1, v: [0, 135], t: [5], c: 0, w: 2 },
+      { k: 'map', r: 0, a: 0, lv: 1, v: [0, 7], t: [3], c: 1, w: 1 },
+      { k: 'range', g: 0, r: 0, a: 1, n: 1 },
+      { k: 'map', r: 0, a: 1, lv: 1, v: [0, 7], t: [5], c: 0, w: 2 },
+      { k: 'map', r: 0, a: 0, lv: 1, v: [1, 7], c: 1, w: 1 },
+      { k: 'map', r: 0, a: 0, lv: 1, v: [0, 7], c: 0, w: 2 },
+    ],
+  },
 };

@@ -1,4 +1,5 @@
 /** The ways to the guest's memory: each is tried. */
+import { PAGE_BYTES } from '../../core/address/pa.ts';
 import type { GdbClient, GuestMemoryKind, QmpClient } from '../../drivers/qemu/index.ts';
 import { type GuestMemory, openGuestMemory } from '../../drivers/qemu/memory/index.ts';
 import { listRamBackends } from '../../drivers/qemu/memory/ram-backends.ts';
@@ -46,8 +47,9 @@ export async function checkMemory({ qmp, gdb, ramFile }: MemoryPlaces): Promise<
       }
       const file = kind === 'file' && ramFile !== undefined ? { ramFile } : {};
       const way = await openGuestMemory({ qmp, kind, ...(gdb && { gdb }), ...file });
-      checks.push(await tryWay(name, way));
-      if (best === undefined && checks.at(-1)!.outcome === 'ok') best = way;
+      const check = await tryWay(name, way);
+      checks.push(check);
+      if (best === undefined && check.outcome === 'ok') best = way;
       else await way.close();
     } catch (error) {
       checks.push(failedBy(name, error));
@@ -67,10 +69,14 @@ async function whyNotToTry(kind: GuestMemoryKind, { qmp, gdb, ramFile }: MemoryP
 
 /** That it opens is not all: it is read, too. */
 async function tryWay(name: CheckName, way: GuestMemory): Promise<Check> {
-  const [first] = way.regions;
-  const bytes = first && (await way.readBytes(first.pa, Math.min(4096, first.byteLength)));
-  if (bytes !== undefined) return { name, outcome: 'ok', detail: way.description };
-  return { name, outcome: 'failed', detail: `${way.description}: it has nothing where QEMU says that RAM is` };
+  try {
+    const [first] = way.regions;
+    const bytes = first && (await way.readBytes(first.pa, PAGE_BYTES));
+    if (bytes !== undefined) return { name, outcome: 'ok', detail: way.description };
+    return { name, outcome: 'failed', detail: `${way.description}: it has nothing where QEMU says that RAM is` };
+  } catch (error) {
+    return failedBy(name, error);
+  }
 }
 
 /** Some hypervisor's file. */

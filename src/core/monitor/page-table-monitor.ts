@@ -30,6 +30,7 @@ import { DirtyMarks } from './dirty-marks.ts';
 import { checkTag, checkVcpu, checkView, checkWrite, locate, locateRange } from './door.ts';
 import { EventWriter } from './event-writer.ts';
 import type { MonitorEvent, Tag } from './events.ts';
+import { FormerWalks } from './former-walks.ts';
 import { ProtectedTables } from './protected-tables.ts';
 import { Report } from './report.ts';
 import type { Watch } from './references.ts';
@@ -51,8 +52,7 @@ export class PageTableMonitor {
   readonly #memory: PhysicalMemory;
   readonly #tables: ProtectedTables;
   readonly #marks = new DirtyMarks();
-  /** What vCPUs with writes in flight touched before the mirror moved; on the walks that it shows now, their marks say it. */
-  readonly #touched = new Map<number, Touched>();
+  readonly #formerWalks: FormerWalks;
   readonly #update: Update;
   readonly #report: Report;
   readonly #spaces: AddressSpaces;
@@ -63,6 +63,7 @@ export class PageTableMonitor {
     this.#memory = options.memory;
     this.#tables = new ProtectedTables(options.protection, options.onFault ?? (() => {}));
     this.#spaces = new AddressSpaces(this.paging);
+    this.#formerWalks = new FormerWalks(this.paging.mode.entryBytes);
     const kinds = new Set(options.kinds);
     this.#update = new Update(options.memory, this.paging, this.#tables);
     this.#report = new Report(this.paging, new EventWriter(this.paging, kinds));
@@ -81,7 +82,7 @@ export class PageTableMonitor {
     checkTag(request.tag);
     const known = this.#spaces.find(view, root)?.findWatch(page, offset);
     if (known) {
-      this.#tables.settleDebts();
+      this.#tidy();
       return known.add(request.tag);
     }
 
@@ -124,7 +125,7 @@ export class PageTableMonitor {
     const { space, page, offset, watch } = found;
     if (watch !== null && watch.release(request.tag)) {
       if (watch.count === 0) this.#removed(space, page, page, () => space.removeWatch(page, watch));
-      else this.#tables.settleDebts();
+      else this.#tidy();
       return true;
     }
     return offset === 0 && this.#releaseRange(space, page, page, request.tag);
@@ -154,13 +155,13 @@ export class PageTableMonitor {
   /** Releases every address of a view. */
   unmonitorView(view: number): void {
     for (const space of this.#spaces.inView(checkView(view))) this.#drop(space);
-    this.#tables.settleDebts();
+    this.#tidy();
   }
 
   /** Releases every address. */
   unmonitorAll(): void {
     for (const space of this.#spaces.inView()) this.#drop(space);
-    this.#tables.settleDebts();
+    this.#tidy();
   }
 
   /**
@@ -176,7 +177,7 @@ export class PageTableMonitor {
     for (const space of gone) this.#report.rootGone(space);
     const events = this.#report.end();
     for (const space of gone) this.#drop(space);
-    this.#tables.settleDebts();
+    this.#tidy();
     return events;
   }
 
@@ -224,15 +225,15 @@ export class PageTableMonitor {
     checkVcpu(vcpu);
     const own = this.#marks.lend(vcpu);
     if (own.length === 0) {
-      this.#tables.settleDebts();
+      this.#tidy();
       return [];
     }
     const processed = own.length;
     const alone = !this.#marks.hasOthers(vcpu) && !this.#report.hasUnsettled;
     const events = alone ? this.#follow(vcpu, own, null) : this.#followAmongOthers(vcpu, own);
-    if (this.#touched.size > 0) this.#touched.delete(vcpu);
     // A source that delivers what it has queued while a table is being protected may have marked more.
     this.#marks.dropFirst(vcpu, processed);
+    this.#tidy();
     return events;
   }
 
@@ -257,7 +258,9 @@ export class PageTableMonitor {
     differing.sortUnique();
     const unread = this.#spaces.inView(only).filter((space) => space.top.frame === null);
     const touched = only === undefined ? null : everythingIn(this.#spaces.inView(only));
-    return this.#follow(null, differing, touched, unread);
+    const events = this.#follow(null, differing, touched, unread);
+    this.#tidy();
+    return events;
   }
 
   /** Frames that are protected, however many views protect them. */
@@ -309,8 +312,9 @@ export class PageTableMonitor {
 
   /** The same where others have writes in flight: what they have written is read as well, and said of what this vCPU touches. */
   #followAmongOthers(vcpu: number, own: NumberList): MonitorEvent[] {
-    const touched = this.#touched.get(vcpu) ?? new Touched();
+    const touched = new Touched();
     this.#update.addTouched(own, touched);
+    this.#formerWalks.addTouched(own, touched);
     return this.#follow(vcpu, this.#marks.ofAll(), touched);
   }
 
@@ -328,13 +332,11 @@ export class PageTableMonitor {
     } catch (error) {
       throw this.#giveUp(error);
     }
-    if (touched !== null) this.#rememberTouched(vcpu);
+    if (touched !== null) this.#update.rememberWalks(this.#formerWalks);
     this.#report.begin(vcpu, touched);
     for (const space of unread) this.#report.rootAppears(space);
     this.#update.commit(this.#report);
-    const events = this.#report.end();
-    this.#tables.settleDebts();
-    return events;
+    return this.#report.end();
   }
 
   /**
@@ -362,27 +364,19 @@ export class PageTableMonitor {
     if (entries.length === 0) {
       this.#update.commit(null);
     } else {
-      this.#rememberTouched(null);
+      this.#update.rememberWalks(this.#formerWalks);
       this.#report.begin(null, NOBODY, (each, page, watch) => each === space && fresh.isNew(page, watch));
       this.#update.commit(this.#report);
       this.#report.end();
     }
     space.isNew = false;
-    this.#tables.settleDebts();
+    this.#tidy();
   }
 
-  /**
-   * Everything in flight is about to be read, though only `vcpu` is processed, or nobody is: before the mirror moves, what the others
-   * have touched is remembered.
-   */
-  #rememberTouched(vcpu: number | null): void {
-    for (const other of this.#marks.vcpus()) {
-      const entries = this.#marks.of(other);
-      if (other === vcpu || entries.length === 0) continue;
-      const touched = this.#touched.get(other) ?? new Touched();
-      this.#update.addTouched(entries, touched);
-      this.#touched.set(other, touched);
-    }
+  /** At the end of every call: what could not be restored is tried again, and what only writes in flight need is let go. */
+  #tidy(): void {
+    this.#tables.settleDebts();
+    if (!this.#formerWalks.isEmpty && this.#marks.isEmpty && !this.#report.hasUnsettled) this.#formerWalks.clear();
   }
 
   /** A plan that could not read everything is not whole. @throws PtmonError `not-fetched` */
@@ -396,7 +390,7 @@ export class PageTableMonitor {
   /** A plan failed: it leaves no trace. Answers the error, to be thrown. */
   #giveUp(error: unknown): unknown {
     this.#update.abort();
-    this.#tables.settleDebts();
+    this.#tidy();
     return error;
   }
 
@@ -412,7 +406,7 @@ export class PageTableMonitor {
     if (space.unsettled.size > 0) this.#report.forgetUnsettled(space, first, last);
     space.prune(first, last, (node) => this.#forget(node));
     if (space.isEmpty) this.#spaces.close(space);
-    this.#tables.settleDebts();
+    this.#tidy();
   }
 
   /** Releases everything of an address space at once. */

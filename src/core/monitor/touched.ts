@@ -1,9 +1,4 @@
-/**
- * The pages whose walks a vCPU has written to: those that its processing may speak of (rule C4).
- *
- * A walk counts as the monitor knows it, and as it was when its address was last spoken of: what somebody else's look at memory has
- * led elsewhere since, without a word, was touched nevertheless.
- */
+/** The pages whose walks one vCPU has written to: those that its processing may speak of (rule C4). */
 import type { AddressSpace } from './address-space.ts';
 
 export class Touched {

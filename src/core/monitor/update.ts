@@ -11,6 +11,7 @@ import { ENTRY_LEAF, ENTRY_TABLE, kindOf, leafGfn, type LevelFormat, type Paging
 import { restrictLeaf, RIGHTS_ALL } from '../paging/rights.ts';
 import type { NumberList } from '../struct/number-list.ts';
 import type { AddressSpace } from './address-space.ts';
+import type { FormerWalks } from './former-walks.ts';
 import type { ProtectedTables, TableFrame } from './protected-tables.ts';
 import type { Report } from './report.ts';
 import type { Backing, TableNode } from './table-node.ts';
@@ -115,6 +116,11 @@ export class Update {
       const same = lo === node.values[2 * position] && hi === node.values[2 * position + 1];
       if (!same || (!node.isPageTable && this.#becomesReadable(node, position, lo, hi))) into.push(entryPa);
     }
+  }
+
+  /** Keeps the walks that the plan is about to lead elsewhere. */
+  rememberWalks(former: FormerWalks): void {
+    for (const node of this.#staged) if (node.next!.frame !== node.frame) former.add(node);
   }
 
   /** Makes the plan true, and says to `report` what it means; without one it means nothing to anybody yet. */

@@ -1,0 +1,58 @@
+/**
+ * Entries that watched walks have led through and do not any more, though nobody has said so yet.
+ *
+ * While writes are in flight, somebody else's look at memory (another vCPU's processing, a new watch) may lead an address elsewhere
+ * without a word. A vCPU that writes to an entry of the walk that it had when it was last spoken of touches it nevertheless
+ * (rule C4). Kept until nothing is in flight.
+ */
+import type { NumberList } from '../struct/number-list.ts';
+import type { AddressSpace } from './address-space.ts';
+import type { TableNode } from './table-node.ts';
+import type { Touched } from './touched.ts';
+
+interface FormerSlot {
+  readonly space: AddressSpace;
+  readonly firstPage: number;
+  readonly pages: number;
+}
+
+export class FormerWalks {
+  readonly #entryBytes: number;
+  /** By the entry's physical address. */
+  readonly #slots = new Map<number, FormerSlot[]>();
+
+  constructor(entryBytes: number) {
+    this.#entryBytes = entryBytes;
+  }
+
+  get isEmpty(): boolean {
+    return this.#slots.size === 0;
+  }
+
+  /** The table behind a node is about to go, or to be another. */
+  add(node: TableNode): void {
+    const { frame, space } = node;
+    if (frame === null) return;
+    for (let position = 0; position < node.slots.length; position++) {
+      const entryPa = node.entryPa(frame.gfn, position, this.#entryBytes);
+      const firstPage = node.pageAt(position);
+      const slots = this.#slots.get(entryPa) ?? [];
+      if (slots.some((each) => each.space === space && each.firstPage === firstPage)) continue;
+      slots.push({ space, firstPage, pages: node.format.slotPages });
+      this.#slots.set(entryPa, slots);
+    }
+  }
+
+  /** Adds the pages that these entries led to. */
+  addTouched(entries: NumberList, touched: Touched): void {
+    for (let index = 0; index < entries.length; index++) {
+      for (const { space, firstPage, pages } of this.#slots.get(entries.at(index)) ?? []) {
+        touched.add(space, firstPage, pages);
+      }
+    }
+  }
+
+  clear(): void {
+    this.#slots.clear();
+  }
+}
