@@ -15,8 +15,14 @@ if (program === undefined) throw new Error('usage: node scripts/run.mjs PROGRAM 
 requireNode();
 process.chdir(join(import.meta.dirname, '..'));
 await install();
-await build(program.startsWith('dist/') ? 'src' : 'test', program);
+await build(projectOf(program), program);
 
 process.setSourceMapsEnabled(true);
 process.argv = [process.execPath, resolve(program), ...args];
 await import(pathToFileURL(resolve(program)).href);
+
+/** The project that makes a program. @param {string} path */
+function projectOf(path) {
+  if (path.startsWith('dist/')) return 'src';
+  return path.startsWith('build/bench/') ? 'bench' : 'test';
+}

@@ -1,0 +1,64 @@
+/** Rows of beginning and ending to watch single addresses. */
+import type { Engine } from '../engine.ts';
+import { collectGarbage } from '../garbage.ts';
+import type { World } from '../world.ts';
+import { ascending, monitorEach, mustBe, type Setting, shuffled, type Work } from './work.ts';
+
+/** Order in which addresses come: page by page, or at random. */
+export type Order = 'ascending' | 'shuffled';
+
+const orderOf = (world: World, order: Order) => (order === 'ascending' ? ascending(world) : shuffled(world));
+
+/** Each round watches every address with a fresh engine; what the last one left is collected before. */
+export function monitorWork({ world, makeEngine, collects }: Setting, order: Order): Work {
+  const addresses = orderOf(world, order);
+  let engine: Engine | undefined;
+  return {
+    prepare() {
+      release(engine, world);
+      engine = undefined;
+      if (collects) collectGarbage();
+      engine = makeEngine(world);
+    },
+    run() {
+      monitorEach(engine!, world, addresses);
+      return addresses.length;
+    },
+  };
+}
+
+/** Each round stops watching every address, one by one. */
+export function unmonitorWork({ world, makeEngine, collects }: Setting, order: Order): Work {
+  const addresses = orderOf(world, order);
+  const all = ascending(world);
+  let engine: Engine | undefined;
+  return {
+    prepare() {
+      engine = undefined;
+      if (collects) collectGarbage();
+      engine = makeEngine(world);
+      monitorEach(engine, world, all);
+      mustBe('monitored entries', engine.monitoredEntries(), world.entries);
+      if (collects) collectGarbage();
+    },
+    run() {
+      unmonitorEach(engine!, world, addresses);
+      mustBe('monitored entries', engine!.monitoredEntries(), 0);
+      return addresses.length;
+    },
+  };
+}
+
+function unmonitorEach(engine: Engine, world: World, order: Iterable<number>): void {
+  const { addressesPerRoot } = world.layout;
+  for (const address of order) {
+    const root = Math.floor(address / addressesPerRoot);
+    const va = world.vas[address - root * addressesPerRoot]!;
+    if (!engine.unmonitor({ root: world.root(root), va })) throw new Error(`address ${address} was not watched`);
+  }
+}
+
+/** Counts what an engine that is done with has, so that a round that did nothing is noticed. */
+function release(engine: Engine | undefined, world: World): void {
+  if (engine !== undefined) mustBe('monitored entries', engine.monitoredEntries(), world.entries);
+}
