@@ -22,7 +22,8 @@ Exit codes:
   2    the command line is wrong
   3    the source cannot be reached, or was lost
   4    an input file is corrupt
-  130  interrupted (Ctrl-C); a second one ends at once (143 for SIGTERM, 129 where the terminal is gone)
+  130  interrupted (Ctrl-C); a second one ends at once
+  143  ended by SIGTERM; 129 by SIGHUP, as when the terminal is gone
 `;
 
 export interface Streams {

@@ -52,6 +52,8 @@ export interface PagingRegisters {
 
 export interface RegisterAccess {
   readonly vcpuCount: number;
+  /** MAXPHYADDR, where the source knows it: CPUID 80000008H:EAX[7:0]. */
+  readonly physicalAddressBits?: number;
   /** @throws PtmonError `bad-argument` for a vCPU that does not exist */
   readRegisters(vcpu: number): PagingRegisters;
 }

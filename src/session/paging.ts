@@ -17,5 +17,11 @@ export function resolvePaging(driver: Driver, told: Paging | Partial<PagingOptio
       vcpu: 0,
     });
   }
-  return makePaging({ ...found, ...told, mode: found.mode });
+  const { physicalAddressBits } = driver.registers;
+  return makePaging({
+    ...found,
+    ...(physicalAddressBits !== undefined && { physicalAddressBits }),
+    ...told,
+    mode: found.mode,
+  });
 }

@@ -151,7 +151,10 @@ describe.skipIf(leftOut('test/live/exact, exact watching of a real guest')).each
         commands: [`map 4 small at=${at}`, `touch ${at} 4`, 'exit'],
         until: (all) => {
           const held = new Set<bigint>();
-          for (const event of all) event.kind === 'page-in' ? held.add(event.va) : held.delete(event.va);
+          for (const { kind, va: page } of all) {
+            if (kind === 'page-in') held.add(page);
+            else held.delete(page);
+          }
           return all.length > 0 && isEmpty(held);
         },
       });

@@ -147,4 +147,20 @@ export const REGRESSIONS: Readonly<Record<string, Program>> = {
       { k: 'map', r: 0, a: 0, lv: 1, v: [0, 7], c: 0, w: 2 },
     ],
   },
+  'a table whose access could not be restored traps on, and nothing is said of it (C9)': {
+    ...{ mode: '4-level', source: 'trap', views: 1, ram: 13, roots: [[7, 0]], slots: [510, 256, 2, 511, 255], end: 0 },
+    frames: [1021, 1022, 1023, 1024, 1025, 1026, 1027, 1028, 1029, 1030, 1031, 1032, 1033, 512, 1024, 2048],
+    vas: ['0xffffffbfffe00000'],
+    access: [
+      [0, 1, 3],
+      [0, 6, 4],
+      [0, 9, 3],
+    ],
+    ops: [
+      { k: 'range', g: 0, r: 0, a: 0, n: 1 },
+      { k: 'map', r: 0, a: 0, lv: 1, v: '0x0', t: [6], c: 0, w: 2 },
+      { k: 'unview', g: 0 },
+      { k: 'flip', r: 0, a: 0, lv: 1, bits: 1, c: 0, w: 1 },
+    ],
+  },
 };

@@ -1,9 +1,9 @@
 /** Page tables of a running QEMU, which stands still while they are read and is left as it was found. */
 import { PtmonError } from '../../core/error.ts';
-import { type GuestMemoryKind, QmpClient } from '../../drivers/qemu/index.ts';
+import { type GuestMemoryKind, QmpClient, readPhysicalAddressBits } from '../../drivers/qemu/index.ts';
 import { openGuestMemory } from '../../drivers/qemu/memory/index.ts';
 import { visitGdb } from '../live/gdb-visit.ts';
-import { guestPaging, readPhysicalAddressBits } from '../live/guest-paging.ts';
+import { guestPaging } from '../live/guest-paging.ts';
 import { readRunState } from '../live/run-state.ts';
 import type { TableSource } from './table-source.ts';
 

@@ -48,4 +48,5 @@ export {
   type QmpOptions,
   type QmpRefusal,
   qmpRefusalOf,
+  readPhysicalAddressBits,
 } from './qmp/index.ts';

@@ -31,6 +31,8 @@ export interface QemuParts {
   readonly guestMemory: GuestMemory;
   readonly end: GuestEnd;
   readonly maxWatchpoints?: number;
+  /** MAXPHYADDR, where QEMU says it. */
+  readonly physicalAddressBits?: number | undefined;
   /** The guest stood still before it was connected to: it is left as it was found. */
   readonly stoodStill: boolean;
 }
@@ -72,7 +74,11 @@ export class QemuDriver implements Driver {
     this.memory = guestMemory.memory;
     this.memorySource = guestMemory.description;
     if (guestMemory.remote !== undefined) this.remote = guestMemory.remote;
-    this.registers = { vcpuCount: threads.length, readRegisters: (vcpu) => this.#registersOf(vcpu) };
+    this.registers = {
+      vcpuCount: threads.length,
+      readRegisters: (vcpu) => this.#registersOf(vcpu),
+      ...(parts.physicalAddressBits !== undefined && { physicalAddressBits: parts.physicalAddressBits }),
+    };
     this.traps = new EntryWatchpoints({
       gdb,
       maxWatchpoints,
@@ -133,7 +139,8 @@ export class QemuDriver implements Driver {
    */
   async translateByQemu(va: bigint, vcpu: number): Promise<number | null> {
     const said = await this.#parts.qmp.humanMonitor(`gva2gpa 0x${va.toString(16)}`, { vcpu });
-    const found = /^gpa: 0x([0-9a-f]+)$/.exec(said.trim());
+    // Zero is printed without the 0x.
+    const found = /^gpa: (?:0x)?([0-9a-f]+)$/.exec(said.trim());
     if (found !== null) return Number(BigInt(`0x${found[1]}`));
     if (said.trim() === 'Unmapped') return null;
     throw new PtmonError('corrupt-input', `${this.#parts.qmp.address}: gva2gpa answered "${said.trim()}"`);

@@ -3,6 +3,7 @@ import { PtmonError } from '../../../core/error.ts';
 import { GdbClient } from '../gdb/client.ts';
 import { type GuestMemoryKind, openGuestMemory } from '../memory/open-memory.ts';
 import { QmpClient } from '../qmp/client.ts';
+import { readPhysicalAddressBits } from '../qmp/physical-address-bits.ts';
 import { QemuDriver } from './driver.ts';
 import { GuestEnd } from '../guest-end.ts';
 
@@ -60,6 +61,7 @@ export async function openQemu(options: QemuOptions): Promise<QemuDriver> {
       guestMemory,
       end,
       stoodStill,
+      physicalAddressBits: await readPhysicalAddressBits(qmp),
       ...(maxWatchpoints !== undefined && { maxWatchpoints }),
     });
   } catch (error) {

@@ -18,8 +18,9 @@ export interface RamBackend {
 
 /** @throws PtmonError where QEMU does not answer; a QEMU without such objects has none */
 export async function listRamBackends(qmp: QmpClient): Promise<readonly RamBackend[]> {
-  const objects = (await ask(qmp, 'qom-list', { path: '/objects' })) as { name: string; type: string }[] | undefined;
-  const found = (objects ?? []).flatMap(({ name, type }) => {
+  const objects = await ask(qmp, 'qom-list', { path: '/objects' });
+  const listed = Array.isArray(objects) ? (objects as { readonly name: string; readonly type: string }[]) : [];
+  const found = listed.flatMap(({ name, type }) => {
     const backend = /^child<(memory-backend-\w+)>$/.exec(type)?.[1];
     return backend === undefined ? [] : [{ id: name, type: backend }];
   });

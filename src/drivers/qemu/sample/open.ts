@@ -9,6 +9,7 @@ import { GuestEnd } from '../guest-end.ts';
 import { type GuestMemory, type GuestMemoryKind, openGuestMemory } from '../memory/open-memory.ts';
 import { QmpClient } from '../qmp/client.ts';
 import { readPrintedRegisters } from '../qmp/info-registers.ts';
+import { readPhysicalAddressBits } from '../qmp/physical-address-bits.ts';
 
 export interface QemuSamplingOptions {
   /** QEMU's `-qmp` socket: `unix:/path`, `/path`, `tcp:host:port` or `host:port`. */
@@ -46,7 +47,8 @@ export async function openQemuSampling(options: QemuSamplingOptions): Promise<Qe
       ...(kind !== undefined && { kind }),
       ...(ramFile !== undefined && { ramFile }),
     });
-    return new QemuSamplingDriver({ qmp, end, guestMemory, registers, intervalMs });
+    const physicalAddressBits = await readPhysicalAddressBits(qmp);
+    return new QemuSamplingDriver({ qmp, end, guestMemory, registers, physicalAddressBits, intervalMs });
   } catch (error) {
     await qmp.close();
     throw error;
@@ -58,6 +60,7 @@ interface Parts {
   readonly end: GuestEnd;
   readonly guestMemory: GuestMemory;
   readonly registers: readonly PagingRegisters[];
+  readonly physicalAddressBits: number | undefined;
   readonly intervalMs: number | undefined;
 }
 
@@ -71,7 +74,7 @@ export class QemuSamplingDriver implements Driver {
   readonly #driver: SamplingDriver;
   readonly #end: GuestEnd;
 
-  constructor({ qmp, end, guestMemory, registers, intervalMs }: Parts) {
+  constructor({ qmp, end, guestMemory, registers, physicalAddressBits, intervalMs }: Parts) {
     this.#end = end;
     this.memorySource = guestMemory.description;
     this.#driver = new SamplingDriver({
@@ -88,7 +91,11 @@ export class QemuSamplingDriver implements Driver {
       ...(intervalMs !== undefined && { intervalMs }),
     });
     this.memory = this.#driver.memory;
-    this.registers = { vcpuCount: registers.length, readRegisters: (vcpu) => registersOf(registers, vcpu) };
+    this.registers = {
+      vcpuCount: registers.length,
+      readRegisters: (vcpu) => registersOf(registers, vcpu),
+      ...(physicalAddressBits !== undefined && { physicalAddressBits }),
+    };
   }
 
   /** The interval so far; a copy. */
