@@ -216,6 +216,10 @@ export class AddressSpace {
 
 /** The positions of a node's slots that share a page with `first` to `last`: from the one up to the other, without it. */
 function positionsBetween(node: TableNode, first: number, last: number): [from: number, end: number] {
+  if (first === last) {
+    const position = node.slots.find(slotOf(node.format, first));
+    return position < 0 ? [0, 0] : [position, position + 1];
+  }
   const { slotPages } = node.format;
   return [
     node.slots.lowerBound(Math.floor((first - node.firstPage) / slotPages)),

@@ -39,6 +39,7 @@ import { Touched } from './touched.ts';
 import { Update } from './update.ts';
 
 const NOBODY = new Touched();
+const NO_ENTRIES = new NumberList();
 
 /** Watches that are in the tree already, and whose entries are still to be read. */
 interface NewWatches {
@@ -346,7 +347,8 @@ export class PageTableMonitor {
    * the others hear of it when those vCPUs are processed (rule C7). So is, where nothing traps, all that it shares with them.
    */
   #begin(space: AddressSpace, first: number, last: number, fresh: NewWatches): void {
-    const entries = this.#marks.isEmpty ? new NumberList() : this.#marks.ofAll();
+    const isQuiet = this.#marks.isEmpty && this.#tables.canTrap;
+    const entries = isQuiet ? NO_ENTRIES : this.#marks.ofAll();
     try {
       if (!this.#tables.canTrap) {
         space.collectEntries(first, last, this.paging.mode.entryBytes, entries);

@@ -54,13 +54,13 @@ export class SlotList {
       grown.set(this.#slots);
       this.#slots = grown;
     }
-    this.#slots.copyWithin(position + 1, position, this.#length);
+    if (position < this.#length) this.#slots.copyWithin(position + 1, position, this.#length);
     this.#slots[position] = slot;
     this.#setLength(this.#length + 1);
   }
 
   removeAt(position: number): void {
-    this.#slots.copyWithin(position, position + 1, this.#length);
+    if (position + 1 < this.#length) this.#slots.copyWithin(position, position + 1, this.#length);
     this.#setLength(this.#length - 1);
   }
 
