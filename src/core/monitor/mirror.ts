@@ -1,0 +1,224 @@
+/**
+ * The mirror of the guest's tables, and the only place that moves it: an update is planned, what it means is said, and it is
+ * committed. Here is decided what is read on which occasion, and of whom may be spoken then.
+ */
+import { hex } from '../address/va.ts';
+import { PtmonError } from '../error.ts';
+import { NumberList } from '../struct/number-list.ts';
+import type { AddressSpace, UnreadSlot } from './address-space.ts';
+import type { AddressSpaces } from './address-spaces.ts';
+import type { DirtyMarks } from './dirty-marks.ts';
+import type { MonitorEvent } from './events.ts';
+import { FormerWalks } from './former-walks.ts';
+import type { ProtectedTables } from './protected-tables.ts';
+import type { Watch } from './references.ts';
+import type { Report } from './report.ts';
+import type { TableNode } from './table-node.ts';
+import { Touched } from './touched.ts';
+import type { Update } from './update.ts';
+
+const NOBODY = new Touched();
+const NO_ENTRIES = new NumberList();
+
+/** Watches that are in the tree already, and whose entries are still to be read. */
+export interface NewWatches {
+  readonly unread: readonly UnreadSlot[];
+  readonly isNew: (page: number, watch: Watch | null) => boolean;
+  readonly undo: () => void;
+}
+
+export interface MirrorParts {
+  readonly update: Update;
+  readonly report: Report;
+  readonly tables: ProtectedTables;
+  readonly marks: DirtyMarks;
+  readonly spaces: AddressSpaces;
+  readonly entryBytes: 4 | 8;
+}
+
+export class Mirror {
+  readonly #update: Update;
+  readonly #report: Report;
+  readonly #tables: ProtectedTables;
+  readonly #marks: DirtyMarks;
+  readonly #spaces: AddressSpaces;
+  readonly #entryBytes: 4 | 8;
+  readonly #formerWalks: FormerWalks;
+
+  constructor({ update, report, tables, marks, spaces, entryBytes }: MirrorParts) {
+    this.#update = update;
+    this.#report = report;
+    this.#tables = tables;
+    this.#marks = marks;
+    this.#spaces = spaces;
+    this.#entryBytes = entryBytes;
+    this.#formerWalks = new FormerWalks(entryBytes);
+  }
+
+  /** Reads what a vCPU has written, and says what it means. @throws as `PageTableMonitor.processDirtyEntries` */
+  process(vcpu: number): MonitorEvent[] {
+    const own = this.#marks.lend(vcpu);
+    if (own.length === 0) {
+      this.tidy();
+      return [];
+    }
+    const processed = own.length;
+    const alone = !this.#marks.hasOthers(vcpu) && !this.#report.hasUnsettled;
+    const events = alone ? this.#follow(vcpu, own, null) : this.#followAmongOthers(vcpu, own);
+    // A source that delivers what it has queued while a table is being protected may have marked more.
+    this.#marks.dropFirst(vcpu, processed);
+    this.tidy();
+    return events;
+  }
+
+  /** Reads everything (of one view), and says what is different. @throws as `PageTableMonitor.resync` */
+  compare(only: number | undefined): MonitorEvent[] {
+    const differing = new NumberList();
+    try {
+      for (const frame of this.#tables.frames()) {
+        for (const node of frame.nodes) {
+          if ((only ?? node.space.view) === node.space.view) this.#update.compare(node, differing);
+        }
+      }
+      this.#requireFetched();
+    } catch (error) {
+      throw this.#giveUp(error);
+    }
+    differing.sortUnique();
+    const unread = this.#spaces.inView(only).filter((space) => space.top.frame === null);
+    const touched = only === undefined ? null : everythingIn(this.#spaces.inView(only));
+    const events = this.#follow(null, differing, touched, unread);
+    this.tidy();
+    return events;
+  }
+
+  /** Says that these spaces are gone, and lets them go. */
+  end(gone: readonly AddressSpace[]): MonitorEvent[] {
+    this.#report.begin(null, everythingIn(gone));
+    for (const space of gone) this.#report.rootGone(space);
+    const events = this.#report.end();
+    for (const space of gone) this.drop(space);
+    this.tidy();
+    return events;
+  }
+
+  /**
+   * Reads what a new watch between two pages needs, and begins it; on failure takes it back, and everything with it.
+   *
+   * What vCPUs have in flight is read as well, without a word to anybody: the new watch begins from the truth in memory, and
+   * the others hear of it when those vCPUs are processed (rule C7). So is, where nothing traps, all that it shares with them.
+   */
+  begin(space: AddressSpace, first: number, last: number, fresh: NewWatches): void {
+    const isQuiet = this.#marks.isEmpty && this.#tables.canTrap;
+    const entries = isQuiet ? NO_ENTRIES : this.#marks.ofAll();
+    try {
+      if (!this.#tables.canTrap) {
+        space.collectEntries(first, last, this.#entryBytes, entries);
+        entries.sortUnique();
+      }
+      this.#update.planEntries(entries, true, space);
+      if (space.isNew) this.#update.stage(space.top, space.rootGfn);
+      for (const { node, position } of fresh.unread) this.#update.planNewSlot(node, position);
+      this.#requireFetched();
+    } catch (error) {
+      const failure = this.#giveUp(error);
+      this.removed(space, first, last, fresh.undo);
+      throw failure;
+    }
+    if (entries.length === 0) {
+      this.#update.commit(null);
+    } else {
+      this.#update.rememberWalks(this.#formerWalks);
+      this.#report.begin(null, NOBODY, (each, page, watch) => each === space && fresh.isNew(page, watch));
+      this.#update.commit(this.#report);
+      this.#report.end();
+    }
+    space.isNew = false;
+    this.tidy();
+  }
+
+  /** After `take` has removed watches between two pages: what served only them goes as well. Never throws. */
+  removed(space: AddressSpace, first: number, last: number, take: () => void): void {
+    take();
+    if (space.unsettled.size > 0) this.#report.forgetUnsettled(space, first, last);
+    space.prune(first, last, (node) => this.#forget(node));
+    if (space.isEmpty) this.#spaces.close(space);
+    this.tidy();
+  }
+
+  /** Releases everything of an address space at once. */
+  drop(space: AddressSpace): void {
+    this.#report.dropUnsettled(space);
+    this.#forgetAll(space.top);
+    this.#spaces.close(space);
+  }
+
+  #forgetAll(node: TableNode): void {
+    for (const child of node.children) if (child !== null) this.#forgetAll(child);
+    this.#forget(node);
+  }
+
+  #forget(node: TableNode): void {
+    const { frame } = node;
+    if (frame === null) return;
+    frame.detach(node);
+    node.frame = null;
+    this.#tables.release(frame, node.space.view);
+  }
+
+  /** At the end of every call: what could not be restored is tried again, and what only writes in flight need is let go. */
+  tidy(): void {
+    this.#tables.settleDebts();
+    if (!this.#formerWalks.isEmpty && this.#marks.isEmpty && !this.#report.hasUnsettled) this.#formerWalks.clear();
+  }
+
+  /** The same where others have writes in flight: what they have written is read as well, and said of what this vCPU touches. */
+  #followAmongOthers(vcpu: number, own: NumberList): MonitorEvent[] {
+    const touched = new Touched();
+    this.#update.addTouched(own, touched);
+    this.#formerWalks.addTouched(own, touched);
+    return this.#follow(vcpu, this.#marks.ofAll(), touched);
+  }
+
+  /** Plans, commits and says what these entries mean, and the roots that were not in memory when they were last read. */
+  #follow(
+    vcpu: number | null,
+    entries: NumberList,
+    touched: Touched | null,
+    unread: readonly AddressSpace[] = [],
+  ): MonitorEvent[] {
+    try {
+      this.#update.planEntries(entries, this.#report.saysRights || touched !== null);
+      for (const space of unread) this.#update.stage(space.top, space.rootGfn);
+      this.#requireFetched();
+    } catch (error) {
+      throw this.#giveUp(error);
+    }
+    if (touched !== null) this.#update.rememberWalks(this.#formerWalks);
+    this.#report.begin(vcpu, touched);
+    for (const space of unread) this.#report.rootAppears(space);
+    this.#update.commit(this.#report);
+    return this.#report.end();
+  }
+
+  /** A plan that could not read everything is not whole. @throws PtmonError `not-fetched` */
+  #requireFetched(): void {
+    if (this.#update.missing.length === 0) return;
+    const missing = [...new Set(this.#update.missing)];
+    const which = `${hex(missing[0]!)}${missing.length > 1 ? ` and ${missing.length - 1} more` : ''}`;
+    throw new PtmonError('not-fetched', `memory is not fetched yet: ${which}`, { missing });
+  }
+
+  /** A plan failed: it leaves no trace. Answers the error, to be thrown. */
+  #giveUp(error: unknown): unknown {
+    this.#update.abort();
+    this.tidy();
+    return error;
+  }
+}
+
+function everythingIn(spaces: readonly AddressSpace[]): Touched {
+  const touched = new Touched();
+  for (const space of spaces) touched.add(space, 0, Infinity);
+  return touched;
+}
