@@ -36,9 +36,10 @@ export class Attempts {
     return this.#fault !== undefined && this.sourceCalls.length <= this.#fault.at;
   }
 
-  /** Whether a frame may still trap because it could not be restored. */
+  /** Whether a frame still traps because it could not be restored: the call that failed to may have tried again at its end. */
   isUnrestored(gfn: number): boolean {
-    return [...this.unrestored].some((key) => key.endsWith(`:${gfn}`));
+    const changed = new Set(this.#machine.changedAccess());
+    return [...this.unrestored].some((key) => key.endsWith(`:${gfn}`) && changed.has(key));
   }
 
   /** The source works again. */

@@ -163,4 +163,27 @@ export const REGRESSIONS: Readonly<Record<string, Program>> = {
       { k: 'flip', r: 0, a: 0, lv: 1, bits: 1, c: 0, w: 1 },
     ],
   },
+  'access that is restored at the end of the call that failed to restore it does not trap (C9)': {
+    ...{ mode: '4-level', source: 'trap', views: 1, ram: 7, slots: [256, 256], vas: ['0xffff804020101000'], end: 0 },
+    frames: [509, 510, 511, 512, 513, 514, 515, 512, 1024, 2048, 262144, 524288, 74565, 1099511627775],
+    roots: [
+      [5, 0],
+      [12, 0],
+      [6, 0],
+    ],
+    access: [
+      [0, 6, 2],
+      [0, 0, 6],
+      [0, 6, 1],
+    ],
+    ops: [
+      { k: 'monitor', g: 0, r: 0, a: 0 },
+      { k: 'wide', f: 5, o: 2048, v: [[4, 23]], skip: 0, n: 8, c: 0, w: 2 },
+      { k: 'map', r: 0, a: 0, lv: 1, v: [0, 7], t: [6], c: 0, w: 2 },
+      { k: 'put', r: 0, a: 0, lv: 3, v: '0x0', c: 0, w: 1 },
+      { k: 'range', g: 0, r: 0, a: 0, n: 1 },
+      { k: 'flip', r: 2, a: 0, lv: 1, bits: 1, c: 0, w: 0 },
+      { k: 'range', g: 0, r: 2, a: 0, n: 1 },
+    ],
+  },
 };
