@@ -38,8 +38,7 @@ export class Attempts {
 
   /** Whether a frame still traps because it could not be restored: the call that failed to may have tried again at its end. */
   isUnrestored(gfn: number): boolean {
-    const changed = new Set(this.#machine.changedAccess());
-    return [...this.unrestored].some((key) => key.endsWith(`:${gfn}`) && changed.has(key));
+    return [...this.unrestored].some((key) => key.endsWith(`:${gfn}`) && this.#machine.failedSets.has(key));
   }
 
   /** The source works again. */

@@ -40,6 +40,8 @@ export class Machine implements PhysicalMemory, PageProtection {
   fired = 0;
   /** Frames whose content is here; undefined where memory is local. */
   fetched: Set<number> | undefined;
+  /** Where the last attempt to set an access has failed: `view:frame`. */
+  readonly failedSets = new Set<string>();
   /** Called before a protection takes effect, and told its frame (rule C3). */
   beforeProtect: ((gfn: number) => void) | undefined;
   readonly #frames = new Map<number, DataView>();
@@ -100,7 +102,9 @@ export class Machine implements PhysicalMemory, PageProtection {
   }
 
   setAccess(view: number, gfn: number, access: number): void {
+    this.failedSets.add(`${view}:${gfn}`);
     this.#mayFail('set');
+    this.failedSets.delete(`${view}:${gfn}`);
     const its = this.#viewOrThrow(view);
     const original = this.originalAccess(view, gfn);
     if (access !== original && access !== (original & ~ACCESS_WRITE)) {

@@ -186,4 +186,25 @@ export const REGRESSIONS: Readonly<Record<string, Program>> = {
       { k: 'range', g: 0, r: 2, a: 0, n: 1 },
     ],
   },
+  'a frame that has always trapped is told from one that could not be restored (C9)': {
+    ...{ mode: '4-level', source: 'trap', views: 1, ram: 10, roots: [[2, 0]], slots: [3, 0, 256, 2], end: 0 },
+    frames: [509, 510, 511, 512, 513, 514, 515, 516, 517, 518, 512, 1024, 2048, 262144, 524288, 74565],
+    vas: ['0x18080002000', '0x100000', '0x400000'],
+    access: [
+      [0, 9, 7],
+      [0, 1, 3],
+      [0, 0, 5],
+    ],
+    ops: [
+      { k: 'map', r: 0, a: 1, lv: 1, v: [0, 7], c: 0, w: 2 },
+      { k: 'map', r: 0, a: 2, lv: 1, v: [0, 7], t: [8], c: 0, w: 2 },
+      { k: 'range', g: 0, r: 0, a: 0, n: 1 },
+      { k: 'monitor', g: 0, r: 0, a: 2 },
+      { k: 'range', g: 0, r: 0, a: 0, n: 1 },
+      { k: 'split', r: 0, a: 0, f: 0, c: 0, w: 2 },
+      { k: 'merge', r: 0, a: 1, c: 0, w: 1 },
+      { k: 'monitor', g: 0, r: 0, a: 1 },
+      { k: 'wide', f: 0, o: 0, v: [[1, 3]], skip: 0, n: 1, c: 1, w: 2 },
+    ],
+  },
 };
