@@ -56,7 +56,7 @@ export class Mirror {
   }
 
   /** Reads what a vCPU has written, and says what it means. @throws as `PageTableMonitor.processDirtyEntries` */
-  process(vcpu: number): MonitorEvent[] {
+  processMarks(vcpu: number): MonitorEvent[] {
     const own = this.#marks.lend(vcpu);
     if (own.length === 0) {
       this.tidy();

@@ -207,7 +207,7 @@ export class PageTableMonitor {
    */
   processDirtyEntries(vcpu: number): MonitorEvent[] {
     checkVcpu(vcpu);
-    return this.#mirror.process(vcpu);
+    return this.#mirror.processMarks(vcpu);
   }
 
   /**
