@@ -207,4 +207,24 @@ export const REGRESSIONS: Readonly<Record<string, Program>> = {
       { k: 'wide', f: 0, o: 0, v: [[1, 3]], skip: 0, n: 1, c: 1, w: 2 },
     ],
   },
+  "what is said of a view that is gone is anybody's guess, also where memory must be fetched (C2)": {
+    ...{
+      mode: 'pae',
+      source: 'trap',
+      views: 2,
+      ram: 6,
+      roots: [[1, 32]],
+      slots: [2, 3, 1],
+      vas: ['0x40602000'],
+      end: 0,
+    },
+    frames: [1021, 1022, 1023, 1024, 1025, 34359738368, 512, 1024, 2048, 262144, 524288, 74565, 1099511627775],
+    ops: [
+      { k: 'range', g: 1, r: 0, a: 0, n: 1 },
+      { k: 'killview', g: 1 },
+      { k: 'monitor', g: 0, r: 0, a: 0 },
+      { k: 'race', f: 2, s: 1, v: [0, 7] },
+      { k: 'map', r: 0, a: 0, lv: 1, v: [0, 7], t: [2], c: 0, w: 1 },
+    ],
+  },
 };

@@ -98,7 +98,8 @@ export class Scene {
     if (vcpu !== null) this.machine.committed(vcpu);
     this.noteOverlap();
     this.events += answer.value.length;
-    this.log.push(plainText(answer.value));
+    // What is held of addresses in a view that is gone is anybody's guess.
+    this.log.push(plainText(events));
   }
 
   /** Everything that a vCPU has in flight is in memory, and is processed. */

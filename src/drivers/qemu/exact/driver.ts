@@ -114,6 +114,8 @@ export class QemuDriver implements Driver {
   async *run(signal?: AbortSignal): AsyncGenerator<readonly SourceEvent[], void, undefined> {
     const { guestMemory, end } = this.#parts;
     const halt = signal === undefined ? end.signal : AbortSignal.any([signal, end.signal]);
+    // Those that were set before the guest runs trap from the first instruction on.
+    this.traps.takeAdded();
     let since = performance.now();
     const elapsed = () => {
       const before = since;
@@ -181,8 +183,17 @@ export class QemuDriver implements Driver {
         batch.push({ kind: 'write', vcpu, view: 0, ...run }, { kind: 'commit', vcpu });
       }
     }
-    batch.push({ kind: 'missed', reason: 'stops merge', lost: 0 });
+    batch.push({ kind: 'missed', reason: 'stops merge', lost: this.#couldLose() ? null : 0 });
     return batch;
+  }
+
+  /**
+   * A vCPU that writes to a monitored entry stops at once; the others run on until they have been stopped, too. What they write to
+   * monitored entries stops them. But in a table that has only just come into the picture they can change the same entry twice.
+   */
+  #couldLose(): boolean {
+    const added = this.traps.takeAdded();
+    return added && this.#threads.length > 1;
   }
 
   #vcpuOf(thread: ThreadId | undefined): number {

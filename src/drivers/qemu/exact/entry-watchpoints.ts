@@ -26,6 +26,7 @@ export interface EntryWatchpointsOptions {
 export class EntryWatchpoints implements EntryTraps {
   readonly #options: EntryWatchpointsOptions;
   #entries = new Float64Array();
+  #added = false;
   /** By virtual address: the watchpoint, and the entries behind it. */
   #set = new Map<bigint, { readonly watch: WriteWatch; readonly run: EntryRun }>();
 
@@ -43,6 +44,13 @@ export class EntryWatchpoints implements EntryTraps {
     return this.#set.get(va)?.run;
   }
 
+  /** Whether watchpoints have been added since this was last asked: what they trap was not trapped until then. */
+  takeAdded(): boolean {
+    const added = this.#added;
+    this.#added = false;
+    return added;
+  }
+
   async setEntries(entries: Float64Array, entryByteLength: 4 | 8): Promise<void> {
     if (isSame(entries, this.#entries)) return;
     const wanted = await this.#watchpointsOf(entryRuns(entries, entryByteLength));
@@ -52,6 +60,7 @@ export class EntryWatchpoints implements EntryTraps {
     await this.#options.gdb.clearWriteWatches(old.map(([, { watch }]) => watch));
     const refused = await this.#options.gdb.setWriteWatches(fresh.map(([, { watch }]) => watch));
     if (refused.length > 0) throw refusal(refused.length, wanted.size);
+    this.#added ||= fresh.length > 0;
     this.#set = wanted;
     this.#entries = entries.slice();
   }
