@@ -14,6 +14,8 @@ export const EXIT_CORRUPT = 4;
 /** Ctrl-C: 128 and the number of the signal, as shells have it. */
 export const EXIT_INTERRUPTED = 130;
 export const EXIT_TERMINATED = 143;
+/** Ctrl-\\. */
+export const EXIT_QUIT = 131;
 /** The terminal is gone. */
 export const EXIT_HUNG_UP = 129;
 

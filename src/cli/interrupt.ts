@@ -1,7 +1,7 @@
 /** Ctrl-C and its like: the first one asks, the second one ends the process at once. */
-import { EXIT_HUNG_UP, EXIT_INTERRUPTED, EXIT_TERMINATED } from './exit-codes.ts';
+import { EXIT_HUNG_UP, EXIT_INTERRUPTED, EXIT_QUIT, EXIT_TERMINATED } from './exit-codes.ts';
 
-const CODES = { SIGINT: EXIT_INTERRUPTED, SIGTERM: EXIT_TERMINATED, SIGHUP: EXIT_HUNG_UP } as const;
+const CODES = { SIGINT: EXIT_INTERRUPTED, SIGTERM: EXIT_TERMINATED, SIGHUP: EXIT_HUNG_UP, SIGQUIT: EXIT_QUIT } as const;
 type Interruption = keyof typeof CODES;
 
 export interface Interrupt {

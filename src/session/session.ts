@@ -18,6 +18,9 @@ import { failureOf, Tally } from './tally.ts';
 
 const RETRIES = 3;
 
+/** How long what is under way may take after the session was told to end, until the source is closed all the same. */
+const LET_GO_MS = 2000;
+
 /**
  * Opens a session on a source: then watch addresses, and iterate it or `run` it.
  *
@@ -62,6 +65,9 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
     this.#options = options;
     this.#sinks = sinks;
     this.#signal = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
+    // A consumer that takes nothing any more must not keep a guest standing still that nobody wants to watch.
+    const letGo = () => void setTimeout(() => void driver.close(), LET_GO_MS).unref();
+    this.#signal.addEventListener('abort', letGo, { once: true });
     this.monitor = new PageTableMonitor({
       memory: driver.memory,
       ...(driver.protection && { protection: driver.protection }),

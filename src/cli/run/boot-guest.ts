@@ -40,6 +40,7 @@ export async function bootGuest(
   const stop = () => void guest.stop();
   signal.addEventListener('abort', stop, { once: true });
   try {
+    signal.throwIfAborted();
     await say(`Booting Linux ${guest.kernel.release} in QEMU …`);
     const hello = await guest.waitForReady();
     const qmp = await QmpClient.connect(guest.qmpPath);

@@ -1,5 +1,4 @@
 /** Boots a guest, and watches a process of it that plays with its memory. */
-import { setTimeout } from 'node:timers/promises';
 import type { OptInKind } from '../../core/monitor/events.ts';
 import { type LaunchedGuest, type LaunchOptions, openQemu } from '../../drivers/qemu/index.ts';
 import { runWatch, type WatchStreams } from '../watch/run-watch.ts';
@@ -41,7 +40,8 @@ export async function runGuest(options: RunOptions, streams: WatchStreams, signa
       await say(
         `Watch it from another terminal:\n  ptmon watch ${sockets} --root 0x${root.toString(16)} --va ${range}`,
       );
-      await Promise.race([guest.ended, untilAborted(signal)]);
+      await untilEither(guest.ended, signal);
+      if (!signal.aborted) await say(`The guest has ended: ${await guest.ended}.`);
       return true;
     }
     await say(`ptmon watch ${sockets} --root 0x${root.toString(16)} --va ${range}=workload`);
@@ -59,6 +59,7 @@ async function play({ workload }: LaunchedGuest, paceMs = 200): Promise<void> {
   await workload.command(`play ${paceMs}`, { timeoutMs: 2 ** 31 - 1 }).catch(() => {});
 }
 
-async function untilAborted(signal: AbortSignal): Promise<void> {
-  await setTimeout(2 ** 31 - 1, undefined, { signal }).catch(() => {});
+async function untilEither(ended: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await Promise.race([ended, new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))]);
 }

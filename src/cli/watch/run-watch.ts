@@ -11,6 +11,10 @@ import type { AddressOption } from './address-option.ts';
 import type { SourceOptions, WatchSource } from './source.ts';
 import { Verifier } from './verifier.ts';
 
+const PAGE_BYTES = 4096n;
+/** More is not verified: each takes QEMU half a millisecond at each stop. */
+const MAX_VERIFIED_PAGES = 1n << 16n;
+
 export interface WatchOptions extends SourceOptions {
   readonly va: readonly AddressOption[];
   readonly root: 'current' | bigint;
@@ -57,9 +61,15 @@ export async function runWatch(
   let verifier: Verifier | undefined;
   try {
     const root = rootFrom(source, session, options.root);
-    const pages = await watchAll(session, root, options.va);
-    if (options.verify === true) verifier = makeVerifier(source, pages, say);
-    await say(introduction(source, session, root, pages.length));
+    if (options.verify === true && countPages(options.va) > MAX_VERIFIED_PAGES) {
+      throw new PtmonError(
+        'bad-argument',
+        `--verify takes at most ${MAX_VERIFIED_PAGES} pages, not ${countPages(options.va)}`,
+      );
+    }
+    await watchAll(session, root, options.va);
+    if (options.verify === true) verifier = makeVerifier(source, [...pagesOf(root, options.va)], say);
+    await say(introduction(source, session, root, options.va));
     onStart?.();
     await take(session, options.count);
   } finally {
@@ -89,20 +99,25 @@ interface WatchedPage {
   readonly va: bigint;
 }
 
-/** Answers each address, and each page of a range. */
-async function watchAll(session: Session, root: number, addresses: readonly AddressOption[]): Promise<WatchedPage[]> {
-  const pages: WatchedPage[] = [];
+async function watchAll(session: Session, root: number, addresses: readonly AddressOption[]): Promise<void> {
   for (const { va, byteLength, tag } of addresses) {
     const request = { root, va, ...(tag !== undefined && { tag }) };
-    if (byteLength === undefined) {
-      await session.watch(request);
-      pages.push({ root, va });
-    } else {
-      await session.watchRange({ ...request, byteLength });
-      for (let at = va - (va % 4096n); at < va + byteLength; at += 4096n) pages.push({ root, va: at });
-    }
+    if (byteLength === undefined) await session.watch(request);
+    else await session.watchRange({ ...request, byteLength });
   }
-  return pages;
+}
+
+/** Each address, and each page of a range. */
+function* pagesOf(root: number, addresses: readonly AddressOption[]): Generator<WatchedPage> {
+  for (const { va, byteLength } of addresses) {
+    const start = byteLength === undefined ? va : va - (va % PAGE_BYTES);
+    for (let at = start; at < va + (byteLength ?? 1n); at += PAGE_BYTES) yield { root, va: at };
+  }
+}
+
+function countPages(addresses: readonly AddressOption[]): bigint {
+  const pages = ({ va, byteLength = 1n }: AddressOption) => (va + byteLength - 1n) / PAGE_BYTES - va / PAGE_BYTES + 1n;
+  return addresses.reduce((sum, address) => sum + pages(address), 0n);
 }
 
 /** Lets the guest run until so many events have been seen. */
@@ -114,9 +129,15 @@ async function take(session: Session, count = Infinity): Promise<void> {
   }
 }
 
-function introduction(source: WatchSource, { monitor }: Session, root: number, pages: number): string {
+function introduction(
+  source: WatchSource,
+  { monitor }: Session,
+  root: number,
+  addresses: readonly AddressOption[],
+): string {
+  const pages = countPages(addresses);
   return (
-    `Watching ${pages} ${pages === 1 ? 'address' : 'addresses'} of root ${hex(root)} (${monitor.paging.mode.name} paging), ` +
+    `Watching ${pages} ${pages === 1n ? 'address' : 'addresses'} of root ${hex(root)} (${monitor.paging.mode.name} paging), ` +
     `${monitor.pagedInEntries()} in memory: ${monitor.monitoredEntries()} entries of ${monitor.monitoredTables()} tables.\n` +
     source.introduction
   );

@@ -65,7 +65,8 @@ export class QemuDriver implements Driver {
   #runningMs = 0;
   #stoppedMs = 0;
   #closed: Promise<void> | undefined;
-  readonly #abandon = () => this.#parts.gdb.abandon();
+  /** What is left to do when the process ends: to abandon the stub lets the guest run. */
+  readonly #abandon = () => (this.#parts.stoodStill ? this.#parts.gdb.close() : this.#parts.gdb.abandon());
 
   private constructor(parts: QemuParts, threads: readonly ThreadId[]) {
     const { gdb, guestMemory, maxWatchpoints = DEFAULT_MAX_WATCHPOINTS } = parts;

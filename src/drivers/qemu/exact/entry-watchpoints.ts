@@ -14,6 +14,9 @@ import type { WritableAliases } from './writable-aliases.ts';
 
 export const DEFAULT_MAX_WATCHPOINTS = 8192;
 
+/** Equals nothing. */
+const UNKNOWN = Float64Array.of(Number.NaN);
+
 export interface EntryWatchpointsOptions {
   readonly gdb: GdbClient;
   readonly maxWatchpoints: number;
@@ -55,8 +58,13 @@ export class EntryWatchpoints implements EntryTraps {
     if (isSame(entries, this.#entries)) return;
     const wanted = await this.#watchpointsOf(entryRuns(entries, entryByteLength));
     const old = [...this.#set].filter(([va, { watch }]) => wanted.get(va)?.watch.byteLength !== watch.byteLength);
-    const fresh = [...wanted].filter(([va, { watch }]) => this.#set.get(va)?.watch.byteLength !== watch.byteLength);
-    // The client knows which of them are set, should one of these calls fail half-way.
+    const isUnsure = this.#entries === UNKNOWN;
+    const fresh = [...wanted].filter(
+      ([va, { watch }]) => isUnsure || this.#set.get(va)?.watch.byteLength !== watch.byteLength,
+    );
+    // Should one of these calls fail half-way, the client knows which of them are set: the next call then asks for all.
+    this.#entries = UNKNOWN;
+    this.#set = new Map([...this.#set, ...wanted]);
     await this.#options.gdb.clearWriteWatches(old.map(([, { watch }]) => watch));
     const refused = await this.#options.gdb.setWriteWatches(fresh.map(([, { watch }]) => watch));
     if (refused.length > 0) throw refusal(refused.length, wanted.size);

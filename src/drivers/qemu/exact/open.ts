@@ -23,8 +23,8 @@ export interface QemuOptions {
   readonly signal?: AbortSignal;
 }
 
-/** States in which a guest stands still because somebody wants it to: qapi/run-state.json, RunState. */
-const STANDING_STILL: ReadonlySet<unknown> = new Set(['paused', 'prelaunch', 'suspended', 'save-vm', 'inmigrate']);
+/** States of a guest that is to run: qapi/run-state.json, RunState. `debug` is where a debugger that died has left it. */
+const MEANT_TO_RUN: ReadonlySet<unknown> = new Set(['running', 'debug']);
 
 /**
  * Connects to a QEMU. The guest stands still from then on, until the driver is run, and again after `close`, if it did before.
@@ -45,9 +45,14 @@ export async function openQemu(options: QemuOptions): Promise<QemuDriver> {
     });
     undo.push(() => qmp.close());
     const { status } = (await qmp.execute('query-status')) as { readonly status?: unknown };
-    const stoodStill = STANDING_STILL.has(status);
-    const gdb = await GdbClient.connect(options.gdb, { ...limits, onLost: (error) => end.lose(error) });
+    const stoodStill = !MEANT_TO_RUN.has(status);
+    // Not to be aborted half-way: connecting stops the guest, and only who is connected can let it go.
+    const gdb = await GdbClient.connect(options.gdb, {
+      ...(timeoutMs !== undefined && { timeoutMs }),
+      onLost: (error) => end.lose(error),
+    });
     undo.push(() => gdb.detach({ leaveStopped: stoodStill }));
+    signal?.throwIfAborted();
     const guestMemory = await openGuestMemory({
       qmp,
       gdb,
