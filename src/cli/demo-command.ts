@@ -1,15 +1,10 @@
 /** `ptmon demo`. */
 import { Command, Option } from 'commander';
-import type { OptInKind } from '../core/monitor/events.ts';
-import type { PagingModeName } from '../core/paging/modes.ts';
 import type { TextOutput } from '../sinks/text-output.ts';
 import { type DemoOptions, runDemo } from './demo/run-demo.ts';
 import { EXIT_OK } from './exit-codes.ts';
-import { catchInterrupts } from './interrupt.ts';
-import { listOf, wholeNumber } from './option-values.ts';
-
-const MODES = ['4-level', '5-level', 'pae', '32-bit'] as const satisfies readonly PagingModeName[];
-const OPT_IN_KINDS = ['protection', 'restructure', 'root-gone'] as const satisfies readonly OptInKind[];
+import { interruptible } from './interruptible.ts';
+import { listOf, OPT_IN_KINDS, PAGING_MODES, wholeNumber } from './option-values.ts';
 
 /** A life in which much happens within 40 pieces of work: fork, exit, copy on write, a huge page, swap. */
 const EVENTFUL_SEED = 58;
@@ -31,18 +26,15 @@ export function demoCommand(output: TextOutput, exit: (code: number) => void): C
     .option('--steps <n>', 'pieces of work that the guest does, watched', wholeNumber(1, 1e9), 40)
     .option('--after <n>', 'pieces of work that it does before', wholeNumber(0, 1e9), 300)
     .option('--vcpus <n>', 'processors of the guest', wholeNumber(1, 16), 2)
-    .addOption(new Option('--mode <mode>', 'paging mode').choices(MODES).default(MODES[0]))
+    .addOption(new Option('--mode <mode>', 'paging mode').choices(PAGING_MODES).default(PAGING_MODES[0]))
     .option('--isolation', 'two roots a process, as Linux has against Meltdown')
     .option('--self-map', 'page tables that map themselves, as Windows has them')
     .option('--kinds <kinds>', `more kinds of events: ${OPT_IN_KINDS.join(',')}`, listOf(OPT_IN_KINDS))
     .addHelpText('after', EXAMPLES)
     .action(async (options: DemoOptions) => {
-      const interrupt = catchInterrupts();
-      try {
-        await runDemo(options, output, AbortSignal.any([interrupt.signal, output.closed]));
-        exit(interrupt.exitCode ?? EXIT_OK);
-      } finally {
-        interrupt.release();
-      }
+      await interruptible(output, exit, async (signal) => {
+        await runDemo(options, output, signal);
+        return EXIT_OK;
+      });
     });
 }

@@ -8,7 +8,7 @@ import { workingModes } from './doctor/conclusion.ts';
 import { reportJson, reportText } from './doctor/report.ts';
 import { type DoctorOptions, examine } from './doctor/run-doctor.ts';
 import { EXIT_OK, EXIT_SOURCE } from './exit-codes.ts';
-import { catchInterrupts } from './interrupt.ts';
+import { interruptible } from './interruptible.ts';
 
 const EXAMPLES = `
 The guest stands still for a moment, and is left as it was found, running or
@@ -42,20 +42,11 @@ export function doctorCommand(output: TextOutput, exit: (code: number) => void):
       if (options.release === true && options.gdb === undefined) {
         throw new PtmonError('bad-argument', '--release takes --gdb: only the gdbstub clears watchpoints');
       }
-      const interrupt = catchInterrupts();
-      const signal = AbortSignal.any([interrupt.signal, output.closed]);
-      try {
+      await interruptible(output, exit, async (signal) => {
         const checks = await examine(options, signal);
-        const text = options.json === true ? reportJson(checks) : reportText(checks, coloursFor(output.stream));
-        await output.write(text);
-        exit(interrupt.exitCode ?? (isWell(checks, options) ? EXIT_OK : EXIT_SOURCE));
-      } catch (error) {
-        // An interrupt, or a reader that has gone, is no failure of what it ended.
-        if (!signal.aborted || error !== signal.reason) throw error;
-        exit(interrupt.exitCode ?? EXIT_OK);
-      } finally {
-        interrupt.release();
-      }
+        await output.write(options.json === true ? reportJson(checks) : reportText(checks, coloursFor(output.stream)));
+        return isWell(checks, options) ? EXIT_OK : EXIT_SOURCE;
+      });
     });
 }
 

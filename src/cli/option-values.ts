@@ -1,5 +1,12 @@
 /** Values of options, refused with what would be right. */
 import { InvalidArgumentError } from 'commander';
+import type { OptInKind } from '../core/monitor/events.ts';
+import type { PagingModeName } from '../core/paging/modes.ts';
+
+export const OPT_IN_KINDS = ['protection', 'restructure', 'root-gone'] as const satisfies readonly OptInKind[];
+export const PAGING_MODES = ['4-level', '5-level', 'pae', '32-bit'] as const satisfies readonly PagingModeName[];
+/** Ways to read a live guest's memory. */
+export const MEMORY_WAYS = ['auto', 'file', 'process', 'gdb'] as const;
 
 /** Decimal digits only: `1e3`, `0x10` and ` 7` are more likely a slip than a number. */
 export function wholeNumber(min: number, max: number): (value: string) => number {

@@ -1,13 +1,10 @@
 /** `ptmon run`. */
 import { Command } from 'commander';
-import type { OptInKind } from '../core/monitor/events.ts';
 import type { TextOutput } from '../sinks/text-output.ts';
 import { EXIT_FAILED, EXIT_OK } from './exit-codes.ts';
-import { catchInterrupts } from './interrupt.ts';
-import { listOf, wholeNumber } from './option-values.ts';
+import { interruptible } from './interruptible.ts';
+import { listOf, OPT_IN_KINDS, wholeNumber } from './option-values.ts';
 import { type RunOptions, runGuest } from './run/run-guest.ts';
-
-const OPT_IN_KINDS = ['protection', 'restructure', 'root-gone'] as const satisfies readonly OptInKind[];
 
 const EXAMPLES = `
 It takes QEMU (Debian: apt-get install qemu-system-x86). The guest is made the first time, of Debian's packages: that takes apt-get, and
@@ -43,17 +40,9 @@ export function runCommand(output: TextOutput, messages: TextOutput, exit: (code
     .option('--no-watch', 'only boot it, for others to watch')
     .addHelpText('after', EXAMPLES)
     .action(async ({ vcpus, ram, ...options }: Options) => {
-      const interrupt = catchInterrupts();
-      const signal = AbortSignal.any([interrupt.signal, output.closed]);
-      try {
+      await interruptible(output, exit, async (signal) => {
         const agreed = await runGuest({ ...options, smp: vcpus, memoryMiB: ram }, { output, messages }, signal);
-        exit(interrupt.exitCode ?? (agreed ? EXIT_OK : EXIT_FAILED));
-      } catch (error) {
-        // An interrupt is no failure of what it interrupted.
-        if (!signal.aborted || error !== signal.reason) throw error;
-        exit(interrupt.exitCode ?? EXIT_OK);
-      } finally {
-        interrupt.release();
-      }
+        return agreed ? EXIT_OK : EXIT_FAILED;
+      });
     });
 }

@@ -3,14 +3,12 @@ import { Command, Option } from 'commander';
 import type { GuestMemoryKind } from '../drivers/qemu/index.ts';
 import type { TextOutput } from '../sinks/text-output.ts';
 import { EXIT_OK } from './exit-codes.ts';
-import { catchInterrupts } from './interrupt.ts';
-import { wholeNumber } from './option-values.ts';
+import { interruptible } from './interruptible.ts';
+import { MEMORY_WAYS, wholeNumber } from './option-values.ts';
 import { readAddresses } from './translate/addresses.ts';
 import { openLiveSource } from './translate/live-source.ts';
 import { translate } from './translate/run-translate.ts';
 import { rootOption } from './watch/address-option.ts';
-
-const MEMORY_KINDS = ['auto', 'file', 'process', 'gdb'] as const;
 
 const EXAMPLES = `
 The guest stands still for as long as it takes, and is left as it was found.
@@ -50,24 +48,16 @@ export function translateCommand({ output, messages, input }: TranslateStreams, 
     .option('--root <cr3>', "the address space: current (the vCPU's), or 0x…", rootOption, 'current')
     .option('--vcpu <n>', 'whose registers say how addresses are translated', wholeNumber(0, 4095), 0)
     .option('--json', 'print JSON lines, not text')
-    .addOption(new Option('--memory <way>', "how the guest's memory is read").choices(MEMORY_KINDS).default('auto'))
+    .addOption(new Option('--memory <way>', "how the guest's memory is read").choices(MEMORY_WAYS).default('auto'))
     .option('--ram-file <path>', "the file that is the guest's memory, where QEMU's word for it is not right here")
     .addHelpText('after', EXAMPLES)
     .action(async (words: readonly string[], options: Options) => {
       const addresses = await readAddresses(words, input);
-      const interrupt = catchInterrupts();
-      const signal = AbortSignal.any([interrupt.signal, output.closed]);
-      try {
+      await interruptible(output, exit, async (signal) => {
         const open = () => openLiveSource(options, signal);
         const { description } = await translate(open, { ...options, addresses }, output, signal);
         await messages.write(`${description}\n`);
-        exit(interrupt.exitCode ?? EXIT_OK);
-      } catch (error) {
-        // An interrupt, or a reader that has gone, is no failure of what it ended.
-        if (!signal.aborted || error !== signal.reason) throw error;
-        exit(interrupt.exitCode ?? EXIT_OK);
-      } finally {
-        interrupt.release();
-      }
+        return EXIT_OK;
+      });
     });
 }

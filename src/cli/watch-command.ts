@@ -1,20 +1,14 @@
 /** `ptmon watch`. */
 import { Command, Option } from 'commander';
-import type { OptInKind } from '../core/monitor/events.ts';
-import type { PagingModeName } from '../core/paging/modes.ts';
 import type { TextOutput } from '../sinks/text-output.ts';
 import { EXIT_FAILED, EXIT_OK } from './exit-codes.ts';
-import { catchInterrupts } from './interrupt.ts';
-import { listOf, wholeNumber } from './option-values.ts';
+import { interruptible } from './interruptible.ts';
+import { listOf, MEMORY_WAYS, OPT_IN_KINDS, PAGING_MODES, wholeNumber } from './option-values.ts';
 import { addAddress, rootOption } from './watch/address-option.ts';
 import { runWatch, type WatchOptions } from './watch/run-watch.ts';
 import { openSource } from './watch/source.ts';
 
-const OPT_IN_KINDS = ['protection', 'restructure', 'root-gone'] as const satisfies readonly OptInKind[];
-const MEMORY_KINDS = ['auto', 'file', 'process', 'gdb'] as const;
-
 const WATCH_MODES = ['exact', 'sample'] as const;
-const PAGING_MODES = ['4-level', '5-level', 'pae', '32-bit'] as const satisfies readonly PagingModeName[];
 
 const EXAMPLES = `
 Exact watching stops the guest after each write to a watched page-table entry. It takes a QEMU without KVM that was started with
@@ -47,22 +41,14 @@ export function watchCommand(output: TextOutput, messages: TextOutput, exit: (co
     .option('--kinds <kinds>', `more kinds of events: ${OPT_IN_KINDS.join(',')}`, listOf(OPT_IN_KINDS))
     .option('--json', 'print JSON lines, not text')
     .option('--verify', 'have QEMU translate every watched address at each stop, and report differences')
-    .addOption(new Option('--memory <way>', "how the guest's memory is read").choices(MEMORY_KINDS).default('auto'))
+    .addOption(new Option('--memory <way>', "how the guest's memory is read").choices(MEMORY_WAYS).default('auto'))
     .option('--max-watchpoints <n>', 'watchpoints that may be set at once', wholeNumber(1, 1e6))
     .addHelpText('after', EXAMPLES)
     .action(async (options: WatchOptions) => {
-      const interrupt = catchInterrupts();
-      const signal = AbortSignal.any([interrupt.signal, output.closed]);
-      try {
+      await interruptible(output, exit, async (signal) => {
         const source = await openSource(options, signal);
         const agreed = await runWatch(source, options, { output, messages }, signal);
-        exit(interrupt.exitCode ?? (agreed ? EXIT_OK : EXIT_FAILED));
-      } catch (error) {
-        // An interrupt is no failure of what it interrupted.
-        if (!signal.aborted || error !== signal.reason) throw error;
-        exit(interrupt.exitCode ?? EXIT_OK);
-      } finally {
-        interrupt.release();
-      }
+        return agreed ? EXIT_OK : EXIT_FAILED;
+      });
     });
 }

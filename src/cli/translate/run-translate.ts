@@ -1,7 +1,7 @@
 /** Explains addresses, whatever the tables come from. */
 import { walk } from '../../core/paging/walk.ts';
 import type { TextOutput } from '../../sinks/text-output.ts';
-import { fetching } from '../live/fetching.ts';
+import { fetching } from '../../drivers/qemu/memory/index.ts';
 import { refuseNonCanonical } from './addresses.ts';
 import { translationJson } from './json.ts';
 import type { TableSource } from './table-source.ts';

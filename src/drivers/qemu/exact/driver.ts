@@ -12,6 +12,7 @@ import type { Driver, PagingRegisters, RegisterAccess, RemoteFetch, SourceEvent 
 import type { GdbClient } from '../gdb/client.ts';
 import { GDB_SIGNAL, type StopReply } from '../gdb/stop-reply.ts';
 import type { ThreadId } from '../gdb/thread-id.ts';
+import { fetching } from '../memory/fetching.ts';
 import type { GuestMemory } from '../memory/open-memory.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { DEFAULT_MAX_WATCHPOINTS, EntryWatchpoints } from './entry-watchpoints.ts';
@@ -21,9 +22,6 @@ import { WritableAliases } from './writable-aliases.ts';
 /** How often the guest is let run for a moment until a processor is found in its kernel's own address space. */
 const SEARCH_ROUNDS = 200;
 const SEARCH_STEP_MS = 5;
-
-/** Frames' worth of rounds that fetching may take: a memory that never has what is asked for must not be asked for ever. */
-const MAX_FETCH_ROUNDS = 10_000;
 
 export interface QemuParts {
   readonly qmp: QmpClient;
@@ -233,24 +231,11 @@ export class QemuDriver implements Driver {
       const paging = pagingOf(registers);
       if (paging === undefined) continue;
       const root = rootOf(paging, registers.cr3);
-      const found = await this.#fetched(() => WritableAliases.of(paging, this.memory, root));
+      const found = await fetching(this.remote, () => WritableAliases.of(paging, this.memory, root));
       if (found.isComplete || this.#aliases === undefined) this.#aliases = found;
       if (found.isComplete) break;
     }
     return this.#aliases ?? noAliases();
-  }
-
-  /** Does what reads memory, fetching what is not here. */
-  async #fetched<T>(call: () => T): Promise<T> {
-    for (let round = 0; ; round++) {
-      try {
-        return call();
-      } catch (error) {
-        if (!(error instanceof PtmonError) || error.code !== 'not-fetched') throw error;
-        if (this.remote === undefined || round === MAX_FETCH_ROUNDS) throw error;
-        await this.remote.fetch(error.facts.missing ?? []);
-      }
-    }
   }
 
   async #close(): Promise<void> {
