@@ -6,7 +6,7 @@ import { EXIT_OK } from './exit-codes.ts';
 import { interruptible } from './interruptible.ts';
 import { MEMORY_WAYS, wholeNumber } from './option-values.ts';
 import { readAddresses } from './translate/addresses.ts';
-import { openLiveSource } from './translate/live-source.ts';
+import { openLiveSnapshot } from './snapshot/live-snapshot.ts';
 import { translate } from './translate/run-translate.ts';
 import { rootOption } from './watch/address-option.ts';
 
@@ -54,7 +54,7 @@ export function translateCommand({ output, messages, input }: TranslateStreams, 
     .action(async (words: readonly string[], options: Options) => {
       const addresses = await readAddresses(words, input);
       await interruptible(output, exit, async (signal) => {
-        const open = () => openLiveSource(options, signal);
+        const open = () => openLiveSnapshot(options, signal);
         const { description } = await translate(open, { ...options, addresses }, output, signal);
         await messages.write(`${description}\n`);
         return EXIT_OK;

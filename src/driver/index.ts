@@ -11,3 +11,4 @@ export type {
   SourceEvent,
   WriteEvent,
 } from './driver.ts';
+export type { MemoryRegion, Snapshot } from './snapshot.ts';

@@ -32,7 +32,7 @@ describe('ptmon translate', () => {
         present, writable, user, accessed, dirty, no-execute
   translates to 0x123abc: 4 KiB page, writable, user, no-execute
 `,
-      stderr: `vCPU 0 of 1; memory: the gdbstub at unix:${vm.gdb}, 2 MiB, the slowest way\n`,
+      stderr: `1 vCPU; memory: the gdbstub at unix:${vm.gdb}, 2 MiB, the slowest way\n`,
     });
     expect(vm.state()).toBe('running');
   });

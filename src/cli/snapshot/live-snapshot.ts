@@ -1,25 +1,28 @@
 /** Page tables of a running QEMU, which stands still while they are read and is left as it was found. */
 import { PtmonError } from '../../core/error.ts';
-import { type GuestMemoryKind, QmpClient, readPhysicalAddressBits } from '../../drivers/qemu/index.ts';
+import type { Snapshot } from '../../driver/snapshot.ts';
+import {
+  type GdbRegisters,
+  type GuestMemoryKind,
+  QmpClient,
+  readPhysicalAddressBits,
+} from '../../drivers/qemu/index.ts';
 import { openGuestMemory } from '../../drivers/qemu/memory/index.ts';
 import { visitGdb } from '../live/gdb-visit.ts';
-import { guestPaging } from '../live/guest-paging.ts';
 import { readRunState } from '../live/run-state.ts';
-import type { TableSource } from './table-source.ts';
 
-export interface LiveSourceOptions {
+export interface LiveSnapshotOptions {
   readonly qmp: string;
   readonly gdb: string;
-  readonly vcpu: number;
   readonly memory: GuestMemoryKind | 'auto';
   readonly ramFile?: string;
 }
 
 /**
- * @throws PtmonError `source-unavailable` where a socket does not answer, the memory cannot be read, or paging is off;
- *   `bad-argument` for a vCPU that does not exist; the reason of `signal` when it is aborted
+ * @throws PtmonError `source-unavailable` where a socket does not answer or the memory cannot be read; the reason of `signal`
+ *   when it is aborted
  */
-export async function openLiveSource(options: LiveSourceOptions, signal: AbortSignal): Promise<TableSource> {
+export async function openLiveSnapshot(options: LiveSnapshotOptions, signal: AbortSignal): Promise<Snapshot> {
   const undo: (() => Promise<void>)[] = [];
   const close = async () => {
     const failures: unknown[] = [];
@@ -39,23 +42,23 @@ export async function openLiveSource(options: LiveSourceOptions, signal: AbortSi
     const { gdb } = visit;
     signal.throwIfAborted();
 
-    const threads = await gdb.threads();
-    const thread = threads[options.vcpu];
-    if (thread === undefined) throw noVcpu(options.vcpu, threads.length);
-    const registers = await gdb.readRegisters(thread);
-    const paging = guestPaging(registers, physicalAddressBits);
-    if (paging === undefined) throw pagingOff(options.vcpu);
+    const vcpus: GdbRegisters[] = [];
+    for (const thread of await gdb.threads()) vcpus.push(await gdb.readRegisters(thread));
 
     const { memory: kind, ramFile } = options;
     const guestMemory = await openGuestMemory({ qmp, gdb, kind, ...(ramFile !== undefined && { ramFile }) });
     undo.push(() => guestMemory.close());
-    const { memory, remote, description } = guestMemory;
+    const { memory, remote, regions, description } = guestMemory;
     return {
-      paging,
-      cr3: registers.cr3,
+      description: `${vcpus.length} ${vcpus.length === 1 ? 'vCPU' : 'vCPUs'}; memory: ${description}`,
       memory,
       ...(remote !== undefined && { remote }),
-      description: `vCPU ${options.vcpu} of ${threads.length}; memory: ${description}`,
+      regions,
+      registers: {
+        vcpuCount: vcpus.length,
+        ...(physicalAddressBits !== undefined && { physicalAddressBits }),
+        readRegisters: (vcpu) => vcpus[vcpu] ?? refuseVcpu(vcpu, vcpus.length),
+      },
       close,
     };
   } catch (error) {
@@ -65,15 +68,7 @@ export async function openLiveSource(options: LiveSourceOptions, signal: AbortSi
   }
 }
 
-function noVcpu(vcpu: number, count: number): PtmonError {
+function refuseVcpu(vcpu: number, count: number): never {
   const valid = count === 1 ? 'only vCPU 0' : `vCPUs 0 to ${count - 1}`;
-  return new PtmonError('bad-argument', `there is no vCPU ${vcpu}: the guest has ${valid}`, { vcpu });
-}
-
-function pagingOff(vcpu: number): PtmonError {
-  return new PtmonError(
-    'source-unavailable',
-    `paging is off on vCPU ${vcpu} (CR0.PG is 0): it has no page tables yet, each address is a physical one; let the guest boot`,
-    { vcpu },
-  );
+  throw new PtmonError('bad-argument', `there is no vCPU ${vcpu}: the guest has ${valid}`, { vcpu });
 }

@@ -1,0 +1,26 @@
+/**
+ * A guest at one moment: what a dump holds, a live guest while it stands still, a trace at one of its writes. Whatever only asks
+ * (translate, list, compare, find processes) takes one of these and cares not where it comes from.
+ */
+import type { PhysicalMemory } from '../core/memory/physical-memory.ts';
+import type { RegisterAccess, RemoteFetch } from './driver.ts';
+
+/** A range of physical addresses that holds RAM. Both are multiples of 4096. */
+export interface MemoryRegion {
+  readonly pa: number;
+  readonly byteLength: number;
+}
+
+export interface Snapshot {
+  /** In a line for people: what is read, and how. */
+  readonly description: string;
+  readonly memory: PhysicalMemory;
+  /** Where memory must be fetched before it can be read. */
+  readonly remote?: RemoteFetch;
+  /** Where RAM is, in ascending order. */
+  readonly regions: readonly MemoryRegion[];
+  /** Absent where nobody knows them: raw memory. */
+  readonly registers?: RegisterAccess;
+  /** Lets go of the source. @throws PtmonError where a guest may have been left standing still */
+  close(): Promise<void>;
+}
