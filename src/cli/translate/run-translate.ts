@@ -4,7 +4,7 @@ import type { Paging } from '../../core/paging/format.ts';
 import { walk } from '../../core/paging/walk.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
 import type { TextOutput } from '../../sinks/text-output.ts';
-import { fetching } from '../../drivers/qemu/memory/index.ts';
+import { fetching } from '../../driver/fetching.ts';
 import { guestPaging } from '../live/guest-paging.ts';
 import { refuseNonCanonical } from './addresses.ts';
 import { translationJson } from './json.ts';

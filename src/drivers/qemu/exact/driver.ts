@@ -12,7 +12,7 @@ import type { Driver, PagingRegisters, RegisterAccess, RemoteFetch, SourceEvent 
 import type { GdbClient } from '../gdb/client.ts';
 import { GDB_SIGNAL, type StopReply } from '../gdb/stop-reply.ts';
 import type { ThreadId } from '../gdb/thread-id.ts';
-import { fetching } from '../memory/fetching.ts';
+import { fetching } from '../../../driver/fetching.ts';
 import type { GuestMemory } from '../memory/open-memory.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { DEFAULT_MAX_WATCHPOINTS, EntryWatchpoints } from './entry-watchpoints.ts';

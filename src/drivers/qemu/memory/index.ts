@@ -1,2 +1,1 @@
-export { fetching } from './fetching.ts';
 export { type GuestMemory, type GuestMemoryOptions, openGuestMemory } from './open-memory.ts';

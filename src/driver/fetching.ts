@@ -1,6 +1,6 @@
 /** Does what reads memory, and fetches what of it is not here. */
-import { PtmonError } from '../../../core/error.ts';
-import type { RemoteFetch } from '../../../driver/driver.ts';
+import { PtmonError } from '../core/error.ts';
+import type { RemoteFetch } from './driver.ts';
 
 /** A memory that never has what is asked for must not be asked for ever. */
 const MAX_ROUNDS = 10_000;
