@@ -27,6 +27,7 @@ const OF_ERROR: Partial<Record<PtmonErrorCode, number>> = {
   'read-failed': EXIT_SOURCE,
   'protect-failed': EXIT_SOURCE,
   'corrupt-input': EXIT_CORRUPT,
+  'not-recorded': EXIT_USAGE,
 };
 
 export function exitCodeOf(error: unknown): number {

@@ -3,12 +3,14 @@ export type PtmonErrorCode =
   | 'bad-argument'
   | 'non-canonical'
   | 'not-fetched'
+  | 'not-recorded'
   | 'no-such-view'
   | 'read-failed'
   | 'protect-failed'
   | 'restore-failed'
   | 'source-unavailable'
   | 'corrupt-input'
+  | 'write-failed'
   | 'closed';
 
 /** The facts behind an error: whichever of them the place that failed knew. */
@@ -20,6 +22,8 @@ export interface PtmonErrorFacts {
   readonly level?: number;
   readonly entryPa?: number;
   readonly gfn?: number;
+  /** Byte of a file (`corrupt-input`). */
+  readonly offset?: number;
   /** Physical addresses that must be fetched before the call can be made again (`not-fetched`). */
   readonly missing?: readonly number[];
 }

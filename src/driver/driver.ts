@@ -8,6 +8,7 @@
  */
 import type { PageProtection } from '../core/memory/page-access.ts';
 import type { PhysicalMemory } from '../core/memory/physical-memory.ts';
+import type { SessionRecorder, SessionScript } from './session-parts.ts';
 
 /** A vCPU is about to write to a table: the write is in flight until that vCPU's `commit`. */
 export interface WriteEvent {
@@ -96,6 +97,10 @@ export interface Driver {
   readonly registers?: RegisterAccess;
   readonly remote?: RemoteFetch;
   readonly control?: GuestControl;
+  /** Keeps a record of the session. */
+  readonly recorder?: SessionRecorder;
+  /** Repeats a session. */
+  readonly script?: SessionScript;
   /**
    * Lets the guest run and yields what happens, in order, the guest standing still after each batch. Ends when the guest ends
    * or `signal` is aborted; throws PtmonError `source-unavailable` when the source is lost.

@@ -11,4 +11,6 @@ export type {
   SourceEvent,
   WriteEvent,
 } from './driver.ts';
+export type { SessionBeginning, SessionEnd, SessionRecorder, SessionScript } from './session-parts.ts';
 export type { MemoryRegion, Snapshot } from './snapshot.ts';
+export type { WatchCall, WatchTarget } from './watch-calls.ts';

@@ -1,4 +1,4 @@
-/** Which paging a session assumes: what it was told, and for the rest what the guest's registers say. */
+/** Which paging a session assumes: what it was told, and for the rest what the session to be repeated says, or the guest's registers. */
 import { PtmonError } from '../core/error.ts';
 import { makePaging, type Paging, type PagingOptions } from '../core/paging/format.ts';
 import { pagingFromRegisters } from '../core/paging/registers.ts';
@@ -8,6 +8,7 @@ import type { Driver } from '../driver/driver.ts';
 export function resolvePaging(driver: Driver, told: Paging | Partial<PagingOptions> = {}): Paging {
   if ('levels' in told) return told;
   if (told.mode !== undefined) return makePaging({ ...told, mode: told.mode });
+  if (driver.script !== undefined) return makePaging({ ...driver.script.paging, ...told });
   if (driver.registers === undefined) {
     throw new PtmonError('bad-argument', `source ${driver.name} has no registers: the paging mode must be given`);
   }

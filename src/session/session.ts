@@ -3,7 +3,7 @@
  * and the iterator hear of it; the guest runs on. The only place where async meets the core.
  */
 import { PtmonError } from '../core/error.ts';
-import type { RangeWatchRequest, WatchRequest } from '../core/monitor/api.ts';
+import type { MonitorOptions, RangeWatchRequest, WatchRequest } from '../core/monitor/api.ts';
 import type { MonitorEvent } from '../core/monitor/events.ts';
 import { PageTableMonitor } from '../core/monitor/page-table-monitor.ts';
 import type { Paging } from '../core/paging/format.ts';
@@ -11,6 +11,7 @@ import type { SourceEvent } from '../driver/driver.ts';
 import type { Statistics, Summary } from '../sinks/sink.ts';
 import { makeEventLoopTurn } from './event-loop-turn.ts';
 import { insist } from './insist.ts';
+import { ObservedMonitor } from './observed-monitor.ts';
 import type { SessionOptions } from './options.ts';
 import { resolvePaging } from './paging.ts';
 import { SinkGroup } from './sink-group.ts';
@@ -33,6 +34,8 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     const paging = resolvePaging(driver, options.paging);
     const group = new SinkGroup(sinks);
     const session = new Session(options, paging, group);
+    driver.recorder?.begin({ paging, kinds });
+    driver.script?.perform(session.monitor, null);
     await group.begin({ source: driver.name, mode: paging.mode.name, kinds });
     if (group.failure !== undefined) await session.close();
     return session;
@@ -55,6 +58,8 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
   readonly #events = this.#pump();
+  /** Does what nobody has asked the monitor for. */
+  readonly #quietly: <T>(work: () => T) => T = (work) => work();
   #taken = false;
   #ended: 'finished' | 'stopped' = 'stopped';
   #failure: unknown;
@@ -68,7 +73,7 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
     // A consumer that takes nothing any more must not keep a guest standing still that nobody wants to watch.
     const letGo = () => void setTimeout(() => void driver.close(), LET_GO_MS).unref();
     this.#signal.addEventListener('abort', letGo, { once: true });
-    this.monitor = new PageTableMonitor({
+    const monitorOptions: MonitorOptions = {
       memory: driver.memory,
       ...(driver.protection && { protection: driver.protection }),
       paging,
@@ -77,7 +82,15 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
         this.#tally.addFault();
         onFault?.(fault);
       },
-    });
+    };
+    const { recorder } = driver;
+    if (recorder === undefined) {
+      this.monitor = new PageTableMonitor(monitorOptions);
+    } else {
+      const observed = new ObservedMonitor(monitorOptions, (call) => recorder.called(call));
+      this.monitor = observed;
+      this.#quietly = (work) => observed.quietly(work);
+    }
   }
 
   /** `monitor.monitor`, fetching what remote memory it needs. @throws PtmonError */
@@ -119,7 +132,7 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
 
   /**
    * Ends the loop, releases all that is monitored, ends the sinks, closes the driver; after the first call it does nothing.
-   * Not to be awaited by a sink or by `onBatch`, which it waits for. @throws what a sink's `end` throws
+   * Not to be awaited by a sink or by `onBatch`, which it waits for. @throws what the end of a sink or of a record throws
    */
   async close(): Promise<void> {
     this.#stop.abort();
@@ -135,28 +148,33 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
 
   async *#pump(): AsyncGenerator<MonitorEvent, void, undefined> {
     const { driver, onBatch } = this.#options;
+    const { recorder, script } = driver;
     const letOthersRun = makeEventLoopTurn();
     try {
-      await this.#setTraps();
+      await this.#beforeItRuns();
       for await (const batch of driver.run(this.#signal)) {
+        script?.perform(this.monitor, null);
         for (const said of batch) {
           if (said.kind === 'write') {
             this.#tally.addWrite();
             this.monitor.markDirty(said.pa, said.byteLength, said.view, said.vcpu);
-            continue;
+            recorder?.heard(said);
+          } else {
+            const events = await this.#insist(() => this.#quietly(() => this.#hear(said)));
+            this.#tally.add(said, events);
+            recorder?.heard(said);
+            await this.#sinks.write(events);
+            yield* events;
+            this.#sinks.rethrow();
           }
-          const events = await this.#insist(() => this.#hear(said));
-          this.#tally.add(said, events);
-          await this.#sinks.write(events);
-          yield* events;
-          this.#sinks.rethrow();
+          script?.perform(this.monitor, said);
         }
         await onBatch?.(batch);
         await letOthersRun();
         if (this.#signal.aborted) break;
-        await this.#setTraps();
+        await this.#beforeItRuns();
       }
-      if (!this.#signal.aborted) this.#ended = 'finished';
+      if (!this.#signal.aborted) this.#ended = script?.ended ?? 'finished';
     } catch (error) {
       if (this.#isAbort(error)) return;
       this.#failure = error;
@@ -168,8 +186,12 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
   }
 
   /** The guest is about to run on: what is monitored by now is trapped. */
-  async #setTraps(): Promise<void> {
-    await this.#options.driver.traps?.setEntries(this.monitor.entryAddresses(), this.monitor.paging.mode.entryBytes);
+  async #beforeItRuns(): Promise<void> {
+    const { recorder, traps } = this.#options.driver;
+    if (recorder === undefined && traps === undefined) return;
+    const entries = this.monitor.entryAddresses();
+    await recorder?.runsOn(entries);
+    await traps?.setEntries(entries, this.monitor.paging.mode.entryBytes);
   }
 
   #hear(said: Exclude<SourceEvent, { kind: 'write' }>): MonitorEvent[] {
@@ -202,10 +224,17 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
   async #releaseAll(): Promise<void> {
     this.#stop.abort();
     try {
-      this.monitor.unmonitorAll();
+      this.#quietly(() => this.monitor.unmonitorAll());
     } finally {
-      await this.#sinks.end(this.summary());
-      await this.#options.driver.close();
+      try {
+        this.#options.driver.recorder?.end(this.summary());
+      } catch (error) {
+        this.#failure ??= error;
+        throw error;
+      } finally {
+        await this.#sinks.end(this.summary());
+        await this.#options.driver.close();
+      }
     }
   }
 

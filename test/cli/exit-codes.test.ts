@@ -11,7 +11,9 @@ const ofCode: Record<PtmonErrorCode, number> = {
   'read-failed': 3,
   'protect-failed': 3,
   'corrupt-input': 4,
+  'not-recorded': 2,
   'not-fetched': 1,
+  'write-failed': 1,
   'restore-failed': 1,
   closed: 1,
 };

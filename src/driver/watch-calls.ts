@@ -1,0 +1,65 @@
+/** What a session is asked to watch, as calls that can be kept and made again. */
+
+interface AddressCall {
+  readonly kind: 'monitor' | 'unmonitor' | 'unmonitorByForce';
+  readonly view: number;
+  /** As it was given: a CR3 value or a physical address. */
+  readonly root: bigint;
+  readonly va: bigint;
+  readonly tag?: string | number;
+}
+
+interface RangeCall {
+  readonly kind: 'monitorRange' | 'unmonitorRange';
+  readonly view: number;
+  readonly root: bigint;
+  readonly va: bigint;
+  readonly byteLength: bigint;
+  /** False for `unmonitorRange`. */
+  readonly runs: boolean;
+  readonly tag?: string | number;
+}
+
+interface ViewCall {
+  readonly kind: 'unmonitorView' | 'resync';
+  /** Undefined for all of them. */
+  readonly view: number | undefined;
+}
+
+interface RootGoneCall {
+  readonly kind: 'rootGone';
+  readonly root: bigint;
+  readonly view: number | undefined;
+}
+
+interface AllCall {
+  readonly kind: 'unmonitorAll';
+}
+
+/** A call of the monitor that changed what is watched, or what was said of it. */
+export type WatchCall = AddressCall | RangeCall | ViewCall | RootGoneCall | AllCall;
+
+interface AddressRequest {
+  readonly view: number;
+  readonly root: bigint;
+  readonly va: bigint;
+  readonly tag?: string | number;
+}
+
+interface RangeRequest extends AddressRequest {
+  readonly byteLength: bigint;
+  readonly runs: boolean;
+}
+
+/** Whatever these calls can be made on: a monitor, of which a driver knows nothing else. */
+export interface WatchTarget {
+  monitor(request: AddressRequest): void;
+  monitorRange(request: RangeRequest): void;
+  unmonitor(request: AddressRequest): boolean;
+  unmonitorRange(request: RangeRequest): boolean;
+  unmonitorByForce(request: AddressRequest): boolean;
+  unmonitorView(view: number): void;
+  unmonitorAll(): void;
+  rootGone(root: bigint, view?: number): unknown;
+  resync(view?: number): unknown;
+}

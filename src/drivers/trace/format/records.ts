@@ -1,0 +1,121 @@
+/** What a trace says, record by record: docs/formats/trace.md, section "Records". */
+import type { PagingRegisters, SourceEvent } from '../../../driver/driver.ts';
+import type { SessionEnd } from '../../../driver/session-parts.ts';
+import type { WatchCall } from '../../../driver/watch-calls.ts';
+
+/** Slots of eight bytes in a frame. */
+export const FRAME_SLOTS = 512;
+
+/** A frame comes into the picture, with all that it holds. */
+export interface TableRecord {
+  readonly type: 'table';
+  readonly gfn: number;
+  /** 1024, low word of each slot first. */
+  readonly words: Uint32Array;
+}
+
+/** A frame was asked for that is not RAM. */
+export interface NoMemoryRecord {
+  readonly type: 'no-memory';
+  readonly gfn: number;
+}
+
+/** Frames that are not followed any more: nothing is known of them from here on. */
+export interface LeftRecord {
+  readonly type: 'left';
+  readonly gfns: readonly number[];
+}
+
+/** How a change was noticed: by a write that the source reported, or by comparing. */
+export type Capture = 'write' | 'compare';
+
+/** Slots of frames in the picture that hold something else. */
+export interface ChangesRecord {
+  readonly type: 'changes';
+  readonly capture: Capture;
+  readonly changes: readonly SlotChange[];
+}
+
+export interface SlotChange {
+  /** Physical address, a multiple of 8. */
+  readonly pa: number;
+  readonly lo: number;
+  readonly hi: number;
+}
+
+export interface RegistersRecord {
+  readonly type: 'registers';
+  readonly vcpu: number;
+  readonly registers: PagingRegisters;
+}
+
+/** The session has processed what the source said. */
+export interface SaidRecord {
+  readonly type: 'said';
+  readonly said: SourceEvent;
+}
+
+/** What is watched has changed. */
+export interface CallRecord {
+  readonly type: 'call';
+  readonly call: WatchCall;
+}
+
+/** A word of whoever recorded, for people. */
+export interface NoteRecord {
+  readonly type: 'note';
+  readonly text: string;
+}
+
+/** All since the last of these belongs to one moment, at which the guest stood still. */
+export interface InstantRecord {
+  readonly type: 'instant';
+  /** Microseconds since the last one; since the beginning for the first. */
+  readonly sinceUs: number;
+}
+
+/** Nothing follows. */
+export interface EndRecord extends SessionEnd {
+  readonly type: 'end';
+}
+
+/** What memory and registers are. */
+export type StateRecord = TableRecord | NoMemoryRecord | LeftRecord | ChangesRecord | RegistersRecord;
+/** What happened then. */
+export type StepRecord = SaidRecord | CallRecord | NoteRecord;
+export type TraceRecord = StateRecord | StepRecord | InstantRecord | EndRecord;
+
+/** The first byte of each record. Those from 128 on may be left unread by who does not know them. */
+export const RECORD = {
+  table: 1,
+  noMemory: 2,
+  left: 3,
+  changes: 4,
+  registers: 5,
+  write: 6,
+  commit: 7,
+  missed: 8,
+  rootGone: 9,
+  call: 10,
+  instant: 11,
+  end: 12,
+  note: 128,
+} as const;
+
+export const FIRST_OPTIONAL_RECORD = 128;
+
+export const CAPTURES = ['write', 'compare'] as const satisfies readonly Capture[];
+export const ENDINGS = ['finished', 'stopped', 'failed'] as const satisfies readonly SessionEnd['ended'][];
+
+/** The place of a call's kind in this list is its number in the file. */
+export const CALL_KINDS = [
+  'monitor',
+  'monitorRange',
+  'unmonitor',
+  'unmonitorRange',
+  'unmonitorByForce',
+  'unmonitorView',
+  'unmonitorAll',
+  'rootGone',
+  'resync',
+] as const satisfies readonly WatchCall['kind'][];

@@ -1,0 +1,21 @@
+export type { CaptureMode, TraceAbout } from './format/about.ts';
+export { isTrace } from './format/blocks.ts';
+export type {
+  CallRecord,
+  Capture,
+  ChangesRecord,
+  EndRecord,
+  LeftRecord,
+  NoMemoryRecord,
+  NoteRecord,
+  RegistersRecord,
+  SaidRecord,
+  SlotChange,
+  StateRecord,
+  StepRecord,
+  TableRecord,
+} from './format/records.ts';
+export { recordDriver, type RecordingDriver, type RecordOptions } from './record/recording-driver.ts';
+export { openTrace, TraceDriver, type TraceOptions } from './replay/trace-driver.ts';
+export { type TraceInstant, TraceReader } from './replay/trace-reader.ts';
+export { openTraceSnapshot, type TraceSnapshotOptions } from './replay/trace-snapshot.ts';

@@ -1,0 +1,173 @@
+/** Makes the records of a session: instant by instant, each with all that memory showed and all that was done then. */
+import { gfnOf } from '../../../core/address/pa.ts';
+import { READ_NOT_FETCHED } from '../../../core/memory/physical-memory.ts';
+import type { Driver, PagingRegisters, SourceEvent } from '../../../driver/driver.ts';
+import type { SessionBeginning, SessionEnd, SessionRecorder } from '../../../driver/session-parts.ts';
+import type { WatchCall } from '../../../driver/watch-calls.ts';
+import { type CaptureMode, pagingOptionsOf } from '../format/about.ts';
+import type { SlotChange, StepRecord } from '../format/records.ts';
+import type { FollowedFrames } from './followed-frames.ts';
+import type { RecordOptions } from './recording-driver.ts';
+import type { TraceFile } from './trace-file.ts';
+import { WritesInFlight } from './writes-in-flight.ts';
+
+export class Recorder implements SessionRecorder {
+  readonly #driver: Driver;
+  readonly #frames: FollowedFrames;
+  readonly #file: TraceFile;
+  readonly #options: RecordOptions;
+  readonly #writes = new WritesInFlight();
+  readonly #registers: (PagingRegisters | undefined)[] = [];
+  #monitored: ReadonlySet<number> = new Set();
+  #steps: StepRecord[] = [];
+  #startMs = performance.now();
+  /** When the instant was that is being recorded; NaN while there is none. */
+  #instantUs = Number.NaN;
+  #recordedUs = 0;
+  #isOver = false;
+
+  constructor(driver: Driver, frames: FollowedFrames, file: TraceFile, options: RecordOptions) {
+    this.#driver = driver;
+    this.#frames = frames;
+    this.#file = file;
+    this.#options = options;
+  }
+
+  begin({ paging, kinds }: SessionBeginning): void {
+    const { name, registers } = this.#driver;
+    const { title = '', options = {} } = this.#options;
+    this.#startMs = performance.now();
+    this.#file.begin({
+      source: name,
+      capture: captureModeOf(this.#driver),
+      paging: pagingOptionsOf(paging),
+      kinds,
+      vcpuCount: registers?.vcpuCount,
+      startedAt: new Date().toISOString(),
+      title,
+      options,
+    });
+    this.#instantUs = 0;
+  }
+
+  called(call: WatchCall): void {
+    this.#add({ type: 'call', call });
+  }
+
+  heard(said: SourceEvent): void {
+    this.#writes.hear(said);
+    this.#add({ type: 'said', said });
+  }
+
+  note(text: string): void {
+    this.#add({ type: 'note', text });
+  }
+
+  async runsOn(entries: Float64Array): Promise<void> {
+    this.#monitored = framesOf(entries);
+    await this.#lookAround();
+    this.#closeInstant();
+    this.#expire();
+  }
+
+  /** The guest stands still again. */
+  standsStill(): void {
+    // What was done while it ran came before.
+    if (this.#steps.length > 0 || this.#frames.hasNews) this.#closeInstant();
+    this.#expire();
+    this.#instantUs = this.#now();
+  }
+
+  end(end: SessionEnd): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    if (this.#steps.length > 0 || this.#frames.hasNews) this.#closeInstant();
+    this.#file.add({ type: 'end', ended: end.ended, ...(end.failure && { failure: end.failure }) });
+    this.#file.close();
+  }
+
+  /**
+   * Reads what nobody has asked for: in a source that traps entries or nothing, all that the monitored frames hold besides what is
+   * watched in them; in one that traps whole frames, those that were written to.
+   */
+  async #lookAround(): Promise<void> {
+    const wanted = this.#driver.protection === undefined ? this.#monitored : this.#writes.landedFrames();
+    const missing: number[] = [];
+    for (const gfn of wanted) {
+      if (this.#frames.has(gfn) && this.#frames.refresh(gfn) === READ_NOT_FETCHED) missing.push(gfn);
+    }
+    if (missing.length === 0) return;
+    await this.#driver.remote?.fetch(missing.map((gfn) => gfn * 4096));
+    for (const gfn of missing) this.#frames.refresh(gfn);
+  }
+
+  #add(step: StepRecord): void {
+    if (this.#isOver) return;
+    if (Number.isNaN(this.#instantUs)) this.#instantUs = this.#now();
+    this.#steps.push(step);
+  }
+
+  #closeInstant(): void {
+    const { appeared, changes, left } = this.#frames.takeNews((gfn) => this.#monitored.has(gfn));
+    const file = this.#file;
+    if (left.length > 0) file.add({ type: 'left', gfns: left });
+    for (const [gfn, words] of appeared) {
+      file.add(words === null ? { type: 'no-memory', gfn } : { type: 'table', gfn, words });
+    }
+    this.#addChanges(changes);
+    this.#addRegisters();
+    for (const step of this.#steps) file.add(step);
+    const timeUs = Number.isNaN(this.#instantUs) ? this.#now() : this.#instantUs;
+    file.add({ type: 'instant', sinceUs: timeUs - this.#recordedUs });
+    this.#recordedUs = timeUs;
+    this.#steps = [];
+    this.#instantUs = Number.NaN;
+  }
+
+  #addChanges(changes: readonly SlotChange[]): void {
+    const written = changes.filter(({ pa }) => this.#writes.covers(pa));
+    const found = changes.filter((change) => !written.includes(change));
+    if (written.length > 0) this.#file.add({ type: 'changes', capture: 'write', changes: written });
+    if (found.length > 0) this.#file.add({ type: 'changes', capture: 'compare', changes: found });
+  }
+
+  #addRegisters(): void {
+    const { registers } = this.#driver;
+    for (let vcpu = 0; vcpu < (registers?.vcpuCount ?? 0); vcpu++) {
+      const now = registers!.readRegisters(vcpu);
+      const before = this.#registers[vcpu];
+      if (before !== undefined && isSame(before, now)) continue;
+      this.#registers[vcpu] = now;
+      this.#file.add({ type: 'registers', vcpu, registers: now });
+    }
+  }
+
+  #expire(): void {
+    this.#frames.expire();
+    this.#writes.expire();
+  }
+
+  #now(): number {
+    return Math.max(this.#recordedUs, Math.round((performance.now() - this.#startMs) * 1000));
+  }
+}
+
+function captureModeOf({ protection, traps }: Driver): CaptureMode {
+  if (protection !== undefined) return 'protection';
+  return traps === undefined ? 'samples' : 'traps';
+}
+
+function framesOf(entries: Float64Array): Set<number> {
+  const frames = new Set<number>();
+  let last = -1;
+  for (const pa of entries) {
+    const gfn = gfnOf(pa);
+    if (gfn !== last) frames.add(gfn);
+    last = gfn;
+  }
+  return frames;
+}
+
+function isSame(a: PagingRegisters, b: PagingRegisters): boolean {
+  return a === b || (a.cr0 === b.cr0 && a.cr3 === b.cr3 && a.cr4 === b.cr4 && a.efer === b.efer);
+}

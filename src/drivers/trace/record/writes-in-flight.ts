@@ -1,0 +1,41 @@
+/** Which bytes the source has said that vCPUs write, until they are committed: changes there were captured, not found. */
+import { gfnOf } from '../../../core/address/pa.ts';
+import type { SourceEvent } from '../../../driver/driver.ts';
+
+interface ByteRange {
+  readonly pa: number;
+  readonly end: number;
+}
+
+export class WritesInFlight {
+  readonly #inFlight = new Map<number, ByteRange[]>();
+  /** Committed since the guest stood still. */
+  #landed: ByteRange[] = [];
+
+  hear(said: SourceEvent): void {
+    if (said.kind === 'write') {
+      const ranges = this.#inFlight.get(said.vcpu) ?? [];
+      ranges.push({ pa: said.pa, end: said.pa + said.byteLength });
+      this.#inFlight.set(said.vcpu, ranges);
+    } else if (said.kind === 'commit') {
+      this.#landed.push(...(this.#inFlight.get(said.vcpu) ?? []));
+      this.#inFlight.delete(said.vcpu);
+    }
+  }
+
+  /** The guest runs on. */
+  expire(): void {
+    if (this.#landed.length > 0) this.#landed = [];
+  }
+
+  /** Frames that committed writes have touched. */
+  *landedFrames(): Generator<number> {
+    for (const { pa, end } of this.#landed) for (let gfn = gfnOf(pa); gfn <= gfnOf(end - 1); gfn++) yield gfn;
+  }
+
+  /** Whether a write that was said reaches into the eight bytes at `pa`. */
+  covers(pa: number): boolean {
+    const reaches = (range: ByteRange): boolean => range.pa < pa + 8 && pa < range.end;
+    return this.#landed.some(reaches) || [...this.#inFlight.values()].some((ranges) => ranges.some(reaches));
+  }
+}

@@ -1,0 +1,200 @@
+/** The trace driver: a recorded guest, which does what it did, and is asked what it was asked. */
+import { setTimeout } from 'node:timers/promises';
+import { hex } from '../../../core/address/va.ts';
+import { PtmonError, type PtmonErrorCode } from '../../../core/error.ts';
+import { ACCESS_ALL, type PageAccess, type PageProtection } from '../../../core/memory/page-access.ts';
+import type { PhysicalMemory, ReadOutcome } from '../../../core/memory/physical-memory.ts';
+import type { Driver, MissedEvent, RegisterAccess, SourceEvent } from '../../../driver/driver.ts';
+import type { SessionScript } from '../../../driver/session-parts.ts';
+import type { WatchTarget } from '../../../driver/watch-calls.ts';
+import type { TraceAbout } from '../format/about.ts';
+import { corrupt, locate, located } from '../format/corrupt.ts';
+import { makeCall } from './make-call.ts';
+import { type TraceInstant, TraceReader } from './trace-reader.ts';
+import { TraceState } from './trace-state.ts';
+
+export interface TraceOptions {
+  /**
+   * Whether the session watches what was watched when this was recorded, from and to the same moments. True unless told; otherwise
+   * whoever opened it says what is watched, and what changed in between two of the guest's stops is unknown then.
+   */
+  readonly repeat?: boolean;
+  /** 1 for as fast as it happened, 2 for twice as fast; as fast as can be unless told. */
+  readonly speed?: number;
+  /** Told of each instant before it is said what happened in it. */
+  readonly onInstant?: (instant: TraceInstant) => void;
+}
+
+/** Opens a trace, at its beginning. @throws PtmonError `source-unavailable`, `corrupt-input`, `bad-argument` */
+export function openTrace(path: string, options: TraceOptions = {}): TraceDriver {
+  const { speed } = options;
+  if (speed !== undefined && !(speed > 0)) throw new PtmonError('bad-argument', `a speed of ${speed} gets nowhere`);
+  return new TraceDriver(new TraceReader(path), options);
+}
+
+const UNSEEN: MissedEvent = { kind: 'missed', reason: 'not watched when it was recorded', lost: null };
+
+export class TraceDriver implements Driver {
+  /** Of the source that was recorded. */
+  readonly name: string;
+  readonly about: TraceAbout;
+  readonly memory: PhysicalMemory;
+  readonly registers?: RegisterAccess;
+  readonly protection?: PageProtection;
+  readonly script: SessionScript;
+  readonly #reader: TraceReader;
+  readonly #state: TraceState;
+  readonly #options: TraceOptions;
+  readonly #instants: Generator<TraceInstant, void, undefined>;
+  /** The present instant; undefined where not even the first is there. */
+  #instant: TraceInstant | undefined;
+  /** Of its steps, the next one. */
+  #next = 0;
+  #isClosed = false;
+
+  constructor(reader: TraceReader, options: TraceOptions) {
+    this.#reader = reader;
+    this.#options = options;
+    const { about } = reader;
+    this.about = about;
+    this.name = about.source;
+    this.#state = new TraceState(reader.limits, (gfn) => this.#refuseFrame(gfn));
+    this.memory = { readEntry: (pa, byteLength, out) => this.#read(pa, byteLength, out) };
+    const registers = this.#state.registersOf(about);
+    if (registers !== undefined) this.registers = registers;
+    if (about.capture === 'protection') this.protection = new RememberedAccess();
+    this.script = this.#makeScript();
+    this.#instants = reader.instants();
+    try {
+      this.#step();
+    } catch (error) {
+      reader.close();
+      throw error;
+    }
+  }
+
+  /** Microseconds since the recording began. */
+  get timeUs(): number {
+    return this.#instant?.timeUs ?? 0;
+  }
+
+  /** Once; a second call goes on where the first one was left. @throws PtmonError `closed`, `corrupt-input` */
+  async *run(signal?: AbortSignal): AsyncGenerator<readonly SourceEvent[], void, undefined> {
+    if (this.#isClosed) throw new PtmonError('closed', `the trace ${this.#reader.path} is closed`);
+    const startMs = performance.now() - this.#dueMs();
+    while (!this.#isOver(signal) && this.#step()) {
+      const waitMs = Math.round(startMs + this.#dueMs() - performance.now());
+      if (waitMs > 0 && this.#options.speed !== undefined) await wait(waitMs, signal);
+      if (this.#isOver(signal)) return;
+      yield this.#batch();
+    }
+    this.#throwFailure();
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#reader.close();
+  }
+
+  #isOver(signal: AbortSignal | undefined): boolean {
+    return this.#isClosed || signal?.aborted === true;
+  }
+
+  /** To the next instant; false where there is none. */
+  #step(): boolean {
+    const { value: instant } = this.#instants.next();
+    if (!instant) return false;
+    this.#instant = instant;
+    this.#next = 0;
+    this.#locate(() => this.#state.apply(instant.state));
+    this.#options.onInstant?.(instant);
+    return true;
+  }
+
+  #batch(): readonly SourceEvent[] {
+    const batch = this.#instant!.steps.flatMap((step) => (step.type === 'said' ? [step.said] : []));
+    if (this.#options.repeat !== false || this.about.capture === 'protection') return batch;
+    // Only what was watched then stopped the guest.
+    return [...batch.filter(({ kind }) => kind !== 'missed'), UNSEEN];
+  }
+
+  #makeScript(): SessionScript {
+    const end = () => this.#reader.end;
+    return {
+      paging: this.about.paging,
+      get ended() {
+        return end()?.ended === 'stopped' ? 'stopped' : 'finished';
+      },
+      perform: (target, after) => {
+        if (this.#options.repeat !== false) this.#locate(() => this.#perform(target, after));
+      },
+    };
+  }
+
+  #perform(target: WatchTarget, after: SourceEvent | null): void {
+    const steps = this.#instant?.steps ?? [];
+    if (after !== null) this.#next++;
+    for (; this.#next < steps.length; this.#next++) {
+      const step = steps[this.#next]!;
+      if (step.type === 'said') return;
+      if (step.type !== 'call') continue;
+      this.#reader.limits.holdWatch(step.call);
+      makeCall(target, step.call);
+    }
+  }
+
+  #read(pa: number, byteLength: 4 | 8, out: Uint32Array): ReadOutcome {
+    if (this.#reader.limits.isReadAllowed()) return this.#state.readEntry(pa, byteLength, out);
+    throw this.#located(corrupt('what is watched takes more reads than any guest does: its tables lead in circles'));
+  }
+
+  #refuseFrame(gfn: number): never {
+    if (this.#options.repeat !== false) {
+      throw this.#located(corrupt(`the trace lacks the frame ${hex(gfn)}, which it makes be read`));
+    }
+    const when = `${(this.timeUs / 1e6).toFixed(3)} s`;
+    throw new PtmonError(
+      'not-recorded',
+      `the table at ${hex(gfn * 4096)} is not in the trace at ${when}: nothing that was watched then led through it`,
+      { gfn },
+    );
+  }
+
+  #dueMs(): number {
+    return this.timeUs / 1000 / (this.#options.speed ?? 1);
+  }
+
+  #throwFailure(): void {
+    const failure = this.#reader.end?.failure;
+    if (failure !== undefined) throw new PtmonError(failure.code as PtmonErrorCode, failure.message);
+  }
+
+  #locate<T>(work: () => T): T {
+    return locate(this.#reader.path, this.#instant?.offset ?? 0, work);
+  }
+
+  #located(error: PtmonError): PtmonError {
+    return located(error, this.#reader.path, this.#instant?.offset ?? 0);
+  }
+}
+
+/** A guest that is over can write nothing: accesses are kept for whoever wants them back. */
+class RememberedAccess implements PageProtection {
+  readonly #access = new Map<string, PageAccess>();
+
+  getAccess(view: number, gfn: number): PageAccess {
+    return this.#access.get(`${view} ${gfn}`) ?? ACCESS_ALL;
+  }
+
+  setAccess(view: number, gfn: number, access: PageAccess): void {
+    if (access === ACCESS_ALL) this.#access.delete(`${view} ${gfn}`);
+    else this.#access.set(`${view} ${gfn}`, access);
+  }
+}
+
+/** A timer cannot wait for longer. */
+const MAX_WAIT_MS = 2 ** 31 - 1;
+
+async function wait(waitMs: number, signal: AbortSignal | undefined): Promise<void> {
+  await setTimeout(Math.min(waitMs, MAX_WAIT_MS), undefined, { ...(signal && { signal }) }).catch(() => {});
+}
