@@ -36,6 +36,7 @@ export function runCommand(output: TextOutput, messages: TextOutput, exit: (code
     .option('--count <n>', 'end after so many events', wholeNumber(1, 1e9))
     .option('--kinds <kinds>', `more kinds of events: ${OPT_IN_KINDS.join(',')}`, listOf(OPT_IN_KINDS))
     .option('--json', 'print JSON lines, not text')
+    .option('--record <file>', 'write a trace, for ptmon replay')
     .option('--verify', 'have QEMU translate every watched address at each stop, and report differences')
     .option('--no-watch', 'only boot it, for others to watch')
     .addHelpText('after', EXAMPLES)

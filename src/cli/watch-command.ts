@@ -19,6 +19,7 @@ see what changes and changes back in between. (ptmon doctor says what a VM lacks
 Examples:
   ptmon watch --qmp /tmp/qmp --gdb /tmp/gdb --va 0x7f0012340000=buffer
   ptmon watch --qmp /tmp/qmp --gdb /tmp/gdb --root 0x1234000 --va 0x400000+2M=text --json --count 100
+  ptmon watch --qmp /tmp/qmp --gdb /tmp/gdb --va 0x400000+2M --record guest.trace
   ptmon watch --qmp /tmp/qmp --mode sample --interval 10 --va 0x400000+2M
   ptmon watch --ram-file /dev/shm/vm --paging 4-level --root 0x1234000 --va 0x400000
 `;
@@ -40,6 +41,7 @@ export function watchCommand(output: TextOutput, messages: TextOutput, exit: (co
     .option('--count <n>', 'end after so many events', wholeNumber(1, 1e9))
     .option('--kinds <kinds>', `more kinds of events: ${OPT_IN_KINDS.join(',')}`, listOf(OPT_IN_KINDS))
     .option('--json', 'print JSON lines, not text')
+    .option('--record <file>', 'write a trace, for ptmon replay')
     .option('--verify', 'have QEMU translate every watched address at each stop, and report differences')
     .addOption(new Option('--memory <way>', "how the guest's memory is read").choices(MEMORY_WAYS).default('auto'))
     .option('--max-watchpoints <n>', 'watchpoints that may be set at once', wholeNumber(1, 1e6))

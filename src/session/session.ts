@@ -225,16 +225,19 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
     this.#stop.abort();
     try {
       this.#quietly(() => this.monitor.unmonitorAll());
+      this.#endRecord();
     } finally {
-      try {
-        this.#options.driver.recorder?.end(this.summary());
-      } catch (error) {
-        this.#failure ??= error;
-        throw error;
-      } finally {
-        await this.#sinks.end(this.summary());
-        await this.#options.driver.close();
-      }
+      await this.#sinks.end(this.summary());
+      await this.#options.driver.close();
+    }
+  }
+
+  #endRecord(): void {
+    try {
+      this.#options.driver.recorder?.end(this.summary());
+    } catch (error) {
+      this.#failure ??= error;
+      throw error;
     }
   }
 

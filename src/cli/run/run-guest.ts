@@ -9,6 +9,8 @@ export interface RunOptions extends LaunchOptions {
   readonly json?: boolean;
   readonly verify?: boolean;
   readonly kinds?: readonly OptInKind[];
+  /** The file of a trace. */
+  readonly record?: string;
   /** Seconds. */
   readonly duration?: number;
   /** Events. */

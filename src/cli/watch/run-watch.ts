@@ -3,6 +3,8 @@ import { hex } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
 import type { OptInKind } from '../../core/monitor/events.ts';
 import { rootOf } from '../../core/paging/format.ts';
+import type { Driver } from '../../driver/driver.ts';
+import { recordDriver } from '../../drivers/trace/index.ts';
 import { openSession, type Session } from '../../session/session.ts';
 import { consoleSink } from '../../sinks/console.ts';
 import { jsonlSink } from '../../sinks/jsonl.ts';
@@ -21,6 +23,8 @@ export interface WatchOptions extends SourceOptions {
   readonly kinds?: readonly OptInKind[];
   readonly json?: boolean;
   readonly verify?: boolean;
+  /** The file of a trace. */
+  readonly record?: string;
   /** Seconds. */
   readonly duration?: number;
   /** Events. */
@@ -50,11 +54,12 @@ export async function runWatch(
 ): Promise<boolean> {
   const say = (line: string) => messages.write(`${line}\n`);
   const limit = options.duration === undefined ? [] : [AbortSignal.timeout(options.duration * 1000)];
+  const driver = await recorded(source, options.record);
   const session = await openSession({
-    driver: source.driver,
+    driver,
     ...(options.paging !== undefined && { paging: { mode: options.paging } }),
     kinds: options.kinds ?? [],
-    sinks: [options.json === true ? jsonlSink(output, { options: { watch: source.mode } }) : consoleSink(output)],
+    sinks: [options.json === true ? jsonlSink(output, { options: headerOptions(source.mode) }) : consoleSink(output)],
     signal: AbortSignal.any([signal, ...limit]),
     onBatch: () => verifier?.verify(session.monitor),
   });
@@ -74,10 +79,26 @@ export async function runWatch(
     await take(session, options.count);
   } finally {
     await session.close();
+    if (driver !== source.driver) await say(`Recorded: ${options.record}`);
     if (session.statistics().resyncs > 0) await say(source.costs(session.statistics()));
     if (verifier !== undefined) await say(verifier.verdict);
   }
   return (verifier?.different ?? 0) === 0;
+}
+
+/** The source's driver, and a record of what is done with it where one is wanted. */
+async function recorded({ driver, mode }: WatchSource, path: string | undefined): Promise<Driver> {
+  if (path === undefined) return driver;
+  try {
+    return recordDriver(driver, path, { options: headerOptions(mode) });
+  } catch (error) {
+    await driver.close();
+    throw error;
+  }
+}
+
+function headerOptions(mode: WatchSource['mode']) {
+  return { watch: mode };
 }
 
 function rootFrom({ driver }: WatchSource, { monitor }: Session, wanted: 'current' | bigint): number {

@@ -1,4 +1,3 @@
-import { statSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import type { SimOptions } from '../../../src/drivers/sim/index.ts';
 import { recordSim, replay } from './sessions.ts';
@@ -21,5 +20,4 @@ test.each(LIVES)('E7 a replay says byte for byte what was said live: %s', async 
   expect(await replay(path, kinds)).toBe(live);
   // And again.
   expect(await replay(path, kinds)).toBe(live);
-  console.log(name, live.split('\n').length, statSync(path).size, live.trimEnd().split('\n').at(-1));
 });

@@ -49,6 +49,10 @@ export async function recordSim(path: string, options: SimOptions, kinds: readon
   });
 }
 
-export async function replay(path: string, kinds: readonly OptInKind[] = [], options: TraceOptions = {}): Promise<string> {
+export async function replay(
+  path: string,
+  kinds: readonly OptInKind[] = [],
+  options: TraceOptions = {},
+): Promise<string> {
   return runAsJsonl(openTrace(path, options), kinds);
 }

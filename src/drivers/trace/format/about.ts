@@ -44,7 +44,10 @@ export function decodeAbout(bytes: Buffer): TraceAbout {
   if (!Array.isArray(kinds) || !kinds.every((kind) => typeof kind === 'string')) {
     throw corrupt('the trace does not say which kinds of events were wanted');
   }
-  if (vcpuCount !== undefined && !(Number.isInteger(vcpuCount) && Number(vcpuCount) >= 1 && Number(vcpuCount) <= MAX_VCPUS)) {
+  if (
+    vcpuCount !== undefined &&
+    !(Number.isInteger(vcpuCount) && Number(vcpuCount) >= 1 && Number(vcpuCount) <= MAX_VCPUS)
+  ) {
     throw corrupt(`the trace has ${JSON.stringify(vcpuCount)} vCPUs`);
   }
   return {

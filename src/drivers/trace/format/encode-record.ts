@@ -3,15 +3,7 @@ import { gfnOf, frameOffsetOf } from '../../../core/address/pa.ts';
 import type { SourceEvent } from '../../../driver/driver.ts';
 import type { WatchCall } from '../../../driver/watch-calls.ts';
 import { ByteWriter } from './byte-writer.ts';
-import {
-  CALL_KINDS,
-  CAPTURES,
-  type ChangesRecord,
-  ENDINGS,
-  FRAME_SLOTS,
-  RECORD,
-  type TraceRecord,
-} from './records.ts';
+import { CALL_KINDS, CAPTURES, type ChangesRecord, ENDINGS, FRAME_SLOTS, RECORD, type TraceRecord } from './records.ts';
 
 const TAG_NONE = 0;
 const TAG_TEXT = 1;

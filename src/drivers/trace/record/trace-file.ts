@@ -63,7 +63,10 @@ export class TraceFile {
     this.#record.clear();
     this.#encoder.encode(record, this.#record);
     if (this.#record.length > MAX_BLOCK_BYTES) {
-      throw new PtmonError('bad-argument', `a ${record.type} record of ${this.#record.length} bytes is too long for a trace`);
+      throw new PtmonError(
+        'bad-argument',
+        `a ${record.type} record of ${this.#record.length} bytes is too long for a trace`,
+      );
     }
     if (this.#block.length + this.#record.length > MAX_BLOCK_BYTES) this.#flush();
     this.#block.append(this.#record.bytes);
@@ -114,7 +117,12 @@ export class TraceFile {
       this.#byteLength += bytes.length;
     } catch (error) {
       const what = codeOf(error) === 'ENOSPC' ? 'there is no space left' : codeOf(error);
-      this.#failure = new PtmonError('write-failed', `${this.path} cannot be written to: ${what}`, {}, { cause: error });
+      this.#failure = new PtmonError(
+        'write-failed',
+        `${this.path} cannot be written to: ${what}`,
+        {},
+        { cause: error },
+      );
       throw this.#failure;
     }
   }

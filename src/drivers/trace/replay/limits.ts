@@ -80,7 +80,9 @@ export class ReplayLimits {
     this.#held += byteLength;
     const allowed = FREE_BYTES + BYTES_PER_BYTE * this.#fileBytes;
     if (this.#held > allowed) {
-      throw corrupt(`what the trace wants to be held does not fit into ${Math.round(allowed / 2 ** 20)} MiB, which is much for its length`);
+      throw corrupt(
+        `what the trace wants to be held does not fit into ${Math.round(allowed / 2 ** 20)} MiB, which is much for its length`,
+      );
     }
   }
 }

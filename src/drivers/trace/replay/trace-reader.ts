@@ -119,7 +119,9 @@ export class TraceReader {
   #readStart(): TraceAbout {
     const header = this.#read(FILE_HEADER_BYTES);
     // What is too short is most likely something else.
-    checkFileHeader(header.length < FILE_HEADER_BYTES ? Buffer.concat([header, Buffer.alloc(FILE_HEADER_BYTES)]) : header);
+    checkFileHeader(
+      header.length < FILE_HEADER_BYTES ? Buffer.concat([header, Buffer.alloc(FILE_HEADER_BYTES)]) : header,
+    );
     if (header.length < FILE_HEADER_BYTES) throw corrupt('the trace ends within its header');
     const first = this.#readBlock();
     if (first?.type !== BLOCK_ABOUT) throw corrupt('the first block does not say what was recorded');
@@ -167,7 +169,12 @@ export class TraceReader {
     try {
       return readSync(this.#fd, into, from, into.length - from, null);
     } catch (error) {
-      throw new PtmonError('source-unavailable', `${this.path} cannot be read (${codeOf(error)})`, {}, { cause: error });
+      throw new PtmonError(
+        'source-unavailable',
+        `${this.path} cannot be read (${codeOf(error)})`,
+        {},
+        { cause: error },
+      );
     }
   }
 

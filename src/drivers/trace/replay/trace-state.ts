@@ -1,7 +1,12 @@
 /** Memory and registers as a trace has them at one of its instants. */
 import { frameOffsetOf, gfnOf } from '../../../core/address/pa.ts';
 import { PtmonError } from '../../../core/error.ts';
-import { type PhysicalMemory, READ_NO_MEMORY, READ_OK, type ReadOutcome } from '../../../core/memory/physical-memory.ts';
+import {
+  type PhysicalMemory,
+  READ_NO_MEMORY,
+  READ_OK,
+  type ReadOutcome,
+} from '../../../core/memory/physical-memory.ts';
 import type { PagingRegisters, RegisterAccess } from '../../../driver/driver.ts';
 import type { TraceAbout } from '../format/about.ts';
 import { corrupt } from '../format/corrupt.ts';
@@ -39,7 +44,9 @@ export class TraceState implements PhysicalMemory {
       readRegisters: (vcpu) => {
         const registers = this.#registers.get(vcpu);
         if (registers !== undefined && vcpu < vcpuCount) return registers;
-        throw new PtmonError('bad-argument', `there is no vCPU ${vcpu} in the trace: the guest had ${vcpuCount}`, { vcpu });
+        throw new PtmonError('bad-argument', `there is no vCPU ${vcpu} in the trace: the guest had ${vcpuCount}`, {
+          vcpu,
+        });
       },
     };
   }
