@@ -1,34 +1,35 @@
 /** `ptmon translate`. */
-import { Command, Option } from 'commander';
-import type { GuestMemoryKind } from '../drivers/qemu/index.ts';
+import { Command } from 'commander';
+import { PtmonError } from '../core/error.ts';
 import type { TextOutput } from '../sinks/text-output.ts';
 import { EXIT_OK } from './exit-codes.ts';
 import { interruptible } from './interruptible.ts';
-import { MEMORY_WAYS, wholeNumber } from './option-values.ts';
+import { openSnapshot, takeSource } from './snapshot/open-snapshot.ts';
+import {
+  addSourceOptions,
+  addSpaceOptions,
+  SOURCE_HELP,
+  type SourceAndSpaceOptions,
+  spaceRequest,
+} from './snapshot/source-options.ts';
 import { readAddresses } from './translate/addresses.ts';
-import { openLiveSnapshot } from './snapshot/live-snapshot.ts';
 import { translate } from './translate/run-translate.ts';
-import { rootOption } from './watch/address-option.ts';
 
-const EXAMPLES = `
-The guest stands still for as long as it takes, and is left as it was found.
+const HELP = `
+${SOURCE_HELP}
+
 An address that leads nowhere is an answer, too, with exit code 0; one that is
 not canonical is refused with 2.
 
 Examples:
-  ptmon translate 0xffffffff81000000 --qmp /tmp/qmp --gdb /tmp/gdb
-  ptmon translate 0x400000 --root 0x1234000 --qmp /tmp/qmp --gdb /tmp/gdb
-  ptmon translate - --json --qmp /tmp/qmp --gdb /tmp/gdb <addresses
+  ptmon translate vm.core 0xffffffff81000000 0x400000
+  ptmon translate vm.core - --json <addresses
+  ptmon translate memory.raw 0x400000 --root 0x1234000 --paging 4-level
+  ptmon translate 0x400000 --qmp /tmp/qmp --gdb /tmp/gdb
 `;
 
-interface Options {
-  readonly qmp: string;
-  readonly gdb: string;
-  readonly root: 'current' | bigint;
-  readonly vcpu: number;
+interface Options extends SourceAndSpaceOptions {
   readonly json?: boolean;
-  readonly memory: GuestMemoryKind | 'auto';
-  readonly ramFile?: string;
 }
 
 export interface TranslateStreams {
@@ -40,22 +41,21 @@ export interface TranslateStreams {
 
 /** @param exit is told the exit code of a run that did not fail */
 export function translateCommand({ output, messages, input }: TranslateStreams, exit: (code: number) => void): Command {
-  return new Command('translate')
-    .description('explain, level by level, where addresses of a running guest lead')
-    .argument('<va...>', '0x…; - takes them from standard input')
-    .requiredOption('--qmp <socket>', "QEMU's QMP socket: a path, or host:port")
-    .requiredOption('--gdb <socket>', "QEMU's gdbstub: a path, or host:port")
-    .option('--root <cr3>', "the address space: current (the vCPU's), or 0x…", rootOption, 'current')
-    .option('--vcpu <n>', 'whose registers say how addresses are translated', wholeNumber(0, 4095), 0)
-    .option('--json', 'print JSON lines, not text')
-    .addOption(new Option('--memory <way>', "how the guest's memory is read").choices(MEMORY_WAYS).default('auto'))
-    .option('--ram-file <path>', "the file that is the guest's memory, where QEMU's word for it is not right here")
-    .addHelpText('after', EXAMPLES)
+  const command = new Command('translate')
+    .description('explain, level by level, where addresses of a dump or of a live guest lead')
+    .usage('[options] SOURCE VA…\n       ptmon translate [options] VA… --qmp SOCKET --gdb SOCKET')
+    .argument('<va...>', 'the source, unless it is live, then 0x…; - takes them from standard input')
+    .option('--json', 'print JSON lines, not text');
+  return addSpaceOptions(addSourceOptions(command))
+    .addHelpText('after', HELP)
     .action(async (words: readonly string[], options: Options) => {
-      const addresses = await readAddresses(words, input);
+      const { source, rest } = takeSource(words, options);
+      const addresses = await readAddresses(rest, input);
+      if (rest.length === 0) throw new PtmonError('bad-argument', `which address of ${source} is to be translated?`);
       await interruptible(output, exit, async (signal) => {
-        const open = () => openLiveSnapshot(options, signal);
-        const { description } = await translate(open, { ...options, addresses }, output, signal);
+        const open = () => openSnapshot(source, options, signal);
+        const request = { addresses, space: spaceRequest(options), ...(options.json && { json: true }) };
+        const { description } = await translate(open, request, output, signal);
         await messages.write(`${description}\n`);
         return EXIT_OK;
       });

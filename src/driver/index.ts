@@ -12,5 +12,5 @@ export type {
   WriteEvent,
 } from './driver.ts';
 export type { SessionBeginning, SessionEnd, SessionRecorder, SessionScript } from './session-parts.ts';
-export type { MemoryRegion, Snapshot } from './snapshot.ts';
+export type { KernelRoot, MemoryRegion, Snapshot } from './snapshot.ts';
 export type { WatchCall, WatchTarget } from './watch-calls.ts';

@@ -3,12 +3,24 @@
  * (translate, list, compare, find processes) takes one of these and cares not where it comes from.
  */
 import type { PhysicalMemory } from '../core/memory/physical-memory.ts';
+import type { PagingModeName } from '../core/paging/modes.ts';
 import type { RegisterAccess, RemoteFetch } from './driver.ts';
 
 /** A range of physical addresses that holds RAM. Both are multiples of 4096. */
 export interface MemoryRegion {
   readonly pa: number;
   readonly byteLength: number;
+}
+
+/** The kernel's own top-level table, where the source names it. */
+export interface KernelRoot {
+  /** Physical address. */
+  readonly root: number;
+  readonly mode: PagingModeName;
+  /** AMD's memory encryption, where it is on. */
+  readonly encryptionMask?: bigint;
+  /** What says so, in words for people. */
+  readonly from: string;
 }
 
 export interface Snapshot {
@@ -21,6 +33,8 @@ export interface Snapshot {
   readonly regions: readonly MemoryRegion[];
   /** Absent where nobody knows them: raw memory. */
   readonly registers?: RegisterAccess;
+  /** Absent where the source names none. */
+  readonly kernelRoot?: KernelRoot;
   /** Lets go of the source. @throws PtmonError where a guest may have been left standing still */
   close(): Promise<void>;
 }

@@ -1,0 +1,75 @@
+/** Where a dump has physical memory, as whole pages, each of them once. */
+import { PA_LIMIT, PAGE_BYTES } from '../../core/address/pa.ts';
+import type { RamRegion } from '../ramfile/index.ts';
+import { corrupt } from './dump-bytes.ts';
+
+/** A machine has some dozens; a file that says more than so many lies, and would cost memory without bound. */
+const MAX_REGIONS = 2 ** 16;
+
+/** What was collected is put together each time that it has grown to this. */
+const COMPACT_AT = 2 ** 17;
+
+export class DumpRegions {
+  readonly #name: string;
+  #regions: RamRegion[] = [];
+
+  /** @param name of the file, for messages */
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  /**
+   * Adds a piece of memory, the whole pages of it. Memory that was added before stays where it was found first.
+   *
+   * @param offset of what says so, for messages
+   * @throws PtmonError `corrupt-input` for what is no physical memory, or more pieces than any machine has
+   */
+  add({ pa, byteLength, position }: RamRegion, offset: number): void {
+    if (!(pa >= 0 && byteLength >= 0 && pa + byteLength <= PA_LIMIT)) {
+      throw corrupt(this.#name, offset, 'its memory ends beyond 2^52, the highest physical address');
+    }
+    const first = Math.ceil(pa / PAGE_BYTES) * PAGE_BYTES;
+    const end = Math.floor((pa + byteLength) / PAGE_BYTES) * PAGE_BYTES;
+    if (end <= first) return;
+    const last = this.#regions.at(-1);
+    const region = { pa: first, byteLength: end - first, position: position + (first - pa) };
+    if (last !== undefined && continues(last, region)) this.#regions[this.#regions.length - 1] = joined(last, region);
+    else this.#regions.push(region);
+    if (this.#regions.length >= COMPACT_AT) this.#compact(offset);
+  }
+
+  /** In ascending order. @throws PtmonError `corrupt-input` where there is none, or too many */
+  list(): readonly RamRegion[] {
+    this.#compact(0);
+    if (this.#regions.length === 0) throw corrupt(this.#name, 0, 'there is not one page of memory in it');
+    return this.#regions;
+  }
+
+  #compact(offset: number): void {
+    const merged: RamRegion[] = [];
+    for (const region of [...this.#regions].sort((a, b) => a.pa - b.pa)) {
+      const last = merged.at(-1);
+      const covered = last === undefined ? 0 : Math.max(0, last.pa + last.byteLength - region.pa);
+      if (covered >= region.byteLength) continue;
+      const rest = {
+        pa: region.pa + covered,
+        byteLength: region.byteLength - covered,
+        position: region.position + covered,
+      };
+      if (last !== undefined && continues(last, rest)) merged[merged.length - 1] = joined(last, rest);
+      else merged.push(rest);
+    }
+    if (merged.length > MAX_REGIONS) {
+      throw corrupt(this.#name, offset, `its memory is in more than ${MAX_REGIONS} pieces: no machine is like that`);
+    }
+    this.#regions = merged;
+  }
+}
+
+function continues(region: RamRegion, next: RamRegion): boolean {
+  return next.pa === region.pa + region.byteLength && next.position === region.position + region.byteLength;
+}
+
+function joined(region: RamRegion, next: RamRegion): RamRegion {
+  return { ...region, byteLength: region.byteLength + next.byteLength };
+}

@@ -1,0 +1,25 @@
+/** What a format of dumps is: recognised by its first bytes, and opened as pieces of memory and what is known besides. */
+import type { MemoryPart } from '../ramfile/index.ts';
+import type { DumpBytes } from './dump-bytes.ts';
+import type { DumpNotes } from './notes/notes.ts';
+
+export type DumpFormatName = 'elf' | 'kdump' | 'lime' | 'raw';
+
+export interface OpenedFormat {
+  /** In words for people. */
+  readonly description: string;
+  readonly parts: readonly MemoryPart[];
+  readonly notes: DumpNotes;
+}
+
+export interface FormatOptions {
+  readonly signal?: AbortSignal;
+}
+
+export interface DumpFormat {
+  readonly name: DumpFormatName;
+  /** @param head the first 4096 bytes, or all that there are */
+  recognises(head: Buffer): boolean;
+  /** @throws PtmonError `corrupt-input` naming the file and the offset; the reason of the signal when it is aborted */
+  open(bytes: DumpBytes, options: FormatOptions): Promise<OpenedFormat>;
+}

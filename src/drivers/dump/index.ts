@@ -1,0 +1,2 @@
+export type { DumpFormatName } from './format.ts';
+export { type Dump, type DumpOptions, openDump } from './open-dump.ts';

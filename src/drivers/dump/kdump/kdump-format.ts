@@ -1,0 +1,30 @@
+/** kdump-compressed dumps, as makedumpfile writes them, and QEMU's `dump-guest-memory -z`, `-l` and `-s` inside the flattened format. */
+import type { DumpBytes } from '../dump-bytes.ts';
+import type { DumpFormat, FormatOptions, OpenedFormat } from '../format.ts';
+import { readNotes } from '../notes/notes.ts';
+import { DUMP_INCOMPLETE, DUMP_WITHOUT_ZEROES, KDUMP_SIGNATURE, readKdumpHeader } from './kdump-header.ts';
+import { KdumpPages } from './kdump-pages.ts';
+import { PageIndex } from './page-index.ts';
+
+export const kdumpFormat: DumpFormat = {
+  name: 'kdump',
+  recognises: (head) => head.toString('latin1', 0, 8) === KDUMP_SIGNATURE,
+  open: openKdump,
+};
+
+async function openKdump(bytes: DumpBytes, { signal }: FormatOptions): Promise<OpenedFormat> {
+  const header = readKdumpHeader(bytes);
+  const { position, byteLength } = header.notes;
+  const notes = byteLength === 0 ? { cpus: [] } : readNotes(bytes, position, byteLength);
+  const index = await PageIndex.build(bytes, header, signal);
+  const more = [
+    // More than pages of zeroes was left out.
+    ...(header.dumpLevel > DUMP_WITHOUT_ZEROES ? [`without the pages of dump level ${header.dumpLevel}`] : []),
+    ...(header.status & DUMP_INCOMPLETE ? ['incomplete'] : []),
+  ];
+  return {
+    description: ['kdump', ...more].join(', '),
+    parts: [{ source: new KdumpPages(bytes, header, index), regions: index.regions }],
+    notes,
+  };
+}

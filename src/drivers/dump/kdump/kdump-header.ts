@@ -1,0 +1,131 @@
+/**
+ * The headers of kdump-compressed dumps (makedumpfile, IMPLEMENTATION and diskdump_mod.h; QEMU, include/sysemu/dump.h), versions 1 to 6.
+ *
+ * A file is blocks of 4096 bytes: the header, the sub header, two bitmaps of page frames (those that are RAM, and those that are in the
+ * file), a descriptor for each page that is in the file, and the pages. 32-bit kernels write shorter fields:
+ *
+ *      header            64-bit  32-bit      sub header          64-bit  32-bit
+ *      signature              0       0      phys_base                0       0
+ *      header_version         8       8      dump_level               8       4
+ *      status               424     412      split                   12       8
+ *      block_size           428     416      offset_note (4)         48      32
+ *      sub_hdr_size         432     420      size_note (4)           56      40
+ *      bitmap_blocks        436     424      max_mapnr_64 (6)        96      72
+ *      max_mapnr            440     428
+ */
+import { PAGE_BYTES } from '../../../core/address/pa.ts';
+import { PtmonError } from '../../../core/error.ts';
+import { corrupt, type DumpBytes, expectInside, readPart, readU64 } from '../dump-bytes.ts';
+
+export const KDUMP_SIGNATURE = 'KDUMP   ';
+
+/** In `status`. */
+export const DUMP_INCOMPLETE = 8;
+/** In `dump_level`: pages of zeroes were left out. */
+export const DUMP_WITHOUT_ZEROES = 1;
+
+/** 64 TiB of memory, the most that 46 bits of physical addresses name; bitmaps for more take minutes to count. */
+const MAX_FRAMES = 2 ** 34;
+
+export interface KdumpHeader {
+  readonly status: number;
+  readonly dumpLevel: number;
+  /** One more than the highest frame. */
+  readonly frameCount: number;
+  /** Of the bitmap of frames that are RAM, and of the one of frames that are in the file. */
+  readonly ramBitmap: number;
+  readonly fileBitmap: number;
+  readonly descriptors: number;
+  /** Of the notes; none where the length is 0. */
+  readonly notes: { readonly position: number; readonly byteLength: number };
+}
+
+interface Layout {
+  readonly status: number;
+  readonly dumpLevel: number;
+  readonly split: number;
+  readonly noteOffset: number;
+  readonly noteSize: number;
+  readonly maxMapnr64: number;
+  readonly subHeaderBytes: number;
+}
+
+const LAYOUT_64: Layout = {
+  status: 424,
+  dumpLevel: 8,
+  split: 12,
+  noteOffset: 48,
+  noteSize: 56,
+  maxMapnr64: 96,
+  subHeaderBytes: 104,
+};
+const LAYOUT_32: Layout = {
+  status: 412,
+  dumpLevel: 4,
+  split: 8,
+  noteOffset: 32,
+  noteSize: 40,
+  maxMapnr64: 72,
+  subHeaderBytes: 80,
+};
+
+/** @throws PtmonError `corrupt-input`; `source-unavailable` for a part of a dump that was split */
+export function readKdumpHeader(bytes: DumpBytes): KdumpHeader {
+  const header = readPart(bytes, 0, 464, 'the kdump header');
+  const version = header.readInt32LE(8);
+  if (version < 1 || version > 6)
+    throw corrupt(bytes.name, 8, `version ${version} of kdump's format is not known, 1 to 6 are`);
+  // Whatever lies there in the other layout is no size of a block.
+  const layout = [LAYOUT_64, LAYOUT_32].find(({ status }) => header.readUInt32LE(status + 4) === PAGE_BYTES);
+  if (layout === undefined) {
+    const size = header.readUInt32LE(LAYOUT_64.status + 4);
+    throw corrupt(
+      bytes.name,
+      LAYOUT_64.status + 4,
+      `its blocks are of ${size} bytes; those of an x86 machine are of ${PAGE_BYTES}`,
+    );
+  }
+  const field = (index: number) => header.readUInt32LE(layout.status + index * 4);
+  const [status, subHeaderBlocks, bitmapBlocks] = [field(0), field(2), field(3)];
+  const sub = readPart(bytes, PAGE_BYTES, layout.subHeaderBytes, 'the kdump sub header');
+  if (version >= 2 && sub.readUInt32LE(layout.split) !== 0) {
+    throw new PtmonError(
+      'source-unavailable',
+      `${bytes.name} is one part of a dump that was split; put the parts together with makedumpfile --reassemble`,
+    );
+  }
+  const frameCount = version >= 6 ? readU64(sub, layout.maxMapnr64) : field(4);
+  if (frameCount > MAX_FRAMES) {
+    throw corrupt(
+      bytes.name,
+      PAGE_BYTES + layout.maxMapnr64,
+      `${frameCount} page frames are more than any x86 machine has`,
+    );
+  }
+  const ramBitmap = (1 + subHeaderBlocks) * PAGE_BYTES;
+  const bitmapBytes = (bitmapBlocks / 2) * PAGE_BYTES;
+  expectInside(bytes, ramBitmap, bitmapBlocks * PAGE_BYTES, 'the bitmaps of page frames');
+  if (frameCount > bitmapBytes * 8) {
+    throw corrupt(
+      bytes.name,
+      layout.status + 12,
+      `bitmaps of ${bitmapBytes} bytes are too short for ${frameCount} page frames`,
+    );
+  }
+  const notes =
+    version >= 4
+      ? {
+          position: readU64(sub, layout.noteOffset),
+          byteLength: layout === LAYOUT_64 ? readU64(sub, layout.noteSize) : sub.readUInt32LE(layout.noteSize),
+        }
+      : { position: 0, byteLength: 0 };
+  return {
+    status,
+    dumpLevel: version >= 1 ? sub.readUInt32LE(layout.dumpLevel) : 0,
+    frameCount,
+    ramBitmap,
+    fileBitmap: ramBitmap + bitmapBytes,
+    descriptors: ramBitmap + bitmapBlocks * PAGE_BYTES,
+    notes,
+  };
+}

@@ -1,0 +1,60 @@
+/**
+ * The notes of a dump (System V ABI, "Note Section"; QEMU, target/i386/arch_dump.c): what is known of the machine besides its memory.
+ *
+ * A note is three 32-bit words (length of the name, length of the rest, type), the name, and the rest, both padded to 4 bytes.
+ */
+import { type DumpBytes, corrupt, expectInside, readPart } from '../dump-bytes.ts';
+import { parseCpuState, type CpuState } from './qemu-cpu-state.ts';
+
+export interface DumpNotes {
+  /** By vCPU, where QEMU wrote the dump. */
+  readonly cpus: readonly CpuState[];
+  /** Whether the processors are in IA-32e mode: their NT_PRSTATUS is x86-64's. Undefined where there is none. */
+  readonly isLongMode?: boolean;
+  /** The text that Linux leaves for crash dumps, where it came into the file. */
+  readonly vmcoreinfo?: string;
+}
+
+/** Of thousands of vCPUs; a longer segment lies. */
+const MAX_NOTES_BYTES = 64 * 2 ** 20;
+const MAX_VMCOREINFO_BYTES = 2 ** 20;
+
+const NT_PRSTATUS = 1;
+/** `struct elf_prstatus` of x86-64, and of i386. */
+const PRSTATUS_BYTES_64 = 336;
+const PRSTATUS_BYTES_32 = 144;
+
+/** @throws PtmonError `corrupt-input` for notes that do not fit into their segment, or into the file */
+export function readNotes(bytes: DumpBytes, position: number, byteLength: number): DumpNotes {
+  expectInside(bytes, position, byteLength, 'a segment of notes');
+  if (byteLength > MAX_NOTES_BYTES) {
+    throw corrupt(bytes.name, position, `${byteLength} bytes of notes are more than any machine has`);
+  }
+  const cpus: CpuState[] = [];
+  let isLongMode: boolean | undefined;
+  let vmcoreinfo: string | undefined;
+  const end = position + byteLength;
+  for (let at = position; at + 12 <= end; ) {
+    const header = readPart(bytes, at, 12, 'a note');
+    const [nameBytes, restBytes, type] = [header.readUInt32LE(0), header.readUInt32LE(4), header.readUInt32LE(8)];
+    const rest = at + 12 + padded(nameBytes);
+    if (rest + restBytes > end) throw corrupt(bytes.name, at, 'a note reaches beyond its segment');
+    const name = nameBytes > 16 ? '' : readPart(bytes, at + 12, nameBytes, 'the name of a note').toString('latin1');
+    const owner = name.split('\0')[0];
+    if (owner === 'QEMU' && type === 0) {
+      const state = parseCpuState(bytes, rest, restBytes);
+      if (state !== undefined) cpus.push(state);
+    } else if (owner === 'CORE' && type === NT_PRSTATUS) {
+      if (restBytes === PRSTATUS_BYTES_64) isLongMode = true;
+      else if (restBytes === PRSTATUS_BYTES_32) isLongMode ??= false;
+    } else if (owner === 'VMCOREINFO' && restBytes <= MAX_VMCOREINFO_BYTES) {
+      vmcoreinfo = readPart(bytes, rest, restBytes, 'VMCOREINFO').toString('latin1');
+    }
+    at = rest + padded(restBytes);
+  }
+  return { cpus, ...(isLongMode !== undefined && { isLongMode }), ...(vmcoreinfo !== undefined && { vmcoreinfo }) };
+}
+
+function padded(byteLength: number): number {
+  return Math.ceil(byteLength / 4) * 4;
+}

@@ -1,0 +1,96 @@
+/** Opens a dump, whatever its format: recognised by what is in the file, never by its name. */
+import type { Snapshot } from '../../driver/snapshot.ts';
+import { PtmonError } from '../../core/error.ts';
+import { PositionedMemory } from '../ramfile/index.ts';
+import type { DumpBytes } from './dump-bytes.ts';
+import { elfFormat } from './elf/elf-format.ts';
+import { FileBytes } from './file-bytes.ts';
+import { FlattenedBytes, isFlattened } from './flattened/flattened-bytes.ts';
+import type { DumpFormat, DumpFormatName, OpenedFormat } from './format.ts';
+import { kdumpFormat } from './kdump/kdump-format.ts';
+import { limeFormat } from './lime-format.ts';
+import { registersFrom } from './notes/registers.ts';
+import { kernelRootFrom } from './notes/vmcoreinfo.ts';
+import { openRaw } from './raw-format.ts';
+
+const FORMATS: readonly DumpFormat[] = [elfFormat, kdumpFormat, limeFormat];
+const HEAD_BYTES = 4096;
+
+export interface DumpOptions {
+  /** Where RAM lies in a file of raw memory, as `0x0+3G@0,0x100000000+1G@3G`; from address 0 on unless told. */
+  readonly ramMap?: string;
+  /** Pages held at most; 4096 (16 MiB) unless told. */
+  readonly maxPages?: number;
+  /** Ends the opening of a large dump. */
+  readonly signal?: AbortSignal;
+}
+
+/** A dump, until `close`. */
+export interface Dump extends Snapshot {
+  readonly format: DumpFormatName;
+  /** Whether the file is in makedumpfile's flattened format, which holds another one. */
+  readonly isFlattened: boolean;
+  /** Bytes as they are in the dump, of any length; undefined where any of them is not in it. @throws PtmonError */
+  readBytes(pa: number, byteLength: number): Uint8Array | undefined;
+}
+
+/**
+ * Opens a dump by its path. Nothing but its headers and, for kdumps, a count of their pages is read before it is needed.
+ *
+ * @throws PtmonError `source-unavailable` for a file that cannot be read; `corrupt-input` for one that is not what it says, naming
+ *   the offset; `bad-argument` for a map of RAM that does not fit; the reason of `signal` when it is aborted
+ */
+export async function openDump(path: string, options: DumpOptions = {}): Promise<Dump> {
+  const file = new FileBytes(path);
+  try {
+    const flattened = isFlattened(headOf(file));
+    const bytes = flattened ? await FlattenedBytes.open(file, headOf(file), options.signal) : file;
+    const { name, opened } = await openFormat(bytes, options);
+    const memory = new PositionedMemory(opened.parts, {
+      ...(options.maxPages !== undefined && { maxPages: options.maxPages }),
+    });
+    const registers = registersFrom(opened.notes);
+    const kernelRoot = opened.notes.vmcoreinfo === undefined ? undefined : kernelRootFrom(opened.notes.vmcoreinfo);
+    return {
+      format: name,
+      isFlattened: flattened,
+      description: `${path}: ${flattened ? 'flattened ' : ''}${opened.description}; ${cpusIn(registers?.vcpuCount)}`,
+      memory,
+      regions: memory.regions.map(({ pa, byteLength }) => ({ pa, byteLength })),
+      ...(registers !== undefined && { registers }),
+      ...(kernelRoot !== undefined && { kernelRoot }),
+      readBytes: (pa, byteLength) => memory.readBytes(pa, byteLength),
+      close: async () => memory.close(),
+    };
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+async function openFormat(
+  bytes: DumpBytes,
+  options: DumpOptions,
+): Promise<{ readonly name: DumpFormatName; readonly opened: OpenedFormat }> {
+  const head = headOf(bytes);
+  const format = FORMATS.find((candidate) => candidate.recognises(head));
+  if (format === undefined) return { name: 'raw', opened: openRaw(bytes, head, options.ramMap) };
+  if (options.ramMap !== undefined) {
+    throw new PtmonError(
+      'bad-argument',
+      `${bytes.name} says itself where its memory is (${format.name}): no map is needed`,
+    );
+  }
+  return { name: format.name, opened: await format.open(bytes, options) };
+}
+
+function headOf(bytes: DumpBytes): Buffer {
+  const head = Buffer.alloc(Math.min(HEAD_BYTES, bytes.byteLength));
+  bytes.read(head, 0);
+  return head;
+}
+
+function cpusIn(count: number | undefined): string {
+  if (count === undefined) return 'no registers';
+  return `${count} ${count === 1 ? 'vCPU' : 'vCPUs'}`;
+}

@@ -1,0 +1,1 @@
+export { type AddressSpace, addressSpaceOf, type AddressSpaceRequest } from './address-space.ts';
