@@ -118,8 +118,11 @@ describe('refuses with 2, prints no data, and harms no guest', () => {
   });
 
   test.each([
-    [['translate', '0x1'], "required option '--qmp <socket>' not specified"],
-    [['translate', '0x1', '--qmp', '/q'], "required option '--gdb <socket>' not specified"],
+    [['translate', '0x1'], 'Give the path of a dump first, or --qmp and --gdb of a live guest'],
+    [['translate', '-'], 'Give the path of a dump first'],
+    [['translate', '0x1', '--qmp', '/q'], 'a live guest takes both --qmp and --gdb'],
+    [['translate', '0x1', '--qmp', '/q', '--gdb', '/g', '--ram-map', '0+1M@0'], '--ram-map is for files of raw memory'],
+    [['translate', 'vm.core'], 'which address of vm.core is to be translated?'],
     [['translate', '0x1', '--qmp', 'nowhere', '--gdb', '/g'], '"nowhere" is not the address of a socket'],
   ] as const)('%j', async (args, expected) => {
     const { code, stdout, stderr } = await run(args);

@@ -1,8 +1,8 @@
 /** The ways in which a page of a kdump is compressed: bits of its descriptor's flags (makedumpfile, diskdump_mod.h). */
 import { inflateSync } from 'node:zlib';
-import { uncompress } from 'snappyjs';
 import { PAGE_BYTES } from '../../../core/address/pa.ts';
 import { decompressLzo1x } from './lzo1x.ts';
+import { decompressSnappyPage } from './snappy-page.ts';
 import { decompressZstdPage } from './zstd-page.ts';
 
 /** Fills `page`, or answers the bytes. @throws Error for what is not such a page */
@@ -11,7 +11,7 @@ type Decompress = (input: Uint8Array, page: Uint8Array) => Uint8Array | void;
 const METHODS: ReadonlyMap<number, Decompress> = new Map<number, Decompress>([
   [0x01, (input) => inflateSync(input, { maxOutputLength: PAGE_BYTES })],
   [0x02, decompressLzo1x],
-  [0x04, (input) => uncompress(new Uint8Array(input), PAGE_BYTES)],
+  [0x04, decompressSnappyPage],
   [0x20, decompressZstdPage],
 ]);
 
