@@ -33,13 +33,15 @@ const PARTS = [
   // So is a dump.
   ['drivers/dump/', [...BELOW_MONITOR, 'driver/', 'drivers/ramfile/']],
   ['drivers/*/', [...BELOW_MONITOR, 'driver/']],
+  // What the guest's operating system knows, whatever the source.
+  ['linux/', ['core/', 'driver/']],
   // What a sink is, beside what a driver is: the session knows both contracts and no implementation of either.
   ['sinks/sink.ts', ['core/monitor/events.ts']],
   ['sinks/', ['sinks/sink.ts', 'core/error.ts', 'core/address/', 'core/paging/', 'core/monitor/events.ts']],
   ['session/', ['core/', 'driver/', 'sinks/sink.ts']],
   ['snapshot/', [...BELOW_MONITOR, 'driver/']],
   ['cli/', ['']],
-  ['index.ts', ['core/', 'driver/', 'drivers/', 'session/', 'sinks/', 'snapshot/']],
+  ['index.ts', ['core/', 'driver/', 'drivers/', 'linux/', 'session/', 'sinks/', 'snapshot/']],
 ];
 
 /** Words that mean waiting or I/O: not in the core. */

@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "exhibit.h"
+#include "heap.h"
 #include "loop.h"
 #include "operations.h"
 #include "pagemap.h"
@@ -111,6 +113,13 @@ static const char *run_loop(const struct command *command) {
   return do_loop(command->words[1], rounds, va, pages, stride, threads, number_option(command, "seed", 1));
 }
 
+static const char *run_heap(const struct command *command) {
+  uint64_t pages = argument(command, 1, 0);
+  if (flag(command, "back")) return do_heap_shrink();
+  if (pages == 0 || pages > MOST_PAGES) return "usage: heap PAGES, or heap back";
+  return do_heap_grow(pages);
+}
+
 static const char *wait_ms(uint64_t milliseconds) {
   nanosleep(&(struct timespec){(time_t)(milliseconds / 1000), (long)(milliseconds % 1000) * 1000000}, NULL);
   return NULL;
@@ -130,6 +139,8 @@ const char *run_command(char *text) {
   if (strcmp(name, "hello") == 0) return say_hello(), NULL;
   if (strcmp(name, "map") == 0) return run_map(&command);
   if (strcmp(name, "loop") == 0) return run_loop(&command);
+  if (strcmp(name, "heap") == 0) return run_heap(&command);
+  if (strcmp(name, "exhibit") == 0) return do_exhibit(command.count > 1 ? command.words[1] : "exhibit");
   if (strcmp(name, "play") == 0) return do_play(argument(&command, 1, 200), argument(&command, 2, 0));
   if (strcmp(name, "spin") == 0)
     return do_spin(command.count > 1 ? command.words[1] : "compute", argument(&command, 2, 10));

@@ -8,6 +8,8 @@ import { VERSION } from '../sinks/version.ts';
 import { demoCommand } from './demo-command.ts';
 import { doctorCommand } from './doctor-command.ts';
 import { EXIT_OK, exitCodeOf } from './exit-codes.ts';
+import { mapsCommand } from './maps-command.ts';
+import { psCommand } from './ps-command.ts';
 import { runCommand } from './run-command.ts';
 import { translateCommand } from './translate-command.ts';
 import { watchCommand } from './watch-command.ts';
@@ -62,6 +64,8 @@ export async function runProgram(args: readonly string[], streams: Streams): Pro
     demoCommand(output, exit),
     runCommand(output, messages, exit),
     watchCommand(output, messages, exit),
+    psCommand(output, messages, exit),
+    mapsCommand(output, messages, exit),
     translateCommand({ output, messages, input: () => streams.stdin ?? process.stdin }, exit),
     doctorCommand(output, exit),
   ];

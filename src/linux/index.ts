@@ -1,0 +1,12 @@
+export { type EntryMeaning, meaningOf } from './entries/entry-meaning.ts';
+export type { SwapDevice } from './entries/swap-devices.ts';
+export { type SpecialType, type SwapTypes, swapTypesOf } from './entries/swap-types.ts';
+export { Btf } from './btf/btf.ts';
+export { findKernel, type FindKernelOptions, type KernelSource, type LinuxKernel } from './kernel/find-kernel.ts';
+export { kernelCache, kernelCacheFolder } from './kernel/kernel-cache.ts';
+export type { KernelCache, KernelPlaces } from './kernel/kernel-places.ts';
+export { LinuxGuest, type MappedArea, type MemoryMap, openLinux } from './linux-guest.ts';
+export type { AreaPages } from './maps/area-pages.ts';
+export { type AreaList, type AreaRights, type MemoryArea, rightsText } from './maps/memory-area.ts';
+export type { Process, ProcessList, Thread } from './process/process.ts';
+export type { TaskState } from './process/task-state.ts';

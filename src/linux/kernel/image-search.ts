@@ -1,0 +1,146 @@
+/** Looks for a kernel in one address space. */
+import { hex } from '../../core/address/va.ts';
+import { PtmonError } from '../../core/error.ts';
+import { fetching } from '../../driver/fetching.ts';
+import { Btf } from '../btf/btf.ts';
+import { BTF_HEADER_BYTES, readBtfHeader } from '../btf/header.ts';
+import { attempt } from '../memory/guest-fault.ts';
+import { KernelMemory } from '../memory/kernel-memory.ts';
+import { isOfVdso, readBuildId } from './build-id.ts';
+import type { FindKernelOptions, KernelSource, LinuxKernel } from './find-kernel.ts';
+import { imageBase, type ImagePiece, imagePieces } from './image.ts';
+import { initTaskAt, nameOfTask } from './init-task.ts';
+import type { KernelPlaces } from './kernel-places.ts';
+import { isKernelRoot, upperHalfOf } from './kernel-root.ts';
+import { scanImage } from './scan.ts';
+
+/** BTF is read in pieces of so many bytes. */
+const PIECE_BYTES = 1 << 18;
+
+export class ImageSearch {
+  readonly #source: KernelSource;
+  readonly #memory: KernelMemory;
+  readonly #options: FindKernelOptions;
+  #strangeness: string | undefined;
+
+  constructor(source: KernelSource, memory: KernelMemory, options: FindKernelOptions) {
+    this.#source = source;
+    this.#memory = memory;
+    this.#options = options;
+  }
+
+  /** The kernel, or why there is none. @throws PtmonError what the source throws */
+  async run(): Promise<LinuxKernel | string> {
+    const image = await this.#do(() => imagePieces(this.#memory));
+    const base = imageBase(image);
+    if (base === undefined) return 'no code is mapped where Linux has its kernel';
+    for (const places of this.#options.cache?.all() ?? []) {
+      const known = await this.#recognise(image, base, places);
+      if (known !== undefined) return known;
+    }
+    return this.#look(image, base);
+  }
+
+  async #look(image: readonly ImagePiece[], base: bigint): Promise<LinuxKernel | string> {
+    const upper = await this.#do(() => upperHalfOf(this.#memory));
+    const traces = await scanImage(image, this.#memory, upper, (call) => this.#do(call));
+    const btf = await firstOf(traces.btf, (at) => this.#readBtf(at));
+    if (btf === undefined) {
+      const why = this.#strangeness ?? 'it was built without CONFIG_DEBUG_INFO_BTF, or has only begun to boot';
+      return `a kernel is mapped at ${hex(base)}, but no type information (BTF) was found in it: ${why}`;
+    }
+    const initTask = await firstOf(traces.names, (at) => this.#do(() => initTaskAt(this.#memory, btf.value, at)));
+    if (initTask === undefined) return `a kernel is mapped at ${hex(base)}, but its first task is not to be seen`;
+    const note = await firstOf(traces.notes, (at) => this.#readNote(at));
+    const offset = (va: bigint) => Number(va - base);
+    const [kernelRoot] = traces.roots;
+    const [gate] = traces.gates;
+    const places = {
+      note: note === undefined ? 0 : offset(note.at),
+      buildId: note?.value ?? '',
+      btf: offset(btf.at),
+      initTask: offset(initTask.value),
+      kernelRoot: kernelRoot === undefined ? null : offset(kernelRoot),
+      gate: gate === undefined ? null : offset(gate),
+    };
+    if (note !== undefined) this.#options.cache?.add(places);
+    return this.#kernel(image, base, btf.value, places);
+  }
+
+  /** A kernel that was looked through before, where this is the same build and everything is where it was. */
+  async #recognise(
+    image: readonly ImagePiece[],
+    base: bigint,
+    places: KernelPlaces,
+  ): Promise<LinuxKernel | undefined> {
+    const at = (offset: number) => base + BigInt(offset);
+    const buildId = await this.#do(() => readBuildId(this.#memory, at(places.note)));
+    if (buildId !== places.buildId) return undefined;
+    const btf = await this.#readBtf(at(places.btf));
+    if (btf === undefined) return undefined;
+    const task = at(places.initTask);
+    const isTask = await this.#do(() => initTaskAt(this.#memory, btf, nameOfTask(btf, task)) === task);
+    const { kernelRoot } = places;
+    const isRoot = kernelRoot === null || (await this.#do(() => isKernelRoot(this.#memory, at(kernelRoot))));
+    return isTask && isRoot ? this.#kernel(image, base, btf, places) : undefined;
+  }
+
+  async #kernel(image: readonly ImagePiece[], base: bigint, btf: Btf, places: KernelPlaces): Promise<LinuxKernel> {
+    const own = this.#memory;
+    const { kernelRoot, buildId } = places;
+    const root = kernelRoot === null ? own.root : await this.#do(() => own.pa(base + BigInt(kernelRoot)));
+    return {
+      memory: new KernelMemory(own.paging, own.physical, root),
+      btf,
+      base,
+      basePa: await this.#do(() => own.pa(base)),
+      buildId: buildId === '' ? undefined : buildId,
+      initTask: base + BigInt(places.initTask),
+      gate: places.gate === null ? undefined : base + BigInt(places.gate),
+      image,
+    };
+  }
+
+  async #readBtf(at: bigint): Promise<Btf | undefined> {
+    const read = (from: number, byteLength: number) =>
+      this.#do(() => attempt(() => this.#memory.bytes(at + BigInt(from), byteLength)));
+    try {
+      const header = await read(0, BTF_HEADER_BYTES);
+      if (header === undefined) return undefined;
+      const bytes = new Uint8Array(readBtfHeader(header).byteLength);
+      for (let done = 0; done < bytes.length; done += PIECE_BYTES) {
+        const part = await read(done, Math.min(PIECE_BYTES, bytes.length - done));
+        if (part === undefined) return undefined;
+        bytes.set(part, done);
+      }
+      const btf = new Btf(bytes);
+      // Whatever else is called so: the kernel's own knows what a task is.
+      nameOfTask(btf, 0n);
+      return btf;
+    } catch (error) {
+      if (!(error instanceof PtmonError) || error.code !== 'corrupt-input') throw error;
+      this.#strangeness = error.message;
+      return undefined;
+    }
+  }
+
+  async #readNote(at: bigint): Promise<string | undefined> {
+    return this.#do(() => (isOfVdso(this.#memory, at) ? undefined : readBuildId(this.#memory, at)));
+  }
+
+  #do<T>(call: () => T): Promise<T> {
+    return fetching(this.#source.remote, call, this.#options.signal);
+  }
+}
+
+/** The first of some places where something is, and what. */
+async function firstOf<T>(
+  places: readonly bigint[],
+  read: (at: bigint) => Promise<T | undefined>,
+): Promise<{ readonly at: bigint; readonly value: T } | undefined> {
+  for (const at of places) {
+    const value = await read(at);
+    if (value !== undefined) return { at, value };
+  }
+  return undefined;
+}

@@ -1,0 +1,102 @@
+/** A guest's Linux, as far as it is known from outside: its processes, what they have in memory, what its page tables mean to it. */
+import { PtmonError } from '../core/error.ts';
+import type { RemoteFetch } from '../driver/driver.ts';
+import { fetching } from '../driver/fetching.ts';
+import { type EntryMeaning, meaningOf } from './entries/entry-meaning.ts';
+import { findSwapDevices, type SwapDevice } from './entries/swap-devices.ts';
+import { type SwapTypes, swapTypesOf } from './entries/swap-types.ts';
+import { findKernel, type FindKernelOptions, type KernelSource, type LinuxKernel } from './kernel/find-kernel.ts';
+import { type AreaPages, pagesIn } from './maps/area-pages.ts';
+import { AreaReader } from './maps/area-reader.ts';
+import type { AreaList, MemoryArea } from './maps/memory-area.ts';
+import { attempt } from './memory/guest-fault.ts';
+import type { Process, ProcessList } from './process/process.ts';
+import { TaskReader } from './process/task-reader.ts';
+
+/** An area, and how much of it is in memory. */
+export interface MappedArea extends MemoryArea, AreaPages {}
+
+export interface MemoryMap {
+  readonly process: Process;
+  /** Ascending. */
+  readonly areas: readonly MappedArea[];
+  /** In words: each thing of the guest's that was not as it should be. */
+  readonly faults: readonly string[];
+}
+
+/** What it is asked while the guest stands still is of one moment. Every call throws what the source throws. */
+export class LinuxGuest {
+  readonly kernel: LinuxKernel;
+  /** For who reads a piece at a time. */
+  readonly tasks: TaskReader;
+  readonly areas: AreaReader;
+  readonly types: SwapTypes;
+  readonly #remote: RemoteFetch | undefined;
+  readonly #signal: AbortSignal | undefined;
+
+  /** @throws PtmonError `corrupt-input` where the kernel's BTF lacks what a process is told by */
+  constructor(kernel: LinuxKernel, remote?: RemoteFetch, signal?: AbortSignal) {
+    this.kernel = kernel;
+    this.tasks = new TaskReader(kernel);
+    this.areas = new AreaReader(kernel);
+    this.types = swapTypesOf(kernel.btf);
+    this.#remote = remote;
+    this.#signal = signal;
+  }
+
+  /** Every process, and each thing that was not as it should be. */
+  processes(): Promise<ProcessList> {
+    return this.do(() => this.tasks.list());
+  }
+
+  /** The memory of a process. @throws PtmonError `bad-argument` where there is none of this number */
+  async map(pid: number): Promise<MemoryMap> {
+    const { processes, faults } = await this.processes();
+    const process = processes.find((each) => each.pid === pid);
+    if (process === undefined) throw new PtmonError('bad-argument', `the guest has no process ${pid}`);
+    if (process.mm === null) return { process, areas: [], faults };
+    const { mm } = process;
+    const list = await this.do(() => this.areas.list(mm));
+    const notes: string[] = [];
+    const areas: MappedArea[] = [];
+    for (const area of list.areas) areas.push({ ...area, ...(await this.#pages(process, area, notes)) });
+    return { process, areas, faults: [...list.faults, ...notes] };
+  }
+
+  /** What an entry that is not present means; undefined for one that is. @param level 1 for that of a page table */
+  meaningOf(value: bigint, level: number): EntryMeaning | undefined {
+    return meaningOf(this.types, value, level);
+  }
+
+  /** The areas of a process. @param mm address of its `mm_struct` */
+  areasOf(mm: bigint): Promise<AreaList> {
+    return this.do(() => this.areas.list(mm));
+  }
+
+  /** What the guest swaps to. Looks through the kernel's data. */
+  swapDevices(): Promise<readonly SwapDevice[]> {
+    return this.do(() => findSwapDevices(this.kernel));
+  }
+
+  /** Does what reads the guest's memory, and fetches what is not here. */
+  do<T>(call: () => T): Promise<T> {
+    return fetching(this.#remote, call, this.#signal);
+  }
+
+  async #pages({ roots }: Process, { start, end }: MemoryArea, notes: string[]): Promise<AreaPages> {
+    const [root] = roots;
+    const { paging, physical } = this.kernel.memory;
+    if (root === undefined || start >= KERNEL_HALF) return NO_PAGES;
+    const of = { paging, memory: physical, types: this.types };
+    const note = (why: string) => notes.push(why);
+    return (await this.do(() => attempt(() => pagesIn(of, root, start, end), note))) ?? NO_PAGES;
+  }
+}
+
+const KERNEL_HALF = 1n << 63n;
+const NO_PAGES: AreaPages = { resident: 0, swapped: 0 };
+
+/** Finds the kernel in a guest. @throws PtmonError as `findKernel` */
+export async function openLinux(source: KernelSource, options: FindKernelOptions = {}): Promise<LinuxGuest> {
+  return new LinuxGuest(await findKernel(source, options), source.remote, options.signal);
+}

@@ -1,0 +1,142 @@
+/** Reads the areas of a process: where they are, what they are called (fs/proc/task_mmu.c, `show_map_vma`). */
+import { hex } from '../../core/address/va.ts';
+import type { LinuxKernel } from '../kernel/find-kernel.ts';
+import { attempt, GuestFault } from '../memory/guest-fault.ts';
+import type { KernelMemory } from '../memory/kernel-memory.ts';
+import { type AreaLayout, areaLayout } from './area-layout.ts';
+import { DentryPaths, type FileFacts } from './dentry-path.ts';
+import { hasMapleTrees, MapleTree } from './maple-tree.ts';
+import type { AreaList, MemoryArea } from './memory-area.ts';
+
+/** include/linux/mm.h */
+const VM_READ = 0x1n;
+const VM_WRITE = 0x2n;
+const VM_EXEC = 0x4n;
+const VM_MAYSHARE = 0x80n;
+
+const MAX_AREAS = 1 << 20;
+const MAX_NAME_BYTES = 256;
+
+/** Every method throws PtmonError `not-fetched` where remote memory must be fetched first. */
+export class AreaReader {
+  readonly layout: AreaLayout;
+  readonly #gate: bigint | undefined;
+  readonly #memory: KernelMemory;
+  readonly #paths: DentryPaths;
+  readonly #tree: MapleTree | undefined;
+
+  /** @throws PtmonError `corrupt-input` where the BTF lacks what memory is told by */
+  constructor({ memory, btf, gate }: LinuxKernel) {
+    this.layout = areaLayout(btf);
+    this.#gate = gate;
+    this.#memory = memory;
+    this.#paths = new DentryPaths(memory, btf);
+    this.#tree = hasMapleTrees(btf) ? new MapleTree(memory, btf) : undefined;
+  }
+
+  /** @param mm address of the `mm_struct` */
+  list(mm: bigint): AreaList {
+    const faults: string[] = [];
+    const note = (why: string) => faults.push(why);
+    const areas = this.#areasOf(mm, note).flatMap((area) => {
+      const noteOf = (why: string) => note(`the area at ${hex(area)}: ${why}`);
+      return attempt(() => this.#area(mm, area, noteOf), noteOf) ?? [];
+    });
+    return { areas: [...areas, ...(attempt(() => this.#vsyscall()) ?? [])], faults };
+  }
+
+  /**
+   * The page of old system calls, which every process is shown (arch/x86/entry/vsyscall/vsyscall_64.c): executable only, as it is by
+   * default, or readable, too, where it is mapped. Otherwise there is none.
+   */
+  #vsyscall(): MemoryArea[] {
+    if (this.#gate === undefined) return [];
+    const { vm_start, vm_flags } = this.layout.area;
+    const at = this.#gate - BigInt(vm_start);
+    const start = this.#pointer(at, vm_start);
+    const rights = rightsOf(this.#pointer(at, vm_flags));
+    if (rights.readable && attempt(() => this.#memory.pa(start)) === undefined) return [];
+    return [{ start, end: start + 4096n, rights, fileOffset: 0n, file: null, name: '[vsyscall]' }];
+  }
+
+  #areasOf(mm: bigint, faults: (why: string) => void): bigint[] {
+    const { mm_mt, mmap } = this.layout.mm;
+    if (this.#tree !== undefined) return this.#tree.entries(mm + BigInt(mm_mt ?? 0), faults);
+    const next = this.layout.area.vm_next;
+    const areas = new Set<bigint>();
+    const read = () => {
+      if (mmap === undefined || next === undefined) throw new GuestFault('this kernel keeps them where nobody knows');
+      for (let at = this.#pointer(mm, mmap); at !== 0n; at = this.#pointer(at, next)) {
+        if (areas.has(at) || areas.size === MAX_AREAS) throw new GuestFault('it does not end');
+        areas.add(at);
+      }
+    };
+    attempt(read, (why) => faults(`the list of areas breaks off after ${areas.size}: ${why}`));
+    return [...areas];
+  }
+
+  #area(mm: bigint, at: bigint, note: (why: string) => void): MemoryArea {
+    const { area } = this.layout;
+    // One that is given to another process while it is read says so.
+    if (this.#pointer(at, area.vm_mm) !== mm) throw new GuestFault('it is not of this process');
+    const start = this.#pointer(at, area.vm_start);
+    const end = this.#pointer(at, area.vm_end);
+    if (start >= end) throw new GuestFault(`it ends at ${hex(end)} and begins at ${hex(start)}`);
+    const flags = this.#pointer(at, area.vm_flags);
+    const open = this.#pointer(at, area.vm_file);
+    const file = open === 0n ? undefined : attempt(() => this.#paths.fileAt(open), note);
+    return {
+      start,
+      end,
+      rights: rightsOf(flags),
+      fileOffset: open === 0n ? 0n : this.#pointer(at, area.vm_pgoff) << 12n,
+      file: file === undefined ? null : { major: file.major, minor: file.minor, inode: file.inode },
+      name: attempt(() => this.#nameOf(mm, at, start, end, file), note) ?? '',
+    };
+  }
+
+  #nameOf(mm: bigint, at: bigint, start: bigint, end: bigint, file: FileFacts | undefined): string {
+    const { mm: own } = this.layout;
+    const given = this.#givenName(at, file !== undefined);
+    if (file !== undefined) return given === '' ? file.path : `[anon_shmem:${given}]`;
+    const special = this.#specialName(at);
+    if (special !== undefined) return special;
+    if (start <= this.#pointer(mm, own.brk) && end >= this.#pointer(mm, own.start_brk)) return '[heap]';
+    const stack = this.#pointer(mm, own.start_stack);
+    if (start <= stack && end >= stack) return '[stack]';
+    return given === '' ? '' : `[anon:${given}]`;
+  }
+
+  /** Given by the process: prctl(PR_SET_VMA_ANON_NAME). */
+  #givenName(at: bigint, hasFile: boolean): string {
+    const { area, anonName } = this.layout;
+    // Until 6.2 (d09e8ca6cb93) areas with a file have something else in this place.
+    const isElse = hasFile && area.anon_name === area.shared;
+    if (area.anon_name === undefined || anonName === undefined || isElse) return '';
+    const name = this.#pointer(at, area.anon_name);
+    return name === 0n ? '' : this.#memory.text(name + BigInt(anonName), MAX_NAME_BYTES);
+  }
+
+  /** What the kernel itself maps: `[vdso]`, `[vvar]`, `[uprobes]`. Of all areas without a file only these have operations with a name. */
+  #specialName(at: bigint): string | undefined {
+    const { area, operations, specialName } = this.layout;
+    if (operations.name === undefined || specialName === undefined) return undefined;
+    const table = this.#pointer(at, area.vm_ops);
+    if (table === 0n || this.#pointer(table, operations.name) === 0n) return undefined;
+    const mapping = this.#pointer(at, area.vm_private_data);
+    return this.#memory.text(this.#pointer(mapping, specialName), MAX_NAME_BYTES);
+  }
+
+  #pointer(at: bigint, offset: number): bigint {
+    return this.#memory.u64(at + BigInt(offset));
+  }
+}
+
+function rightsOf(flags: bigint) {
+  return {
+    readable: (flags & VM_READ) !== 0n,
+    writable: (flags & VM_WRITE) !== 0n,
+    executable: (flags & VM_EXEC) !== 0n,
+    shared: (flags & VM_MAYSHARE) !== 0n,
+  };
+}

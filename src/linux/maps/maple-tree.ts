@@ -1,0 +1,141 @@
+/**
+ * The maple tree that has a process's areas since Linux 6.1 (lib/maple_tree.c, include/linux/maple_tree.h).
+ *
+ * A pointer to a node carries in its low byte what the node is (`mte_node_type`: bits 6:3), and a node begins with its parent. What
+ * lies up to and with `pivot[i]` is in `slot[i]`; what lies behind the last pivot that is used, in the slot behind it.
+ */
+import type { Btf } from '../btf/btf.ts';
+import { offsetOf, offsetsOf } from '../btf/offsets.ts';
+import { arrayLength, enumeratorOf, plainType, structureOf } from '../btf/structure.ts';
+import { hex } from '../../core/address/va.ts';
+import { PtmonError } from '../../core/error.ts';
+import { GuestFault } from '../memory/guest-fault.ts';
+import type { KernelMemory } from '../memory/kernel-memory.ts';
+
+/** A process has at most 2^31 areas; one of Linux's default limit has 65,530. */
+const MAX_NODES = 1 << 17;
+/** 10 to the power of which is more than 2^64. */
+const MAX_DEPTH = 24;
+const LAST_INDEX = (1n << 64n) - 1n;
+
+/** How a kind of node is laid out. */
+interface NodeLayout {
+  readonly isLeaf: boolean;
+  readonly pivots: number;
+  readonly pivotCount: number;
+  readonly slots: number;
+  readonly slotCount: number;
+}
+
+export class MapleTree {
+  readonly #memory: KernelMemory;
+  readonly #root: number;
+  readonly #nodes: ReadonlyMap<number, NodeLayout>;
+
+  /** @throws PtmonError `corrupt-input` where the BTF does not describe the tree */
+  constructor(memory: KernelMemory, btf: Btf) {
+    this.#memory = memory;
+    this.#root = offsetsOf(btf, 'maple_tree', ['ma_root']).ma_root;
+    const range = nodeLayout(btf, 'maple_range_64', false);
+    const nodes: [name: string, layout: NodeLayout][] = [
+      ['maple_leaf_64', { ...range, isLeaf: true }],
+      ['maple_range_64', range],
+      ['maple_arange_64', nodeLayout(btf, 'maple_arange_64', false)],
+    ];
+    this.#nodes = new Map(nodes.map(([name, layout]) => [nodeType(btf, name), layout]));
+  }
+
+  /**
+   * The entries of the tree at `tree`, in the order of what they are for; empty ones and the tree's own marks left out.
+   *
+   * @param faults told where a part of the tree cannot be read
+   * @throws PtmonError `not-fetched`
+   */
+  entries(tree: bigint, faults: (why: string) => void): bigint[] {
+    const entries: bigint[] = [];
+    const visited = new Set<bigint>();
+    const visit = (encoded: bigint, min: bigint, max: bigint, depth: number): void => {
+      const node = encoded & ~0xffn;
+      const layout = this.#nodes.get(Number((encoded >> 3n) & 0xfn));
+      if (layout === undefined) throw new GuestFault(`${hex(encoded)} is no node of a kind that is known`);
+      if (visited.has(node) || depth === MAX_DEPTH) throw new GuestFault(`the node at ${hex(node)} is below itself`);
+      if (visited.size === MAX_NODES) throw new GuestFault(`it has more than ${MAX_NODES} nodes`);
+      visited.add(node);
+      for (const { entry, from, to } of this.#slots(node, layout, min, max)) {
+        if (layout.isLeaf) {
+          if (isPointer(entry)) entries.push(entry);
+        } else if (isNode(entry)) {
+          guard(() => visit(entry, from, to, depth + 1));
+        }
+      }
+    };
+    const guard = (read: () => void): void => {
+      try {
+        read();
+      } catch (error) {
+        if (!(error instanceof GuestFault)) throw error;
+        faults(`a part of the maple tree at ${hex(tree)} cannot be read: ${error.message}`);
+      }
+    };
+    guard(() => {
+      const root = this.#memory.u64(tree + BigInt(this.#root));
+      if (isNode(root)) visit(root, 0n, LAST_INDEX, 0);
+      else if (isPointer(root)) entries.push(root);
+    });
+    return entries;
+  }
+
+  #slots(node: bigint, layout: NodeLayout, min: bigint, max: bigint) {
+    const bytes = this.#memory.bytes(node, layout.slots + layout.slotCount * 8);
+    const view = new DataView(bytes.buffer, bytes.byteOffset);
+    const found: { readonly entry: bigint; readonly from: bigint; readonly to: bigint }[] = [];
+    let from = min;
+    for (let slot = 0; slot < layout.slotCount; slot++) {
+      const pivot = slot < layout.pivotCount ? view.getBigUint64(layout.pivots + slot * 8, true) : max;
+      // A pivot of 0 behind the first is not used: what is left is all in this slot.
+      const isLast = pivot >= max || (pivot === 0n && slot > 0);
+      const to = isLast ? max : pivot;
+      if (to < from) throw new GuestFault(`the pivots of the node at ${hex(node)} are not in order`);
+      found.push({ entry: view.getBigUint64(layout.slots + slot * 8, true), from, to });
+      if (isLast) break;
+      from = to + 1n;
+    }
+    return found;
+  }
+}
+
+/** `xa_is_node`. */
+function isNode(entry: bigint): boolean {
+  return (entry & 3n) === 2n && entry > 4096n;
+}
+
+function isPointer(entry: bigint): boolean {
+  return (entry & 3n) === 0n && entry !== 0n;
+}
+
+function nodeLayout(btf: Btf, structure: string, isLeaf: boolean): NodeLayout {
+  const { pivot, slot } = offsetsOf(btf, structure, ['pivot', 'slot']);
+  return {
+    isLeaf,
+    pivots: pivot,
+    pivotCount: lengthOf(btf, structure, 'pivot'),
+    slots: slot,
+    slotCount: lengthOf(btf, structure, 'slot'),
+  };
+}
+
+function lengthOf(btf: Btf, structure: string, member: string): number {
+  const { type } = structureOf(btf, structure)!.members.get(member)!;
+  return arrayLength(btf, plainType(btf, type));
+}
+
+function nodeType(btf: Btf, name: string): number {
+  const value = enumeratorOf(btf, 'maple_type', name);
+  if (value !== undefined) return value;
+  throw new PtmonError('corrupt-input', `the kernel's type information (BTF) has no ${name}`);
+}
+
+/** Whether this kernel has maple trees at all. */
+export function hasMapleTrees(btf: Btf): boolean {
+  return offsetOf(btf, 'mm_struct', 'mm_mt') !== undefined;
+}

@@ -1,0 +1,36 @@
+/** A part of a process's address space that the kernel keeps as one: a line of /proc/PID/maps. */
+
+export interface AreaRights {
+  readonly readable: boolean;
+  readonly writable: boolean;
+  readonly executable: boolean;
+  /** Writes are seen by whoever else maps it. */
+  readonly shared: boolean;
+}
+
+export interface MemoryArea {
+  /** Virtual addresses, multiples of 4096. */
+  readonly start: bigint;
+  /** Exclusive. */
+  readonly end: bigint;
+  readonly rights: AreaRights;
+  /** Of `start`, in the file. */
+  readonly fileOffset: bigint;
+  /** Null where there is no file. */
+  readonly file: { readonly major: number; readonly minor: number; readonly inode: bigint } | null;
+  /** A path, or `[heap]`, `[stack]`, `[vdso]`, `[anon:…]`; empty where it has no name. */
+  readonly name: string;
+}
+
+/** What could be read of a process's memory, and what could not. */
+export interface AreaList {
+  /** Ascending. */
+  readonly areas: readonly MemoryArea[];
+  /** In words. */
+  readonly faults: readonly string[];
+}
+
+/** `rw-p`, as /proc writes it. */
+export function rightsText({ readable, writable, executable, shared }: AreaRights): string {
+  return `${readable ? 'r' : '-'}${writable ? 'w' : '-'}${executable ? 'x' : '-'}${shared ? 's' : 'p'}`;
+}

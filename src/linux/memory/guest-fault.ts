@@ -1,0 +1,18 @@
+/**
+ * What the guest's memory does not hold: an address that leads nowhere, a list without an end. Thrown inside this part only, and
+ * caught where something can still be said without it: guest data is never an error of the caller's.
+ */
+export class GuestFault extends Error {
+  override readonly name = 'GuestFault';
+}
+
+/** What `read` answers; undefined where the guest's memory is not as it should be, and then `faults` is told why. */
+export function attempt<T>(read: () => T, faults?: (why: string) => void): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof GuestFault)) throw error;
+    faults?.(error.message);
+    return undefined;
+  }
+}

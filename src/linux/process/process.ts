@@ -1,0 +1,38 @@
+/** A process, as it is told to whoever asks. */
+import type { TaskState } from './task-state.ts';
+
+export interface Thread {
+  readonly tid: number;
+  readonly command: string;
+  readonly state: TaskState;
+}
+
+export interface Process {
+  /** As the initial namespace numbers it. */
+  readonly pid: number;
+  /** 0 where it has none: the first process, and the parent of kernel threads. */
+  readonly parent: number;
+  /** Its name, at most 15 bytes: what /proc/PID/comm says. */
+  readonly command: string;
+  /** Real and effective user. */
+  readonly uid: number;
+  readonly euid: number;
+  readonly state: TaskState;
+  readonly isKernelThread: boolean;
+  /** Physical addresses of its top-level tables, the kernel's first; none where it has no memory of its own. */
+  readonly roots: readonly number[];
+  /** Its first thread among them. */
+  readonly threads: readonly Thread[];
+  /** Address of its `task_struct`. */
+  readonly task: bigint;
+  /** Address of its `mm_struct`; null where it has no memory of its own. */
+  readonly mm: bigint | null;
+}
+
+/** What could be read, and what could not. */
+export interface ProcessList {
+  /** In the order of their numbers. */
+  readonly processes: readonly Process[];
+  /** In words: each thing of the guest's that was not as it should be. */
+  readonly faults: readonly string[];
+}

@@ -1,0 +1,154 @@
+/** Reads tasks: what each of the kernel's structures says of a process. */
+import { hex } from '../../core/address/va.ts';
+import type { LinuxKernel } from '../kernel/find-kernel.ts';
+import { attempt } from '../memory/guest-fault.ts';
+import type { KernelMemory } from '../memory/kernel-memory.ts';
+import { listNodes } from '../memory/linked-list.ts';
+import type { Process, ProcessList, Thread } from './process.ts';
+import { KernelThreadNames } from './kernel-thread-name.ts';
+import { rootsOf } from './roots.ts';
+import { type TaskLayout, taskLayout } from './task-layout.ts';
+import { taskState, type TaskState } from './task-state.ts';
+
+/** include/linux/sched.h; since 2.6.27 (246bb0b1deb2). */
+const PF_KTHREAD = 0x0020_0000;
+const COMM_BYTES = 16;
+
+/** What says whether a process is one that is looked for, and whether it is still the same. */
+export interface TaskBrief {
+  readonly task: bigint;
+  readonly pid: number;
+  readonly command: string;
+  readonly isKernelThread: boolean;
+  /** 0 where there is none. */
+  readonly mm: bigint;
+  /** When it began, in nanoseconds since the boot: tells it from a later one of the same number. 0 where the kernel does not say. */
+  readonly startTime: bigint;
+}
+
+/** Every method throws PtmonError `not-fetched` where remote memory must be fetched first. */
+export class TaskReader {
+  readonly layout: TaskLayout;
+  readonly #memory: KernelMemory;
+  readonly #listHead: bigint;
+  readonly #names: KernelThreadNames;
+
+  /** @throws PtmonError `corrupt-input` where the BTF lacks what a process is told by */
+  constructor({ memory, btf, initTask }: LinuxKernel) {
+    this.layout = taskLayout(btf);
+    this.#memory = memory;
+    this.#listHead = initTask + BigInt(this.layout.tasks);
+    this.#names = new KernelThreadNames(memory, btf);
+  }
+
+  /** The head of the list of all processes, in the first task. */
+  get listHead(): bigint {
+    return this.#listHead;
+  }
+
+  /** The first thread of each process, in the order of the kernel's list: new ones come last. */
+  tasks(faults: (why: string) => void): bigint[] {
+    const offset = BigInt(this.layout.tasks);
+    return listNodes(this.#memory, this.#listHead, 'processes', faults).map((node) => node - offset);
+  }
+
+  /** @throws GuestFault where it cannot be read */
+  brief(task: bigint): TaskBrief {
+    const { layout } = this;
+    const flags = this.#u32(task, layout.flags);
+    return {
+      task,
+      pid: this.#u32(task, layout.pid),
+      command: this.#command(task, flags),
+      isKernelThread: (flags & PF_KTHREAD) !== 0,
+      mm: this.#pointer(task, layout.mm),
+      startTime: layout.startTime === undefined ? 0n : this.#pointer(task, layout.startTime),
+    };
+  }
+
+  /** Everything that can be read. */
+  list(): ProcessList {
+    const faults: string[] = [];
+    const note = (why: string) => faults.push(why);
+    const processes = this.tasks(note).flatMap((task) => {
+      const noteOf = (why: string) => note(`the process at ${hex(task)}: ${why}`);
+      return attempt(() => this.#process(task, noteOf), noteOf) ?? [];
+    });
+    return { processes: processes.sort((a, b) => a.pid - b.pid), faults };
+  }
+
+  #process(task: bigint, note: (why: string) => void): Process {
+    const { layout } = this;
+    const brief = this.brief(task);
+    const parent = this.#pointer(task, layout.real_parent);
+    const cred = this.#pointer(task, layout.real_cred);
+    const all = this.#threads(task, note);
+    // The first thread may have ended before the others.
+    const mm = brief.mm === 0n ? (all.find((thread) => thread.mm !== 0n)?.mm ?? null) : brief.mm;
+    return {
+      pid: brief.pid,
+      parent: this.#u32(parent, layout.tgid),
+      command: brief.command,
+      uid: this.#u32(cred, layout.uid),
+      euid: this.#u32(cred, layout.euid),
+      state: this.#state(task),
+      isKernelThread: brief.isKernelThread,
+      roots: mm === null || brief.isKernelThread ? [] : (attempt(() => this.roots(mm), note) ?? []),
+      threads: all.map(({ tid, command, state }) => ({ tid, command, state })),
+      task,
+      mm: brief.isKernelThread ? null : mm,
+    };
+  }
+
+  /** @throws GuestFault */
+  roots(mm: bigint): number[] {
+    return rootsOf(this.#memory, this.#pointer(mm, this.layout.pgd));
+  }
+
+  #threads(leader: bigint, note: (why: string) => void): (Thread & { readonly mm: bigint })[] {
+    return this.threadsOf(leader, note).flatMap(
+      (task) =>
+        attempt(
+          () => ({
+            tid: this.#u32(task, this.layout.pid),
+            command: this.#command(task, this.#u32(task, this.layout.flags)),
+            state: this.#state(task),
+            mm: this.#pointer(task, this.layout.mm),
+          }),
+          note,
+        ) ?? [],
+    );
+  }
+
+  /** The tasks of a process's threads, the first one among them. */
+  threadsOf(leader: bigint, note: (why: string) => void): bigint[] {
+    const { layout } = this;
+    if (layout.threadHead !== undefined && layout.thread_node !== undefined) {
+      const node = BigInt(layout.thread_node);
+      const head = this.#pointer(leader, layout.signal) + BigInt(layout.threadHead);
+      return listNodes(this.#memory, head, 'threads', note).map((at) => at - node);
+    }
+    const group = layout.thread_group;
+    if (group === undefined) return [leader];
+    const others = listNodes(this.#memory, leader + BigInt(group), 'threads', note);
+    return [leader, ...others.map((at) => at - BigInt(group))];
+  }
+
+  #state(task: bigint): TaskState {
+    return taskState(this.#u32(task, this.layout.state), this.#u32(task, this.layout.exit_state));
+  }
+
+  #command(task: bigint, flags: number): string {
+    const command = this.#memory.text(task + BigInt(this.layout.comm), COMM_BYTES);
+    if ((flags & PF_KTHREAD) === 0) return command;
+    return attempt(() => this.#names.nameOf(task, flags, command)) ?? command;
+  }
+
+  #u32(at: bigint, offset: number): number {
+    return this.#memory.u32(at + BigInt(offset));
+  }
+
+  #pointer(at: bigint, offset: number): bigint {
+    return this.#memory.u64(at + BigInt(offset));
+  }
+}

@@ -1,0 +1,131 @@
+/** `ptmon ps` and `ptmon maps` beside the /proc of real guests: kernels, flavours, machines. */
+import { basename, dirname } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { findKernels } from '../../src/drivers/qemu/launch/guest-files.ts';
+import { type LaunchedGuest, launchGuest, type LaunchOptions } from '../../src/drivers/qemu/launch/launch.ts';
+import { parse, run } from '../cli/run.ts';
+import { readAreas, readProcesses, shell } from './proc-files.ts';
+import { leftOut } from './real-guest.ts';
+
+const isOut = leftOut('test/live/linux, the processes and the memory of a real guest');
+
+const MACHINES: readonly (readonly [name: string, options: LaunchOptions, expected: object])[] = [
+  ['5-level paging', { cpu: 'max' }, { la57: true, pti: false, kaslr: true }],
+  ['page-table isolation, two vCPUs', { cpu: 'Skylake-Server', smp: 2 }, { la57: false, pti: true, kaslr: true }],
+  ['no KASLR', { cpu: 'max,la57=off', nokaslr: true }, { la57: false, pti: false, kaslr: false }],
+];
+
+/** Each kernel that was fetched, on one machine after the other; the preferred one on all of them. */
+const GUESTS = isOut
+  ? []
+  : findKernels()
+      .filter(({ path }) => basename(dirname(dirname(path))) === 'kernels')
+      .flatMap(({ path, release }, at) =>
+        MACHINES.filter((_, machine) => at === 0 || machine === at % MACHINES.length).map(
+          ([name, options, expected]) => [`Linux ${release}, ${name}`, { ...options, kernel: path }, expected] as const,
+        ),
+      );
+
+/** Some workers take up other work meanwhile, and a process may just be between two states. */
+const ATTEMPTS = 6;
+
+describe.skipIf(isOut).each(GUESTS)('%s', { timeout: 180_000 }, (_name, options, expected) => {
+  let guest: LaunchedGuest;
+  let exhibit = 0;
+  beforeAll(async () => {
+    guest = await launchGuest(options);
+    await guest.waitForReady();
+    const [report] = await guest.workload.command('exhibit show');
+    exhibit = Number(report?.kind === 'other' ? report.fields['pid'] : 0);
+    await shell(guest, 'cp /bin/busybox /tmp/sleeper; /tmp/sleeper sleep 100000 > /dev/null 2>&1 & rm /tmp/sleeper; true');
+  }, 150_000);
+  afterAll(() => guest?.stop());
+
+  const sockets = () => ['--qmp', guest.qmpPath, '--gdb', guest.gdbPath];
+
+  async function ask(command: readonly string[]): Promise<Record<string, unknown>[]> {
+    const { code, stdout, stderr } = await run([...command, '--json', ...sockets()]);
+    expect({ code, faults: stderr.split('\n').filter((line) => line.startsWith('not as')) }).toEqual({
+      code: 0,
+      faults: [],
+    });
+    return parse(stdout);
+  }
+
+  /** Has the guest and ptmon say the same, again where the guest has changed in between. */
+  async function expectEqual<T>(theirs: () => Promise<T>, ours: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      const [said, seen] = [await theirs(), await ours()];
+      try {
+        expect(seen).toEqual(said);
+        return said;
+      } catch (error) {
+        if (attempt === ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  test('is what it should be', () => {
+    expect(guest.workload.hello).toMatchObject(expected);
+  });
+
+  test('ps: every process as in its own /proc', async () => {
+    const processes = await expectEqual(
+      () => readProcesses(guest),
+      async () =>
+        (await ask(['ps'])).map(({ pid, parent, command, uid, euid, state, threads }) => ({
+          ...{ pid, parent, command, uid, euid, state, threads },
+        })) as unknown as Awaited<ReturnType<typeof readProcesses>>,
+    );
+    expect(processes.length).toBeGreaterThan(30);
+    expect(processes.find(({ pid }) => pid === exhibit)).toMatchObject({ command: 'show', uid: 1234, euid: 1235 });
+  });
+
+  test('ps: one root, or two under page-table isolation; kernel threads have none', async () => {
+    const processes = await ask(['ps']);
+    const roots = new Set(
+      processes.map(({ roots: list, isKernelThread }) => `${String(isKernelThread)} ${(list as string[]).length}`),
+    );
+    const count = guest.workload.hello?.pti === true ? 2 : 1;
+    expect(roots).toEqual(new Set(['true 0', `false ${count}`]));
+  });
+
+  test('maps: every process as in its own /proc, and as much of it in memory', async () => {
+    const withMemory = (await readProcesses(guest)).map(({ pid }) => pid);
+    let areas = 0;
+    for (const pid of withMemory) {
+      const said = await expectEqual(
+        () => readAreas(guest, pid),
+        async () =>
+          (await ask(['maps', String(pid)])).map((area) => {
+            const file = area['file'] as { major: number; minor: number; inode: string } | null;
+            const device = file === null ? [0, 0] : [file.major, file.minor];
+            return {
+              start: area['start'],
+              end: area['end'],
+              rights: area['rights'],
+              fileOffset: area['fileOffset'],
+              device: device.map((part) => part.toString(16).padStart(2, '0')).join(':'),
+              inode: file?.inode ?? '0',
+              name: area['name'],
+              resident: Number(area['resident']) * 4,
+              swapped: Number(area['swapped']) * 4,
+            };
+          }) as unknown as Awaited<ReturnType<typeof readAreas>>,
+      );
+      areas += said.length;
+    }
+    expect(areas).toBeGreaterThan(50);
+  });
+
+  test('maps: swapped pages are counted', async ({ skip }) => {
+    if (guest.workload.hello?.swap !== true) skip('this kernel came without the modules for swap');
+    const at = '0x200000000000';
+    for (const command of [`map 8 small at=${at}`, `touch ${at} 8`, `swapout ${at} 6`]) {
+      await guest.workload.command(command);
+    }
+    const pid = guest.workload.hello?.pid ?? 0;
+    const area = (await ask(['maps', String(pid)])).find(({ start }) => start === at);
+    expect(area).toMatchObject({ pages: 8, swapped: 6, resident: 2 });
+  });
+});
