@@ -64,7 +64,7 @@ const LINE = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) ([0-9a-f]+) ([0-9a-f]+:[0-9a-f]+)
 
 /** The areas of a process, from its smaps. */
 export async function readAreas(guest: LaunchedGuest, pid: number): Promise<ProcArea[]> {
-  const lines = await shell(guest, `grep -E "^[0-9a-f]+-|^Rss:|^Swap:" /proc/${pid}/smaps`);
+  const lines = await shell(guest, `grep -E "^[0-9a-f]+-|^Rss:|^Swap:" /proc/${pid}/smaps || true`);
   const areas: (ProcArea & { resident: number; swapped: number })[] = [];
   for (const line of lines) {
     const [, start = '', end = '', rights = '', offset = '', device = '', inode = '', name = ''] = LINE.exec(line) ?? [];

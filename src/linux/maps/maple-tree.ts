@@ -64,7 +64,7 @@ export class MapleTree {
       for (const { entry, from, to } of this.#slots(node, layout, min, max)) {
         if (layout.isLeaf) {
           if (isPointer(entry)) entries.push(entry);
-        } else if (isNode(entry)) {
+        } else if (entry !== 0n) {
           guard(() => visit(entry, from, to, depth + 1));
         }
       }
@@ -104,7 +104,7 @@ export class MapleTree {
   }
 }
 
-/** `xa_is_node`. */
+/** `xa_is_node`: so is the root marked, and only the root. */
 function isNode(entry: bigint): boolean {
   return (entry & 3n) === 2n && entry > 4096n;
 }
