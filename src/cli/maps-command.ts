@@ -1,23 +1,33 @@
 /** `ptmon maps`. */
 import { Command } from 'commander';
+import { PtmonError } from '../core/error.ts';
+import type { Process } from '../linux/index.ts';
 import type { TextOutput } from '../sinks/text-output.ts';
 import { EXIT_OK } from './exit-codes.ts';
 import { interruptible } from './interruptible.ts';
+import { printable } from './linux/columns.ts';
 import { areaJson, areaTable } from './linux/maps-output.ts';
 import { askLinux } from './linux/run-linux.ts';
-import { addLiveOptions, type LiveOptions } from './linux/live-options.ts';
-import { wholeNumber } from './option-values.ts';
-import { openLiveSnapshot } from './snapshot/live-snapshot.ts';
+import { openSnapshot, takeSource } from './snapshot/open-snapshot.ts';
+import {
+  addSourceOptions,
+  addSpaceOptions,
+  SOURCE_HELP,
+  type SourceAndSpaceOptions,
+} from './snapshot/source-options.ts';
 
-const EXAMPLES = `
+const HELP = `
+${SOURCE_HELP}
+
 RESIDENT is what the page tables say, in KiB: what smaps calls Rss.
 
 Examples:
+  ptmon maps vm.core 1
   ptmon maps 1 --qmp /tmp/qmp --gdb /tmp/gdb
   ptmon maps 81 --json --qmp /tmp/qmp --gdb /tmp/gdb
 `;
 
-interface Options extends LiveOptions {
+interface Options extends SourceAndSpaceOptions {
   readonly json?: boolean;
 }
 
@@ -25,17 +35,21 @@ interface Options extends LiveOptions {
 export function mapsCommand(output: TextOutput, messages: TextOutput, exit: (code: number) => void): Command {
   const command = new Command('maps')
     .description('list the memory of a process of a Linux guest')
-    .argument('<pid>', 'its number, as the guest knows it (ptmon ps)', wholeNumber(0, 2 ** 22))
+    .usage('[options] SOURCE PID\n       ptmon maps [options] PID --qmp SOCKET --gdb SOCKET')
+    .argument('<words...>', 'the source, unless it is live, then the number of the process (ptmon ps)')
     .option('--json', 'print JSON lines, not text');
-  return addLiveOptions(command)
-    .addHelpText('after', EXAMPLES)
-    .action(async (pid: number, options: Options) => {
+  return addSpaceOptions(addSourceOptions(command))
+    .addHelpText('after', HELP)
+    .action(async (words: readonly string[], options: Options) => {
+      const { source, rest } = takeSource(words, options);
+      const pid = processNumber(rest);
       await interruptible(output, exit, async (signal) => {
-        const open = () => openLiveSnapshot(options, signal);
         await askLinux(
-          open,
+          () => openSnapshot(source, options, signal),
+          options,
           async (linux) => {
-            const { areas, faults } = await linux.map(pid);
+            const { process, areas, faults } = await linux.map(pid);
+            if (process.mm === null) await messages.write(`${whyNothing(process)}\n`);
             const lines =
               options.json === true ? areas.map((area) => areaJson(pid, area)) : [`${areaTable(areas).join('\n')}\n`];
             return { text: lines.join(''), faults };
@@ -46,4 +60,20 @@ export function mapsCommand(output: TextOutput, messages: TextOutput, exit: (cod
         return EXIT_OK;
       });
     });
+}
+
+/** PID_MAX_LIMIT is 2^22. */
+function processNumber(words: readonly string[]): number {
+  const [word, ...more] = words;
+  if (word === undefined)
+    throw new PtmonError('bad-argument', 'of which process? Give its number (ptmon ps lists them)');
+  if (more.length > 0 || !/^\d{1,7}$/.test(word)) {
+    throw new PtmonError('bad-argument', `"${words.join(' ')}" is not the number of a process`);
+  }
+  return Number(word);
+}
+
+function whyNothing({ pid, command, isKernelThread }: Process): string {
+  const why = isKernelThread ? 'is a kernel thread: it has no memory of its own' : 'has ended: its memory is gone';
+  return `process ${pid} (${printable(command)}) ${why}`;
 }

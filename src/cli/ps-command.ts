@@ -1,39 +1,55 @@
 /** `ptmon ps`. */
 import { Command } from 'commander';
+import { PtmonError } from '../core/error.ts';
 import type { TextOutput } from '../sinks/text-output.ts';
 import { EXIT_OK } from './exit-codes.ts';
 import { interruptible } from './interruptible.ts';
 import { processJson, processTable } from './linux/ps-output.ts';
 import { askLinux } from './linux/run-linux.ts';
-import { addLiveOptions, type LiveOptions } from './linux/live-options.ts';
-import { openLiveSnapshot } from './snapshot/live-snapshot.ts';
+import { openSnapshot, takeSource } from './snapshot/open-snapshot.ts';
+import {
+  addSourceOptions,
+  addSpaceOptions,
+  SOURCE_HELP,
+  type SourceAndSpaceOptions,
+} from './snapshot/source-options.ts';
 
-const EXAMPLES = `
+const HELP = `
+${SOURCE_HELP}
+
 Nothing is needed in the guest, nor its symbols: the kernel is found by its page
 tables, and says itself how it is laid out (BTF, CONFIG_DEBUG_INFO_BTF).
 
 Examples:
+  ptmon ps vm.core
   ptmon ps --qmp /tmp/qmp --gdb /tmp/gdb
   ptmon ps --json --qmp /tmp/qmp --gdb /tmp/gdb | jq -r 'select(.command == "nginx").roots[0]'
 `;
 
-interface Options extends LiveOptions {
+interface Options extends SourceAndSpaceOptions {
   readonly json?: boolean;
 }
 
 /** @param exit is told the exit code of a run that did not fail */
 export function psCommand(output: TextOutput, messages: TextOutput, exit: (code: number) => void): Command {
-  const command = new Command('ps').description('list the processes of a Linux guest').option('--json', 'print JSON lines, not text');
-  return addLiveOptions(command)
-    .addHelpText('after', EXAMPLES)
-    .action(async (options: Options) => {
+  const command = new Command('ps')
+    .description('list the processes of a Linux guest')
+    .usage('[options] SOURCE\n       ptmon ps [options] --qmp SOCKET --gdb SOCKET')
+    .argument('[source]', 'the source, unless it is live')
+    .option('--json', 'print JSON lines, not text');
+  return addSpaceOptions(addSourceOptions(command))
+    .addHelpText('after', HELP)
+    .action(async (word: string | undefined, options: Options) => {
+      const { source, rest } = takeSource(word === undefined ? [] : [word], options);
+      if (rest.length > 0) throw new PtmonError('bad-argument', `what is "${rest[0]}"? A live guest takes no SOURCE`);
       await interruptible(output, exit, async (signal) => {
-        const open = () => openLiveSnapshot(options, signal);
         await askLinux(
-          open,
+          () => openSnapshot(source, options, signal),
+          options,
           async (linux) => {
             const { processes, faults } = await linux.processes();
-            const lines = options.json === true ? processes.map(processJson) : [`${processTable(processes).join('\n')}\n`];
+            const lines =
+              options.json === true ? processes.map(processJson) : [`${processTable(processes).join('\n')}\n`];
             return { text: lines.join(''), faults };
           },
           { output, messages },

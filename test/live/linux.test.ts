@@ -38,7 +38,10 @@ describe.skipIf(isOut).each(GUESTS)('%s', { timeout: 180_000 }, (_name, options,
     await guest.waitForReady();
     const [report] = await guest.workload.command('exhibit show');
     exhibit = Number(report?.kind === 'other' ? report.fields['pid'] : 0);
-    await shell(guest, 'cp /bin/busybox /tmp/sleeper; /tmp/sleeper sleep 100000 > /dev/null 2>&1 & rm /tmp/sleeper; true');
+    await shell(
+      guest,
+      'cp /bin/busybox /tmp/sleeper; /tmp/sleeper sleep 100000 > /dev/null 2>&1 & rm /tmp/sleeper; true',
+    );
   }, 150_000);
   afterAll(() => guest?.stop());
 
@@ -122,7 +125,7 @@ describe.skipIf(isOut).each(GUESTS)('%s', { timeout: 180_000 }, (_name, options,
   // The kernel may keep pages that it was asked to swap out.
   test('maps: swapped pages are counted', { retry: 2 }, async ({ skip }) => {
     if (guest.workload.hello?.swap !== true) skip('this kernel came without the modules for swap');
-    const at = `0x${(nextVa += 0x4000_0000n).toString(16)}`;
+    const at = `0x${((nextVa += 0x4000_0000n)).toString(16)}`;
     for (const command of [`map 8 small at=${at}`, `touch ${at} 8`, `swapout ${at} 6`]) {
       await guest.workload.command(command);
     }

@@ -67,7 +67,8 @@ export async function readAreas(guest: LaunchedGuest, pid: number): Promise<Proc
   const lines = await shell(guest, `grep -E "^[0-9a-f]+-|^Rss:|^Swap:" /proc/${pid}/smaps || true`);
   const areas: (ProcArea & { resident: number; swapped: number })[] = [];
   for (const line of lines) {
-    const [, start = '', end = '', rights = '', offset = '', device = '', inode = '', name = ''] = LINE.exec(line) ?? [];
+    const [, start = '', end = '', rights = '', offset = '', device = '', inode = '', name = ''] =
+      LINE.exec(line) ?? [];
     const last = areas.at(-1);
     const kib = Number(/(\d+) kB$/.exec(line)?.[1]);
     if (line.startsWith('Rss:')) last!.resident = kib;

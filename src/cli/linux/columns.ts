@@ -2,10 +2,9 @@
 
 /** A guest's own words may hold anything: what would move a terminal's cursor is written as `\x1b`. */
 export function printable(text: string): string {
-  return text.replace(
-    /[\0-\x1f\x7f-\x9f\u2028\u2029]/g,
-    (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  );
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
+    return `\\x${character.codePointAt(0)!.toString(16).padStart(2, '0')}`;
+  });
 }
 
 /** Lines of columns as wide as what is in them, without spaces at their ends. @param right columns of numbers */

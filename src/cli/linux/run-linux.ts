@@ -1,6 +1,8 @@
 /** Asks a guest's Linux, wherever the guest comes from. */
 import type { Snapshot } from '../../driver/snapshot.ts';
 import { kernelCache, type LinuxGuest, openLinux } from '../../linux/index.ts';
+import { addressSpaceOf } from '../../snapshot/index.ts';
+import { type SpaceOptions, spaceRequest } from '../snapshot/source-options.ts';
 import type { TextOutput } from '../../sinks/text-output.ts';
 
 /**
@@ -11,6 +13,7 @@ import type { TextOutput } from '../../sinks/text-output.ts';
  */
 export async function askLinux(
   open: () => Promise<Snapshot>,
+  options: SpaceOptions,
   ask: (linux: LinuxGuest) => Promise<{ readonly text: string; readonly faults: readonly string[] }>,
   { output, messages }: { readonly output: TextOutput; readonly messages: TextOutput },
   signal: AbortSignal,
@@ -19,7 +22,9 @@ export async function askLinux(
   let answer;
   let kernel;
   try {
-    const linux = await openLinux(source, { cache: kernelCache(), signal });
+    const isTold = options.root !== 'current' || options.paging !== undefined;
+    const space = isTold ? { space: addressSpaceOf(source, spaceRequest(options)) } : {};
+    const linux = await openLinux(source, { cache: kernelCache(), signal, ...space });
     answer = await ask(linux);
     const { base, buildId = 'unknown' } = linux.kernel;
     kernel = `Linux at 0x${base.toString(16)}, build ${buildId}`;

@@ -50,13 +50,7 @@ function collect(btf: Btf, type: number, base: number, into: Map<string, Member>
   }
 }
 
-const WRAPPERS: ReadonlySet<number> = new Set([
-  KIND.typedef,
-  KIND.volatile,
-  KIND.const,
-  KIND.restrict,
-  KIND.typeTag,
-]);
+const WRAPPERS: ReadonlySet<number> = new Set([KIND.typedef, KIND.volatile, KIND.const, KIND.restrict, KIND.typeTag]);
 
 /** The type behind typedefs and qualifiers. @throws PtmonError `corrupt-input` */
 export function plainType(btf: Btf, type: number): number {

@@ -20,7 +20,10 @@ export function swapTypesOf(btf: Btf): SwapTypes {
     // SWP_HWPOISON, with CONFIG_MEMORY_FAILURE.
     ['poisoned', has('memory_failure') ? 1 : 0],
     // SWP_MIGRATION_*, with CONFIG_MIGRATION; a third one since 5.19 (6c287605fd56), when pages got that flag (78fbe906cc90).
-    ['migrating', has('migrate_pages') ? (enumeratorOf(btf, 'pageflags', 'PG_anon_exclusive') === undefined ? 2 : 3) : 0],
+    [
+      'migrating',
+      has('migrate_pages') ? (enumeratorOf(btf, 'pageflags', 'PG_anon_exclusive') === undefined ? 2 : 3) : 0,
+    ],
     ['device', deviceTypes(has)],
     // SWP_PTE_MARKER, since 5.19 (679d10331910).
     ['marker', btf.find(KIND.typedef, 'pte_marker') === undefined ? 0 : 1],

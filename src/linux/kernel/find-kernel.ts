@@ -9,6 +9,7 @@ import type { PhysicalMemory } from '../../core/memory/physical-memory.ts';
 import { makePaging, type Paging, rootOf } from '../../core/paging/format.ts';
 import { pagingFromRegisters } from '../../core/paging/registers.ts';
 import type { RegisterAccess, RemoteFetch } from '../../driver/driver.ts';
+import type { KernelRoot } from '../../driver/snapshot.ts';
 import type { Btf } from '../btf/btf.ts';
 import { KernelMemory } from '../memory/kernel-memory.ts';
 import type { ImagePiece } from './image.ts';
@@ -20,6 +21,7 @@ export interface KernelSource {
   readonly memory: PhysicalMemory;
   readonly remote?: RemoteFetch;
   readonly registers?: RegisterAccess;
+  readonly kernelRoot?: KernelRoot;
 }
 
 export interface LinuxKernel {
@@ -45,6 +47,8 @@ const ISOLATED_ROOT_BIT = 0x1000;
 export interface FindKernelOptions {
   /** Without one, the image is looked through each time. */
   readonly cache?: KernelCache;
+  /** An address space that has the kernel; those that the source names unless told. */
+  readonly space?: { readonly paging: Paging; readonly root: number };
   readonly signal?: AbortSignal;
 }
 
@@ -54,7 +58,7 @@ export interface FindKernelOptions {
  */
 export async function findKernel(source: KernelSource, options: FindKernelOptions = {}): Promise<LinuxKernel> {
   const reasons: string[] = [];
-  for (const { paging, root } of addressSpaces(source, reasons)) {
+  for (const { paging, root } of options.space ? [options.space] : addressSpaces(source, reasons)) {
     const search = new ImageSearch(source, new KernelMemory(paging, source.memory, root), options);
     const found = await search.run();
     if (typeof found !== 'string') return found;
@@ -63,16 +67,21 @@ export async function findKernel(source: KernelSource, options: FindKernelOption
   throw new PtmonError('source-unavailable', `no Linux kernel was found: ${[...new Set(reasons)].join('; ')}`);
 }
 
-/** Those that the processors have loaded; and the kernel's own, where a processor may have that of user mode loaded. */
+/**
+ * The kernel's own, where the source names it; those that the processors have loaded, and the kernel's of the same process where that
+ * may be the one of user mode.
+ */
 function addressSpaces(
-  { registers }: KernelSource,
+  { registers, kernelRoot }: KernelSource,
   reasons: string[],
 ): { readonly paging: Paging; readonly root: number }[] {
-  if (registers === undefined) {
-    reasons.push("nobody knows this source's registers, so not where its page tables are");
-    return [];
-  }
   const spaces = new Map<number, Paging>();
+  if (kernelRoot !== undefined) spaces.set(kernelRoot.root, makePaging(kernelRoot));
+  if (registers === undefined) {
+    if (kernelRoot === undefined)
+      reasons.push('nobody knows the registers of this source: tell which root to begin with');
+    return [...spaces].map(([root, paging]) => ({ root, paging }));
+  }
   for (let vcpu = 0; vcpu < registers.vcpuCount; vcpu++) {
     const said = registers.readRegisters(vcpu);
     const found = pagingFromRegisters(said);

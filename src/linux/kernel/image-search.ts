@@ -68,11 +68,7 @@ export class ImageSearch {
   }
 
   /** A kernel that was looked through before, where this is the same build and everything is where it was. */
-  async #recognise(
-    image: readonly ImagePiece[],
-    base: bigint,
-    places: KernelPlaces,
-  ): Promise<LinuxKernel | undefined> {
+  async #recognise(image: readonly ImagePiece[], base: bigint, places: KernelPlaces): Promise<LinuxKernel | undefined> {
     const at = (offset: number) => base + BigInt(offset);
     const buildId = await this.#do(() => readBuildId(this.#memory, at(places.note)));
     if (buildId !== places.buildId) return undefined;

@@ -36,7 +36,8 @@ export function upperHalfOf({ physical, root }: KernelMemory): Uint32Array {
   for (let word = 0; word < UPPER_HALF; word += 2) {
     const pa = root + PAGE_BYTES / 2 + word * 4;
     const outcome = physical.readEntry(pa, 8, upper.subarray(word, word + 2));
-    if (outcome === READ_NOT_FETCHED) throw new PtmonError('not-fetched', 'the table is not fetched yet', { missing: [pa] });
+    if (outcome === READ_NOT_FETCHED)
+      throw new PtmonError('not-fetched', 'the table is not fetched yet', { missing: [pa] });
     if (outcome !== READ_OK) break;
   }
   return upper;

@@ -79,7 +79,9 @@ export function pagesIn(
   const isCounted = (format: LevelFormat, lo: number, hi: number): boolean => {
     if ((lo & SPECIAL) !== 0) return false;
     // The large page of zeroes is not marked, but never writable.
-    return format.level === 1 || (lo & WRITABLE) !== 0 || !isZero(memory, paOf(leafGfn(format, lo, hi)), format.slotPages);
+    return (
+      format.level === 1 || (lo & WRITABLE) !== 0 || !isZero(memory, paOf(leafGfn(format, lo, hi)), format.slotPages)
+    );
   };
   look(paging.levels[0]!, root, 0);
   if (missing.length > 0) throw new PtmonError('not-fetched', 'page tables are not fetched yet', { missing });
@@ -91,7 +93,8 @@ function isZero(memory: PhysicalMemory, pa: number, pages: number): boolean {
   const entry = new Uint32Array(2);
   for (let at = pa; at < pa + pages * PAGE_BYTES; at += 8) {
     const outcome = memory.readEntry(at, 8, entry);
-    if (outcome === READ_NOT_FETCHED) throw new PtmonError('not-fetched', 'a page is not fetched yet', { missing: [at] });
+    if (outcome === READ_NOT_FETCHED)
+      throw new PtmonError('not-fetched', 'a page is not fetched yet', { missing: [at] });
     if (outcome !== READ_OK || entry[0] !== 0 || entry[1] !== 0) return false;
   }
   return true;

@@ -24,7 +24,8 @@ export function rootsOf(memory: KernelMemory, pgd: bigint): number[] {
   for (let slot = 0; slot < USER_ENTRIES; slot++) {
     const pa = root + slot * 8;
     const outcome = memory.physical.readEntry(pa, 8, entry);
-    if (outcome === READ_NOT_FETCHED) throw new PtmonError('not-fetched', 'a root is not fetched yet', { missing: [pa] });
+    if (outcome === READ_NOT_FETCHED)
+      throw new PtmonError('not-fetched', 'a root is not fetched yet', { missing: [pa] });
     if (outcome !== READ_OK) break;
     if ((entry[0]! & PRESENT_AND_USER) !== PRESENT_AND_USER) continue;
     return (entry[1]! & NO_EXECUTE) === 0 ? [root] : [root, root + PAGE_BYTES];

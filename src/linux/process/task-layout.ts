@@ -25,13 +25,7 @@ export function taskLayout(btf: Btf) {
     startTime: task.start_boottime ?? task.real_start_time,
     // `thread_group` is gone since 6.7 (8e1f385104ac); the list in `signal` is there since 3.14 (0c740d0afc3b).
     threadHead: offsetOf(btf, 'signal_struct', 'thread_head'),
-    uid: requiredOf(btf, 'cred', 'uid'),
-    euid: requiredOf(btf, 'cred', 'euid'),
-    pgd: requiredOf(btf, 'mm_struct', 'pgd'),
-    mmUsers: requiredOf(btf, 'mm_struct', 'mm_users'),
+    cred: offsetsOf(btf, 'cred', ['uid', 'euid']),
+    mmStruct: offsetsOf(btf, 'mm_struct', ['pgd', 'mm_users']),
   } as const;
-}
-
-function requiredOf<Name extends string>(btf: Btf, structure: string, name: Name): number {
-  return offsetsOf(btf, structure, [name])[name];
 }

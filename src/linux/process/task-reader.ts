@@ -89,8 +89,8 @@ export class TaskReader {
       pid: brief.pid,
       parent: this.#u32(parent, layout.tgid),
       command: brief.command,
-      uid: this.#u32(cred, layout.uid),
-      euid: this.#u32(cred, layout.euid),
+      uid: this.#u32(cred, layout.cred.uid),
+      euid: this.#u32(cred, layout.cred.euid),
       state: this.#state(task),
       isKernelThread: brief.isKernelThread,
       roots: mm === null || brief.isKernelThread ? [] : (attempt(() => this.roots(mm), note) ?? []),
@@ -102,7 +102,7 @@ export class TaskReader {
 
   /** @throws GuestFault */
   roots(mm: bigint): number[] {
-    return rootsOf(this.#memory, this.#pointer(mm, this.layout.pgd));
+    return rootsOf(this.#memory, this.#pointer(mm, this.layout.mmStruct.pgd));
   }
 
   #threads(leader: bigint, note: (why: string) => void): (Thread & { readonly mm: bigint })[] {
