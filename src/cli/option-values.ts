@@ -19,6 +19,13 @@ export function wholeNumber(min: number, max: number): (value: string) => number
   };
 }
 
+/** A decimal number above 0. */
+export function positiveNumber(value: string): number {
+  const number = Number(value);
+  if (!/^\d+(\.\d+)?$/.test(value) || !(number > 0)) throw new InvalidArgumentError('It must be a number above 0.');
+  return number;
+}
+
 /** Some of these words, separated by commas. */
 export function listOf<T extends string>(words: readonly T[]): (value: string) => T[] {
   return (value) => {

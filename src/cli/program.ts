@@ -10,6 +10,7 @@ import { doctorCommand } from './doctor-command.ts';
 import { EXIT_OK, exitCodeOf } from './exit-codes.ts';
 import { mapsCommand } from './maps-command.ts';
 import { psCommand } from './ps-command.ts';
+import { replayCommand } from './replay-command.ts';
 import { runCommand } from './run-command.ts';
 import { translateCommand } from './translate-command.ts';
 import { watchCommand } from './watch-command.ts';
@@ -66,6 +67,7 @@ export async function runProgram(args: readonly string[], streams: Streams): Pro
     watchCommand(output, messages, exit),
     psCommand(output, messages, exit),
     mapsCommand(output, messages, exit),
+    replayCommand(output, exit),
     translateCommand({ output, messages, input: () => streams.stdin ?? process.stdin }, exit),
     doctorCommand(output, exit),
   ];

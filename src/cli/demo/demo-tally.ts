@@ -1,4 +1,5 @@
 /** Pages in and out, by process and by what the guest was doing. */
+import { hex } from '../../core/address/va.ts';
 import type { MonitorEvent } from '../../core/monitor/events.ts';
 import { pagesOf } from './event-groups.ts';
 
@@ -13,10 +14,9 @@ export class DemoTally {
 
   add(event: MonitorEvent, action: string): void {
     if (event.kind !== 'page-in' && event.kind !== 'page-out') return;
-    const tag = String(event.tags[0] ?? '');
     const direction = event.kind === 'page-in' ? 'in' : 'out';
     for (const [map, key] of [
-      [this.byProcess, tag.slice(0, tag.indexOf(':'))],
+      [this.byProcess, processOf(event)],
       [this.byAction, action],
     ] as const) {
       const sums = map.get(key) ?? { in: 0, out: 0 };
@@ -24,6 +24,12 @@ export class DemoTally {
       map.set(key, sums);
     }
   }
+}
+
+/** `nginx[12]` for `nginx[12]:heap`: what stands before the colon of the first tag; the root where there is no tag. */
+export function processOf({ tags, root }: MonitorEvent): string {
+  const tag = tags[0];
+  return tag === undefined ? `root ${hex(root)}` : String(tag).replace(/:.*$/s, '');
 }
 
 /** The largest first, as many as there are lines for; the last line speaks for the rest. */

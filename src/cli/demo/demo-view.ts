@@ -6,12 +6,12 @@ import { lostText } from '../../sinks/console.ts';
 import { RowLayout } from '../../sinks/row-layout.ts';
 import type { Sink, Summary } from '../../sinks/sink.ts';
 import type { TextOutput } from '../../sinks/text-output.ts';
-import { DemoTally, type InOut, largest } from './demo-tally.ts';
+import { DemoTally } from './demo-tally.ts';
 import { type EventGroup, EventGroups, rowOfAlike } from './event-groups.ts';
+import { tallyTables } from './tally-tables.ts';
 
 /** The longest action, `collapse`. */
 const ACTION_COLUMNS = 8;
-const SUMMARY_LINES = 12;
 
 export interface DemoViewOptions {
   readonly output: TextOutput;
@@ -66,14 +66,9 @@ function summaryText(summary: Summary, tally: DemoTally, seconds: number, colour
   const kinds = Object.entries(counts)
     .filter(([, count]) => count > 0)
     .map(([kind, count]) => `${count} ${kind}`);
-  const left = table('process', tally.byProcess, colours);
-  const right = table('guest', tally.byAction, colours);
-  const lines = Array.from({ length: Math.max(left.length, right.length) }, (_, n) =>
-    `${left[n] ?? ' '.repeat(NAME_COLUMNS + 2 * COUNT_COLUMNS)}    ${right[n] ?? ''}`.trimEnd(),
-  );
   return [
     '',
-    ...lines,
+    ...tallyTables(['process', tally.byProcess], ['guest', tally.byAction], colours),
     '',
     kinds.length === 0 ? 'no events' : kinds.join(', '),
     `${writes} trapped writes, ${lostText(summary)}, ${seconds.toFixed(2)} s`,
@@ -81,19 +76,4 @@ function summaryText(summary: Summary, tally: DemoTally, seconds: number, colour
     ...(failure === undefined ? [] : [`failed: ${failure.message}`]),
     '',
   ].join('\n');
-}
-
-const NAME_COLUMNS = 17;
-const COUNT_COLUMNS = 10;
-
-function table(name: string, sums: ReadonlyMap<string, InOut>, colours: Ansis): string[] {
-  const cell = (text: string, paint: Ansis): string => ' '.repeat(COUNT_COLUMNS - text.length) + (text && paint(text));
-  const count = (sign: string, n: number): string => (n === 0 ? '' : `${sign}${n}`);
-  return [
-    name.padEnd(NAME_COLUMNS) + cell('pages in', colours.dim) + cell('out', colours.dim),
-    ...largest(sums, SUMMARY_LINES).map(
-      ([key, sum]) =>
-        key.padEnd(NAME_COLUMNS) + cell(count('+', sum.in), colours.green) + cell(count('-', sum.out), colours.red),
-    ),
-  ];
 }

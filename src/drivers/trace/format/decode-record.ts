@@ -1,5 +1,6 @@
 /** Bytes to records. Whatever the bytes are, an answer or a PtmonError `corrupt-input`. */
 import { PA_LIMIT, paOf } from '../../../core/address/pa.ts';
+import { hex } from '../../../core/address/va.ts';
 import type { SourceEvent } from '../../../driver/driver.ts';
 import type { WatchCall } from '../../../driver/watch-calls.ts';
 import type { ByteReader } from './byte-reader.ts';
@@ -20,8 +21,6 @@ import {
 
 const GFN_LIMIT = PA_LIMIT / 4096;
 const VCPU_LIMIT = 2 ** 20;
-/** Longer reports would be no store of any processor; a device's are cut up by who reports them. */
-const WRITE_LIMIT = 2 ** 32;
 
 const TAG_NONE = 0;
 const TAG_TEXT = 1;
@@ -110,7 +109,9 @@ function readSaid(type: number, body: ByteReader): SourceEvent {
   if (type === RECORD.commit) return { kind: 'commit', vcpu };
   const view = body.varint();
   const pa = below(PA_LIMIT, body, 'physical address');
-  return { kind: 'write', vcpu, view, pa, byteLength: below(WRITE_LIMIT, body, 'length of a write') };
+  const byteLength = body.varint();
+  if (byteLength === 0 || pa + byteLength > PA_LIMIT) throw corrupt(`no write has ${byteLength} bytes at ${hex(pa)}`);
+  return { kind: 'write', vcpu, view, pa, byteLength };
 }
 
 function readCall(body: ByteReader): WatchCall {

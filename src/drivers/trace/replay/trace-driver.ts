@@ -3,6 +3,7 @@ import { setTimeout } from 'node:timers/promises';
 import { hex } from '../../../core/address/va.ts';
 import { PtmonError, type PtmonErrorCode } from '../../../core/error.ts';
 import { ACCESS_ALL, type PageAccess, type PageProtection } from '../../../core/memory/page-access.ts';
+import { makePaging } from '../../../core/paging/format.ts';
 import type { PhysicalMemory, ReadOutcome } from '../../../core/memory/physical-memory.ts';
 import type { Driver, MissedEvent, RegisterAccess, SourceEvent } from '../../../driver/driver.ts';
 import type { SessionScript } from '../../../driver/session-parts.ts';
@@ -12,6 +13,7 @@ import { corrupt, locate, located } from '../format/corrupt.ts';
 import { makeCall } from './make-call.ts';
 import { type TraceInstant, TraceReader } from './trace-reader.ts';
 import { TraceState } from './trace-state.ts';
+import { WatchCharges } from './watch-charges.ts';
 
 export interface TraceOptions {
   /**
@@ -46,6 +48,7 @@ export class TraceDriver implements Driver {
   readonly #state: TraceState;
   readonly #options: TraceOptions;
   readonly #instants: Generator<TraceInstant, void, undefined>;
+  readonly #charges: WatchCharges;
   /** The present instant; undefined where not even the first is there. */
   #instant: TraceInstant | undefined;
   /** Of its steps, the next one. */
@@ -63,6 +66,7 @@ export class TraceDriver implements Driver {
     const registers = this.#state.registersOf(about);
     if (registers !== undefined) this.registers = registers;
     if (about.capture === 'protection') this.protection = new RememberedAccess();
+    this.#charges = new WatchCharges(makePaging(about.paging), (byteLength) => reader.limits.hold(byteLength));
     this.script = this.#makeScript();
     this.#instants = reader.instants();
     try {
@@ -134,11 +138,12 @@ export class TraceDriver implements Driver {
   #perform(target: WatchTarget, after: SourceEvent | null): void {
     const steps = this.#instant?.steps ?? [];
     if (after !== null) this.#next++;
+    if (after?.kind === 'root-gone') this.#charges.rootGone(after.root);
     for (; this.#next < steps.length; this.#next++) {
       const step = steps[this.#next]!;
       if (step.type === 'said') return;
       if (step.type !== 'call') continue;
-      this.#reader.limits.holdWatch(step.call);
+      this.#charges.count(step.call);
       makeCall(target, step.call);
     }
   }

@@ -96,12 +96,12 @@ export class TraceReader {
           case 'instant':
             timeUs = this.#at(offset, () => later(timeUs, record.sinceUs));
             yield { timeUs, state, steps, offset };
-            this.limits.endInstant();
+            this.#at(offset, () => this.limits.endInstant());
             [state, steps] = [[], []];
             break;
           case 'end':
             this.#end = record;
-            return;
+            return this.#at(offset, () => this.#expectNothing(from.left));
         }
       }
     }
@@ -114,6 +114,10 @@ export class TraceReader {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     closeSync(this.#fd);
+  }
+
+  #expectNothing(left: number): void {
+    if (left > 0 || this.#read(1).length > 0) throw corrupt('something follows the end');
   }
 
   #readStart(): TraceAbout {

@@ -1,0 +1,104 @@
+/** What is watched in a replay, as far as it must be known to say how much that takes. */
+import { type Paging, rootOf } from '../../../core/paging/format.ts';
+import type { WatchCall } from '../../../driver/watch-calls.ts';
+
+/** A watched address, and the tables of its own that it may bring along. */
+const ADDRESS_BYTES = 2048;
+const RANGE_BYTES = 1024;
+/** Of ranges that overlap, each piece keeps the tags of all, and is copied when it is cut. */
+const OVERLAP_BYTES = 1024;
+
+interface Span {
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly charge: number;
+}
+
+interface Space {
+  addresses: number;
+  spans: Span[];
+}
+
+export class WatchCharges {
+  readonly #paging: Paging;
+  /** Takes bytes into account, or out of it. */
+  readonly #charge: (byteLength: number) => void;
+  /** By root, then by view. */
+  readonly #spaces = new Map<number, Map<number, Space>>();
+
+  constructor(paging: Paging, charge: (byteLength: number) => void) {
+    this.#paging = paging;
+    this.#charge = charge;
+  }
+
+  /** Before the call is made. @throws what `charge` throws, and for roots that are none */
+  count(call: WatchCall): void {
+    switch (call.kind) {
+      case 'monitor':
+        this.#charge(ADDRESS_BYTES);
+        this.#spaceOf(call.root, call.view).addresses++;
+        break;
+      case 'monitorRange':
+        this.#addRange(this.#spaceOf(call.root, call.view), call.va, call.byteLength);
+        break;
+      case 'unmonitor':
+        this.#removeAddress(this.#spaceOf(call.root, call.view));
+        break;
+      case 'unmonitorRange':
+        this.#removeRange(this.#spaceOf(call.root, call.view), call.va, call.byteLength);
+        break;
+      case 'rootGone':
+        this.rootGone(call.root, call.view);
+        break;
+      case 'unmonitorView':
+      case 'unmonitorAll':
+        for (const root of this.#spaces.keys())
+          this.rootGone(root, call.kind === 'unmonitorAll' ? undefined : call.view);
+        break;
+      case 'unmonitorByForce':
+      case 'resync':
+        // A reference or more: how many is not known here, so they stay charged.
+        break;
+    }
+  }
+
+  /** Everything of a root is released, in one view or in all. */
+  rootGone(root: number | bigint, view?: number): void {
+    const views = this.#spaces.get(rootOf(this.#paging, root));
+    for (const [each, space] of views ?? []) {
+      if (view !== undefined && each !== view) continue;
+      this.#charge(-space.spans.reduce((sum, { charge }) => sum + charge, ADDRESS_BYTES * space.addresses));
+      views!.delete(each);
+    }
+  }
+
+  #addRange({ spans }: Space, start: bigint, byteLength: bigint): void {
+    const end = start + byteLength;
+    const overlapping = spans.filter((span) => span.start < end && start < span.end).length;
+    const charge = RANGE_BYTES + overlapping * OVERLAP_BYTES;
+    this.#charge(charge);
+    spans.push({ start, end, charge });
+  }
+
+  #removeRange({ spans }: Space, start: bigint, byteLength: bigint): void {
+    const at = spans.findLastIndex((span) => span.start === start && span.end === start + byteLength);
+    if (at < 0) return;
+    this.#charge(-spans[at]!.charge);
+    spans.splice(at, 1);
+  }
+
+  #removeAddress(space: Space): void {
+    if (space.addresses === 0) return;
+    space.addresses--;
+    this.#charge(-ADDRESS_BYTES);
+  }
+
+  #spaceOf(root: bigint, view: number): Space {
+    const rootPa = rootOf(this.#paging, root);
+    const views = this.#spaces.get(rootPa) ?? new Map<number, Space>();
+    this.#spaces.set(rootPa, views);
+    const space = views.get(view) ?? { addresses: 0, spans: [] };
+    views.set(view, space);
+    return space;
+  }
+}

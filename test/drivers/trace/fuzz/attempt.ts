@@ -1,0 +1,70 @@
+/** Does with a file all that is done with traces. Whatever the file is, that ends: well, or with an error that says where. */
+import { writeFileSync } from 'node:fs';
+import { PtmonError } from '../../../../src/core/error.ts';
+import { openTrace, openTraceSnapshot, TraceReader } from '../../../../src/drivers/trace/index.ts';
+import { openSession } from '../../../../src/session/index.ts';
+
+/** What a file of a few kilobytes may take at most, on a machine that does other things besides. */
+const MAX_MS = 15_000;
+const MAX_RSS_BYTES = 1.5 * 2 ** 30;
+
+export interface Outcome {
+  /** Whether the file was whole. */
+  readonly isWhole: boolean;
+  readonly instants: number;
+  readonly events: number;
+}
+
+/** @throws where anything but a well-formed answer came of it */
+export async function attempt(bytes: Buffer, path: string): Promise<Outcome> {
+  writeFileSync(path, bytes);
+  const startMs = performance.now();
+  const { instants, failureCode, isWhole } = readAll(path);
+  let events = 0;
+  await expectWellFormed(failureCode, async () => {
+    const driver = openTrace(path);
+    await using session = await openSession({ driver, kinds: ['protection', 'restructure', 'root-gone'] });
+    for await (const _event of session) events++;
+  });
+  await expectWellFormed(undefined, async () => {
+    await openTraceSnapshot(path).close();
+  });
+  const tookMs = performance.now() - startMs;
+  if (tookMs > MAX_MS) throw new Error(`it took ${tookMs.toFixed(0)} ms`);
+  const { rss } = process.memoryUsage();
+  if (rss > MAX_RSS_BYTES) throw new Error(`the process has ${(rss / 2 ** 20).toFixed(0)} MiB`);
+  return { isWhole, instants, events };
+}
+
+function readAll(path: string) {
+  let instants = 0;
+  let reader: TraceReader | undefined;
+  try {
+    reader = new TraceReader(path);
+    for (const _instant of reader.instants()) instants++;
+    return { instants, isWhole: true, failureCode: reader.end?.failure?.code };
+  } catch (error) {
+    checkError(error, undefined);
+    return { instants, isWhole: false, failureCode: undefined };
+  } finally {
+    reader?.close();
+  }
+}
+
+async function expectWellFormed(failureCode: string | undefined, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    checkError(error, failureCode);
+  }
+}
+
+/** @param failureCode what the recorded session says that it failed with: a replay fails with the same */
+function checkError(error: unknown, failureCode: string | undefined): void {
+  if (error instanceof PtmonError) {
+    if (error.code === 'corrupt-input' && error.facts.offset !== undefined && /: at byte \d+/.test(error.message))
+      return;
+    if (failureCode !== undefined && error.code === failureCode) return;
+  }
+  throw new Error('an error that is none of ours', { cause: error });
+}

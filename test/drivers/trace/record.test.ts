@@ -1,0 +1,310 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { SparseMemory } from '../../../src/core/memory/sparse-memory.ts';
+import type { Driver, SourceEvent } from '../../../src/driver/index.ts';
+import {
+  openTrace,
+  openTraceSnapshot,
+  recordDriver,
+  type TraceInstant,
+  TraceReader,
+} from '../../../src/drivers/trace/index.ts';
+import { openSession, type Session } from '../../../src/session/index.ts';
+import { RecordingSink } from '../../session/recording-sink.ts';
+import { temporaryFolder } from './temporary-folder.ts';
+
+const file = temporaryFolder();
+const paging = { mode: '4-level' } as const;
+const ROOT = 0x1000;
+
+/** A guest that traps entries: its tables are at frames 1 to 4, and page n of the lowest 512 is entry n of frame 4. */
+class Guest implements Driver {
+  readonly name = 'toy';
+  readonly memory = new SparseMemory();
+  readonly traps = { setEntries: async () => {} };
+  readonly #steps: ((guest: Guest) => readonly SourceEvent[])[];
+  isClosed = false;
+
+  constructor(...steps: ((guest: Guest) => readonly SourceEvent[])[]) {
+    this.#steps = steps;
+    for (const gfn of [1, 2, 3]) this.memory.writeU64(gfn * 4096, (gfn + 1) * 4096 + 7, 0);
+    this.memory.addPage(4);
+  }
+
+  set(page: number, gfn: number): void {
+    this.memory.writeU64(0x4000 + page * 8, gfn === 0 ? 0 : gfn * 4096 + 7, 0);
+  }
+
+  /** As the exact driver of QEMU says it. */
+  write(page: number, gfn: number, vcpu = 0): readonly SourceEvent[] {
+    this.set(page, gfn);
+    const missed = { kind: 'missed', reason: 'stops merge', lost: 0 } as const;
+    return [{ kind: 'write', vcpu, view: 0, pa: 0x4000 + page * 8, byteLength: 8 }, { kind: 'commit', vcpu }, missed];
+  }
+
+  async *run(): AsyncGenerator<readonly SourceEvent[]> {
+    for (const step of this.#steps) yield step(this);
+  }
+
+  async close(): Promise<void> {
+    this.isClosed = true;
+  }
+}
+
+/** Records a session; answers its instants. */
+async function record(guest: Guest, watch: (session: Session) => void, onEvent = (_session: Session) => {}) {
+  const path = file('toy.trace');
+  const driver = recordDriver(guest, path);
+  const session = await openSession({ driver, paging });
+  watch(session);
+  for await (const _event of session) onEvent(session);
+  return instantsOf(path);
+}
+
+function instantsOf(path: string): TraceInstant[] {
+  const reader = new TraceReader(path);
+  const instants = [...reader.instants()];
+  reader.close();
+  return instants;
+}
+
+const typesOf = ({ state, steps }: TraceInstant): string[] => [...state, ...steps].map(({ type }) => type);
+
+describe('what is in a trace', () => {
+  test('tables when they come into the picture, changes by how they were noticed, and what leaves', async () => {
+    const guest = new Guest(
+      (g) => g.write(5, 0x50),
+      (g) => {
+        // Beside a write that was seen, one that was not.
+        g.set(7, 0x70);
+        return g.write(6, 0x60);
+      },
+      (g) => {
+        g.memory.writeU64(0x3000, 0, 0);
+        return [{ kind: 'missed', reason: 'dma', lost: null }];
+      },
+      () => [],
+      () => [],
+    );
+    const [first, second, third, fourth, ...rest] = await record(guest, ({ monitor }) => {
+      monitor.monitorRange({ root: ROOT, va: 0, byteLength: 16 * 4096, tag: 'low' });
+    });
+    expect(first!.state.map((each) => each.type === 'table' && each.gfn)).toEqual([1, 2, 3, 4]);
+    expect(first!.steps).toMatchObject([{ type: 'call', call: { kind: 'monitorRange', va: 0n, tag: 'low' } }]);
+    expect(second!.state).toEqual([
+      { type: 'changes', capture: 'write', changes: [{ pa: 0x4028, lo: 0x50007, hi: 0 }] },
+    ]);
+    expect(second!.steps.map((step) => step.type === 'said' && step.said.kind)).toEqual(['write', 'commit', 'missed']);
+    expect(third!.state).toEqual([
+      { type: 'changes', capture: 'write', changes: [{ pa: 0x4030, lo: 0x60007, hi: 0 }] },
+      { type: 'changes', capture: 'compare', changes: [{ pa: 0x4038, lo: 0x70007, hi: 0 }] },
+    ]);
+    // The page table was compared once more, and is nobody's from then on.
+    expect(fourth!.state).toMatchObject([{ type: 'changes', capture: 'compare' }]);
+    expect(rest.flatMap(({ state }) => state)).toEqual([{ type: 'left', gfns: [4] }]);
+  });
+
+  test('a table that comes back is told anew', async () => {
+    const unmap = (g: Guest): readonly SourceEvent[] => {
+      g.memory.writeU64(0x3000, 0, 0);
+      return [{ kind: 'missed', reason: 'x', lost: 0 }];
+    };
+    const map = (g: Guest): readonly SourceEvent[] => {
+      g.set(1, 0x99);
+      g.memory.writeU64(0x3000, 0x4007, 0);
+      return [{ kind: 'missed', reason: 'x', lost: 0 }];
+    };
+    const instants = await record(new Guest(unmap, () => [], map), ({ monitor }) => {
+      monitor.monitor({ root: ROOT, va: 0x1000 });
+    });
+    const tables = instants.flatMap(({ state }) => state.flatMap((each) => (each.type === 'table' ? [each] : [])));
+    expect(tables.map(({ gfn }) => gfn)).toEqual([1, 2, 3, 4, 4]);
+    expect([tables[3]!.words[2], tables[4]!.words[2]]).toEqual([0, 0x99007]);
+  });
+
+  test('calls in their place among what the source said', async () => {
+    const guest = new Guest((g) => {
+      g.set(1, 0x10);
+      g.set(2, 0x20);
+      return [
+        { kind: 'missed', reason: 'one', lost: 0 },
+        { kind: 'missed', reason: 'two', lost: 0 },
+      ];
+    });
+    let isFirst = true;
+    const instants = await record(
+      guest,
+      ({ monitor }) => monitor.monitor({ root: ROOT, va: 0x1000, tag: 7 }),
+      ({ monitor }) => {
+        if (isFirst) monitor.monitor({ root: ROOT, va: 0x2000 });
+        isFirst = false;
+      },
+    );
+    expect(instants[1]!.steps).toMatchObject([
+      { said: { reason: 'one' } },
+      { call: { kind: 'monitor', va: 0x2000n } },
+      { said: { reason: 'two' } },
+    ]);
+  });
+
+  test('notes, in their place', async () => {
+    const path = file('noted.trace');
+    const driver = recordDriver(new Guest((g) => g.write(1, 0x10)), path, { title: 'a toy' });
+    const session = await openSession({ driver, paging });
+    session.monitor.monitor({ root: ROOT, va: 0x1000 });
+    driver.note('before it runs');
+    for await (const _event of session) driver.note('it came');
+    const [first, second] = instantsOf(path);
+    expect(typesOf(first!)).toEqual(['table', 'table', 'table', 'table', 'call', 'note']);
+    expect(typesOf(second!)).toEqual(['changes', 'said', 'said', 'note', 'said']);
+  });
+
+  test('a frame that is no RAM', async () => {
+    const guest = new Guest(() => []);
+    guest.memory.writeU64(0x3000, 0x9_0000_0007 >>> 0, 0x1);
+    const instants = await record(guest, ({ monitor }) => monitor.monitor({ root: ROOT, va: 0x1000 }));
+    expect(instants[0]!.state).toContainEqual({ type: 'no-memory', gfn: 0x100000 });
+  });
+});
+
+describe('a replay', () => {
+  test('ends as the session did', async () => {
+    const path = file('ended.trace');
+    const fails = (): never => {
+      throw new Error('the guest has burnt down');
+    };
+    for (const [step, ended] of [
+      [() => [], 'finished'],
+      [fails, 'failed'],
+    ] as const) {
+      const session = await openSession({ driver: recordDriver(new Guest(step), path), paging });
+      await session.run().catch(() => {});
+      const replayed = await openSession({ driver: openTrace(path) });
+      await replayed.run().catch(() => {});
+      expect(replayed.summary()).toEqual(session.summary());
+      expect(replayed.summary().ended).toBe(ended);
+    }
+    const session = await openSession({ driver: recordDriver(new Guest((g) => g.write(1, 1)), path), paging });
+    session.monitor.monitor({ root: ROOT, va: 0x1000 });
+    for await (const _event of session) break;
+    const replayed = await openSession({ driver: openTrace(path) });
+    await replayed.run();
+    expect(replayed.summary()).toEqual(session.summary());
+    expect(replayed.summary().ended).toBe('stopped');
+  });
+
+  test('can itself be recorded', async () => {
+    const again = file('again.trace');
+    await record(
+      new Guest(
+        (g) => g.write(1, 1),
+        (g) => g.write(1, 0),
+      ),
+      ({ monitor }) => monitor.monitor({ root: ROOT, va: 0x1000 }),
+    );
+    const sink = new RecordingSink();
+    const driver = recordDriver(openTrace(file('toy.trace')), again);
+    await (await openSession({ driver, sinks: [sink] })).run();
+    expect(sink.heard).toEqual(['+1', '-1']);
+    const strip = (of: TraceInstant[]) => of.map(({ state, steps }) => ({ state, steps }));
+    expect(strip(instantsOf(again))).toEqual(strip(instantsOf(file('toy.trace'))));
+  });
+
+  test('at the speed that is asked for', async () => {
+    const pause = () =>
+      new Promise((resolve) => {
+        setTimeout(resolve, 120);
+      });
+    const path = file('timed.trace');
+    const guest = new Guest(
+      (g) => g.write(1, 1),
+      (g) => g.write(1, 0),
+    );
+    const session = await openSession({
+      driver: recordDriver(guest, path),
+      paging,
+      onBatch: () => pause() as Promise<void>,
+    });
+    session.monitor.monitor({ root: ROOT, va: 0x1000 });
+    await session.run();
+    const timed = async (speed?: number): Promise<number> => {
+      const start = performance.now();
+      await (await openSession({ driver: openTrace(path, speed === undefined ? {} : { speed }) })).run();
+      return performance.now() - start;
+    };
+    expect(await timed(1)).toBeGreaterThan(100);
+    expect(await timed()).toBeLessThan(100);
+    expect(() => openTrace(path, { speed: 0 })).toThrow(/speed of 0/);
+  });
+
+  test('of other addresses: those whose tables are in the trace, and a clear word for the others', async () => {
+    await record(
+      new Guest(
+        (g) => g.write(1, 0x11),
+        (g) => g.write(2, 0x22),
+      ),
+      ({ monitor }) => monitor.monitorRange({ root: ROOT, va: 0x1000, byteLength: 0x2000 }),
+    );
+    const sink = new RecordingSink();
+    const session = await openSession({ driver: openTrace(file('toy.trace'), { repeat: false }), sinks: [sink] });
+    session.monitor.monitor({ root: ROOT, va: 0x2000, tag: 'other' });
+    expect(() => session.monitor.monitor({ root: 0x7000, va: 0 })).toThrow(
+      /the table at 0x7000 is not in the trace at 0\.0/,
+    );
+    await session.run();
+    expect(sink.heard).toEqual(['+2']);
+    // Between two stops, nobody looked.
+    expect(session.statistics().lost).toEqual({ known: 0, unknown: true });
+  });
+});
+
+test('a snapshot of a trace has its tables, at its end and in between', async () => {
+  const instants = await record(
+    new Guest(
+      (g) => g.write(1, 0x11),
+      (g) => g.write(1, 0x22),
+    ),
+    ({ monitor }) => monitor.monitor({ root: ROOT, va: 0x1000 }),
+  );
+  const entryOf = (atUs?: number): number => {
+    const { memory, regions } = openTraceSnapshot(file('toy.trace'), atUs === undefined ? {} : { atUs });
+    expect(regions).toEqual([{ pa: 0x1000, byteLength: 0x4000 }]);
+    const out = new Uint32Array(2);
+    memory.readEntry(0x4008, 8, out);
+    expect(memory.readEntry(0x9000, 8, out)).toBe(1);
+    return out[0]!;
+  };
+  expect(entryOf()).toBe(0x22007);
+  expect(entryOf(instants[1]!.timeUs)).toBe(0x11007);
+  expect(entryOf(0)).toBe(0);
+});
+
+describe('a file that cannot be written', () => {
+  test.each([
+    ['a folder', file('folder')],
+    ['in no folder', file('none/x.trace')],
+  ])('%s is refused before the guest is touched', (_name, path) => {
+    mkdirSync(file('folder'), { recursive: true });
+    expect(() => recordDriver(new Guest(), path)).toThrow(expect.objectContaining({ code: 'bad-argument' }));
+  });
+
+  test.runIf(process.platform === 'linux')(
+    'a full disk ends the session with a clear word, and lets the guest go',
+    async () => {
+      const guest = new Guest((g) => g.write(1, 1));
+      await expect(openSession({ driver: recordDriver(guest, '/dev/full'), paging })).rejects.toThrow(
+        expect.objectContaining({
+          code: 'write-failed',
+          message: '/dev/full cannot be written to: there is no space left',
+        }),
+      );
+      expect(guest.isClosed).toBe(true);
+    },
+  );
+
+  test('what was there is replaced', async () => {
+    writeFileSync(file('toy.trace'), 'x'.repeat(100_000));
+    const instants = await record(new Guest(() => []), () => {});
+    expect(instants).toHaveLength(2);
+  });
+});

@@ -1,0 +1,24 @@
+/** A life of the simulated guest, everything that its processes have watched from its first step on, recorded. */
+import { GuestWatch } from '../../../src/cli/demo/guest-watch.ts';
+import type { OptInKind } from '../../../src/core/monitor/events.ts';
+import { createSimDriver, type SimOptions } from '../../../src/drivers/sim/index.ts';
+import { recordDriver } from '../../../src/drivers/trace/index.ts';
+import { openSession } from '../../../src/session/index.ts';
+import type { Sink } from '../../../src/sinks/sink.ts';
+
+/** What the header of its JSONL says. */
+export const HEADER = { watch: 'all' };
+
+/** Runs to its end. */
+export async function recordLife(
+  path: string,
+  options: SimOptions,
+  kinds: readonly OptInKind[] = [],
+  sinks: readonly Sink[] = [],
+): Promise<void> {
+  const sim = createSimDriver(options);
+  const driver = recordDriver(sim, path, { options: HEADER, title: 'a simulated guest' });
+  const session = await openSession({ driver, kinds, sinks, onBatch: () => watch.update() });
+  const watch = new GuestWatch(sim.guest, session.monitor, 0);
+  await session.run();
+}
