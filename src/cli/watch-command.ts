@@ -48,7 +48,7 @@ export function watchCommand(output: TextOutput, messages: TextOutput, exit: (co
     .addHelpText('after', EXAMPLES)
     .action(async (options: WatchOptions) => {
       await interruptible(output, exit, async (signal) => {
-        const source = await openSource(options, signal);
+        const source = await openSource(options, signal, (line) => messages.write(`${line}\n`));
         const agreed = await runWatch(source, options, { output, messages }, signal);
         return agreed ? EXIT_OK : EXIT_FAILED;
       });

@@ -297,6 +297,71 @@ describe.skipIf(!isHere)('the guest is not harmed', { timeout: 60_000 }, () => {
     await expectToRun(qmp);
   });
 
+  test.each([
+    ['runs on', false, 'running'],
+    ['stands still, as it did before', true, 'paused'],
+  ] as const)(
+    'by one who gives up on a stub that another holds: when that one leaves, it %s',
+    async (_, leaveStopped, state) => {
+      const guest = await startFirmware();
+      const [qmp, first] = [await connectQmp(guest.qmp), await connectGdb(guest.gdb)];
+      await startTicking(first);
+      const ours = [
+        GdbClient.connect(guest.gdb, { timeoutMs: SHORT_MS, leaveStopped }),
+        GdbClient.connect(guest.gdb, { signal: AbortSignal.timeout(200), leaveStopped }),
+      ];
+      for (const { status } of await Promise.allSettled(ours)) expect(status).toBe('rejected');
+      await first.detach();
+      if (state === 'running') return expectToRun(qmp);
+      await expect.poll(() => statusOf(qmp)).toBe('paused');
+      await qmp.execute('cont');
+      await expectToRun(qmp);
+    },
+  );
+
+  test('by words after the last one, of which QEMU 7.2 dies', async () => {
+    const guest = await startFirmware();
+    const [qmp, gdb] = [await connectQmp(guest.qmp), await connectGdb(guest.gdb)];
+    await startTicking(gdb);
+    const detached = gdb.detach();
+    // As a process does that is told to end while it waits for the answer.
+    await sleep(0);
+    gdb.abandon();
+    gdb.abandon();
+    await detached.catch(() => {});
+    await expectToRun(qmp);
+  });
+
+  test.each([true, false])('by letting it go while QEMU does not answer; the guest running: %s', async (isRunning) => {
+    const guest = await startFirmware();
+    const [qmp, gdb] = [await connectQmp(guest.qmp), await connectGdb(guest.gdb, { timeoutMs: 200 })];
+    await startTicking(gdb);
+    // Once it runs without a watchpoint, nothing stops it but we.
+    if (isRunning) await gdb.clearWriteWatches([TICKS]);
+    const stopped = isRunning ? gdb.continue().catch(() => {}) : undefined;
+    await sleep(50);
+    guest.process.kill('SIGSTOP');
+    await expect(gdb.detach()).rejects.toMatchObject({ code: 'source-unavailable' });
+    await stopped;
+    guest.process.kill('SIGCONT');
+    await expectToRun(qmp);
+  });
+
+  test('by letting it go when another has let it run already', async () => {
+    const guest = await startFirmware();
+    const [qmp, gdb] = [await connectQmp(guest.qmp), await connectGdb(guest.gdb, { timeoutMs: SHORT_MS })];
+    await startTicking(gdb);
+    await gdb.clearWriteWatches([TICKS]);
+    await qmp.execute('cont');
+    await gdb.detach().catch(() => {});
+    await expectToRun(qmp);
+    const next = await connectGdb(guest.gdb);
+    await qmp.execute('cont');
+    next.noteRunning();
+    await next.detach();
+    await expectToRun(qmp);
+  });
+
   test('for good by a client that died: the next one frees it', async () => {
     const guest = await startFirmware();
     const [qmp, gdb] = [await connectQmp(guest.qmp), await connectGdb(guest.gdb)];

@@ -16,8 +16,8 @@ export interface WatchedRange {
 
 export interface WatchPlan {
   readonly ranges: readonly WatchedRange[];
-  /** Given to the workload one after the other while the guest is watched. */
-  readonly commands: readonly string[];
+  /** Given to the workload one after the other while the guest is watched; or what somebody else does to it. */
+  readonly commands: readonly (string | (() => Promise<unknown>))[];
   /** Asks QEMU to translate every watched address at each stop. */
   readonly verify?: boolean;
   readonly options?: Partial<QemuOptions>;
@@ -115,10 +115,13 @@ export class WatchedGuest {
     };
   }
 
-  async #work(commands: readonly string[]): Promise<WorkloadReport[]> {
+  async #work(commands: WatchPlan['commands']): Promise<WorkloadReport[]> {
     const reports: WorkloadReport[] = [];
-    for (const command of commands)
-      reports.push(...(await this.guest.workload.command(command, { timeoutMs: 120_000 })));
+    for (const command of commands) {
+      if (typeof command === 'string')
+        reports.push(...(await this.guest.workload.command(command, { timeoutMs: 120_000 })));
+      else await command();
+    }
     return reports;
   }
 

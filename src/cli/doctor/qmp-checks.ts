@@ -1,6 +1,6 @@
 /** What QMP answers: who it is, whether the guest runs, and on what. */
-import { QmpClient, qmpRefusalOf } from '../../drivers/qemu/index.ts';
-import { canBeLetRun, readRunState } from '../live/run-state.ts';
+import { QmpClient, qmpRefusalOf, readRunState } from '../../drivers/qemu/index.ts';
+import { canBeLetRun } from '../live/run-state.ts';
 import { type Check, failedBy } from './checks.ts';
 import { qmpFlag, TCG_FLAG } from './flags.ts';
 

@@ -1,7 +1,7 @@
 /** `--release`: lets a guest run that a client has left standing still. */
-import type { QmpClient } from '../../drivers/qemu/index.ts';
+import { type QmpClient, readRunState } from '../../drivers/qemu/index.ts';
 import type { GdbVisit } from '../live/gdb-visit.ts';
-import { canBeLetRun, readRunState } from '../live/run-state.ts';
+import { canBeLetRun } from '../live/run-state.ts';
 import { type Check, failedBy, skipped } from './checks.ts';
 
 /**

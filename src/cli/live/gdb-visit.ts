@@ -20,8 +20,8 @@ export interface VisitOptions {
  * @throws PtmonError as `GdbClient.connect`
  */
 export async function visitGdb(address: string, { leaveStopped, timeoutMs }: VisitOptions): Promise<GdbVisit> {
-  const gdb = await GdbClient.connect(address, timeoutMs === undefined ? {} : { timeoutMs });
-  const abandon = () => (leaveStopped ? gdb.close() : gdb.abandon());
+  const gdb = await GdbClient.connect(address, { leaveStopped, ...(timeoutMs !== undefined && { timeoutMs }) });
+  const abandon = () => gdb.abandon({ leaveStopped });
   process.on('exit', abandon);
   return {
     gdb,

@@ -2,7 +2,7 @@
 import type { OptInKind } from '../../core/monitor/events.ts';
 import { type LaunchedGuest, type LaunchOptions, openQemu } from '../../drivers/qemu/index.ts';
 import { runWatch, type WatchStreams } from '../watch/run-watch.ts';
-import { exactly } from '../watch/source.ts';
+import { exactly, noticeLine } from '../watch/source.ts';
 import { bootGuest } from './boot-guest.ts';
 
 export interface RunOptions extends LaunchOptions {
@@ -47,7 +47,14 @@ export async function runGuest(options: RunOptions, streams: WatchStreams, signa
       return true;
     }
     await say(`ptmon watch ${sockets} --root 0x${root.toString(16)} --va ${range}=workload`);
-    const source = exactly(await openQemu({ qmp: guest.qmpPath, gdb: guest.gdbPath, signal }));
+    const source = exactly(
+      await openQemu({
+        qmp: guest.qmpPath,
+        gdb: guest.gdbPath,
+        signal,
+        onNotice: (notice) => void say(noticeLine(notice)),
+      }),
+    );
     const va = [{ va: firstVa, byteLength: BigInt(PAGES * 4096), tag: 'workload' }];
     return await runWatch(source, { ...options, root, va }, streams, signal, () => void play(guest, options.pace));
   } finally {

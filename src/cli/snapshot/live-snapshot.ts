@@ -6,10 +6,10 @@ import {
   type GuestMemoryKind,
   QmpClient,
   readPhysicalAddressBits,
+  readRunState,
 } from '../../drivers/qemu/index.ts';
 import { openGuestMemory } from '../../drivers/qemu/memory/index.ts';
 import { visitGdb } from '../live/gdb-visit.ts';
-import { readRunState } from '../live/run-state.ts';
 
 export interface LiveSnapshotOptions {
   readonly qmp: string;

@@ -1,7 +1,13 @@
 /** What `watch` watches, and what it says of the ways: exactly, or by samples. */
 import type { PagingModeName } from '../../core/paging/modes.ts';
 import type { Driver } from '../../driver/driver.ts';
-import { type GuestMemoryKind, openQemu, openQemuSampling, type QemuDriver } from '../../drivers/qemu/index.ts';
+import {
+  type GuestMemoryKind,
+  openQemu,
+  openQemuSampling,
+  type QemuDriver,
+  type RunNotice,
+} from '../../drivers/qemu/index.ts';
 import { openRamFile, type Sampling } from '../../drivers/ramfile/index.ts';
 import { PtmonError } from '../../core/error.ts';
 import type { Statistics } from '../../sinks/sink.ts';
@@ -32,9 +38,14 @@ export interface WatchSource {
 /**
  * Opens what the options name: exactly where there is a gdbstub, unless samples are wanted.
  *
+ * @param say is told where others hold the guest
  * @throws PtmonError `bad-argument` for options that do not go together, and as the drivers
  */
-export async function openSource(options: SourceOptions, signal: AbortSignal): Promise<WatchSource> {
+export async function openSource(
+  options: SourceOptions,
+  signal: AbortSignal,
+  say: (line: string) => unknown,
+): Promise<WatchSource> {
   const { qmp, gdb, ramFile, interval, memory } = options;
   const mode = options.mode ?? (gdb === undefined ? 'sample' : 'exact');
   if (mode === 'exact') {
@@ -44,7 +55,7 @@ export async function openSource(options: SourceOptions, signal: AbortSignal): P
         'exact watching takes --qmp and --gdb; with --mode sample, --qmp or --ram-file is enough',
       );
     }
-    return exactly(await openQemu({ ...options, qmp, gdb, signal }));
+    return exactly(await openQemu({ ...options, qmp, gdb, signal, onNotice: (notice) => say(noticeLine(notice)) }));
   }
   const intervalMs = interval === undefined ? {} : { intervalMs: interval };
   if (qmp !== undefined) {
@@ -67,6 +78,18 @@ export async function openSource(options: SourceOptions, signal: AbortSignal): P
   }
   const regions = options.ramMap === undefined ? {} : { regions: options.ramMap };
   return sampled(await openRamFile({ path: ramFile, ...regions, ...intervalMs }), `RAM file ${ramFile}`);
+}
+
+/** What other clients of QEMU do with the guest, in a line. */
+export function noticeLine(notice: RunNotice): string {
+  switch (notice.kind) {
+    case 'held':
+      return `Somebody else has the guest stand still (${notice.state}): it is watched on when they let it run.`;
+    case 'migrating':
+      return 'The guest is migrating: nothing is trapped until that is over, and what happens meanwhile is not seen.';
+    case 'free':
+      return 'The guest is watched again.';
+  }
 }
 
 export function exactly(driver: QemuDriver): WatchSource {

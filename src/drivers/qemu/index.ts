@@ -1,4 +1,4 @@
-export { openQemu, QemuDriver, type QemuOptions, type StopStatistics } from './exact/index.ts';
+export { openQemu, QemuDriver, type QemuOptions, type RunNotice, type StopStatistics } from './exact/index.ts';
 export { openQemuSampling, QemuSamplingDriver, type QemuSamplingOptions } from './sample/index.ts';
 export {
   type DetachOptions,
@@ -49,4 +49,5 @@ export {
   type QmpRefusal,
   qmpRefusalOf,
   readPhysicalAddressBits,
+  readRunState,
 } from './qmp/index.ts';

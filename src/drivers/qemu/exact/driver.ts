@@ -10,13 +10,14 @@ import { makePaging, type Paging, rootOf } from '../../../core/paging/format.ts'
 import { pagingFromRegisters } from '../../../core/paging/registers.ts';
 import type { Driver, PagingRegisters, RegisterAccess, RemoteFetch, SourceEvent } from '../../../driver/driver.ts';
 import type { GdbClient } from '../gdb/client.ts';
-import { GDB_SIGNAL, type StopReply } from '../gdb/stop-reply.ts';
 import type { ThreadId } from '../gdb/thread-id.ts';
 import { fetching } from '../../../driver/fetching.ts';
 import type { GuestMemory } from '../memory/open-memory.ts';
 import type { QmpClient } from '../qmp/client.ts';
-import { DEFAULT_MAX_WATCHPOINTS, EntryWatchpoints } from './entry-watchpoints.ts';
+import { EntryWatchpoints } from './entry-watchpoints.ts';
 import type { GuestEnd } from '../guest-end.ts';
+import type { RunControl, Stop } from './run-control.ts';
+import { DEFAULT_MAX_WATCHPOINTS } from './range-watchpoints.ts';
 import { WritableAliases } from './writable-aliases.ts';
 
 /** How often the guest is let run for a moment until a processor is found in its kernel's own address space. */
@@ -27,12 +28,11 @@ export interface QemuParts {
   readonly qmp: QmpClient;
   readonly gdb: GdbClient;
   readonly guestMemory: GuestMemory;
+  readonly control: RunControl;
   readonly end: GuestEnd;
   readonly maxWatchpoints?: number;
   /** MAXPHYADDR, where QEMU says it. */
   readonly physicalAddressBits?: number | undefined;
-  /** The guest stood still before it was connected to: it is left as it was found. */
-  readonly stoodStill: boolean;
 }
 
 /** What exact watching has cost so far. */
@@ -62,9 +62,10 @@ export class QemuDriver implements Driver {
   #hits = 0;
   #runningMs = 0;
   #stoppedMs = 0;
+  readonly #stop = new AbortController();
   #closed: Promise<void> | undefined;
-  /** What is left to do when the process ends: to abandon the stub lets the guest run. */
-  readonly #abandon = () => (this.#parts.stoodStill ? this.#parts.gdb.close() : this.#parts.gdb.abandon());
+  /** What is left to do when the process ends. */
+  readonly #abandon = () => this.#parts.control.abandon();
 
   private constructor(parts: QemuParts, threads: readonly ThreadId[]) {
     const { gdb, guestMemory, maxWatchpoints = DEFAULT_MAX_WATCHPOINTS } = parts;
@@ -111,8 +112,8 @@ export class QemuDriver implements Driver {
   }
 
   async *run(signal?: AbortSignal): AsyncGenerator<readonly SourceEvent[], void, undefined> {
-    const { guestMemory, end } = this.#parts;
-    const halt = signal === undefined ? end.signal : AbortSignal.any([signal, end.signal]);
+    const { guestMemory, control, end } = this.#parts;
+    const halt = AbortSignal.any([this.#stop.signal, end.signal, ...(signal === undefined ? [] : [signal])]);
     // Those that were set before the guest runs trap from the first instruction on.
     this.traps.takeAdded();
     let since = performance.now();
@@ -124,7 +125,7 @@ export class QemuDriver implements Driver {
     while (!halt.aborted) {
       this.#stoppedMs += elapsed();
       guestMemory.clear();
-      const stop = await this.#continue(halt);
+      const stop = (await control.isMigrating()) ? await this.#standAside(halt) : await control.next(halt);
       guestMemory.clear();
       this.#runningMs += elapsed();
       if (stop === undefined || end.failure !== undefined) break;
@@ -132,6 +133,13 @@ export class QemuDriver implements Driver {
       yield this.#batchOf(stop);
     }
     if (end.failure !== undefined) throw end.failure;
+  }
+
+  /** Lets the guest migrate with no watchpoint left, and looks at it when that is over. */
+  async #standAside(halt: AbortSignal): Promise<Stop | undefined> {
+    await this.traps.clear();
+    const stop = await this.#parts.control.nextAfterMigration(halt);
+    return stop && { reply: undefined };
   }
 
   /**
@@ -159,24 +167,13 @@ export class QemuDriver implements Driver {
     return this.#closed;
   }
 
-  /** Undefined where the guest has ended. */
-  async #continue(halt: AbortSignal): Promise<StopReply | undefined> {
-    const { gdb, end } = this.#parts;
-    try {
-      const stop = await gdb.continue({ signal: halt });
-      const isOver = stop.kind !== 'stopped' || stop.signal === GDB_SIGNAL.quit;
-      return isOver ? undefined : stop;
-    } catch (error) {
-      if (end.isShutDown) return undefined;
-      throw end.failure ?? error;
-    }
-  }
-
-  #batchOf(stop: StopReply): SourceEvent[] {
+  #batchOf({ reply }: Stop): SourceEvent[] {
+    if (reply === undefined)
+      return [{ kind: 'missed', reason: 'another client of QEMU let the guest run', lost: null }];
     const batch: SourceEvent[] = [];
-    if (stop.kind === 'stopped' && stop.watch !== undefined) {
-      const run = this.traps.runAt(stop.watch.va);
-      const vcpu = this.#vcpuOf(stop.thread);
+    if (reply.kind === 'stopped' && reply.watch !== undefined) {
+      const run = this.traps.runAt(reply.watch.va);
+      const vcpu = this.#vcpuOf(reply.thread);
       if (run !== undefined) {
         this.#hits++;
         batch.push({ kind: 'write', vcpu, view: 0, ...run }, { kind: 'commit', vcpu });
@@ -211,14 +208,12 @@ export class QemuDriver implements Driver {
    * isolation): the guest is then let run until one is found elsewhere, if it ran before.
    */
   async #searchAliases(): Promise<void> {
-    const { gdb, guestMemory, stoodStill, end } = this.#parts;
+    const { control, guestMemory, end } = this.#parts;
     for (let round = 0; ; round++) {
-      await this.refreshRegisters();
       const found = await this.#findAliases();
-      if (found.isComplete || stoodStill || round === SEARCH_ROUNDS) return;
+      if (found.isComplete || control.isHeld || round === SEARCH_ROUNDS) return;
       guestMemory.clear();
-      const step = AbortSignal.any([AbortSignal.timeout(1 + (round % SEARCH_STEP_MS)), end.signal]);
-      await gdb.continue({ signal: step });
+      await control.next(AbortSignal.any([AbortSignal.timeout(1 + (round % SEARCH_STEP_MS)), end.signal]));
       guestMemory.clear();
       if (end.failure !== undefined) throw end.failure;
     }
@@ -239,9 +234,10 @@ export class QemuDriver implements Driver {
   }
 
   async #close(): Promise<void> {
-    const { qmp, gdb, guestMemory, stoodStill } = this.#parts;
+    const { qmp, control, guestMemory } = this.#parts;
+    this.#stop.abort();
     // Each is tried, whatever became of the one before: a guest that is gone cannot be detached from.
-    const steps = [() => gdb.detach({ leaveStopped: stoodStill }), () => qmp.close(), () => guestMemory.close()];
+    const steps = [() => control.letGo(), () => qmp.close(), () => guestMemory.close()];
     for (const step of steps) await step().catch(() => {});
     process.off('exit', this.#abandon);
   }

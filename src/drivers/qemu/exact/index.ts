@@ -1,2 +1,3 @@
 export { QemuDriver, type StopStatistics } from './driver.ts';
 export { openQemu, type QemuOptions } from './open.ts';
+export type { RunNotice } from './run-control.ts';

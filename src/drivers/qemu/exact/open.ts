@@ -4,8 +4,12 @@ import { GdbClient } from '../gdb/client.ts';
 import { type GuestMemoryKind, openGuestMemory } from '../memory/open-memory.ts';
 import { QmpClient } from '../qmp/client.ts';
 import { readPhysicalAddressBits } from '../qmp/physical-address-bits.ts';
+import { isMigrating } from '../qmp/migration.ts';
+import { readRunState } from '../qmp/run-state.ts';
+import { expectFreeStub } from './free-stub.ts';
 import { QemuDriver } from './driver.ts';
 import { GuestEnd } from '../guest-end.ts';
+import { isMeantToRun, RunControl, type RunNotice } from './run-control.ts';
 
 export interface QemuOptions {
   /** QEMU's `-qmp` socket: `unix:/path`, `/path`, `tcp:host:port` or `host:port`. */
@@ -21,13 +25,13 @@ export interface QemuOptions {
   /** How long QEMU may take for each answer, in milliseconds; 5,000 unless told. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /** Told what other clients of QEMU do with the guest: while they hold it nothing happens, while they move it nothing is trapped. */
+  readonly onNotice?: (notice: RunNotice) => void;
 }
 
-/** States of a guest that is to run: qapi/run-state.json, RunState. `debug` is where a debugger that died has left it. */
-const MEANT_TO_RUN: ReadonlySet<unknown> = new Set(['running', 'debug']);
-
 /**
- * Connects to a QEMU. The guest stands still from then on, until the driver is run, and again after `close`, if it did before.
+ * Connects to a QEMU. The guest stands still from then on, until the driver is run. Where somebody else has it stand still, before
+ * or later, it stays so until they let it run, also after `close`.
  *
  * @throws PtmonError `source-unavailable` where a socket does not answer or the memory cannot be read, `corrupt-input` where a
  *   peer does not speak its protocol, `bad-argument` for a malformed address; the reason of `options.signal` when it is aborted
@@ -37,21 +41,30 @@ export async function openQemu(options: QemuOptions): Promise<QemuDriver> {
   const limits = { ...(timeoutMs !== undefined && { timeoutMs }), ...(signal && { signal }) };
   const end = new GuestEnd(options.qmp);
   const undo: (() => Promise<void>)[] = [];
+  let control: RunControl | undefined;
   try {
     const qmp = await QmpClient.connect(options.qmp, {
       ...limits,
-      onEvent: (event) => end.hear(event),
+      onEvent: (event) => {
+        end.hear(event);
+        control?.hear(event);
+      },
       onLost: (error) => end.lose(error),
     });
     undo.push(() => qmp.close());
-    const { status } = (await qmp.execute('query-status')) as { readonly status?: unknown };
-    const stoodStill = !MEANT_TO_RUN.has(status);
+    await expectFreeStub(qmp, options.gdb);
+    await expectNoMigration(qmp);
+    const stateBefore = await readRunState(qmp);
+    const leaveStopped = !isMeantToRun(stateBefore);
     // Not to be aborted half-way: connecting stops the guest, and only who is connected can let it go.
     const gdb = await GdbClient.connect(options.gdb, {
       ...(timeoutMs !== undefined && { timeoutMs }),
+      leaveStopped,
       onLost: (error) => end.lose(error),
     });
-    undo.push(() => gdb.detach({ leaveStopped: stoodStill }));
+    const held = new RunControl({ qmp, gdb, end, stateBefore, onNotice: options.onNotice });
+    control = held;
+    undo.push(() => held.letGo());
     signal?.throwIfAborted();
     const guestMemory = await openGuestMemory({
       qmp,
@@ -64,8 +77,8 @@ export async function openQemu(options: QemuOptions): Promise<QemuDriver> {
       qmp,
       gdb,
       guestMemory,
+      control,
       end,
-      stoodStill,
       physicalAddressBits: await readPhysicalAddressBits(qmp),
       ...(maxWatchpoints !== undefined && { maxWatchpoints }),
     });
@@ -73,4 +86,10 @@ export async function openQemu(options: QemuOptions): Promise<QemuDriver> {
     for (const step of undo.reverse()) await step().catch(() => {});
     throw error instanceof PtmonError && end.failure !== undefined ? end.failure : error;
   }
+}
+
+/** Connecting stops the guest, which a migration does not survive when it comes at the wrong moment. */
+async function expectNoMigration(qmp: QmpClient): Promise<void> {
+  if (!(await isMigrating(qmp))) return;
+  throw new PtmonError('source-unavailable', `${qmp.address}: the guest is migrating; connect when that is over`);
 }

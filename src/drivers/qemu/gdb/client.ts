@@ -20,6 +20,8 @@ export interface GdbOptions extends ConnectOptions {
   readonly window?: number;
   /** Called once when the peer is gone; not after `close` or `detach`. */
   readonly onLost?: (error: PtmonError) => void;
+  /** The guest stood still before, and is to do so if connecting fails: QEMU may find the connection later, and stops it then. */
+  readonly leaveStopped?: boolean;
 }
 
 export interface DetachOptions {
@@ -30,9 +32,15 @@ export interface DetachOptions {
 /** A list of threads without an end. */
 const MAX_THREADS = 4096;
 
+/** For one who does not know the process yet: QEMU counts them from 1, and there is one for each cluster of processors. */
+const DETACH = 'D;1';
+/** Where the guest stands; QEMU takes it for a beginning, and clears all watchpoints. */
+const ASK_STOP = '?';
+
 /**
  * The guest stands still whenever no `continue` is under way: connecting stops it. Calls are carried out one after the other; while
- * the guest runs, those that need it to stand still fail. All but `close` and `abandon` throw PtmonError: `source-unavailable` when
+ * the guest runs, those that need it to stand still fail. All but `close` and
+ * `abandon` throw PtmonError: `source-unavailable` when
  * QEMU is gone or does not answer within the time limit of each command, `corrupt-input` when it sends what is damaged or makes no
  * sense, `closed` after `close`.
  */
@@ -49,6 +57,10 @@ export class GdbClient {
   #detached: Promise<void> | undefined;
   /** A `continue` was called and has not returned. */
   #isContinuing = false;
+  /** Another client of QEMU has let the guest run. */
+  #isAstray = false;
+  /** QEMU 7.2 dies of a second command to detach, and takes the first byte after one for an interrupt: nothing may follow it. */
+  #hasLeft = false;
 
   private constructor(connection: GdbConnection, { features, stop }: Introduction) {
     this.#connection = connection;
@@ -65,8 +77,10 @@ export class GdbClient {
    *   `corrupt-input` when the peer does not speak the protocol; the reason of `options.signal` when it is aborted
    */
   static async connect(address: string | SocketAddress, options: GdbOptions = {}): Promise<GdbClient> {
-    const { timeoutMs = DEFAULT_TIMEOUT_MS, window, signal, onLost } = options;
-    const transport = await connectTransport(address, options);
+    const { timeoutMs = DEFAULT_TIMEOUT_MS, window, signal, onLost, leaveStopped = false } = options;
+    signal?.throwIfAborted();
+    // Not aborted half-way: a connection that waits for QEMU to take it stays there when it is closed.
+    const transport = await connectTransport(address, { timeoutMs });
     let isReady = false;
     const connection = new GdbConnection(transport, {
       timeoutMs,
@@ -75,19 +89,22 @@ export class GdbClient {
         if (isReady) onLost?.(error);
       },
     });
-    const abort = () => connection.close();
-    signal?.addEventListener('abort', abort, { once: true });
+    // QEMU may take this connection once its other client has left, stops the guest then, and finds these words.
+    const giveUp = () => connection.abandon([leaveStopped ? ASK_STOP : DETACH]);
+    signal?.addEventListener('abort', giveUp, { once: true });
     try {
       signal?.throwIfAborted();
       const client = new GdbClient(connection, await introduce(connection, timeoutMs));
       isReady = true;
       return client;
     } catch (error) {
-      connection.close();
+      // What is no gdbstub has no use for them.
+      if (connection.noiseSample === '') giveUp();
+      else connection.close();
       signal?.throwIfAborted();
       throw error;
     } finally {
-      signal?.removeEventListener('abort', abort);
+      signal?.removeEventListener('abort', giveUp);
     }
   }
 
@@ -107,6 +124,25 @@ export class GdbClient {
 
   get isRunning(): boolean {
     return this.#isContinuing;
+  }
+
+  /** Whether another client of QEMU has let the guest run, as `noteRunning` was told, and it was not stopped by this one since. */
+  get isAstray(): boolean {
+    return this.#isAstray;
+  }
+
+  /**
+   * To be told where another client of QEMU lets the guest run: the next call that needs it to stand still stops it first. QEMU would
+   * take its first byte for an interrupt, and answer nothing.
+   */
+  noteRunning(): void {
+    this.#isAstray = true;
+  }
+
+  /** Is in step with QEMU again, the guest standing still, where another client let it run. */
+  rejoin(): Promise<void> {
+    this.#isAstray = true;
+    return this.#standing(async () => {});
   }
 
   /** How many write watchpoints this client has set, those of which it is not sure among them. */
@@ -210,11 +246,15 @@ export class GdbClient {
   }
 
   /**
-   * The same without waiting for anything, for a process that is about to end: nobody can tell whether it has succeeded.
+   * The same without waiting for anything, for a process that is about to end, or a QEMU that does not answer: nobody can tell whether
+   * it has succeeded.
    */
-  abandon(): void {
+  abandon({ leaveStopped = false }: DetachOptions = {}): void {
+    if (this.#hasLeft) return this.close();
     const restoring = this.#memory.restoringCommand;
-    this.#connection.abandon([...(restoring === undefined ? [] : [restoring]), this.#detachCommand()]);
+    const last = leaveStopped ? ASK_STOP : this.#detachCommand();
+    this.#hasLeft = true;
+    this.#connection.abandon([...(restoring === undefined ? [] : [restoring]), last]);
   }
 
   /** Closes the connection and leaves guest and watchpoints as they are: for a QEMU that is gone. May be called again. */
@@ -237,21 +277,46 @@ export class GdbClient {
     }
   }
 
-  async #detach({ leaveStopped = false }: DetachOptions): Promise<void> {
+  async #detach(options: DetachOptions): Promise<void> {
     this.#connection.interrupt();
     try {
-      await this.#turn.run(async () => {
-        if (this.#stop.kind !== 'stopped') return;
-        const restoring = this.#memory.restoringCommand;
-        // Whatever comes of it: to let the guest go matters more.
-        if (restoring !== undefined) await this.#connection.request(restoring).catch(() => {});
-        if (leaveStopped) return this.#watches.clearEverything();
-        const reply = await this.#connection.request(this.#detachCommand());
-        if (reply !== 'OK') throw this.#nonsense('the command to detach', reply);
-      });
+      await this.#turn.run(() => this.#leave(options));
+    } catch (error) {
+      // It may find this later.
+      this.abandon(options);
+      throw error;
     } finally {
       this.#connection.close();
     }
+  }
+
+  async #leave({ leaveStopped = false }: DetachOptions): Promise<void> {
+    if (this.#stop.kind !== 'stopped') return;
+    await this.#recover();
+    const restoring = this.#memory.restoringCommand;
+    // Whatever comes of it: to let the guest go matters more.
+    if (restoring !== undefined) await this.#connection.request(restoring).catch(() => {});
+    if (leaveStopped) {
+      await this.#connection.requestStop(ASK_STOP);
+      return;
+    }
+    await this.#connection.getInStep();
+    const stops = this.#connection.unaskedStops;
+    this.#hasLeft = true;
+    const reply = await this.#connection.request(this.#detachCommand()).catch((error: unknown) => {
+      // Another client had let the guest run: the command was taken for an interrupt.
+      this.#hasLeft = this.#connection.unaskedStops === stops;
+      throw error;
+    });
+    if (reply !== 'OK') throw this.#nonsense('the command to detach', reply);
+  }
+
+  /** Stops a guest that another client let run. */
+  async #recover(): Promise<void> {
+    if (!this.#isAstray) return;
+    await this.#connection.fence();
+    this.#isAstray = false;
+    this.#selected = undefined;
   }
 
   #detachCommand(): string {
@@ -278,7 +343,10 @@ export class GdbClient {
       const message = `${this.address}: the guest is running; wait for it to stop, or abort the call that lets it run`;
       return Promise.reject(new PtmonError('bad-argument', message));
     }
-    return this.#turn.run(work);
+    return this.#turn.run(async () => {
+      await this.#recover();
+      return work();
+    });
   }
 
   #expect<T>(value: T | undefined, what: string, reply: string): T {

@@ -37,6 +37,7 @@ export class GdbConnection {
   #timer: NodeJS.Timeout | undefined;
   #running = false;
   #interrupting = false;
+  #unaskedStops = 0;
   #end: PtmonError | undefined;
 
   constructor(transport: Transport, options: ConnectionOptions) {
@@ -55,6 +56,11 @@ export class GdbConnection {
   /** Whether the target was let run and has not stopped yet. */
   get isRunning(): boolean {
     return this.#running;
+  }
+
+  /** How often the target has stopped without a command that waited for it. */
+  get unaskedStops(): number {
+    return this.#unaskedStops;
   }
 
   /** The first of the bytes that were no packets. */
@@ -123,28 +129,45 @@ export class GdbConnection {
     this.#flush();
   }
 
+  /** Finds out, where it is not known, which reply belongs to which command. @throws as `exchange` */
+  async getInStep(): Promise<void> {
+    if (!this.#link.isInStep) await this.fence();
+  }
+
+  /** After this the target stands still, whoever let it run, and the replies are in step with the commands. @throws as `exchange` */
+  fence(): Promise<void> {
+    if (this.#end !== undefined) return Promise.reject(this.#end);
+    return new Promise((resolve, reject) => {
+      this.#fenced = { resolve, reject };
+      this.#link.fence();
+      this.#arm();
+      this.#flush();
+    });
+  }
+
   /** From now on no side acknowledges. */
   stopAcknowledging(): void {
     this.#link.stopAcknowledging();
   }
 
-  /** Sends commands behind an interrupt and closes, without waiting for anything: for a process that is about to end. */
+  /**
+   * Sends commands behind an interrupt and closes, without waiting for anything: for a process that is about to end, or a peer that
+   * does not answer.
+   */
   abandon(payloads: readonly string[]): void {
-    if (this.#end !== undefined) return;
     this.#transport.send(bytesOfCharacters(INTERRUPT + payloads.map(framePacket).join('')));
     this.close();
   }
 
   /** May be called again. */
   close(): void {
-    if (this.#end !== undefined) return;
     this.#transport.close();
-    this.#finish(this.#error('closed', 'the connection is closed'));
+    if (this.#end === undefined) this.#finish(this.#error('closed', 'the connection is closed'));
   }
 
   async #do(commands: readonly LinkCommand[], window: number): Promise<string[]> {
     if (this.#end !== undefined) throw this.#end;
-    if (!this.#link.isInStep) await this.#fence();
+    await this.getInStep();
     if (commands.length === 0) return [];
     return new Promise((resolve, reject) => {
       this.#task = { commands, replies: [], window, sent: 0, resolve, reject };
@@ -153,16 +176,6 @@ export class GdbConnection {
       this.#flush();
       // Without acknowledgements nobody says when the target begins to run, which may take forever.
       if (!this.#running || this.#interrupting || this.#link.acknowledges) this.#arm();
-    });
-  }
-
-  /** After this the replies are in step with the commands again. */
-  #fence(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#fenced = { resolve, reject };
-      this.#link.fence();
-      this.#arm();
-      this.#flush();
     });
   }
 
@@ -208,8 +221,10 @@ export class GdbConnection {
         this.#fenced = undefined;
         return;
       case 'stop':
-      case 'notification':
         // Nobody asked; what it says, `?` and the next command that runs the target say again.
+        this.#unaskedStops++;
+        return;
+      case 'notification':
         return;
     }
   }
@@ -249,8 +264,7 @@ export class GdbConnection {
   #timeout(): void {
     const within = `within ${this.#options.timeoutMs} ms`;
     if (this.#fenced !== undefined) {
-      // Nothing that this peer says can be relied on any more.
-      this.#transport.close();
+      // Nothing that this peer says can be relied on any more; but it may yet find what it is told last.
       return this.#lose(
         this.#error('source-unavailable', `the gdbstub does not answer any more (${FENCE_WORDS}, ${within})`),
       );

@@ -47,11 +47,6 @@ export class WriteWatches {
     return this.#tell('z', left);
   }
 
-  /** Clears all that were set. */
-  async clearEverything(): Promise<void> {
-    await this.clear([...this.#known.keys()].map(watchOf));
-  }
-
   async #clearUnsure(watches: readonly (readonly [string, WriteWatch])[]): Promise<void> {
     for (const [argument] of watches) {
       if (this.#known.get(argument) !== 'unsure') continue;
@@ -112,9 +107,4 @@ export class WriteWatches {
 /** Each watch once, with what the protocol calls it. */
 function unique(watches: readonly WriteWatch[]): [string, WriteWatch][] {
   return [...new Map(watches.map((watch) => [`${watch.va.toString(16)},${watch.byteLength.toString(16)}`, watch]))];
-}
-
-function watchOf(argument: string): WriteWatch {
-  const [va = '0', byteLength = '0'] = argument.split(',');
-  return { va: BigInt(`0x${va}`), byteLength: Number.parseInt(byteLength, 16) };
 }

@@ -2,3 +2,4 @@ export { type MonitorCommandOptions, QmpClient, type QmpCommandOptions, type Qmp
 export type { QmpEvent, QmpGreeting, QmpObject, QmpRefusal } from './messages.ts';
 export { qmpRefusalOf } from './pending-commands.ts';
 export { readPhysicalAddressBits } from './physical-address-bits.ts';
+export { readRunState } from './run-state.ts';

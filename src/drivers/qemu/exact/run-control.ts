@@ -1,0 +1,210 @@
+/**
+ * Lets the guest run and waits for its stops, beside other clients of QEMU who do so, too.
+ *
+ * Whoever pauses a guest, saves it, or moves it to another host wants it to stand still until they let it run: it is looked at
+ * meanwhile, and not let run by us. QMP tells of every stop (STOP) and every run (RESUME), whoever caused it; only the state says who
+ * did: qapi/run-state.json.
+ */
+import type { GdbClient } from '../gdb/client.ts';
+import { GDB_SIGNAL, type StopReply } from '../gdb/stop-reply.ts';
+import type { GuestEnd } from '../guest-end.ts';
+import type { QmpClient } from '../qmp/client.ts';
+import type { QmpEvent } from '../qmp/messages.ts';
+import { isMigrating } from '../qmp/migration.ts';
+import { readRunState } from '../qmp/run-state.ts';
+
+/** States of a guest that is to run: one that a debugger has stopped is, too. */
+const MEANT_TO_RUN: ReadonlySet<string> = new Set(['running', 'debug']);
+
+export function isMeantToRun(state: string): boolean {
+  return MEANT_TO_RUN.has(state);
+}
+
+/** States that we bring about ourselves; `paused` is also what QMP's `stop` leads to. */
+const OURS: ReadonlySet<string> = new Set([...MEANT_TO_RUN, 'paused']);
+
+const MIGRATION_POLL_MS = 100;
+
+/** How long QEMU may take to say where the guest stands when it is let go. */
+const LAST_LOOK_MS = 1000;
+
+/** What others do with the guest: they have it stand still (in QEMU's words how), move it, or neither any more. */
+export type RunNotice =
+  | { readonly kind: 'held'; readonly state: string }
+  | { readonly kind: 'migrating' }
+  | { readonly kind: 'free' };
+
+/** Where the guest stands still, with all that it has written in memory. */
+export interface Stop {
+  /** Undefined where another client of QEMU had let the guest run, so that nobody told us. */
+  readonly reply: StopReply | undefined;
+}
+
+export interface RunControlParts {
+  readonly qmp: QmpClient;
+  readonly gdb: GdbClient;
+  readonly end: GuestEnd;
+  /** QEMU's word for where the guest stood before the gdbstub was connected to. */
+  readonly stateBefore: string;
+  readonly onNotice?: ((notice: RunNotice) => void) | undefined;
+}
+
+export class RunControl {
+  readonly #parts: RunControlParts;
+  /** Undefined where nobody but us wants the guest to stand still. */
+  #heldAs: string | undefined;
+  #said: RunNotice = { kind: 'free' };
+  /** The guest has run, and nobody has looked at it since. */
+  #isUnseen = false;
+  /** How often this client has let the guest run, and how often anybody has. */
+  #ownRuns = 0;
+  #runs = 0;
+  #changes = 0;
+  #askAgainMs = 0;
+  #onChange = () => {};
+
+  constructor(parts: RunControlParts) {
+    this.#parts = parts;
+    if (!isMeantToRun(parts.stateBefore)) this.#heldAs = parts.stateBefore;
+  }
+
+  /** Whether somebody else wants the guest to stand still. */
+  get isHeld(): boolean {
+    return this.#heldAs !== undefined;
+  }
+
+  /** To be told of QEMU's events, from the moment on that the gdbstub was connected to. */
+  hear({ name }: QmpEvent): void {
+    if (name !== 'STOP' && name !== 'RESUME') return;
+    this.#changes++;
+    if (name === 'RESUME' && ++this.#runs > this.#ownRuns) this.#letRunByAnother();
+    this.#onChange();
+  }
+
+  /**
+   * The next stop of the guest, which is let run for that unless somebody else holds it: then they are waited for.
+   *
+   * @param isMoving a migration is under way
+   * @returns undefined where the guest has ended, or `halt` is aborted
+   * @throws PtmonError as the clients
+   */
+  async next(halt: AbortSignal, isMoving = false): Promise<Stop | undefined> {
+    const { gdb } = this.#parts;
+    while (!halt.aborted) {
+      if (this.#heldAs !== undefined) this.#say({ kind: 'held', state: this.#heldAs });
+      if (gdb.isAstray) {
+        await this.#untilStandsStill(halt);
+      } else if (this.#isUnseen) {
+        this.#isUnseen = false;
+        return { reply: undefined };
+      } else if (this.#heldAs === undefined) {
+        if (!isMoving) this.#say({ kind: 'free' });
+        return this.#run(halt);
+      } else {
+        await this.#change(halt);
+      }
+    }
+    return undefined;
+  }
+
+  /**
+   * Whether the guest is on its way to another host. QEMU aborts when a guest that it has stopped for the last step is let run, and a
+   * stop of ours hides that it has. Asked at most every tenth of a second, since an answer takes as long as a stop.
+   */
+  async isMigrating(): Promise<boolean> {
+    const now = performance.now();
+    if (now < this.#askAgainMs) return false;
+    this.#askAgainMs = now + MIGRATION_POLL_MS;
+    return isMigrating(this.#parts.qmp);
+  }
+
+  /** As `next`, without a stop of ours before the migration is over: no watchpoint may be set. */
+  async nextAfterMigration(halt: AbortSignal): Promise<Stop | undefined> {
+    const over = new AbortController();
+    const ask = () => isMigrating(this.#parts.qmp).then((goesOn) => goesOn || over.abort());
+    // A QEMU that does not answer any more is told by others.
+    const poll = setInterval(() => void ask().catch(() => {}), MIGRATION_POLL_MS);
+    try {
+      this.#say({ kind: 'migrating' });
+      const stop = await this.next(AbortSignal.any([halt, over.signal]), true);
+      return halt.aborted ? undefined : (stop ?? { reply: undefined });
+    } finally {
+      clearInterval(poll);
+    }
+  }
+
+  /** Lets the guest go, unless somebody else holds it. @throws PtmonError where it may have been left standing still */
+  async letGo(): Promise<void> {
+    const { qmp, gdb } = this.#parts;
+    if (gdb.isAstray) await gdb.rejoin().catch(() => {});
+    const state = await readRunState(qmp, { timeoutMs: LAST_LOOK_MS }).catch(() => undefined);
+    if (state !== undefined && !OURS.has(state)) this.#heldAs = state;
+    await gdb.detach({ leaveStopped: this.isHeld });
+  }
+
+  /** The same without waiting for anything, for a process that is about to end. */
+  abandon(): void {
+    this.#parts.gdb.abandon({ leaveStopped: this.isHeld });
+  }
+
+  async #run(halt: AbortSignal): Promise<Stop | undefined> {
+    const { gdb, end } = this.#parts;
+    try {
+      this.#ownRuns++;
+      const reply = await gdb.continue({ signal: halt });
+      if (reply.kind !== 'stopped' || reply.signal === GDB_SIGNAL.quit) return undefined;
+      if (reply.watch === undefined && !halt.aborted) await this.#findHeld();
+      return { reply };
+    } catch (error) {
+      if (end.isShutDown) return undefined;
+      throw end.failure ?? error;
+    }
+  }
+
+  /** Somebody else lets the guest run. Our watchpoints stop it as ever, but from version 8.1 on QEMU tells that to QMP alone. */
+  async #untilStandsStill(halt: AbortSignal): Promise<void> {
+    const changes = this.#changes;
+    await this.#findHeld();
+    if (!this.#parts.gdb.isAstray) return;
+    if (changes === this.#changes) await this.#change(halt);
+    if (halt.aborted) await this.#parts.gdb.rejoin();
+  }
+
+  /** Asks where the guest stands, until no change has crossed the answer. */
+  async #findHeld(): Promise<void> {
+    const { qmp, gdb } = this.#parts;
+    let state: string;
+    let changes: number;
+    do {
+      changes = this.#changes;
+      state = await readRunState(qmp);
+    } while (changes !== this.#changes);
+    if (state === 'running') return this.#letRunByAnother();
+    if (gdb.isAstray) await gdb.rejoin();
+    this.#heldAs = isMeantToRun(state) ? undefined : state;
+  }
+
+  #letRunByAnother(): void {
+    this.#heldAs = undefined;
+    this.#isUnseen = true;
+    this.#parts.gdb.noteRunning();
+  }
+
+  /** Says what is new of it. */
+  #say(notice: RunNotice): void {
+    const isNew = notice.kind !== this.#said.kind;
+    this.#said = notice;
+    if (isNew) this.#parts.onNotice?.(notice);
+  }
+
+  /** Resolves with the next event of QEMU that tells of a change, or when `signal` is aborted. */
+  async #change(signal: AbortSignal): Promise<void> {
+    const halted = () => this.#onChange();
+    signal.addEventListener('abort', halted, { once: true });
+    await new Promise<void>((resolve) => {
+      this.#onChange = resolve;
+      if (signal.aborted) resolve();
+    });
+    signal.removeEventListener('abort', halted);
+  }
+}

@@ -1,0 +1,242 @@
+/** Others who pause, move and debug the guest that is watched: what they want of it is what happens. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { openQemu, type RunNotice } from '../../src/drivers/qemu/exact/index.ts';
+import { GdbClient } from '../../src/drivers/qemu/gdb/client.ts';
+import { QmpClient } from '../../src/drivers/qemu/qmp/client.ts';
+import { readRunState } from '../../src/drivers/qemu/qmp/run-state.ts';
+import { differences } from './page-history.ts';
+import { leftOut } from './real-guest.ts';
+import { WatchedGuest, type WatchPlan } from './watched-guest.ts';
+
+const hex = (value: bigint): string => `0x${value.toString(16)}`;
+
+/** Each test has a place of its own. */
+let nextVa = 0x500000000000n;
+function place(): bigint {
+  nextVa += 0x40000000n;
+  return nextVa;
+}
+
+describe.skipIf(leftOut('test/live/other-clients, a real guest that others pause, move and debug'))(
+  'a guest that others have a hand in, too',
+  { timeout: 60_000 },
+  () => {
+    let machine: WatchedGuest;
+    let other: QmpClient;
+    let folder: string;
+    const notices: RunNotice[] = [];
+    const options = { onNotice: (notice: RunNotice) => void notices.push(notice) };
+
+    beforeAll(async () => {
+      folder = mkdtempSync(join(tmpdir(), 'ptmon-test-'));
+      const socket = join(folder, 'qmp');
+      machine = await WatchedGuest.boot({
+        cpu: 'max',
+        smp: 2,
+        extraArguments: ['-qmp', `unix:${socket},server=on,wait=off`],
+      });
+      other = await QmpClient.connect(socket);
+    }, 150_000);
+    afterAll(async () => {
+      await other?.close();
+      await machine?.stop();
+      rmSync(folder, { recursive: true, force: true });
+    });
+    beforeEach(() => void notices.splice(0));
+
+    const state = () => readRunState(other);
+    const pause = () => untilState('paused', 'stop');
+    const resume = () => other.execute('cont');
+
+    /** QEMU passes over a pause that comes while the guest stands at a watchpoint: it is asked for until it is there. */
+    async function untilState(wanted: string, command: string): Promise<void> {
+      for (let tries = 0; (await state()) !== wanted; tries++) {
+        if (tries === 1000) throw new Error(`the guest was never ${wanted}`);
+        await other.execute(command);
+      }
+    }
+
+    async function expectPausedFor(milliseconds: number): Promise<void> {
+      for (const end = performance.now() + milliseconds; performance.now() < end; await sleep(5)) {
+        expect(await state()).toBe('paused');
+      }
+    }
+
+    /** Nothing is trapped: the workload changes what was watched, and the guest never stands still. */
+    async function expectFree(at: bigint): Promise<void> {
+      for (const command of [`touch ${hex(at)} 4`, `dontneed ${hex(at)} 4`]) {
+        await machine.guest.workload.command(command, { timeoutMs: 20_000 });
+      }
+      expect(await state()).toBe('running');
+    }
+
+    async function expectExactly(plan: WatchPlan) {
+      const outcome = await machine.watch({ ...plan, options });
+      const [{ va, pages }] = plan.ranges as [{ va: bigint; pages: number }];
+      const watched = (page: bigint) => page >= va && page < va + BigInt(pages) * 4096n;
+      expect(differences(outcome.events, outcome.reports, watched, machine.pid)).toEqual([]);
+      return outcome;
+    }
+
+    test('who pauses it finds it paused for as long as they like; then it is watched on', async () => {
+      const va = place();
+      await expectExactly({
+        ranges: [{ va, pages: 4 }],
+        commands: [
+          `map 4 small at=${hex(va)}`,
+          `touch ${hex(va)} 4`,
+          pause,
+          () => expectPausedFor(300),
+          resume,
+          `dontneed ${hex(va)} 4`,
+        ],
+      });
+      expect(notices).toEqual([{ kind: 'held', state: 'paused' }, { kind: 'free' }]);
+      await expectFree(va);
+    });
+
+    test('pauses and runs in between, at full speed', async () => {
+      const va = place();
+      await machine.guest.workload.command(`map 1 small at=${hex(va + 0x100000n)}`);
+      await machine.guest.workload.command(`touch ${hex(va + 0x100000n)}`);
+      let isOver = false;
+      const meddle = async () => {
+        for (let round = 0; !isOver; round++) {
+          await pause();
+          // Some at once: both words are there before we have heard of the first.
+          if (round % 3 > 0) await expectPausedFor(10 * (round % 3));
+          await resume();
+          await sleep(round % 20);
+        }
+      };
+      let meddling = Promise.resolve();
+      const { events } = await expectExactly({
+        ranges: [{ va, pages: 16 }],
+        commands: [
+          async () => void (meddling = meddle()),
+          `loop mix 150 pages=8 at=${hex(va)} seed=3`,
+          async () => {
+            isOver = true;
+            await meddling;
+          },
+        ],
+      });
+      expect(events.length).toBeGreaterThan(300);
+      expect(notices.filter(({ kind }) => kind === 'held').length).toBeGreaterThan(3);
+      await expectFree(va);
+    });
+
+    test('who paused it finds it paused when the watch ends, and without watchpoints', async () => {
+      const va = place();
+      await expectExactly({
+        ranges: [{ va, pages: 4 }],
+        commands: [`map 4 small at=${hex(va)}`, `touch ${hex(va)} 4`, pause, () => expectPausedFor(50)],
+      });
+      await expectPausedFor(100);
+      await resume();
+      await expectFree(va);
+    });
+
+    test('one that was paused before is watched when it runs, and paused afterwards if that never happens', async () => {
+      const va = place();
+      await machine.guest.workload.command(`map 4 small at=${hex(va)}`);
+      await pause();
+      await machine.watch({ ranges: [{ va, pages: 4 }], commands: [() => expectPausedFor(200)], options });
+      await expectPausedFor(100);
+      const { events } = await machine.watch({
+        ranges: [{ va, pages: 4 }],
+        commands: [() => expectPausedFor(100), resume, `touch ${hex(va)} 4`],
+        options,
+      });
+      expect(events).toHaveLength(4);
+      expect(notices).toEqual([{ kind: 'held', state: 'paused' }, { kind: 'held', state: 'paused' }, { kind: 'free' }]);
+      await expectFree(va);
+    });
+
+    test('one that somebody lets run while we have it stopped is stopped again, and looked at', async () => {
+      const va = place();
+      const driver = await openQemu({ qmp: machine.guest.qmpPath, gdb: machine.guest.gdbPath });
+      expect(await state()).toBe('paused');
+      await resume();
+      await expect.poll(state).toBe('running');
+      // What needs it to stand still has it stand still.
+      await driver.refreshRegisters();
+      expect(await state()).toBe('paused');
+      await resume();
+      await expect.poll(state).toBe('running');
+      const end = new AbortController();
+      const first = driver.run(end.signal).next();
+      // Whoever let it run may stop it again.
+      await pause();
+      expect((await first).value).toEqual([{ kind: 'missed', reason: expect.any(String) as string, lost: null }]);
+      await expectPausedFor(50);
+      end.abort();
+      await driver.close();
+      await expectPausedFor(50);
+      await resume();
+      await machine.guest.workload.command(`map 4 small at=${hex(va)}`);
+      await expectFree(va);
+    });
+
+    test('a debugger: we are told so at once, and it is left alone', async () => {
+      const debuggerClient = await GdbClient.connect(machine.guest.gdbPath);
+      const before = performance.now();
+      await expect(openQemu({ qmp: machine.guest.qmpPath, gdb: machine.guest.gdbPath })).rejects.toMatchObject({
+        code: 'source-unavailable',
+        message: expect.stringMatching(/another debugger is connected to the gdbstub/) as string,
+      });
+      expect(performance.now() - before).toBeLessThan(2000);
+      await debuggerClient.detach();
+      const va = place();
+      await machine.guest.workload.command(`map 4 small at=${hex(va)}`);
+      await expectFree(va);
+    });
+
+    describe('a QEMU that does not answer while it is let go', () => {
+      afterEach(() => void process.kill(machine.guest.pid, 'SIGCONT'));
+
+      test('lets the guest run when it answers again', async () => {
+        const va = place();
+        await machine.guest.workload.command(`map 4 small at=${hex(va)}`);
+        const { qmpPath: qmp, gdbPath: gdb } = machine.guest;
+        const driver = await openQemu({ qmp, gdb, timeoutMs: 500 });
+        await driver.traps.setEntries(Float64Array.of(Number(machine.root & 0xf_ffff_ffff_f000n)), 8);
+        process.kill(machine.guest.pid, 'SIGSTOP');
+        await driver.close();
+        process.kill(machine.guest.pid, 'SIGCONT');
+        await expectFree(va);
+      });
+    });
+
+    // The last one: a guest that has moved is not here any more.
+    test('who moves it to another host finds it moved', async () => {
+      const va = place();
+      await machine.guest.workload.command(`map 1 small at=${hex(va + 0x100000n)}`);
+      await machine.guest.workload.command(`touch ${hex(va + 0x100000n)}`);
+      const status = async () => ((await other.execute('query-migrate')) as { status?: string }).status;
+      await other.execute('migrate-set-parameters', { 'max-bandwidth': 2 ** 32 });
+      await machine.watch({
+        ranges: [{ va, pages: 16 }],
+        commands: [
+          async () => {
+            // Nobody waits for this one: the guest may be gone before it is done.
+            void machine.guest.workload.command(`loop fault 4000 pages=8 at=${hex(va)}`).catch(() => {});
+            await sleep(200);
+            await other.execute('migrate', { uri: 'exec:cat > /dev/null' });
+            await expect.poll(status, { timeout: 40_000 }).toBe('completed');
+            expect(await state()).toBe('postmigrate');
+            await sleep(200);
+            expect(await state()).toBe('postmigrate');
+          },
+        ],
+        options,
+      });
+      expect(await state()).toBe('postmigrate');
+      expect(notices.map(({ kind }) => kind)).toEqual(['migrating', 'held']);
+    });
+  },
+);
