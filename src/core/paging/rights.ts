@@ -21,6 +21,11 @@ export function restrictLeaf(rights: number, format: LevelFormat, lo: number, hi
   return restrict(rights, format, lo, hi) | (((hi >>> 27) & format.keyMask) << 4);
 }
 
+/** What is left of rights when those of everything below are known, which bring the leaf's protection key. */
+export function combine(rights: number, below: number): number {
+  return (rights & below & RIGHTS_ALL) | ((rights | below) & RIGHT_NO_EXECUTE) | (below & ~7);
+}
+
 /** Effective rights of a translation, in words. */
 export interface Rights {
   readonly writable: boolean;

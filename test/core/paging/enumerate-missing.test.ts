@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { PtmonError } from '../../../src/core/error.ts';
 import { PageCache } from '../../../src/core/memory/page-cache.ts';
 import { type PhysicalMemory, READ_NO_MEMORY, READ_NOT_FETCHED } from '../../../src/core/memory/physical-memory.ts';
-import { type EnumerateOptions, MISSING_LIMIT, mappedRanges } from '../../../src/core/paging/enumerate.ts';
+import { type EnumerateOptions, mappedRanges } from '../../../src/core/paging/enumerate.ts';
+import { MISSING_LIMIT } from '../../../src/core/paging/missing-tables.ts';
 import { line, lines, Watched } from './enumerated.ts';
 import { Machine, tableAt } from './machine.ts';
 
