@@ -36,3 +36,20 @@ export function listOf<T extends string>(words: readonly T[]): (value: string) =
     return given as T[];
   };
 }
+
+/** Collects physical addresses. */
+export function addPhysical(text: string, before: readonly number[] = []): number[] {
+  if (!/^0x[0-9a-f]{1,13}$/i.test(text)) throw new InvalidArgumentError('Write 0x… with up to 13 digits.');
+  return [...before, Number(text)];
+}
+
+const SIZE_UNITS = ['', 'K', 'M', 'G', 'T'];
+
+/** A number of bytes: decimal, or hexadecimal after `0x`; K, M, G, T multiply it. */
+export function byteCount(text: string): number {
+  const match = /^(0x[\da-f]+|\d+)([KMGT]?)$/i.exec(text);
+  const value = match === null ? NaN : Number(match[1]) * 1024 ** SIZE_UNITS.indexOf(match[2]!.toUpperCase());
+  if (!Number.isSafeInteger(value))
+    throw new InvalidArgumentError('Write a number of bytes, with K, M, G or T after it.');
+  return value;
+}

@@ -6,11 +6,14 @@ import { columnsOf } from '../sinks/colours.ts';
 import { TextOutput } from '../sinks/text-output.ts';
 import { VERSION } from '../sinks/version.ts';
 import { demoCommand } from './demo-command.ts';
+import { diffCommand } from './diff-command.ts';
 import { doctorCommand } from './doctor-command.ts';
 import { EXIT_OK, exitCodeOf } from './exit-codes.ts';
+import { mapCommand } from './map-command.ts';
 import { mapsCommand } from './maps-command.ts';
 import { psCommand } from './ps-command.ts';
 import { replayCommand } from './replay-command.ts';
+import { rootsCommand } from './roots-command.ts';
 import { runCommand } from './run-command.ts';
 import { translateCommand } from './translate-command.ts';
 import { watchCommand } from './watch-command.ts';
@@ -21,7 +24,7 @@ const ABOUT =
 const EXIT_CODES = `
 Exit codes:
   0    done, or whoever read the output has gone
-  1    failed in a way that is not named here
+  1    failed in a way that is not named here; of diff: there are differences
   2    the command line is wrong
   3    the source cannot be reached, or was lost
   4    an input file is corrupt
@@ -69,6 +72,9 @@ export async function runProgram(args: readonly string[], streams: Streams): Pro
     mapsCommand(output, messages, exit),
     replayCommand(output, exit),
     translateCommand({ output, messages, input: () => streams.stdin ?? process.stdin }, exit),
+    mapCommand({ output, messages }, exit),
+    diffCommand({ output, messages }, exit),
+    rootsCommand({ output, messages }, exit),
     doctorCommand(output, exit),
   ];
   for (const command of commands) {

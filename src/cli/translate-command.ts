@@ -4,16 +4,18 @@ import { PtmonError } from '../core/error.ts';
 import type { TextOutput } from '../sinks/text-output.ts';
 import { EXIT_OK } from './exit-codes.ts';
 import { interruptible } from './interruptible.ts';
-import { openSnapshot, takeSource } from './snapshot/open-snapshot.ts';
+import { takeSource } from './snapshot/open-snapshot.ts';
 import {
   addSourceOptions,
   addSpaceOptions,
   SOURCE_HELP,
   type SourceAndSpaceOptions,
-  spaceRequest,
 } from './snapshot/source-options.ts';
 import { readAddresses } from './translate/addresses.ts';
+import { translateBack } from './translate/reverse.ts';
 import { translate } from './translate/run-translate.ts';
+import { visitSnapshot } from './snapshot/visit-snapshot.ts';
+import { addPhysical } from './option-values.ts';
 
 const HELP = `
 ${SOURCE_HELP}
@@ -24,12 +26,14 @@ not canonical is refused with 2.
 Examples:
   ptmon translate vm.core 0xffffffff81000000 0x400000
   ptmon translate vm.core - --json <addresses
+  ptmon translate vm.core --pa 0x1234000
   ptmon translate memory.raw 0x400000 --root 0x1234000 --paging 4-level
   ptmon translate 0x400000 --qmp /tmp/qmp --gdb /tmp/gdb
 `;
 
 interface Options extends SourceAndSpaceOptions {
   readonly json?: boolean;
+  readonly pa?: readonly number[];
 }
 
 export interface TranslateStreams {
@@ -44,19 +48,23 @@ export function translateCommand({ output, messages, input }: TranslateStreams, 
   const command = new Command('translate')
     .description('explain, level by level, where addresses of a dump or of a live guest lead')
     .usage('[options] SOURCE VA…\n       ptmon translate [options] VA… --qmp SOCKET --gdb SOCKET')
-    .argument('<va...>', 'the source, unless it is live, then 0x…; - takes them from standard input')
+    .argument('[va...]', 'the source, unless it is live, then 0x…; - takes them from standard input')
+    .option('--pa <address>', 'the other way round: which virtual addresses lead to 0x…; repeatable', addPhysical)
     .option('--json', 'print JSON lines, not text');
   return addSpaceOptions(addSourceOptions(command))
     .addHelpText('after', HELP)
     .action(async (words: readonly string[], options: Options) => {
       const { source, rest } = takeSource(words, options);
+      const { pa: physical = [], json = false } = options;
       const addresses = await readAddresses(rest, input);
-      if (rest.length === 0) throw new PtmonError('bad-argument', `which address of ${source} is to be translated?`);
+      if (rest.length === 0 && physical.length === 0) {
+        throw new PtmonError('bad-argument', 'which address is to be translated? Give some, or --pa');
+      }
       await interruptible(output, exit, async (signal) => {
-        const open = () => openSnapshot(source, options, signal);
-        const request = { addresses, space: spaceRequest(options), ...(options.json && { json: true }) };
-        const { description } = await translate(open, request, output, signal);
-        await messages.write(`${description}\n`);
+        await visitSnapshot(source, options, { output, messages }, signal, async (visit) => {
+          await translate(visit, addresses, json);
+          for (const pa of physical) await translateBack(visit, pa, json);
+        });
         return EXIT_OK;
       });
     });

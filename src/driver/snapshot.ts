@@ -35,6 +35,12 @@ export interface Snapshot {
   readonly registers?: RegisterAccess;
   /** Absent where the source names none. */
   readonly kernelRoot?: KernelRoot;
+  /**
+   * Bytes at a physical address, of any length, as fast as the source can; absent where memory is read entry by entry.
+   *
+   * @returns undefined where any of them is not RAM
+   */
+  readBytes?(pa: number, byteLength: number): Uint8Array | undefined;
   /** Lets go of the source. @throws PtmonError where a guest may have been left standing still */
   close(): Promise<void>;
 }

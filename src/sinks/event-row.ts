@@ -76,7 +76,7 @@ function causeText(cause: Cause, wide: boolean): string {
 }
 
 /** `rwxu`, a dash for what is not allowed, and the protection key unless it is 0. */
-function rightsText({ writable, user, noExecute, protectionKey }: Rights): string {
+export function rightsText({ writable, user, noExecute, protectionKey }: Rights): string {
   const key = protectionKey === 0 ? '' : protectionKey;
   return `r${writable ? 'w' : '-'}${noExecute ? '-' : 'x'}${user ? 'u' : '-'}${key}`;
 }

@@ -4,7 +4,9 @@ import type { PagingModeName } from '../core/paging/modes.ts';
 import { pagingFromRegisters } from '../core/paging/registers.ts';
 import { hex } from '../core/address/va.ts';
 import { PtmonError } from '../core/error.ts';
+import type { LongWorkOptions } from '../driver/pacer.ts';
 import type { Snapshot } from '../driver/snapshot.ts';
+import { findRoots } from './roots/find-roots.ts';
 
 export interface AddressSpaceRequest {
   /** A CR3 value; the source's own unless told. */
@@ -21,13 +23,43 @@ export interface AddressSpace {
   readonly root: number;
   /** How both are known, in words for people. */
   readonly from: string;
+  /** Whether a search found it, so that it may be another one. */
+  readonly isGuess: boolean;
 }
 
 /**
- * @throws PtmonError `bad-argument` for a vCPU that does not exist, or where nobody knows root or mode and they were not told;
- *   `source-unavailable` where paging is off
+ * The address space that is meant: as told, by the source's registers, by the root that it names, or else by a search through all of its
+ * memory, which may take long and whose `from` says how sure it is.
+ *
+ * @throws PtmonError `bad-argument` for a vCPU that does not exist, or a root that is none; `source-unavailable` where paging is off, or
+ *   there is no root; the reason of the signal when it is aborted
  */
-export function addressSpaceOf(snapshot: Snapshot, request: AddressSpaceRequest = {}): AddressSpace {
+export async function findAddressSpace(
+  snapshot: Snapshot,
+  request: AddressSpaceRequest = {},
+  options: LongWorkOptions = {},
+): Promise<AddressSpace> {
+  const known = knownAddressSpace(snapshot, request);
+  if (known !== undefined) return known;
+  const { root, mode } = request;
+  const found = await findRoots(snapshot, { ...options, ...(mode !== undefined && { modes: [mode] }) });
+  const wanted = found.find(
+    (each) => root === undefined || rootOf(makePaging({ mode: each.mode }), root) === each.root,
+  );
+  if (wanted === undefined) {
+    if (root === undefined)
+      throw new PtmonError('source-unavailable', 'there is no page table in this memory that looks like a root');
+    throw new PtmonError(
+      'bad-argument',
+      `${hex(root)} does not look like a root, so --paging must tell how the guest pages`,
+    );
+  }
+  const how = `found by a search, ${wanted.confidence}: ${wanted.reason}`;
+  return { ...space(makePaging({ mode: wanted.mode }), BigInt(wanted.root), how), isGuess: true };
+}
+
+/** Undefined where it must be searched for. */
+function knownAddressSpace(snapshot: Snapshot, request: AddressSpaceRequest): AddressSpace | undefined {
   const { registers, kernelRoot } = snapshot;
   const { root, mode, vcpu = 0 } = request;
   if (registers !== undefined) {
@@ -53,15 +85,12 @@ export function addressSpaceOf(snapshot: Snapshot, request: AddressSpaceRequest 
     return space(paging, root ?? BigInt(kernelRoot.root), root === undefined ? `the kernel's, by ${from}` : 'as told');
   }
   if (root !== undefined && mode !== undefined) return space(makePaging({ mode }), root, 'as told');
-  throw new PtmonError(
-    'bad-argument',
-    'nobody knows the registers of this source: give --root 0x… and --paging, as ptmon roots finds them',
-  );
+  return undefined;
 }
 
 function space(paging: Paging, cr3: bigint, how: string): AddressSpace {
   const root = rootOf(paging, cr3);
-  return { paging, root, from: `root ${hex(root)} (${how}), ${paging.mode.name} paging` };
+  return { paging, root, from: `root ${hex(root)} (${how}), ${paging.mode.name} paging`, isGuess: false };
 }
 
 function pagingIsOff(vcpu: number): PtmonError {

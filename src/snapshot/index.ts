@@ -1,1 +1,14 @@
-export { type AddressSpace, addressSpaceOf, type AddressSpaceRequest } from './address-space.ts';
+export { type AddressSpace, type AddressSpaceRequest, findAddressSpace } from './address-space.ts';
+export {
+  type BackingDifference,
+  type ComparedSpace,
+  type CompareOptions,
+  compareSpaces,
+  type Difference,
+  type RightsDifference,
+  type SizeDifference,
+} from './compare-spaces.ts';
+export { type AddressRange, listRanges, type RangeFilter, type RangeOptions } from './list-ranges.ts';
+export { RangeTotals } from './range-totals.ts';
+export type { SpaceOptions } from './space-pieces.ts';
+export { findRoots, type FindRootsOptions, type FoundRoot, type RootConfidence } from './roots/find-roots.ts';

@@ -77,6 +77,26 @@ describe('ptmon translate', () => {
     expect(await json('--vcpu', '1')).toMatchObject({ root: '0x70000', reason: 'reserved-bit', level: 4 });
   });
 
+  test('finds the addresses that lead to a physical one, and only those', async () => {
+    const vm = await startVm();
+    const { code, stdout } = await run(['translate', '--pa', '0x123abc', '--pa', '0x200000', ...sockets(vm)]);
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: `0x123abc: root 0x41000, 4-level paging
+  0x7f1234567abc: 4 KiB page, writable, user, no-execute
+  0xffff888000123abc: 2 MiB page, writable, supervisor, no-execute
+  2 virtual addresses lead there
+0x200000: root 0x41000, 4-level paging
+  no virtual address leads there
+`,
+    });
+    const json = await run(['translate', '--json', '--pa', '0x123abc', ...sockets(vm)]);
+    expect(parse(json.stdout)).toMatchObject([
+      { kind: 'mapping', root: '0x41000', pa: '0x123abc', va: hex(PAGED_VA), pageSize: 4096 },
+      { kind: 'mapping', va: hex(ALIAS + 0x123abcn), pageSize: 2 ** 21, rights: { user: false } },
+    ]);
+  });
+
   test("knows the processor's physical address bits, where QEMU says them", async () => {
     const vm = await startVm({ physicalAddressBits: 40 });
     vm.put(vm.root, 0x100_0000_0027n);
@@ -91,12 +111,13 @@ describe('refuses with 2, prints no data, and harms no guest', () => {
     [['0x1000', '0x800000000000'], 'is not canonical'],
     [['0x1000', '--vcpu', '1'], 'there is no vCPU 1: the guest has only vCPU 0'],
     [['1000'], '"1000" is no virtual address; write 0x…'],
+    [['--pa', '0x10000000000000000'], 'Write 0x… with up to 13 digits'],
     [['0x11112222333344445'], 'is no virtual address'],
     [['0x1000', '--root', 'cr3'], 'Write current, or 0x…'],
     [['0x1000', '--memory', 'file', '--vcpu', 'x'], 'a whole number from 0'],
     [['0x1000', '--memory', 'disk'], 'Allowed choices are auto, file, process, gdb'],
     [['0x1000', '--memory', 'gdb', '--ram-file', '/dev/null'], 'the RAM file /dev/null was given'],
-    [[], "missing required argument 'va'"],
+    [[], 'which address is to be translated? Give some, or --pa'],
   ] as const)('%j', async (args, expected) => {
     const vm = await startVm();
     const { code, stdout, stderr } = await run(['translate', ...args, ...sockets(vm)]);
@@ -122,7 +143,7 @@ describe('refuses with 2, prints no data, and harms no guest', () => {
     [['translate', '-'], 'Give the path of a dump first'],
     [['translate', '0x1', '--qmp', '/q'], 'a live guest takes both --qmp and --gdb'],
     [['translate', '0x1', '--qmp', '/q', '--gdb', '/g', '--ram-map', '0+1M@0'], '--ram-map is for files of raw memory'],
-    [['translate', 'vm.core'], 'which address of vm.core is to be translated?'],
+    [['translate', 'vm.core'], 'which address is to be translated?'],
     [['translate', '0x1', '--qmp', 'nowhere', '--gdb', '/g'], '"nowhere" is not the address of a socket'],
   ] as const)('%j', async (args, expected) => {
     const { code, stdout, stderr } = await run(args);

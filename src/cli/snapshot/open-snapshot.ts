@@ -1,6 +1,7 @@
 /** Opens whatever a command that only asks is given: a file, recognised by what is in it, or a live guest by its sockets. */
 import { existsSync } from 'node:fs';
 import { PtmonError } from '../../core/error.ts';
+import type { LongWorkOptions } from '../../driver/pacer.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
 import { openDump } from '../../drivers/dump/index.ts';
 import type { GuestMemoryKind } from '../../drivers/qemu/index.ts';
@@ -39,20 +40,31 @@ export function takeSource<Word extends string>(
   return { source, rest };
 }
 
+/** The same for commands that take nothing else. @throws PtmonError `bad-argument` where there is no source, or more than one */
+export function onlySource(word: string | undefined, options: SnapshotOptions): SourceName {
+  const { source, rest } = takeSource(word === undefined ? [] : [word], options);
+  if (rest.length === 0) return source;
+  throw new PtmonError('bad-argument', `with --qmp and --gdb a live guest is read: what is "${rest[0]}"?`);
+}
+
 /**
  * @param source a path, or undefined for the live guest
  * @throws PtmonError as `openDump` and `openLiveSnapshot`; `bad-argument` for options that do not go together
  */
-export function openSnapshot(source: SourceName, options: SnapshotOptions, signal: AbortSignal): Promise<Snapshot> {
+export function openSnapshot(
+  source: SourceName,
+  options: SnapshotOptions,
+  work: LongWorkOptions & { readonly signal: AbortSignal },
+): Promise<Snapshot> {
   const { qmp, gdb, memory = 'auto', ramFile, ramMap } = options;
-  if (source !== undefined) return openDump(source, { signal, ...(ramMap !== undefined && { ramMap }) });
+  if (source !== undefined) return openDump(source, { ...work, ...(ramMap !== undefined && { ramMap }) });
   if (qmp === undefined || gdb === undefined) {
     throw new PtmonError('bad-argument', 'a live guest takes both --qmp and --gdb');
   }
   if (ramMap !== undefined) {
     throw new PtmonError('bad-argument', '--ram-map is for files of raw memory: QEMU says itself where its RAM is');
   }
-  return openLiveSnapshot({ qmp, gdb, memory, ...(ramFile !== undefined && { ramFile }) }, signal);
+  return openLiveSnapshot({ qmp, gdb, memory, ...(ramFile !== undefined && { ramFile }) }, work.signal);
 }
 
 function noSource(): PtmonError {

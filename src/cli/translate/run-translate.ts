@@ -1,45 +1,23 @@
 /** Explains addresses, whatever the tables come from. */
 import { walk } from '../../core/paging/walk.ts';
 import { fetching } from '../../driver/fetching.ts';
-import type { Snapshot } from '../../driver/snapshot.ts';
-import type { TextOutput } from '../../sinks/text-output.ts';
-import { addressSpaceOf, type AddressSpaceRequest } from '../../snapshot/index.ts';
+import type { Visit } from '../snapshot/visit-snapshot.ts';
 import { refuseNonCanonical } from './addresses.ts';
 import { translationJson } from './json.ts';
 import { translationLines } from './text.ts';
 
-export interface TranslateRequest {
-  readonly addresses: readonly bigint[];
-  readonly space: AddressSpaceRequest;
-  readonly json?: boolean;
-}
-
 /**
- * Prints one explanation for each address, once all of them are known: whoever reads slowly holds up no guest.
+ * Prints one explanation for each address, with an empty line between two of them where they are for people.
  *
- * @param open is called once
- * @throws PtmonError `non-canonical` for an address that is none in the source's paging, before anything is printed; as
- *   `addressSpaceOf`
+ * @throws PtmonError `non-canonical` for an address that is none in the source's paging, before anything is printed
  */
-export async function translate(
-  open: () => Promise<Snapshot>,
-  { addresses, space, json }: TranslateRequest,
-  output: TextOutput,
-  signal: AbortSignal,
-): Promise<{ readonly description: string }> {
-  const source = await open();
-  const texts: string[] = [];
-  try {
-    const { memory, remote } = source;
-    const { paging, root } = addressSpaceOf(source, space);
-    refuseNonCanonical(paging, addresses);
-    for (const va of addresses) {
-      const found = await fetching(remote, () => walk(paging, memory, root, va), signal);
-      texts.push(json === true ? translationJson(paging, found) : `${translationLines(paging, found).join('\n')}\n`);
-    }
-  } finally {
-    await source.close();
+export async function translate(visit: Visit, addresses: readonly bigint[], json: boolean): Promise<void> {
+  const { memory, remote } = visit.snapshot;
+  const { paging, root } = visit.space;
+  refuseNonCanonical(paging, addresses);
+  for (const [at, va] of addresses.entries()) {
+    const found = await fetching(remote, () => walk(paging, memory, root, va), visit.work.signal);
+    if (json) await visit.print(translationJson(paging, found));
+    else await visit.print(`${at > 0 ? '\n' : ''}${translationLines(paging, found).join('\n')}\n`);
   }
-  await output.write(texts.join(json === true ? '' : '\n'));
-  return { description: source.description };
 }

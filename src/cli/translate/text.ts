@@ -25,7 +25,7 @@ export function translationLines(paging: Paging, walk: Walk): string[] {
 }
 
 /** `4 KiB`, `2 MiB`, … */
-function sizeText(byteLength: number): string {
+export function sizeText(byteLength: number): string {
   const [unit, name] =
     byteLength >= 2 ** 30 ? [2 ** 30, 'GiB'] : byteLength >= 2 ** 20 ? [2 ** 20, 'MiB'] : [1024, 'KiB'];
   return `${byteLength / unit} ${name}`;

@@ -8,7 +8,7 @@
  *
  * Depth is bounded by the mode's levels, so cyclic tables end too: a self-map shows every table once more, as a page. But a root
  * whose slots name itself maps the whole address space, page by page (2^36 of them in 4-level paging). That is what the processor
- * sees; `maxTables` is for those who have enough of it.
+ * sees; `maxRepeats` is for those who have enough of it.
  *
  * Positions are folded page numbers: the upper half directly behind the lower, so that the non-canonical hole has none.
  */
@@ -48,8 +48,8 @@ export interface PieceOptions {
   /** Positions [from, to); everything unless told. */
   readonly from?: number;
   readonly to?: number;
-  /** Tables that are looked through before it is too much; any number unless told. */
-  readonly maxTables?: number;
+  /** How often a table may be looked through that was before; any number unless told. Systems hardly ever use one twice. */
+  readonly maxRepeats?: number;
 }
 
 /** What a table is from its first slot to its last. Its rights are those that its own entries and those below it leave. */
@@ -73,21 +73,26 @@ interface OpenTable {
   entryRights: number;
 }
 
+/** After so many tables a piece of no pages is yielded, so that whoever takes the pieces knows that it goes on. */
+const TABLES_PER_SIGN = 256;
+const NOTHING: Piece = { vpn: 0, pages: 0, gfn: 0, step: 1, slotPages: 1, rights: 0 };
+
 /** Summaries kept at most: 100 MB of them. Tables beyond are looked through each time that they are met. */
 const MAX_SUMMARIES = 2 ** 20;
 
 /**
- * The pieces of one address space, ascending. The object that is yielded is used again.
+ * The pieces of one address space, ascending, and now and then one of no pages, as a sign of life. The object that is yielded is used
+ * again.
  *
  * @param root physical address of the top-level table
  * @throws PtmonError `not-fetched` where remote memory must be fetched first, with one address in each of the next frames: begin
- *   again, or at the end of the last piece received, which may go on there; `corrupt-input` for more than `maxTables`
+ *   again, or at the end of the last piece received, which may go on there; `corrupt-input` for more than `maxRepeats`
  */
 export function* pieces(
   paging: Paging,
   memory: PhysicalMemory,
   root: number,
-  { from = 0, to = Infinity, maxTables = Infinity }: PieceOptions = {},
+  { from = 0, to = Infinity, maxRepeats = Infinity }: PieceOptions = {},
 ): Generator<Piece, void, undefined> {
   const { entryBytes } = paging.mode;
   const entry = new Uint32Array(2);
@@ -97,6 +102,7 @@ export function* pieces(
   const missing = new MissingTables();
   const open: OpenTable[] = [];
   let tables = 0;
+  let repeats = 0;
   if (from < to) open.push(openTable(paging.levels[0]!, root, 0, RIGHTS_ALL, from));
 
   while (open.length > 0) {
@@ -139,7 +145,8 @@ export function* pieces(
         // Once something is missing, pages no longer matter and no table needs to be looked through twice. No bound cut it
         // the first time: `from` cuts tables before anything can be missing, and none comes behind one that `to` cuts.
         if (missing.found && !missing.firstVisit(below.level, pa)) continue;
-        if (++tables > maxTables) throw tooManyTables(root, maxTables);
+        if (summary === MIXED && ++repeats > maxRepeats) throw tooManyRepeats(root, maxRepeats);
+        if (++tables % TABLES_PER_SIGN === 0) yield NOTHING;
         open.push(openTable(below, pa, position, restrict(table.rights, format, lo, hi), from));
         continue;
       }
@@ -201,23 +208,30 @@ function addSlot(table: OpenTable, slot: Summary | undefined): void {
 
 /** Makes one block of two, where they can be. */
 function join(block: Block, next: Block): boolean {
-  if (block.rights !== next.rights || block.slotPages !== next.slotPages) return false;
-  const follows = next.gfn === block.gfn + block.pages && block.step === 1 && next.step === 1;
-  const repeats = next.gfn === block.gfn && isOneFrame(block) && isOneFrame(next);
-  if (!follows && !repeats) return false;
-  block.step = follows ? 1 : 0;
+  if (block.rights !== next.rights || block.slotPages !== next.slotPages || !goesOn(block, next)) return false;
+  block.step = next.gfn === block.gfn ? 0 : 1;
   block.pages += next.pages;
   return true;
 }
 
-function isOneFrame({ step, pages }: Block): boolean {
+/** Whether the frames of the second go on with those of the first: the next ones, or the same one again. */
+export function goesOn(block: Omit<Block, 'rights'>, next: Omit<Block, 'rights'>): boolean {
+  if (next.gfn === block.gfn) return isOneFrame(block) && isOneFrame(next);
+  return next.gfn === block.gfn + block.pages && isAscending(block) && isAscending(next);
+}
+
+function isOneFrame({ step, pages }: Pick<Block, 'step' | 'pages'>): boolean {
   return step === 0 || pages === 1;
 }
 
-function tooManyTables(root: number, maxTables: number): PtmonError {
+function isAscending({ step, pages }: Pick<Block, 'step' | 'pages'>): boolean {
+  return step === 1 || pages === 1;
+}
+
+function tooManyRepeats(root: number, maxRepeats: number): PtmonError {
   return new PtmonError(
     'corrupt-input',
-    `the tables of root ${hex(root)} lead to more than ${maxTables} others, over and over: they are no address space`,
+    `the tables of root ${hex(root)} lead to each other, more than ${maxRepeats} times: they are no address space`,
     { root },
   );
 }

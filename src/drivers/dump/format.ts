@@ -1,4 +1,5 @@
 /** What a format of dumps is: recognised by its first bytes, and opened as pieces of memory and what is known besides. */
+import type { LongWorkOptions } from '../../driver/pacer.ts';
 import type { MemoryPart } from '../ramfile/index.ts';
 import type { DumpBytes } from './dump-bytes.ts';
 import type { DumpNotes } from './notes/notes.ts';
@@ -12,14 +13,10 @@ export interface OpenedFormat {
   readonly notes: DumpNotes;
 }
 
-export interface FormatOptions {
-  readonly signal?: AbortSignal;
-}
-
 export interface DumpFormat {
   readonly name: DumpFormatName;
   /** @param head the first 4096 bytes, or all that there are */
   recognises(head: Buffer): boolean;
   /** @throws PtmonError `corrupt-input` naming the file and the offset; the reason of the signal when it is aborted */
-  open(bytes: DumpBytes, options: FormatOptions): Promise<OpenedFormat>;
+  open(bytes: DumpBytes, options: LongWorkOptions): Promise<OpenedFormat>;
 }

@@ -1,4 +1,5 @@
 /** Opens a dump, whatever its format: recognised by what is in the file, never by its name. */
+import type { LongWorkOptions } from '../../driver/pacer.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
 import { PtmonError } from '../../core/error.ts';
 import { PositionedMemory } from '../ramfile/index.ts';
@@ -16,13 +17,11 @@ import { openRaw } from './raw-format.ts';
 const FORMATS: readonly DumpFormat[] = [elfFormat, kdumpFormat, limeFormat];
 const HEAD_BYTES = 4096;
 
-export interface DumpOptions {
+export interface DumpOptions extends LongWorkOptions {
   /** Where RAM lies in a file of raw memory, as `0x0+3G@0,0x100000000+1G@3G`; from address 0 on unless told. */
   readonly ramMap?: string;
   /** Pages held at most; 4096 (16 MiB) unless told. */
   readonly maxPages?: number;
-  /** Ends the opening of a large dump. */
-  readonly signal?: AbortSignal;
 }
 
 /** A dump, until `close`. */
@@ -38,13 +37,13 @@ export interface Dump extends Snapshot {
  * Opens a dump by its path. Nothing but its headers and, for kdumps, a count of their pages is read before it is needed.
  *
  * @throws PtmonError `source-unavailable` for a file that cannot be read; `corrupt-input` for one that is not what it says, naming
- *   the offset; `bad-argument` for a map of RAM that does not fit; the reason of `signal` when it is aborted
+ *   the offset; `bad-argument` for a map of RAM that does not fit; the reason of the signal when it is aborted
  */
 export async function openDump(path: string, options: DumpOptions = {}): Promise<Dump> {
   const file = new FileBytes(path);
   try {
     const flattened = isFlattened(headOf(file));
-    const bytes = flattened ? await FlattenedBytes.open(file, headOf(file), options.signal) : file;
+    const bytes = flattened ? await FlattenedBytes.open(file, headOf(file), options) : file;
     const { name, opened } = await openFormat(bytes, options);
     const memory = new PositionedMemory(opened.parts, {
       ...(options.maxPages !== undefined && { maxPages: options.maxPages }),

@@ -1,4 +1,5 @@
 /** A flattened dump as the dump that it stands for: QEMU writes its kdumps so, and makedumpfile -F. */
+import type { LongWorkOptions } from '../../../driver/pacer.ts';
 import { corrupt, type DumpBytes } from '../dump-bytes.ts';
 import { RecordIndex } from './record-index.ts';
 
@@ -25,14 +26,14 @@ export class FlattenedBytes implements DumpBytes {
     this.#index = index;
   }
 
-  /** @throws PtmonError `corrupt-input`; the reason of `signal` when it is aborted */
-  static async open(bytes: DumpBytes, head: Buffer, signal?: AbortSignal): Promise<FlattenedBytes> {
+  /** @throws PtmonError `corrupt-input`; the reason of the signal when it is aborted */
+  static async open(bytes: DumpBytes, head: Buffer, options?: LongWorkOptions): Promise<FlattenedBytes> {
     if (head.length < 32) throw corrupt(bytes.name, 0, 'the header of the flattened format is cut off');
     const [type, version] = [head.readBigInt64BE(16), head.readBigInt64BE(24)];
     if (type !== TYPE_FLAT || version !== VERSION_FLAT) {
       throw corrupt(bytes.name, 16, `type ${type}, version ${version} of the flattened format is not known`);
     }
-    return new FlattenedBytes(bytes, await RecordIndex.read(bytes, signal));
+    return new FlattenedBytes(bytes, await RecordIndex.read(bytes, options));
   }
 
   /** What no record has is zeroes, as in the holes of a file. */

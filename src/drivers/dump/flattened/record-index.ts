@@ -7,6 +7,7 @@
  * are of about 16 KiB. A reading looks through the few records that lie over others one by one, and finds the rest by halving.
  */
 import { PtmonError } from '../../../core/error.ts';
+import { type LongWorkOptions, Pacer } from '../../../driver/pacer.ts';
 import { corrupt, type DumpBytes, readPart } from '../dump-bytes.ts';
 
 const HEADER_BYTES = 4096;
@@ -14,8 +15,6 @@ const RECORD_HEADER_BYTES = 16;
 const MAX_RECORDS = 2 ** 24;
 /** Records that lie over others: writers go back to headers a few times. */
 const MAX_OVERLAPS = 4096;
-/** Records that are read between two turns of the event loop: 10 ms. */
-const RECORDS_AT_ONCE = 8192;
 
 /** Bytes of one record. */
 export interface Piece {
@@ -46,13 +45,15 @@ export class RecordIndex {
     this.end = [sorted.at(-1), ...over].reduce<number>((end, order) => Math.max(end, this.#endOf(order ?? -1)), 0);
   }
 
-  /** @throws PtmonError `corrupt-input`; the reason of `signal` when it is aborted */
-  static async read(bytes: DumpBytes, signal?: AbortSignal): Promise<RecordIndex> {
+  /** @throws PtmonError `corrupt-input`; the reason of the signal when it is aborted */
+  static async read(bytes: DumpBytes, options: LongWorkOptions = {}): Promise<RecordIndex> {
     let targets = new Float64Array(1024);
     let positions = new Float64Array(1024);
     let at = HEADER_BYTES;
+    const pacer = new Pacer(options);
     for (let count = 0; ; count++) {
-      if (count % RECORDS_AT_ONCE === 0) await turn(signal);
+      if (pacer.isDue)
+        await pacer.turn({ what: 'looking for records', done: at, total: bytes.byteLength, unit: 'bytes' });
       const header = readPart(bytes, at, RECORD_HEADER_BYTES, 'the header of a record');
       const [target, byteLength] = [header.readBigInt64BE(0), header.readBigInt64BE(8)];
       if (count === targets.length) [targets, positions] = [doubled(targets), doubled(positions)];
@@ -141,11 +142,4 @@ function doubled(numbers: Float64Array): Float64Array<ArrayBuffer> {
   const more = new Float64Array(numbers.length * 2);
   more.set(numbers);
   return more;
-}
-
-async function turn(signal: AbortSignal | undefined): Promise<void> {
-  await new Promise<void>((resolve) => {
-    setImmediate(resolve);
-  });
-  signal?.throwIfAborted();
 }

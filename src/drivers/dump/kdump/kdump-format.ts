@@ -1,6 +1,7 @@
 /** kdump-compressed dumps, as makedumpfile writes them, and QEMU's `dump-guest-memory -z`, `-l` and `-s` inside the flattened format. */
+import type { LongWorkOptions } from '../../../driver/pacer.ts';
 import type { DumpBytes } from '../dump-bytes.ts';
-import type { DumpFormat, FormatOptions, OpenedFormat } from '../format.ts';
+import type { DumpFormat, OpenedFormat } from '../format.ts';
 import { readNotes } from '../notes/notes.ts';
 import { DUMP_INCOMPLETE, DUMP_WITHOUT_ZEROES, KDUMP_SIGNATURE, readKdumpHeader } from './kdump-header.ts';
 import { KdumpPages } from './kdump-pages.ts';
@@ -12,11 +13,11 @@ export const kdumpFormat: DumpFormat = {
   open: openKdump,
 };
 
-async function openKdump(bytes: DumpBytes, { signal }: FormatOptions): Promise<OpenedFormat> {
+async function openKdump(bytes: DumpBytes, options: LongWorkOptions): Promise<OpenedFormat> {
   const header = readKdumpHeader(bytes);
   const { position, byteLength } = header.notes;
   const notes = byteLength === 0 ? { cpus: [] } : readNotes(bytes, position, byteLength);
-  const index = await PageIndex.build(bytes, header, signal);
+  const index = await PageIndex.build(bytes, header, options);
   const more = [
     // More than pages of zeroes was left out.
     ...(header.dumpLevel > DUMP_WITHOUT_ZEROES ? [`without the pages of dump level ${header.dumpLevel}`] : []),

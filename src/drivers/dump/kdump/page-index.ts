@@ -3,6 +3,7 @@
  * before it. Counted once, block by block of the bitmap: 8 bytes are kept for each 128 MiB of memory.
  */
 import { PAGE_BYTES } from '../../../core/address/pa.ts';
+import { type LongWorkOptions, Pacer } from '../../../driver/pacer.ts';
 import type { RamRegion } from '../../ramfile/index.ts';
 import { type DumpBytes, expectInside } from '../dump-bytes.ts';
 import { DumpRegions } from '../dump-regions.ts';
@@ -10,9 +11,6 @@ import { BLOCK_FRAMES, bitCount, FrameBitmap } from './frame-bitmap.ts';
 import { DUMP_WITHOUT_ZEROES, type KdumpHeader } from './kdump-header.ts';
 
 export const DESCRIPTOR_BYTES = 24;
-
-/** Blocks that are counted between two turns of the event loop: 10 ms. */
-const BLOCKS_AT_ONCE = 2048;
 
 export class PageIndex {
   readonly #inFile: FrameBitmap;
@@ -26,15 +24,19 @@ export class PageIndex {
     this.regions = regions;
   }
 
-  /** @throws PtmonError `corrupt-input`; the reason of `signal` when it is aborted */
-  static async build(bytes: DumpBytes, header: KdumpHeader, signal?: AbortSignal): Promise<PageIndex> {
+  /** @throws PtmonError `corrupt-input`; the reason of the signal when it is aborted */
+  static async build(bytes: DumpBytes, header: KdumpHeader, options: LongWorkOptions): Promise<PageIndex> {
     const inFile = new FrameBitmap(bytes, header.fileBitmap, header.frameCount);
     const isRam = new FrameBitmap(bytes, header.ramBitmap, header.frameCount);
     const withoutZeroes = (header.dumpLevel & DUMP_WITHOUT_ZEROES) !== 0;
     const before = new Float64Array(inFile.blockCount + 1);
     const regions = new DumpRegions(bytes.name);
+    const pacer = new Pacer(options);
     for (let index = 0; index < inFile.blockCount; index++) {
-      if (index % BLOCKS_AT_ONCE === 0) await turn(signal);
+      if (pacer.isDue) {
+        const total = header.frameCount;
+        await pacer.turn({ what: 'counting pages', done: index * BLOCK_FRAMES, total, unit: 'pages' });
+      }
       const block = inFile.block(index);
       before[index + 1] = before[index]! + block.reduce((sum, word) => sum + bitCount(word), 0);
       const offset = header.ramBitmap + index * PAGE_BYTES;
@@ -67,11 +69,4 @@ function addRuns(regions: DumpRegions, block: Uint32Array, firstGfn: number, off
     }
     for (let bit = 0; bit < 32; bit++) if ((bits >>> bit) & 1) add(first + bit, first + bit + 1);
   }
-}
-
-async function turn(signal: AbortSignal | undefined): Promise<void> {
-  await new Promise<void>((resolve) => {
-    setImmediate(resolve);
-  });
-  signal?.throwIfAborted();
 }

@@ -1,0 +1,72 @@
+/** What every command does that looks at one address space of a snapshot: opens it, finds the space, prints, lets go. */
+import { PtmonError } from '../../core/error.ts';
+import type { LongWorkOptions } from '../../driver/pacer.ts';
+import type { Snapshot } from '../../driver/snapshot.ts';
+import type { TextOutput } from '../../sinks/text-output.ts';
+import { type AddressSpace, findAddressSpace } from '../../snapshot/index.ts';
+import { openSnapshot, type SourceName } from './open-snapshot.ts';
+import { ProgressLine } from './progress-line.ts';
+import { type SourceAndSpaceOptions, spaceRequest } from './source-options.ts';
+
+export interface VisitStreams {
+  readonly output: TextOutput;
+  readonly messages: TextOutput;
+}
+
+export interface Visit {
+  readonly snapshot: Snapshot;
+  readonly space: AddressSpace;
+  /** For whatever takes long. */
+  readonly work: LongWorkOptions & { readonly signal: AbortSignal };
+  /** Prints; of a live guest, once it runs on: whoever reads slowly holds up no guest. */
+  print(text: string): void | Promise<void>;
+}
+
+/** Work with a line that says how far it is, while `run` runs. */
+export async function withProgress<T>(
+  messages: TextOutput,
+  signal: AbortSignal,
+  run: (work: Visit['work']) => Promise<T>,
+): Promise<T> {
+  const line = new ProgressLine(messages);
+  try {
+    return await run({ signal, onProgress: line.report });
+  } finally {
+    line.clear();
+  }
+}
+
+/** @throws as `openSnapshot`, `findAddressSpace` and `look` */
+export async function visitSnapshot(
+  source: SourceName,
+  options: SourceAndSpaceOptions,
+  { output, messages }: VisitStreams,
+  signal: AbortSignal,
+  look: (visit: Visit) => Promise<void>,
+): Promise<void> {
+  const texts: string[] = [];
+  let said = '';
+  await withProgress(messages, signal, async (work) => {
+    const snapshot = await openSnapshot(source, options, work);
+    try {
+      const space = await findAddressSpace(snapshot, spaceRequest(options), work);
+      said = `${snapshot.description}\n${space.isGuess ? `${space.from}\n` : ''}`;
+      const print =
+        source === undefined ? (text: string) => void texts.push(text) : (text: string) => output.write(text);
+      await look({ snapshot, space, work, print });
+    } catch (error) {
+      throw withSource(error, source);
+    } finally {
+      await snapshot.close();
+    }
+  });
+  await output.write(texts.join(''));
+  await messages.write(said);
+}
+
+/** An error of tables names the tables; which file they are in is known here. */
+function withSource(error: unknown, source: SourceName): unknown {
+  if (!(error instanceof PtmonError) || error.code !== 'corrupt-input' || source === undefined) return error;
+  if (error.message.startsWith(source)) return error;
+  return new PtmonError(error.code, `${source}: ${error.message}`, error.facts, { cause: error });
+}

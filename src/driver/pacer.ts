@@ -1,0 +1,47 @@
+/** Work that takes long, in steps: others get their turn in between, somebody hears how far it is, and it can be broken off. */
+import { setImmediate } from 'node:timers/promises';
+
+/** How far something is. */
+export interface Progress {
+  /** What is done, in words for people: `searching for roots`. */
+  readonly what: string;
+  readonly done: number;
+  /** Absent where nobody can know. */
+  readonly total?: number;
+  readonly unit: 'bytes' | 'pages' | 'records';
+}
+
+export interface LongWorkOptions {
+  /** Called every now and then. */
+  readonly onProgress?: (progress: Progress) => void;
+  /** Ends the work. */
+  readonly signal?: AbortSignal;
+}
+
+/** Short enough that Ctrl-C is noticed at once. */
+const TURN_INTERVAL_MS = 20;
+/** To ask the clock takes as long as some entries. */
+const STEPS_PER_LOOK = 64;
+
+export class Pacer {
+  readonly #options: LongWorkOptions;
+  #last = performance.now();
+  #steps = 0;
+
+  constructor(options: LongWorkOptions) {
+    this.#options = options;
+  }
+
+  /** Whether it is time for a `turn`; to be asked at every step, which should not take longer than a millisecond. */
+  get isDue(): boolean {
+    return ++this.#steps % STEPS_PER_LOOK === 0 && performance.now() - this.#last >= TURN_INTERVAL_MS;
+  }
+
+  /** @throws the reason of the signal when it is aborted */
+  async turn(progress: Progress): Promise<void> {
+    this.#options.onProgress?.(progress);
+    await setImmediate();
+    this.#options.signal?.throwIfAborted();
+    this.#last = performance.now();
+  }
+}

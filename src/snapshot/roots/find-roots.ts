@@ -1,0 +1,207 @@
+/**
+ * Looks through all memory for top-level tables. What they look like is not enough: a table of a lower level looks like a root, too. What
+ * tells is that a kernel has to write to its page tables, so a root's own upper half maps the root itself, writable: through a direct
+ * map, a self-map, or the kernel's image, whatever the system.
+ */
+import { gfnOf, PAGE_BYTES } from '../../core/address/pa.ts';
+import type { Pa } from '../../core/address/types.ts';
+import { hex, vaOf } from '../../core/address/va.ts';
+import { PtmonError } from '../../core/error.ts';
+import { makePaging, type Paging } from '../../core/paging/format.ts';
+import type { PagingModeName } from '../../core/paging/modes.ts';
+import { RIGHT_USER, RIGHT_WRITABLE } from '../../core/paging/rights.ts';
+import { fetching } from '../../driver/fetching.ts';
+import { type LongWorkOptions, Pacer } from '../../driver/pacer.ts';
+import type { Snapshot } from '../../driver/snapshot.ts';
+import { type Candidate, candidateAt, isAllZero, mayBeRoots, PAGE_WORDS, ramTest } from './candidates.ts';
+import { spacePieces } from '../space-pieces.ts';
+import { memoryChunks } from './memory-chunks.ts';
+
+/** `sure`: it maps itself. `likely`: others have the same upper half. `possible`: it looks like one. */
+export type RootConfidence = 'sure' | 'likely' | 'possible';
+
+export interface FoundRoot {
+  /** Physical address. */
+  readonly root: Pa;
+  readonly mode: PagingModeName;
+  readonly confidence: RootConfidence;
+  /** Why, in words for people. */
+  readonly reason: string;
+  /** Roots that have the same upper half, this one among them. */
+  readonly sharing: number;
+  /** Entries of its lower half that lead somewhere: 0 for a kernel's own. */
+  readonly userEntries: number;
+}
+
+export interface FindRootsOptions extends LongWorkOptions {
+  /** The modes that are looked for; all unless told. */
+  readonly modes?: readonly PagingModeName[];
+  /** AMD's memory encryption, where it is known to be on. */
+  readonly encryptionMask?: bigint;
+}
+
+/** A guest has a root for each process; memory that is full of them is made up. */
+const MAX_CANDIDATES = 2 ** 16;
+/** Upper halves that are gone through, the most frequent first. */
+const MAX_GROUPS = 64;
+
+/** The widest first. */
+const MODES: readonly PagingModeName[] = ['5-level', '4-level', 'pae', '32-bit'];
+const ORDER: readonly RootConfidence[] = ['sure', 'likely', 'possible'];
+
+/** The best first. @throws what reading throws; the reason of the signal when it is aborted */
+export async function findRoots(snapshot: Snapshot, options: FindRootsOptions = {}): Promise<readonly FoundRoot[]> {
+  const { modes = MODES, encryptionMask } = options;
+  const pagings = modes.map((mode) =>
+    makePaging({ mode, ...(encryptionMask !== undefined && mode !== '32-bit' && { encryptionMask }) }),
+  );
+  const candidates = await findCandidates(snapshot, pagings, options);
+  const groups = groupsOf(candidates);
+  const sure = new Set<Candidate>();
+  for (const group of groups.slice(0, MAX_GROUPS)) {
+    for (const candidate of await mappedByThemselves(snapshot, group, options)) sure.add(candidate);
+  }
+  const parts = partsOf(sure);
+  // A frame that is a root in two modes is one of the wider entries, of which every second half looks like nothing in the other.
+  const byMode = [...sure].sort((a, b) => MODES.indexOf(b.paging.mode.name) - MODES.indexOf(a.paging.mode.name));
+  const roots = new Map(byMode.map((candidate) => [candidate.root, candidate]));
+  const found = groups.flatMap((group) =>
+    group
+      .filter((each) => isBest(each, roots) && !parts.has(partKey(each)))
+      .map((each) => judge(each, group.length, sure, roots)),
+  );
+  return found.sort(
+    (a, b) =>
+      ORDER.indexOf(a.confidence) - ORDER.indexOf(b.confidence) ||
+      b.sharing - a.sharing ||
+      a.userEntries - b.userEntries ||
+      a.root - b.root,
+  );
+}
+
+async function findCandidates(
+  snapshot: Snapshot,
+  pagings: readonly Paging[],
+  options: LongWorkOptions,
+): Promise<Candidate[]> {
+  const { memory, remote, regions } = snapshot;
+  const isRam = ramTest(regions);
+  const total = regions.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  const pacer = new Pacer(options);
+  const found: Candidate[] = [];
+  let done = 0;
+  for await (const { pa, words } of memoryChunks(snapshot, options.signal)) {
+    for (let page = 0; page < words.length; page += PAGE_WORDS) {
+      done += PAGE_BYTES;
+      if (pacer.isDue) await pacer.turn({ what: 'searching for page tables', done, total, unit: 'bytes' });
+      if (isAllZero(words, page)) continue;
+      for (const paging of pagings) {
+        for (const at of mayBeRoots(paging, words, page, isRam)) {
+          const describe = () => candidateAt(paging, words, at, pa + at * 4, memory, isRam);
+          const candidate = await fetching(remote, describe, options.signal);
+          if (candidate !== undefined && found.length < MAX_CANDIDATES) found.push(candidate);
+        }
+      }
+    }
+  }
+  return found;
+}
+
+/** Those of one mode with the same upper half, the largest group first. */
+function groupsOf(candidates: readonly Candidate[]): Candidate[][] {
+  const groups = new Map<string, Candidate[]>();
+  for (const candidate of candidates) {
+    const key = `${candidate.paging.mode.name} ${candidate.kernelHalf}`;
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [candidate]);
+    else group.push(candidate);
+  }
+  return [...groups.values()].sort((a, b) => b.length - a.length);
+}
+
+/** Those that their common upper half maps, writable by the kernel alone. */
+async function mappedByThemselves(
+  snapshot: Snapshot,
+  group: readonly Candidate[],
+  options: LongWorkOptions,
+): Promise<Candidate[]> {
+  const [{ paging, root }] = group as [Candidate];
+  const from = paging.mode.canonical ? vaOf(paging.highStart, 0) : 0x8000_0000n;
+  const byFrame = [...group].sort((a, b) => a.root - b.root);
+  const frames = Float64Array.from(byFrame, (candidate) => gfnOf(candidate.root));
+  const mapped = new Set(group.filter(({ selfMap }) => selfMap !== undefined));
+  try {
+    const space = { paging, root };
+    for await (const batch of spacePieces(snapshot, space, { ...options, from })) {
+      for (const { gfn, pages, step, rights } of batch) {
+        if ((rights & (RIGHT_WRITABLE | RIGHT_USER)) !== RIGHT_WRITABLE) continue;
+        const end = step === 0 ? gfn + 1 : gfn + pages;
+        for (let at = firstAtLeast(frames, gfn); at < frames.length && frames[at]! < end; at++)
+          mapped.add(byFrame[at]!);
+      }
+      if (mapped.size === group.length) break;
+    }
+  } catch (error) {
+    // Tables without end are no kernel's; a page that cannot be read is another matter.
+    if (!(error instanceof PtmonError) || error.code !== 'corrupt-input' || error.facts.offset !== undefined)
+      throw error;
+  }
+  return [...mapped];
+}
+
+/** The tables right below roots that are sure: a kernel's PML4 under 5-level paging looks like a root of 4-level paging. */
+function partsOf(sure: ReadonlySet<Candidate>): ReadonlySet<string> {
+  const parts = [...sure].flatMap(({ root, paging, tables }) => {
+    const mode = SHORTER[paging.mode.name];
+    return mode === undefined ? [] : tables.filter((table) => table !== root).map((table) => `${mode} ${table}`);
+  });
+  return new Set(parts);
+}
+
+/** Whether nothing better is known: that the frame is another root, or that the guest pages otherwise. */
+function isBest(candidate: Candidate, sure: ReadonlyMap<number, Candidate>): boolean {
+  const known = sure.get(candidate.root);
+  if (known !== undefined) return known === candidate;
+  return sure.size === 0 || [...sure.values()].some(({ paging }) => paging === candidate.paging);
+}
+
+/** The mode whose root is a table of the second level in this one. */
+const SHORTER: Partial<Record<PagingModeName, PagingModeName>> = { '5-level': '4-level' };
+
+function partKey({ paging, root }: Candidate): string {
+  return `${paging.mode.name} ${root}`;
+}
+
+function judge(
+  candidate: Candidate,
+  sharing: number,
+  sure: ReadonlySet<Candidate>,
+  roots: ReadonlyMap<number, Candidate>,
+): FoundRoot {
+  const { root, paging, userEntries, selfMap, userHalf } = candidate;
+  const base = { root: root as Pa, mode: paging.mode.name, sharing, userEntries };
+  if (sure.has(candidate)) {
+    const how =
+      selfMap === undefined
+        ? 'its upper half maps the table itself, writable'
+        : `its entry ${selfMap} is the table itself`;
+    return { ...base, confidence: 'sure', reason: how };
+  }
+  // Page-table isolation: the kernel's root and the user's lie in two frames that follow each other.
+  const pair = roots.get(root - PAGE_BYTES);
+  if (pair !== undefined && pair.userHalf === userHalf) {
+    return { ...base, confidence: 'likely', reason: `the user's half of a pair, the kernel's is ${hex(pair.root)}` };
+  }
+  if (sharing > 1) return { ...base, confidence: 'likely', reason: `${sharing} tables have the same upper half` };
+  return { ...base, confidence: 'possible', reason: 'it looks like a root' };
+}
+
+function firstAtLeast(sorted: Float64Array, value: number): number {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (sorted[middle]! < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

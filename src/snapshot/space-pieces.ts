@@ -1,0 +1,64 @@
+/** The pieces of a snapshot's address space, in batches: what is not here is fetched, and others get their turn. */
+import { PtmonError } from '../core/error.ts';
+import { positionsOf } from '../core/paging/enumerate.ts';
+import { foldVpn } from '../core/paging/format.ts';
+import { type Piece, pieces } from '../core/paging/pieces.ts';
+import { type LongWorkOptions, Pacer } from '../driver/pacer.ts';
+import type { Snapshot } from '../driver/snapshot.ts';
+import type { AddressSpace } from './address-space.ts';
+
+/** Pieces that are taken at once. */
+const BATCH = 512;
+
+/** Processes that share page tables of large mappings use some twice. Beyond, tables lead to each other. */
+const MAX_REPEATS = 2 ** 13;
+
+export interface SpaceOptions extends LongWorkOptions {
+  /** Every page that [from, to) touches; the whole address space unless told. */
+  readonly from?: bigint;
+  /** Exclusive, up to 2^64. */
+  readonly to?: bigint;
+  /** How often tables may be looked through again; 8192 times unless told. */
+  readonly maxRepeats?: number;
+}
+
+/**
+ * Ascending; a batch is the caller's.
+ *
+ * @throws PtmonError `corrupt-input` where the tables lead to each other, or a page of the source is spoiled;
+ *   `bad-argument` for bounds that are no addresses; what fetching throws; the reason of the signal when it is aborted
+ */
+export async function* spacePieces(
+  { memory, remote }: Snapshot,
+  { paging, root }: Pick<AddressSpace, 'paging' | 'root'>,
+  options: SpaceOptions,
+): AsyncGenerator<readonly Piece[], void, undefined> {
+  const { maxRepeats = MAX_REPEATS } = options;
+  const bounds = positionsOf(paging, options.from ?? 0n, options.to ?? 2n ** 64n);
+  const pacer = new Pacer(options);
+  let { from } = bounds;
+  let mapped = 0;
+  for (;;) {
+    let batch: Piece[] = [];
+    try {
+      for (const piece of pieces(paging, memory, root, { ...bounds, from, maxRepeats })) {
+        if (piece.pages > 0) {
+          batch.push({ ...piece });
+          mapped += piece.pages;
+          from = foldVpn(paging, piece.vpn) + piece.pages;
+        }
+        if (batch.length === BATCH) {
+          yield batch;
+          batch = [];
+        }
+        if (pacer.isDue) await pacer.turn({ what: 'going through page tables', done: mapped, unit: 'pages' });
+      }
+      if (batch.length > 0) yield batch;
+      return;
+    } catch (error) {
+      if (!(error instanceof PtmonError) || error.code !== 'not-fetched' || remote === undefined) throw error;
+      if (batch.length > 0) yield batch;
+      await remote.fetch(error.facts.missing ?? [], options.signal);
+    }
+  }
+}

@@ -1,0 +1,308 @@
+/** The commands that look at a snapshot, on dumps and on a live guest: what they print, and what they refuse. */
+import { describe, expect, test } from 'vitest';
+import { dumpFile, elfDump, type Frames, kdumpDump, notesOf, PAGE } from '../drivers/dump/write-dump.ts';
+import { LARGE, NO_EXECUTE, PRESENT, SpaceBuilder, USER, WRITABLE } from '../snapshot/space.ts';
+import { parse, run } from './run.ts';
+import { startVm } from './scripted-vm.ts';
+
+const VA = 0x40_0000n;
+const DATA = PRESENT | WRITABLE | USER | NO_EXECUTE;
+
+/** The tables of a space, as a dump. */
+function framesOf(builder: SpaceBuilder): Frames {
+  const { byteLength } = builder.snapshot().regions[0]!;
+  const frames = new Map<number, Uint8Array>();
+  for (let gfn = 0; gfn < byteLength / PAGE; gfn++) {
+    const page = builder.machine.memory.page(gfn);
+    if (page !== undefined) frames.set(gfn, new Uint8Array(page.slice().buffer));
+  }
+  return frames;
+}
+
+function dumpOf(builder: SpaceBuilder, make = elfDump): string {
+  const notes = notesOf([{ cr0: 0x8000_0001n, cr3: builder.root, cr4: 0x20n }]);
+  return dumpFile(make(framesOf(builder), { notes }));
+}
+
+function program(): SpaceBuilder {
+  const builder = new SpaceBuilder();
+  builder
+    .map(VA, 2, 0x1000n, PRESENT | USER)
+    .map(VA + 0x2000n, 2, 0x8000n, DATA)
+    .map(VA + 0x4000n, 1, 0x2000n, DATA);
+  builder.put(0xffff_8880_0000_0000n, 2, LARGE | PRESENT | WRITABLE);
+  return builder;
+}
+
+describe('ptmon map', () => {
+  const [head] = ['start              end                   size  rights  pages    physical'];
+
+  test.each([
+    ['an ELF core', elfDump],
+    ['a kdump', kdumpDump],
+  ] as const)('prints ranges and totals of %s', async (_name, make) => {
+    const path = dumpOf(program(), make);
+    const { code, stdout, stderr } = await run(['map', path]);
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: `${head}
+0x400000           0x402000                8K  r-xu    4K       0x1000
+0x402000           0x405000               12K  rw-u    4K       0x8000 and 1 more run
+0xffff888000000000 0xffff888000200000      2M  rwx-    2M       0x0
+
+3 ranges, 4 physical runs: 2.0M (20K by 4K, 2M by 2M); user 20K, writable 2.0M, executable 2.0M, both 2M
+`,
+    });
+    expect(stderr).toMatch(/; 1 vCPU\n$/);
+  });
+
+  test.each<[options: string[], starts: string[]]>([
+    [['--wx'], ['0xffff888000000000']],
+    [['--user'], ['0x400000', '0x402000']],
+    [['--supervisor'], ['0xffff888000000000']],
+    [['--user', '--read-only'], ['0x400000']],
+    [['--executable', '--max-size', '8K'], ['0x400000']],
+    [['--data', '--min-size', '0x3000'], ['0x402000']],
+    [['--writable', '--page-size', '4K,1G'], ['0x402000']],
+    [['--va', '0x400000-0x401001'], ['0x400000']],
+    [['--va', '0x403000+1M'], ['0x403000']],
+    [
+      ['--find-pa', '0x8fff'],
+      ['0x402000', '0xffff888000008000'],
+    ],
+    [
+      ['--runs', '--data'],
+      ['0x402000', '0x404000'],
+    ],
+    [['--va', '0x0'], []],
+  ])('%j', async (options, starts) => {
+    const { code, stdout } = await run(['map', dumpOf(program()), '--json', ...options]);
+    const lines = parse(stdout);
+    expect({ code, starts: lines.slice(1, -1).map(({ va }) => va) }).toEqual({ code: 0, starts });
+    expect(lines[0]).toMatchObject({ kind: 'map', mode: '4-level', isGuess: false });
+    expect(lines.at(-1)).toMatchObject({ kind: 'totals', ranges: starts.length });
+  });
+
+  test('as JSON and as CSV it says all of a range', async () => {
+    const path = dumpOf(program());
+    expect(parse((await run(['map', path, '--json'])).stdout)[2]).toEqual({
+      v: 1,
+      kind: 'range',
+      va: '0x402000',
+      end: '0x405000',
+      pages: 3,
+      rights: { writable: true, user: true, noExecute: true, protectionKey: 0 },
+      sizes: [{ pageSize: 4096, pages: 3 }],
+      pa: '0x8000',
+      runs: 2,
+    });
+    expect((await run(['map', path, '--csv', '--user'])).stdout.split('\r\n')).toEqual([
+      'start,end,bytes,writable,user,executable,protection_key,page_sizes,physical,runs,repeats',
+      '0x400000,0x402000,8192,false,true,true,0,4096,0x1000,1,false',
+      '0x402000,0x405000,12288,true,true,false,0,4096,0x8000,2,false',
+      '',
+    ]);
+  });
+
+  test('of a live guest, which runs on', async () => {
+    const vm = await startVm();
+    const { code, stdout } = await run(['map', '--qmp', vm.qmp, '--gdb', vm.gdb]);
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: `${head}
+0x7f1234567000     0x7f1234568000          4K  rw-u    4K       0x123000
+0xffff888000000000 0xffff888000200000      2M  rw--    2M       0x0
+
+2 ranges, 2 physical runs: 2.0M (4K by 4K, 2M by 2M); user 4K, writable 2.0M, executable 0B, both 0B
+`,
+    });
+    expect(vm.state()).toBe('running');
+  });
+
+  test('the last page of all ends at 0x0', async () => {
+    const builder = new SpaceBuilder().map(0xffff_ffff_ffff_f000n, 1, 0x1000n);
+    const { stdout } = await run(['map', dumpOf(builder)]);
+    expect(stdout).toContain('\n0xfffffffffffff000 0x0');
+  });
+});
+
+describe('ptmon diff', () => {
+  const after = () =>
+    program()
+      .map(VA + 0x3000n, 2, 0x6000n, DATA)
+      .unmap(VA, 1);
+
+  test('says what differs, and exits with 1', async () => {
+    const { code, stdout } = await run(['diff', dumpOf(program()), dumpOf(after())]);
+    expect({ code, stdout }).toEqual({
+      code: 1,
+      stdout: `- 0x400000                4K  4K  r-xu  0x1000
+- 0x403000                8K  4K  rw-u  0x9000 and 1 more run  moved
++ 0x403000                8K  4K  rw-u  0x6000  moved
+
+pages of 4K: 1 paged out, 2 moved
+`,
+    });
+  });
+
+  test('says that nothing differs, and exits with 0', async () => {
+    const { code, stdout } = await run(['diff', dumpOf(program()), dumpOf(program(), kdumpDump)]);
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'no difference\n' });
+  });
+
+  test('page by page, as JSON, with the words of events', async () => {
+    const { code, stdout } = await run(['diff', '--pages', '--json', dumpOf(program()), dumpOf(after())]);
+    const lines = parse(stdout);
+    expect({ code, kinds: lines.map(({ kind, va, pa }) => [kind, va, pa]) }).toEqual({
+      code: 1,
+      kinds: [
+        ['page-out', '0x400000', '0x1000'],
+        ['page-out', '0x403000', '0x9000'],
+        ['page-in', '0x403000', '0x6000'],
+        ['page-out', '0x404000', '0x2000'],
+        ['page-in', '0x404000', '0x7000'],
+        ['totals', undefined, undefined],
+      ],
+    });
+    expect(lines.at(-1)).toMatchObject({ pages: { pageIn: 0, pageOut: 1, moved: 2, protection: 0, restructure: 0 } });
+  });
+
+  test.each([
+    [['--kinds', 'page-in'], ['page-in 0x403000']],
+    [['--va', '0x400000'], ['page-out 0x400000']],
+    [
+      ['--runs', '--kinds', 'page-out'],
+      ['page-out 0x400000', 'page-out 0x403000', 'page-out 0x404000'],
+    ],
+  ])('%j', async (options, expected) => {
+    const { stdout } = await run(['diff', '--json', ...options, dumpOf(program()), dumpOf(after())]);
+    expect(
+      parse(stdout)
+        .slice(0, -1)
+        .map(({ kind, va }) => `${String(kind)} ${String(va)}`),
+    ).toEqual(expected);
+  });
+
+  test('compares a dump with a live guest, which runs on', async () => {
+    const vm = await startVm();
+    const builder = new SpaceBuilder();
+    builder.put(0xffff_8880_0000_0000n, 2, LARGE | PRESENT | WRITABLE | NO_EXECUTE);
+    const { code, stdout, stderr } = await run(['diff', dumpOf(builder), '--qmp', vm.qmp, '--gdb', vm.gdb]);
+    expect(stdout).toBe('+ 0x7f1234567000          4K  4K  rw-u  0x123000\n\npages of 4K: 1 paged in\n');
+    expect(stderr).toContain('the roots differ: root 0x100000 (CR3 of vCPU 0), 4-level paging; root 0x41000');
+    expect({ code, state: vm.state() }).toEqual({ code: 1, state: 'running' });
+  });
+});
+
+describe('ptmon roots', () => {
+  const raw = (builder: SpaceBuilder) => {
+    const frames = framesOf(builder);
+    const { byteLength } = builder.snapshot().regions[0]!;
+    return dumpFile(
+      Buffer.concat(Array.from({ length: byteLength / PAGE }, (_, gfn) => frames.get(gfn) ?? Buffer.alloc(PAGE))),
+    );
+  };
+  const kernel = () => new SpaceBuilder().map(0xffff_8880_0000_0000n, 300, 0n, PRESENT | WRITABLE);
+
+  test('lists what it finds, how sure it is, and why', async () => {
+    const { code, stdout } = await run(['roots', raw(kernel())]);
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: `root      paging   confidence  user entries  because
+0x100000  4-level  sure        0             its upper half maps the table itself, writable
+`,
+    });
+    const json = await run(['roots', '--json', raw(kernel())]);
+    expect(parse(json.stdout)).toEqual([
+      {
+        v: 1,
+        kind: 'root',
+        root: '0x100000',
+        mode: '4-level',
+        confidence: 'sure',
+        reason: 'its upper half maps the table itself, writable',
+        sharing: 1,
+        userEntries: 0,
+      },
+    ]);
+    expect((await run(['roots', '--paging', 'pae', raw(kernel())])).stdout).toBe('nothing looks like a root\n');
+  });
+
+  test('the other commands search where nobody tells them, and say so', async () => {
+    const path = raw(kernel());
+    const { code, stdout, stderr } = await run(['translate', path, '0xffff888000001234']);
+    expect(code).toBe(0);
+    expect(stdout).toContain('translates to 0x1234: 4 KiB page');
+    expect(stderr).toContain('root 0x100000 (found by a search, sure: its upper half maps the table itself, writable)');
+    expect((await run(['map', path, '--root', '0x100000', '--paging', '4-level'])).stderr).not.toContain('search');
+  });
+});
+
+describe('refused', () => {
+  const path = dumpFile.bind(undefined);
+
+  test.each<[args: string[], code: number, why: string]>([
+    [['map'], 2, 'what is to be read? Give the path of a dump first'],
+    [['map', '/nowhere'], 3, '/nowhere does not exist'],
+    [['map', '/dev/null'], 3, '/dev/null is not a file'],
+    [['map', '/'], 3, '/ is not a file'],
+    [['map', 'DUMP', 'more'], 2, 'too many arguments'],
+    [['map', 'DUMP', '--wx', '--read-only'], 2, 'cannot be used with'],
+    [['map', 'DUMP', '--json', '--csv'], 2, 'cannot be used with'],
+    [['map', 'DUMP', '--va', '400000'], 2, 'Write 0x…'],
+    [['map', 'DUMP', '--va', '0x5000-0x5000'], 2, 'must end behind its start'],
+    [['map', 'DUMP', '--min-size', '1X'], 2, 'Write a number of bytes'],
+    [['map', 'DUMP', '--page-size', '8K'], 2, 'some of 4K,2M,4M,1G'],
+    [['map', 'DUMP', '--vcpu', '1'], 2, 'there is no vCPU 1: the dump has only vCPU 0'],
+    [['map', 'DUMP', '--ram-map', '0x0+4K@0'], 2, 'says itself where its memory is (elf)'],
+    [['map', 'DUMP', '--qmp', '/q', '--gdb', '/g'], 2, 'a live guest is read: what is "'],
+    [['map', '--qmp', '/q'], 2, 'a live guest takes both --qmp and --gdb'],
+    [['roots', 'DUMP', '--qmp', '/q', '--gdb', '/g'], 2, 'a live guest is read: what is "'],
+    [['diff', 'DUMP'], 2, 'two dumps are compared, not 1'],
+    [['diff', 'DUMP', 'DUMP', 'DUMP'], 2, 'two dumps are compared, not 3'],
+    [['diff', 'DUMP', 'DUMP', '--qmp', '/q', '--gdb', '/g'], 2, 'one dump is compared with a live guest, not 2'],
+    [['diff', 'DUMP', '/nowhere'], 3, '/nowhere does not exist'],
+    [['diff', 'DUMP', 'DUMP', '--kinds', 'moved'], 2, 'some of page-in,page-out,protection,restructure'],
+    [['diff', 'DUMP', 'DUMP', '--pages', '--runs'], 2, 'cannot be used with'],
+    [['roots', 'TEXT'], 4, 'is no dump that ptmon knows'],
+    [['map', 'TORN'], 4, 'it is truncated'],
+    [['diff', 'DUMP', 'TORN'], 4, 'it is truncated'],
+    [['translate', 'TORN', '0x1000'], 4, 'at offset 0x'],
+    [['translate', 'DUMP', '0x800000000000'], 2, 'is not canonical'],
+  ])('%j', async (args, code, why) => {
+    const bytes = elfDump(framesOf(program()), {
+      notes: notesOf([{ cr0: 0x8000_0001n, cr3: 0x10_0000n, cr4: 0x20n }]),
+    });
+    const files = new Map([
+      ['DUMP', () => path(bytes)],
+      ['TEXT', () => path(Buffer.from('these are words\n'))],
+      ['TORN', () => path(bytes.subarray(0, -1))],
+    ]);
+    const outcome = await run(args.map((word) => files.get(word)?.() ?? word));
+    expect({ code: outcome.code, stdout: outcome.stdout }).toEqual({ code, stdout: '' });
+    expect(outcome.stderr).toContain(why);
+    expect(outcome.stderr).not.toMatch(/\n\s+at /);
+  });
+
+  test('tables that lead to each other exit with 4, naming the file', async () => {
+    const builder = new SpaceBuilder();
+    for (let slot = 0n; slot < 512n; slot += 2n) builder.machine.put(builder.root + slot * 8n, builder.root | PRESENT);
+    const dump = dumpOf(builder);
+    const { code, stderr } = await run(['map', dump, '--wx']);
+    expect(code).toBe(4);
+    expect(stderr).toMatch(
+      new RegExp(
+        `^(going through .*\n)?ptmon: ${dump}: the tables of root 0x100000 lead to each other, more than \\d+ times`,
+      ),
+    );
+  });
+});
+
+test.each(['map', 'diff', 'roots'].flatMap((command) => [80, 120].map((columns) => [command, columns] as const)))(
+  'the help of %s fits a terminal of %i columns',
+  async (command, columns) => {
+    const { code, stdout } = await run([command, '--help'], { columns });
+    expect(code).toBe(0);
+    for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(columns);
+  },
+);
