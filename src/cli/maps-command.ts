@@ -45,7 +45,7 @@ export function mapsCommand(output: TextOutput, messages: TextOutput, exit: (cod
       const pid = processNumber(rest);
       await interruptible(output, exit, async (signal) => {
         await askLinux(
-          () => openSnapshot(source, options, signal),
+          () => openSnapshot(source, options, { signal }),
           options,
           async (linux) => {
             const { process, areas, faults } = await linux.map(pid);

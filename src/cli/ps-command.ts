@@ -44,7 +44,7 @@ export function psCommand(output: TextOutput, messages: TextOutput, exit: (code:
       if (rest.length > 0) throw new PtmonError('bad-argument', `what is "${rest[0]}"? A live guest takes no SOURCE`);
       await interruptible(output, exit, async (signal) => {
         await askLinux(
-          () => openSnapshot(source, options, signal),
+          () => openSnapshot(source, options, { signal }),
           options,
           async (linux) => {
             const { processes, faults } = await linux.processes();

@@ -1,7 +1,7 @@
 /** Asks a guest's Linux, wherever the guest comes from. */
 import type { Snapshot } from '../../driver/snapshot.ts';
 import { kernelCache, type LinuxGuest, openLinux } from '../../linux/index.ts';
-import { addressSpaceOf } from '../../snapshot/index.ts';
+import { findAddressSpace } from '../../snapshot/index.ts';
 import { type SpaceOptions, spaceRequest } from '../snapshot/source-options.ts';
 import type { TextOutput } from '../../sinks/text-output.ts';
 
@@ -23,7 +23,9 @@ export async function askLinux(
   let kernel;
   try {
     const isTold = options.root !== 'current' || options.paging !== undefined;
-    const space = isTold ? { space: addressSpaceOf(source, spaceRequest(options)) } : {};
+    const isKnown = source.registers !== undefined || source.kernelRoot !== undefined;
+    const space =
+      isTold || !isKnown ? { space: await findAddressSpace(source, spaceRequest(options), { signal }) } : {};
     const linux = await openLinux(source, { cache: kernelCache(), signal, ...space });
     answer = await ask(linux);
     const { base, buildId = 'unknown' } = linux.kernel;
