@@ -5,6 +5,8 @@ import { EXIT_FAILED, EXIT_OK } from './exit-codes.ts';
 import { interruptible } from './interruptible.ts';
 import { listOf, MEMORY_WAYS, OPT_IN_KINDS, PAGING_MODES, wholeNumber } from './option-values.ts';
 import { addAddress, rootOption } from './watch/address-option.ts';
+import { mapOption } from './watch/map-option.ts';
+import { checkTargets } from './watch/watched-processes.ts';
 import { runWatch, type WatchOptions } from './watch/run-watch.ts';
 import { openSource } from './watch/source.ts';
 
@@ -17,6 +19,7 @@ Sampling takes --qmp alone, or just the file that is the guest's memory, and wor
 see what changes and changes back in between. (ptmon doctor says what a VM lacks; ptmon run starts a guest to try this on.)
 
 Examples:
+  ptmon watch --qmp /tmp/qmp --gdb /tmp/gdb --comm nginx --map heap
   ptmon watch --qmp /tmp/qmp --gdb /tmp/gdb --va 0x7f0012340000=buffer
   ptmon watch --qmp /tmp/qmp --gdb /tmp/gdb --root 0x1234000 --va 0x400000+2M=text --json --count 100
   ptmon watch --qmp /tmp/qmp --gdb /tmp/gdb --va 0x400000+2M --record guest.trace
@@ -27,8 +30,11 @@ Examples:
 /** @param exit is told the exit code of a run that did not fail */
 export function watchCommand(output: TextOutput, messages: TextOutput, exit: (code: number) => void): Command {
   return new Command('watch')
-    .description('watch addresses of a running guest gain and lose their memory')
-    .requiredOption('--va <address>', '0x…, or a range 0x…+LENGTH; =TAG after it; repeatable', addAddress)
+    .description('watch processes or addresses of a running guest gain and lose their memory')
+    .option('--pid <n>', 'the process of a Linux guest with this number', wholeNumber(1, 2 ** 22))
+    .option('--comm <name>', 'all processes of a Linux guest with this name, those to come among them')
+    .option('--map <map>', 'of a process only heap, stack, anon, a FILE, or what 0x… is in', mapOption)
+    .option('--va <address>', '0x…, or a range 0x…+LENGTH; =TAG after it; repeatable', addAddress)
     .option('--qmp <socket>', "QEMU's QMP socket: a path, or host:port")
     .option('--gdb <socket>', "QEMU's gdbstub: a path, or host:port")
     .option('--ram-file <path>', "the file that is the guest's memory")
@@ -47,6 +53,7 @@ export function watchCommand(output: TextOutput, messages: TextOutput, exit: (co
     .option('--max-watchpoints <n>', 'watchpoints that may be set at once', wholeNumber(1, 1e6))
     .addHelpText('after', EXAMPLES)
     .action(async (options: WatchOptions) => {
+      checkTargets(options);
       await interruptible(output, exit, async (signal) => {
         const source = await openSource(options, signal, (line) => messages.write(`${line}\n`));
         const agreed = await runWatch(source, options, { output, messages }, signal);

@@ -8,5 +8,8 @@ export type { KernelCache, KernelPlaces } from './kernel/kernel-places.ts';
 export { LinuxGuest, type MappedArea, type MemoryMap, openLinux } from './linux-guest.ts';
 export type { AreaPages } from './maps/area-pages.ts';
 export { type AreaList, type AreaRights, type MemoryArea, rightsText } from './maps/memory-area.ts';
+export { ProcessWatch, type ProcessWatchOptions } from './watch/process-watch.ts';
+export type { MapChoice, ProcessSelection } from './watch/selection.ts';
+export type { WatchingSession } from './watch/watched-space.ts';
 export type { Process, ProcessList, Thread } from './process/process.ts';
 export type { TaskState } from './process/task-state.ts';

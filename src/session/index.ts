@@ -1,2 +1,3 @@
 export type { SessionOptions } from './options.ts';
 export { openSession, type Session } from './session.ts';
+export type { SystemLayer } from './system-layer.ts';

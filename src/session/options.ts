@@ -3,6 +3,7 @@ import type { OptInKind } from '../core/monitor/events.ts';
 import type { Paging, PagingOptions } from '../core/paging/format.ts';
 import type { Driver, SourceEvent } from '../driver/driver.ts';
 import type { Sink } from '../sinks/sink.ts';
+import type { SystemLayer } from './system-layer.ts';
 
 export interface SessionOptions {
   /** The session's from here on: closed with it, on every path. */
@@ -18,10 +19,11 @@ export interface SessionOptions {
   /** How often a call is made again when the source fails in passing; 3 unless told. */
   readonly retries?: number;
   /**
-   * Called when a batch of the source is processed and before the guest runs on: where an operating-system layer watches what
-   * has just appeared. Awaited; what it throws ends the session.
+   * Called when a batch of the source is processed and before the guest runs on. Awaited; what it throws ends the session.
    */
   readonly onBatch?: (batch: readonly SourceEvent[]) => void | Promise<void>;
+  /** Takes part, where there is one. */
+  readonly system?: SystemLayer;
   /** Told of protections that could not be restored (rule C9). */
   readonly onFault?: (fault: PtmonError) => void;
 }

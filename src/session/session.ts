@@ -147,20 +147,22 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
   }
 
   async *#pump(): AsyncGenerator<MonitorEvent, void, undefined> {
-    const { driver, onBatch } = this.#options;
+    const { driver, onBatch, system } = this.#options;
     const { recorder, script } = driver;
     const letOthersRun = makeEventLoopTurn();
     try {
       await this.#beforeItRuns();
-      for await (const batch of driver.run(this.#signal)) {
+      for await (const heard of driver.run(this.#signal)) {
         script?.perform(this.monitor, null);
+        const batch = system === undefined ? heard : [...(await system.update(heard)), ...heard];
         for (const said of batch) {
           if (said.kind === 'write') {
             this.#tally.addWrite();
             this.monitor.markDirty(said.pa, said.byteLength, said.view, said.vcpu);
             recorder?.heard(said);
           } else {
-            const events = await this.#insist(() => this.#quietly(() => this.#hear(said)));
+            const found = await this.#insist(() => this.#quietly(() => this.#hear(said)));
+            const events = system === undefined ? found : await system.label(found);
             this.#tally.add(said, events);
             recorder?.heard(said);
             await this.#sinks.write(events);
@@ -187,11 +189,13 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
 
   /** The guest is about to run on: what is monitored by now is trapped. */
   async #beforeItRuns(): Promise<void> {
-    const { recorder, traps } = this.#options.driver;
+    const { driver, system } = this.#options;
+    const { recorder, traps } = driver;
     if (recorder === undefined && traps === undefined) return;
     const entries = this.monitor.entryAddresses();
     await recorder?.runsOn(entries);
-    await traps?.setEntries(entries, this.monitor.paging.mode.entryBytes);
+    const trapped = system === undefined ? entries : joined(entries, system.words());
+    await traps?.setEntries(trapped, this.monitor.paging.mode.entryBytes);
   }
 
   #hear(said: Exclude<SourceEvent, { kind: 'write' }>): MonitorEvent[] {
@@ -246,4 +250,11 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
     const { aborted, reason } = this.#signal;
     return aborted && (error === reason || (error instanceof Error && error.name === 'AbortError'));
   }
+}
+
+function joined(entries: Float64Array, words: Float64Array): Float64Array {
+  const all = new Float64Array(entries.length + words.length);
+  all.set(entries);
+  all.set(words, entries.length);
+  return all;
 }

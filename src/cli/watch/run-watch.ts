@@ -11,14 +11,16 @@ import { jsonlSink } from '../../sinks/jsonl.ts';
 import type { TextOutput } from '../../sinks/text-output.ts';
 import type { AddressOption } from './address-option.ts';
 import type { SourceOptions, WatchSource } from './source.ts';
+import { openProcessWatch, type ProcessOptions } from './watched-processes.ts';
 import { Verifier } from './verifier.ts';
 
 const PAGE_BYTES = 4096n;
+const GONE: OptInKind = 'root-gone';
 /** More is not verified: each takes QEMU half a millisecond at each stop. */
 const MAX_VERIFIED_PAGES = 1n << 16n;
 
-export interface WatchOptions extends SourceOptions {
-  readonly va: readonly AddressOption[];
+export interface WatchOptions extends SourceOptions, ProcessOptions {
+  readonly va?: readonly AddressOption[];
   readonly root: 'current' | bigint;
   readonly kinds?: readonly OptInKind[];
   readonly json?: boolean;
@@ -54,27 +56,39 @@ export async function runWatch(
 ): Promise<boolean> {
   const say = (line: string) => messages.write(`${line}\n`);
   const limit = options.duration === undefined ? [] : [AbortSignal.timeout(options.duration * 1000)];
+  const over = new AbortController();
+  const addresses = options.va ?? [];
+  const processes = await openOrClose(source, () => openProcessWatch(source, options, say, () => over.abort(), signal));
   const driver = await recorded(source, options.record);
   const session = await openSession({
     driver,
     ...(options.paging !== undefined && { paging: { mode: options.paging } }),
-    kinds: options.kinds ?? [],
+    // That a process has ended is told by its root.
+    kinds: processes === undefined ? (options.kinds ?? []) : [...new Set([...(options.kinds ?? []), GONE])],
     sinks: [options.json === true ? jsonlSink(output, { options: headerOptions(source.mode) }) : consoleSink(output)],
-    signal: AbortSignal.any([signal, ...limit]),
+    signal: AbortSignal.any([signal, over.signal, ...limit]),
+    ...(processes !== undefined && { system: processes }),
     onBatch: () => verifier?.verify(session.monitor),
   });
   let verifier: Verifier | undefined;
   try {
-    const root = rootFrom(source, session, options.root);
-    if (options.verify === true && countPages(options.va) > MAX_VERIFIED_PAGES) {
+    if (options.verify === true && countPages(addresses) > MAX_VERIFIED_PAGES) {
       throw new PtmonError(
         'bad-argument',
-        `--verify takes at most ${MAX_VERIFIED_PAGES} pages, not ${countPages(options.va)}`,
+        `--verify takes at most ${MAX_VERIFIED_PAGES} pages, not ${countPages(addresses)}`,
       );
     }
-    await watchAll(session, root, options.va);
-    if (options.verify === true) verifier = makeVerifier(source, [...pagesOf(root, options.va)], say);
-    await say(introduction(source, session, root, options.va));
+    let what: string;
+    if (processes === undefined) {
+      const root = rootFrom(source, session, options.root);
+      await watchAll(session, root, addresses);
+      if (options.verify === true) verifier = makeVerifier(source, [...pagesOf(root, addresses)], say);
+      what = `${counted(countPages(addresses), 'address', 'addresses')} of root ${hex(root)}`;
+    } else {
+      await processes.begin(session);
+      what = counted(BigInt(processes.watched.length), 'process', 'processes');
+    }
+    await say(introduction(source, session, what));
     onStart?.();
     await take(session, options.count);
   } finally {
@@ -150,15 +164,23 @@ async function take(session: Session, count = Infinity): Promise<void> {
   }
 }
 
-function introduction(
-  source: WatchSource,
-  { monitor }: Session,
-  root: number,
-  addresses: readonly AddressOption[],
-): string {
-  const pages = countPages(addresses);
+function counted(count: bigint, one: string, many: string): string {
+  return `${count} ${count === 1n ? one : many}`;
+}
+
+/** What opens a part of it leaves no source open where it fails. */
+async function openOrClose<T>({ driver }: WatchSource, open: () => Promise<T>): Promise<T> {
+  try {
+    return await open();
+  } catch (error) {
+    await driver.close();
+    throw error;
+  }
+}
+
+function introduction(source: WatchSource, { monitor }: Session, what: string): string {
   return (
-    `Watching ${pages} ${pages === 1n ? 'address' : 'addresses'} of root ${hex(root)} (${monitor.paging.mode.name} paging), ` +
+    `Watching ${what} (${monitor.paging.mode.name} paging), ` +
     `${monitor.pagedInEntries()} in memory: ${monitor.monitoredEntries()} entries of ${monitor.monitoredTables()} tables.\n` +
     source.introduction
   );

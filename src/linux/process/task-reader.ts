@@ -19,8 +19,7 @@ export interface TaskBrief {
   readonly task: bigint;
   readonly pid: number;
   readonly command: string;
-  readonly isKernelThread: boolean;
-  /** 0 where there is none. */
+  /** 0 where it has no memory of its own. */
   readonly mm: bigint;
   /** When it began, in nanoseconds since the boot: tells it from a later one of the same number. 0 where the kernel does not say. */
   readonly startTime: bigint;
@@ -52,16 +51,15 @@ export class TaskReader {
     return listNodes(this.#memory, this.#listHead, 'processes', faults).map((node) => node - offset);
   }
 
-  /** @throws GuestFault where it cannot be read */
-  brief(task: bigint): TaskBrief {
+  /** Undefined for a kernel thread. @throws GuestFault where it cannot be read */
+  brief(task: bigint): TaskBrief | undefined {
     const { layout } = this;
-    const flags = this.#u32(task, layout.flags);
+    if (this.#isKernelThread(task)) return undefined;
     return {
       task,
       pid: this.#u32(task, layout.pid),
-      command: this.#command(task, flags),
-      isKernelThread: (flags & PF_KTHREAD) !== 0,
-      mm: this.#pointer(task, layout.mm),
+      command: this.#comm(task),
+      mm: this.#mmOf(task),
       startTime: layout.startTime === undefined ? 0n : this.#pointer(task, layout.startTime),
     };
   }
@@ -79,24 +77,22 @@ export class TaskReader {
 
   #process(task: bigint, note: (why: string) => void): Process {
     const { layout } = this;
-    const brief = this.brief(task);
+    const isKernelThread = this.#isKernelThread(task);
+    const mm = isKernelThread ? 0n : this.#mmOf(task);
     const parent = this.#pointer(task, layout.real_parent);
     const cred = this.#pointer(task, layout.real_cred);
-    const all = this.#threads(task, note);
-    // The first thread may have ended before the others.
-    const mm = brief.mm === 0n ? (all.find((thread) => thread.mm !== 0n)?.mm ?? null) : brief.mm;
     return {
-      pid: brief.pid,
+      pid: this.#u32(task, layout.pid),
       parent: this.#u32(parent, layout.tgid),
-      command: brief.command,
+      command: this.#command(task),
       uid: this.#u32(cred, layout.cred.uid),
       euid: this.#u32(cred, layout.cred.euid),
       state: this.#state(task),
-      isKernelThread: brief.isKernelThread,
-      roots: mm === null || brief.isKernelThread ? [] : (attempt(() => this.roots(mm), note) ?? []),
-      threads: all.map(({ tid, command, state }) => ({ tid, command, state })),
+      isKernelThread,
+      roots: mm === 0n ? [] : (attempt(() => this.roots(mm), note) ?? []),
+      threads: this.#threads(task, note),
       task,
-      mm: brief.isKernelThread ? null : mm,
+      mm: mm === 0n ? null : mm,
     };
   }
 
@@ -105,23 +101,30 @@ export class TaskReader {
     return rootsOf(this.#memory, this.#pointer(mm, this.layout.mmStruct.pgd));
   }
 
-  #threads(leader: bigint, note: (why: string) => void): (Thread & { readonly mm: bigint })[] {
-    return this.threadsOf(leader, note).flatMap(
-      (task) =>
-        attempt(
-          () => ({
-            tid: this.#u32(task, this.layout.pid),
-            command: this.#command(task, this.#u32(task, this.layout.flags)),
-            state: this.#state(task),
-            mm: this.#pointer(task, this.layout.mm),
-          }),
-          note,
-        ) ?? [],
-    );
+  /** How many use an `mm_struct`: 0 once it is to be freed. @throws GuestFault */
+  users(mm: bigint): number {
+    return this.#u32(mm, this.layout.mmStruct.mm_users);
+  }
+
+  #threads(leader: bigint, note: (why: string) => void): Thread[] {
+    const thread = (task: bigint): Thread => ({
+      tid: this.#u32(task, this.layout.pid),
+      command: this.#command(task),
+      state: this.#state(task),
+    });
+    return this.#threadsOf(leader, note).flatMap((task) => attempt(() => thread(task), note) ?? []);
+  }
+
+  /** The first thread may have ended before the others, which then have the memory. */
+  #mmOf(leader: bigint): bigint {
+    const own = this.#pointer(leader, this.layout.mm);
+    if (own !== 0n) return own;
+    const others = this.#threadsOf(leader, () => {});
+    return others.map((task) => this.#pointer(task, this.layout.mm)).find((mm) => mm !== 0n) ?? 0n;
   }
 
   /** The tasks of a process's threads, the first one among them. */
-  threadsOf(leader: bigint, note: (why: string) => void): bigint[] {
+  #threadsOf(leader: bigint, note: (why: string) => void): bigint[] {
     const { layout } = this;
     if (layout.threadHead !== undefined && layout.thread_node !== undefined) {
       const node = BigInt(layout.thread_node);
@@ -138,10 +141,18 @@ export class TaskReader {
     return taskState(this.#u32(task, this.layout.state), this.#u32(task, this.layout.exit_state));
   }
 
-  #command(task: bigint, flags: number): string {
-    const command = this.#memory.text(task + BigInt(this.layout.comm), COMM_BYTES);
-    if ((flags & PF_KTHREAD) === 0) return command;
-    return attempt(() => this.#names.nameOf(task, flags, command)) ?? command;
+  #isKernelThread(task: bigint): boolean {
+    return (this.#u32(task, this.layout.flags) & PF_KTHREAD) !== 0;
+  }
+
+  #comm(task: bigint): string {
+    return this.#memory.text(task + BigInt(this.layout.comm), COMM_BYTES);
+  }
+
+  #command(task: bigint): string {
+    const command = this.#comm(task);
+    if (!this.#isKernelThread(task)) return command;
+    return attempt(() => this.#names.nameOf(task, this.#u32(task, this.layout.flags), command)) ?? command;
   }
 
   #u32(at: bigint, offset: number): number {

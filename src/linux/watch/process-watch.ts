@@ -1,0 +1,209 @@
+/**
+ * Watches the memory of processes as they come and go.
+ *
+ * In exact watching the guest stops at each write to the words that tell of it, so that nothing is seen late:
+ *
+ *      fork        copy_process links the new task to the end of the list         prev of the list's head
+ *      exec        exec_mmap gives the task another mm, then it gets its name      mm and comm of the task
+ *      exit        exit_mm takes the task's mm, mmput counts down                  mm_users of the mm
+ *      reaping     release_task takes the task out of the list                     prev of the task
+ *      mmap, brk   an area changes before a page of it does                        map_count, total_vm, brk of the mm
+ *
+ * An address space is gone when its count of users is 0 (kernel/fork.c, `mmput`): nobody can come back to it, and its tables are
+ * still whole then. Where the guest is sampled it is gone when no process has it any more.
+ */
+import { hex } from '../../core/address/va.ts';
+import { PtmonError } from '../../core/error.ts';
+import type { MonitorEvent } from '../../core/monitor/events.ts';
+import type { SourceEvent } from '../../driver/driver.ts';
+import type { LinuxGuest } from '../linux-guest.ts';
+import { attempt } from '../memory/guest-fault.ts';
+import type { TaskBrief } from '../process/task-reader.ts';
+import { isWanted, type ProcessSelection } from './selection.ts';
+import { WatchedSpace, type WatchingSession } from './watched-space.ts';
+import { WordList, wordsOf } from './word-list.ts';
+
+export interface ProcessWatchOptions {
+  readonly linux: LinuxGuest;
+  readonly selection: ProcessSelection;
+  /** Whether the guest stops at each write to the words; otherwise everything is looked at each time. */
+  readonly isExact: boolean;
+  /** With several, some writes come without a stop of their own. */
+  readonly vcpuCount: number;
+  /** Told in words what comes and goes, and what is not as it should be. */
+  readonly onNotice?: (text: string) => void;
+  /** Called when nothing can come any more: the process of this number is gone. */
+  readonly onEnd?: () => void;
+}
+
+const COMM_BYTES = 16;
+
+/** Takes part in a session (`SystemLayer`). */
+export class ProcessWatch {
+  readonly #options: ProcessWatchOptions;
+  readonly #words: WordList;
+  /** By root. */
+  readonly #spaces = new Map<number, WatchedSpace>();
+  /** Those that have gone in this batch: what is said of them is said now. */
+  readonly #gone = new Map<number, WatchedSpace>();
+  #session: WatchingSession | undefined;
+  #isOver = false;
+  #said = new Set<string>();
+
+  constructor(options: ProcessWatchOptions) {
+    this.#options = options;
+    this.#words = new WordList(options.linux.kernel.memory.physical);
+  }
+
+  /** What is watched now, in words: `nginx[12]`. */
+  get watched(): readonly string[] {
+    return [...this.#spaces.values()].map(({ tag }) => tag);
+  }
+
+  /** Watches what is there. The guest must stand still. @throws PtmonError `bad-argument` where there is no process of this number */
+  async begin(session: WatchingSession): Promise<void> {
+    this.#session = session;
+    const tasks = await this.#look();
+    const { by } = this.#options.selection;
+    if (!('pid' in by) || this.#spaces.size > 0) return;
+    const isThere = tasks.some(({ pid }) => pid === by.pid);
+    throw new PtmonError(
+      'bad-argument',
+      isThere
+        ? `process ${by.pid} has ended: its memory is gone`
+        : `the guest has no process ${by.pid} with memory of its own`,
+    );
+  }
+
+  words(): Float64Array {
+    return this.#words.addresses;
+  }
+
+  async update(batch: readonly SourceEvent[]): Promise<readonly SourceEvent[]> {
+    this.#gone.clear();
+    if (!(await this.#mustLook(batch))) return [];
+    const tasks = await this.#look();
+    const { selection } = this.#options;
+    const isWaiting = tasks.some((task) => isWanted(selection, task) && task.mm !== 0n);
+    this.#isOver = 'pid' in selection.by && this.#spaces.size === 0 && !isWaiting;
+    return [...this.#gone.keys()].map((root) => ({ kind: 'root-gone', root }));
+  }
+
+  async label(events: readonly MonitorEvent[]): Promise<readonly MonitorEvent[]> {
+    const labelled: MonitorEvent[] = [];
+    for (const event of events) {
+      const space = this.#gone.get(event.root) ?? this.#spaces.get(event.root);
+      labelled.push(...(space === undefined ? [event] : await space.label(event)));
+    }
+    // Not before the last word has been said.
+    if (this.#isOver) this.#options.onEnd?.();
+    return labelled;
+  }
+
+  async #mustLook(batch: readonly SourceEvent[]): Promise<boolean> {
+    const { isExact, vcpuCount, linux } = this.#options;
+    if (!isExact) return true;
+    const isTouched = batch.some((said) => said.kind === 'write' && this.#words.isTouched(said.pa, said.byteLength));
+    const isSure = vcpuCount === 1 && !batch.some((said) => said.kind === 'missed' && said.lost === null);
+    return isTouched || (!isSure && (await linux.do(() => this.#words.hasChanged())));
+  }
+
+  /** Brings what is watched to what there is. Answers the processes that have memory, or had. */
+  async #look(): Promise<readonly TaskBrief[]> {
+    const { linux } = this.#options;
+    const faults: string[] = [];
+    const tasks = await linux.do(() => {
+      faults.length = 0;
+      return this.#census((why) => faults.push(why));
+    });
+    for (const fault of faults) this.#say(`not as it should be: ${fault}`);
+    // What a list that breaks off does not name may be there all the same.
+    for (const space of [...this.#spaces.values()]) await this.#review(space, tasks, faults.length === 0);
+    for (const task of tasks) if (isWanted(this.#options.selection, task) && task.mm !== 0n) await this.#meet(task);
+    const words = await linux.do(() => this.#wordsFor(tasks));
+    await linux.do(() => this.#words.set(words));
+    return tasks;
+  }
+
+  #census(faults: (why: string) => void): TaskBrief[] {
+    const { tasks } = this.#options.linux;
+    return tasks.tasks(faults).flatMap((task) => attempt(() => tasks.brief(task), faults) ?? []);
+  }
+
+  /** Whether an address space that is watched is gone, or nobody's who is wanted. */
+  async #review(space: WatchedSpace, tasks: readonly TaskBrief[], isWhole: boolean): Promise<void> {
+    const { linux, isExact, selection } = this.#options;
+    const owners = tasks.filter(({ mm }) => mm === space.mm);
+    const users = await linux.do(() => attempt(() => linux.tasks.users(space.mm)));
+    // Memory that was freed is soon another process's: that one has another number, or began at another time.
+    const isDeserted = owners.length === 0 ? isWhole : !owners.some((owner) => space.isOf(owner));
+    if (users === 0 || (!isExact && isDeserted)) {
+      this.#spaces.delete(space.root);
+      this.#gone.set(space.root, space);
+      return;
+    }
+    const wanted = owners.find((owner) => isWanted(selection, owner));
+    if (wanted !== undefined) {
+      space.name(wanted);
+      await space.refresh();
+    } else if (owners.length > 0) {
+      space.release();
+      this.#spaces.delete(space.root);
+    }
+  }
+
+  /** Watches the memory of a process that is wanted, if it is not watched already. */
+  async #meet(task: TaskBrief): Promise<void> {
+    const { linux, selection } = this.#options;
+    const known = [...this.#spaces.values()].find(({ mm }) => mm === task.mm);
+    if (known !== undefined) return known.add(task);
+    const [root] = (await linux.do(() => attempt(() => linux.tasks.roots(task.mm)))) ?? [];
+    const users = await linux.do(() => attempt(() => linux.tasks.users(task.mm)));
+    // One whose table has just been another's is met at the next look, when that one is let go of.
+    if (root === undefined || !users || this.#gone.has(root) || this.#spaces.has(root)) return;
+    const space = new WatchedSpace({ linux, session: this.#session!, choice: selection.map }, root, task);
+    this.#spaces.set(root, space);
+    await space.refresh();
+    this.#say(`${space.tag} is watched, root ${hex(root)}`);
+  }
+
+  /** Physical addresses of the words that tell of what may happen next. */
+  #wordsFor(tasks: readonly TaskBrief[]): Set<number> {
+    const { linux, selection, isExact } = this.#options;
+    const words = new Set<number>();
+    if (!isExact) return words;
+    const { memory } = linux.kernel;
+    const { layout, listHead } = linux.tasks;
+    const add = (va: bigint, byteLength = 8) => {
+      attempt(() => {
+        for (const word of wordsOf(memory.pa(va), byteLength)) words.add(word);
+      });
+    };
+    const isByName = 'command' in selection.by;
+    if (isByName) add(listHead + 8n);
+    for (const brief of tasks) {
+      const wanted = isWanted(selection, brief);
+      if (!wanted && !isByName) continue;
+      add(brief.task + BigInt(layout.tasks + 8));
+      add(brief.task + BigInt(layout.comm), COMM_BYTES);
+      if (wanted) add(brief.task + BigInt(layout.mm));
+    }
+    for (const { mm } of this.#spaces.values()) {
+      add(mm + BigInt(layout.mmStruct.mm_users), 4);
+      if (selection.map === undefined) continue;
+      const { map_count, total_vm, brk, start_brk, start_stack } = linux.areas.layout.mm;
+      for (const offset of [map_count, total_vm, brk, start_brk, start_stack]) add(mm + BigInt(offset));
+    }
+    return words;
+  }
+
+  /** Once: a fault that stays would be told at each look. */
+  #say(text: string): void {
+    if (this.#said.has(text)) return;
+    if (this.#said.size === MAX_SAID) this.#said.clear();
+    this.#said.add(text);
+    this.#options.onNotice?.(text);
+  }
+}
+
+const MAX_SAID = 1000;

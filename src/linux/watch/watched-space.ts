@@ -1,0 +1,174 @@
+/** The memory of a process that is watched: its ranges, as its areas come and go, and what they are called. */
+import type { PageEvent, MonitorEvent } from '../../core/monitor/events.ts';
+import { PAGE_BYTES } from '../../core/address/pa.ts';
+import type { Pa } from '../../core/address/types.ts';
+import { mappedRanges } from '../../core/paging/enumerate.ts';
+import type { LinuxGuest } from '../linux-guest.ts';
+import type { MemoryArea } from '../maps/memory-area.ts';
+import type { TaskBrief } from '../process/task-reader.ts';
+import { isOfMap, type MapChoice, nameOf } from './selection.ts';
+
+/** Of a session, what watching a process takes. */
+export interface WatchingSession {
+  readonly monitor: {
+    unmonitorRange(request: RangeRequest): boolean;
+  };
+  watchRange(request: RangeRequest & { readonly tag: string; readonly runs: boolean }): Promise<void>;
+}
+
+interface RangeRequest {
+  readonly root: number;
+  readonly va: bigint;
+  readonly byteLength: bigint;
+}
+
+interface Range {
+  readonly start: bigint;
+  readonly end: bigint;
+}
+
+export class WatchedSpace {
+  /** Physical address of the top-level table, the kernel's. */
+  readonly root: number;
+  /** Address of the `mm_struct`. */
+  readonly mm: bigint;
+  /** Of its processes, by their numbers: when they began. More than one where a process shares its memory (vfork). */
+  readonly #owners = new Map<number, bigint>();
+  #tag = '';
+  readonly #linux: LinuxGuest;
+  readonly #session: WatchingSession;
+  readonly #choice: MapChoice | undefined;
+  #ranges: Range[] = [];
+  #areas: readonly MemoryArea[] = [];
+  /** Areas that were there before the present ones: their last pages may only just be going. */
+  #former: readonly MemoryArea[] = [];
+
+  constructor(
+    { linux, session, choice }: { linux: LinuxGuest; session: WatchingSession; choice: MapChoice | undefined },
+    root: number,
+    owner: TaskBrief,
+  ) {
+    this.root = root;
+    this.mm = owner.mm;
+    this.add(owner);
+    this.name(owner);
+    this.#linux = linux;
+    this.#session = session;
+    this.#choice = choice;
+  }
+
+  /** The process that has it: `nginx[12]`. */
+  get tag(): string {
+    return this.#tag;
+  }
+
+  /** Another process has it, too. */
+  add({ pid, startTime }: TaskBrief): void {
+    this.#owners.set(pid, startTime);
+  }
+
+  /** Whether a process is one of those that were met with it. */
+  isOf({ pid, startTime }: TaskBrief): boolean {
+    return this.#owners.get(pid) === startTime;
+  }
+
+  /** The process has this name now. */
+  name({ pid, command }: TaskBrief): void {
+    this.#tag = `${command}[${pid}]`;
+  }
+
+  /** Watches all of it, or that part which is wanted as it is now. */
+  async refresh(): Promise<void> {
+    const choice = this.#choice;
+    if (choice === undefined) return this.#watch(without([this.#lowerHalf()], this.#ranges));
+    await this.#readAreas();
+    const wanted = this.#areas.filter((area) => isOfMap(choice, area));
+    await this.#watch(without(wanted, this.#ranges));
+    // An area goes before its pages do.
+    for (const range of without(this.#ranges, wanted)) if (await this.#isEmpty(range)) this.#release(range);
+  }
+
+  /** Watches nothing of it any more. */
+  release(): void {
+    for (const range of this.#ranges) this.#session.monitor.unmonitorRange(this.#request(range));
+    this.#ranges = [];
+  }
+
+  /** With the names of the process and of the areas that it speaks for: an event of several areas becomes one for each. */
+  async label(event: MonitorEvent): Promise<readonly MonitorEvent[]> {
+    if (event.kind === 'root-gone') return [{ ...event, tags: [this.#tag] }];
+    // A page comes to an area that is there now, and may go from one that no longer is.
+    if (event.kind !== 'page-out' && this.#areaAt(event.va) === undefined) await this.#readAreas();
+    const parts = 'pages' in event && event.pages > 1 ? this.#split(event) : [event];
+    return parts.map((part) => ({ ...part, tags: [this.#tag, ...this.#namesAt(part.va)] }));
+  }
+
+  #namesAt(va: bigint): string[] {
+    const area = this.#areaAt(va) ?? this.#former.find(({ start, end }) => va >= start && va < end);
+    return area === undefined ? [] : [nameOf(area.name)];
+  }
+
+  #areaAt(va: bigint): MemoryArea | undefined {
+    return this.#areas.find(({ start, end }) => va >= start && va < end);
+  }
+
+  #split(event: PageEvent): PageEvent[] {
+    const parts: PageEvent[] = [];
+    const last = event.va + BigInt(event.pages * PAGE_BYTES);
+    for (let va = event.va; va < last; ) {
+      const end = this.#areaAt(va)?.end ?? this.#areas.find(({ start }) => start > va)?.start ?? last;
+      const until = end < last ? end : last;
+      const pages = Number((until - va) / BigInt(PAGE_BYTES));
+      parts.push({ ...event, va, pages, pa: (event.pa + Number(va - event.va)) as Pa });
+      va = until;
+    }
+    return parts;
+  }
+
+  async #readAreas(): Promise<void> {
+    const { areas } = await this.#linux.areasOf(this.mm);
+    this.#former = this.#areas;
+    this.#areas = areas;
+  }
+
+  async #watch(ranges: readonly Range[]): Promise<void> {
+    for (const range of ranges) {
+      await this.#session.watchRange({ ...this.#request(range), tag: this.#tag, runs: true });
+      this.#ranges.push(range);
+    }
+  }
+
+  #release(range: Range): void {
+    this.#session.monitor.unmonitorRange(this.#request(range));
+    this.#ranges = without(this.#ranges, [range]);
+  }
+
+  async #isEmpty({ start, end }: Range): Promise<boolean> {
+    const { paging, physical } = this.#linux.kernel.memory;
+    return this.#linux.do(
+      () => mappedRanges(paging, physical, this.root, { from: start, to: end }).next().done === true,
+    );
+  }
+
+  #request({ start, end }: Range): RangeRequest {
+    return { root: this.root, va: start, byteLength: end - start };
+  }
+
+  #lowerHalf(): Range {
+    return { start: 0n, end: BigInt(this.#linux.kernel.memory.paging.lowEnd) * BigInt(PAGE_BYTES) };
+  }
+}
+
+/** What of some ranges is in none of the others. */
+function without(ranges: readonly Range[], others: readonly Range[]): Range[] {
+  return others.reduce<Range[]>(
+    (left, other) =>
+      left.flatMap(({ start, end }) =>
+        [
+          { start, end: other.start < end ? other.start : end },
+          { start: other.end > start ? other.end : start, end },
+        ].filter((piece) => piece.start < piece.end),
+      ),
+    ranges.map(({ start, end }) => ({ start, end })),
+  );
+}

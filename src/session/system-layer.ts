@@ -1,0 +1,18 @@
+/** What knows the guest's operating system and takes part in a session. The guest stands still during each call. */
+import type { MonitorEvent } from '../core/monitor/events.ts';
+import type { SourceEvent } from '../driver/driver.ts';
+
+export interface SystemLayer {
+  /**
+   * Physical addresses of words of 8 bytes that tell of the system's life. Where the source traps entries, it stops the guest after
+   * writes to them as well, and reports those.
+   */
+  words(): Float64Array;
+  /**
+   * Called with each batch before it is processed: watches what has come, lets go of what nobody wants any more, and answers what it
+   * knows and the source does not (`root-gone`), which is processed first. What it throws ends the session.
+   */
+  update(batch: readonly SourceEvent[]): Promise<readonly SourceEvent[]>;
+  /** Gives events the system's own names, before anybody else hears of them. What it throws ends the session. */
+  label(events: readonly MonitorEvent[]): Promise<readonly MonitorEvent[]>;
+}
