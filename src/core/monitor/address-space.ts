@@ -6,31 +6,28 @@
  */
 import { frameOffsetOf, gfnOf } from '../address/pa.ts';
 import type { Pa } from '../address/types.ts';
+import { vaOf } from '../address/va.ts';
 import { type Paging, slotOf } from '../paging/format.ts';
 import type { NumberList } from '../struct/number-list.ts';
+import { Slab } from '../struct/slab.ts';
 import { Coverage, type Piece } from './coverage.ts';
-import { Watch } from './references.ts';
+import type { Tag } from './events.ts';
+import { hold, type Holder, holderAt, releaseAll, watchesAt } from './page-watches.ts';
 import { TableNode } from './table-node.ts';
 import type { Unsettled } from './unsettled.ts';
 
 /** A slot that is held, and that nothing has read yet. */
 export interface UnreadSlot {
   readonly node: TableNode;
-  readonly position: number;
-}
-
-/** A watch that was just added. */
-export interface NewWatch {
-  readonly watch: Watch;
-  /** Where its walk leaves the slots that were held before; null where it does not. */
-  readonly firstNew: UnreadSlot | null;
+  readonly slot: number;
 }
 
 /** A watched address, or a piece of a range. */
 export interface Watched {
   readonly page: number;
   readonly pages: number;
-  readonly watch: Watch | null;
+  readonly offset: number;
+  readonly holder: Holder | null;
   readonly piece: Piece | undefined;
 }
 
@@ -40,10 +37,16 @@ export class AddressSpace {
   readonly top: TableNode;
   readonly coverage: Coverage;
   /** What is still to be said of addresses that another vCPU's unprocessed write has changed. Keyed by `settlingKey`. */
-  readonly unsettled = new Map<Watch | number, Unsettled>();
+  readonly unsettled = new Map<bigint, Unsettled>();
+
+  /** Who watches singly, where that is more than a number (`TableNode`). */
+  readonly holders = new Slab<Holder>();
 
   /** Until the first watch has found out whether there is a table at the root. */
   isNew = true;
+
+  /** The page table that was asked for last: neighbours are watched, and let go, one after the other (20 ns instead of 60). */
+  #lastTable: TableNode | null = null;
 
   constructor(paging: Paging, view: number, root: Pa) {
     this.view = view;
@@ -57,58 +60,60 @@ export class AddressSpace {
   }
 
   get isEmpty(): boolean {
-    return this.top.slots.length === 0;
+    return this.top.slotCount === 0;
   }
 
   /** The node of the page table that spans `page`, whether a table backs it or not. */
   pageTableOf(page: number): TableNode | null {
+    const last = this.#lastTable;
+    // A node that is dropped has lost its frame before.
+    if (last !== null && last.frame !== null && last.spans(page)) return last;
     let node: TableNode | null = this.top;
     while (node !== null && !node.isPageTable) {
-      const position: number = node.slots.find(slotOf(node.format, page));
-      node = position < 0 ? null : node.children[position]!;
+      const position: number = node.positionOf(page);
+      node = position < 0 ? null : node.childAt(position);
     }
+    this.#lastTable = node;
     return node;
   }
 
-  findWatch(page: number, offset: number): Watch | null {
+  /** Who watches one byte of a page singly; null where nobody does. */
+  findHolder(page: number, offset: number): Holder | null {
     const node = this.pageTableOf(page);
-    if (node === null) return null;
-    const position = node.slots.find(slotOf(node.format, page));
-    let watch = position < 0 ? null : node.watchesAt(position);
-    while (watch !== null && watch.offset !== offset) watch = watch.next;
-    return watch;
+    const position = node === null ? -1 : node.positionOf(page);
+    return position < 0 ? null : holderAt(node!, position, offset);
   }
 
-  /** Watches one byte of a page. The slots that this adds are unread; `firstNew` is the topmost of them. */
-  addWatch(page: number, offset: number, paging: Paging): NewWatch {
-    let firstNew: NewWatch['firstNew'] = null;
+  /** Whether anybody watches one byte of a page, singly or by a range. */
+  isWatched(page: number, offset: number): boolean {
+    return (offset === 0 && this.coverage.find(page) !== undefined) || this.findHolder(page, offset) !== null;
+  }
+
+  /** Watches one byte of a page that nobody watches singly. The slots that this adds are unread: answers the topmost of them. */
+  addWatch(page: number, offset: number, tag: Tag | undefined, paging: Paging): UnreadSlot | null {
+    let firstNew: UnreadSlot | null = null;
     let node = this.top;
     for (;;) {
       const slot = slotOf(node.format, page);
-      let position = node.slots.find(slot);
+      let position = node.find(slot);
       if (position < 0) {
-        position = node.insert(~position, slot);
-        firstNew ??= { node, position };
+        position = node.insert(slot);
+        firstNew ??= { node, slot };
       }
-      node.watchCount++;
-      if (node.isPageTable) return { watch: linkWatch(node, position, offset), firstNew };
+      if (node.isPageTable) {
+        hold(node, position, offset, tag);
+        node.countWatch();
+        return firstNew;
+      }
       node = this.childAt(node, position, paging);
     }
   }
 
-  /** Takes a watch out of its page. The slots stay until they are pruned. */
-  removeWatch(page: number, watch: Watch): void {
+  /** Takes the watch of one byte out of its page. The slots stay until they are pruned. */
+  removeWatch(page: number, offset: number): void {
     const node = this.pageTableOf(page)!;
-    const position = node.slots.find(slotOf(node.format, page));
-    const first = node.watchesAt(position)!;
-    if (first === watch) {
-      node.setWatches(position, watch.next);
-    } else {
-      let before = first;
-      while (before.next !== watch) before = before.next!;
-      before.next = watch.next;
-    }
-    for (let each: TableNode | null = node; each !== null; each = each.parent) each.watchCount--;
+    releaseAll(node, node.positionOf(page), offset);
+    node.uncountWatch();
   }
 
   /**
@@ -116,11 +121,11 @@ export class AddressSpace {
    * covered slots of its span, so that a table that appears is read in one go.
    */
   childAt(node: TableNode, position: number, paging: Paging): TableNode {
-    const known = node.children[position];
-    if (known) return known;
+    const known = node.childAt(position);
+    if (known !== null) return known;
     const child = new TableNode(this, paging.byLevel[node.format.level - 1]!, node, node.pageAt(position), 0);
     this.cover(child, child.firstPage, child.firstPage + node.format.slotPages - 1);
-    node.children[position] = child;
+    node.setChild(position, child);
     return child;
   }
 
@@ -133,8 +138,9 @@ export class AddressSpace {
       const from = slotOf(node.format, Math.max(start, piece.first));
       const to = slotOf(node.format, Math.min(end, piece.last));
       for (let slot = from; slot <= to; slot++) {
-        const position = node.slots.find(slot);
-        if (position < 0) added.push({ node, position: node.insert(~position, slot) });
+        if (node.find(slot) >= 0) continue;
+        node.insert(slot);
+        added.push({ node, slot });
       }
     }
     return added;
@@ -149,9 +155,10 @@ export class AddressSpace {
 
   #coverBelow(node: TableNode, first: number, last: number, added: UnreadSlot[]): void {
     this.cover(node, first, last, added);
-    const [from, end] = positionsBetween(node, first, last);
-    for (let position = from; position < end && !node.isPageTable; position++) {
-      const child = node.children[position]!;
+    if (node.isPageTable) return;
+    const end = node.slotTowards(last);
+    for (let at = node.firstFrom(node.slotTowards(first)); at >= 0 && node.slotAt(at) <= end; at = node.nextAfter(at)) {
+      const child = node.childAt(at);
       if (child !== null) this.#coverBelow(child, first, last, added);
     }
   }
@@ -159,10 +166,10 @@ export class AddressSpace {
   /** Adds the physical addresses of the entries on the walks between two pages. */
   collectEntries(first: number, last: number, entryBytes: number, into: NumberList, node = this.top): void {
     if (node.frame === null) return;
-    const [from, end] = positionsBetween(node, first, last);
-    for (let position = from; position < end; position++) {
-      into.push(node.entryPa(node.frame.gfn, position, entryBytes));
-      const child = node.isPageTable ? null : node.children[position]!;
+    const end = node.slotTowards(last);
+    for (let at = node.firstFrom(node.slotTowards(first)); at >= 0 && node.slotAt(at) <= end; at = node.nextAfter(at)) {
+      into.push(node.entryPa(node.frame.gfn, at, entryBytes));
+      const child = node.childAt(at);
       if (child !== null) this.collectEntries(first, last, entryBytes, into, child);
     }
   }
@@ -171,20 +178,20 @@ export class AddressSpace {
   *watched(): Generator<Watched> {
     yield* this.#watchesOf(this.top);
     for (const piece of this.coverage.pieces) {
-      yield { page: piece.first, pages: piece.last - piece.first + 1, watch: null, piece };
+      yield { page: piece.first, pages: piece.last - piece.first + 1, offset: 0, holder: null, piece };
     }
   }
 
   *#watchesOf(node: TableNode): Generator<Watched> {
-    for (let position = 0; position < node.slots.length; position++) {
+    for (let at = node.firstFrom(0); at >= 0; at = node.nextAfter(at)) {
       if (!node.isPageTable) {
-        const child = node.children[position]!;
+        const child = node.childAt(at);
         if (child !== null) yield* this.#watchesOf(child);
         continue;
       }
-      const page = node.pageAt(position);
-      for (let watch = node.watchesAt(position); watch !== null; watch = watch.next) {
-        yield { page, pages: 1, watch, piece: watch.offset === 0 ? this.coverage.find(page) : undefined };
+      const page = node.pageAt(at);
+      for (const { offset, holder } of watchesAt(node, at)) {
+        yield { page, pages: 1, offset, holder, piece: offset === 0 ? this.coverage.find(page) : undefined };
       }
     }
   }
@@ -192,55 +199,43 @@ export class AddressSpace {
   /** Drops what nothing watches any more between two pages. `forget` detaches a node that goes. */
   prune(first: number, last: number, forget: (node: TableNode) => void): void {
     this.#prune(this.top, first, last, forget);
-    if (this.top.slots.length === 0) forget(this.top);
+    if (this.top.slotCount === 0) forget(this.top);
   }
 
   #prune(node: TableNode, first: number, last: number, forget: (node: TableNode) => void): void {
-    const { slotPages } = node.format;
-    const [from, end] = positionsBetween(node, first, last);
-    for (let position = end - 1; position >= from; position--) {
-      const start = node.pageAt(position);
-      const child = node.isPageTable ? null : node.children[position]!;
-      if (child !== null) {
-        this.#prune(child, first, last, forget);
-        if (child.slots.length === 0 || (child.watchCount === 0 && child.frame === null)) {
-          forget(child);
-          node.children[position] = null;
-        }
-      }
-      const watched = node.isPageTable ? node.watchesAt(position) !== null : (child?.watchCount ?? 0) > 0;
-      if (!watched && !this.coverage.overlaps(start, start + slotPages - 1)) node.remove(position);
+    const end = node.slotTowards(last);
+    let slot = node.slotTowards(first);
+    for (let at = node.firstFrom(slot); at >= 0 && node.slotAt(at) <= end; at = node.firstFrom(slot)) {
+      slot = node.slotAt(at) + 1;
+      const child = node.childAt(at);
+      if (child !== null) this.#prune(child, first, last, forget);
+      this.#pruneSlot(node, at, forget);
     }
   }
-}
 
-/** The positions of a node's slots that share a page with `first` to `last`: from the one up to the other, without it. */
-function positionsBetween(node: TableNode, first: number, last: number): [from: number, end: number] {
-  if (first === last) {
-    const position = node.slots.find(slotOf(node.format, first));
-    return position < 0 ? [0, 0] : [position, position + 1];
+  /** The same where one page of a page table was let go: looks no further up than something has changed. */
+  prunePage(pageTable: TableNode, page: number, forget: (node: TableNode) => void): void {
+    for (let node: TableNode | null = pageTable; node !== null; node = node.parent) {
+      this.#pruneSlot(node, node.positionOf(page), forget);
+      if (node.slotCount > 0 && (node.watchCount > 0 || node.frame !== null)) return;
+    }
+    if (this.isEmpty) forget(this.top);
   }
-  const { slotPages } = node.format;
-  return [
-    node.slots.lowerBound(Math.floor((first - node.firstPage) / slotPages)),
-    node.slots.lowerBound(Math.floor((last - node.firstPage) / slotPages) + 1),
-  ];
-}
 
-function linkWatch(node: TableNode, position: number, offset: number): Watch {
-  const first = node.watchesAt(position);
-  if (first === null || first.offset > offset) {
-    const watch = new Watch(offset, first);
-    node.setWatches(position, watch);
-    return watch;
+  /** Drops the node below a slot, and the slot, where nothing needs them. */
+  #pruneSlot(node: TableNode, position: number, forget: (node: TableNode) => void): void {
+    const child = node.childAt(position);
+    if (child !== null && (child.slotCount === 0 || (child.watchCount === 0 && child.frame === null))) {
+      forget(child);
+      node.setChild(position, null);
+    }
+    const isWatched = node.isPageTable ? node.watchedAt(position) !== null : child !== null && child.watchCount > 0;
+    const first = node.pageAt(position);
+    if (!isWatched && !this.coverage.overlaps(first, first + node.format.slotPages - 1)) node.remove(position);
   }
-  let before = first;
-  while (before.next !== null && before.next.offset < offset) before = before.next;
-  before.next = new Watch(offset, before.next);
-  return before.next;
 }
 
-/** What an address's unsettled state is filed under: its watch, or its page where a range watches the page's start too. */
-export function settlingKey(page: number, watch: Watch | null): Watch | number {
-  return watch === null || watch.offset === 0 ? page : watch;
+/** What an address's unsettled state is filed under. */
+export function settlingKey(page: number, offset: number): bigint {
+  return vaOf(page, offset);
 }

@@ -11,22 +11,30 @@ export class AddressSpaces {
     this.#paging = paging;
   }
 
+  /** Whether any space has had a range since there were spaces. */
+  hasRanges = false;
+  // The space that was asked for last (2 ns, where two maps take 50).
+  #last: AddressSpace | undefined;
+
   find(view: number, root: Pa): AddressSpace | undefined {
-    return this.#views.get(view)?.get(root);
+    const last = this.#last;
+    if (last !== undefined && last.root === root && last.view === view) return last;
+    const space = this.#views.get(view)?.get(root);
+    if (space !== undefined) this.#last = space;
+    return space;
   }
 
   /** The space, made if need be. */
   open(view: number, root: Pa): AddressSpace {
+    const known = this.find(view, root);
+    if (known !== undefined) return known;
     let roots = this.#views.get(view);
     if (roots === undefined) {
       roots = new Map();
       this.#views.set(view, roots);
     }
-    let space = roots.get(root);
-    if (space === undefined) {
-      space = new AddressSpace(this.#paging, view, root);
-      roots.set(root, space);
-    }
+    const space = new AddressSpace(this.#paging, view, root);
+    roots.set(root, space);
     return space;
   }
 
@@ -34,6 +42,8 @@ export class AddressSpaces {
     const roots = this.#views.get(space.view)!;
     roots.delete(space.root);
     if (roots.size === 0) this.#views.delete(space.view);
+    if (this.#views.size === 0) this.hasRanges = false;
+    this.#last = undefined;
   }
 
   /** The spaces of one view, or of all, in a list of its own. */

@@ -8,10 +8,10 @@ import { type AddressSpace, settlingKey } from './address-space.ts';
 import type { MonitorDump, WatchState } from './api.ts';
 import type { Piece } from './coverage.ts';
 import type { DirtyMarks } from './dirty-marks.ts';
-import { tagsOf } from './event-writer.ts';
+import { allTags } from './event-writer.ts';
 import { Mapping, translate, UNBACKED } from './mapping.ts';
+import { type Holder, referencesOf, watchesAt } from './page-watches.ts';
 import type { ProtectedTables, TableFrame } from './protected-tables.ts';
-import type { Watch } from './references.ts';
 import type { TableNode } from './table-node.ts';
 
 /** Distinct entries, however many walks pass through each. */
@@ -35,11 +35,12 @@ export function countPagedIn(space: AddressSpace): number {
 
 function countBacked(node: TableNode): number {
   if (node.frame === null) return 0;
+  const { format } = node;
   let count = 0;
-  for (let position = 0; position < node.slots.length; position++) {
-    const leaf = kindOf(node.format, node.values[2 * position]!, node.values[2 * position + 1]!) === ENTRY_LEAF;
-    const child = node.isPageTable ? null : node.children[position]!;
-    if (leaf) count += countAddresses(node, position);
+  for (let position = node.firstFrom(0); position >= 0; position = node.nextAfter(position)) {
+    const isLeaf = kindOf(format, node.lowAt(position), node.highAt(position)) === ENTRY_LEAF;
+    const child = node.childAt(position);
+    if (isLeaf) count += countAddresses(node, position);
     else if (child !== null) count += countBacked(child);
   }
   return count;
@@ -51,13 +52,13 @@ function countAddresses(node: TableNode, position: number): number {
   const first = node.pageAt(position);
   let count = 0;
   if (node.isPageTable) {
-    const watches = node.watchesAt(position);
-    for (let watch = watches; watch !== null; watch = watch.next) count++;
-    return coverage.find(first) !== undefined && watches?.offset !== 0 ? count + 1 : count;
+    for (const { offset } of watchesAt(node, position)) if (offset > 0) count++;
+    return node.space.isWatched(first, 0) ? count + 1 : count;
   }
-  const child = node.children[position]!;
+  const child = node.childAt(position);
   if (child !== null) {
-    for (let below = 0; below < child.slots.length; below++) count += countAddresses(child, below);
+    for (let below = child.firstFrom(0); below >= 0; below = child.nextAfter(below))
+      count += countAddresses(child, below);
     return count;
   }
   const last = first + node.format.slotPages - 1;
@@ -69,15 +70,15 @@ function countAddresses(node: TableNode, position: number): number {
 
 /** What is held true of one watched address; undefined when it is not watched. */
 export function stateOf(paging: Paging, space: AddressSpace, page: number, offset: number): WatchState | undefined {
-  const watch = space.findWatch(page, offset);
+  const holder = space.findHolder(page, offset);
   const piece = offset === 0 ? space.coverage.find(page) : undefined;
-  if (watch === null && piece === undefined) return undefined;
-  let mapping = space.unsettled.get(settlingKey(page, watch))?.reported;
+  if (holder === null && piece === undefined) return undefined;
+  let mapping = space.unsettled.get(settlingKey(page, offset))?.reported;
   if (mapping === undefined) {
     mapping = new Mapping();
     translate(space, page, mapping);
   }
-  return describe(paging, space, page, offset, watch, piece, mapping);
+  return describe(paging, space, page, offset, holder, piece, mapping);
 }
 
 function describe(
@@ -85,7 +86,7 @@ function describe(
   space: AddressSpace,
   page: number,
   offset: number,
-  watch: Watch | null,
+  holder: Holder | null,
   piece: Piece | undefined,
   mapping: Mapping,
 ): WatchState {
@@ -97,8 +98,8 @@ function describe(
     pa: backed ? paOf(mapping.gfn, offset) : null,
     pageSize: backed ? paging.byLevel[mapping.level]!.slotPages * PAGE_BYTES : null,
     rights: backed ? rightsOf(mapping.rights) : null,
-    tags: tagsOf(watch, piece),
-    references: (watch?.count ?? 0) + (piece?.references.count ?? 0),
+    tags: allTags(holder, piece),
+    references: referencesOf(holder) + (piece?.references.count ?? 0),
   };
 }
 
@@ -113,8 +114,8 @@ export function dump(
     mode: paging.mode.name,
     addresses: ordered.flatMap((space) =>
       [...space.watched()]
-        .filter((each) => each.watch !== null)
-        .map((each) => stateOf(paging, space, each.page, each.watch!.offset)!),
+        .filter(({ holder }) => holder !== null)
+        .map(({ page, offset }) => stateOf(paging, space, page, offset)!),
     ),
     ranges: ordered.flatMap((space) =>
       space.coverage.pieces.map((piece) => ({
@@ -155,10 +156,9 @@ function isHeld(tables: ProtectedTables, entryPa: number): boolean {
 /** The monitored slots of a frame, ascending, each once. */
 function slotsOf(frame: TableFrame, counts: (node: TableNode) => boolean): number[] {
   const slots = new Set<number>();
-  for (const node of frame.nodes) {
+  for (let node = frame.firstNode; node !== null; node = node.nextInFrame) {
     if (!counts(node)) continue;
-    for (let position = 0; position < node.slots.length; position++)
-      slots.add(node.firstSlot + node.slots.at(position));
+    for (let at = node.firstFrom(0); at >= 0; at = node.nextAfter(at)) slots.add(node.firstSlot + node.slotAt(at));
   }
   return [...slots].sort((a, b) => a - b);
 }

@@ -9,7 +9,7 @@ import type { CauseNote } from './cause.ts';
 import type { Piece } from './coverage.ts';
 import type { Cause, MonitorEvent, OptInKind, PageEvent, Tag } from './events.ts';
 import { type Mapping, UNBACKED } from './mapping.ts';
-import type { Watch } from './references.ts';
+import { type Holder, tagsOf } from './page-watches.ts';
 
 type Because = Pick<CauseNote, 'cause'> | null;
 
@@ -22,6 +22,9 @@ interface Run {
   nextGfn: number;
 }
 
+/** Never written to. */
+const NOTHING_SAID: MonitorEvent[] = [];
+
 export class EventWriter {
   readonly #paging: Paging;
   /** Whether rights must be known to say everything that was asked for. */
@@ -29,7 +32,9 @@ export class EventWriter {
   readonly #saysSizes: boolean;
   readonly #saysGone: boolean;
   #vcpu: number | null = null;
-  #events: MonitorEvent[] = [];
+  /** The events so far; whatever was there before, while there are none. */
+  #events = NOTHING_SAID;
+  #count = 0;
   // The run that each piece's next page may join. Tables that roots share make runs in several pieces at once.
   readonly #outRuns = new Map<Piece, Run>();
   readonly #inRuns = new Map<Piece, Run>();
@@ -43,82 +48,110 @@ export class EventWriter {
 
   begin(vcpu: number | null): void {
     this.#vcpu = vcpu;
-    this.#events = [];
+    this.#count = 0;
     if (this.#outRuns.size > 0) this.#outRuns.clear();
     if (this.#inRuns.size > 0) this.#inRuns.clear();
   }
 
   /** Everything said since `begin`, in order; the next `begin` leaves it alone. */
   take(): MonitorEvent[] {
-    return this.#events;
+    const events = this.#count === 0 ? [] : this.#events;
+    this.#events = NOTHING_SAID;
+    return events;
+  }
+
+  /** Most batches have one, and a list that begins with it is 100 bytes shorter than an empty one. */
+  #say(event: MonitorEvent): void {
+    if (this.#count === 0) this.#events = [event];
+    else this.#events.push(event);
+    this.#count++;
   }
 
   /** One address led to `before`, as far as anybody was told, and leads to `after`. */
   difference(
     space: AddressSpace,
     page: number,
-    watch: Watch | null,
+    offset: number,
+    holder: Holder | null,
     piece: Piece | undefined,
     before: Mapping,
     after: Mapping,
     because: Because,
   ): void {
     if (before.gfn !== after.gfn) {
-      if (watch === null && piece?.runs === true) return this.#runs(space, page, piece, before, after, because);
+      if (holder === null && piece?.runs === true) return this.#runs(space, page, piece, before, after, because);
       if (before.gfn !== UNBACKED) {
-        this.#events.push(this.#pageEvent('page-out', space, page, watch, piece, before, because));
+        this.#sayPage('page-out', space, page, offset, holder, piece, before, because);
       }
       if (after.gfn !== UNBACKED) {
-        this.#events.push(this.#pageEvent('page-in', space, page, watch, piece, after, because));
+        this.#sayPage('page-in', space, page, offset, holder, piece, after, because);
       }
       return;
     }
     if (after.gfn === UNBACKED) return;
     if (before.level !== after.level && this.#saysSizes) {
-      const oldPageSize = this.#pageSize(before);
-      const pageSize = this.#pageSize(after);
-      const base = this.#base(space, page, watch, piece, because);
-      this.#events.push({ kind: 'restructure', ...base, pa: paOf(after.gfn, watch?.offset), oldPageSize, pageSize });
+      const oldPageSize = this.#pageSize(before.level);
+      const pageSize = this.#pageSize(after.level);
+      const base = this.#base(space, page, offset, holder, piece, because);
+      this.#say({ kind: 'restructure', ...base, pa: paOf(after.gfn, offset), oldPageSize, pageSize });
     }
     if (before.rights !== after.rights && this.saysRights) {
       const rights = { oldRights: rightsOf(before.rights), newRights: rightsOf(after.rights) };
-      const base = this.#base(space, page, watch, piece, because);
-      const pa = paOf(after.gfn, watch?.offset);
-      this.#events.push({ kind: 'protection', ...base, pa, pageSize: this.#pageSize(after), ...rights });
+      const base = this.#base(space, page, offset, holder, piece, because);
+      const pa = paOf(after.gfn, offset);
+      this.#say({ kind: 'protection', ...base, pa, pageSize: this.#pageSize(after.level), ...rights });
     }
   }
 
   /** Every watched address of a space is released because its root is gone; a range says so once. */
   rootGone(space: AddressSpace): void {
     if (!this.#saysGone) return;
-    for (const { page, pages, watch, piece } of space.watched()) {
-      this.#events.push({ kind: 'root-gone', ...this.#base(space, page, watch, piece, null), pages });
+    for (const { page, pages, offset, holder, piece } of space.watched()) {
+      this.#say({ kind: 'root-gone', ...this.#base(space, page, offset, holder, piece, null), pages });
     }
   }
 
-  /** The hot one: spelled out, because spreading `#base` costs as much as all the rest (70 ns of 150). */
-  #pageEvent(
+  /** A page event by itself. Spelled out, because spreading `#base` costs as much as all the rest (70 ns of 150). */
+  pageEvent(
     kind: 'page-in' | 'page-out',
     space: AddressSpace,
     page: number,
-    watch: Watch | null,
+    offset: number,
+    holder: Holder | null,
     piece: Piece | undefined,
-    mapping: Mapping,
-    because: Because,
+    gfn: number,
+    level: number,
+    vcpu: number | null,
+    cause: Cause | null,
   ): PageEvent & { pages: number } {
-    const offset = watch === null ? 0 : watch.offset;
     return {
       kind,
       view: space.view,
       root: space.root,
       va: vaOf(unfoldVpn(this.#paging, page), offset),
-      pa: paOf(mapping.gfn, offset),
-      pageSize: this.#pageSize(mapping),
+      pa: paOf(gfn, offset),
+      pageSize: this.#pageSize(level),
       pages: 1,
-      tags: tagsOf(watch, piece),
-      vcpu: this.#vcpu,
-      cause: because === null ? null : because.cause,
+      tags: allTags(holder, piece),
+      vcpu,
+      cause,
     };
+  }
+
+  #sayPage(
+    kind: 'page-in' | 'page-out',
+    space: AddressSpace,
+    page: number,
+    offset: number,
+    holder: Holder | null,
+    piece: Piece | undefined,
+    { gfn, level }: Mapping,
+    because: Because,
+  ): PageEvent & { pages: number } {
+    const cause = because === null ? null : because.cause;
+    const event = this.pageEvent(kind, space, page, offset, holder, piece, gfn, level, this.#vcpu, cause);
+    this.#say(event);
+    return event;
   }
 
   /** The same for a page whose neighbours may share its events. A page-in never joins a run that stands before its page-out. */
@@ -149,33 +182,39 @@ export class EventWriter {
       last.index > afterIndex &&
       last.nextVpn === vpn &&
       last.nextGfn === mapping.gfn &&
-      last.event.pageSize === this.#pageSize(mapping)
+      last.event.pageSize === this.#pageSize(mapping.level)
     ) {
       last.event.pages++;
       last.nextVpn++;
       last.nextGfn++;
       return last;
     }
-    const event = this.#pageEvent(kind, space, page, null, piece, mapping, because);
-    const index = this.#events.push(event) - 1;
-    const run = { event, index, nextVpn: vpn + 1, nextGfn: mapping.gfn + 1 };
+    const event = this.#sayPage(kind, space, page, 0, null, piece, mapping, because);
+    const run = { event, index: this.#count - 1, nextVpn: vpn + 1, nextGfn: mapping.gfn + 1 };
     runs.set(piece, run);
     return run;
   }
 
-  #base(space: AddressSpace, page: number, watch: Watch | null, piece: Piece | undefined, because: Because): Base {
+  #base(
+    space: AddressSpace,
+    page: number,
+    offset: number,
+    holder: Holder | null,
+    piece: Piece | undefined,
+    because: Because,
+  ): Base {
     return {
       view: space.view,
       root: space.root,
-      va: vaOf(unfoldVpn(this.#paging, page), watch?.offset ?? 0),
-      tags: tagsOf(watch, piece),
+      va: vaOf(unfoldVpn(this.#paging, page), offset),
+      tags: allTags(holder, piece),
       vcpu: this.#vcpu,
       cause: because === null ? null : because.cause,
     };
   }
 
-  #pageSize(mapping: Mapping): number {
-    return this.#paging.byLevel[mapping.level]!.slotPages * PAGE_BYTES;
+  #pageSize(level: number): number {
+    return this.#paging.byLevel[level]!.slotPages * PAGE_BYTES;
   }
 }
 
@@ -188,10 +227,10 @@ interface Base {
   readonly cause: Cause | null;
 }
 
-/** All tags of an address that is watched alone, by a range, or both. */
-export function tagsOf(watch: Watch | null, piece: Piece | undefined): Tag[] {
-  if (watch === null) return piece === undefined ? [] : piece.references.tags();
-  const tags = watch.tags();
+/** All tags of an address that is watched singly, by a range, or both. A fresh array. */
+export function allTags(holder: Holder | null, piece: Piece | undefined): Tag[] {
+  if (holder === null) return piece === undefined ? [] : piece.references.tags();
+  const tags = tagsOf(holder);
   if (piece !== undefined) {
     for (const tag of piece.references.tags()) if (!tags.includes(tag)) tags.push(tag);
   }

@@ -1,5 +1,5 @@
 /** Where the walks through a span of pages lead: to one contiguous piece of memory, to a table, or nowhere. */
-import { ENTRY_LEAF, ENTRY_TABLE, kindOf, leafGfn, type LevelFormat, slotOf } from '../paging/format.ts';
+import { ENTRY_LEAF, ENTRY_TABLE, kindOf, leafGfn, type LevelFormat } from '../paging/format.ts';
 import { RIGHTS_ALL, restrict, restrictLeaf } from '../paging/rights.ts';
 import type { AddressSpace } from './address-space.ts';
 import type { TableFrame } from './protected-tables.ts';
@@ -16,16 +16,17 @@ export class Mapping {
   level = 0;
   /** Rights of the walk so far (`rights.ts`). */
   rights = RIGHTS_ALL;
-  /** The table that the walk goes on through, with its entries. */
+  /** The table that the walk goes on through, with its entries: the first words of each record of `stride`. */
   frame: TableFrame | null = null;
-  values: Uint32Array | null = null;
+  words: Uint32Array | null = null;
+  stride = 0;
 
   clear(): void {
     this.gfn = UNBACKED;
     this.level = 0;
     this.rights = RIGHTS_ALL;
     this.frame = null;
-    this.values = null;
+    this.words = null;
   }
 
   get isNothing(): boolean {
@@ -39,12 +40,13 @@ export class Mapping {
   }
 
   /** Leads through the table that backs a node. */
-  setTable(frame: TableFrame | null, values: Uint32Array, rights: number): void {
+  setTable(frame: TableFrame | null, words: Uint32Array, stride: number, rights: number): void {
     this.clear();
     this.rights = rights;
     if (frame === null) return;
     this.frame = frame;
-    this.values = values;
+    this.words = words;
+    this.stride = stride;
   }
 
   /** Leads where an entry does. Of a table it takes the rights; the caller adds the table itself. Answers the entry's kind. */
@@ -70,6 +72,16 @@ export class Mapping {
     this.rights = span.rights;
   }
 
+  /** Low word of an entry of the table. */
+  lowAt(position: number): number {
+    return this.words![position * this.stride]!;
+  }
+
+  /** High word of an entry of the table. */
+  highAt(position: number): number {
+    return this.words![position * this.stride + 1]!;
+  }
+
   copy(): Mapping {
     const copy = new Mapping();
     copy.gfn = this.gfn;
@@ -83,8 +95,8 @@ export class Mapping {
 export function rightsAbove(node: TableNode): number {
   const { parent } = node;
   if (parent === null) return RIGHTS_ALL;
-  const position = parent.slots.find(slotOf(parent.format, node.firstPage));
-  return restrict(rightsAbove(parent), parent.format, parent.values[2 * position]!, parent.values[2 * position + 1]!);
+  const position = parent.positionOf(node.firstPage);
+  return restrict(rightsAbove(parent), parent.format, parent.lowAt(position), parent.highAt(position));
 }
 
 /** Where one page leads by what was last read of its walk, which must be held. */
@@ -92,14 +104,14 @@ export function translate(space: AddressSpace, page: number, into: Mapping): voi
   let node = space.top;
   let rights = RIGHTS_ALL;
   for (;;) {
-    const { format, frame, values } = node;
-    const position = node.slots.find(slotOf(format, page));
+    const { format, frame } = node;
+    const position = node.positionOf(page);
     if (frame === null || position < 0) return into.clear();
-    const kind = into.setEntry(format, values[2 * position]!, values[2 * position + 1]!, rights);
+    const kind = into.setEntry(format, node.lowAt(position), node.highAt(position), rights);
     if (kind === ENTRY_LEAF) into.gfn += page % format.slotPages;
     if (kind !== ENTRY_TABLE) return;
-    const child = node.children[position];
-    if (!child) return into.clear();
+    const child = node.childAt(position);
+    if (child === null) return into.clear();
     node = child;
     rights = into.rights;
   }

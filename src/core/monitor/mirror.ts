@@ -4,14 +4,16 @@
  */
 import { hex } from '../address/va.ts';
 import { PtmonError } from '../error.ts';
+import type { Paging } from '../paging/format.ts';
 import { NumberList } from '../struct/number-list.ts';
 import type { AddressSpace, UnreadSlot } from './address-space.ts';
 import type { AddressSpaces } from './address-spaces.ts';
 import type { DirtyMarks } from './dirty-marks.ts';
-import type { MonitorEvent } from './events.ts';
+import type { MonitorEvent, Tag } from './events.ts';
 import { FormerWalks } from './former-walks.ts';
+import type { LeafUpdate } from './leaf-update.ts';
+import { hold, holderAt, release } from './page-watches.ts';
 import type { ProtectedTables } from './protected-tables.ts';
-import type { Watch } from './references.ts';
 import type { Report } from './report.ts';
 import type { TableNode } from './table-node.ts';
 import { Touched } from './touched.ts';
@@ -23,36 +25,39 @@ const NO_ENTRIES = new NumberList();
 /** Watches that are in the tree already, and whose entries are still to be read. */
 export interface NewWatches {
   readonly unread: readonly UnreadSlot[];
-  readonly isNew: (page: number, watch: Watch | null) => boolean;
+  readonly isNew: (page: number, offset: number) => boolean;
   readonly undo: () => void;
 }
 
 export interface MirrorParts {
   readonly update: Update;
+  readonly leafUpdate: LeafUpdate;
   readonly report: Report;
   readonly tables: ProtectedTables;
   readonly marks: DirtyMarks;
   readonly spaces: AddressSpaces;
-  readonly entryBytes: 4 | 8;
+  readonly paging: Paging;
 }
 
 export class Mirror {
   readonly #update: Update;
+  readonly #leafUpdate: LeafUpdate;
   readonly #report: Report;
   readonly #tables: ProtectedTables;
   readonly #marks: DirtyMarks;
   readonly #spaces: AddressSpaces;
-  readonly #entryBytes: 4 | 8;
+  readonly #paging: Paging;
   readonly #formerWalks: FormerWalks;
 
-  constructor({ update, report, tables, marks, spaces, entryBytes }: MirrorParts) {
+  constructor({ update, leafUpdate, report, tables, marks, spaces, paging }: MirrorParts) {
     this.#update = update;
+    this.#leafUpdate = leafUpdate;
     this.#report = report;
     this.#tables = tables;
     this.#marks = marks;
     this.#spaces = spaces;
-    this.#entryBytes = entryBytes;
-    this.#formerWalks = new FormerWalks(entryBytes);
+    this.#paging = paging;
+    this.#formerWalks = new FormerWalks(paging.mode.entryBytes);
   }
 
   /** Reads what a vCPU has written, and says what it means. @throws as `PageTableMonitor.processDirtyEntries` */
@@ -62,11 +67,18 @@ export class Mirror {
       this.tidy();
       return [];
     }
-    const processed = own.length;
-    const alone = !this.#marks.hasOthers(vcpu) && !this.#report.hasUnsettled;
-    const events = alone ? this.#follow(vcpu, own, null) : this.#followAmongOthers(vcpu, own);
+    const isAlone = this.#marks.pending === 1 && !this.#report.hasUnsettled;
+    // Neighbouring pages of a range may be told as one run: they must come one after the other.
+    if (!isAlone || this.#spaces.hasRanges) own.sortUnique();
+    let processed = own.length;
+    let events = isAlone ? this.#followLeaves(vcpu, own) : null;
+    if (events === null) {
+      own.sortUnique();
+      processed = own.length;
+      events = isAlone ? this.#follow(vcpu, own, null) : this.#followAmongOthers(vcpu, own);
+    }
     // A source that delivers what it has queued while a table is being protected may have marked more.
-    this.#marks.dropFirst(vcpu, processed);
+    this.#marks.dropLent(processed);
     this.tidy();
     return events;
   }
@@ -76,7 +88,7 @@ export class Mirror {
     const differing = new NumberList();
     try {
       for (const frame of this.#tables.frames()) {
-        for (const node of frame.nodes) {
+        for (let node = frame.firstNode; node !== null; node = node.nextInFrame) {
           if ((only ?? node.space.view) === node.space.view) this.#update.compare(node, differing);
         }
       }
@@ -102,6 +114,50 @@ export class Mirror {
     return events;
   }
 
+  /** One more reference to one address: most of them in a page table that is there already. @throws as `begin` */
+  watch(space: AddressSpace, page: number, offset: number, tag: Tag | undefined): void {
+    const node = space.pageTableOf(page);
+    if (node !== null && this.#watchInPlace(node, page, offset, tag)) return this.tidy();
+    const wasHeld = space.isWatched(page, offset);
+    const firstNew = space.addWatch(page, offset, tag, this.#paging);
+    this.begin(space, page, page, {
+      unread: firstNew === null ? [] : [firstNew],
+      isNew: (eachPage, eachOffset) => !wasHeld && eachPage === page && eachOffset === offset,
+      undo: () => space.removeWatch(page, offset),
+    });
+  }
+
+  /** The same where it takes one read at the most: nothing is in flight, and the page table is protected. Answers whether it was so. */
+  #watchInPlace(node: TableNode, page: number, offset: number, tag: Tag | undefined): boolean {
+    let position = node.positionOf(page);
+    if (position >= 0 && holderAt(node, position, offset) !== null) {
+      hold(node, position, offset, tag);
+      return true;
+    }
+    if (node.frame === null || !this.#isQuiet) return false;
+    if (position < 0) position = this.#update.readInPlace(node, page);
+    if (position < 0) return false;
+    hold(node, position, offset, tag);
+    node.countWatch();
+    return true;
+  }
+
+  /** One reference less (of `tag`, where one is given) to an address that is watched singly. Answers whether there was one. */
+  release(space: AddressSpace, page: number, offset: number, tag: Tag | undefined): boolean {
+    const node = space.pageTableOf(page);
+    const position = node === null ? -1 : node.positionOf(page);
+    if (position < 0 || holderAt(node!, position, offset) === null) return false;
+    if (!release(node!, position, offset, tag)) return false;
+    if (holderAt(node!, position, offset) === null) {
+      node!.uncountWatch();
+      if (space.unsettled.size > 0) this.#report.forgetUnsettled(space, page, page);
+      space.prunePage(node!, page, this.#forget);
+      if (space.isEmpty) this.#spaces.close(space);
+    }
+    this.tidy();
+    return true;
+  }
+
   /**
    * Reads what a new watch between two pages needs, and begins it; on failure takes it back, and everything with it.
    *
@@ -109,16 +165,15 @@ export class Mirror {
    * the others hear of it when those vCPUs are processed (rule C7). So is, where nothing traps, all that it shares with them.
    */
   begin(space: AddressSpace, first: number, last: number, fresh: NewWatches): void {
-    const isQuiet = this.#marks.isEmpty && this.#tables.canTrap;
-    const entries = isQuiet ? NO_ENTRIES : this.#marks.ofAll();
+    const entries = this.#isQuiet ? NO_ENTRIES : this.#marks.ofAll();
     try {
       if (!this.#tables.canTrap) {
-        space.collectEntries(first, last, this.#entryBytes, entries);
+        space.collectEntries(first, last, this.#paging.mode.entryBytes, entries);
         entries.sortUnique();
       }
       this.#update.planEntries(entries, true, space);
       if (space.isNew) this.#update.stage(space.top, space.rootGfn);
-      for (const { node, position } of fresh.unread) this.#update.planNewSlot(node, position);
+      for (const slot of fresh.unread) this.#update.planNewSlot(slot);
       this.#requireFetched();
     } catch (error) {
       const failure = this.#giveUp(error);
@@ -129,7 +184,7 @@ export class Mirror {
       this.#update.commit(null);
     } else {
       this.#update.rememberWalks(this.#formerWalks);
-      this.#report.begin(null, NOBODY, (each, page, watch) => each === space && fresh.isNew(page, watch));
+      this.#report.begin(null, NOBODY, (each, page, offset) => each === space && fresh.isNew(page, offset));
       this.#update.commit(this.#report);
       this.#report.end();
     }
@@ -141,7 +196,7 @@ export class Mirror {
   removed(space: AddressSpace, first: number, last: number, take: () => void): void {
     take();
     if (space.unsettled.size > 0) this.#report.forgetUnsettled(space, first, last);
-    space.prune(first, last, (node) => this.#forget(node));
+    space.prune(first, last, this.#forget);
     if (space.isEmpty) this.#spaces.close(space);
     this.tidy();
   }
@@ -154,22 +209,32 @@ export class Mirror {
   }
 
   #forgetAll(node: TableNode): void {
-    for (const child of node.children) if (child !== null) this.#forgetAll(child);
+    node.forEachChild((child) => this.#forgetAll(child));
     this.#forget(node);
   }
 
-  #forget(node: TableNode): void {
+  readonly #forget = (node: TableNode): void => {
     const { frame } = node;
     if (frame === null) return;
     frame.detach(node);
     node.frame = null;
     this.#tables.release(frame, node.space.view);
-  }
+  };
 
   /** At the end of every call: what could not be restored is tried again, and what only writes in flight need is let go. */
   tidy(): void {
     this.#tables.settleDebts();
-    if (!this.#formerWalks.isEmpty && this.#marks.isEmpty && !this.#report.hasUnsettled) this.#formerWalks.clear();
+    if (!this.#formerWalks.isEmpty && this.#marks.pending === 0 && !this.#report.hasUnsettled)
+      this.#formerWalks.clear();
+  }
+
+  /** The same where page tables are all that was written to, and nobody else has anything in flight; else null. */
+  #followLeaves(vcpu: number, own: NumberList): MonitorEvent[] | null {
+    try {
+      return own.length === 1 ? this.#leafUpdate.followOne(own.at(0), vcpu) : this.#leafUpdate.follow(own, vcpu);
+    } catch (error) {
+      throw this.#giveUp(error);
+    }
   }
 
   /** The same where others have writes in flight: what they have written is read as well, and said of what this vCPU touches. */
@@ -199,6 +264,11 @@ export class Mirror {
     for (const space of unread) this.#report.rootAppears(space);
     this.#update.commit(this.#report);
     return this.#report.end();
+  }
+
+  /** Whether all that is held is what memory says (C1). */
+  get #isQuiet(): boolean {
+    return this.#marks.pending === 0 && this.#tables.canTrap;
   }
 
   /** A plan that could not read everything is not whole. @throws PtmonError `not-fetched` */

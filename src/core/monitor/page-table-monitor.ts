@@ -6,7 +6,7 @@
  *                             say where each address led and leads now        report
  *                             and let the mirror follow                       update (commit)
  */
-import { gfnOf, PAGE_BYTES } from '../address/pa.ts';
+import { frameOffsetOf, gfnOf, PAGE_BYTES } from '../address/pa.ts';
 import type { PhysicalMemory } from '../memory/physical-memory.ts';
 import { makePaging, type Paging, rootOf } from '../paging/format.ts';
 import { walk } from '../paging/walk.ts';
@@ -28,6 +28,7 @@ import { DirtyMarks } from './dirty-marks.ts';
 import { checkTag, checkVcpu, checkView, checkWrite, locate, locateRange } from './door.ts';
 import { EventWriter } from './event-writer.ts';
 import type { MonitorEvent, Tag } from './events.ts';
+import { LeafUpdate } from './leaf-update.ts';
 import { Mirror } from './mirror.ts';
 import { ProtectedTables } from './protected-tables.ts';
 import { Report } from './report.ts';
@@ -40,21 +41,27 @@ export class PageTableMonitor {
   readonly #marks = new DirtyMarks();
   readonly #spaces: AddressSpaces;
   readonly #mirror: Mirror;
+  /** Bits of a frame offset that lie within an entry. */
+  readonly #entryShift: number;
 
   /** @throws PtmonError `bad-argument` for impossible paging options */
   constructor(options: MonitorOptions) {
     this.paging = 'levels' in options.paging ? options.paging : makePaging(options.paging);
+    this.#entryShift = Math.log2(this.paging.mode.entryBytes);
     this.#memory = options.memory;
     this.#tables = new ProtectedTables(options.protection, options.onFault ?? (() => {}));
     this.#spaces = new AddressSpaces(this.paging);
-    const report = new Report(this.paging, new EventWriter(this.paging, new Set(options.kinds)));
+    const writer = new EventWriter(this.paging, new Set(options.kinds));
+    const report = new Report(this.paging, writer);
+    const { memory } = options;
     this.#mirror = new Mirror({
-      update: new Update(options.memory, this.paging, this.#tables),
+      update: new Update(memory, this.paging, this.#tables),
+      leafUpdate: new LeafUpdate({ memory, paging: this.paging, tables: this.#tables, report, writer }),
       report,
       tables: this.#tables,
       marks: this.#marks,
       spaces: this.#spaces,
-      entryBytes: this.paging.mode.entryBytes,
+      paging: this.paging,
     });
   }
 
@@ -69,21 +76,7 @@ export class PageTableMonitor {
     const root = rootOf(this.paging, request.root);
     const { page, offset } = locate(this.paging, request.va);
     checkTag(request.tag);
-    const known = this.#spaces.find(view, root)?.findWatch(page, offset);
-    if (known) {
-      this.#mirror.tidy();
-      return known.add(request.tag);
-    }
-
-    const space = this.#spaces.open(view, root);
-    const inRange = offset === 0 && space.coverage.find(page) !== undefined;
-    const { watch, firstNew } = space.addWatch(page, offset, this.paging);
-    watch.add(request.tag);
-    this.#mirror.begin(space, page, page, {
-      unread: firstNew === null ? [] : [firstNew],
-      isNew: (_page, each) => each === watch && !inRange,
-      undo: () => space.removeWatch(page, watch),
-    });
+    this.#mirror.watch(this.#spaces.open(view, root), page, offset, request.tag);
   }
 
   /**
@@ -97,26 +90,27 @@ export class PageTableMonitor {
     checkTag(request.tag);
 
     const space = this.#spaces.open(view, root);
+    this.#spaces.hasRanges = true;
     const saved = space.coverage.save(first, last);
     space.coverage.add(first, last, request.tag, request.runs ?? false);
     this.#mirror.begin(space, first, last, {
       unread: space.coverAll(first, last),
-      isNew: (page, watch) =>
-        watch === null && page >= first && page <= last && !saved.some((piece) => piece.holds(page)),
+      isNew: (page, offset) =>
+        offset === 0 &&
+        page >= first &&
+        page <= last &&
+        space.findHolder(page, 0) === null &&
+        !saved.some((piece) => piece.holds(page)),
       undo: () => space.coverage.restore(first, last, saved),
     });
   }
 
   /** Releases one reference of an address: of `tag`, where one is given. Answers whether there was one (rule R1). */
   unmonitor(request: WatchRequest): boolean {
-    const found = this.#findAddress(request);
-    if (found === undefined) return false;
-    const { space, page, offset, watch } = found;
-    if (watch !== null && watch.release(request.tag)) {
-      if (watch.count === 0) this.#mirror.removed(space, page, page, () => space.removeWatch(page, watch));
-      else this.#mirror.tidy();
-      return true;
-    }
+    const space = this.#findSpace(request);
+    const { page, offset } = locate(this.paging, request.va);
+    if (space === undefined) return false;
+    if (this.#mirror.release(space, page, offset, request.tag)) return true;
     return offset === 0 && this.#releaseRange(space, page, page, request.tag);
   }
 
@@ -130,13 +124,12 @@ export class PageTableMonitor {
 
   /** Releases every reference of an address, those of ranges included. Answers whether there was one. */
   unmonitorByForce(address: Address): boolean {
-    const found = this.#findAddress(address);
-    if (found === undefined) return false;
-    const { space, page, offset, watch } = found;
-    const cleared = offset === 0 && space.coverage.clear(page, page);
-    if (watch === null && !cleared) return false;
+    const space = this.#findSpace(address);
+    const { page, offset } = locate(this.paging, address.va);
+    if (space === undefined || !space.isWatched(page, offset)) return false;
     this.#mirror.removed(space, page, page, () => {
-      if (watch !== null) space.removeWatch(page, watch);
+      if (offset === 0) space.coverage.clear(page, page);
+      if (space.findHolder(page, offset) !== null) space.removeWatch(page, offset);
     });
     return true;
   }
@@ -171,7 +164,15 @@ export class PageTableMonitor {
    * @returns whether the entry is on the walk of a watched address, in any view
    */
   markDirtyEntry(pa: number, view: number, vcpu: number): boolean {
-    return this.markDirty(pa, 1, view, vcpu);
+    checkWrite(pa, 1);
+    checkView(view);
+    checkVcpu(vcpu);
+    const gfn = gfnOf(pa);
+    const frame = this.#tables.find(gfn);
+    if (frame === undefined && !this.#tables.owes(gfn)) return false;
+    const offset = frameOffsetOf(pa);
+    this.#marks.add(vcpu, pa - (offset & (this.paging.mode.entryBytes - 1)));
+    return frame !== undefined && frame.isMonitored(offset >>> this.#entryShift);
   }
 
   /**
@@ -183,13 +184,15 @@ export class PageTableMonitor {
     checkWrite(pa, byteLength);
     checkView(view);
     checkVcpu(vcpu);
+    const first = gfnOf(pa);
+    const last = gfnOf(pa + byteLength - 1);
     const { entryBytes } = this.paging.mode;
     let monitored = false;
-    for (const gfn of this.#tables.framesInFlight(gfnOf(pa), gfnOf(pa + byteLength - 1))) {
+    for (const gfn of this.#tables.framesInFlight(first, last)) {
       const frame = this.#tables.find(gfn);
       const start = gfn * PAGE_BYTES;
-      const from = Math.floor(Math.max(0, pa - start) / entryBytes);
-      const to = Math.floor((Math.min(PAGE_BYTES, pa + byteLength - start) - 1) / entryBytes);
+      const from = Math.max(0, pa - start) >>> this.#entryShift;
+      const to = (Math.min(PAGE_BYTES, pa + byteLength - start) - 1) >>> this.#entryShift;
       for (let slot = from; slot <= to; slot++) {
         this.#marks.add(vcpu, start + slot * entryBytes);
         monitored ||= frame?.isMonitored(slot) ?? false;
@@ -232,8 +235,8 @@ export class PageTableMonitor {
   entryAddresses(): Float64Array {
     const entries = new NumberList();
     for (const frame of this.#tables.frames()) {
-      for (const node of frame.nodes) {
-        for (let position = 0; position < node.slots.length; position++) {
+      for (let node = frame.firstNode; node !== null; node = node.nextInFrame) {
+        for (let position = node.firstFrom(0); position >= 0; position = node.nextAfter(position)) {
           entries.push(node.entryPa(frame.gfn, position, this.paging.mode.entryBytes));
         }
       }
@@ -253,8 +256,9 @@ export class PageTableMonitor {
 
   /** What is held true of a watched address; undefined when it is not watched. Reads no memory. */
   state(address: Address): WatchState | undefined {
-    const found = this.#findAddress(address);
-    return found && stateOf(this.paging, found.space, found.page, found.offset);
+    const space = this.#findSpace(address);
+    const { page, offset } = locate(this.paging, address.va);
+    return space && stateOf(this.paging, space, page, offset);
   }
 
   /** A fresh walk of an address, watched or not, beside what is held true of it. */
@@ -273,10 +277,7 @@ export class PageTableMonitor {
     return true;
   }
 
-  #findAddress(address: Address) {
-    const view = checkView(address.view);
-    const { page, offset } = locate(this.paging, address.va);
-    const space = this.#spaces.find(view, rootOf(this.paging, address.root));
-    return space && { space, page, offset, watch: space.findWatch(page, offset) };
+  #findSpace(address: Address): AddressSpace | undefined {
+    return this.#spaces.find(checkView(address.view), rootOf(this.paging, address.root));
   }
 }

@@ -6,6 +6,7 @@
  */
 import { PtmonError } from '../error.ts';
 import { ACCESS_WRITE, type PageAccess, type PageProtection } from '../memory/page-access.ts';
+import { NumberMap } from '../struct/number-map.ts';
 import type { TableNode } from './table-node.ts';
 
 /** What one view's protection of a frame took away. */
@@ -19,9 +20,14 @@ interface Guard {
 /** A frame that holds a table on some watched walk. */
 export class TableFrame {
   readonly gfn: number;
-  /** The nodes that this frame backs, in every view and at every level (rule C6). */
-  readonly nodes: TableNode[] = [];
+  /** The nodes that this frame backs, in every view and at every level (rule C6): the first, the others are linked. */
+  firstNode: TableNode | null = null;
+  #lastNode: TableNode | null = null;
+  /** Those of them that are no page tables. */
+  nodesAbove = 0;
   readonly guards: Guard[] = [];
+  /** Nobody needs it. */
+  lastLooked = 0;
 
   constructor(gfn: number) {
     this.gfn = gfn;
@@ -29,20 +35,34 @@ export class TableFrame {
 
   /** Whether the entry in this slot of the frame is on some watched walk. */
   isMonitored(slot: number): boolean {
-    for (const node of this.nodes) if (node.slots.find(slot - node.firstSlot) >= 0) return true;
+    for (let node = this.firstNode; node !== null; node = node.nextInFrame) {
+      const position = node.find(slot - node.firstSlot);
+      if (position < 0) continue;
+      // Asks for the record, whose cache line is long in coming, while the guest waits for its own: 80 ns of a flip.
+      this.lastLooked = node.lowAt(position) & 1;
+      return true;
+    }
     return false;
   }
 
   attach(node: TableNode): void {
-    node.indexInFrame = this.nodes.length;
-    this.nodes.push(node);
+    const last = this.#lastNode;
+    node.previousInFrame = last;
+    if (last === null) this.firstNode = node;
+    else last.nextInFrame = node;
+    this.#lastNode = node;
+    if (!node.isPageTable) this.nodesAbove++;
   }
 
   detach(node: TableNode): void {
-    const last = this.nodes.pop()!;
-    if (last === node) return;
-    this.nodes[node.indexInFrame] = last;
-    last.indexInFrame = node.indexInFrame;
+    const { previousInFrame: previous, nextInFrame: next } = node;
+    if (previous === null) this.firstNode = next;
+    else previous.nextInFrame = next;
+    if (next === null) this.#lastNode = previous;
+    else next.previousInFrame = previous;
+    node.previousInFrame = null;
+    node.nextInFrame = null;
+    if (!node.isPageTable) this.nodesAbove--;
   }
 }
 
@@ -60,10 +80,7 @@ interface Unrestored {
 export class ProtectedTables {
   readonly #protection: PageProtection | undefined;
   readonly #onFault: (fault: PtmonError) => void;
-  readonly #frames = new Map<number, TableFrame>();
-  // The frame looked up last: marking a write and processing it ask for the same one three times.
-  #lastGfn = -1;
-  #last: TableFrame | undefined;
+  readonly #frames = new NumberMap<TableFrame>();
   #unrestored: Unrestored[] = [];
 
   constructor(protection: PageProtection | undefined, onFault: (fault: PtmonError) => void) {
@@ -85,11 +102,7 @@ export class ProtectedTables {
   }
 
   find(gfn: number): TableFrame | undefined {
-    if (gfn !== this.#lastGfn) {
-      this.#last = this.#frames.get(gfn);
-      this.#lastGfn = gfn;
-    }
-    return this.#last;
+    return this.#frames.get(gfn);
   }
 
   /**
@@ -109,7 +122,6 @@ export class ProtectedTables {
     const frame = known ?? new TableFrame(gfn);
     frame.guards.push({ view, captured, holders: 1 });
     this.#frames.set(gfn, frame);
-    this.#lastGfn = -1;
     return frame;
   }
 
@@ -122,7 +134,6 @@ export class ProtectedTables {
     frame.guards.splice(at, 1);
     if (frame.guards.length === 0) {
       this.#frames.delete(frame.gfn);
-      this.#lastGfn = -1;
     }
     if (guard.captured === null) return;
     const debt = { view, gfn: frame.gfn, access: guard.captured };
@@ -139,17 +150,17 @@ export class ProtectedTables {
    * be wide enough for, and a device may, is narrowed down to the frames that trap.
    */
   framesInFlight(first: number, last: number): readonly number[] {
-    if (first === last) return this.#traps(first) ? [first] : NO_FRAMES;
     if (last - first < WIDEST_STORE) {
       const frames = Array.from({ length: last - first + 1 }, (_, index) => first + index);
-      return frames.some((gfn) => this.#traps(gfn)) ? frames : NO_FRAMES;
+      return frames.some((gfn) => this.find(gfn) !== undefined || this.owes(gfn)) ? frames : NO_FRAMES;
     }
-    const trapping = new Set([...this.#frames.keys(), ...this.#unrestored.map(({ gfn }) => gfn)]);
+    const trapping = new Set([...this.#frames.values(), ...this.#unrestored].map(({ gfn }) => gfn));
     return [...trapping].filter((gfn) => gfn >= first && gfn <= last).sort((a, b) => a - b);
   }
 
-  #traps(gfn: number): boolean {
-    return this.find(gfn) !== undefined || this.#unrestored.some((debt) => debt.gfn === gfn);
+  /** Whether writes to a frame still trap though it holds no table any more. */
+  owes(gfn: number): boolean {
+    return this.#unrestored.length > 0 && this.#unrestored.some((debt) => debt.gfn === gfn);
   }
 
   /** Tries again what could not be restored. Never throws. */

@@ -12,11 +12,12 @@ import type { Piece } from './coverage.ts';
 import type { Cause, MonitorEvent } from './events.ts';
 import { EventWriter } from './event-writer.ts';
 import { Mapping, rightsAbove, translate } from './mapping.ts';
-import type { Watch } from './references.ts';
+import type { Holder } from './page-watches.ts';
+import { Watch } from './references.ts';
 import type { TableNode } from './table-node.ts';
 import type { Touched } from './touched.ts';
 
-type IsNew = (space: AddressSpace, page: number, watch: Watch | null) => boolean;
+type IsNew = (space: AddressSpace, page: number, offset: number) => boolean;
 
 export class Report {
   readonly #paging: Paging;
@@ -69,9 +70,9 @@ export class Report {
 
   /** An entry is about to become (`lo`, `hi`). What is staged below it is where its addresses will lead. */
   entryChanges(node: TableNode, position: number, lo: number, hi: number): void {
-    const { format, values } = node;
-    const oldLo = values[2 * position]!;
-    const oldHi = values[2 * position + 1]!;
+    const { format } = node;
+    const oldLo = node.lowAt(position);
+    const oldHi = node.highAt(position);
     const note = this.#notes[format.level]!;
     note.note(
       node.entryPa(node.frame!.gfn, position, this.#paging.mode.entryBytes),
@@ -85,11 +86,11 @@ export class Report {
     const before = this.#before[format.level]!;
     const after = this.#after[format.level]!;
     const rights = this.#writer.saysRights || this.#touched !== null ? rightsAbove(node) : 0;
-    const child = node.isPageTable ? null : node.children[position]!;
+    const child = node.childAt(position);
     const kindBefore = before.setEntry(format, oldLo, oldHi, rights);
     const kindAfter = after.setEntry(format, lo, hi, rights);
     if (node.isPageTable) {
-      this.#page(node.space, node.pageAt(position), node.watchesAt(position), before, after, note);
+      this.#page(node, position, before, after, note);
       return;
     }
     if (kindBefore === ENTRY_TABLE) enterOld(before, child);
@@ -117,10 +118,9 @@ export class Report {
 
   /** Unsettled addresses of a space between two pages that are watched no more, or never will be again. */
   forgetUnsettled(space: AddressSpace, first: number, last: number): void {
-    for (const [key, { page }] of space.unsettled) {
+    for (const [key, { page, offset }] of space.unsettled) {
       if (page < first || page > last) continue;
-      const watched = typeof key === 'number' ? isWatched(space, key) : space.findWatch(page, key.offset) === key;
-      if (!watched) this.#settled(space, key);
+      if (!space.isWatched(page, offset)) this.#settled(space, key);
     }
   }
 
@@ -152,16 +152,15 @@ export class Report {
     const oldSlot = node.isPageTable ? this.#pageBefore : this.#before[format.level]!;
     const newSlot = node.isPageTable ? this.#pageAfter : this.#after[format.level]!;
     const sameTable = before.frame !== null && before.frame === after.frame;
-    for (let position = 0; position < node.slots.length; position++) {
-      const child = node.isPageTable ? null : node.children[position]!;
-      const pagesIn = node.slots.at(position) * format.slotPages;
+    for (let position = node.firstFrom(0); position >= 0; position = node.nextAfter(position)) {
+      const child = node.childAt(position);
+      const pagesIn = node.slotAt(position) * format.slotPages;
       if (enterSlot(oldSlot, before, format, position, pagesIn) === ENTRY_TABLE) enterOld(oldSlot, child);
       if (enterSlot(newSlot, after, format, position, pagesIn) === ENTRY_TABLE) enterNew(newSlot, child);
       const closer = sameTable && (oldSlot.gfn !== newSlot.gfn || oldSlot.frame !== newSlot.frame);
       const blame = closer ? this.#narrow(node, position, before, after) : note;
-      const start = firstPage + pagesIn;
-      if (node.isPageTable) this.#page(space, start, node.watchesAt(position), oldSlot, newSlot, blame);
-      else this.#below(space, child, start, format.slotPages, oldSlot, newSlot, blame);
+      if (node.isPageTable) this.#page(node, position, oldSlot, newSlot, blame);
+      else this.#below(space, child, firstPage + pagesIn, format.slotPages, oldSlot, newSlot, blame);
     }
   }
 
@@ -179,7 +178,8 @@ export class Report {
       for (let page = Math.max(piece.first, firstPage); page <= last; page++) {
         this.#pageBefore.setWithin(before, page - firstPage);
         this.#pageAfter.setWithin(after, page - firstPage);
-        this.#page(space, page, null, this.#pageBefore, this.#pageAfter, note);
+        if (this.#pageBefore.leadsLike(this.#pageAfter)) continue;
+        this.#address(space, page, 0, null, piece, this.#pageBefore, this.#pageAfter, note);
       }
     }
   }
@@ -187,34 +187,35 @@ export class Report {
   /** Where both walks pass through one table, an entry of it that leads elsewhere is closer to the cause than the one above. */
   #narrow(node: TableNode, position: number, before: Mapping, after: Mapping): CauseNote {
     const { format } = node;
-    const [old, now] = [before.values!, after.values!];
     const entryPa = node.entryPa(after.frame!.gfn, position, this.#paging.mode.entryBytes);
     const note = this.#notes[format.level]!;
     note.note(
       entryPa,
       format.level,
-      old[2 * position]!,
-      old[2 * position + 1]!,
-      now[2 * position]!,
-      now[2 * position + 1]!,
+      before.lowAt(position),
+      before.highAt(position),
+      after.lowAt(position),
+      after.highAt(position),
     );
     return note;
   }
 
   /** The watched addresses of one page. */
-  #page(
-    space: AddressSpace,
-    page: number,
-    watches: Watch | null,
-    before: Mapping,
-    after: Mapping,
-    note: CauseNote | null,
-  ): void {
+  #page(node: TableNode, position: number, before: Mapping, after: Mapping, note: CauseNote | null): void {
     if (before.leadsLike(after)) return;
+    const { space } = node;
+    const page = node.pageAt(position);
     const piece = space.coverage.isEmpty ? undefined : space.coverage.find(page);
-    if (piece !== undefined && watches?.offset !== 0) this.#address(space, page, null, piece, before, after, note);
-    for (let watch = watches; watch !== null; watch = watch.next) {
-      this.#address(space, page, watch, watch.offset === 0 ? piece : undefined, before, after, note);
+    const holder = node.watchedAt(position);
+    const offset = holder === null ? 0 : holder instanceof Watch ? holder.offset : node.offsetAt(position);
+    if (piece !== undefined && (holder === null || offset > 0)) {
+      this.#address(space, page, 0, null, piece, before, after, note);
+    }
+    if (holder === null) return;
+    this.#address(space, page, offset, holder, offset === 0 ? piece : undefined, before, after, note);
+    if (!(holder instanceof Watch)) return;
+    for (let { next } = holder; next !== null; next = next.next) {
+      this.#address(space, page, next.offset, next, undefined, before, after, note);
     }
   }
 
@@ -222,46 +223,43 @@ export class Report {
   #address(
     space: AddressSpace,
     page: number,
-    watch: Watch | null,
+    offset: number,
+    holder: Holder | null,
     piece: Piece | undefined,
     before: Mapping,
     after: Mapping,
     note: CauseNote | null,
   ): void {
-    const key = settlingKey(page, watch);
-    const unsettled = space.unsettled.size > 0 ? space.unsettled.get(key) : undefined;
+    if (this.#touched === null && space.unsettled.size === 0) {
+      return this.#writer.difference(space, page, offset, holder, piece, before, after, note);
+    }
+    const key = settlingKey(page, offset);
+    const unsettled = space.unsettled.get(key);
     const cause = unsettled === undefined || note === null ? note : { cause: since(unsettled.cause, note.cause) };
     if (this.#touched === null || this.#touched.has(space, page)) {
       if (unsettled !== undefined) this.#settled(space, key);
-      this.#writer.difference(space, page, watch, piece, unsettled?.reported ?? before, after, cause);
-    } else if (cause !== null && !this.#isNew?.(space, page, watch)) {
+      this.#writer.difference(space, page, offset, holder, piece, unsettled?.reported ?? before, after, cause);
+    } else if (cause !== null && !this.#isNew?.(space, page, offset)) {
       const reported = unsettled?.reported ?? before.copy();
-      space.unsettled.set(key, { page, reported, cause: cause.cause });
+      space.unsettled.set(key, { page, offset, reported, cause: cause.cause });
       this.#waiting.add(space);
     }
   }
 
   /** Unsettled addresses that are touched, though nothing changed for them this time. */
   #settleWaiting(space: AddressSpace, because?: null): void {
-    for (const [key, { page, reported, cause }] of space.unsettled) {
+    for (const [key, { page, offset, reported, cause }] of space.unsettled) {
       if (this.#touched !== null && !this.#touched.has(space, page)) continue;
       this.#settled(space, key);
       translate(space, page, this.#pageAfter);
-      const watch = typeof key === 'number' ? space.findWatch(page, 0) : key;
-      const piece = typeof key === 'number' ? space.coverage.find(page) : undefined;
-      this.#writer.difference(
-        space,
-        page,
-        watch,
-        piece,
-        reported,
-        this.#pageAfter,
-        because === null ? null : { cause },
-      );
+      const holder = space.findHolder(page, offset);
+      const piece = offset === 0 ? space.coverage.find(page) : undefined;
+      const note = because === null ? null : { cause };
+      this.#writer.difference(space, page, offset, holder, piece, reported, this.#pageAfter, note);
     }
   }
 
-  #settled(space: AddressSpace, key: Watch | number): void {
+  #settled(space: AddressSpace, key: bigint): void {
     space.unsettled.delete(key);
     if (space.unsettled.size === 0) this.#waiting.delete(space);
   }
@@ -276,8 +274,7 @@ function enterSlot(
   pagesIn: number,
 ): number | undefined {
   if (span.frame !== null) {
-    const { values } = span;
-    return slot.setEntry(format, values![2 * position]!, values![2 * position + 1]!, span.rights);
+    return slot.setEntry(format, span.lowAt(position), span.highAt(position), span.rights);
   }
   slot.setWithin(span, pagesIn);
   return undefined;
@@ -289,16 +286,11 @@ function since(first: Cause, last: Cause): Cause {
   return sameEntry ? { ...last, oldValue: first.oldValue } : last;
 }
 
-function isWatched(space: AddressSpace, page: number): boolean {
-  return space.coverage.find(page) !== undefined || space.findWatch(page, 0) !== null;
-}
-
 function enterOld(mapping: Mapping, child: TableNode | null): void {
-  if (child !== null) mapping.setTable(child.frame, child.values, mapping.rights);
+  if (child !== null) mapping.setTable(child.frame, child.words, child.stride, mapping.rights);
 }
 
 function enterNew(mapping: Mapping, child: TableNode | null): void {
-  if (child === null) return;
-  const { frame, values } = child.next ?? child;
-  mapping.setTable(frame, values, mapping.rights);
+  if (child?.next === undefined) enterOld(mapping, child);
+  else mapping.setTable(child.next.frame, child.next.words, 2, mapping.rights);
 }

@@ -10,6 +10,8 @@ import type { Mapping } from './mapping.ts';
 
 export interface Unsettled {
   readonly page: number;
+  /** Of the address within its page. */
+  readonly offset: number;
   /** What was last reported, or found when the watch began. */
   readonly reported: Mapping;
   readonly cause: Cause;

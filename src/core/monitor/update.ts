@@ -7,10 +7,19 @@
  */
 import { frameOffsetOf, gfnOf, paOf } from '../address/pa.ts';
 import { type PhysicalMemory, READ_NO_MEMORY, READ_NOT_FETCHED, READ_OK } from '../memory/physical-memory.ts';
-import { ENTRY_LEAF, ENTRY_TABLE, kindOf, leafGfn, type LevelFormat, type Paging, tableGfn } from '../paging/format.ts';
+import {
+  ENTRY_LEAF,
+  ENTRY_TABLE,
+  kindOf,
+  leafGfn,
+  type LevelFormat,
+  type Paging,
+  slotOf,
+  tableGfn,
+} from '../paging/format.ts';
 import { restrictLeaf, RIGHTS_ALL } from '../paging/rights.ts';
 import type { NumberList } from '../struct/number-list.ts';
-import type { AddressSpace } from './address-space.ts';
+import type { AddressSpace, UnreadSlot } from './address-space.ts';
 import type { FormerWalks } from './former-walks.ts';
 import type { ProtectedTables, TableFrame } from './protected-tables.ts';
 import type { Report } from './report.ts';
@@ -19,11 +28,12 @@ import type { Touched } from './touched.ts';
 import { ChangeList } from './change-list.ts';
 
 const NO_TABLE = -1;
-const NOTHING: Backing = { frame: null, values: new Uint32Array(0) };
+const NOTHING: Backing = { frame: null, words: new Uint32Array(0) };
 
 export class Update {
   readonly #memory: PhysicalMemory;
   readonly #paging: Paging;
+  readonly #entryShift: number;
   readonly #tables: ProtectedTables;
   /** Whether a change of rights alone is a change. */
   #rightsMatter = true;
@@ -41,6 +51,7 @@ export class Update {
   constructor(memory: PhysicalMemory, paging: Paging, tables: ProtectedTables) {
     this.#memory = memory;
     this.#paging = paging;
+    this.#entryShift = Math.log2(paging.mode.entryBytes);
     this.#tables = tables;
   }
 
@@ -75,30 +86,42 @@ export class Update {
     this.#staged.push(node);
     // Protected first, read afterwards: a write in between is one more mark, not a loss (rule C3).
     const frame = this.#tables.acquire(gfn, node.space.view, node.space !== this.#beginning);
-    const values = new Uint32Array(node.values.length);
-    node.next = { frame, values };
-    for (let position = 0; position < node.slots.length; position++) {
+    const words = new Uint32Array(2 * node.capacity);
+    node.next = { frame, words };
+    for (let position = node.firstFrom(0); position >= 0; position = node.nextAfter(position)) {
       this.#read(node.entryPa(gfn, position, entryBytes));
-      values[2 * position] = this.#entry[0]!;
-      values[2 * position + 1] = this.#entry[1]!;
+      words[2 * position] = this.#entry[0]!;
+      words[2 * position + 1] = this.#entry[1]!;
       if (!node.isPageTable) this.#stageBelow(node, position, this.#entry[0]!, this.#entry[1]!);
     }
   }
 
   /** Plans the value of a slot that nothing has read yet, and what hangs below it. */
-  planNewSlot(node: TableNode, position: number): void {
+  planNewSlot({ node, slot }: UnreadSlot): void {
     if (node.frame === null || node.next !== undefined) return;
+    const position = node.find(slot);
     this.#read(node.entryPa(node.frame.gfn, position, this.#paging.mode.entryBytes));
     const [lo, hi] = [this.#entry[0]!, this.#entry[1]!];
     this.#changes.add(node, position, lo, hi, false);
     if (!node.isPageTable) this.#stageBelow(node, position, lo, hi);
   }
 
+  /** Holds the slot of a page in a table that is read already, entry and all. Answers its position; -1 where it cannot be read. */
+  readInPlace(node: TableNode, page: number): number {
+    const { entryBytes } = this.#paging.mode;
+    const slot = slotOf(node.format, page);
+    const entryPa = paOf(node.frame!.gfn, (node.firstSlot + slot) * entryBytes);
+    if (this.#memory.readEntry(entryPa, entryBytes, this.#entry) !== READ_OK) return -1;
+    const position = node.insert(slot);
+    node.setEntry(position, this.#entry[0]!, this.#entry[1]!);
+    return position;
+  }
+
   /** Adds the pages below these entries, by the walks that are known. */
   addTouched(entries: NumberList, touched: Touched): void {
     for (let index = 0; index < entries.length; index++) {
       const entryPa = entries.at(index);
-      for (const node of this.#nodesAt(entryPa)) {
+      for (let node = this.#firstNodeAt(entryPa); node !== null; node = node.nextInFrame) {
         const position = this.#positionOf(node, entryPa);
         if (position >= 0) touched.add(node.space, node.pageAt(position), node.format.slotPages);
       }
@@ -109,11 +132,11 @@ export class Update {
   compare(node: TableNode, into: NumberList): void {
     const { entryBytes } = this.#paging.mode;
     const gfn = node.frame!.gfn;
-    for (let position = 0; position < node.slots.length; position++) {
+    for (let position = node.firstFrom(0); position >= 0; position = node.nextAfter(position)) {
       const entryPa = node.entryPa(gfn, position, entryBytes);
       this.#read(entryPa);
       const [lo, hi] = [this.#entry[0]!, this.#entry[1]!];
-      const same = lo === node.values[2 * position] && hi === node.values[2 * position + 1];
+      const same = lo === node.lowAt(position) && hi === node.highAt(position);
       if (!same || (!node.isPageTable && this.#becomesReadable(node, position, lo, hi))) into.push(entryPa);
     }
   }
@@ -128,18 +151,18 @@ export class Update {
     for (let index = 0; index < this.#changes.length; index++) {
       const { node, position, lo, hi, matters } = this.#changes.at(index);
       if (matters) report?.entryChanges(node, position, lo, hi);
-      node.setValue(position, lo, hi);
+      node.setEntry(position, lo, hi);
     }
     const left: [TableFrame, number][] = [];
     for (const node of this.#staged) {
-      const { frame, values } = node.next!;
+      const { frame, words } = node.next!;
       if (node.frame !== null) {
         node.frame.detach(node);
         left.push([node.frame, node.space.view]);
       }
       node.frame = frame;
       if (frame !== null) {
-        node.values = values;
+        node.setEntries(words);
         frame.attach(node);
       }
     }
@@ -170,7 +193,7 @@ export class Update {
   #stageNothing(node: TableNode): void {
     node.next = NOTHING;
     this.#staged.push(node);
-    for (const child of node.children) if (child !== null) this.stage(child, NO_TABLE);
+    node.forEachChild((child) => this.stage(child, NO_TABLE));
   }
 
   #stageBelow(node: TableNode, position: number, lo: number, hi: number): void {
@@ -178,14 +201,14 @@ export class Update {
       const child = node.space.childAt(node, position, this.#paging);
       this.stage(child, tableGfn(node.format, lo, hi));
     } else {
-      const child = node.children[position]!;
+      const child = node.childAt(position);
       if (child !== null) this.stage(child, NO_TABLE);
     }
   }
 
   /** Entries above the page tables are sorted before they are planned. */
   #noteTableEntries(entryPa: number): void {
-    for (const node of this.#nodesAt(entryPa)) {
+    for (let node = this.#firstNodeAt(entryPa); node !== null; node = node.nextInFrame) {
       if (node.isPageTable) continue;
       const position = this.#positionOf(node, entryPa);
       if (position >= 0) this.#above.push({ node, position });
@@ -197,8 +220,8 @@ export class Update {
     if (node.next !== undefined) return;
     this.#read(node.entryPa(node.frame!.gfn, position, this.#paging.mode.entryBytes));
     const [lo, hi] = [this.#entry[0]!, this.#entry[1]!];
-    const oldLo = node.values[2 * position]!;
-    const oldHi = node.values[2 * position + 1]!;
+    const oldLo = node.lowAt(position);
+    const oldHi = node.highAt(position);
     const readable = this.#becomesReadable(node, position, lo, hi);
     if (lo === oldLo && hi === oldHi && !readable) return;
     const matters = readable || !this.#meansTheSame(node.format, oldLo, oldHi, lo, hi);
@@ -208,15 +231,15 @@ export class Update {
 
   #planPageTableEntry(entryPa: number): void {
     let unread = true;
-    for (const node of this.#nodesAt(entryPa)) {
+    for (let node = this.#firstNodeAt(entryPa); node !== null; node = node.nextInFrame) {
       if (!node.isPageTable || node.next !== undefined) continue;
       const position = this.#positionOf(node, entryPa);
       if (position < 0) continue;
       if (unread) this.#read(entryPa);
       unread = false;
       const [lo, hi] = [this.#entry[0]!, this.#entry[1]!];
-      const oldLo = node.values[2 * position]!;
-      const oldHi = node.values[2 * position + 1]!;
+      const oldLo = node.lowAt(position);
+      const oldHi = node.highAt(position);
       if (lo === oldLo && hi === oldHi) continue;
       this.#changes.add(node, position, lo, hi, !this.#meansTheSame(node.format, oldLo, oldHi, lo, hi));
     }
@@ -224,7 +247,7 @@ export class Update {
 
   /** Whether an entry points at a table that was not in memory when it was last looked at, and is now. */
   #becomesReadable(node: TableNode, position: number, lo: number, hi: number): boolean {
-    const child = node.children[position]!;
+    const child = node.childAt(position);
     if (kindOf(node.format, lo, hi) !== ENTRY_TABLE || (child !== null && child.frame !== null)) return false;
     return this.#read(paOf(tableGfn(node.format, lo, hi)));
   }
@@ -238,12 +261,12 @@ export class Update {
     return restrictLeaf(RIGHTS_ALL, format, oldLo, oldHi) === restrictLeaf(RIGHTS_ALL, format, lo, hi);
   }
 
-  #nodesAt(entryPa: number): readonly TableNode[] {
-    return this.#tables.find(gfnOf(entryPa))?.nodes ?? [];
+  #firstNodeAt(entryPa: number): TableNode | null {
+    return this.#tables.find(gfnOf(entryPa))?.firstNode ?? null;
   }
 
   #positionOf(node: TableNode, entryPa: number): number {
-    return node.slots.find(frameOffsetOf(entryPa) / this.#paging.mode.entryBytes - node.firstSlot);
+    return node.find((frameOffsetOf(entryPa) >>> this.#entryShift) - node.firstSlot);
   }
 
   /** Reads an entry; one that cannot be read is taken for 0, which does not translate. Answers whether it is in memory. */
@@ -264,6 +287,6 @@ function empty(list: unknown[]): void {
 }
 
 function dropChild(parent: TableNode, child: TableNode): void {
-  const at = parent.children.indexOf(child);
-  if (at >= 0) parent.children[at] = null;
+  const position = parent.positionOf(child.firstPage);
+  if (position >= 0 && parent.childAt(position) === child) parent.setChild(position, null);
 }

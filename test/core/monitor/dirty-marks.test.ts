@@ -23,17 +23,23 @@ describe('C4 marks are per vCPU', () => {
     expect(marks.ofAll().toArray()).toEqual([8, 16, 24]);
   });
 
-  test('who else has something in flight', () => {
+  test('how many have something in flight', () => {
     const marks = marked([[3, 8]]);
-    expect([marks.isEmpty, marks.hasOthers(3), marks.hasOthers(0)]).toEqual([false, false, true]);
+    expect(marks.pending).toBe(1);
     marks.add(0, 8);
-    expect([marks.isEmpty, marks.hasOthers(3), marks.hasOthers(0)]).toEqual([false, true, true]);
-    marks.dropFirst(3, 1);
-    expect([marks.isEmpty, marks.hasOthers(3), marks.hasOthers(0)]).toEqual([false, true, false]);
-    marks.dropFirst(0, 1);
-    expect([marks.isEmpty, marks.hasOthers(3), marks.hasOthers(0)]).toEqual([true, false, false]);
+    marks.add(0, 16);
+    expect(marks.pending).toBe(2);
+    expect(marks.lend(3).length).toBe(1);
+    marks.dropLent(1);
+    expect(marks.pending).toBe(1);
+    expect(marks.lend(0).length).toBe(2);
+    marks.dropLent(1);
+    expect(marks.pending).toBe(1);
+    marks.lend(0);
+    marks.dropLent(1);
+    expect(marks.pending).toBe(0);
     marks.add(3, 8);
-    expect([marks.isEmpty, marks.hasOthers(3), marks.hasOthers(0)]).toEqual([false, false, true]);
+    expect(marks.pending).toBe(1);
   });
 
   test('vCPUs are told in the order of their numbers', () => {
@@ -47,8 +53,8 @@ describe('C4 marks are per vCPU', () => {
     ]);
     expect(marks.lend(0).length).toBe(2);
     marks.add(0, 0);
-    marks.dropFirst(0, 2);
-    expect([marks.isEmpty, marks.of(0).toArray()]).toEqual([false, [0]]);
+    marks.dropLent(2);
+    expect([marks.pending, marks.of(0).toArray()]).toEqual([1, [0]]);
   });
 });
 
@@ -75,7 +81,7 @@ describe('marks take room for the entries that are in flight, not for the writes
       const processed = marks.lend(0).length;
       const late = Array.from({ length: 5000 }, (_, index) => 8 * (10_000 - index));
       for (const entryPa of [0, ...late]) marks.add(0, entryPa);
-      marks.dropFirst(0, processed);
+      marks.dropLent(processed);
       expect(marks.of(0).toArray()).toEqual([0, ...late.toReversed()]);
     },
   );

@@ -1,0 +1,187 @@
+/**
+ * The step of the mirror that nearly all writes take: entries of page tables were written, and nobody else has anything in
+ * flight. The same two halves as `Update`'s (rule C9), without tables to stage and without lists of nodes: all entries are
+ * read first, and what was read is then followed entry by entry. A flip takes half the time that it takes through `Update`
+ * and `Report`, and a change of accessed or dirty bits a third.
+ */
+import { frameOffsetOf, gfnOf } from '../address/pa.ts';
+import type { Pa } from '../address/types.ts';
+import { u64Of } from '../address/va.ts';
+import { type PhysicalMemory, READ_NO_MEMORY, READ_OK } from '../memory/physical-memory.ts';
+import { ENTRY_LEAF, kindOf, leafGfn, type LevelFormat, type Paging } from '../paging/format.ts';
+import type { NumberList } from '../struct/number-list.ts';
+import type { EventWriter } from './event-writer.ts';
+import type { MonitorEvent } from './events.ts';
+import { UNBACKED } from './mapping.ts';
+import type { ProtectedTables, TableFrame } from './protected-tables.ts';
+import { Watch } from './references.ts';
+import type { Report } from './report.ts';
+import type { TableNode } from './table-node.ts';
+
+const LEAST_ENTRIES = 256;
+
+/** Bits of a leaf's low word that say nothing of where it leads, or with which rights, in any mode. */
+const ACCESSED_DIRTY = 0x60;
+
+export interface LeafUpdateParts {
+  readonly memory: PhysicalMemory;
+  readonly paging: Paging;
+  readonly tables: ProtectedTables;
+  readonly report: Report;
+  readonly writer: EventWriter;
+}
+
+type Events = MonitorEvent[] | null;
+
+export class LeafUpdate {
+  readonly #memory: PhysicalMemory;
+  readonly #format: LevelFormat;
+  readonly #entryBytes: 4 | 8;
+  readonly #entryShift: number;
+  readonly #tables: ProtectedTables;
+  readonly #report: Report;
+  readonly #writer: EventWriter;
+  readonly #entry = new Uint32Array(2);
+  /** Low and high word of each entry that `follow` has read. */
+  #words = new Uint32Array(2 * LEAST_ENTRIES);
+  /** Whether `Report` has begun to put into words what changes in this batch. */
+  #reports = false;
+
+  constructor({ memory, paging, tables, report, writer }: LeafUpdateParts) {
+    this.#memory = memory;
+    this.#format = paging.byLevel[1]!;
+    this.#entryBytes = paging.mode.entryBytes;
+    this.#entryShift = Math.log2(paging.mode.entryBytes);
+    this.#tables = tables;
+    this.#report = report;
+    this.#writer = writer;
+  }
+
+  /**
+   * Follows these entries (physical addresses, ascending). Answers what it means, in a fresh array; null where one is of a
+   * table that is no page table to everybody, or not fetched yet: then this is a matter for `Update`, and nothing has happened.
+   *
+   * @throws what the source throws; nothing has happened
+   */
+  follow(entries: NumberList, vcpu: number): MonitorEvent[] | null {
+    if (this.#words.length < 2 * entries.length) this.#words = new Uint32Array(4 * entries.length);
+    const words = this.#words;
+    for (let index = 0; index < entries.length; index++) {
+      const entryPa = entries.at(index);
+      const frame = this.#tables.find(gfnOf(entryPa));
+      if (frame === undefined) continue;
+      if (!this.#read(frame, entryPa)) return null;
+      words[2 * index] = this.#entry[0]!;
+      words[2 * index + 1] = this.#entry[1]!;
+    }
+    let events: Events = null;
+    for (let index = 0; index < entries.length; index++) {
+      const entryPa = entries.at(index);
+      const frame = this.#tables.find(gfnOf(entryPa));
+      if (frame !== undefined)
+        events = this.#become(frame, entryPa, words[2 * index]!, words[2 * index + 1]!, vcpu, events);
+    }
+    return this.#end(events);
+  }
+
+  /** The same for one entry. */
+  followOne(entryPa: number, vcpu: number): MonitorEvent[] | null {
+    const frame = this.#tables.find(gfnOf(entryPa));
+    if (frame === undefined) return [];
+    if (!this.#read(frame, entryPa)) return null;
+    return this.#end(this.#become(frame, entryPa, this.#entry[0]!, this.#entry[1]!, vcpu, null));
+  }
+
+  /** Reads an entry of a page table; one that is not in memory is 0. Answers whether it could. */
+  #read(frame: TableFrame, entryPa: number): boolean {
+    if (frame.nodesAbove > 0) return false;
+    const outcome = this.#memory.readEntry(entryPa, this.#entryBytes, this.#entry);
+    if (outcome === READ_OK) return true;
+    this.#entry.fill(0);
+    return outcome === READ_NO_MEMORY;
+  }
+
+  #end(events: Events): MonitorEvent[] {
+    if (!this.#reports) return events ?? [];
+    this.#reports = false;
+    return [...(events ?? []), ...this.#report.end()];
+  }
+
+  /** One entry, at every node that it serves. */
+  #become(frame: TableFrame, entryPa: number, lo: number, hi: number, vcpu: number, said: Events): Events {
+    const slot = frameOffsetOf(entryPa) >>> this.#entryShift;
+    for (let node = frame.firstNode; node !== null; node = node.nextInFrame) {
+      const position = node.find(slot - node.firstSlot);
+      if (position < 0) continue;
+      const oldLo = node.lowAt(position);
+      const oldHi = node.highAt(position);
+      if (hi !== oldHi || ((lo ^ oldLo) & ~ACCESSED_DIRTY) !== 0) {
+        if (this.#mustReport(node, vcpu)) this.#report.entryChanges(node, position, lo, hi);
+        else said = this.#changes(node, position, entryPa, oldLo, oldHi, lo, hi, vcpu, said);
+      }
+      node.setEntry(position, lo, hi);
+    }
+    return said;
+  }
+
+  /** An entry has become (`lo`, `hi`): the same as `Report` would say, where single watches are all that there is. */
+  #changes(
+    node: TableNode,
+    position: number,
+    entryPa: number,
+    oldLo: number,
+    oldHi: number,
+    lo: number,
+    hi: number,
+    vcpu: number,
+    said: Events,
+  ): Events {
+    const before = backingOf(this.#format, oldLo, oldHi);
+    const after = backingOf(this.#format, lo, hi);
+    if (before === after) return said;
+    const cause = { entryPa: entryPa as Pa, level: 1, oldValue: u64Of(oldLo, oldHi), newValue: u64Of(lo, hi) };
+    const page = node.pageAt(position);
+    let holder = node.watchedAt(position);
+    while (holder !== null) {
+      const offset = holder instanceof Watch ? holder.offset : node.offsetAt(position);
+      if (before !== UNBACKED) {
+        said = append(
+          said,
+          this.#writer.pageEvent('page-out', node.space, page, offset, holder, undefined, before, 1, vcpu, cause),
+        );
+      }
+      if (after !== UNBACKED) {
+        said = append(
+          said,
+          this.#writer.pageEvent('page-in', node.space, page, offset, holder, undefined, after, 1, vcpu, cause),
+        );
+      }
+      holder = holder instanceof Watch ? holder.next : null;
+    }
+    return said;
+  }
+
+  /**
+   * Whether `Report` puts it into words: where rights are said, and from the first change on in a space with ranges, which may
+   * be told in runs.
+   */
+  #mustReport(node: TableNode, vcpu: number): boolean {
+    if (this.#reports) return true;
+    if (node.space.coverage.isEmpty && !this.#writer.saysRights) return false;
+    this.#report.begin(vcpu, null);
+    this.#reports = true;
+    return true;
+  }
+}
+
+/** The frame that a page-table entry leads to. */
+function backingOf(format: LevelFormat, lo: number, hi: number): number {
+  return kindOf(format, lo, hi) === ENTRY_LEAF ? leafGfn(format, lo, hi) : UNBACKED;
+}
+
+/** Most batches have one event, and a list that begins with it is 100 bytes shorter than one that was empty. */
+function append(events: Events, event: MonitorEvent): MonitorEvent[] {
+  if (events === null) return [event];
+  events.push(event);
+  return events;
+}

@@ -1,0 +1,20 @@
+/** Objects by small numbers, which are given out again once they are free: what a typed array cannot hold, and must point to. */
+export class Slab<T> {
+  readonly #places: (T | undefined)[] = [];
+  readonly #free: number[] = [];
+
+  put(object: T): number {
+    const place = this.#free.pop() ?? this.#places.length;
+    this.#places[place] = object;
+    return place;
+  }
+
+  get(place: number): T {
+    return this.#places[place]!;
+  }
+
+  free(place: number): void {
+    this.#places[place] = undefined;
+    this.#free.push(place);
+  }
+}

@@ -1,0 +1,82 @@
+/** What a monitor leaves behind while nothing that it holds changes in number: nothing. */
+import process from 'node:process';
+import { describe, expect, test } from 'vitest';
+import { collectGarbage } from '../../../bench/garbage.ts';
+import { A, D, P, PWU, Rig } from './rig.ts';
+
+const PAGES = 1024;
+const PAGE = 4096n;
+
+/** 1,024 pages of one root, half of them watched singly and half by a range, some of them both. */
+function watching() {
+  const rig = new Rig();
+  const root = rig.frame();
+  for (let page = 0n; page < PAGES; page++) rig.build(root, page * PAGE, ((0x1000n + page) * PAGE) | PWU);
+  for (let page = 0n; page < 600n; page++)
+    rig.monitor.monitor({ root, va: page * PAGE + (page % 3n), tag: Number(page) });
+  rig.monitor.monitorRange({ root, va: 512n * PAGE, byteLength: 512n * PAGE, tag: 'range', runs: true });
+  const leaves = Array.from({ length: PAGES }, (_, page) => rig.entry(root, BigInt(page) * PAGE, 1));
+  return { rig, root, leaves, directory: rig.entry(root, 0n, 2) };
+}
+
+/** Bytes that are live. */
+function held(): number {
+  collectGarbage();
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return heapUsed + arrayBuffers;
+}
+
+/** Bytes that are live after `work` has been done again, beyond those after it was done once, when its code is compiled. */
+function growth(work: () => void): number {
+  work();
+  const before = held();
+  work();
+  return held() - before;
+}
+
+// A collected heap differs by some ten thousand bytes from one time to the next: code, and what the runner keeps.
+const NOTHING = 150_000;
+
+describe('a steady run', () => {
+  test('a million writes that lead nowhere else leave nothing behind', () => {
+    const { rig, leaves } = watching();
+    const { monitor, memory } = rig;
+    const pages = leaves.map((leaf) => ({ words: memory.page(Math.floor(leaf / 4096))!, word: (leaf % 4096) / 4 }));
+    const bits = [Number(A), Number(D)];
+    let events = 0;
+    const grown = growth(() => {
+      for (let write = 0; write < 500_000; write++) {
+        const at = (write * 7919) % PAGES;
+        monitor.markDirtyEntry(leaves[at]!, 0, write % 4);
+        const { words, word } = pages[at]!;
+        words[word] = words[word]! ^ bits[write % 2]!;
+        events += monitor.processDirtyEntries(write % 4).length;
+      }
+    });
+    expect(events).toBe(0);
+    expect(grown).toBeLessThan(NOTHING);
+  });
+
+  test('events, page by page, by directories and among vCPUs, leave nothing behind either', () => {
+    const { rig, root, leaves, directory } = watching();
+    const { monitor } = rig;
+    let events = 0;
+    const grown = growth(() => {
+      for (let time = 0; time < 20_000; time++) {
+        const leaf = leaves[(time * 7919) % PAGES]!;
+        // The other vCPU's write is in memory, and moves the mirror, before it is processed.
+        rig.mark(leaf, 1);
+        rig.poke(leaf, rig.read(leaf) ^ P);
+        events += rig.write(leaves[time % PAGES]!, rig.read(leaves[time % PAGES]!) ^ P).length;
+        events += monitor.processDirtyEntries(1).length;
+        if (time % 100 === 0) events += rig.write(directory, rig.read(directory) ^ P).length;
+        const va = BigInt(time % 2000) * PAGE + 9n;
+        monitor.monitor({ root, va, tag: `again ${time}` });
+        monitor.unmonitor({ root, va });
+        if (time % 1000 === 0) events += monitor.resync().length;
+      }
+    });
+    expect(events).toBeGreaterThan(40_000);
+    expect(grown).toBeLessThan(NOTHING);
+  });
+});
