@@ -1,0 +1,123 @@
+/**
+ * Records the traces of `traces/` anew: `node scripts/record-traces.mjs [NAME…]`, after `npm run build` and `node guest/build.mjs`. Boots
+ * the guest for each, watches processes of it exactly, and has them do what the trace is to show.
+ */
+import { mkdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import process from 'node:process';
+import { launchGuest, openQemu } from '../dist/drivers/qemu/index.js';
+import { recordDriver } from '../dist/drivers/trace/index.js';
+import { openLinux } from '../dist/linux/index.js';
+import { openSession } from '../dist/session/index.js';
+import { ProcessFollower } from './process-follower.mjs';
+
+const FOLDER = join(import.meta.dirname, '../traces');
+
+/** @typedef {(act: (command: string, note?: string) => Promise<readonly object[]>) => Promise<void>} Story */
+
+/** @type {Readonly<Record<string, { title: string, machine: object, story: Story }>>} */
+const TRACES = {
+  boot: {
+    title: 'Linux starts a few processes: a shell, and what it runs.',
+    machine: { cpu: 'max,la57=off', memoryMiB: 256 },
+    story: async (act) => {
+      await act('sh uname -r', 'sh: uname -r');
+      await act('sh cat /proc/version | wc -c', 'sh: cat /proc/version | wc -c');
+      await act('sh for i in 1 2; do echo $i | sed s/1/one/; done', 'sh: for i in 1 2; do echo $i | sed s/1/one/; done');
+    },
+  },
+  fork: {
+    title: 'Linux forks: parent and child share their pages until one of them writes.',
+    machine: { cpu: 'max,la57=off', memoryMiB: 256 },
+    story: async (act) => {
+      await act('map 64 small', 'mmap of 256K');
+      await act('touch 0x100000000000 64', 'the parent writes to each of the 64 pages');
+      await act('fork 0x100000000000 64', 'fork: the child shares all of them, and none may be written to');
+      await act('cow 0x100000000000 16', 'the parent writes to 16 of them: each is copied');
+      await act('child touch 0x100000010000 16', 'the child writes to 16 others');
+      await act('child exit', 'the child ends');
+      await act('loop cow 100 pages=8 seed=7', 'a storm: 100 times a child is forked, and a page copied');
+    },
+  },
+  huge: {
+    title: 'Linux and huge pages: 2 MiB in one go, split, collapsed again.',
+    machine: { cpu: 'max', memoryMiB: 512 },
+    story: async (act) => {
+      await act('map 2048 huge', 'mmap of 8M, with MADV_HUGEPAGE');
+      await act('touch 0x100000000000 2048', 'writes to each page: four huge pages come in');
+      await act('split 0x100000000000', 'mprotect of one page: the huge page is split into 512 with the same frames');
+      await act('dontneed 0x100000008000 8', 'MADV_DONTNEED of eight of them');
+      await act('touch 0x100000008000 8', 'they are written to again: other frames');
+      await act('collapse 0x100000000000', 'MADV_COLLAPSE: they are copied into a huge page');
+      await act('unmap 0x100000200000 1024', 'munmap of two huge pages');
+      await act('mremap 0x100000600000 512', 'mremap of the last one: same frames, elsewhere');
+    },
+  },
+  swap: {
+    title: 'Linux runs out of memory, and swaps: pages go out to zram, and come back when they are touched.',
+    machine: { cpu: 'max,la57=off', memoryMiB: 96 },
+    story: async (act) => {
+      await act('map 1024 small', 'mmap of 4M');
+      await act('touch 0x100000000000 1024', 'writes to each of its 1024 pages');
+      await act('swapout 0x100000000000 64', 'MADV_PAGEOUT of 64 pages');
+      await act('read 0x100000000000 16', 'reads 16 of them: they come back');
+      await act('sh head -c 60000000 /dev/zero | tail -c 1 | wc -c', 'another process wants 60M: the kernel takes what it can get');
+      await act('touch 0x100000000000 256', 'writes to 256 pages again');
+    },
+  },
+};
+
+/** @param {string} name */
+async function record(name) {
+  const trace = TRACES[name];
+  if (trace === undefined) throw new Error(`there is no ${name}: ${Object.keys(TRACES).join(', ')}`);
+  const { title, machine, story } = trace;
+  const guest = await launchGuest(machine);
+  try {
+    const hello = await guest.waitForReady();
+    const qemu = await openQemu({ qmp: guest.qmpPath, gdb: guest.gdbPath, maxWatchpoints: 20_000 });
+    const linux = await openLinux(qemu);
+    const path = join(FOLDER, `${name}.trace`);
+    const driver = recordDriver(qemu, path, {
+      title: `${title} ${guest.kernel.release}`,
+      options: { watch: 'exact' },
+    });
+    const stop = new AbortController();
+    const session = await openSession({
+      driver,
+      kinds: ['protection', 'restructure'],
+      signal: stop.signal,
+      onBatch: () => follower.update(),
+    });
+    const follower = new ProcessFollower(session.monitor, linux, (each) => each.pid !== 1);
+    await follower.update();
+    const running = session.run();
+    const start = performance.now();
+    try {
+      await story(async (command, note) => {
+        if (note !== undefined) driver.note(note);
+        const reports = await guest.workload.command(command, { timeoutMs: 200_000 });
+        await new Promise((resolve) => {
+          setTimeout(resolve, 50);
+        });
+        return reports;
+      });
+    } finally {
+      stop.abort();
+      await running;
+    }
+    const { writes, counts, lost } = session.statistics();
+    const bytes = statSync(path).size;
+    process.stdout.write(
+      `${name}: ${bytes} bytes, ${writes} writes (${(bytes / writes).toFixed(1)} bytes each), ` +
+        `${Object.entries(counts).map(([kind, count]) => `${count} ${kind}`).join(', ')}, ` +
+        `lost ${JSON.stringify(lost)}, ${((performance.now() - start) / 1000).toFixed(1)} s, pid ${hello.pid}\n`,
+    );
+  } finally {
+    await guest.stop();
+  }
+}
+
+mkdirSync(FOLDER, { recursive: true });
+const names = process.argv.slice(2);
+for (const name of names.length === 0 ? Object.keys(TRACES) : names) await record(name);
