@@ -7,6 +7,9 @@ const PAGE = 4096n;
 /** @typedef {import('../dist/linux/index.js').Process} Process */
 /** @typedef {{ root: number, va: bigint, byteLength: bigint, tag: string }} Watched */
 
+/** Where the workload is told to map memory: watched before there is any. That it maps some writes to no page table. */
+const STAGE = { start: 0x100000000000n, end: 0x100010000000n, name: '[stage]' };
+
 export class ProcessFollower {
   /** @type {import('../dist/core/index.js').PageTableMonitor} */
   #monitor;
@@ -41,20 +44,33 @@ export class ProcessFollower {
       await this.#follow(process, root, process.mm);
     }
     for (const root of this.#watched.keys()) {
-      if (alive.has(root)) continue;
+      // A process that ends lets go of its memory first, and then the kernel takes it down.
+      if (alive.has(root) || !this.#isEmpty(root)) continue;
       this.#monitor.rootGone(root);
       this.#watched.delete(root);
     }
     this.#lastMs = performance.now();
   }
 
+  /** Whether nothing is mapped in the lower half any more. @param {number} root */
+  #isEmpty(root) {
+    const { physical } = this.#linux.kernel.memory;
+    const entry = new Uint32Array(2);
+    for (let slot = 0; slot < 256; slot += 1) {
+      physical.readEntry(root + slot * 8, 8, entry);
+      if (entry[0] !== 0 || entry[1] !== 0) return false;
+    }
+    return true;
+  }
+
   /** @param {Process} process @param {number} root @param {bigint} mm */
   async #follow(process, root, mm) {
     const before = this.#watched.get(root) ?? new Map();
     const now = new Map();
-    for (const area of (await this.#linux.areasOf(mm)).areas) {
-      if (area.start >= 1n << 63n) continue;
-      const tag = `${process.command}[${process.pid}]:${nameOf(area.name)}`;
+    const { areas } = await this.#linux.areasOf(mm);
+    const elsewhere = areas.filter(({ start, end }) => end <= STAGE.start || (start >= STAGE.end && start < 1n << 63n));
+    for (const area of process.command === 'workload' ? [...elsewhere, STAGE] : elsewhere) {
+      const tag = `${process.command}[${process.pid}]:${nameOf(area.name, process.command)}`;
       const watched = { root, va: area.start, byteLength: area.end - area.start, tag };
       const key = `${area.start / PAGE} ${area.end / PAGE} ${tag}`;
       if (!before.has(key)) this.#monitor.monitorRange({ ...watched, runs: true });
@@ -65,8 +81,9 @@ export class ProcessFollower {
   }
 }
 
-/** `heap` for `[heap]`, `busybox` for `/bin/busybox`. @param {string} name */
-function nameOf(name) {
+/** `heap` for `[heap]`, `exe` for the program's own file. @param {string} name @param {string} command */
+function nameOf(name, command) {
   if (name === '') return 'anon';
-  return name.startsWith('[') ? name.slice(1, -1) : name.slice(name.lastIndexOf('/') + 1);
+  const last = name.startsWith('[') ? name.slice(1, -1) : name.slice(name.lastIndexOf('/') + 1);
+  return last === command ? 'exe' : last;
 }

@@ -8,8 +8,10 @@ import { type ReplayOptions, runReplay } from './replay/run-replay.ts';
 import { addAddress, rootOption } from './watch/address-option.ts';
 
 const EXAMPLES = `
-A replay of a guest that was watched exactly says byte for byte what was said then. Other addresses can be watched where their tables are
-in the trace: their neighbours' tables, that is, and the tables above. What the guest did to them between two stops is unknown then.
+A replay of a guest that was watched exactly says byte for byte what was said
+then. Other addresses can be watched where their tables are in the trace, as
+those of neighbours are; what the guest did to them between two stops is
+unknown.
 
 Examples:
   ptmon replay guest.trace                       as fast as it goes

@@ -29,15 +29,18 @@ describe('E7 the same options give the same bytes', { timeout }, () => {
     '--mode 5-level --self-map --kinds protection,restructure,root-gone',
   ])('demo --json %s', async (text) => {
     const options = text.split(' ').filter(Boolean);
-    const first = await run(['demo', '--json', ...options]);
+    const first = await run(['demo', '--sim', '--json', ...options]);
     expect(first.code).toBe(0);
     expect(first.stderr).toBe('');
     expect(first.stdout.split('\n').length).toBeGreaterThan(20);
-    expect(await run(['demo', '--json', ...options])).toEqual(first);
+    expect(await run(['demo', '--sim', '--json', ...options])).toEqual(first);
   });
 
   test('and another seed gives others', async () => {
-    const [one, other] = await Promise.all([run(['demo', '--json']), run(['demo', '--json', '--seed', '19'])]);
+    const [one, other] = await Promise.all([
+      run(['demo', '--sim', '--json']),
+      run(['demo', '--sim', '--json', '--seed', '19']),
+    ]);
     expect(eventsOf(one.stdout)).not.toEqual(eventsOf(other.stdout));
   });
 });
@@ -45,7 +48,7 @@ describe('E7 the same options give the same bytes', { timeout }, () => {
 describe('JSON lines', { timeout }, () => {
   test('begin with what the events depend on and end with what was counted', async () => {
     const options = ['--seed', '3', '--steps', '20', '--after', '50', '--vcpus', '3', '--mode', 'pae', '--isolation'];
-    const lines = parse((await run(['demo', '--json', ...options, '--kinds', 'root-gone'])).stdout);
+    const lines = parse((await run(['demo', '--sim', '--json', ...options, '--kinds', 'root-gone'])).stdout);
     expect(lines[0]).toMatchObject({
       v: 1,
       kind: 'header',
@@ -74,7 +77,7 @@ describe('JSON lines', { timeout }, () => {
 
   test.each(MODES)('E1 in and out alternate for every page: %s', async (mode) => {
     const options = ['--mode', mode, '--after', '0', '--steps', '400', '--isolation', '--kinds', 'root-gone'];
-    const events = eventsOf((await run(['demo', '--json', ...options])).stdout);
+    const events = eventsOf((await run(['demo', '--sim', '--json', ...options])).stdout);
     const backing = new Map<string, bigint>();
     const wrong: string[] = [];
     let checked = 0;
@@ -100,7 +103,7 @@ describe('JSON lines', { timeout }, () => {
   });
 
   test('tags name process and area', async () => {
-    const events = eventsOf((await run(['demo', '--json', '--isolation'])).stdout);
+    const events = eventsOf((await run(['demo', '--sim', '--json', '--isolation'])).stdout);
     for (const { tags } of events) for (const tag of tags) expect(tag).toMatch(/^[\w-]+\[\d+\]:[\w:-]+(@user)?$/);
     expect(events.some(({ tags }) => tags.some((tag) => tag.endsWith('@user')))).toBe(true);
   });
@@ -108,7 +111,7 @@ describe('JSON lines', { timeout }, () => {
 
 describe('for people', { timeout }, () => {
   test.each(MODES)('%s: who, where, why, and what came of it', async (mode) => {
-    const { code, stdout, stderr } = await run(['demo', '--mode', mode]);
+    const { code, stdout, stderr } = await run(['demo', '--sim', '--mode', mode]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(
       new RegExp(`^A simulated guest: ${mode} paging, 2 vCPUs, seed \\d+\\.\nWatching \\d+ process`),
@@ -123,21 +126,21 @@ describe('for people', { timeout }, () => {
       [],
       ['--isolation', '--mode', '5-level', '--vcpus', '16', '--kinds', 'protection,restructure,root-gone'],
     ]) {
-      const { stdout } = await run(['demo', ...options], { columns });
+      const { stdout } = await run(['demo', '--sim', ...options], { columns });
       for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(columns);
     }
   });
 
   test('fits two screens and a summary', async () => {
-    const { stdout } = await run(['demo'], { columns: 80 });
+    const { stdout } = await run(['demo', '--sim'], { columns: 80 });
     const lines = stdout.split('\n').length;
     expect(lines).toBeGreaterThan(30);
     expect(lines).toBeLessThan(66);
   });
 
   test('tables add up to the events', async () => {
-    const { stdout } = await run(['demo']);
-    const json = eventsOf((await run(['demo', '--json'])).stdout);
+    const { stdout } = await run(['demo', '--sim']);
+    const json = eventsOf((await run(['demo', '--sim', '--json'])).stdout);
     const pagesOf = (kind: string): number =>
       json.filter((event) => event.kind === kind).reduce((sum, { pages = 1 }) => sum + pages, 0);
     const table = stdout.slice(stdout.lastIndexOf('\nprocess')).split('\n');
@@ -158,9 +161,9 @@ describe('for people', { timeout }, () => {
       for (const name of ['NO_COLOR', 'FORCE_COLOR']) delete process.env[name];
       process.env['TERM'] = 'xterm-256color';
       const seconds = /\d+\.\d+ s/;
-      const coloured = (await run(['demo'], { isTTY: true })).stdout;
+      const coloured = (await run(['demo', '--sim'], { isTTY: true })).stdout;
       expect(coloured).toContain('\x1b[32m+\x1b[39m');
-      const plain = (await run(['demo'])).stdout;
+      const plain = (await run(['demo', '--sim'])).stdout;
       expect(plain).not.toContain('\x1b');
       expect(new Ansis(0).strip(coloured).replace(seconds, '')).toBe(plain.replace(seconds, ''));
     } finally {
@@ -169,7 +172,7 @@ describe('for people', { timeout }, () => {
   });
 
   test('a guest that does nothing worth telling is told of as well', async () => {
-    const { code, stdout } = await run(['demo', '--after', '0', '--steps', '1', '--vcpus', '1']);
+    const { code, stdout } = await run(['demo', '--sim', '--after', '0', '--steps', '1', '--vcpus', '1']);
     expect(code).toBe(0);
     expect(stdout).toContain('page-in');
   });

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { runProgram } from '../../src/cli/program.ts';
 import { failing, Recorder } from '../sinks/examples.ts';
 
-const FORMS = [[['demo']], [['demo', '--json']]];
+const FORMS = [[['demo', '--sim']], [['demo', '--sim', '--json']]];
 
 describe('an output that fails', { timeout: 60_000 }, () => {
   test.each(FORMS)('because nobody reads it is the end, quietly: %j', async (args) => {
@@ -20,8 +20,8 @@ describe('an output that fails', { timeout: 60_000 }, () => {
 
   test('leaves no signal caught', async () => {
     const before = process.listenerCount('SIGINT');
-    await runProgram(['demo', '--steps', '5'], { stdout: failing('EIO'), stderr: new Recorder() });
-    await runProgram(['demo', '--steps', '5'], { stdout: new Recorder(), stderr: new Recorder() });
+    await runProgram(['demo', '--sim', '--steps', '5'], { stdout: failing('EIO'), stderr: new Recorder() });
+    await runProgram(['demo', '--sim', '--steps', '5'], { stdout: new Recorder(), stderr: new Recorder() });
     expect(process.listenerCount('SIGINT')).toBe(before);
   });
 });

@@ -42,13 +42,13 @@ function start(args: readonly string[]) {
 
 describe('the command as a process', { timeout: TIMEOUT_MS }, () => {
   test('exits with 0 and says nothing on standard error', async () => {
-    const { code, stdout, stderr } = await ran(['demo', '--json']);
+    const { code, stdout, stderr } = await ran(['demo', '--sim', '--json']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(parse(stdout).at(-1)).toMatchObject({ kind: 'end', ended: 'finished' });
   });
 
   test('exits with 2 for a wrong command line', async () => {
-    const { code, stdout, stderr } = await ran(['demo', '--seed', 'one']);
+    const { code, stdout, stderr } = await ran(['demo', '--sim', '--seed', 'one']);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(/^ptmon: option '--seed <n>' argument 'one' is invalid\./);
   });
@@ -57,7 +57,7 @@ describe('the command as a process', { timeout: TIMEOUT_MS }, () => {
     ['SIGINT', 130],
     ['SIGTERM', 143],
   ] as const)('%s: the end line, then exit code %i', async (signal, code) => {
-    const result = await ran(['demo', '--json', ...ENDLESS], (child) => child.kill(signal));
+    const result = await ran(['demo', '--sim', '--json', ...ENDLESS], (child) => child.kill(signal));
     expect(result).toMatchObject({ code, signal: null, stderr: '' });
     const lines = parse(result.stdout);
     const end = lines.at(-1) as { ended: string; counts: Record<string, number> };
@@ -66,13 +66,13 @@ describe('the command as a process', { timeout: TIMEOUT_MS }, () => {
   });
 
   test('SIGINT: people get their summary', async () => {
-    const result = await ran(['demo', ...ENDLESS], (child) => child.kill('SIGINT'));
+    const result = await ran(['demo', '--sim', ...ENDLESS], (child) => child.kill('SIGINT'));
     expect(result).toMatchObject({ code: 130, stderr: '' });
     expect(result.stdout).toMatch(/\d+ trapped writes, no events lost, \d+\.\d\d s\nstopped before the end\n$/);
   });
 
   test.each([[['--json']], [[]]])('a reader that goes away ends it, quietly: demo %j', async (options) => {
-    const result = await ran(['demo', ...options, ...ENDLESS], (child) => child.stdout.destroy());
+    const result = await ran(['demo', '--sim', ...options, ...ENDLESS], (child) => child.stdout.destroy());
     expect(result).toMatchObject({ code: 0, signal: null, stderr: '' });
     expect(result.stdout).not.toBe('');
   });

@@ -40,7 +40,25 @@ describe('a wrong command line exits with 2, names what is wrong and what would 
       ['demo', '--kinds', 'all'],
       ["argument 'all' is invalid", 'protection,restructure,root-gone'],
     ],
-    [['demo', 'now'], ['too many arguments']],
+    [['demo', 'now'], ['there is no trace "now" here; there are: tour, boot, fork, huge, swap']],
+    [['demo', 'tour', 'fork'], ['too many arguments']],
+    [
+      ['demo', '--seed', '4'],
+      ['--seed is for the simulated guest', 'ptmon demo --sim --seed <n>'],
+    ],
+    [
+      ['demo', '--sim', '--speed', '2'],
+      ['--speed is for a recorded guest', 'not both'],
+    ],
+    [
+      ['demo', '--sim', 'tour'],
+      ['tour is for a recorded guest', 'not both'],
+    ],
+    [['replay'], ["missing required argument 'file'"]],
+    [
+      ['replay', 'x', '--speed', '0'],
+      ["argument '0' is invalid", 'a number above 0'],
+    ],
   ] as const)('%j', async (args, expected) => {
     const { code, stdout, stderr } = await run(args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
@@ -70,7 +88,7 @@ describe('what is asked for goes to standard output', () => {
   });
 
   test.each([80, 120])('help fits a terminal of %i columns', async (columns) => {
-    for (const args of [['--help'], ['demo', '--help']]) {
+    for (const args of [['--help'], ['demo', '--help'], ['replay', '--help']]) {
       const { stdout } = await run(args, { columns });
       for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(columns);
     }

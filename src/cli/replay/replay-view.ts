@@ -9,7 +9,7 @@ import type { TextOutput } from '../../sinks/text-output.ts';
 import { DemoTally } from '../demo/demo-tally.ts';
 import { rowOfAlike } from '../demo/event-groups.ts';
 import { tallyTables } from '../demo/tally-tables.ts';
-import { AlikeRuns, type TimedEvents } from './alike-runs.ts';
+import { type AlikeEvents, EventBursts } from './event-bursts.ts';
 
 /** `  123.456`. */
 const TIME_COLUMNS = 9;
@@ -37,7 +37,7 @@ export interface ReplayView extends Sink {
 export function replayView({ output, timeUs, takeNotes, introduction }: ReplayViewOptions): ReplayView {
   const colours = coloursFor(output.stream);
   const layout = new RowLayout({ colours, columns: () => columnsOf(output.stream), leadColumns: TIME_COLUMNS });
-  const runs = new AlikeRuns();
+  const bursts = new EventBursts();
   const tally = new DemoTally();
   const start = performance.now();
   let introduced = false;
@@ -48,20 +48,20 @@ export function replayView({ output, timeUs, takeNotes, introduction }: ReplayVi
     const names = { who: 'what', va: 'virtual', pa: 'physical', size: 'pages', why: 'entry changed' };
     return `${introduction()}\n\n${layout.heading(names, '  seconds')}\n`;
   };
-  const line = (complete: TimedEvents | undefined): string => {
-    if (complete === undefined) return '';
-    return `${layout.line(rowOfAlike(complete.events, layout.wide), timeText(complete.timeUs))}\n`;
-  };
+  const lines = (complete: readonly AlikeEvents[]): string =>
+    complete
+      .map(({ events, timeUs }) => `${layout.line(rowOfAlike(events, layout.wide), timeText(timeUs))}\n`)
+      .join('');
   const notes = (): string => {
     const taken = takeNotes();
     if (taken.length === 0) return '';
-    return line(runs.end()) + taken.map((note) => noteLine(note, columnsOf(output.stream), colours)).join('');
+    return lines(bursts.end()) + taken.map((note) => noteLine(note, columnsOf(output.stream), colours)).join('');
   };
 
   return {
     write(event) {
       tally.add(event, event.cause === null ? 'no entry' : entryName(event.cause.level));
-      const text = introduce() + notes() + line(runs.add(event, timeUs()));
+      const text = introduce() + notes() + lines(bursts.add(event, timeUs()));
       return text === '' ? undefined : output.write(text);
     },
     async showNotes() {
@@ -69,7 +69,7 @@ export function replayView({ output, timeUs, takeNotes, introduction }: ReplayVi
       if (text !== '') await output.write(introduce() + text);
     },
     async end(summary) {
-      await output.write(introduce() + notes() + line(runs.end()));
+      await output.write(introduce() + notes() + lines(bursts.end()));
       const replaySeconds = (performance.now() - start) / 1000;
       await output.write(summaryText(summary, tally, timeUs() / 1e6, replaySeconds, colours));
       await output.flush();
@@ -99,8 +99,9 @@ function summaryText(
   const faster = guestSeconds / Math.max(replaySeconds, 0.001);
   return [
     '',
-    ...tallyTables(['process', tally.byProcess], ['entry', tally.byAction], colours),
-    '',
+    ...(tally.byProcess.size === 0
+      ? []
+      : [...tallyTables(['process', tally.byProcess], ['entry', tally.byAction], colours), '']),
     kinds.length === 0 ? 'no events' : kinds.join(', '),
     `${writes} writes, ${lostText(summary)}`,
     `${guestSeconds.toFixed(2)} s of the guest in ${replaySeconds.toFixed(2)} s` +

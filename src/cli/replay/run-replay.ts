@@ -119,7 +119,8 @@ function introductionText(about: TraceAbout, { monitor }: Session): string {
   const day = startedAt.slice(0, 10);
   return [
     ...(title === '' ? [] : [title]),
-    `Recorded${day === '' ? '' : ` on ${day}`} from ${source}: ${monitor.paging.mode.name} paging${vcpus}. ${CAPTURE_TEXT[about.capture]}`,
+    `Recorded${day === '' ? '' : ` on ${day}`} from ${source}: ${monitor.paging.mode.name} paging${vcpus}.`,
+    CAPTURE_TEXT[about.capture],
   ].join('\n');
 }
 
