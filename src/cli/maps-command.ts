@@ -8,7 +8,7 @@ import { interruptible } from './interruptible.ts';
 import { printable } from './linux/columns.ts';
 import { areaJson, areaTable } from './linux/maps-output.ts';
 import { askLinux } from './linux/run-linux.ts';
-import { openSnapshot, takeSource } from './snapshot/open-snapshot.ts';
+import { takeSource } from './snapshot/open-snapshot.ts';
 import {
   addSourceOptions,
   addSpaceOptions,
@@ -44,19 +44,14 @@ export function mapsCommand(output: TextOutput, messages: TextOutput, exit: (cod
       const { source, rest } = takeSource(words, options);
       const pid = processNumber(rest);
       await interruptible(output, exit, async (signal) => {
-        await askLinux(
-          () => openSnapshot(source, options, { signal }),
-          options,
-          async (linux) => {
-            const { process, areas, faults } = await linux.map(pid);
-            if (process.mm === null) await messages.write(`${whyNothing(process)}\n`);
-            const lines =
-              options.json === true ? areas.map((area) => areaJson(pid, area)) : [`${areaTable(areas).join('\n')}\n`];
-            return { text: lines.join(''), faults };
-          },
-          { output, messages },
-          signal,
-        );
+        await askLinux(source, options, { output, messages }, signal, async (linux) => {
+          const { process, areas, faults } = await linux.map(pid);
+          const isEmpty = process.mm === null;
+          const lines = options.json
+            ? areas.map((area) => areaJson(pid, area))
+            : [`${isEmpty ? whyNothing(process) : areaTable(areas).join('\n')}\n`];
+          return { text: lines.join(''), faults };
+        });
         return EXIT_OK;
       });
     });

@@ -6,7 +6,7 @@ import { EXIT_OK } from './exit-codes.ts';
 import { interruptible } from './interruptible.ts';
 import { processJson, processTable } from './linux/ps-output.ts';
 import { askLinux } from './linux/run-linux.ts';
-import { openSnapshot, takeSource } from './snapshot/open-snapshot.ts';
+import { takeSource } from './snapshot/open-snapshot.ts';
 import {
   addSourceOptions,
   addSpaceOptions,
@@ -43,18 +43,11 @@ export function psCommand(output: TextOutput, messages: TextOutput, exit: (code:
       const { source, rest } = takeSource(word === undefined ? [] : [word], options);
       if (rest.length > 0) throw new PtmonError('bad-argument', `what is "${rest[0]}"? A live guest takes no SOURCE`);
       await interruptible(output, exit, async (signal) => {
-        await askLinux(
-          () => openSnapshot(source, options, { signal }),
-          options,
-          async (linux) => {
-            const { processes, faults } = await linux.processes();
-            const lines =
-              options.json === true ? processes.map(processJson) : [`${processTable(processes).join('\n')}\n`];
-            return { text: lines.join(''), faults };
-          },
-          { output, messages },
-          signal,
-        );
+        await askLinux(source, options, { output, messages }, signal, async (linux) => {
+          const { processes, faults } = await linux.processes();
+          const lines = options.json ? processes.map(processJson) : [`${processTable(processes).join('\n')}\n`];
+          return { text: lines.join(''), faults };
+        });
         return EXIT_OK;
       });
     });

@@ -2,6 +2,8 @@
 import { Command } from 'commander';
 import { PtmonError } from '../core/error.ts';
 import type { TextOutput } from '../sinks/text-output.ts';
+import type { LinuxGuest } from '../linux/index.ts';
+import { linuxIfAny } from './linux/run-linux.ts';
 import { EXIT_OK } from './exit-codes.ts';
 import { interruptible } from './interruptible.ts';
 import { takeSource } from './snapshot/open-snapshot.ts';
@@ -62,7 +64,8 @@ export function translateCommand({ output, messages, input }: TranslateStreams, 
       }
       await interruptible(output, exit, async (signal) => {
         await visitSnapshot(source, options, { output, messages }, signal, async (visit) => {
-          await translate(visit, addresses, json);
+          let linux: Promise<LinuxGuest | undefined> | undefined;
+          await translate(visit, addresses, json, () => (linux ??= linuxIfAny(visit, options)));
           for (const pa of physical) await translateBack(visit, pa, json);
         });
         return EXIT_OK;

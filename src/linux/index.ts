@@ -1,6 +1,8 @@
 export { type EntryMeaning, meaningOf } from './entries/entry-meaning.ts';
+export { longWords, shortWords } from './entries/meaning-words.ts';
 export type { SwapDevice } from './entries/swap-devices.ts';
 export { type SpecialType, type SwapTypes, swapTypesOf } from './entries/swap-types.ts';
+export { explain, type Explanation, explanationText } from './explain.ts';
 export { Btf } from './btf/btf.ts';
 export { findKernel, type FindKernelOptions, type KernelSource, type LinuxKernel } from './kernel/find-kernel.ts';
 export { kernelCache, kernelCacheFolder } from './kernel/kernel-cache.ts';
@@ -8,6 +10,7 @@ export type { KernelCache, KernelPlaces } from './kernel/kernel-places.ts';
 export { LinuxGuest, type MappedArea, type MemoryMap, openLinux } from './linux-guest.ts';
 export type { AreaPages } from './maps/area-pages.ts';
 export { type AreaList, type AreaRights, type MemoryArea, rightsText } from './maps/memory-area.ts';
+export { EntryWords } from './watch/entry-words.ts';
 export { ProcessWatch, type ProcessWatchOptions } from './watch/process-watch.ts';
 export type { MapChoice, ProcessSelection } from './watch/selection.ts';
 export type { WatchingSession } from './watch/watched-space.ts';

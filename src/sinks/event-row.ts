@@ -68,11 +68,14 @@ function changeText(event: MonitorEvent): string | undefined {
   return event.kind === 'restructure' ? `was ${bytesText(event.oldPageSize)}` : undefined;
 }
 
-/** `PTE 0x0 → …067`: of a value that names a frame only the flags, unless there is room. */
+/** `PTE 0x0 → …067`: of a value that names a frame only the flags, unless there is room; `PTE …067 → swap 0:12` where somebody says. */
 function causeText(cause: Cause, wide: boolean): string {
-  const value = (entry: bigint): string =>
-    wide || entry < 0x1000n ? hex(entry) : `…${(entry & 0xfffn).toString(16).padStart(3, '0')}`;
-  return `${entryName(cause.level)} ${value(cause.oldValue)} → ${value(cause.newValue)}`;
+  const value = (entry: bigint, meaning: string | undefined): string => {
+    if (meaning !== undefined) return wide ? `${hex(entry)} (${meaning})` : meaning;
+    return wide || entry < 0x1000n ? hex(entry) : `…${(entry & 0xfffn).toString(16).padStart(3, '0')}`;
+  };
+  const { oldValue, oldMeaning, newValue, newMeaning } = cause;
+  return `${entryName(cause.level)} ${value(oldValue, oldMeaning)} → ${value(newValue, newMeaning)}`;
 }
 
 /** `rwxu`, a dash for what is not allowed, and the protection key unless it is 0. */

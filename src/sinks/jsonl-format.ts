@@ -29,6 +29,8 @@ export function eventLine(event: MonitorEvent, seq: number): string {
       level: cause.level,
       oldValue: hex(cause.oldValue),
       newValue: hex(cause.newValue),
+      ...(cause.oldMeaning !== undefined && { oldMeaning: cause.oldMeaning }),
+      ...(cause.newMeaning !== undefined && { newMeaning: cause.newMeaning }),
     },
   });
 }

@@ -1,9 +1,11 @@
 /** `ptmon ps` and `ptmon maps` beside the /proc of real guests: kernels, flavours, machines. */
-import { basename, dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findKernels } from '../../src/drivers/qemu/launch/guest-files.ts';
 import { type LaunchedGuest, launchGuest, type LaunchOptions } from '../../src/drivers/qemu/launch/launch.ts';
+import { QmpClient } from '../../src/drivers/qemu/qmp/index.ts';
 import { parse, run } from '../cli/run.ts';
+import { temporaryFolder } from '../drivers/qemu/transport/peer.ts';
 import { readAreas, readProcesses, shell } from './proc-files.ts';
 import { leftOut } from './real-guest.ts';
 
@@ -25,6 +27,14 @@ const GUESTS = isOut
           ([name, options, expected]) => [`Linux ${release}, ${name}`, { ...options, kernel: path }, expected] as const,
         ),
       );
+
+/** What `translate` says of an address that leads nowhere. */
+interface Meaning {
+  readonly process: { readonly pid: number };
+  readonly area: { readonly rights: string } | null;
+  readonly meaning: { readonly kind: string; readonly device?: number; readonly slot?: number };
+  readonly swapDevice?: string;
+}
 
 /** Some workers take up other work meanwhile, and a process may just be between two states. */
 const ATTEMPTS = 6;
@@ -132,5 +142,55 @@ describe.skipIf(isOut).each(GUESTS)('%s', { timeout: 180_000 }, (_name, options,
     const pid = guest.workload.hello?.pid ?? 0;
     const area = (await ask(['maps', String(pid)])).find(({ start }) => start === at);
     expect(area).toMatchObject({ pages: 8, swapped: 6, resident: 2 });
+
+    // Each as the guest's own pagemap says it.
+    const reports = await guest.workload.command(`look ${at} 8`);
+    const theirs = reports.flatMap((report) => (report.kind === 'pages' && report.swap ? [report.swap] : []));
+    const addresses = Array.from({ length: 6 }, (_, page) => `0x${(nextVa + BigInt(page) * 4096n).toString(16)}`);
+    const [root = ''] = (await ask(['ps'])).find((each) => each['pid'] === pid)!['roots'] as string[];
+    const ours = (await ask(['translate', '--root', root, ...addresses])).map(({ system }) => system as Meaning);
+    expect(ours.map(({ meaning }) => [meaning.device, meaning.slot])).toEqual(
+      theirs.map(({ type, offset }) => [type, offset]),
+    );
+    for (const { process, swapDevice } of ours) {
+      expect({ pid: process.pid, swapDevice }).toEqual({ pid, swapDevice: '/dev/zram0' });
+    }
+  });
+
+  test('translate: what an entry means that is not present', async () => {
+    const at = nextVa + 0x4000_0000n;
+    nextVa = at;
+    const va = (page: number) => `0x${(at + BigInt(page) * 4096n).toString(16)}`;
+    for (const command of [`map 4 small at=${va(0)}`, `touch ${va(0)} 2`, `mprotect ${va(1)} 1 none`]) {
+      await guest.workload.command(command);
+    }
+    const [report] = await guest.workload.command(`look ${va(1)}`);
+    const pid = guest.workload.hello?.pid ?? 0;
+    const [root = ''] = (await ask(['ps'])).find((each) => each['pid'] === pid)!['roots'] as string[];
+    const answers = await ask(['translate', '--root', root, va(1), va(2), va(8), '0x600000000000']);
+    const frame = report?.kind === 'pages' ? report.pfn : null;
+    expect(answers.map(({ system }) => [(system as Meaning).meaning, (system as Meaning).area?.rights])).toEqual([
+      [{ kind: 'inaccessible', pa: `0x${(Number(frame) * 4096).toString(16)}` }, '---p'],
+      [{ kind: 'empty' }, 'rw-p'],
+      [{ kind: 'empty' }, undefined],
+      [{ kind: 'empty' }, undefined],
+    ]);
+  });
+
+  test('a dump of it holds the same', async ({ skip }) => {
+    if (options.kernel !== findKernels()[0]?.path) skip('one kernel is enough');
+    const path = join(temporaryFolder(), 'guest.core');
+    // QEMU serves one QMP client at a time.
+    const command = async (name: string, args = {}) => {
+      const qmp = await QmpClient.connect(guest.qmpPath);
+      await qmp.execute(name, args, { timeoutMs: 120_000 }).finally(() => qmp.close());
+    };
+    await command('stop');
+    const [processes, areas] = [await ask(['ps']), await ask(['maps', String(exhibit)])];
+    await command('dump-guest-memory', { paging: false, protocol: `file:${path}` });
+    await command('cont');
+    const read = async (args: readonly string[]) => parse((await run([...args, '--json'])).stdout);
+    expect(await read(['ps', path])).toEqual(processes);
+    expect(await read(['maps', path, String(exhibit)])).toEqual(areas);
   });
 });

@@ -1,39 +1,56 @@
 /** Asks a guest's Linux, wherever the guest comes from. */
-import type { Snapshot } from '../../driver/snapshot.ts';
+import { PtmonError } from '../../core/error.ts';
 import { kernelCache, type LinuxGuest, openLinux } from '../../linux/index.ts';
-import { findAddressSpace } from '../../snapshot/index.ts';
-import { type SpaceOptions, spaceRequest } from '../snapshot/source-options.ts';
-import type { TextOutput } from '../../sinks/text-output.ts';
+import type { SourceName } from '../snapshot/open-snapshot.ts';
+import type { SourceAndSpaceOptions } from '../snapshot/source-options.ts';
+import { type Visit, visitSnapshot, type VisitStreams } from '../snapshot/visit-snapshot.ts';
+
+export interface Answer {
+  readonly text: string;
+  /** What of the guest was not as it should be. */
+  readonly faults: readonly string[];
+}
 
 /**
- * Opens a guest, asks, lets go of it, and prints then: whoever reads slowly holds up no guest.
+ * Finds the Linux of a snapshot: in the address space that was told or guessed, or else in those that the source itself names.
  *
- * @param ask answers what to print, and what of the guest was not as it should be
- * @throws PtmonError as `openLinux`, and what `open` and `ask` throw
+ * @throws PtmonError as `openLinux`
  */
+export function linuxOf(
+  { snapshot, space, work }: Visit,
+  { root, paging }: SourceAndSpaceOptions,
+): Promise<LinuxGuest> {
+  const isOwn = root === 'current' && paging === undefined && !space.isGuess;
+  return openLinux(snapshot, { cache: kernelCache(), signal: work.signal, ...(!isOwn && { space }) });
+}
+
+/** The same, but undefined where there is none. */
+export function linuxIfAny(visit: Visit, options: SourceAndSpaceOptions): Promise<LinuxGuest | undefined> {
+  return linuxOf(visit, options).catch(noLinux);
+}
+
+/** Passes over that there is no Linux that can be known. @throws anything else */
+export function noLinux(error: unknown): undefined {
+  if (error instanceof PtmonError && (error.code === 'source-unavailable' || error.code === 'corrupt-input')) return;
+  throw error;
+}
+
+/** @throws PtmonError as `visitSnapshot`, `linuxOf` and `ask` */
 export async function askLinux(
-  open: () => Promise<Snapshot>,
-  options: SpaceOptions,
-  ask: (linux: LinuxGuest) => Promise<{ readonly text: string; readonly faults: readonly string[] }>,
-  { output, messages }: { readonly output: TextOutput; readonly messages: TextOutput },
+  source: SourceName,
+  options: SourceAndSpaceOptions,
+  streams: VisitStreams,
   signal: AbortSignal,
+  ask: (linux: LinuxGuest) => Promise<Answer>,
 ): Promise<void> {
-  const source = await open();
-  let answer;
-  let kernel;
-  try {
-    const isTold = options.root !== 'current' || options.paging !== undefined;
-    const isKnown = source.registers !== undefined || source.kernelRoot !== undefined;
-    const space =
-      isTold || !isKnown ? { space: await findAddressSpace(source, spaceRequest(options), { signal }) } : {};
-    const linux = await openLinux(source, { cache: kernelCache(), signal, ...space });
-    answer = await ask(linux);
+  const said: string[] = [];
+  await visitSnapshot(source, options, streams, signal, async (visit) => {
+    const linux = await linuxOf(visit, options);
+    const { text, faults } = await ask(linux);
     const { base, buildId = 'unknown' } = linux.kernel;
-    kernel = `Linux at 0x${base.toString(16)}, build ${buildId}`;
-  } finally {
-    await source.close();
-  }
-  await output.write(answer.text);
-  await messages.write(`${kernel}; ${source.description}\n`);
-  for (const fault of answer.faults) await messages.write(`not as it should be: ${fault}\n`);
+    said.push(`Linux at 0x${base.toString(16)}, build ${buildId}`);
+    said.push(...faults.map((fault) => `not as it should be: ${fault}`));
+    await visit.print(text);
+  });
+  for (const line of said) await streams.messages.write(`${line}\n`);
 }

@@ -3,10 +3,11 @@ import { hex } from '../../core/address/va.ts';
 import type { Paging } from '../../core/paging/format.ts';
 import type { Walk } from '../../core/paging/walk.ts';
 import { JSONL_VERSION } from '../../sinks/jsonl-format.ts';
+import { type Explanation, rightsText } from '../../linux/index.ts';
 import { type EntryTarget, explainEntry } from './explain.ts';
 
 /** With its end. */
-export function translationJson(paging: Paging, walk: Walk): string {
+export function translationJson(paging: Paging, walk: Walk, system?: Explanation): string {
   const steps = walk.steps.map((step) => {
     const { name, flags, reservedBits, ignoredBits, target } = explainEntry(paging, step);
     return {
@@ -32,8 +33,22 @@ export function translationJson(paging: Paging, walk: Walk): string {
     va: hex(walk.va),
     translates: walk.translates,
     ...result,
+    ...(system && { system: systemJson(system) }),
     steps,
   })}\n`;
+}
+
+function systemJson({ process, area, meaning, device }: Explanation): object {
+  return {
+    name: 'linux',
+    process: process === undefined ? null : { pid: process.pid, command: process.command },
+    area:
+      area === undefined
+        ? null
+        : { start: hex(area.start), end: hex(area.end), rights: rightsText(area.rights), name: area.name },
+    meaning: { ...meaning, ...('pa' in meaning && { pa: hex(meaning.pa) }) },
+    ...(device && { swapDevice: device.path }),
+  };
 }
 
 function targetJson(target: EntryTarget): object {

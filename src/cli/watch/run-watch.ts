@@ -11,7 +11,7 @@ import { jsonlSink } from '../../sinks/jsonl.ts';
 import type { TextOutput } from '../../sinks/text-output.ts';
 import type { AddressOption } from './address-option.ts';
 import type { SourceOptions, WatchSource } from './source.ts';
-import { openProcessWatch, type ProcessOptions } from './watched-processes.ts';
+import { openLinuxPart, type ProcessOptions } from './watched-processes.ts';
 import { Verifier } from './verifier.ts';
 
 const PAGE_BYTES = 4096n;
@@ -58,7 +58,9 @@ export async function runWatch(
   const limit = options.duration === undefined ? [] : [AbortSignal.timeout(options.duration * 1000)];
   const over = new AbortController();
   const addresses = options.va ?? [];
-  const processes = await openOrClose(source, () => openProcessWatch(source, options, say, () => over.abort(), signal));
+  const { system, processes } = await openOrClose(source, () =>
+    openLinuxPart(source, options, say, () => over.abort(), signal),
+  );
   const driver = await recorded(source, options.record);
   const session = await openSession({
     driver,
@@ -67,7 +69,7 @@ export async function runWatch(
     kinds: processes === undefined ? (options.kinds ?? []) : [...new Set([...(options.kinds ?? []), GONE])],
     sinks: [options.json === true ? jsonlSink(output, { options: headerOptions(source.mode) }) : consoleSink(output)],
     signal: AbortSignal.any([signal, over.signal, ...limit]),
-    ...(processes !== undefined && { system: processes }),
+    ...(system !== undefined && { system }),
     onBatch: () => verifier?.verify(session.monitor),
   });
   let verifier: Verifier | undefined;

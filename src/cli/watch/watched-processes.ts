@@ -1,7 +1,9 @@
 /** `--pid` and `--comm`: watches the processes of a Linux guest instead of addresses. */
 import { PtmonError } from '../../core/error.ts';
 import { makePaging, rootOf } from '../../core/paging/format.ts';
-import { kernelCache, type MapChoice, openLinux, ProcessWatch } from '../../linux/index.ts';
+import { EntryWords, kernelCache, type MapChoice, openLinux, ProcessWatch } from '../../linux/index.ts';
+import type { SystemLayer } from '../../session/system-layer.ts';
+import { noLinux } from '../linux/run-linux.ts';
 import type { WatchOptions } from './run-watch.ts';
 import type { WatchSource } from './source.ts';
 
@@ -22,26 +24,37 @@ export function checkTargets({ va, pid, comm, map, verify }: WatchOptions): void
   }
 }
 
+/** What of the guest's Linux takes part in a watch. */
+export interface LinuxPart {
+  /** Undefined where nothing of Linux is known. */
+  readonly system: SystemLayer | undefined;
+  /** The same where processes are watched. */
+  readonly processes: ProcessWatch | undefined;
+}
+
 /**
- * Finds the guest's Linux; undefined where addresses are to be watched.
+ * Finds the guest's Linux: where addresses are watched only if there is one, to say what their entries mean.
  *
  * @param onEnd called when nothing is left to be watched
- * @throws PtmonError as `openLinux`
+ * @throws PtmonError where processes are watched, as `openLinux`
  */
-export async function openProcessWatch(
+export async function openLinuxPart(
   { driver, mode }: WatchSource,
   { pid, comm, map, root, paging }: WatchOptions,
   say: (line: string) => unknown,
   onEnd: () => void,
   signal: AbortSignal,
-): Promise<ProcessWatch | undefined> {
-  if (pid === undefined && comm === undefined) return undefined;
+): Promise<LinuxPart> {
   // A file of memory says nothing of itself: the address space to begin in is told.
   const told = paging === undefined || root === 'current' ? undefined : makePaging({ mode: paging });
   const space = told && root !== 'current' ? { space: { paging: told, root: rootOf(told, root) } } : {};
-  const linux = await openLinux(driver, { cache: kernelCache(), signal, ...space });
-  return new ProcessWatch({
-    linux,
+  const open = () => openLinux(driver, { cache: kernelCache(), signal, ...space });
+  if (pid === undefined && comm === undefined) {
+    const linux = await open().catch(noLinux);
+    return { system: linux && new EntryWords(linux.types), processes: undefined };
+  }
+  const processes = new ProcessWatch({
+    linux: await open(),
     selection: {
       by: pid === undefined ? { command: comm ?? '' } : { pid },
       ...(map !== undefined && { map }),
@@ -51,4 +64,5 @@ export async function openProcessWatch(
     onNotice: (text) => void say(text),
     onEnd,
   });
+  return { system: processes, processes };
 }

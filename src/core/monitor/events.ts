@@ -14,6 +14,9 @@ export interface Cause {
   /** The entry's value before and after: 64 bits, or 32 in legacy paging. */
   readonly oldValue: bigint;
   readonly newValue: bigint;
+  /** What each means to the guest's system where it is not present, in words: `swap 0:4711`. Absent where nobody says. */
+  readonly oldMeaning?: string;
+  readonly newMeaning?: string;
 }
 
 interface EventBase {

@@ -8,8 +8,9 @@ import { DentryPaths } from '../maps/dentry-path.ts';
 import { attempt } from '../memory/guest-fault.ts';
 
 const CHUNK_BYTES = 1 << 18;
-/** include/linux/swap.h: SWP_USED. */
+/** include/linux/swap.h: SWP_USED, and more than all of the flags. */
 const SWP_USED = 1n;
+const MAX_FLAGS = 0xffffn;
 /** include/linux/fs.h: S_SWAPFILE, set on what is swapped to. */
 const S_SWAPFILE = 0x100;
 const MAX_DEVICES = 32;
@@ -70,8 +71,11 @@ class DeviceReader {
   deviceAt(at: bigint): SwapDevice | undefined {
     const { memory } = this.#kernel;
     const info = this.#info;
+    // Most of what is looked at is something else: what tells soonest is read first.
+    const flags = memory.u64(at + BigInt(info.flags));
+    if (flags > MAX_FLAGS || (flags & SWP_USED) === 0n) return undefined;
     const number = memory.u8(at + BigInt(info.type));
-    if (number >= MAX_DEVICES || (memory.u64(at + BigInt(info.flags)) & SWP_USED) === 0n) return undefined;
+    if (number >= MAX_DEVICES) return undefined;
     const max = memory.u32(at + BigInt(info.max));
     if (max === 0 || memory.u32(at + BigInt(info.pages)) >= max) return undefined;
     const file = memory.u64(at + BigInt(info.swap_file));

@@ -6,7 +6,7 @@ import type { KernelMemory } from '../memory/kernel-memory.ts';
 import { type AreaLayout, areaLayout } from './area-layout.ts';
 import { DentryPaths, type FileFacts } from './dentry-path.ts';
 import { hasMapleTrees, MapleTree } from './maple-tree.ts';
-import type { AreaList, MemoryArea } from './memory-area.ts';
+import { type AreaList, type MemoryArea, rightsText } from './memory-area.ts';
 
 /** include/linux/mm.h */
 const VM_READ = 0x1n;
@@ -56,7 +56,23 @@ export class AreaReader {
     const start = this.#pointer(at, vm_start);
     const rights = rightsOf(this.#pointer(at, vm_flags));
     if (rights.readable && attempt(() => this.#memory.pa(start)) === undefined) return [];
-    return [{ start, end: start + 4096n, rights, fileOffset: 0n, file: null, name: '[vsyscall]' }];
+    return [{ at, start, end: start + 4096n, rights, fileOffset: 0n, file: null, name: '[vsyscall]' }];
+  }
+
+  /** Whether an area is still what was read of it: it may have been given back, or changed. */
+  isCurrent(mm: bigint, { at, start, end, rights, file }: MemoryArea): boolean {
+    const { area } = this.layout;
+    const isCurrent = attempt(() => {
+      const open = this.#pointer(at, area.vm_file);
+      return (
+        this.#pointer(at, area.vm_mm) === mm &&
+        this.#pointer(at, area.vm_start) === start &&
+        this.#pointer(at, area.vm_end) === end &&
+        rightsText(rightsOf(this.#pointer(at, area.vm_flags))) === rightsText(rights) &&
+        (open === 0n ? null : this.#paths.inodeOf(open)) === (file?.inode ?? null)
+      );
+    });
+    return isCurrent === true;
   }
 
   #areasOf(mm: bigint, faults: (why: string) => void): bigint[] {
@@ -86,6 +102,7 @@ export class AreaReader {
     const open = this.#pointer(at, area.vm_file);
     const file = open === 0n ? undefined : attempt(() => this.#paths.fileAt(open), note);
     return {
+      at,
       start,
       end,
       rights: rightsOf(flags),

@@ -43,6 +43,12 @@ export class DentryPaths {
     };
   }
 
+  /** The number of the inode that a `struct file` is open on. @throws GuestFault; PtmonError `not-fetched` */
+  inodeOf(file: bigint): bigint {
+    const { file: own, inode } = this.#offsets;
+    return this.#pointer(this.#pointer(file, own.f_inode), inode.i_ino);
+  }
+
   #pathOf(start: bigint, mount: bigint): string {
     const { dentry } = this.#offsets;
     const own = this.#ownName(start, mount);

@@ -9,6 +9,8 @@ export interface AreaRights {
 }
 
 export interface MemoryArea {
+  /** Address of its `vm_area_struct`. */
+  readonly at: bigint;
   /** Virtual addresses, multiples of 4096. */
   readonly start: bigint;
   /** Exclusive. */

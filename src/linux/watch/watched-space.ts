@@ -6,6 +6,7 @@ import { mappedRanges } from '../../core/paging/enumerate.ts';
 import type { LinuxGuest } from '../linux-guest.ts';
 import type { MemoryArea } from '../maps/memory-area.ts';
 import type { TaskBrief } from '../process/task-reader.ts';
+import { withMeanings } from './cause-words.ts';
 import { isOfMap, type MapChoice, nameOf } from './selection.ts';
 
 /** Of a session, what watching a process takes. */
@@ -97,15 +98,21 @@ export class WatchedSpace {
   /** With the names of the process and of the areas that it speaks for: an event of several areas becomes one for each. */
   async label(event: MonitorEvent): Promise<readonly MonitorEvent[]> {
     if (event.kind === 'root-gone') return [{ ...event, tags: [this.#tag] }];
-    // A page comes to an area that is there now, and may go from one that no longer is.
-    if (event.kind !== 'page-out' && this.#areaAt(event.va) === undefined) await this.#readAreas();
+    if (isOfPresent(event) && !(await this.#isKnown(event.va))) await this.#readAreas();
     const parts = 'pages' in event && event.pages > 1 ? this.#split(event) : [event];
-    return parts.map((part) => ({ ...part, tags: [this.#tag, ...this.#namesAt(part.va)] }));
+    return parts.map((part) => {
+      const area = this.#areaAt(part.va) ?? this.#former.find(({ start, end }) => part.va >= start && part.va < end);
+      if (area === undefined) return { ...withMeanings(this.#linux.types, part), tags: [this.#tag] };
+      const { readable, writable, executable } = area.rights;
+      const isAccessible = readable || writable || executable;
+      return { ...withMeanings(this.#linux.types, part, { isAccessible }), tags: [this.#tag, nameOf(area.name)] };
+    });
   }
 
-  #namesAt(va: bigint): string[] {
-    const area = this.#areaAt(va) ?? this.#former.find(({ start, end }) => va >= start && va < end);
-    return area === undefined ? [] : [nameOf(area.name)];
+  /** Whether the area that `va` is in is still what was last read of it. */
+  #isKnown(va: bigint): Promise<boolean> {
+    const area = this.#areaAt(va);
+    return this.#linux.do(() => area !== undefined && this.#linux.areas.isCurrent(this.mm, area));
   }
 
   #areaAt(va: bigint): MemoryArea | undefined {
@@ -171,4 +178,9 @@ function without(ranges: readonly Range[], others: readonly Range[]): Range[] {
       ),
     ranges.map(({ start, end }) => ({ start, end })),
   );
+}
+
+/** A page comes to an area that is there now, and is kept without access in one; it may be given back from one that is no longer there. */
+function isOfPresent({ kind, cause }: MonitorEvent): boolean {
+  return kind !== 'page-out' || (cause !== null && cause.newValue !== 0n);
 }

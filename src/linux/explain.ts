@@ -1,0 +1,49 @@
+/** What Linux knows of an address that leads nowhere: whose it is, which area it is in, and what its entry means. */
+import { hex } from '../core/address/va.ts';
+import type { Walk } from '../core/paging/walk.ts';
+import type { EntryMeaning } from './entries/entry-meaning.ts';
+import { longWords } from './entries/meaning-words.ts';
+import type { SwapDevice } from './entries/swap-devices.ts';
+import type { LinuxGuest } from './linux-guest.ts';
+import type { MemoryArea } from './maps/memory-area.ts';
+import { rightsText } from './maps/memory-area.ts';
+import type { Process } from './process/process.ts';
+
+export interface Explanation {
+  /** Whose address space it is; undefined where it is nobody's that is known. */
+  readonly process: Process | undefined;
+  /** The area that the address is in; undefined where it is in none. */
+  readonly area: MemoryArea | undefined;
+  readonly meaning: EntryMeaning;
+  /** What the page is swapped to; undefined where it is not, or nobody knows. */
+  readonly device: SwapDevice | undefined;
+}
+
+/** Undefined for an address that translates, or stops at something else than an entry that is not present. */
+export async function explain(linux: LinuxGuest, walk: Walk): Promise<Explanation | undefined> {
+  const last = walk.steps.at(-1);
+  if (walk.translates || walk.reason !== 'not-present' || last === undefined) return undefined;
+  const meaning = linux.meaningOf(last.value, last.level);
+  if (meaning === undefined) return undefined;
+  const { processes } = await linux.processes();
+  const process = processes.find(({ roots }) => roots.includes(walk.root));
+  const list = process?.mm ? await linux.areasOf(process.mm) : undefined;
+  const devices = meaning.kind === 'swapped' ? await linux.swapDevices() : [];
+  return {
+    process,
+    area: list?.areas.find(({ start, end }) => walk.va >= start && walk.va < end),
+    meaning,
+    device: meaning.kind === 'swapped' ? devices.find(({ number }) => number === meaning.device) : undefined,
+  };
+}
+
+/** In a sentence or two. */
+export function explanationText({ process, area, meaning, device }: Explanation): string {
+  const isAccessible = area && (area.rights.readable || area.rights.writable || area.rights.executable);
+  const what = longWords(meaning, { isAccessible, devices: device === undefined ? [] : [device] });
+  if (process === undefined) return what;
+  const who = `${process.command}[${process.pid}]`;
+  if (area === undefined) return `${who} has nothing here${meaning.kind === 'empty' ? '' : `, and yet ${what}`}`;
+  const name = area.name === '' ? 'anonymous memory' : area.name;
+  return `${who}, ${name} ${hex(area.start)}-${hex(area.end)} ${rightsText(area.rights)}: ${what}`;
+}
