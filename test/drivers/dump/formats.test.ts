@@ -191,7 +191,13 @@ describe('registers', () => {
   ])("Linux's own note names the kernel's table: %s", async (symbol, more, expected) => {
     // As in a guest with KASLR, where phys_base is below zero.
     const text = `OSRELEASE=6.1.0\nSYMBOL(${symbol})=ffffffffaf410000\nNUMBER(phys_base)=-603979776\n${more}`;
-    const dump = await open(elfDump(FRAMES, { notes: notesOf([], { text }) }));
-    expect(dump.kernelRoot).toEqual(expected);
+    const notes = notesOf([], { text });
+    for (const bytes of [
+      elfDump(FRAMES, { notes }),
+      kdumpDump(FRAMES, { text }),
+      kdumpDump(FRAMES, { text, is64: false }),
+    ]) {
+      expect((await open(bytes)).kernelRoot).toEqual(expected);
+    }
   });
 });

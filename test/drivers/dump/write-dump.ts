@@ -156,16 +156,25 @@ export interface KdumpOptions {
   readonly dumpLevel?: number;
   readonly status?: number;
   readonly split?: number;
+  /** VMCOREINFO, where kdumps have it. */
+  readonly text?: string;
 }
 
 /** A kdump. */
 export function kdumpDump(frames: Frames, options: KdumpOptions = {}): Buffer {
-  const { is64 = true, version = 6, notes = notesOf([CPU], { is64 }), leftOut = [], dumpLevel = 1 } = options;
+  const {
+    is64 = true,
+    version = 6,
+    notes = notesOf([CPU], { is64 }),
+    leftOut = [],
+    dumpLevel = 1,
+    text = '',
+  } = options;
   const store = options.store ?? ((page: Uint8Array) => ({ flags: 0, bytes: page }));
   const gfns = [...frames.keys()].sort((a, b) => a - b);
   const frameCount = Math.max(...gfns, ...leftOut) + 1;
   const bitmapBytes = Math.ceil(frameCount / 8 / PAGE) * PAGE;
-  const subBytes = Math.ceil((104 + notes.length) / PAGE) * PAGE;
+  const subBytes = Math.ceil((104 + notes.length + text.length) / PAGE) * PAGE;
   const header = Buffer.alloc(PAGE);
   header.write('KDUMP   ', 'latin1');
   header.writeUInt32LE(version, 8);
@@ -181,6 +190,11 @@ export function kdumpDump(frames: Frames, options: KdumpOptions = {}): Buffer {
   }
   if (version >= 6) sub.writeBigUInt64LE(BigInt(frameCount), is64 ? 96 : 72);
   sub.set(notes, 104);
+  if (text !== '') {
+    sub.writeBigUInt64LE(BigInt(PAGE + 104 + notes.length), is64 ? 32 : 20);
+    sub.writeUInt32LE(text.length, is64 ? 40 : 28);
+    sub.write(text, 104 + notes.length, 'latin1');
+  }
   const bitmaps = Buffer.alloc(bitmapBytes * 2);
   const mark = (gfn: number, base: number) => {
     bitmaps[base + (gfn >>> 3)]! |= 1 << (gfn & 7);

@@ -2,8 +2,14 @@
 import type { LongWorkOptions } from '../../../driver/pacer.ts';
 import type { DumpBytes } from '../dump-bytes.ts';
 import type { DumpFormat, OpenedFormat } from '../format.ts';
-import { readNotes } from '../notes/notes.ts';
-import { DUMP_INCOMPLETE, DUMP_WITHOUT_ZEROES, KDUMP_SIGNATURE, readKdumpHeader } from './kdump-header.ts';
+import { type DumpNotes, readNotes, readVmcoreinfo } from '../notes/notes.ts';
+import {
+  DUMP_INCOMPLETE,
+  DUMP_WITHOUT_ZEROES,
+  KDUMP_SIGNATURE,
+  type KdumpHeader,
+  readKdumpHeader,
+} from './kdump-header.ts';
 import { KdumpPages } from './kdump-pages.ts';
 import { PageIndex } from './page-index.ts';
 
@@ -15,8 +21,6 @@ export const kdumpFormat: DumpFormat = {
 
 async function openKdump(bytes: DumpBytes, options: LongWorkOptions): Promise<OpenedFormat> {
   const header = readKdumpHeader(bytes);
-  const { position, byteLength } = header.notes;
-  const notes = byteLength === 0 ? { cpus: [] } : readNotes(bytes, position, byteLength);
   const index = await PageIndex.build(bytes, header, options);
   const more = [
     // More than pages of zeroes was left out.
@@ -26,6 +30,12 @@ async function openKdump(bytes: DumpBytes, options: LongWorkOptions): Promise<Op
   return {
     description: ['kdump', ...more].join(', '),
     parts: [{ source: new KdumpPages(bytes, header, index), regions: index.regions }],
-    notes,
+    notes: notesOf(bytes, header),
   };
+}
+
+function notesOf(bytes: DumpBytes, { notes, vmcoreinfo }: KdumpHeader): DumpNotes {
+  const found = notes.byteLength === 0 ? { cpus: [] } : readNotes(bytes, notes.position, notes.byteLength);
+  if (vmcoreinfo.byteLength === 0) return found;
+  return { ...found, vmcoreinfo: readVmcoreinfo(bytes, vmcoreinfo.position, vmcoreinfo.byteLength) };
 }

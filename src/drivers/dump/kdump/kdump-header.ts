@@ -10,8 +10,9 @@
  *      status               424     412      split                   12       8
  *      block_size           428     416      offset_note (4)         48      32
  *      sub_hdr_size         432     420      size_note (4)           56      40
- *      bitmap_blocks        436     424      max_mapnr_64 (6)        96      72
- *      max_mapnr            440     428
+ *      bitmap_blocks        436     424      offset_vmcoreinfo (3)   32      20
+ *      max_mapnr            440     428      size_vmcoreinfo (3)     40      28
+ *                                            max_mapnr_64 (6)        96      72
  */
 import { PAGE_BYTES } from '../../../core/address/pa.ts';
 import { PtmonError } from '../../../core/error.ts';
@@ -36,16 +37,23 @@ export interface KdumpHeader {
   readonly ramBitmap: number;
   readonly fileBitmap: number;
   readonly descriptors: number;
-  /** Of the notes; none where the length is 0. */
-  readonly notes: { readonly position: number; readonly byteLength: number };
+  readonly notes: Part;
+  /** The text that Linux leaves for crash dumps. */
+  readonly vmcoreinfo: Part;
+}
+
+/** A part of the file; none where its length is 0. */
+interface Part {
+  readonly position: number;
+  readonly byteLength: number;
 }
 
 interface Layout {
   readonly status: number;
   readonly dumpLevel: number;
   readonly split: number;
-  readonly noteOffset: number;
-  readonly noteSize: number;
+  readonly notes: number;
+  readonly vmcoreinfo: number;
   readonly maxMapnr64: number;
   readonly subHeaderBytes: number;
 }
@@ -54,8 +62,8 @@ const LAYOUT_64: Layout = {
   status: 424,
   dumpLevel: 8,
   split: 12,
-  noteOffset: 48,
-  noteSize: 56,
+  notes: 48,
+  vmcoreinfo: 32,
   maxMapnr64: 96,
   subHeaderBytes: 104,
 };
@@ -63,8 +71,8 @@ const LAYOUT_32: Layout = {
   status: 412,
   dumpLevel: 4,
   split: 8,
-  noteOffset: 32,
-  noteSize: 40,
+  notes: 32,
+  vmcoreinfo: 20,
   maxMapnr64: 72,
   subHeaderBytes: 80,
 };
@@ -112,13 +120,6 @@ export function readKdumpHeader(bytes: DumpBytes): KdumpHeader {
       `bitmaps of ${bitmapBytes} bytes are too short for ${frameCount} page frames`,
     );
   }
-  const notes =
-    version >= 4
-      ? {
-          position: readU64(sub, layout.noteOffset),
-          byteLength: layout === LAYOUT_64 ? readU64(sub, layout.noteSize) : sub.readUInt32LE(layout.noteSize),
-        }
-      : { position: 0, byteLength: 0 };
   return {
     status,
     dumpLevel: version >= 1 ? sub.readUInt32LE(layout.dumpLevel) : 0,
@@ -126,6 +127,15 @@ export function readKdumpHeader(bytes: DumpBytes): KdumpHeader {
     ramBitmap,
     fileBitmap: ramBitmap + bitmapBytes,
     descriptors: ramBitmap + bitmapBlocks * PAGE_BYTES,
-    notes,
+    notes: version >= 4 ? partAt(sub, layout.notes, layout) : NONE,
+    vmcoreinfo: version >= 3 ? partAt(sub, layout.vmcoreinfo, layout) : NONE,
   };
+}
+
+const NONE: Part = { position: 0, byteLength: 0 };
+
+/** Where it is, 64 bits wide in both layouts, and how long. */
+function partAt(sub: Buffer, at: number, layout: Layout): Part {
+  const byteLength = layout === LAYOUT_64 ? readU64(sub, at + 8) : sub.readUInt32LE(at + 8);
+  return { position: readU64(sub, at), byteLength };
 }

@@ -47,12 +47,20 @@ export function readNotes(bytes: DumpBytes, position: number, byteLength: number
     } else if (owner === 'CORE' && type === NT_PRSTATUS) {
       if (restBytes === PRSTATUS_BYTES_64) isLongMode = true;
       else if (restBytes === PRSTATUS_BYTES_32) isLongMode ??= false;
-    } else if (owner === 'VMCOREINFO' && restBytes <= MAX_VMCOREINFO_BYTES) {
-      vmcoreinfo = readPart(bytes, rest, restBytes, 'VMCOREINFO').toString('latin1');
+    } else if (owner === 'VMCOREINFO') {
+      vmcoreinfo = readVmcoreinfo(bytes, rest, restBytes);
     }
     at = rest + padded(restBytes);
   }
   return { cpus, ...(isLongMode !== undefined && { isLongMode }), ...(vmcoreinfo !== undefined && { vmcoreinfo }) };
+}
+
+/** @throws PtmonError `corrupt-input` for what is not in the file, or too long for a text of some pages */
+export function readVmcoreinfo(bytes: DumpBytes, position: number, byteLength: number): string {
+  if (byteLength > MAX_VMCOREINFO_BYTES) {
+    throw corrupt(bytes.name, position, `VMCOREINFO of ${byteLength} bytes is none of Linux`);
+  }
+  return readPart(bytes, position, byteLength, 'VMCOREINFO').toString('latin1');
 }
 
 function padded(byteLength: number): number {
