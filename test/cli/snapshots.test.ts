@@ -1,4 +1,6 @@
 /** The commands that look at a snapshot, on dumps and on a live guest: what they print, and what they refuse. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { dumpFile, elfDump, type Frames, kdumpDump, notesOf, PAGE } from '../drivers/dump/write-dump.ts';
 import { LARGE, NO_EXECUTE, PRESENT, SpaceBuilder, USER, WRITABLE } from '../snapshot/space.ts';
@@ -295,6 +297,33 @@ describe('refused', () => {
         `^(going through .*\n)?ptmon: ${dump}: the tables of root 0x100000 lead to each other, more than \\d+ times`,
       ),
     );
+  });
+});
+
+describe('traces', () => {
+  const trace = (name: string) => join(import.meta.dirname, '../../traces', `${name}.trace`);
+
+  test('are recognised, and looked at as they end', async () => {
+    const { code, stdout, stderr } = await run(['map', trace('tour'), '--json']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringMatching(/^a trace of qemu at /) as string });
+    const ranges = parse(stdout).slice(1, -1) as unknown as { readonly va: string; readonly pa: string }[];
+    expect(ranges.length).toBeGreaterThan(10);
+    const { va, pa } = ranges[3]!;
+    expect(parse((await run(['translate', trace('tour'), va, '--json'])).stdout)).toMatchObject([
+      { va, pa, translates: true },
+    ]);
+  });
+
+  test('the ends of two are compared', async () => {
+    expect(await run(['diff', trace('tour'), trace('tour')])).toMatchObject({ code: 0, stdout: 'no difference\n' });
+    expect(await run(['diff', trace('tour'), trace('fork')])).toMatchObject({ code: 1 });
+  });
+
+  test('one that is spoiled exits with 4, and says where', async () => {
+    const bytes = readFileSync(trace('tour'));
+    bytes[bytes.length >> 1]! ^= 1;
+    const { code, stderr } = await run(['map', dumpFile(bytes)]);
+    expect({ code, stderr }).toEqual({ code: 4, stderr: expect.stringMatching(/dump.*at (byte|offset) /) as string });
   });
 });
 

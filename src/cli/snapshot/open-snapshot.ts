@@ -1,10 +1,12 @@
 /** Opens whatever a command that only asks is given: a file, recognised by what is in it, or a live guest by its sockets. */
 import { existsSync } from 'node:fs';
+import { open, stat } from 'node:fs/promises';
 import { PtmonError } from '../../core/error.ts';
 import type { LongWorkOptions } from '../../driver/pacer.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
 import { openDump } from '../../drivers/dump/index.ts';
 import type { GuestMemoryKind } from '../../drivers/qemu/index.ts';
+import { isTrace, openTraceSnapshot } from '../../drivers/trace/index.ts';
 import { openLiveSnapshot } from './live-snapshot.ts';
 
 export interface SnapshotOptions {
@@ -49,15 +51,19 @@ export function onlySource(word: string | undefined, options: SnapshotOptions): 
 
 /**
  * @param source a path, or undefined for the live guest
- * @throws PtmonError as `openDump` and `openLiveSnapshot`; `bad-argument` for options that do not go together
+ * @throws PtmonError as `openDump`, `openTraceSnapshot` and `openLiveSnapshot`; `bad-argument` for options that do not go together
  */
-export function openSnapshot(
+export async function openSnapshot(
   source: SourceName,
   options: SnapshotOptions,
   work: LongWorkOptions & { readonly signal: AbortSignal },
 ): Promise<Snapshot> {
   const { qmp, gdb, memory = 'auto', ramFile, ramMap } = options;
-  if (source !== undefined) return openDump(source, { ...work, ...(ramMap !== undefined && { ramMap }) });
+  if (source !== undefined) {
+    const isRaw = ramMap !== undefined;
+    if (!isRaw && isTrace(await beginningOf(source))) return openTraceSnapshot(source);
+    return openDump(source, { ...work, ...(isRaw && { ramMap }) });
+  }
   if (qmp === undefined || gdb === undefined) {
     throw new PtmonError('bad-argument', 'a live guest takes both --qmp and --gdb');
   }
@@ -65,6 +71,16 @@ export function openSnapshot(
     throw new PtmonError('bad-argument', '--ram-map is for files of raw memory: QEMU says itself where its RAM is');
   }
   return openLiveSnapshot({ qmp, gdb, memory, ...(ramFile !== undefined && { ramFile }) }, work.signal);
+}
+
+/** Nothing where it is no file that can be read: who opens it says why. */
+async function beginningOf(path: string): Promise<Uint8Array> {
+  const stats = await stat(path).catch(() => undefined);
+  if (stats?.isFile() !== true) return new Uint8Array();
+  const file = await open(path).catch(() => undefined);
+  const beginning = await file?.read(new Uint8Array(16), 0, 16, 0).catch(() => undefined);
+  await file?.close();
+  return beginning?.buffer ?? new Uint8Array();
 }
 
 function noSource(): PtmonError {

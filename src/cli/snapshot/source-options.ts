@@ -15,8 +15,9 @@ export interface SpaceOptions {
 /** What `ptmon COMMAND --help` says of the first word. */
 export const SOURCE_HELP =
   'SOURCE is the path of a dump, recognised by its content: an ELF core or a kdump\n' +
-  '(of QEMU or makedumpfile, flattened or not), LiME, or raw memory. With --qmp and\n' +
-  '--gdb there is no SOURCE: a live guest is read, which stands still meanwhile.';
+  '(of QEMU or makedumpfile, flattened or not), LiME, raw memory; or of a trace,\n' +
+  'whose end is looked at. With --qmp and --gdb there is no SOURCE: a live guest is\n' +
+  'read, which stands still meanwhile.';
 
 export function addSourceOptions(command: Command): Command {
   return command
