@@ -4,6 +4,7 @@ import type { TextOutput } from '../sinks/text-output.ts';
 import { EXIT_FAILED, EXIT_OK } from './exit-codes.ts';
 import { interruptible } from './interruptible.ts';
 import { listOf, OPT_IN_KINDS, wholeNumber } from './option-values.ts';
+import { mapOption } from './watch/map-option.ts';
 import { type RunOptions, runGuest } from './run/run-guest.ts';
 
 const EXAMPLES = `
@@ -13,6 +14,7 @@ a C compiler (apt-get install gcc libc6-dev). Nothing is installed, and nothing 
 Examples:
   ptmon run                        a Linux guest, and what its memory does
   ptmon run --cpu max,la57=off     the same in 4-level paging
+  ptmon run --map heap             the heap of a process, found by itself
   ptmon run --count 20 --json      twenty events as JSON lines, and the end
   ptmon run --no-watch             just the guest, for ptmon watch in another terminal
 `;
@@ -32,6 +34,7 @@ export function runCommand(output: TextOutput, messages: TextOutput, exit: (code
     .option('--kernel <file>', 'another kernel image')
     .option('--qemu <file>', 'another qemu-system-x86_64')
     .option('--pace <ms>', 'between two things that the watched process does', wholeNumber(1, 60_000), 200)
+    .option('--map <map>', 'watch the heap, stack, … of the process, as ptmon watch --map does', mapOption)
     .option('--duration <seconds>', 'end after so long', wholeNumber(1, 1e6))
     .option('--count <n>', 'end after so many events', wholeNumber(1, 1e9))
     .option('--kinds <kinds>', `more kinds of events: ${OPT_IN_KINDS.join(',')}`, listOf(OPT_IN_KINDS))
