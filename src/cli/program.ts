@@ -10,11 +10,13 @@ import { diffCommand } from './diff-command.ts';
 import { doctorCommand } from './doctor-command.ts';
 import { EXIT_OK, exitCodeOf } from './exit-codes.ts';
 import { mapCommand } from './map-command.ts';
+import { exportCommand } from './export-command.ts';
 import { mapsCommand } from './maps-command.ts';
 import { psCommand } from './ps-command.ts';
 import { replayCommand } from './replay-command.ts';
 import { rootsCommand } from './roots-command.ts';
 import { runCommand } from './run-command.ts';
+import { statCommand } from './stat-command.ts';
 import { translateCommand } from './translate-command.ts';
 import { watchCommand } from './watch-command.ts';
 
@@ -71,6 +73,8 @@ export async function runProgram(args: readonly string[], streams: Streams): Pro
     psCommand(output, messages, exit),
     mapsCommand(output, messages, exit),
     replayCommand(output, exit),
+    exportCommand(output, messages, exit),
+    statCommand(output, exit),
     translateCommand({ output, messages, input: () => streams.stdin ?? process.stdin }, exit),
     mapCommand({ output, messages }, exit),
     diffCommand({ output, messages }, exit),

@@ -1,4 +1,4 @@
-/** Text to a stream that may be slow, may fail, and may lose its reader. */
+/** Text (or bytes) to a stream that may be slow, may fail, and may lose its reader. */
 import type { Writable } from 'node:stream';
 
 /** What a stream says when whoever read it has gone (`| head`): not an error, only the end of the interest. */
@@ -34,7 +34,7 @@ export class TextOutput {
   }
 
   /** Returns a promise only where the stream wants its writer to wait. @throws the stream's error */
-  write(text: string): void | Promise<void> {
+  write(text: string | Uint8Array): void | Promise<void> {
     this.#rethrow();
     if (this.closed.aborted || this.stream.write(text) || !this.stream.writableNeedDrain) return;
     return new Promise<void>((resolve) => {

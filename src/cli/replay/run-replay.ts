@@ -42,11 +42,11 @@ export async function runReplay(
         output,
         timeUs: () => driver.timeUs,
         takeNotes: () => instants.takeNotes(),
-        introduction: () => introductionText(about, session),
+        introduction: () => introductionText(about, session.monitor.paging.mode.name),
       });
   const session = await openSession({
     driver,
-    kinds: options.kinds ?? OPT_IN_KINDS.filter((kind) => about.kinds.includes(kind)),
+    kinds: options.kinds ?? recordedKinds(about),
     sinks: [view ?? jsonlSink(output, { options: { ...about.options, ...(va && { replay: 'other addresses' }) } })],
     signal,
     onBatch: async () => {
@@ -65,6 +65,11 @@ export async function runReplay(
   } finally {
     await session.close();
   }
+}
+
+/** Those of the kinds that were wanted then that are known now. */
+export function recordedKinds({ kinds }: TraceAbout): OptInKind[] {
+  return OPT_IN_KINDS.filter((kind) => kinds.includes(kind));
 }
 
 /** What passes by while a trace is replayed. */
@@ -113,13 +118,14 @@ function otherRoot(
   throw new PtmonError('bad-argument', 'the trace does not say which address space is meant: give --root 0x…');
 }
 
-function introductionText(about: TraceAbout, { monitor }: Session): string {
+/** What was recorded, and how. */
+export function introductionText(about: TraceAbout, mode: string): string {
   const { title, source, vcpuCount, startedAt } = about;
   const vcpus = vcpuCount === undefined ? '' : `, ${vcpuCount} ${vcpuCount === 1 ? 'vCPU' : 'vCPUs'}`;
   const day = startedAt.slice(0, 10);
   return [
     ...(title === '' ? [] : [title]),
-    `Recorded${day === '' ? '' : ` on ${day}`} from ${source}: ${monitor.paging.mode.name} paging${vcpus}.`,
+    `Recorded${day === '' ? '' : ` on ${day}`} from ${source}: ${mode} paging${vcpus}.`,
     CAPTURE_TEXT[about.capture],
   ].join('\n');
 }

@@ -1,8 +1,16 @@
 /** Does with a file all that is done with traces. Whatever the file is, that ends: well, or with an error that says where. */
 import { writeFileSync } from 'node:fs';
+import { Writable } from 'node:stream';
+import { StatTally } from '../../../../src/cli/stat/stat-tally.ts';
 import { PtmonError } from '../../../../src/core/error.ts';
 import { openTrace, openTraceSnapshot, TraceReader } from '../../../../src/drivers/trace/index.ts';
 import { openSession } from '../../../../src/session/index.ts';
+import { csvSink } from '../../../../src/sinks/csv.ts';
+import type { Sink } from '../../../../src/sinks/sink.ts';
+import { TextOutput } from '../../../../src/sinks/text-output.ts';
+import { ChromeWriter } from '../../../../src/sinks/timeline/chrome-writer.ts';
+import { PerfettoWriter } from '../../../../src/sinks/timeline/perfetto-writer.ts';
+import { timelineSink } from '../../../../src/sinks/timeline/timeline-sink.ts';
 
 /** What a file of a few kilobytes may take at most, on a machine that does other things besides. */
 const MAX_MS = 15_000;
@@ -23,8 +31,13 @@ export async function attempt(bytes: Buffer, path: string): Promise<Outcome> {
   let events = 0;
   await expectWellFormed(failureCode, async () => {
     const driver = openTrace(path);
-    await using session = await openSession({ driver, kinds: ['protection', 'restructure', 'root-gone'] });
-    for await (const _event of session) events++;
+    const tally = new StatTally();
+    const sinks = sinksFor(() => driver.timeUs);
+    await using session = await openSession({ driver, kinds: ['protection', 'restructure', 'root-gone'], sinks });
+    for await (const event of session) {
+      events++;
+      tally.addEvent(event, driver.timeUs);
+    }
   });
   await expectWellFormed(undefined, async () => {
     await openTraceSnapshot(path).close();
@@ -34,6 +47,18 @@ export async function attempt(bytes: Buffer, path: string): Promise<Outcome> {
   const { rss } = process.memoryUsage();
   if (rss > MAX_RSS_BYTES) throw new Error(`the process has ${(rss / 2 ** 20).toFixed(0)} MiB`);
   return { isWhole, instants, events };
+}
+
+/** All that a trace is exported to. */
+function sinksFor(timeUs: () => number): Sink[] {
+  const nowhere = () => new TextOutput(new Writable({ write: (_chunk, _encoding, done) => done() }));
+  const backedPages = () => 0;
+  return [
+    ...[new PerfettoWriter(), new ChromeWriter()].map((writer) =>
+      timelineSink({ output: nowhere(), writer, timeUs, backedPages }),
+    ),
+    csvSink(nowhere(), timeUs),
+  ];
 }
 
 function readAll(path: string) {

@@ -1,0 +1,87 @@
+/** Replays a trace into the format of a program that shows it. */
+import { createWriteStream } from 'node:fs';
+import { finished } from 'node:stream/promises';
+import { PtmonError } from '../../core/error.ts';
+import type { PageTableMonitor } from '../../core/monitor/page-table-monitor.ts';
+import { openTrace } from '../../drivers/trace/index.ts';
+import { openSession, type Session } from '../../session/session.ts';
+import { csvSink } from '../../sinks/csv.ts';
+import type { Sink } from '../../sinks/sink.ts';
+import { TextOutput } from '../../sinks/text-output.ts';
+import { ChromeWriter } from '../../sinks/timeline/chrome-writer.ts';
+import { PerfettoWriter } from '../../sinks/timeline/perfetto-writer.ts';
+import { type BackedPage, timelineSink, type TimelineSink } from '../../sinks/timeline/timeline-sink.ts';
+import { recordedKinds } from '../replay/run-replay.ts';
+
+export const EXPORT_FORMATS = ['perfetto', 'chrome', 'csv'] as const;
+
+export interface ExportOptions {
+  readonly format: (typeof EXPORT_FORMATS)[number];
+  /** A file; standard output unless told. */
+  readonly output?: string;
+}
+
+/** @throws PtmonError as `openTrace`; `bad-argument` for a terminal; what the output throws */
+export async function runExport(
+  path: string,
+  options: ExportOptions,
+  { output, messages }: { readonly output: TextOutput; readonly messages: TextOutput },
+  signal: AbortSignal,
+): Promise<void> {
+  if (options.output === undefined) {
+    if (options.format === 'perfetto' && 'isTTY' in output.stream && output.stream.isTTY === true) {
+      throw new PtmonError('bad-argument', 'Perfetto’s format is not for terminals: give --output FILE, or pipe it');
+    }
+    return exportTo(output, path, options, messages, signal);
+  }
+  const file = createWriteStream(options.output);
+  try {
+    await exportTo(new TextOutput(file), path, options, messages, signal);
+  } finally {
+    file.end();
+    await finished(file);
+  }
+}
+
+async function exportTo(
+  output: TextOutput,
+  path: string,
+  { format }: ExportOptions,
+  messages: TextOutput,
+  signal: AbortSignal,
+): Promise<void> {
+  let timeline: TimelineSink | undefined;
+  const driver = openTrace(path, {
+    onInstant: ({ steps, timeUs }) => {
+      for (const step of steps) if (step.type === 'note') timeline?.note(step.text, timeUs);
+    },
+  });
+  const timeUs = () => driver.timeUs;
+  const backedPages = () => session.monitor.pagedInEntries();
+  let sink: Sink;
+  if (format === 'csv') {
+    sink = csvSink(output, timeUs);
+  } else {
+    const writer = format === 'perfetto' ? new PerfettoWriter() : new ChromeWriter();
+    sink = timeline = timelineSink({ output, writer, timeUs, backedPages });
+  }
+  const session: Session = await openSession({ driver, kinds: recordedKinds(driver.about), sinks: [sink], signal });
+  try {
+    timeline?.start(backedAddresses(session.monitor));
+    await session.run();
+  } finally {
+    await session.close();
+    if (timeline !== undefined && timeline.leftOut > 0) {
+      await messages.write(
+        `${timeline.leftOut} changes of pages are not shown: there are more than anybody could look at\n`,
+      );
+    }
+  }
+}
+
+/** Of the addresses that are watched one by one, those that are in memory. */
+function* backedAddresses(monitor: PageTableMonitor): Generator<BackedPage> {
+  for (const { root, va, pa, pageSize, tags } of monitor.dump().addresses) {
+    if (pa !== null && pageSize !== null) yield { root, va, pa, pageSize, tags };
+  }
+}

@@ -1,0 +1,230 @@
+/**
+ * Events along the time: a track for each watched page, with what was behind it while something was, below its process or tag; what
+ * caused it; and how much is in memory, and how much happens.
+ */
+import { hex } from '../../core/address/va.ts';
+import type { Cause, MonitorEvent, PageEvent } from '../../core/monitor/events.ts';
+import { bytesText, entryName } from '../event-row.ts';
+import type { Sink } from '../sink.ts';
+import type { TextOutput } from '../text-output.ts';
+import type { TimelineFacts, TimelineWriter } from './timeline-writer.ts';
+
+const PAGE_BYTES = 4096n;
+/** Events are counted over so long. */
+const RATE_US = 100_000;
+/** What is written is gathered so far: each write takes a call of the system. */
+const EVENTS_A_WRITE = 64;
+/** More tracks nobody looks at, and the programs that show them do not bear. */
+const MAX_TRACKS = 10_000;
+
+/** A page that was in memory before the first event. */
+export interface BackedPage {
+  readonly root: number;
+  readonly va: bigint;
+  readonly pa: number;
+  readonly pageSize: number;
+  readonly tags: MonitorEvent['tags'];
+}
+
+export interface TimelineOptions {
+  readonly output: TextOutput;
+  readonly writer: TimelineWriter;
+  /** Where the recording is, in microseconds. */
+  readonly timeUs: () => number;
+  /** Watched pages that are in memory. Asked for now and then. */
+  readonly backedPages: () => number;
+}
+
+export interface TimelineSink extends Sink {
+  /** Once, when the first watches are set: shows pages that have been there from the beginning on. */
+  start(pages: Iterable<BackedPage>): void;
+  note(text: string, timeUs: number): void;
+  /** Events of pages that have no track, because there are too many. */
+  readonly leftOut: number;
+}
+
+export function timelineSink(options: TimelineOptions): TimelineSink {
+  return new Timeline(options);
+}
+
+interface Group {
+  readonly id: number;
+  readonly causes: number;
+}
+
+class Timeline implements TimelineSink {
+  readonly #output: TextOutput;
+  readonly #writer: TimelineWriter;
+  readonly #timeUs: () => number;
+  readonly #backedPages: () => number;
+  readonly #groups = new Map<string, Group>();
+  readonly #tracks = new Map<string, number>();
+  readonly #open = new Set<number>();
+  /** By track, when its page went out last. */
+  readonly #lastUs = new Map<number, number>();
+  #lastId = 0;
+  #notes: number | undefined;
+  #lastCause: Cause | null = null;
+  #rateStartUs = 0;
+  #inRate = 0;
+  #untaken = 0;
+  leftOut = 0;
+
+  constructor({ output, writer, timeUs, backedPages }: TimelineOptions) {
+    this.#output = output;
+    this.#writer = writer;
+    this.#timeUs = timeUs;
+    this.#backedPages = backedPages;
+    writer.counter(BACKED, 'pages in memory');
+    writer.counter(RATE, 'events a second');
+  }
+
+  start(pages: Iterable<BackedPage>): void {
+    this.#writer.count(BACKED, 0, this.#backedPages());
+    this.#writer.count(RATE, 0, 0);
+    for (const page of pages) this.#pageIn(page, page.va, page.pa, page.pageSize, 0);
+  }
+
+  write(event: MonitorEvent): void | Promise<void> {
+    const timeUs = this.#timeUs();
+    this.#countTo(timeUs);
+    this.#inRate++;
+    this.#addCause(event, timeUs);
+    if (event.kind === 'page-in' || event.kind === 'page-out') this.#addPages(event, timeUs);
+    if (++this.#untaken < EVENTS_A_WRITE) return;
+    this.#untaken = 0;
+    return this.#output.write(this.#writer.take());
+  }
+
+  note(text: string, timeUs: number): void {
+    this.#notes ??= this.#newTrack(this.#groupOf('the guest', undefined).id, 'notes');
+    this.#writer.instant(this.#notes, timeUs, text, {});
+  }
+
+  async end(): Promise<void> {
+    const timeUs = this.#timeUs();
+    this.#countTo(timeUs + RATE_US);
+    for (const track of this.#open) this.#writer.end(track, timeUs);
+    this.#writer.finish();
+    await this.#output.write(this.#writer.take());
+    await this.#output.flush();
+  }
+
+  #addPages(event: PageEvent, timeUs: number): void {
+    const { kind, va, pa, pages, pageSize } = event;
+    for (let page = 0; page < pages; page++) {
+      const at = va + BigInt(page) * PAGE_BYTES;
+      if (kind === 'page-in') this.#pageIn(event, at, pa + page * Number(PAGE_BYTES), pageSize, timeUs);
+      else this.#pageOut(event, at, timeUs);
+    }
+  }
+
+  #pageIn(of: Owner, va: bigint, pa: number, pageSize: number, timeUs: number): void {
+    const track = this.#trackOf(of, va);
+    if (track === undefined) return;
+    if (this.#open.has(track)) this.#writer.end(track, timeUs);
+    this.#open.add(track);
+    this.#writer.begin(track, timeUs, `${hex(pa)} ${bytesText(pageSize)}`, { frame: hex(pa), pageSize });
+  }
+
+  #pageOut(of: Owner, va: bigint, timeUs: number): void {
+    const track = this.#trackOf(of, va);
+    if (track === undefined) return;
+    // It came when nobody looked: since the watch began, or since it was seen last.
+    if (!this.#open.delete(track)) this.#writer.begin(track, this.#lastUs.get(track) ?? 0, 'in memory', {});
+    this.#writer.end(track, timeUs);
+    this.#lastUs.set(track, timeUs);
+  }
+
+  /** One entry may be behind many events, of a huge page for example: it is shown once. */
+  #addCause(event: MonitorEvent, timeUs: number): void {
+    const { cause } = event;
+    const group = this.#groupOf(...groupNameOf(event));
+    const isKnown = cause !== null && this.#lastCause !== null && isSame(cause, this.#lastCause);
+    if (isKnown && event.kind !== 'root-gone') return;
+    this.#lastCause = cause;
+    const name =
+      cause === null ? 'root gone' : `${entryName(cause.level)} ${hex(cause.oldValue)} → ${hex(cause.newValue)}`;
+    this.#writer.instant(group.causes, timeUs, name, factsOf(event));
+  }
+
+  /** Brings the counters up to a time. */
+  #countTo(timeUs: number): void {
+    if (timeUs < this.#rateStartUs + RATE_US) return;
+    this.#writer.count(RATE, this.#rateStartUs, Math.round((this.#inRate * 1e6) / RATE_US));
+    this.#writer.count(BACKED, this.#rateStartUs + RATE_US, this.#backedPages());
+    const next = timeUs - (timeUs % RATE_US);
+    if (next > this.#rateStartUs + RATE_US) this.#writer.count(RATE, this.#rateStartUs + RATE_US, 0);
+    this.#rateStartUs = next;
+    this.#inRate = 0;
+  }
+
+  #trackOf(of: Owner, va: bigint): number | undefined {
+    const [name, pid] = groupNameOf(of);
+    const key = `${name} ${of.root} ${va}`;
+    const known = this.#tracks.get(key);
+    if (known !== undefined) return known;
+    if (this.#tracks.size >= MAX_TRACKS) {
+      this.leftOut++;
+      return undefined;
+    }
+    const track = this.#newTrack(this.#groupOf(name, pid).id, [hex(va), ...partsOf(of)].join(' '));
+    this.#tracks.set(key, track);
+    return track;
+  }
+
+  #groupOf(name: string, pid: number | undefined): Group {
+    // Whatever it executes, a process is one.
+    const key = pid === undefined ? name : `pid ${pid}`;
+    const known = this.#groups.get(key);
+    if (known !== undefined) return known;
+    const id = ++this.#lastId;
+    this.#writer.group(id, name, pid);
+    const group = { id, causes: this.#newTrack(id, 'causes') };
+    this.#groups.set(key, group);
+    return group;
+  }
+
+  #newTrack(group: number, name: string): number {
+    const track = ++this.#lastId;
+    this.#writer.track(track, group, name);
+    return track;
+  }
+}
+
+const BACKED = 1;
+const RATE = 2;
+
+interface Owner {
+  readonly root: number;
+  readonly tags: MonitorEvent['tags'];
+}
+
+/** `nginx[12]` and 12 for the tag `nginx[12]:heap`; the tag for any other; the root where there is none. */
+function groupNameOf({ tags, root }: Owner): [name: string, pid: number | undefined] {
+  const tag = tags[0];
+  if (tag === undefined) return [`root ${hex(root)}`, undefined];
+  const process = /^[^:]*\[(\d+)\]/.exec(String(tag));
+  return process === null ? [String(tag), undefined] : [process[0], Number(process[1])];
+}
+
+/** What stands behind the colon of each tag: `heap`. */
+function partsOf({ tags }: Owner): string[] {
+  return tags.flatMap((tag) => /:(.+)$/.exec(String(tag))?.[1] ?? []);
+}
+
+function factsOf(event: MonitorEvent): TimelineFacts {
+  const { kind, va, cause, vcpu, tags } = event;
+  return {
+    kind,
+    va: hex(va),
+    tags: tags.join(', '),
+    ...('pages' in event && { pages: event.pages }),
+    ...(cause && { entry: hex(cause.entryPa), level: cause.level }),
+    ...(vcpu !== null && { vcpu }),
+  };
+}
+
+function isSame(a: Cause, b: Cause): boolean {
+  return a.entryPa === b.entryPa && a.newValue === b.newValue && a.oldValue === b.oldValue;
+}

@@ -1,0 +1,50 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { bundledTrace } from '../../src/cli/demo/bundled-traces.ts';
+import { temporaryFolder } from '../drivers/trace/temporary-folder.ts';
+import { parse, run } from './run.ts';
+
+const file = temporaryFolder();
+const timeout = 60_000;
+const tour = bundledTrace('tour');
+
+test('a screenful: events by kind, process and entry, the most restless addresses, rates', { timeout }, async () => {
+  const { code, stdout, stderr } = await run(['stat', tour], { columns: 80 });
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  const lines = stdout.split('\n');
+  expect(lines.length).toBeLessThanOrEqual(40);
+  for (const line of lines) expect(line.length, line).toBeLessThanOrEqual(80);
+  expect(stdout).toMatch(/\d+ page-in, \d+ page-out, \d+ protection/);
+  expect(stdout).toMatch(/\d+ instants, \d+ bytes, \d+\.\d a write; at most \d+ tables/);
+  expect(stdout).toMatch(
+    /process +pages in +out +entry +pages in +out\nworkload\[\d+\] +\+2\d\d\d +-2\d\d\d +PDE +\+2048 +-2048/,
+  );
+  expect(stdout).toMatch(/events most restless +root +what\n +\d+ 0x1000002/);
+  expect(stdout).toMatch(/writes\/s [ ▁▂▃▄▅▆▇█]+ max \d+\nevents\/s [ ▁▂▃▄▅▆▇█]+ max \d+\n/);
+});
+
+test('the same for programs, and it agrees with what a replay says', { timeout }, async () => {
+  const [stat] = parse((await run(['stat', tour, '--json'])).stdout);
+  const replay = parse((await run(['replay', tour, '--json'])).stdout);
+  const { counts, writes, lost } = replay.at(-1)!;
+  expect(stat).toMatchObject({ counts, writes, lost, ended: 'stopped', about: { source: 'qemu', capture: 'traps' } });
+  const { eventsPerSecond, timeUs } = stat as { eventsPerSecond: number[]; timeUs: number };
+  const events = eventsPerSecond.reduce((sum, rate) => sum + rate, 0) * (timeUs / 1e6 / eventsPerSecond.length);
+  expect(Math.round(events)).toBe(replay.length - 2);
+  // About 20 bytes a write at most, tables and all.
+  expect(readFileSync(tour).length / Number(writes)).toBeLessThan(20);
+});
+
+test('of a trace that was cut, what is whole; then the place, exit 4', { timeout }, async () => {
+  const cut = file('cut.trace');
+  writeFileSync(cut, readFileSync(bundledTrace('boot')).subarray(0, 60_000));
+  const { code, stdout, stderr } = await run(['stat', cut]);
+  expect(code).toBe(4);
+  expect(stdout).toMatch(/\d+ page-in/);
+  expect(stderr).toMatch(/at byte \d+/);
+});
+
+test('no file at all', async () => {
+  expect(await run(['stat', file('none')])).toMatchObject({ code: 3, stdout: '' });
+  expect((await run(['stat'])).code).toBe(2);
+});
