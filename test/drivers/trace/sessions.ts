@@ -8,7 +8,7 @@ import { jsonlSink } from '../../../src/sinks/index.ts';
 import { HEADER, recordLife } from './recorded-life.ts';
 
 /** A stream that keeps what is written to it. */
-class KeptText extends Writable {
+export class KeptText extends Writable {
   text = '';
 
   override _write(chunk: Buffer, _encoding: string, done: () => void): void {
