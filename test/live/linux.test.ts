@@ -183,7 +183,11 @@ describe.skipIf(isOut).each(GUESTS)('%s', { timeout: 180_000 }, (_name, options,
     // QEMU serves one QMP client at a time.
     const command = async (name: string, args = {}) => {
       const qmp = await QmpClient.connect(guest.qmpPath);
-      await qmp.execute(name, args, { timeoutMs: 120_000 }).finally(() => qmp.close());
+      try {
+        await qmp.execute(name, args, { timeoutMs: 120_000 });
+      } finally {
+        await qmp.close();
+      }
     };
     await command('stop');
     const [processes, areas] = [await ask(['ps']), await ask(['maps', String(exhibit)])];
