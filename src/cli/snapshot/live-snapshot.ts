@@ -1,5 +1,5 @@
 /** Page tables of a running QEMU, which stands still while they are read and is left as it was found. */
-import { PtmonError } from '../../core/error.ts';
+import { knownRegisters } from '../../driver/known-registers.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
 import {
   type GdbRegisters,
@@ -54,11 +54,7 @@ export async function openLiveSnapshot(options: LiveSnapshotOptions, signal: Abo
       memory,
       ...(remote !== undefined && { remote }),
       regions,
-      registers: {
-        vcpuCount: vcpus.length,
-        ...(physicalAddressBits !== undefined && { physicalAddressBits }),
-        readRegisters: (vcpu) => vcpus[vcpu] ?? refuseVcpu(vcpu, vcpus.length),
-      },
+      registers: knownRegisters('guest', vcpus, physicalAddressBits),
       close,
     };
   } catch (error) {
@@ -66,9 +62,4 @@ export async function openLiveSnapshot(options: LiveSnapshotOptions, signal: Abo
     await close().catch(() => {});
     throw error;
   }
-}
-
-function refuseVcpu(vcpu: number, count: number): never {
-  const valid = count === 1 ? 'only vCPU 0' : `vCPUs 0 to ${count - 1}`;
-  throw new PtmonError('bad-argument', `there is no vCPU ${vcpu}: the guest has ${valid}`, { vcpu });
 }

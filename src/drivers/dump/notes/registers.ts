@@ -5,8 +5,8 @@
  * size then. EFER.NXE is taken to be on: 64-bit systems and PAE ones that know XD turn it on before anything else, and where it is
  * off, no entry has bit 63 set, so that it makes no difference.
  */
-import { PtmonError } from '../../../core/error.ts';
 import type { PagingRegisters, RegisterAccess } from '../../../driver/driver.ts';
+import { knownRegisters } from '../../../driver/known-registers.ts';
 import type { DumpNotes } from './notes.ts';
 
 const CR0_PG = 1n << 31n;
@@ -22,13 +22,5 @@ export function registersFrom({ cpus, isLongMode }: DumpNotes): RegisterAccess |
     const active = isLongMode && (cr0 & CR0_PG) !== 0n ? EFER_LME | EFER_LMA : 0n;
     return { cr0, cr3, cr4, efer: EFER_NXE | active };
   });
-  return {
-    vcpuCount: vcpus.length,
-    readRegisters: (vcpu) => vcpus[vcpu] ?? refuseVcpu(vcpu, vcpus.length),
-  };
-}
-
-function refuseVcpu(vcpu: number, count: number): never {
-  const valid = count === 1 ? 'only vCPU 0' : `vCPUs 0 to ${count - 1}`;
-  throw new PtmonError('bad-argument', `there is no vCPU ${vcpu}: the dump has ${valid}`, { vcpu });
+  return knownRegisters('dump', vcpus);
 }
