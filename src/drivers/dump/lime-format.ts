@@ -13,6 +13,8 @@ import type { DumpFormat, OpenedFormat } from './format.ts';
 
 const MAGIC = 0x4c694d45;
 const HEADER_BYTES = 32;
+/** Linux lists RAM in some dozens. */
+const MAX_RANGES = 2 ** 16;
 
 export const limeFormat: DumpFormat = {
   name: 'lime',
@@ -24,6 +26,7 @@ async function openLime(bytes: DumpBytes): Promise<OpenedFormat> {
   const regions = new DumpRegions(bytes.name);
   let count = 0;
   for (let at = 0; at < bytes.byteLength; count++) {
+    if (count === MAX_RANGES) throw corrupt(bytes.name, at, `more than ${MAX_RANGES} ranges are no machine's memory`);
     const header = readPart(bytes, at, HEADER_BYTES, 'the header of a range');
     if (header.readUInt32LE(0) !== MAGIC) throw corrupt(bytes.name, at, 'no header of a range is where one should be');
     const version = header.readUInt32LE(4);

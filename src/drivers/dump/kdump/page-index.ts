@@ -7,7 +7,7 @@ import { type LongWorkOptions, Pacer } from '../../../driver/pacer.ts';
 import type { RamRegion } from '../../ramfile/index.ts';
 import { type DumpBytes, expectInside } from '../dump-bytes.ts';
 import { DumpRegions } from '../dump-regions.ts';
-import { BLOCK_FRAMES, bitCount, FrameBitmap } from './frame-bitmap.ts';
+import { BitmapScan, BLOCK_FRAMES, countBits, FrameBitmap } from './frame-bitmap.ts';
 import { DUMP_WITHOUT_ZEROES, type KdumpHeader } from './kdump-header.ts';
 
 export const DESCRIPTOR_BYTES = 24;
@@ -26,21 +26,23 @@ export class PageIndex {
 
   /** @throws PtmonError `corrupt-input`; the reason of the signal when it is aborted */
   static async build(bytes: DumpBytes, header: KdumpHeader, options: LongWorkOptions): Promise<PageIndex> {
-    const inFile = new FrameBitmap(bytes, header.fileBitmap, header.frameCount);
-    const isRam = new FrameBitmap(bytes, header.ramBitmap, header.frameCount);
+    const { frameCount, fileBitmap, ramBitmap } = header;
+    const inFile = new FrameBitmap(bytes, fileBitmap, frameCount);
+    const [files, ram] = [fileBitmap, ramBitmap].map((position) => new BitmapScan(bytes, position, frameCount)) as [
+      BitmapScan,
+      BitmapScan,
+    ];
     const withoutZeroes = (header.dumpLevel & DUMP_WITHOUT_ZEROES) !== 0;
     const before = new Float64Array(inFile.blockCount + 1);
     const regions = new DumpRegions(bytes.name);
     const pacer = new Pacer(options);
     for (let index = 0; index < inFile.blockCount; index++) {
-      if (pacer.isDue) {
-        const total = header.frameCount;
-        await pacer.turn({ what: 'counting pages', done: index * BLOCK_FRAMES, total, unit: 'pages' });
-      }
-      const block = inFile.block(index);
-      before[index + 1] = before[index]! + block.reduce((sum, word) => sum + bitCount(word), 0);
-      const offset = header.ramBitmap + index * PAGE_BYTES;
-      addRuns(regions, withoutZeroes ? isRam.block(index) : block, index * BLOCK_FRAMES, offset);
+      const first = index * BLOCK_FRAMES;
+      if (pacer.isDue) await pacer.turn({ what: 'counting pages', done: first, total: frameCount, unit: 'pages' });
+      const block = files.block(index);
+      before[index + 1] = before[index]! + (block === undefined ? 0 : countBits(block));
+      const there = withoutZeroes ? ram.block(index) : block;
+      if (there !== undefined) addRuns(regions, there, first, ramBitmap + index * PAGE_BYTES);
     }
     const total = before[inFile.blockCount]!;
     expectInside(bytes, header.descriptors, total * DESCRIPTOR_BYTES, `the descriptors of ${total} pages`);

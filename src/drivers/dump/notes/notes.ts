@@ -15,8 +15,8 @@ export interface DumpNotes {
   readonly vmcoreinfo?: string;
 }
 
-/** Of thousands of vCPUs; a longer segment lies. */
-const MAX_NOTES_BYTES = 64 * 2 ** 20;
+/** Those of 16,000 vCPUs; a longer segment lies. */
+const MAX_NOTES_BYTES = 16 * 2 ** 20;
 const MAX_VMCOREINFO_BYTES = 2 ** 20;
 
 const NT_PRSTATUS = 1;
@@ -30,27 +30,30 @@ export function readNotes(bytes: DumpBytes, position: number, byteLength: number
   if (byteLength > MAX_NOTES_BYTES) {
     throw corrupt(bytes.name, position, `${byteLength} bytes of notes are more than any machine has`);
   }
+  const notes = readPart(bytes, position, byteLength, 'a segment of notes');
   const cpus: CpuState[] = [];
   let isLongMode: boolean | undefined;
   let vmcoreinfo: string | undefined;
-  const end = position + byteLength;
-  for (let at = position; at + 12 <= end; ) {
-    const header = readPart(bytes, at, 12, 'a note');
-    const [nameBytes, restBytes, type] = [header.readUInt32LE(0), header.readUInt32LE(4), header.readUInt32LE(8)];
-    const rest = at + 12 + padded(nameBytes);
-    if (rest + restBytes > end) throw corrupt(bytes.name, at, 'a note reaches beyond its segment');
-    const name = nameBytes > 16 ? '' : readPart(bytes, at + 12, nameBytes, 'the name of a note').toString('latin1');
-    const owner = name.split('\0')[0];
+  for (let at = 0; at + 12 <= byteLength; ) {
+    const [nameBytes, restBytes, type] = [0, 4, 8].map((field) => notes.readUInt32LE(at + field)) as [
+      number,
+      number,
+      number,
+    ];
+    const start = at + 12 + padded(nameBytes);
+    if (start + restBytes > byteLength) throw corrupt(bytes.name, position + at, 'a note reaches beyond its segment');
+    const [owner] = notes.toString('latin1', at + 12, at + 12 + Math.min(nameBytes, 16)).split('\0');
+    const rest = notes.subarray(start, start + restBytes);
     if (owner === 'QEMU' && type === 0) {
-      const state = parseCpuState(bytes, rest, restBytes);
+      const state = parseCpuState(rest, () => corrupt(bytes.name, position + at, "QEMU's note of a vCPU is too short"));
       if (state !== undefined) cpus.push(state);
     } else if (owner === 'CORE' && type === NT_PRSTATUS) {
       if (restBytes === PRSTATUS_BYTES_64) isLongMode = true;
       else if (restBytes === PRSTATUS_BYTES_32) isLongMode ??= false;
     } else if (owner === 'VMCOREINFO') {
-      vmcoreinfo = readVmcoreinfo(bytes, rest, restBytes);
+      vmcoreinfo = rest.toString('latin1', 0, MAX_VMCOREINFO_BYTES);
     }
-    at = rest + padded(restBytes);
+    at = start + padded(restBytes);
   }
   return { cpus, ...(isLongMode !== undefined && { isLongMode }), ...(vmcoreinfo !== undefined && { vmcoreinfo }) };
 }

@@ -8,8 +8,6 @@
  *    392 cr0 cr1 cr2 cr3 cr4
  *    432 kernel_gs_base     since 4.2
  */
-import { corrupt, type DumpBytes, readPart } from '../dump-bytes.ts';
-
 export interface CpuState {
   readonly cr0: bigint;
   readonly cr3: bigint;
@@ -19,12 +17,9 @@ export interface CpuState {
 const CONTROL_REGISTERS = 392;
 const LEAST_BYTES = 432;
 
-/** Undefined for a note of another version. @throws PtmonError `corrupt-input` for one that is too short to be one */
-export function parseCpuState(bytes: DumpBytes, position: number, byteLength: number): CpuState | undefined {
-  if (byteLength < LEAST_BYTES) {
-    throw corrupt(bytes.name, position, `QEMU's note of a vCPU has ${byteLength} bytes, not at least ${LEAST_BYTES}`);
-  }
-  const note = readPart(bytes, position, LEAST_BYTES, "QEMU's note of a vCPU");
+/** Undefined for a note of another version. @throws what `tooShort` makes for one that is too short to be one */
+export function parseCpuState(note: Buffer, tooShort: () => Error): CpuState | undefined {
+  if (note.length < LEAST_BYTES) throw tooShort();
   if (note.readUInt32LE(0) !== 1) return undefined;
   const control = (register: number) => note.readBigUInt64LE(CONTROL_REGISTERS + register * 8);
   return { cr0: control(0), cr3: control(3), cr4: control(4) };
