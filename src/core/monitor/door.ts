@@ -1,5 +1,5 @@
 /** What every call checks before it touches anything (rule T3). */
-import { PA_LIMIT, PAGE_BYTES } from '../address/pa.ts';
+import { isPaRange, PAGE_BYTES } from '../address/pa.ts';
 import { hex, offsetOf, toU64 } from '../address/va.ts';
 import { PtmonError } from '../error.ts';
 import { canonicalVpn, foldVpn, type Paging } from '../paging/format.ts';
@@ -35,8 +35,7 @@ export function checkWrite(pa: number, byteLength: number): void {
   if (typeof pa !== 'number') {
     throw new PtmonError('bad-argument', `a physical address is a number, not the ${typeof pa} ${String(pa)}`);
   }
-  const whole = Number.isInteger(pa) && Number.isInteger(byteLength);
-  if (whole && pa >= 0 && byteLength > 0 && pa + byteLength <= PA_LIMIT) return;
+  if (isPaRange(pa, byteLength)) return;
   throw new PtmonError('bad-argument', `a write of ${byteLength} bytes at ${pa} is not within physical memory`);
 }
 

@@ -1,5 +1,5 @@
 /** Makes the events of one batch: from two mappings of one address to what a user reads (rules E3 to E6, R2). */
-import { PAGE_BYTES, paOf } from '../address/pa.ts';
+import { paOf } from '../address/pa.ts';
 import type { Pa } from '../address/types.ts';
 import { vaOf } from '../address/va.ts';
 import { type Paging, unfoldVpn } from '../paging/format.ts';
@@ -214,7 +214,7 @@ export class EventWriter {
   }
 
   #pageSize(level: number): number {
-    return this.#paging.byLevel[level]!.slotPages * PAGE_BYTES;
+    return paOf(this.#paging.byLevel[level]!.slotPages);
   }
 }
 

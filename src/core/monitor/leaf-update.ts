@@ -8,11 +8,10 @@ import { frameOffsetOf, gfnOf } from '../address/pa.ts';
 import type { Pa } from '../address/types.ts';
 import { u64Of } from '../address/va.ts';
 import { type PhysicalMemory, READ_NO_MEMORY, READ_OK } from '../memory/physical-memory.ts';
-import { ENTRY_LEAF, kindOf, leafGfn, type LevelFormat, type Paging } from '../paging/format.ts';
+import { type LevelFormat, mappedGfn, type Paging } from '../paging/format.ts';
 import type { NumberList } from '../struct/number-list.ts';
 import type { EventWriter } from './event-writer.ts';
 import type { MonitorEvent } from './events.ts';
-import { UNBACKED } from './mapping.ts';
 import type { ProtectedTables, TableFrame } from './protected-tables.ts';
 import { Watch } from './references.ts';
 import type { Report } from './report.ts';
@@ -136,21 +135,21 @@ export class LeafUpdate {
     vcpu: number,
     said: Events,
   ): Events {
-    const before = backingOf(this.#format, oldLo, oldHi);
-    const after = backingOf(this.#format, lo, hi);
+    const before = mappedGfn(this.#format, oldLo, oldHi);
+    const after = mappedGfn(this.#format, lo, hi);
     if (before === after) return said;
     const cause = { entryPa: entryPa as Pa, level: 1, oldValue: u64Of(oldLo, oldHi), newValue: u64Of(lo, hi) };
     const page = node.pageAt(position);
     let holder = node.watchedAt(position);
     while (holder !== null) {
       const offset = holder instanceof Watch ? holder.offset : node.offsetAt(position);
-      if (before !== UNBACKED) {
+      if (before >= 0) {
         said = append(
           said,
           this.#writer.pageEvent('page-out', node.space, page, offset, holder, undefined, before, 1, vcpu, cause),
         );
       }
-      if (after !== UNBACKED) {
+      if (after >= 0) {
         said = append(
           said,
           this.#writer.pageEvent('page-in', node.space, page, offset, holder, undefined, after, 1, vcpu, cause),
@@ -172,11 +171,6 @@ export class LeafUpdate {
     this.#reports = true;
     return true;
   }
-}
-
-/** The frame that a page-table entry leads to. */
-function backingOf(format: LevelFormat, lo: number, hi: number): number {
-  return kindOf(format, lo, hi) === ENTRY_LEAF ? leafGfn(format, lo, hi) : UNBACKED;
 }
 
 /** Most batches have one event, and a list that begins with it is 100 bytes shorter than one that was empty. */

@@ -14,11 +14,17 @@ import { highWord, toU64, vpnOf } from '../address/va.ts';
 import { PtmonError } from '../error.ts';
 import { PAGING_MODES, type PagingMode, type PagingModeName, type TableLevel } from './modes.ts';
 
+// Constants to the compiler, as exports are not (`address/pa.ts`).
+const ABSENT = 0;
+const TABLE = 1;
+const LEAF = 2;
+const RESERVED = 3;
+
 /** What an entry is. */
-export const ENTRY_ABSENT = 0;
-export const ENTRY_TABLE = 1;
-export const ENTRY_LEAF = 2;
-export const ENTRY_RESERVED = 3;
+export const ENTRY_ABSENT = ABSENT;
+export const ENTRY_TABLE = TABLE;
+export const ENTRY_LEAF = LEAF;
+export const ENTRY_RESERVED = RESERVED;
 export type EntryKind = typeof ENTRY_ABSENT | typeof ENTRY_TABLE | typeof ENTRY_LEAF | typeof ENTRY_RESERVED;
 
 const PRESENT = 1;
@@ -162,11 +168,11 @@ function levelFormat(
 
 /** What the entry is at this level: absent, a pointer to a table, a leaf, or reserved (rules T4 to T6). */
 export function kindOf(format: LevelFormat, lo: number, hi: number): EntryKind {
-  if ((lo & PRESENT) === 0) return ENTRY_ABSENT;
+  if ((lo & PRESENT) === 0) return ABSENT;
   if ((lo & format.leafBit) !== 0) {
-    return (lo & format.leafReservedLo) | (hi & format.leafReservedHi) ? ENTRY_RESERVED : ENTRY_LEAF;
+    return (lo & format.leafReservedLo) | (hi & format.leafReservedHi) ? RESERVED : LEAF;
   }
-  return (lo & format.tableReservedLo) | (hi & format.tableReservedHi) ? ENTRY_RESERVED : ENTRY_TABLE;
+  return (lo & format.tableReservedLo) | (hi & format.tableReservedHi) ? RESERVED : TABLE;
 }
 
 /** The frame of the table that a pointer names. */
@@ -177,6 +183,11 @@ export function tableGfn(format: LevelFormat, lo: number, hi: number): number {
 /** The first frame of the page that a leaf maps. */
 export function leafGfn(format: LevelFormat, lo: number, hi: number): number {
   return ((hi & format.addressHi) | ((lo >>> 13) & format.pse36)) * 2 ** 20 + ((lo & format.leafAddressLo) >>> 12);
+}
+
+/** The first frame of the page that an entry maps; -1 where it maps none. */
+export function mappedGfn(format: LevelFormat, lo: number, hi: number): number {
+  return kindOf(format, lo, hi) === LEAF ? leafGfn(format, lo, hi) : -1;
 }
 
 /** The root that a CR3 value names (rule T2): PCID, LAM and encryption bits, and bit 63, are not part of it. */
