@@ -19,6 +19,9 @@ import type { TableNode } from './table-node.ts';
 
 const LEAST_ENTRIES = 256;
 
+// A constant to the compiler, as an import is not (`address/pa.ts`).
+const OK = READ_OK;
+
 /** Bits of a leaf's low word that say nothing of where it leads, or with which rights, in any mode. */
 const ACCESSED_DIRTY = 0x60;
 
@@ -95,7 +98,7 @@ export class LeafUpdate {
   #read(frame: TableFrame, entryPa: number): boolean {
     if (frame.nodesAbove > 0) return false;
     const outcome = this.#memory.readEntry(entryPa, this.#entryBytes, this.#entry);
-    if (outcome === READ_OK) return true;
+    if (outcome === OK) return true;
     this.#entry.fill(0);
     return outcome === READ_NO_MEMORY;
   }

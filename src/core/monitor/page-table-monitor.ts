@@ -171,8 +171,9 @@ export class PageTableMonitor {
     const frame = this.#tables.find(gfn);
     if (frame === undefined && !this.#tables.owes(gfn)) return false;
     const offset = frameOffsetOf(pa);
+    const isMonitored = frame !== undefined && frame.announce(offset >>> this.#entryShift);
     this.#marks.add(vcpu, pa - (offset & (this.paging.mode.entryBytes - 1)));
-    return frame !== undefined && frame.isMonitored(offset >>> this.#entryShift);
+    return isMonitored;
   }
 
   /**
@@ -195,7 +196,7 @@ export class PageTableMonitor {
       const to = (Math.min(PAGE_BYTES, pa + byteLength - start) - 1) >>> this.#entryShift;
       for (let slot = from; slot <= to; slot++) {
         this.#marks.add(vcpu, start + slot * entryBytes);
-        monitored ||= frame?.isMonitored(slot) ?? false;
+        if (frame?.announce(slot)) monitored = true;
       }
     }
     return monitored;

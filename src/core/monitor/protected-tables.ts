@@ -26,20 +26,17 @@ export class TableFrame {
   /** Those of them that are no page tables. */
   nodesAbove = 0;
   readonly guards: Guard[] = [];
-  /** Nobody needs it. */
-  lastLooked = 0;
 
   constructor(gfn: number) {
     this.gfn = gfn;
   }
 
-  /** Whether the entry in this slot of the frame is on some watched walk. */
-  isMonitored(slot: number): boolean {
+  /** A write to this slot of the frame is announced. Answers whether its entry is on some watched walk. */
+  announce(slot: number): boolean {
     for (let node = this.firstNode; node !== null; node = node.nextInFrame) {
       const position = node.find(slot - node.firstSlot);
       if (position < 0) continue;
-      // Asks for the record, whose cache line is long in coming, while the guest waits for its own: 80 ns of a flip.
-      this.lastLooked = node.lowAt(position) & 1;
+      node.announce(position);
       return true;
     }
     return false;

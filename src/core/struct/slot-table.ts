@@ -15,21 +15,24 @@ const THIN = 4;
 
 const LEAST_LIST = 4;
 const NO_WORDS: Uint32Array = new Uint32Array(0);
+const NO_BYTES: Uint8Array = new Uint8Array(0);
 
 export class SlotTable<T> {
   /** The record of the slot at a position begins at `position * stride`: zeros, until somebody writes there. */
   words = NO_WORDS;
-  /** Something beside each record; null until the first is set. */
-  #items: (T | null)[] | null = null;
-
+  /** The same memory, once records are wide: byte 0 of a word is its lowest. */
+  bytes = NO_BYTES;
   #stride: number;
   #length = 0;
   #capacity = 0;
-  /** Window: the slot at position 0, and the positions that are held. */
+  /** Window: the slot at position 0. */
   #base = 0;
-  #held = NO_WORDS;
   /** List: the slots, ascending; null in a window. */
   #list: Uint16Array | null = null;
+  /** Window: the positions that are held. */
+  #held = NO_WORDS;
+  /** Something beside each record; null until the first is set. */
+  #items: (T | null)[] | null = null;
 
   constructor(stride: number) {
     this.#stride = stride;
@@ -106,12 +109,18 @@ export class SlotTable<T> {
   /** Makes records longer; the words that they had come first. */
   widen(stride: number): void {
     const { words } = this;
-    const wide = new Uint32Array(this.#capacity * stride);
-    for (let from = 0, to = 0; from < words.length; from += this.#stride, to += stride) {
-      for (let word = 0; word < this.#stride; word++) wide[to + word] = words[from + word]!;
-    }
-    this.words = wide;
+    const length = this.#stride;
     this.#stride = stride;
+    this.#makeRecords();
+    for (let position = 0; position < this.#capacity; position++) {
+      for (let word = 0; word < length; word++) this.words[position * stride + word] = words[position * length + word]!;
+    }
+  }
+
+  /** Records of zeros, for all positions. Short ones stay without a view of their bytes: that is 200 bytes a table. */
+  #makeRecords(): void {
+    this.words = new Uint32Array(this.#stride * this.#capacity);
+    if (this.#stride > 2) this.bytes = new Uint8Array(this.words.buffer);
   }
 
   #hasRoomFor(slot: number): boolean {
@@ -205,7 +214,7 @@ export class SlotTable<T> {
     this.#base = coming === first ? Math.max(0, last + 1 - this.#capacity) : first;
     this.#held = isWindow ? new Uint32Array((this.#capacity + 31) >>> 5) : NO_WORDS;
     this.#list = isWindow ? null : new Uint16Array(this.#capacity);
-    this.words = new Uint32Array(this.#stride * this.#capacity);
+    this.#makeRecords();
     this.#items = items && nulls(this.#capacity);
     this.#length = 0;
     for (let index = 0; index < slots.length; index++) {
