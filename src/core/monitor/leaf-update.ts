@@ -17,7 +17,8 @@ import { Watch } from './references.ts';
 import type { Report } from './report.ts';
 import type { TableNode } from './table-node.ts';
 
-const LEAST_ENTRIES = 256;
+/** Room that stays from batch to batch; a larger batch has its own. */
+const KEPT_WORDS = 8192;
 
 // A constant to the compiler, as an import is not (`address/pa.ts`).
 const OK = READ_OK;
@@ -44,8 +45,11 @@ export class LeafUpdate {
   readonly #report: Report;
   readonly #writer: EventWriter;
   readonly #entry = new Uint32Array(2);
-  /** Low and high word of each entry that `follow` has read. */
-  #words = new Uint32Array(2 * LEAST_ENTRIES);
+  /**
+   * Low and high word of each entry that `follow` has read. Words are signed in this file: bits are all that is looked at, and a
+   * number above 2^31 is made an object at each call.
+   */
+  readonly #words = new Int32Array(KEPT_WORDS);
   /** Whether `Report` has begun to put into words what changes in this batch. */
   #reports = false;
 
@@ -60,14 +64,14 @@ export class LeafUpdate {
   }
 
   /**
-   * Follows these entries (physical addresses, ascending). Answers what it means, in a fresh array; null where one is of a
-   * table that is no page table to everybody, or not fetched yet: then this is a matter for `Update`, and nothing has happened.
+   * Follows these entries (physical addresses, some perhaps twice). Answers what it means, in a fresh array; null where one is
+   * of a table that is no page table to everybody, or not fetched yet: then this is a matter for `Update`, and nothing has
+   * happened.
    *
    * @throws what the source throws; nothing has happened
    */
   follow(entries: NumberList, vcpu: number): MonitorEvent[] | null {
-    if (this.#words.length < 2 * entries.length) this.#words = new Uint32Array(4 * entries.length);
-    const words = this.#words;
+    const words = 2 * entries.length <= KEPT_WORDS ? this.#words : new Int32Array(2 * entries.length);
     for (let index = 0; index < entries.length; index++) {
       const entryPa = entries.at(index);
       const frame = this.#tables.find(gfnOf(entryPa));
@@ -91,7 +95,7 @@ export class LeafUpdate {
     const frame = this.#tables.find(gfnOf(entryPa));
     if (frame === undefined) return [];
     if (!this.#read(frame, entryPa)) return null;
-    return this.#end(this.#become(frame, entryPa, this.#entry[0]!, this.#entry[1]!, vcpu, null));
+    return this.#end(this.#become(frame, entryPa, this.#entry[0]! | 0, this.#entry[1]! | 0, vcpu, null));
   }
 
   /** Reads an entry of a page table; one that is not in memory is 0. Answers whether it could. */
@@ -115,8 +119,8 @@ export class LeafUpdate {
     for (let node = frame.firstNode; node !== null; node = node.nextInFrame) {
       const position = node.find(slot - node.firstSlot);
       if (position < 0) continue;
-      const oldLo = node.lowAt(position);
-      const oldHi = node.highAt(position);
+      const oldLo = node.lowAt(position) | 0;
+      const oldHi = node.highAt(position) | 0;
       if (hi !== oldHi || ((lo ^ oldLo) & ~ACCESSED_DIRTY) !== 0) {
         if (this.#mustReport(node, vcpu)) this.#report.entryChanges(node, position, lo, hi);
         else said = this.#changes(node, position, entryPa, oldLo, oldHi, lo, hi, vcpu, said);
