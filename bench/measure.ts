@@ -1,4 +1,5 @@
 /** Rounds of a row's work until enough time was measured. */
+import { workedMs } from './clock.ts';
 import type { Work } from './rows/work.ts';
 
 /** Writes of one round: a fiftieth of a second at a million a second. */
@@ -35,9 +36,9 @@ export function repeat(work: Work, forMs: number): Repeated {
   let [operations, ms, rounds] = [0, 0, 0];
   do {
     work.prepare();
-    const start = performance.now();
+    const start = workedMs();
     operations += work.run();
-    ms += performance.now() - start;
+    ms += workedMs() - start;
     work.finish?.();
     rounds++;
   } while (ms < forMs && performance.now() - begun < 10 * forMs);
