@@ -1,0 +1,156 @@
+import { describe, expect, test } from 'vitest';
+import { PageCache } from '../../src/core/memory/page-cache.ts';
+import { PtmonError } from '../../src/core/error.ts';
+import { findKernel, type KernelSource } from '../../src/linux/kernel/find-kernel.ts';
+import type { KernelCache, KernelPlaces } from '../../src/linux/kernel/kernel-places.ts';
+import { openLinux } from '../../src/linux/linux-guest.ts';
+import { type KernelPlan, MadeKernel } from './made-kernel.ts';
+import { NEW } from './made-types.ts';
+
+const BUILD_ID = '0123456789abcdef0123456789abcdef01234567';
+
+describe('the kernel is found', () => {
+  test.each<[name: string, plan: KernelPlan]>([
+    ['where it was linked', {}],
+    ['where KASLR has put it', { slide: 0x1360_0000n }],
+    ['in 5-level paging', { mode: '5-level', slide: 0x20_0000n }],
+    ['by a processor in user mode, under page-table isolation', { isolated: true }],
+  ])('%s', async (_name, plan) => {
+    const made = new MadeKernel(plan);
+    const found = await findKernel(made.source());
+    expect(found).toMatchObject({ base: made.base, basePa: 0x20_0000, buildId: BUILD_ID, initTask: made.initTask });
+    expect(found.memory.root).toBe(made.kernelRoot);
+  });
+
+  test('in remote memory, a page at a time', async () => {
+    const made = new MadeKernel();
+    const cache = new PageCache({ maxPages: 16 });
+    const { memory, ...source } = made.source();
+    const remote: KernelSource = {
+      ...source,
+      memory: cache,
+      remote: {
+        fetch: async (addresses) => {
+          for (const pa of addresses) {
+            const gfn = Math.floor(pa / 4096);
+            const page = made.memory.page(gfn);
+            cache.put(gfn, page ? new Uint8Array(page.buffer, page.byteOffset, 4096) : null);
+          }
+        },
+      },
+    };
+    void memory;
+    made.makeProcess({ pid: 7, comm: 'far', areas: [{ start: 0x1000n, end: 0x2000n }] });
+    const linux = await openLinux(remote);
+    expect(linux.kernel.initTask).toBe(made.initTask);
+    expect((await linux.processes()).processes.map(({ command }) => command)).toEqual(['far']);
+    expect((await linux.map(7)).areas.map(({ start }) => start)).toEqual([0x1000n]);
+  });
+});
+
+/** A cache that is looked into. */
+function cacheOf(places: readonly KernelPlaces[]): KernelCache & { readonly added: KernelPlaces[] } {
+  const added: KernelPlaces[] = [];
+  return { all: () => places, add: (found) => void added.push(found), added };
+}
+
+describe('what is remembered of a build', () => {
+  test('is used where all is as it was, wherever KASLR has put it since', async () => {
+    const first = cacheOf([]);
+    await findKernel(new MadeKernel().source(), { cache: first });
+    expect(first.added).toMatchObject([{ buildId: BUILD_ID }]);
+    const made = new MadeKernel({ slide: 0x40_0000n });
+    // Of what is not looked at any more.
+    for (let at = 0n; at < 4096n; at += 8n) made.put(made.base + at, 0n);
+    const second = cacheOf(first.added);
+    expect((await findKernel(made.source(), { cache: second })).initTask).toBe(made.initTask);
+    expect(second.added).toEqual([]);
+  });
+
+  test.each<[what: string, lie: Partial<KernelPlaces>]>([
+    ['the build id', { buildId: 'ff'.repeat(20) }],
+    ['where it stands', { note: 8 }],
+    ['where BTF is', { btf: 16 }],
+    ['where BTF is, beyond the image', { btf: 2 ** 50 }],
+    ['where the first task is', { initTask: 4096 }],
+    ['where the root is', { kernelRoot: 4096 }],
+  ])('is passed over where it is wrong: %s', async (_what, lie) => {
+    const first = cacheOf([]);
+    const made = new MadeKernel();
+    const { initTask } = await findKernel(made.source(), { cache: first });
+    const [truth] = first.added;
+    const second = cacheOf([{ ...truth!, ...lie }]);
+    expect((await findKernel(made.source(), { cache: second })).initTask).toBe(initTask);
+    expect(second.added).toEqual(first.added);
+  });
+});
+
+describe('where there is no kernel to be found, it is said why', () => {
+  const off = { cr0: 1n, cr3: 0n, cr4: 0n, efer: 0n };
+  const registersOf = (registers: typeof off) => ({ vcpuCount: 1, readRegisters: () => registers });
+
+  test.each<[what: string, source: () => KernelSource, expected: RegExp]>([
+    ['no registers', () => ({ memory: new MadeKernel().memory }), /nobody knows the registers/],
+    ['paging off', () => ({ ...new MadeKernel().source(), registers: registersOf(off) }), /paging is off on vCPU 0/],
+    [
+      '32-bit paging',
+      () => ({ ...new MadeKernel().source(), registers: registersOf({ ...off, cr0: 0x8000_0001n }) }),
+      /in 32-bit paging, not in 64-bit mode/,
+    ],
+    [
+      'another system',
+      () => {
+        const made = new MadeKernel();
+        made.memory.writeU64(made.loadedRoot + 511 * 8, 0, 0);
+        return made.source();
+      },
+      /no code is mapped where Linux has its kernel/,
+    ],
+    [
+      'no BTF',
+      () => new MadeKernel({ btf: (real) => real.fill(0) }).source(),
+      /a kernel is mapped at 0xffffffff81000000, but no type information \(BTF\) was found in it/,
+    ],
+    [
+      'BTF with a type of the future',
+      () => new MadeKernel({ btf: withKind(27) }).source(),
+      /has a type of kind 27, which is not known here/,
+    ],
+    [
+      'BTF that knows no tasks',
+      () => new MadeKernel({ vintage: { ...NEW, without: ['task_struct.comm'] } }).source(),
+      /has no task_struct.comm/,
+    ],
+    [
+      'no first task yet',
+      () => {
+        const made = new MadeKernel();
+        made.put(made.initTask + made.at('task_struct.comm'), 0n);
+        return made.source();
+      },
+      /its first task is not to be seen/,
+    ],
+  ])('%s', async (_what, source, expected) => {
+    const failure = await findKernel(source()).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    expect(failure).toBeInstanceOf(PtmonError);
+    expect(failure).toMatchObject({ code: 'source-unavailable', message: expect.stringMatching(expected) as string });
+  });
+
+  test('a kernel whose BTF lacks a member that a process is told by names it', async () => {
+    const made = new MadeKernel({ vintage: { ...NEW, without: ['task_struct.real_cred', 'cred.euid'] } });
+    await expect(openLinux(made.source())).rejects.toThrow(/has no task_struct.real_cred/);
+  });
+});
+
+/** The last type of another kind. */
+function withKind(kind: number) {
+  return (real: Uint8Array): Uint8Array => {
+    const typesLength = new DataView(real.buffer, real.byteOffset).getUint32(12, true);
+    const changed = real.slice();
+    new DataView(changed.buffer).setUint32(24 + typesLength - 12 + 4, kind << 24, true);
+    return changed;
+  };
+}
