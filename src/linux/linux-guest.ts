@@ -6,7 +6,7 @@ import { type EntryMeaning, meaningOf } from './entries/entry-meaning.ts';
 import { findSwapDevices, type SwapDevice } from './entries/swap-devices.ts';
 import { type SwapTypes, swapTypesOf } from './entries/swap-types.ts';
 import { findKernel, type FindKernelOptions, type KernelSource, type LinuxKernel } from './kernel/find-kernel.ts';
-import { type AreaPages, pagesIn } from './maps/area-pages.ts';
+import { type AreaPages, PageCounter } from './maps/area-pages.ts';
 import { AreaReader } from './maps/area-reader.ts';
 import type { AreaList, MemoryArea } from './maps/memory-area.ts';
 import { attempt } from './memory/guest-fault.ts';
@@ -57,9 +57,11 @@ export class LinuxGuest {
     if (process.mm === null) return { process, areas: [], faults };
     const { mm } = process;
     const list = await this.do(() => this.areas.list(mm));
-    const notes: string[] = [];
+    const { paging, physical } = this.kernel.memory;
+    const counter = new PageCounter(paging, physical, this.types);
+    const notes = new Set<string>();
     const areas: MappedArea[] = [];
-    for (const area of list.areas) areas.push({ ...area, ...(await this.#pages(process, area, notes)) });
+    for (const area of list.areas) areas.push({ ...area, ...(await this.#pages(counter, process, area, notes)) });
     return { process, areas, faults: [...list.faults, ...notes] };
   }
 
@@ -80,21 +82,24 @@ export class LinuxGuest {
 
   /** Does what reads the guest's memory, and fetches what is not here. */
   do<T>(call: () => T): Promise<T> {
-    return fetching(this.#remote, call, this.#signal);
+    const read = () => {
+      this.kernel.memory.begin();
+      return call();
+    };
+    return fetching(this.#remote, read, this.#signal);
   }
 
-  async #pages({ roots }: Process, { start, end }: MemoryArea, notes: string[]): Promise<AreaPages> {
+  async #pages(counter: PageCounter, { roots }: Process, area: MemoryArea, notes: Set<string>): Promise<AreaPages> {
     const [root] = roots;
-    const { paging, physical } = this.kernel.memory;
+    const { start, end } = area;
     if (root === undefined || start >= KERNEL_HALF) return NO_PAGES;
-    const of = { paging, memory: physical, types: this.types };
-    const note = (why: string) => notes.push(why);
-    return (await this.do(() => attempt(() => pagesIn(of, root, start, end), note))) ?? NO_PAGES;
+    const note = (why: string) => notes.add(why);
+    return (await this.do(() => attempt(() => counter.count(root, start, end), note))) ?? NO_PAGES;
   }
 }
 
 const KERNEL_HALF = 1n << 63n;
-const NO_PAGES: AreaPages = { resident: 0, swapped: 0 };
+const NO_PAGES: AreaPages = { mapped: 0, resident: 0, swapped: 0 };
 
 /** Finds the kernel in a guest. @throws PtmonError as `findKernel` */
 export async function openLinux(source: KernelSource, options: FindKernelOptions = {}): Promise<LinuxGuest> {

@@ -6,7 +6,7 @@ import { type PhysicalMemory, READ_NOT_FETCHED, READ_OK } from '../../core/memor
 import {
   ENTRY_ABSENT,
   ENTRY_LEAF,
-  ENTRY_RESERVED,
+  ENTRY_TABLE,
   kindOf,
   leafGfn,
   type LevelFormat,
@@ -20,6 +20,8 @@ import { GuestFault } from '../memory/guest-fault.ts';
 
 /** 4 KiB pages. */
 export interface AreaPages {
+  /** That the processor translates. */
+  readonly mapped: number;
   /** In memory: what smaps calls Rss. The page of zeroes, and what is no page of the kernel's (a device's memory), do not count. */
   readonly resident: number;
   readonly swapped: number;
@@ -28,68 +30,107 @@ export interface AreaPages {
 /** `_PAGE_SPECIAL`: bit 9, of the page of zeroes and of what is no page of the kernel's. */
 const SPECIAL = 0x200;
 const WRITABLE = 0x2;
-/** Tables that are looked through; 2^20 map 2 TiB by small pages. */
-const MAX_TABLES = 1 << 20;
+/** Tables that are looked through at most, all in all: 2^18 map 512 GiB by small pages. */
+const MAX_TABLES = 1 << 18;
 
-/**
- * @param root of the process, the kernel's
- * @throws PtmonError `not-fetched`; GuestFault where the tables do not end
- */
-export function pagesIn(
-  { paging, memory, types }: { readonly paging: Paging; readonly memory: PhysicalMemory; readonly types: SwapTypes },
-  root: number,
-  start: bigint,
-  end: bigint,
-): AreaPages {
-  const first = vpnOf(start);
-  const last = vpnOf(end - 1n);
-  const entry = new Uint32Array(2);
-  const missing: number[] = [];
-  let resident = 0;
-  let swapped = 0;
-  let tables = 0;
+/** Counts the pages of one process, an area at a time. */
+export class PageCounter {
+  readonly #paging: Paging;
+  readonly #memory: PhysicalMemory;
+  readonly #types: SwapTypes;
+  /** Whether the large page at a frame holds zeroes only: many entries may lead to it. */
+  readonly #zeroes = new Map<number, boolean>();
+  /** What is below a table, where all of it is asked for: a guest may lead to it from many places, itself among them. */
+  readonly #whole = new Map<number, AreaPages>();
+  readonly #entry = new Uint32Array(2);
+  #tablesLeft = MAX_TABLES;
 
-  const look = (format: LevelFormat, table: number, base: number): void => {
-    if (++tables > MAX_TABLES) throw new GuestFault(`its page tables are more than ${MAX_TABLES}`);
-    const from = base < first ? slotOf(format, first) : 0;
-    for (let slot = from; slot < format.slots; slot++) {
+  constructor(paging: Paging, memory: PhysicalMemory, types: SwapTypes) {
+    this.#paging = paging;
+    this.#memory = memory;
+    this.#types = types;
+  }
+
+  /**
+   * @param root of the process, the kernel's
+   * @param end exclusive, of the lower half as `start` is
+   * @throws PtmonError `not-fetched`; GuestFault where the tables do not end
+   */
+  count(root: number, start: bigint, end: bigint): AreaPages {
+    const range = { first: vpnOf(start), last: vpnOf(end - 1n), missing: [] as number[] };
+    const pages = this.#countTable(this.#paging.levels[0]!, root, 0, range);
+    const { missing } = range;
+    if (missing.length === 0) return pages;
+    this.#whole.clear();
+    throw new PtmonError('not-fetched', 'page tables are not fetched yet', { missing });
+  }
+
+  #countTable(format: LevelFormat, table: number, base: number, range: Range): AreaPages {
+    const isWhole = base >= range.first && base + format.slots * format.slotPages - 1 <= range.last;
+    if (!isWhole) return this.#look(format, table, base, range);
+    // Tables are frames: the low bits are free to tell levels apart.
+    const key = table + format.level;
+    let pages = this.#whole.get(key);
+    if (pages === undefined) this.#whole.set(key, (pages = this.#look(format, table, base, range)));
+    return pages;
+  }
+
+  #look(format: LevelFormat, table: number, base: number, range: Range): AreaPages {
+    if (this.#tablesLeft === 0) throw new GuestFault(`its page tables are more than ${MAX_TABLES}`);
+    this.#tablesLeft--;
+    const pages = { mapped: 0, resident: 0, swapped: 0 };
+    const { first, last, missing } = range;
+    for (let slot = base < first ? slotOf(format, first) : 0; slot < format.slots; slot++) {
       const page = base + slot * format.slotPages;
-      if (page > last) return;
+      if (page > last) break;
       const pa = table + slot * 8;
-      const outcome = memory.readEntry(pa, 8, entry);
+      const outcome = this.#memory.readEntry(pa, 8, this.#entry);
       if (outcome === READ_NOT_FETCHED) missing.push(pa);
-      if (outcome !== READ_OK) return;
-      const [lo, hi] = [entry[0]!, entry[1]!];
+      if (outcome !== READ_OK) break;
+      const [lo, hi] = [this.#entry[0]!, this.#entry[1]!];
+      if ((lo | hi) === 0) continue;
       const covered = Math.min(page + format.slotPages - 1, last) - Math.max(page, first) + 1;
       const kind = kindOf(format, lo, hi);
-      if (kind === ENTRY_LEAF) {
-        if (isCounted(format, lo, hi)) resident += covered;
+      if (kind === ENTRY_TABLE) {
+        const below = paOf(tableGfn(format, lo, hi));
+        const found = this.#countTable(this.#paging.byLevel[format.level - 1]!, below, page, range);
+        pages.mapped += found.mapped;
+        pages.resident += found.resident;
+        pages.swapped += found.swapped;
+      } else if (kind === ENTRY_LEAF) {
+        pages.mapped += covered;
+        if (this.#isCounted(format, lo, hi)) pages.resident += covered;
       } else if (kind === ENTRY_ABSENT) {
-        if ((lo | hi) !== 0) countAbsent(u64Of(lo, hi), format.level, covered);
-      } else if (kind !== ENTRY_RESERVED) {
-        look(paging.byLevel[format.level - 1]!, paOf(tableGfn(format, lo, hi)), page);
+        const meaning = meaningOf(this.#types, u64Of(lo, hi), format.level)?.kind;
+        if (meaning === 'swapped') pages.swapped += covered;
+        if (meaning === 'inaccessible' || meaning === 'migrating' || meaning === 'changing') pages.resident += covered;
       }
     }
-  };
-  const countAbsent = (value: bigint, level: number, covered: number): void => {
-    const kind = meaningOf(types, value, level)?.kind;
-    if (kind === 'swapped') swapped += covered;
-    if (kind === 'inaccessible' || kind === 'migrating' || kind === 'changing') resident += covered;
-  };
-  const isCounted = (format: LevelFormat, lo: number, hi: number): boolean => {
+    return pages;
+  }
+
+  #isCounted(format: LevelFormat, lo: number, hi: number): boolean {
     if ((lo & SPECIAL) !== 0) return false;
     // The large page of zeroes is not marked, but never writable.
-    return (
-      format.level === 1 || (lo & WRITABLE) !== 0 || !isZero(memory, paOf(leafGfn(format, lo, hi)), format.slotPages)
-    );
-  };
-  look(paging.levels[0]!, root, 0);
-  if (missing.length > 0) throw new PtmonError('not-fetched', 'page tables are not fetched yet', { missing });
-  return { resident, swapped };
+    return format.level !== 2 || (lo & WRITABLE) !== 0 || !this.#isZero(leafGfn(format, lo, hi), format.slotPages);
+  }
+
+  /** Whether a large page holds zeroes only. @throws PtmonError `not-fetched` */
+  #isZero(gfn: number, pages: number): boolean {
+    let isZero = this.#zeroes.get(gfn);
+    if (isZero === undefined) this.#zeroes.set(gfn, (isZero = holdsZeroes(this.#memory, paOf(gfn), pages)));
+    return isZero;
+  }
 }
 
-/** Whether a large page holds zeroes only. @throws PtmonError `not-fetched` */
-function isZero(memory: PhysicalMemory, pa: number, pages: number): boolean {
+/** Pages, both included, and what must be fetched to count them. */
+interface Range {
+  readonly first: number;
+  readonly last: number;
+  readonly missing: number[];
+}
+
+function holdsZeroes(memory: PhysicalMemory, pa: number, pages: number): boolean {
   const entry = new Uint32Array(2);
   for (let at = pa; at < pa + pages * PAGE_BYTES; at += 8) {
     const outcome = memory.readEntry(at, 8, entry);

@@ -14,7 +14,6 @@ const VM_WRITE = 0x2n;
 const VM_EXEC = 0x4n;
 const VM_MAYSHARE = 0x80n;
 
-const MAX_AREAS = 1 << 20;
 const MAX_NAME_BYTES = 256;
 
 /** Every method throws PtmonError `not-fetched` where remote memory must be fetched first. */
@@ -83,7 +82,7 @@ export class AreaReader {
     const read = () => {
       if (mmap === undefined || next === undefined) throw new GuestFault('this kernel keeps them where nobody knows');
       for (let at = this.#pointer(mm, mmap); at !== 0n; at = this.#pointer(at, next)) {
-        if (areas.has(at) || areas.size === MAX_AREAS) throw new GuestFault('it does not end');
+        if (areas.has(at)) throw new GuestFault(`it comes back to ${hex(at)}`);
         areas.add(at);
       }
     };

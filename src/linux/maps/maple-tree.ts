@@ -12,8 +12,6 @@ import { PtmonError } from '../../core/error.ts';
 import { GuestFault } from '../memory/guest-fault.ts';
 import type { KernelMemory } from '../memory/kernel-memory.ts';
 
-/** A process has at most 2^31 areas; one of Linux's default limit has 65,530. */
-const MAX_NODES = 1 << 17;
 /** 10 to the power of which is more than 2^64. */
 const MAX_DEPTH = 24;
 const LAST_INDEX = (1n << 64n) - 1n;
@@ -59,7 +57,6 @@ export class MapleTree {
       const layout = this.#nodes.get(Number((encoded >> 3n) & 0xfn));
       if (layout === undefined) throw new GuestFault(`${hex(encoded)} is no node of a kind that is known`);
       if (visited.has(node) || depth === MAX_DEPTH) throw new GuestFault(`the node at ${hex(node)} is below itself`);
-      if (visited.size === MAX_NODES) throw new GuestFault(`it has more than ${MAX_NODES} nodes`);
       visited.add(node);
       for (const { entry, from, to } of this.#slots(node, layout, min, max)) {
         if (layout.isLeaf) {

@@ -9,6 +9,11 @@ import { GuestFault } from './guest-fault.ts';
 
 /** Translations that are remembered at most. */
 const MAX_PAGES = 1 << 16;
+/**
+ * Reads between two calls of `begin`: some seconds' worth. Lists, trees and paths of a guest end by it whatever they are made of; a
+ * million processes would need more, and Linux has at most four.
+ */
+const MAX_READS = 1 << 24;
 
 const decoder = new TextDecoder();
 
@@ -24,6 +29,7 @@ export class KernelMemory {
   /** The frame of each page that was read, by the page's address. */
   readonly #frames = new Map<bigint, number>();
   readonly #entry = new Uint32Array(2);
+  #readsLeft = MAX_READS;
 
   constructor(paging: Paging, physical: PhysicalMemory, root: number) {
     this.paging = paging;
@@ -31,9 +37,9 @@ export class KernelMemory {
     this.root = root;
   }
 
-  /** The guest has run: what it maps may be another now. */
-  clear(): void {
-    this.#frames.clear();
+  /** Something new is asked: as many reads are allowed as for anything else. */
+  begin(): void {
+    this.#readsLeft = MAX_READS;
   }
 
   /** The physical address behind `va`. */
@@ -44,6 +50,7 @@ export class KernelMemory {
 
   /** Any bytes; a copy. */
   bytes(va: bigint, byteLength: number): Uint8Array {
+    this.#count();
     const before = Number(va & 7n);
     const words = Math.ceil((before + byteLength) / 8) * 2;
     const out = new Uint32Array(words);
@@ -64,6 +71,7 @@ export class KernelMemory {
   /** 8 bytes at a multiple of 8, or any others. */
   u64(va: bigint): bigint {
     if ((va & 7n) === 0n) {
+      this.#count();
       const pa = this.pa(va);
       const outcome = this.physical.readEntry(pa, 8, this.#entry);
       if (outcome === READ_OK) return u64Of(this.#entry[0]!, this.#entry[1]!);
@@ -95,6 +103,11 @@ export class KernelMemory {
       length += part.length;
     }
     return decoder.decode(Buffer.concat(parts));
+  }
+
+  #count(): void {
+    if (this.#readsLeft === 0) throw new GuestFault(`it does not end: given up after ${MAX_READS} reads`);
+    this.#readsLeft--;
   }
 
   /** Words within one frame, whose memory is all there or not at all. */

@@ -2,9 +2,10 @@
 import type { PageEvent, MonitorEvent } from '../../core/monitor/events.ts';
 import { PAGE_BYTES } from '../../core/address/pa.ts';
 import type { Pa } from '../../core/address/types.ts';
-import { mappedRanges } from '../../core/paging/enumerate.ts';
 import type { LinuxGuest } from '../linux-guest.ts';
+import { PageCounter } from '../maps/area-pages.ts';
 import type { MemoryArea } from '../maps/memory-area.ts';
+import { attempt } from '../memory/guest-fault.ts';
 import type { TaskBrief } from '../process/task-reader.ts';
 import { withMeanings } from './cause-words.ts';
 import { isOfMap, type MapChoice, nameOf } from './selection.ts';
@@ -40,6 +41,8 @@ export class WatchedSpace {
   readonly #session: WatchingSession;
   readonly #choice: MapChoice | undefined;
   #ranges: Range[] = [];
+  /** Of them, those in no area any more that had no page at the last look. */
+  #empty: readonly Range[] = [];
   #areas: readonly MemoryArea[] = [];
   /** Areas that were there before the present ones: their last pages may only just be going. */
   #former: readonly MemoryArea[] = [];
@@ -85,8 +88,16 @@ export class WatchedSpace {
     await this.#readAreas();
     const wanted = this.#areas.filter((area) => isOfMap(choice, area));
     await this.#watch(without(wanted, this.#ranges));
-    // An area goes before its pages do.
-    for (const range of without(this.#ranges, wanted)) if (await this.#isEmpty(range)) this.#release(range);
+    await this.#releaseEmpty(without(this.#ranges, wanted));
+  }
+
+  /** An area goes before its pages do; and that the last of them has gone is said only after this look. */
+  async #releaseEmpty(left: readonly Range[]): Promise<void> {
+    const empty: Range[] = [];
+    for (const range of left) if (await this.#isEmpty(range)) empty.push(range);
+    const before = this.#empty;
+    this.#empty = empty;
+    for (const range of without(empty, without(empty, before))) this.#release(range);
   }
 
   /** Watches nothing of it any more. */
@@ -152,9 +163,8 @@ export class WatchedSpace {
 
   async #isEmpty({ start, end }: Range): Promise<boolean> {
     const { paging, physical } = this.#linux.kernel.memory;
-    return this.#linux.do(
-      () => mappedRanges(paging, physical, this.root, { from: start, to: end }).next().done === true,
-    );
+    const counter = new PageCounter(paging, physical, this.#linux.types);
+    return this.#linux.do(() => attempt(() => counter.count(this.root, start, end))?.mapped === 0);
   }
 
   #request({ start, end }: Range): RangeRequest {
