@@ -3,9 +3,9 @@ import { PtmonError } from '../core/error.ts';
 import type { PagingRegisters, RegisterAccess } from './driver.ts';
 
 /** @param source what has the vCPUs, for messages: `guest`, `dump` */
-export function knownRegisters<Registers extends PagingRegisters>(
+export function knownRegisters(
   source: string,
-  vcpus: readonly Registers[],
+  vcpus: readonly PagingRegisters[],
   physicalAddressBits?: number,
 ): RegisterAccess {
   return {

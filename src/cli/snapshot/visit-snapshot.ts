@@ -22,15 +22,19 @@ export interface Visit {
   print(text: string): void | Promise<void>;
 }
 
-/** Work with a line that says how far it is, while `run` runs. */
+/**
+ * Work with a line that says how far it is, while `run` runs.
+ *
+ * @param run is also given what takes the line away, for before something is printed
+ */
 export async function withProgress<T>(
   messages: TextOutput,
   signal: AbortSignal,
-  run: (work: Visit['work']) => Promise<T>,
+  run: (work: Visit['work'], clear: () => void) => Promise<T>,
 ): Promise<T> {
   const line = new ProgressLine(messages);
   try {
-    return await run({ signal, onProgress: line.report });
+    return await run({ signal, onProgress: line.report }, () => line.clear());
   } finally {
     line.clear();
   }
@@ -46,13 +50,16 @@ export async function visitSnapshot(
 ): Promise<void> {
   const texts: string[] = [];
   let said = '';
-  await withProgress(messages, signal, async (work) => {
+  await withProgress(messages, signal, async (work, clear) => {
     const snapshot = await openSnapshot(source, options, work);
     try {
       const space = await findAddressSpace(snapshot, spaceRequest(options), work);
       said = `${snapshot.description}\n${space.isGuess ? `${space.from}\n` : ''}`;
-      const print =
-        source === undefined ? (text: string) => void texts.push(text) : (text: string) => output.write(text);
+      const print = (text: string) => {
+        if (source === undefined) return void texts.push(text);
+        clear();
+        return output.write(text);
+      };
       await look({ snapshot, space, work, print });
     } catch (error) {
       throw withSource(error, source);
