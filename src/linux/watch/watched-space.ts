@@ -8,6 +8,7 @@ import type { MemoryArea } from '../maps/memory-area.ts';
 import { attempt } from '../memory/guest-fault.ts';
 import type { TaskBrief } from '../process/task-reader.ts';
 import { withMeanings } from './cause-words.ts';
+import { type Range, without } from './ranges.ts';
 import { isOfMap, type MapChoice, nameOf } from './selection.ts';
 
 /** Of a session, what watching a process takes. */
@@ -22,11 +23,6 @@ interface RangeRequest {
   readonly root: number;
   readonly va: bigint;
   readonly byteLength: bigint;
-}
-
-interface Range {
-  readonly start: bigint;
-  readonly end: bigint;
 }
 
 export class WatchedSpace {
@@ -44,6 +40,8 @@ export class WatchedSpace {
   /** Of them, those in no area any more that had no page at the last look. */
   #empty: readonly Range[] = [];
   #areas: readonly MemoryArea[] = [];
+  /** Pages that came within the ranges, but to an area that is not wanted. */
+  readonly #strange = new Set<bigint>();
   /** Areas that were there before the present ones: their last pages may only just be going. */
   #former: readonly MemoryArea[] = [];
 
@@ -87,7 +85,7 @@ export class WatchedSpace {
     if (choice === undefined) return this.#watch(without([this.#lowerHalf()], this.#ranges));
     await this.#readAreas();
     const wanted = this.#areas.filter((area) => isOfMap(choice, area));
-    await this.#watch(without(wanted, this.#ranges));
+    await this.#watch(without(wanted.map(rangeOf), this.#ranges));
     await this.#releaseEmpty(without(this.#ranges, wanted));
   }
 
@@ -97,7 +95,7 @@ export class WatchedSpace {
     for (const range of left) if (await this.#isEmpty(range)) empty.push(range);
     const before = this.#empty;
     this.#empty = empty;
-    for (const range of without(empty, without(empty, before))) this.#release(range);
+    for (const range of empty) if (without([range], before).length === 0) this.#release(range);
   }
 
   /** Watches nothing of it any more. */
@@ -110,14 +108,41 @@ export class WatchedSpace {
   async label(event: MonitorEvent): Promise<readonly MonitorEvent[]> {
     if (event.kind === 'root-gone') return [{ ...event, tags: [this.#tag] }];
     if (isOfPresent(event) && !(await this.#isKnown(event.va))) await this.#readAreas();
-    const parts = 'pages' in event && event.pages > 1 ? this.#split(event) : [event];
+    const parts = 'pages' in event ? this.#split(event).flatMap((part) => this.#wantedOf(part)) : [event];
     return parts.map((part) => {
-      const area = this.#areaAt(part.va) ?? this.#former.find(({ start, end }) => part.va >= start && part.va < end);
-      if (area === undefined) return { ...withMeanings(this.#linux.types, part), tags: [this.#tag] };
-      const { readable, writable, executable } = area.rights;
-      const isAccessible = readable || writable || executable;
-      return { ...withMeanings(this.#linux.types, part, { isAccessible }), tags: [this.#tag, nameOf(area.name)] };
+      const area = this.#areaAt(part.va);
+      const name = area?.name ?? this.#formerName(part.va);
+      const isAccessible = area && (area.rights.readable || area.rights.writable || area.rights.executable);
+      return {
+        ...withMeanings(this.#linux.types, part, { isAccessible }),
+        tags: name === undefined ? [this.#tag] : [this.#tag, nameOf(name)],
+      };
     });
+  }
+
+  /** What was at an address where no area is any more. */
+  #formerName(va: bigint): string | undefined {
+    return [...(this.#choice === undefined ? this.#former : this.#ranges)].find(isAround(va))?.name;
+  }
+
+  /**
+   * What of an event is of the part that is wanted. Where samples are taken, a page of another area may be found in place of one that
+   * went: neither its coming nor its going is anybody's business.
+   */
+  #wantedOf(event: PageEvent): PageEvent[] {
+    const choice = this.#choice;
+    if (choice === undefined) return [event];
+    const pages = Array.from({ length: event.pages }, (_, page) => event.va + BigInt(page * PAGE_BYTES));
+    if (event.kind === 'page-in') {
+      const area = this.#areaAt(event.va);
+      if (area !== undefined && isOfMap(choice, area)) return [event];
+      for (const va of pages) this.#strange.add(va);
+      return [];
+    }
+    if (this.#strange.size === 0) return [event];
+    return pages
+      .filter((va) => !this.#strange.delete(va))
+      .map((va) => ({ ...event, va, pages: 1, pa: (event.pa + Number(va - event.va)) as Pa }));
   }
 
   /** Whether the area that `va` is in is still what was last read of it. */
@@ -127,7 +152,7 @@ export class WatchedSpace {
   }
 
   #areaAt(va: bigint): MemoryArea | undefined {
-    return this.#areas.find(({ start, end }) => va >= start && va < end);
+    return this.#areas.find(isAround(va));
   }
 
   #split(event: PageEvent): PageEvent[] {
@@ -172,22 +197,16 @@ export class WatchedSpace {
   }
 
   #lowerHalf(): Range {
-    return { start: 0n, end: BigInt(this.#linux.kernel.memory.paging.lowEnd) * BigInt(PAGE_BYTES) };
+    return { name: '', start: 0n, end: BigInt(this.#linux.kernel.memory.paging.lowEnd) * BigInt(PAGE_BYTES) };
   }
 }
 
-/** What of some ranges is in none of the others. */
-function without(ranges: readonly Range[], others: readonly Range[]): Range[] {
-  return others.reduce<Range[]>(
-    (left, other) =>
-      left.flatMap(({ start, end }) =>
-        [
-          { start, end: other.start < end ? other.start : end },
-          { start: other.end > start ? other.end : start, end },
-        ].filter((piece) => piece.start < piece.end),
-      ),
-    ranges.map(({ start, end }) => ({ start, end })),
-  );
+function rangeOf({ start, end, name }: MemoryArea): Range {
+  return { start, end, name };
+}
+
+function isAround(va: bigint): (place: { readonly start: bigint; readonly end: bigint }) => boolean {
+  return ({ start, end }) => va >= start && va < end;
 }
 
 /** A page comes to an area that is there now, and is kept without access in one; it may be given back from one that is no longer there. */
