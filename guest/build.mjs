@@ -109,6 +109,8 @@ const workFolders = new Set();
 process.on('exit', () => {
   for (const folder of workFolders) rmSync(folder, { recursive: true, force: true });
 });
+// A signal to all of us ends the program that is waited for, and so, by `fail`, this one: not before it has cleaned up.
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
 
 /** Puts a file in its place, all of it or none. @param {string} from @param {string} name @param {number} [mode] */
 function install(from, name, mode = 0o644) {

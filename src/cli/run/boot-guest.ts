@@ -33,7 +33,7 @@ export async function bootGuest(
   findQemu(options.qemu);
   if (isMissing(() => findPrograms()) || (options.kernel === undefined && isMissing(() => chooseKernel()))) {
     await say('Making the guest: a kernel from Debian, and a small program to run on it (once, about a minute).');
-    await prepareGuest({ onLine: (line) => void say(`  ${line}`) });
+    await prepareGuest({ onLine: (line) => void say(`  ${line}`), signal });
   }
   signal.throwIfAborted();
   const guest = await launchGuest(options);

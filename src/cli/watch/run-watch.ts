@@ -5,6 +5,7 @@ import type { OptInKind } from '../../core/monitor/events.ts';
 import { rootOf } from '../../core/paging/format.ts';
 import type { Driver } from '../../driver/driver.ts';
 import { recordDriver } from '../../drivers/trace/index.ts';
+import { fetching } from '../../driver/fetching.ts';
 import { openSession, type Session } from '../../session/session.ts';
 import { consoleSink } from '../../sinks/console.ts';
 import { jsonlSink } from '../../sinks/jsonl.ts';
@@ -92,7 +93,12 @@ export async function runWatch(
     }
     await say(introduction(source, session, what));
     onStart?.();
-    await take(session, options.count);
+    const isUnfinished = await take(session, options.count);
+    // The batch in which that happened is not done with: what is left of it is found by comparing.
+    if (isUnfinished && verifier !== undefined) {
+      await fetching(source.driver.remote, () => session.monitor.resync());
+      await verifier.verify(session.monitor);
+    }
   } finally {
     await session.close();
     if (driver !== source.driver) await say(`Recorded: ${options.record}`);
@@ -157,13 +163,13 @@ function countPages(addresses: readonly AddressOption[]): bigint {
   return addresses.reduce((sum, address) => sum + pages(address), 0n);
 }
 
-/** Lets the guest run until so many events have been seen. */
-async function take(session: Session, count = Infinity): Promise<void> {
-  let seen = 0;
-  for await (const _event of session) {
-    seen++;
-    if (seen >= count) return;
+/** Lets the guest run until so many events have been seen, and stand still after that; answers whether they have. */
+async function take(session: Session, count = Infinity): Promise<boolean> {
+  const events = session[Symbol.asyncIterator]();
+  for (let seen = 0; seen < count; seen++) {
+    if ((await events.next()).done === true) return false;
   }
+  return true;
 }
 
 function counted(count: bigint, one: string, many: string): string {
