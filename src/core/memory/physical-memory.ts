@@ -24,4 +24,13 @@ export interface PhysicalMemory {
    * @throws when the source fails; the caller then changes nothing and may try again
    */
   readEntry(pa: number, byteLength: 4 | 8, out: Uint32Array): ReadOutcome;
+  /**
+   * Where the guest runs while its memory is read: whether these entries are in memory as `readEntry` answered. A table that was
+   * reached by one that is not may have been anything else when it was read; where any is not, what was read is forgotten, and
+   * everything is to be read anew. So that this ends, it answers true after a number of times that no guest but a hostile one reaches.
+   *
+   * @param entries physical addresses
+   * @throws as `readEntry`
+   */
+  stillHolds?(entries: Iterable<number>, byteLength: 4 | 8): boolean;
 }

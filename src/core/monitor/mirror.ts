@@ -75,7 +75,7 @@ export class Mirror {
     if (events === null) {
       own.sortUnique();
       processed = own.length;
-      events = isAlone ? this.#follow(vcpu, own, null) : this.#followAmongOthers(vcpu, own);
+      events = undisturbed(() => (isAlone ? this.#follow(vcpu, own, null) : this.#followAmongOthers(vcpu, own)));
     }
     // A source that delivers what it has queued while a table is being protected may have marked more.
     this.#marks.dropLent(processed);
@@ -85,6 +85,10 @@ export class Mirror {
 
   /** Reads everything (of one view), and says what is different. @throws as `PageTableMonitor.resync` */
   compare(only: number | undefined): MonitorEvent[] {
+    return undisturbed(() => this.#compare(only));
+  }
+
+  #compare(only: number | undefined): MonitorEvent[] {
     const differing = new NumberList();
     try {
       for (const frame of this.#tables.frames()) {
@@ -171,14 +175,10 @@ export class Mirror {
         space.collectEntries(first, last, this.#paging.mode.entryBytes, entries);
         entries.sortUnique();
       }
-      this.#update.planEntries(entries, true, space);
-      if (space.isNew) this.#update.stage(space.top, space.rootGfn);
-      for (const slot of fresh.unread) this.#update.planNewSlot(slot);
-      this.#requireFetched();
+      undisturbed(() => this.#planBeginning(space, entries, fresh));
     } catch (error) {
-      const failure = this.#giveUp(error);
       this.removed(space, first, last, fresh.undo);
-      throw failure;
+      throw error;
     }
     if (entries.length === 0) {
       this.#update.commit(null);
@@ -190,6 +190,17 @@ export class Mirror {
     }
     space.isNew = false;
     this.tidy();
+  }
+
+  #planBeginning(space: AddressSpace, entries: NumberList, fresh: NewWatches): void {
+    try {
+      this.#update.planEntries(entries, true, space);
+      if (space.isNew) this.#update.stage(space.top, space.rootGfn);
+      for (const slot of fresh.unread) this.#update.planNewSlot(slot);
+      this.#requireWhole();
+    } catch (error) {
+      throw this.#giveUp(error);
+    }
   }
 
   /** After `take` has removed watches between two pages: what served only them goes as well. Never throws. */
@@ -255,7 +266,7 @@ export class Mirror {
     try {
       this.#update.planEntries(entries, this.#report.saysRights || touched !== null);
       for (const space of unread) this.#update.stage(space.top, space.rootGfn);
-      this.#requireFetched();
+      this.#requireWhole();
     } catch (error) {
       throw this.#giveUp(error);
     }
@@ -271,7 +282,13 @@ export class Mirror {
     return this.#marks.pending === 0 && this.#tables.canTrap;
   }
 
-  /** A plan that could not read everything is not whole. @throws PtmonError `not-fetched` */
+  /** A plan that could not read everything is not whole, nor one whose walks have changed meanwhile. */
+  #requireWhole(): void {
+    this.#requireFetched();
+    if (!this.#update.holds()) throw new Disturbance();
+  }
+
+  /** @throws PtmonError `not-fetched` */
   #requireFetched(): void {
     if (this.#update.missing.length === 0) return;
     const missing = [...new Set(this.#update.missing)];
@@ -284,6 +301,20 @@ export class Mirror {
     this.#update.abort();
     this.tidy();
     return error;
+  }
+}
+
+/** The guest, which runs while it is read, has led a walk elsewhere in the middle of it. */
+class Disturbance extends Error {}
+
+/** Makes a call that leaves no trace when it is disturbed until it is not. */
+function undisturbed<T>(call: () => T): T {
+  for (;;) {
+    try {
+      return call();
+    } catch (error) {
+      if (!(error instanceof Disturbance)) throw error;
+    }
   }
 }
 

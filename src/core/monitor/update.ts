@@ -141,6 +141,28 @@ export class Update {
     }
   }
 
+  /** Whether the entries that lead to what is planned still do, where the guest runs while it is read (rule E2). */
+  holds(): boolean {
+    if (this.#memory.stillHolds === undefined) return true;
+    const above = new Set<number>();
+    for (let index = 0; index < this.#changes.length; index++) this.#addAbove(this.#changes.at(index).node, above);
+    for (const node of this.#staged) this.#addAbove(node, above);
+    return above.size === 0 || this.#memory.stillHolds(above, this.#paging.mode.entryBytes);
+  }
+
+  /** Adds the entries that lead to a node. */
+  #addAbove(node: TableNode, above: Set<number>): void {
+    const { entryBytes } = this.#paging.mode;
+    for (let below = node, parent = node.parent; parent !== null; below = parent, parent = below.parent) {
+      const { frame } = parent.next ?? parent;
+      if (frame === null) continue;
+      const slot = (below.firstPage - parent.firstPage) / parent.format.slotPages;
+      const entryPa = paOf(frame.gfn, (parent.firstSlot + slot) * entryBytes);
+      if (above.has(entryPa)) return;
+      above.add(entryPa);
+    }
+  }
+
   /** Keeps the walks that the plan is about to lead elsewhere. */
   rememberWalks(former: FormerWalks): void {
     for (const node of this.#staged) if (node.next!.frame !== node.frame) former.add(node);

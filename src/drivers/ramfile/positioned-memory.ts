@@ -39,6 +39,9 @@ interface Page {
   unsettled: Set<number> | undefined;
 }
 
+/** So often is everything read anew for one sample. Only a guest that does nothing but lead walks elsewhere reaches it. */
+const MAX_DISTURBANCES = 32;
+
 /** Entries of which both halves change all the time are read so often: half a millisecond. No kernel writes a table like that. */
 const MAX_ENTRY_READS = 400;
 
@@ -52,6 +55,7 @@ export class PositionedMemory implements PhysicalMemory {
   readonly #again = Buffer.alloc(PAGE_BYTES);
   readonly #againWords = new Uint32Array(this.#again.buffer, this.#again.byteOffset, PAGE_BYTES / 4);
   #generation = 0;
+  #disturbances = 0;
   // The page read last: entries are read in runs.
   #last: Page = emptyPage();
 
@@ -119,9 +123,32 @@ export class PositionedMemory implements PhysicalMemory {
     return bytes;
   }
 
+  /** As `PhysicalMemory` says. Of what has left the cache nothing can be said, and it is taken to hold. */
+  stillHolds(entries: Iterable<number>, byteLength: 4 | 8): boolean {
+    if (!this.#guestRuns || this.#disturbances === MAX_DISTURBANCES) return true;
+    for (const pa of entries) {
+      if (this.#isAsRead(pa, byteLength)) continue;
+      this.#disturbances++;
+      this.#generation++;
+      return false;
+    }
+    return true;
+  }
+
+  #isAsRead(pa: number, byteLength: 4 | 8): boolean {
+    const page = this.#pages.get(gfnOf(pa));
+    const region = this.#regions.find(pa);
+    if (page?.generation !== this.#generation || region === undefined) return true;
+    region.source.read(this.#again.subarray(0, byteLength), region.position + (pa - region.pa));
+    const word = frameOffsetOf(pa) >>> 2;
+    const isSame = (at: number) => this.#againWords[at] === page.words[word + at];
+    return isSame(0) && (byteLength === 4 || isSame(1));
+  }
+
   /** Forgets what was read: the guest runs on. */
   clear(): void {
     this.#generation++;
+    this.#disturbances = 0;
   }
 
   /** Whether the sources still are what was opened. @throws PtmonError `source-unavailable` */

@@ -65,6 +65,12 @@ export class FollowedFrames implements PhysicalMemory {
     return READ_OK;
   }
 
+  stillHolds(entries: Iterable<number>, byteLength: 4 | 8): boolean {
+    const holds = this.#memory.stillHolds?.(entries, byteLength) ?? true;
+    if (!holds) this.expire();
+    return holds;
+  }
+
   has(gfn: number): boolean {
     return this.#frames.has(gfn);
   }
