@@ -139,7 +139,7 @@ export class QemuDriver implements Driver {
   async #standAside(halt: AbortSignal): Promise<Stop | undefined> {
     await this.traps.clear();
     const stop = await this.#parts.control.nextAfterMigration(halt);
-    return stop && { reply: undefined };
+    return stop && { ...stop, isSure: false };
   }
 
   /**
@@ -167,11 +167,9 @@ export class QemuDriver implements Driver {
     return this.#closed;
   }
 
-  #batchOf({ reply }: Stop): SourceEvent[] {
-    if (reply === undefined)
-      return [{ kind: 'missed', reason: 'another client of QEMU let the guest run', lost: null }];
+  #batchOf({ reply, isSure }: Stop): SourceEvent[] {
     const batch: SourceEvent[] = [];
-    if (reply.kind === 'stopped' && reply.watch !== undefined) {
+    if (reply?.kind === 'stopped' && reply.watch !== undefined) {
       const run = this.traps.runAt(reply.watch.va);
       const vcpu = this.#vcpuOf(reply.thread);
       if (run !== undefined) {
@@ -179,7 +177,8 @@ export class QemuDriver implements Driver {
         batch.push({ kind: 'write', vcpu, view: 0, ...run }, { kind: 'commit', vcpu });
       }
     }
-    batch.push({ kind: 'missed', reason: 'stops merge', lost: this.#couldLose() ? null : 0 });
+    const couldLose = this.#couldLose() || !isSure;
+    batch.push({ kind: 'missed', reason: 'stops merge', lost: couldLose ? null : 0 });
     return batch;
   }
 

@@ -38,6 +38,8 @@ export type RunNotice =
 export interface Stop {
   /** Undefined where another client of QEMU had let the guest run, so that nobody told us. */
   readonly reply: StopReply | undefined;
+  /** False where it was let run more than once since it was looked at: what happened in between is not known. */
+  readonly isSure: boolean;
 }
 
 export interface RunControlParts {
@@ -54,12 +56,13 @@ export class RunControl {
   /** Undefined where nobody but us wants the guest to stand still. */
   #heldAs: string | undefined;
   #said: RunNotice = { kind: 'free' };
-  /** The guest has run, and nobody has looked at it since. */
-  #isUnseen = false;
+  /** How often anybody has let the guest run since it was looked at. */
+  #unseenRuns = 0;
   /** How often this client has let the guest run, and how often anybody has. */
   #ownRuns = 0;
   #runs = 0;
   #changes = 0;
+  #knownInterruptions = 0;
   #askAgainMs = 0;
   #onChange = () => {};
 
@@ -94,12 +97,14 @@ export class RunControl {
       if (this.#heldAs !== undefined) this.#say({ kind: 'held', state: this.#heldAs });
       if (gdb.isAstray) {
         await this.#untilStandsStill(halt);
-      } else if (this.#isUnseen) {
-        this.#isUnseen = false;
-        return { reply: undefined };
+      } else if (this.#unseenRuns > 0) {
+        return this.#look(undefined);
       } else if (this.#heldAs === undefined) {
         if (!isMoving) this.#say({ kind: 'free' });
-        return this.#run(halt);
+        const reply = await this.#run(halt);
+        if (reply === undefined) return undefined;
+        // Else somebody has let it run before it could be looked at.
+        if (!gdb.isAstray) return this.#look(reply);
       } else {
         await this.#change(halt);
       }
@@ -127,7 +132,7 @@ export class RunControl {
     try {
       this.#say({ kind: 'migrating' });
       const stop = await this.next(AbortSignal.any([halt, over.signal]), true);
-      return halt.aborted ? undefined : (stop ?? { reply: undefined });
+      return halt.aborted ? undefined : (stop ?? this.#look(undefined));
     } finally {
       clearInterval(poll);
     }
@@ -147,14 +152,22 @@ export class RunControl {
     this.#parts.gdb.abandon({ leaveStopped: this.isHeld });
   }
 
-  async #run(halt: AbortSignal): Promise<Stop | undefined> {
+  #look(reply: StopReply | undefined): Stop {
+    const isSure = this.#unseenRuns === 1;
+    this.#unseenRuns = 0;
+    return { reply, isSure };
+  }
+
+  async #run(halt: AbortSignal): Promise<StopReply | undefined> {
     const { gdb, end } = this.#parts;
     try {
       this.#ownRuns++;
+      this.#unseenRuns++;
+      this.#knownInterruptions = gdb.interruptions;
       const reply = await gdb.continue({ signal: halt });
       if (reply.kind !== 'stopped' || reply.signal === GDB_SIGNAL.quit) return undefined;
       if (reply.watch === undefined && !halt.aborted) await this.#findHeld();
-      return { reply };
+      return reply;
     } catch (error) {
       if (end.isShutDown) return undefined;
       throw end.failure ?? error;
@@ -179,14 +192,18 @@ export class RunControl {
       changes = this.#changes;
       state = await readRunState(qmp);
     } while (changes !== this.#changes);
-    if (state === 'running') return this.#letRunByAnother();
+    const hasInterrupted = gdb.interruptions > this.#knownInterruptions;
+    if (isMeantToRun(state)) this.#knownInterruptions = gdb.interruptions;
+    if (state === 'running') return gdb.noteRunning();
+    const isOurs = isMeantToRun(state) || (state === 'paused' && hasInterrupted);
+    // Before anything else is waited for: whoever lets it run meanwhile takes this back.
+    this.#heldAs = isOurs ? undefined : state;
     if (gdb.isAstray) await gdb.rejoin();
-    this.#heldAs = isMeantToRun(state) ? undefined : state;
   }
 
   #letRunByAnother(): void {
     this.#heldAs = undefined;
-    this.#isUnseen = true;
+    this.#unseenRuns++;
     this.#parts.gdb.noteRunning();
   }
 

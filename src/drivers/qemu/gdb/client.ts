@@ -34,7 +34,7 @@ const MAX_THREADS = 4096;
 
 /** For one who does not know the process yet: QEMU counts them from 1, and there is one for each cluster of processors. */
 const DETACH = 'D;1';
-/** Where the guest stands; QEMU takes it for a beginning, and clears all watchpoints. */
+/** Where the guest stands. QEMU takes it for a beginning, and clears watchpoints: in version 7.2 those of the chosen vCPU alone. */
 const ASK_STOP = '?';
 
 /**
@@ -59,6 +59,9 @@ export class GdbClient {
   #isContinuing = false;
   /** Another client of QEMU has let the guest run. */
   #isAstray = false;
+  /** As they were when they were last asked for. */
+  #threads: readonly ThreadId[] = [];
+  #interruptions = 0;
   /** QEMU 7.2 dies of a second command to detach, and takes the first byte after one for an interrupt: nothing may follow it. */
   #hasLeft = false;
 
@@ -71,7 +74,7 @@ export class GdbClient {
   }
 
   /**
-   * Connects to a gdbstub, which stops the guest, and clears watchpoints that an earlier client left behind.
+   * Connects to a gdbstub, which stops the guest. Watchpoints that an earlier client left behind go when this one leaves, at the latest.
    *
    * @throws PtmonError `source-unavailable` when there is no connection or no answer (another debugger is connected),
    *   `corrupt-input` when the peer does not speak the protocol; the reason of `options.signal` when it is aborted
@@ -90,7 +93,7 @@ export class GdbClient {
       },
     });
     // QEMU may take this connection once its other client has left, stops the guest then, and finds these words.
-    const giveUp = () => connection.abandon([leaveStopped ? ASK_STOP : DETACH]);
+    const giveUp = () => (leaveStopped ? connection.close() : connection.abandon([DETACH]));
     signal?.addEventListener('abort', giveUp, { once: true });
     try {
       signal?.throwIfAborted();
@@ -131,6 +134,11 @@ export class GdbClient {
     return this.#isAstray;
   }
 
+  /** How often this client has stopped a guest that another one had let run. */
+  get interruptions(): number {
+    return this.#interruptions;
+  }
+
   /**
    * To be told where another client of QEMU lets the guest run: the next call that needs it to stand still stops it first. QEMU would
    * take its first byte for an interrupt, and answer nothing.
@@ -153,14 +161,8 @@ export class GdbClient {
   /** The threads, which are QEMU's vCPUs, in their order. */
   threads(): Promise<ThreadId[]> {
     return this.#standing(async () => {
-      const threads: ThreadId[] = [];
-      let reply = await this.#connection.request('qfThreadInfo');
-      while (reply.startsWith('m') && threads.length < MAX_THREADS) {
-        for (const text of reply.slice(1).split(','))
-          threads.push(this.#expect(parseThreadId(text), 'a question for its threads', reply));
-        reply = await this.#connection.request('qsThreadInfo');
-      }
-      if (reply !== 'l') throw this.#nonsense('a question for its threads', reply);
+      const threads = await this.#listThreads();
+      this.#threads = threads;
       return threads;
     });
   }
@@ -252,14 +254,41 @@ export class GdbClient {
   abandon({ leaveStopped = false }: DetachOptions = {}): void {
     if (this.#hasLeft) return this.close();
     const restoring = this.#memory.restoringCommand;
-    const last = leaveStopped ? ASK_STOP : this.#detachCommand();
+    const last = leaveStopped ? this.#clearingCommands() : [this.#detachCommand()];
     this.#hasLeft = true;
-    this.#connection.abandon([...(restoring === undefined ? [] : [restoring]), last]);
+    this.#connection.abandon([...(restoring === undefined ? [] : [restoring]), ...last]);
   }
 
   /** Closes the connection and leaves guest and watchpoints as they are: for a QEMU that is gone. May be called again. */
   close(): void {
     this.#connection.close();
+  }
+
+  async #listThreads(): Promise<ThreadId[]> {
+    const threads: ThreadId[] = [];
+    let reply = await this.#connection.request('qfThreadInfo');
+    while (reply.startsWith('m') && threads.length < MAX_THREADS) {
+      for (const text of reply.slice(1).split(','))
+        threads.push(this.#expect(parseThreadId(text), 'a question for its threads', reply));
+      reply = await this.#connection.request('qsThreadInfo');
+    }
+    if (reply !== 'l') throw this.#nonsense('a question for its threads', reply);
+    return threads;
+  }
+
+  /** Clears the watchpoints of all vCPUs, whoever set them. */
+  async #clearAll(): Promise<void> {
+    if (this.#threads.length === 0) this.#threads = await this.#listThreads();
+    for (const command of this.#clearingCommands()) {
+      if (command === ASK_STOP) await this.#connection.requestStop(command);
+      else await this.#connection.request(command);
+    }
+  }
+
+  /** With one vCPU there is none to choose. */
+  #clearingCommands(): string[] {
+    if (this.#threads.length < 2) return [ASK_STOP];
+    return this.#threads.flatMap((thread) => [`Hc${formatThreadId(thread)}`, ASK_STOP]);
   }
 
   async #continue(signal: AbortSignal | undefined): Promise<StopReply> {
@@ -296,10 +325,7 @@ export class GdbClient {
     const restoring = this.#memory.restoringCommand;
     // Whatever comes of it: to let the guest go matters more.
     if (restoring !== undefined) await this.#connection.request(restoring).catch(() => {});
-    if (leaveStopped) {
-      await this.#connection.requestStop(ASK_STOP);
-      return;
-    }
+    if (leaveStopped) return this.#clearAll();
     await this.#connection.getInStep();
     const stops = this.#connection.unaskedStops;
     this.#hasLeft = true;
@@ -314,9 +340,17 @@ export class GdbClient {
   /** Stops a guest that another client let run. */
   async #recover(): Promise<void> {
     if (!this.#isAstray) return;
-    await this.#connection.fence();
+    // Whoever lets it run from here on, it is astray again.
     this.#isAstray = false;
     this.#selected = undefined;
+    const stops = this.#connection.unaskedStops;
+    try {
+      await this.#connection.fence();
+    } catch (error) {
+      this.#isAstray = true;
+      throw error;
+    }
+    if (this.#connection.unaskedStops > stops) this.#interruptions++;
   }
 
   #detachCommand(): string {

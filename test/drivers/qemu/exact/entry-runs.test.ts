@@ -1,0 +1,48 @@
+import { expect, test } from 'vitest';
+import { entryRuns } from '../../../../src/drivers/qemu/exact/entry-runs.ts';
+
+test.each<[string, number[], 4 | 8, [pa: number, byteLength: number][]]>([
+  ['none', [], 8, []],
+  ['one', [0x1008], 8, [[0x1008, 8]]],
+  ['neighbours, in any order and more than once', [0x1010, 0x1000, 0x1008, 0x1008], 8, [[0x1000, 24]]],
+  [
+    'no neighbours',
+    [0x1000, 0x1010],
+    8,
+    [
+      [0x1000, 8],
+      [0x1010, 8],
+    ],
+  ],
+  [
+    'across frames',
+    [0x1ff0, 0x1ff8, 0x2000, 0x2008],
+    8,
+    [
+      [0x1ff0, 16],
+      [0x2000, 16],
+    ],
+  ],
+  [
+    'of 4 bytes',
+    [0x1000, 0x1004, 0x100c],
+    4,
+    [
+      [0x1000, 8],
+      [0x100c, 4],
+    ],
+  ],
+  [
+    'above 4 GiB',
+    [2 ** 40, 2 ** 40 + 8, 2 ** 51],
+    8,
+    [
+      [2 ** 40, 16],
+      [2 ** 51, 8],
+    ],
+  ],
+])('entries as runs: %s', (_, entries, entryByteLength, runs) => {
+  expect(entryRuns(Float64Array.from(entries), entryByteLength)).toEqual(
+    runs.map(([pa, byteLength]) => ({ pa, byteLength })),
+  );
+});
