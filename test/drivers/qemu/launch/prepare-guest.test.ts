@@ -7,7 +7,7 @@ import { temporaryFolder } from './temporary-folder.ts';
 /** A machine whose compiler, the first program that is called, notes its process and does what `then` says. */
 function machine(then: string): { readonly cache: string; pid(): number | undefined } {
   const folder = temporaryFolder({
-    'bin/cc': `#!/bin/sh\necho $$ > "${'$'}FAKE/pid"\n${then}\n`,
+    'bin/cc': `#!/bin/sh\necho $$ > "$FAKE/pid"\n${then}\n`,
   });
   const cache = join(folder, 'cache');
   const variables = {
