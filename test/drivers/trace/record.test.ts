@@ -1,7 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { SparseMemory } from '../../../src/core/memory/sparse-memory.ts';
-import type { Driver, SourceEvent } from '../../../src/driver/index.ts';
+import type { SourceEvent } from '../../../src/driver/index.ts';
 import {
   openTrace,
   openTraceSnapshot,
@@ -12,44 +11,11 @@ import {
 import { openSession, type Session } from '../../../src/session/index.ts';
 import { RecordingSink } from '../../session/recording-sink.ts';
 import { temporaryFolder } from './temporary-folder.ts';
+import { ToyGuest as Guest } from './toy-guest.ts';
 
 const file = temporaryFolder();
 const paging = { mode: '4-level' } as const;
 const ROOT = 0x1000;
-
-/** A guest that traps entries: its tables are at frames 1 to 4, and page n of the lowest 512 is entry n of frame 4. */
-class Guest implements Driver {
-  readonly name = 'toy';
-  readonly memory = new SparseMemory();
-  readonly traps = { setEntries: async () => {} };
-  readonly #steps: ((guest: Guest) => readonly SourceEvent[])[];
-  isClosed = false;
-
-  constructor(...steps: ((guest: Guest) => readonly SourceEvent[])[]) {
-    this.#steps = steps;
-    for (const gfn of [1, 2, 3]) this.memory.writeU64(gfn * 4096, (gfn + 1) * 4096 + 7, 0);
-    this.memory.addPage(4);
-  }
-
-  set(page: number, gfn: number): void {
-    this.memory.writeU64(0x4000 + page * 8, gfn === 0 ? 0 : gfn * 4096 + 7, 0);
-  }
-
-  /** As the exact driver of QEMU says it. */
-  write(page: number, gfn: number, vcpu = 0): readonly SourceEvent[] {
-    this.set(page, gfn);
-    const missed = { kind: 'missed', reason: 'stops merge', lost: 0 } as const;
-    return [{ kind: 'write', vcpu, view: 0, pa: 0x4000 + page * 8, byteLength: 8 }, { kind: 'commit', vcpu }, missed];
-  }
-
-  async *run(): AsyncGenerator<readonly SourceEvent[]> {
-    for (const step of this.#steps) yield step(this);
-  }
-
-  async close(): Promise<void> {
-    this.isClosed = true;
-  }
-}
 
 /** Records a session; answers its instants. */
 async function record(guest: Guest, watch: (session: Session) => void, onEvent = (_session: Session) => {}) {
@@ -157,6 +123,38 @@ describe('what is in a trace', () => {
     const [first, second] = instantsOf(path);
     expect(typesOf(first!)).toEqual(['table', 'table', 'table', 'table', 'call', 'note']);
     expect(typesOf(second!)).toEqual(['changes', 'said', 'said', 'note', 'said']);
+  });
+
+  test('after a second at the latest, also where nothing more happens', async () => {
+    const path = file('quiet.trace');
+    const guest = new Guest((g) => g.write(1, 0x10));
+    const stop = new AbortController();
+    const quiet = { ...recordDriver(guest, path) };
+    const { run } = quiet;
+    quiet.run = async function* (signal) {
+      yield* run(signal);
+      await new Promise((resolve) => {
+        stop.signal.addEventListener('abort', resolve);
+      });
+    };
+    const session = await openSession({ driver: quiet, paging, signal: stop.signal });
+    session.monitor.monitor({ root: ROOT, va: 0x1000 });
+    const running = session.run();
+    const instants = (): number => {
+      const reader = new TraceReader(path);
+      let count = 0;
+      try {
+        for (const _instant of reader.instants()) count++;
+      } catch {
+        // It has no end yet.
+      } finally {
+        reader.close();
+      }
+      return count;
+    };
+    await expect.poll(instants, { timeout: 5000 }).toBe(2);
+    stop.abort();
+    await running;
   });
 
   test('a frame that is no RAM', async () => {
