@@ -26,7 +26,7 @@ const TRACES = {
       await act('sh true', 'a shell is started, and ends');
       await act('map 64 small at=0x100000000000', 'mmap of 256K: nothing is mapped yet');
       await act('touch 0x100000000000 64', 'writes to each of its 64 pages: a frame each');
-      await act('fork 0x100000000000 64', 'fork: parent and child share all pages, and none may be written to');
+      await act('fork 0x100000000000 64', 'fork: parent and child share all pages, now read-only');
       await act('cow 0x100000000000 16', 'the parent writes to 16 of them: they are copied');
       await act('child exit', 'the child ends');
       await act('swapout 0x100000000000 32', 'MADV_PAGEOUT: 32 pages go out to swap');
@@ -34,7 +34,7 @@ const TRACES = {
       await act('unmap 0x100000000000 64', 'munmap');
       await act('map 1024 huge at=0x100000200000', 'mmap of 4M, with MADV_HUGEPAGE');
       await act('touch 0x100000200000 1024', 'writes to all of it: two huge pages come in');
-      await act('split 0x100000200000', 'mprotect of one page: a huge page is split into 512 with the same frames');
+      await act('split 0x100000200000', 'mprotect of a page: a huge page is split, with the same frames');
       await act('dontneed 0x100000208000 8', 'MADV_DONTNEED of eight of them');
       await act('touch 0x100000208000 8', 'writes to them again: other frames');
       await act('collapse 0x100000200000', 'MADV_COLLAPSE: all are copied into a huge page again');
@@ -54,29 +54,26 @@ const TRACES = {
     },
   },
   fork: {
-    title: 'fork and copy on write, first slowly, then in a storm',
+    title: 'fork and copy on write, slowly, then in a storm',
     machine: { cpu: 'max,la57=off', memoryMiB: 256 },
     story: async (act) => {
       await act('map 64 small at=0x100000000000', 'mmap of 256K');
       await act('touch 0x100000000000 64', 'the parent writes to each of the 64 pages');
-      await act('fork 0x100000000000 64', 'fork: the child shares all of them, and none may be written to');
+      await act('fork 0x100000000000 64', 'fork: parent and child share all of them, now read-only');
       await act('cow 0x100000000000 16', 'the parent writes to 16 of them: each is copied');
       await act('child touch 0x100000010000 16', 'the child writes to 16 others');
       await act('child exit', 'the child ends');
       await act('unmap 0x100000000000 64', 'munmap');
-      await act(
-        'loop cow 24 pages=8 at=0x100000400000',
-        'a storm: again and again a child is forked, and a page copied',
-      );
+      await act('loop cow 24 pages=8 at=0x100000400000', 'a storm: children are forked, pages copied, again and again');
     },
   },
   huge: {
-    title: 'huge pages: 2 MiB in one go, split, and collapsed again',
+    title: 'huge pages come in, are split, and collapse',
     machine: { cpu: 'max', memoryMiB: 512 },
     story: async (act) => {
       await act('map 2048 huge at=0x100000000000', 'mmap of 8M, with MADV_HUGEPAGE');
       await act('touch 0x100000000000 2048', 'writes to each page: four huge pages come in');
-      await act('split 0x100000000000', 'mprotect of one page: the huge page is split into 512 with the same frames');
+      await act('split 0x100000000000', 'mprotect of a page: a huge page is split, with the same frames');
       await act('dontneed 0x100000008000 8', 'MADV_DONTNEED of eight of them');
       await act('touch 0x100000008000 8', 'they are written to again: other frames');
       await act('collapse 0x100000000000', 'MADV_COLLAPSE: they are copied into a huge page');
@@ -85,7 +82,7 @@ const TRACES = {
     },
   },
   swap: {
-    title: 'memory pressure: pages go out to swap, and come back when they are touched',
+    title: 'memory runs short: pages go to swap and back',
     machine: { cpu: 'max,la57=off', memoryMiB: 96 },
     watch: (each) => each.command === 'workload',
     story: async (act) => {
@@ -95,7 +92,7 @@ const TRACES = {
       await act('read 0x100000000000 16', 'reads 16 of them: they come back');
       await act(
         'sh dd if=/dev/zero of=/dev/null bs=64M count=1',
-        'another process wants 64M: the kernel swaps out what it can',
+        'another process wants 64M: the kernel swaps what it can',
       );
       await act('touch 0x100000000000 256', 'writes to 256 pages again');
     },

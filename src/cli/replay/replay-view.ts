@@ -13,6 +13,8 @@ import { type AlikeEvents, EventBursts } from './event-bursts.ts';
 
 /** `  123.456`. */
 const TIME_COLUMNS = 9;
+/** Those of user memory, and the dots of several. */
+const VA_COLUMNS = 15;
 
 export interface TimedNote {
   readonly timeUs: number;
@@ -36,7 +38,12 @@ export interface ReplayView extends Sink {
 
 export function replayView({ output, timeUs, takeNotes, introduction }: ReplayViewOptions): ReplayView {
   const colours = coloursFor(output.stream);
-  const layout = new RowLayout({ colours, columns: () => columnsOf(output.stream), leadColumns: TIME_COLUMNS });
+  const layout = new RowLayout({
+    colours,
+    columns: () => columnsOf(output.stream),
+    leadColumns: TIME_COLUMNS,
+    vaColumns: VA_COLUMNS,
+  });
   const bursts = new EventBursts();
   const tally = new DemoTally();
   const start = performance.now();
