@@ -300,6 +300,25 @@ describe('a file that cannot be written', () => {
     },
   );
 
+  test('more changes at once than a record holds', async () => {
+    const guest = new Guest((g) => {
+      for (let table = 0; table < 60; table++) {
+        for (let slot = 0; slot < 512; slot++)
+          g.memory.writeU64((16 + table) * 4096 + slot * 8, slot * 4096 + 7, table);
+      }
+      return [{ kind: 'missed', reason: 'much', lost: null }];
+    });
+    for (let table = 0; table < 60; table++) {
+      guest.memory.addPage(16 + table);
+      guest.memory.writeU64(0x3000 + table * 8, (16 + table) * 4096 + 7, 0);
+    }
+    const instants = await record(guest, ({ monitor }) => {
+      monitor.monitorRange({ root: ROOT, va: 0, byteLength: 60 * 0x20_0000, runs: true });
+    });
+    const changes = instants[1]!.state.filter(({ type }) => type === 'changes');
+    expect(changes.map((each) => each.type === 'changes' && each.changes.length)).toEqual([8192, 8192, 8192, 6144]);
+  });
+
   test('what was there is replaced', async () => {
     writeFileSync(file('toy.trace'), 'x'.repeat(100_000));
     const instants = await record(new Guest(() => []), () => {});

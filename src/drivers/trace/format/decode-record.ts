@@ -14,6 +14,7 @@ import {
   FIRST_OPTIONAL_RECORD,
   FRAME_SLOTS,
   RECORD,
+  TAG,
   type SlotChange,
   type TableRecord,
   type TraceRecord,
@@ -21,10 +22,6 @@ import {
 
 const GFN_LIMIT = PA_LIMIT / 4096;
 const VCPU_LIMIT = 2 ** 20;
-
-const TAG_NONE = 0;
-const TAG_TEXT = 1;
-const TAG_NUMBER = 2;
 
 /** Reads one record; undefined for one that need not be known. @throws PtmonError `corrupt-input` */
 export function decodeRecord(from: ByteReader): TraceRecord | undefined {
@@ -137,11 +134,11 @@ function readCall(body: ByteReader): WatchCall {
 function readTag(body: ByteReader): string | number | undefined {
   const kind = body.u8();
   switch (kind) {
-    case TAG_NONE:
+    case TAG.none:
       return undefined;
-    case TAG_TEXT:
+    case TAG.text:
       return body.utf8();
-    case TAG_NUMBER:
+    case TAG.number:
       return body.f64();
     default:
       throw corrupt(`a tag of kind ${kind} is not known`);

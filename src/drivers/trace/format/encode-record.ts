@@ -3,11 +3,16 @@ import { gfnOf, frameOffsetOf } from '../../../core/address/pa.ts';
 import type { SourceEvent } from '../../../driver/driver.ts';
 import type { WatchCall } from '../../../driver/watch-calls.ts';
 import { ByteWriter } from './byte-writer.ts';
-import { CALL_KINDS, CAPTURES, type ChangesRecord, ENDINGS, FRAME_SLOTS, RECORD, type TraceRecord } from './records.ts';
-
-const TAG_NONE = 0;
-const TAG_TEXT = 1;
-const TAG_NUMBER = 2;
+import {
+  CALL_KINDS,
+  CAPTURES,
+  type ChangesRecord,
+  ENDINGS,
+  FRAME_SLOTS,
+  RECORD,
+  TAG,
+  type TraceRecord,
+} from './records.ts';
 
 export class RecordEncoder {
   readonly #body = new ByteWriter();
@@ -132,12 +137,12 @@ function writeCall(call: WatchCall, body: ByteWriter): void {
 
 function writeTag(tag: string | number | undefined, body: ByteWriter): void {
   if (tag === undefined) {
-    body.u8(TAG_NONE);
+    body.u8(TAG.none);
   } else if (typeof tag === 'number') {
-    body.u8(TAG_NUMBER);
+    body.u8(TAG.number);
     body.f64(tag);
   } else {
-    body.u8(TAG_TEXT);
+    body.u8(TAG.text);
     body.utf8(tag);
   }
 }

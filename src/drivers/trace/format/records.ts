@@ -104,6 +104,9 @@ export const RECORD = {
 
 export const FIRST_OPTIONAL_RECORD = 128;
 
+/** What a call's tag is. */
+export const TAG = { none: 0, text: 1, number: 2 } as const;
+
 export const CAPTURES = ['write', 'compare'] as const satisfies readonly Capture[];
 export const ENDINGS = ['finished', 'stopped', 'failed'] as const satisfies readonly SessionEnd['ended'][];
 

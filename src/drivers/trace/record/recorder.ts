@@ -5,11 +5,14 @@ import type { Driver, PagingRegisters, SourceEvent } from '../../../driver/drive
 import type { SessionBeginning, SessionEnd, SessionRecorder } from '../../../driver/session-parts.ts';
 import type { WatchCall } from '../../../driver/watch-calls.ts';
 import { type CaptureMode, pagingOptionsOf } from '../format/about.ts';
-import type { SlotChange, StepRecord } from '../format/records.ts';
+import { type Capture, CAPTURES, type SlotChange, type StepRecord } from '../format/records.ts';
 import type { FollowedFrames } from './followed-frames.ts';
 import type { RecordOptions } from './recording-driver.ts';
 import type { TraceFile } from './trace-file.ts';
 import { WritesInFlight } from './writes-in-flight.ts';
+
+/** A block holds a megabyte, and so ten times this. */
+const RECORD_ITEMS = 8192;
 
 export class Recorder implements SessionRecorder {
   readonly #driver: Driver;
@@ -24,7 +27,8 @@ export class Recorder implements SessionRecorder {
   /** When the instant was that is being recorded; NaN while there is none. */
   #instantUs = Number.NaN;
   #recordedUs = 0;
-  #isOver = false;
+  /** Until it has begun, and when it has ended. */
+  #isOver = true;
 
   constructor(driver: Driver, frames: FollowedFrames, file: TraceFile, options: RecordOptions) {
     this.#driver = driver;
@@ -47,6 +51,7 @@ export class Recorder implements SessionRecorder {
       title,
       options,
     });
+    this.#isOver = false;
     this.#instantUs = 0;
   }
 
@@ -86,6 +91,11 @@ export class Recorder implements SessionRecorder {
     this.#file.close();
   }
 
+  /** The driver is closed. A session that lets go late still ends the record. */
+  release(): void {
+    if (this.#isOver) this.#file.close();
+  }
+
   /**
    * Reads what nobody has asked for: in a source that traps entries or nothing, all that the monitored frames hold besides what is
    * watched in them; in one that traps whole frames, those that were written to.
@@ -110,7 +120,7 @@ export class Recorder implements SessionRecorder {
   #closeInstant(): void {
     const { appeared, changes, left } = this.#frames.takeNews((gfn) => this.#monitored.has(gfn));
     const file = this.#file;
-    if (left.length > 0) file.add({ type: 'left', gfns: left });
+    for (const gfns of chunks(left)) file.add({ type: 'left', gfns });
     for (const [gfn, words] of appeared) {
       file.add(words === null ? { type: 'no-memory', gfn } : { type: 'table', gfn, words });
     }
@@ -125,10 +135,11 @@ export class Recorder implements SessionRecorder {
   }
 
   #addChanges(changes: readonly SlotChange[]): void {
-    const written = changes.filter(({ pa }) => this.#writes.covers(pa));
-    const found = changes.filter((change) => !written.includes(change));
-    if (written.length > 0) this.#file.add({ type: 'changes', capture: 'write', changes: written });
-    if (found.length > 0) this.#file.add({ type: 'changes', capture: 'compare', changes: found });
+    const noticed: Record<Capture, SlotChange[]> = { write: [], compare: [] };
+    for (const change of changes) noticed[this.#writes.covers(change.pa) ? 'write' : 'compare'].push(change);
+    for (const capture of CAPTURES) {
+      for (const some of chunks(noticed[capture])) this.#file.add({ type: 'changes', capture, changes: some });
+    }
   }
 
   #addRegisters(): void {
@@ -150,6 +161,11 @@ export class Recorder implements SessionRecorder {
   #now(): number {
     return Math.max(this.#recordedUs, Math.round((performance.now() - this.#startMs) * 1000));
   }
+}
+
+/** So many of them as a record should have at most. */
+function* chunks<T>(list: readonly T[]): Generator<readonly T[]> {
+  for (let from = 0; from < list.length; from += RECORD_ITEMS) yield list.slice(from, from + RECORD_ITEMS);
 }
 
 function captureModeOf({ protection, traps }: Driver): CaptureMode {

@@ -54,12 +54,7 @@ export function recordDriver(driver: Driver, path: string, options: RecordOption
     },
     async close() {
       await driver.close();
-      try {
-        // Where a session was, it has ended the record, and told what went wrong with it.
-        file.close();
-      } catch {
-        // Nobody is left to tell.
-      }
+      recorder.release();
     },
   };
 }

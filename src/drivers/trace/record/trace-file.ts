@@ -6,6 +6,7 @@ import { BLOCK_ABOUT, BLOCK_RECORDS, fileHeader, MAX_BLOCK_BYTES, packBlock } fr
 import { ByteWriter } from '../format/byte-writer.ts';
 import { RecordEncoder } from '../format/encode-record.ts';
 import type { TraceRecord } from '../format/records.ts';
+import { systemCode } from '../system-code.ts';
 
 /** Larger blocks are hardly packed better, and lose more where a process is killed. */
 const FULL_BLOCK_BYTES = 64 * 1024;
@@ -34,7 +35,7 @@ export class TraceFile {
       // Not to be held up by a pipe that nobody reads.
       this.#fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_NONBLOCK, 0o644);
     } catch (error) {
-      throw new PtmonError('bad-argument', `${path} cannot be written to (${codeOf(error)})`, {}, { cause: error });
+      throw new PtmonError('bad-argument', `${path} cannot be written to (${systemCode(error)})`, {}, { cause: error });
     }
     const stats = fstatSync(this.#fd);
     if (stats.isFile()) {
@@ -116,7 +117,7 @@ export class TraceFile {
       for (let done = 0; done < bytes.length; ) done += writeSync(this.#fd, bytes, done);
       this.#byteLength += bytes.length;
     } catch (error) {
-      const what = codeOf(error) === 'ENOSPC' ? 'there is no space left' : codeOf(error);
+      const what = systemCode(error) === 'ENOSPC' ? 'there is no space left' : systemCode(error);
       this.#failure = new PtmonError(
         'write-failed',
         `${this.path} cannot be written to: ${what}`,
@@ -131,8 +132,4 @@ export class TraceFile {
   #expectWhole(): void {
     if (this.#failure !== undefined) throw this.#failure;
   }
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : String(error);
 }

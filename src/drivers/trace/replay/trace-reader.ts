@@ -16,6 +16,7 @@ import { ByteReader } from '../format/byte-reader.ts';
 import { corrupt, locate, located } from '../format/corrupt.ts';
 import { decodeRecord } from '../format/decode-record.ts';
 import type { EndRecord, StateRecord, StepRecord } from '../format/records.ts';
+import { systemCode } from '../system-code.ts';
 import { ReplayLimits } from './limits.ts';
 
 /** What happened while the guest stood still once. */
@@ -175,7 +176,7 @@ export class TraceReader {
     } catch (error) {
       throw new PtmonError(
         'source-unavailable',
-        `${this.path} cannot be read (${codeOf(error)})`,
+        `${this.path} cannot be read (${systemCode(error)})`,
         {},
         { cause: error },
       );
@@ -198,13 +199,9 @@ function openFile(path: string): number {
   try {
     fd = openSync(path, 'r');
   } catch (error) {
-    throw new PtmonError('source-unavailable', `${path} cannot be read (${codeOf(error)})`, {}, { cause: error });
+    throw new PtmonError('source-unavailable', `${path} cannot be read (${systemCode(error)})`, {}, { cause: error });
   }
   if (!fstatSync(fd).isDirectory()) return fd;
   closeSync(fd);
   throw new PtmonError('source-unavailable', `${path} is a directory, not a trace`);
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : String(error);
 }
