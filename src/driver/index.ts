@@ -12,6 +12,13 @@ export type {
   WriteEvent,
 } from './driver.ts';
 export type { LongWorkOptions, Progress } from './pacer.ts';
-export type { SessionBeginning, SessionEnd, SessionRecorder, SessionScript } from './session-parts.ts';
+export type {
+  EventName,
+  EventNames,
+  SessionBeginning,
+  SessionEnd,
+  SessionRecorder,
+  SessionScript,
+} from './session-parts.ts';
 export type { KernelRoot, MemoryRegion, Snapshot } from './snapshot.ts';
 export type { WatchCall, WatchTarget } from './watch-calls.ts';

@@ -15,14 +15,34 @@ export interface SessionEnd {
   readonly failure?: { readonly code: string; readonly message: string };
 }
 
+/** How an event, or some pages of one, was called by what knows the guest's system. */
+export interface EventName {
+  /** Place of the event among those that were found. */
+  readonly event: number;
+  /** 4 KiB pages of it that come before. */
+  readonly skippedPages: number;
+  /** Undefined for all of them. */
+  readonly pages: number | undefined;
+  readonly tags: readonly (string | number)[];
+  readonly oldMeaning?: string | undefined;
+  readonly newMeaning?: string | undefined;
+}
+
+/** The names of all events that one thing has led to. */
+export interface EventNames {
+  /** How many events there were before they were called anything. */
+  readonly found: number;
+  readonly names: readonly EventName[];
+}
+
 /** Hears of all that decides a session's events, in order: the same again gives the same events. */
 export interface SessionRecorder {
   /** Once, before anything else. @throws where the record cannot be written */
   begin(beginning: SessionBeginning): void;
   /** What is watched has changed. */
   called(call: WatchCall): void;
-  /** The session has processed this. */
-  heard(said: SourceEvent): void;
+  /** The session has processed this. @param names of the events that it led to, where they were given others than their tags */
+  heard(said: SourceEvent, names?: EventNames): void;
   /**
    * The guest is about to run on.
    *
@@ -47,4 +67,6 @@ export interface SessionScript {
    * @throws what the calls throw
    */
   perform(target: WatchTarget, after: SourceEvent | null): void;
+  /** How the events were called that what is being processed leads to; undefined for their tags. */
+  names(): EventNames | undefined;
 }

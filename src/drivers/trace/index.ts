@@ -6,6 +6,7 @@ export type {
   ChangesRecord,
   EndRecord,
   LeftRecord,
+  NamesRecord,
   NoMemoryRecord,
   NoteRecord,
   RegistersRecord,

@@ -112,7 +112,9 @@ class Timeline implements TimelineSink {
 
   #addPages(event: PageEvent, timeUs: number): void {
     const { kind, va, pa, pages, pageSize } = event;
-    for (let page = 0; page < pages; page++) {
+    const shown = Math.min(pages, MAX_TRACKS);
+    this.leftOut += pages - shown;
+    for (let page = 0; page < shown; page++) {
       const at = va + BigInt(page) * PAGE_BYTES;
       if (kind === 'page-in') this.#pageIn(event, at, pa + page * Number(PAGE_BYTES), pageSize, timeUs);
       else this.#pageOut(event, at, timeUs);
@@ -208,9 +210,9 @@ function groupNameOf({ tags, root }: Owner): [name: string, pid: number | undefi
   return process === null ? [String(tag), undefined] : [process[0], Number(process[1])];
 }
 
-/** What stands behind the colon of each tag: `heap`. */
+/** What the tags say beside the group: `heap` of `nginx[12]:heap`, or of `nginx[12]` and `heap`. */
 function partsOf({ tags }: Owner): string[] {
-  return tags.flatMap((tag) => /:(.+)$/.exec(String(tag))?.[1] ?? []);
+  return tags.flatMap((tag, index) => /:(.+)$/.exec(String(tag))?.[1] ?? (index === 0 ? [] : String(tag)));
 }
 
 function factsOf(event: MonitorEvent): TimelineFacts {

@@ -32,6 +32,8 @@ function asOnThePage(record: StateRecord | StepRecord): PageRecord {
       return { name: 'registers', vcpu: record.vcpu, ...record.registers };
     case 'note':
       return { name: 'note', text: record.text };
+    case 'names':
+      return { name: 'names', found: record.found, names: record.names };
     case 'said': {
       const { kind: name, ...fields } = record.said;
       return { name, ...fields };

@@ -147,6 +147,21 @@ function readRecord(type: number, body: Bytes): PageRecord {
       return { name: 'instant', sinceUs: body.varint() };
     case 12:
       return { name: 'end', how: ['finished', 'stopped', 'failed'][body.u8()], text: body.text() };
+    case 129: {
+      const found = body.varint();
+      const names: unknown[] = [];
+      const text = () => {
+        const kind = body.u8();
+        const words = body.take(body.varint()).text();
+        return kind === 0 ? undefined : kind === 1 ? words : Number(words);
+      };
+      while (body.more) {
+        const [event, skippedPages, pages] = [body.varint(), body.varint(), body.varint() || undefined];
+        const tags = Array.from({ length: body.varint() }, text);
+        names.push({ event, skippedPages, pages, tags, oldMeaning: text(), newMeaning: text() });
+      }
+      return { name: 'names', found, names };
+    }
     case 128:
       return { name: 'note', text: body.text() };
     default:

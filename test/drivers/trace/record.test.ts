@@ -1,5 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import type { MonitorEvent } from '../../../src/core/monitor/events.ts';
 import type { SourceEvent } from '../../../src/driver/index.ts';
 import {
   openTrace,
@@ -9,6 +10,7 @@ import {
   TraceReader,
 } from '../../../src/drivers/trace/index.ts';
 import { openSession, type Session } from '../../../src/session/index.ts';
+import { eventLine } from '../../../src/sinks/jsonl-format.ts';
 import { RecordingSink } from '../../session/recording-sink.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 import { ToyGuest as Guest } from './toy-guest.ts';
@@ -189,6 +191,38 @@ describe('a replay', () => {
     await replayed.run();
     expect(replayed.summary()).toEqual(session.summary());
     expect(replayed.summary().ended).toBe('stopped');
+  });
+
+  test('calls events as what knows the guest’s system called them', async () => {
+    const path = file('named.trace');
+    const map = (g: Guest): readonly SourceEvent[] => {
+      for (let page = 0; page < 6; page++) g.set(page, 0x20 + page);
+      return [{ kind: 'missed', reason: 'mmap', lost: 0 }];
+    };
+    /** Of six pages, two are of the heap, and what is not present is swapped. */
+    const label = async (events: readonly MonitorEvent[]): Promise<readonly MonitorEvent[]> =>
+      events.flatMap((event): readonly MonitorEvent[] => {
+        const cause = event.cause && { ...event.cause, newMeaning: 'swap 0:1' };
+        if (!('pages' in event) || !('pa' in event) || event.pages < 6)
+          return [{ ...event, tags: ['sh[7]', 3], cause }];
+        const heap = { ...event, pages: 2, tags: ['sh[7]', 'heap'] };
+        const pa = (event.pa + 0x2000) as typeof event.pa;
+        return [heap, { ...event, va: event.va + 0x2000n, pa, pages: 4, tags: ['sh[7]'] }];
+      });
+    const kept = { texts: [] as string[] };
+    const sink = { write: (event: MonitorEvent) => void kept.texts.push(eventLine(event, 0)), end: () => {} };
+    const session = await openSession({
+      driver: recordDriver(new Guest(map, (g) => g.write(1, 0)), path),
+      paging,
+      sinks: [sink],
+      system: { words: () => new Float64Array(), update: async () => [], label },
+    });
+    session.monitor.monitorRange({ root: ROOT, va: 0, byteLength: 0x6000, runs: true, tag: 'sh' });
+    await session.run();
+    const live = kept.texts.splice(0);
+    expect(live.map((line) => JSON.parse(line).tags.join())).toEqual(['sh[7],heap', 'sh[7]', 'sh[7],3']);
+    await (await openSession({ driver: openTrace(path), sinks: [sink] })).run();
+    expect(kept.texts).toEqual(live);
   });
 
   test('can itself be recorded', async () => {

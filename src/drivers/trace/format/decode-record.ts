@@ -2,6 +2,7 @@
 import { PA_LIMIT, paOf } from '../../../core/address/pa.ts';
 import { hex } from '../../../core/address/va.ts';
 import type { SourceEvent } from '../../../driver/driver.ts';
+import type { EventName, EventNames } from '../../../driver/session-parts.ts';
 import type { WatchCall } from '../../../driver/watch-calls.ts';
 import type { ByteReader } from './byte-reader.ts';
 import { corrupt } from './corrupt.ts';
@@ -22,6 +23,9 @@ import {
 
 const GFN_LIMIT = PA_LIMIT / 4096;
 const VCPU_LIMIT = 2 ** 20;
+const PAGE_LIMIT = 2 ** 40;
+/** Of one event. */
+const MAX_TAGS = 2 ** 16;
 
 /** Reads one record; undefined for one that need not be known. @throws PtmonError `corrupt-input` */
 export function decodeRecord(from: ByteReader): TraceRecord | undefined {
@@ -56,6 +60,8 @@ function readBody(type: number, body: ByteReader): TraceRecord | undefined {
       return { type: 'said', said: readSaid(type, body) };
     case RECORD.call:
       return { type: 'call', call: readCall(body) };
+    case RECORD.names:
+      return { type: 'names', ...readNames(body) };
     case RECORD.note:
       return { type: 'note', text: body.utf8() };
     case RECORD.instant:
@@ -129,6 +135,36 @@ function readCall(body: ByteReader): WatchCall {
   return range === undefined
     ? { kind: kind as 'monitor', ...address }
     : { kind: kind as 'monitorRange', ...address, ...range };
+}
+
+function readNames(body: ByteReader): EventNames {
+  const found = body.varint();
+  const names: EventName[] = [];
+  while (body.left > 0) {
+    const [event, skippedPages, pages] = [
+      body.varint(),
+      below(PAGE_LIMIT, body, 'page'),
+      below(PAGE_LIMIT, body, 'page'),
+    ];
+    const tags = Array.from({ length: below(MAX_TAGS, body, 'number of tags') }, () => readText(body) ?? '');
+    const [oldMeaning, newMeaning] = [readText(body), readText(body)];
+    names.push({
+      event,
+      skippedPages,
+      pages: pages === 0 ? undefined : pages,
+      tags,
+      ...(oldMeaning !== undefined && { oldMeaning: String(oldMeaning) }),
+      ...(newMeaning !== undefined && { newMeaning: String(newMeaning) }),
+    });
+  }
+  return { found, names };
+}
+
+function readText(body: ByteReader): string | number | undefined {
+  const kind = body.u8();
+  const text = body.part(body.varint()).utf8();
+  if (kind === TAG.number) return Number(text);
+  return kind === TAG.text ? text : undefined;
 }
 
 function readTag(body: ByteReader): string | number | undefined {

@@ -9,6 +9,7 @@ import {
   type ChangesRecord,
   ENDINGS,
   FRAME_SLOTS,
+  type NamesRecord,
   RECORD,
   TAG,
   type TraceRecord,
@@ -54,6 +55,9 @@ function writeBody(record: TraceRecord, body: ByteWriter): number {
     case 'call':
       writeCall(record.call, body);
       return RECORD.call;
+    case 'names':
+      writeNames(record, body);
+      return RECORD.names;
     case 'note':
       body.utf8(record.text);
       return RECORD.note;
@@ -133,6 +137,27 @@ function writeCall(call: WatchCall, body: ByteWriter): void {
     body.u8(Number(call.runs));
   }
   writeTag(call.tag, body);
+}
+
+function writeNames({ found, names }: NamesRecord, body: ByteWriter): void {
+  body.varint(found);
+  for (const { event, skippedPages, pages, tags, oldMeaning, newMeaning } of names) {
+    body.varint(event);
+    body.varint(skippedPages);
+    body.varint(pages ?? 0);
+    body.varint(tags.length);
+    for (const tag of tags) writeText(String(tag), typeof tag === 'number' ? TAG.number : TAG.text, body);
+    for (const meaning of [oldMeaning, newMeaning])
+      writeText(meaning ?? '', meaning === undefined ? TAG.none : TAG.text, body);
+  }
+}
+
+/** A text with its length, behind what it is. */
+function writeText(text: string, kind: number, body: ByteWriter): void {
+  const bytes = Buffer.from(text);
+  body.u8(kind);
+  body.varint(bytes.length);
+  body.append(bytes);
 }
 
 function writeTag(tag: string | number | undefined, body: ByteWriter): void {

@@ -1,6 +1,6 @@
 /** What a trace says, record by record: docs/formats/trace.md, section "Records". */
 import type { PagingRegisters, SourceEvent } from '../../../driver/driver.ts';
-import type { SessionEnd } from '../../../driver/session-parts.ts';
+import type { EventNames, SessionEnd } from '../../../driver/session-parts.ts';
 import type { WatchCall } from '../../../driver/watch-calls.ts';
 
 /** Slots of eight bytes in a frame. */
@@ -67,6 +67,11 @@ export interface NoteRecord {
   readonly text: string;
 }
 
+/** How the events were called that the last `said` record led to. */
+export interface NamesRecord extends EventNames {
+  readonly type: 'names';
+}
+
 /** All since the last of these belongs to one moment, at which the guest stood still. */
 export interface InstantRecord {
   readonly type: 'instant';
@@ -82,7 +87,7 @@ export interface EndRecord extends SessionEnd {
 /** What memory and registers are. */
 export type StateRecord = TableRecord | NoMemoryRecord | LeftRecord | ChangesRecord | RegistersRecord;
 /** What happened then. */
-export type StepRecord = SaidRecord | CallRecord | NoteRecord;
+export type StepRecord = SaidRecord | NamesRecord | CallRecord | NoteRecord;
 export type TraceRecord = StateRecord | StepRecord | InstantRecord | EndRecord;
 
 /** The first byte of each record. Those from 128 on may be left unread by who does not know them. */
@@ -100,11 +105,12 @@ export const RECORD = {
   instant: 11,
   end: 12,
   note: 128,
+  names: 129,
 } as const;
 
 export const FIRST_OPTIONAL_RECORD = 128;
 
-/** What a call's tag is. */
+/** What a tag is. */
 export const TAG = { none: 0, text: 1, number: 2 } as const;
 
 export const CAPTURES = ['write', 'compare'] as const satisfies readonly Capture[];

@@ -2,7 +2,7 @@
 import { gfnOf } from '../../../core/address/pa.ts';
 import { READ_NOT_FETCHED } from '../../../core/memory/physical-memory.ts';
 import type { Driver, PagingRegisters, SourceEvent } from '../../../driver/driver.ts';
-import type { SessionBeginning, SessionEnd, SessionRecorder } from '../../../driver/session-parts.ts';
+import type { EventNames, SessionBeginning, SessionEnd, SessionRecorder } from '../../../driver/session-parts.ts';
 import type { WatchCall } from '../../../driver/watch-calls.ts';
 import { type CaptureMode, pagingOptionsOf } from '../format/about.ts';
 import { type Capture, CAPTURES, type SlotChange, type StepRecord } from '../format/records.ts';
@@ -59,9 +59,10 @@ export class Recorder implements SessionRecorder {
     this.#add({ type: 'call', call });
   }
 
-  heard(said: SourceEvent): void {
+  heard(said: SourceEvent, names?: EventNames): void {
     this.#writes.hear(said);
     this.#add({ type: 'said', said });
+    if (names !== undefined && names.names.length > 0) this.#add({ type: 'names', ...names });
   }
 
   note(text: string): void {

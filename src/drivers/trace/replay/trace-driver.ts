@@ -6,7 +6,7 @@ import { ACCESS_ALL, type PageAccess, type PageProtection } from '../../../core/
 import { makePaging } from '../../../core/paging/format.ts';
 import type { PhysicalMemory, ReadOutcome } from '../../../core/memory/physical-memory.ts';
 import type { Driver, MissedEvent, RegisterAccess, SourceEvent } from '../../../driver/driver.ts';
-import type { SessionScript } from '../../../driver/session-parts.ts';
+import type { EventNames, SessionScript } from '../../../driver/session-parts.ts';
 import type { WatchTarget } from '../../../driver/watch-calls.ts';
 import type { TraceAbout } from '../format/about.ts';
 import { corrupt, locate, located } from '../format/corrupt.ts';
@@ -132,6 +132,7 @@ export class TraceDriver implements Driver {
       perform: (target, after) => {
         if (this.#options.repeat !== false) this.#locate(() => this.#perform(target, after));
       },
+      names: () => (this.#options.repeat === false ? undefined : this.#names()),
     };
   }
 
@@ -146,6 +147,12 @@ export class TraceDriver implements Driver {
       this.#charges.count(step.call);
       makeCall(target, step.call);
     }
+  }
+
+  /** They follow what is being processed. */
+  #names(): EventNames | undefined {
+    const step = this.#instant?.steps[this.#next + 1];
+    return step?.type === 'names' ? step : undefined;
   }
 
   #read(pa: number, byteLength: 4 | 8, out: Uint32Array): ReadOutcome {

@@ -90,6 +90,7 @@ export class TraceReader {
             state.push(record);
             break;
           case 'said':
+          case 'names':
           case 'call':
           case 'note':
             steps.push(record);

@@ -85,8 +85,16 @@ export function randomRecord(random: Random): TraceRecord {
         return { type: 'call', call: { kind, view: one([undefined, 0, 1]) } };
       return { type: 'call', call: call as never };
     }
-    case 12:
-      return { type: 'instant', sinceUs: one(NUMBERS) };
+    case 12: {
+      if (random.below(2) === 0) return { type: 'instant', sinceUs: one(NUMBERS) };
+      const name = {
+        event: random.below(3),
+        skippedPages: one([0, 1, 2 ** 39]),
+        pages: one([undefined, 1, 600]),
+        tags: ['x', 7],
+      };
+      return { type: 'names', found: random.below(3), names: [name, { ...name, newMeaning: 'swap' }] };
+    }
     default: {
       if (random.below(6) > 0) return { type: 'note', text: 'a note' };
       return {

@@ -1,0 +1,68 @@
+/** The names that a system layer gives to events, as they can be kept and given again. */
+import { paOf } from '../core/address/pa.ts';
+import type { Cause, MonitorEvent } from '../core/monitor/events.ts';
+import type { EventName, EventNames } from '../driver/session-parts.ts';
+
+const PAGE_BYTES = 4096n;
+
+/** What `events` are called, which were `found`; undefined where nobody has called them anything. */
+export function namesOf(found: readonly MonitorEvent[], events: readonly MonitorEvent[]): EventNames | undefined {
+  if (events === found) return undefined;
+  const names: EventName[] = [];
+  let at = 0;
+  for (const event of events) {
+    while (at < found.length && !isPartOf(event, found[at]!)) at++;
+    const whole = found[at];
+    // An event of the layer's own making cannot be told by a name.
+    if (whole === undefined) return undefined;
+    const { tags, cause } = event;
+    names.push({
+      event: at,
+      skippedPages: Number((event.va - whole.va) / PAGE_BYTES),
+      pages: 'pages' in event && 'pages' in whole && event.pages !== whole.pages ? event.pages : undefined,
+      tags,
+      ...(cause?.oldMeaning !== undefined && { oldMeaning: cause.oldMeaning }),
+      ...(cause?.newMeaning !== undefined && { newMeaning: cause.newMeaning }),
+    });
+  }
+  return { found: found.length, names };
+}
+
+/** The events by their names. Where others were found, because other kinds are wanted, they keep their tags. */
+export function withNames(
+  found: readonly MonitorEvent[],
+  { found: expected, names }: EventNames,
+): readonly MonitorEvent[] {
+  if (found.length !== expected) return found;
+  return names.flatMap((name) => {
+    const whole = found[name.event];
+    // Whoever made the record may have meant harm.
+    if (whole === undefined || name.skippedPages + (name.pages ?? 1) > pagesOf(whole)) return [];
+    return [partOf(whole, name)];
+  });
+}
+
+function isPartOf(part: MonitorEvent, whole: MonitorEvent): boolean {
+  if (part.kind !== whole.kind || part.root !== whole.root || part.view !== whole.view) return false;
+  return part.va >= whole.va && part.va < whole.va + BigInt(pagesOf(whole)) * PAGE_BYTES;
+}
+
+function pagesOf(event: MonitorEvent): number {
+  return 'pages' in event ? event.pages : 1;
+}
+
+function partOf(whole: MonitorEvent, { skippedPages, pages, tags, oldMeaning, newMeaning }: EventName): MonitorEvent {
+  const cause: Cause | null = whole.cause && {
+    ...whole.cause,
+    ...(oldMeaning !== undefined && { oldMeaning }),
+    ...(newMeaning !== undefined && { newMeaning }),
+  };
+  return {
+    ...whole,
+    va: whole.va + BigInt(skippedPages) * PAGE_BYTES,
+    ...('pa' in whole && { pa: paOf(skippedPages, whole.pa) }),
+    ...('pages' in whole && pages !== undefined && { pages }),
+    tags,
+    cause,
+  };
+}
