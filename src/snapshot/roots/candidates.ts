@@ -2,6 +2,7 @@
  * Top-level tables by what they look like: each entry is 0 or leads to a table in RAM, at least one of them in the upper half, and what is
  * found below is like page tables down to pages. Nothing is assumed of the guest's system but that its kernel is in the upper half.
  */
+import { createHash } from 'node:crypto';
 import { PAGE_BYTES, paOf } from '../../core/address/pa.ts';
 import { hex } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
@@ -21,9 +22,9 @@ import type { MemoryRegion } from '../../driver/snapshot.ts';
 export interface Candidate {
   readonly root: number;
   readonly paging: Paging;
-  /** The entries of the upper half, without what the processor sets in them. */
+  /** A digest of the entries of the upper half, without what the processor sets in them. */
   readonly kernelHalf: string;
-  /** Those of the lower one. A kernel that isolates itself takes the right to execute from its own copy of them: without that, too. */
+  /** The same of the lower one. A kernel that isolates itself takes the right to execute from its own copy of them: without that, too. */
   readonly userHalf: string;
   readonly userEntries: number;
   /** Of an entry that leads to the table itself. */
@@ -167,7 +168,13 @@ function describe(paging: Paging, words: Uint32Array, at: number, root: number):
     else if (slot < format.slots / 2) user.push(`${slot}:${low}:${hi & 0x7fffffff}`);
     else kernel.push(`${slot}:${low}:${hi}`);
   }
-  return { root, paging, kernelHalf: kernel.join(), userHalf: user.join(), userEntries: user.length, selfMap, tables };
+  const [kernelHalf, userHalf] = [digest(kernel), digest(user)];
+  return { root, paging, kernelHalf, userHalf, userEntries: user.length, selfMap, tables };
+}
+
+/** As good as the entries themselves, and short: memory may be full of what looks like roots. */
+function digest(entries: readonly string[]): string {
+  return createHash('sha1').update(entries.join()).digest('base64');
 }
 
 function entryAt(paging: Paging, words: Uint32Array, at: number, slot: number): readonly [lo: number, hi: number] {

@@ -36,12 +36,10 @@ export interface FoundRoot {
 export interface FindRootsOptions extends LongWorkOptions {
   /** The modes that are looked for; all unless told. */
   readonly modes?: readonly PagingModeName[];
-  /** AMD's memory encryption, where it is known to be on. */
-  readonly encryptionMask?: bigint;
 }
 
 /** A guest has a root for each process; memory that is full of them is made up. */
-const MAX_CANDIDATES = 2 ** 16;
+const MAX_CANDIDATES = 2 ** 14;
 /** Upper halves that are gone through, the most frequent first. */
 const MAX_GROUPS = 64;
 
@@ -51,10 +49,7 @@ const ORDER: readonly RootConfidence[] = ['sure', 'likely', 'possible'];
 
 /** The best first. @throws what reading throws; the reason of the signal when it is aborted */
 export async function findRoots(snapshot: Snapshot, options: FindRootsOptions = {}): Promise<readonly FoundRoot[]> {
-  const { modes = MODES, encryptionMask } = options;
-  const pagings = modes.map((mode) =>
-    makePaging({ mode, ...(encryptionMask !== undefined && mode !== '32-bit' && { encryptionMask }) }),
-  );
+  const pagings = (options.modes ?? MODES).map((mode) => makePaging({ mode }));
   const candidates = await findCandidates(snapshot, pagings, options);
   const groups = groupsOf(candidates);
   const sure = new Set<Candidate>();

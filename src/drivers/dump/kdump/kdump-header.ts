@@ -122,7 +122,7 @@ export function readKdumpHeader(bytes: DumpBytes): KdumpHeader {
   }
   return {
     status,
-    dumpLevel: version >= 1 ? sub.readUInt32LE(layout.dumpLevel) : 0,
+    dumpLevel: sub.readUInt32LE(layout.dumpLevel),
     frameCount,
     ramBitmap,
     fileBitmap: ramBitmap + bitmapBytes,
