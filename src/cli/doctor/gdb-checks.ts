@@ -2,7 +2,7 @@
 import { hex } from '../../core/address/va.ts';
 import { type Paging, rootOf } from '../../core/paging/format.ts';
 import type { GdbClient, GdbRegisters, ThreadId } from '../../drivers/qemu/index.ts';
-import { type GdbVisit, visitGdb, type VisitOptions } from '../live/gdb-visit.ts';
+import { type GdbVisit, visitGdb, type VisitOptions } from '../../drivers/qemu/gdb/index.ts';
 import { guestPaging } from '../live/guest-paging.ts';
 import { type Check, failedBy, skipped } from './checks.ts';
 import { gdbFlag, gdbMonitorCommand } from './flags.ts';

@@ -1,6 +1,6 @@
 /** `--release`: lets a guest run that a client has left standing still. */
 import { type QmpClient, readRunState } from '../../drivers/qemu/index.ts';
-import type { GdbVisit } from '../live/gdb-visit.ts';
+import type { GdbVisit } from '../../drivers/qemu/gdb/index.ts';
 import { canBeLetRun } from '../live/run-state.ts';
 import { type Check, failedBy, skipped } from './checks.ts';
 

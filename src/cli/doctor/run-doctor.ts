@@ -1,7 +1,7 @@
 /** Looks at a VM, one thing after the other, and leaves it as it was. */
 import type { QmpClient } from '../../drivers/qemu/index.ts';
 import type { GuestMemory } from '../../drivers/qemu/memory/index.ts';
-import type { GdbVisit } from '../live/gdb-visit.ts';
+import type { GdbVisit } from '../../drivers/qemu/gdb/index.ts';
 import { canBeLetRun } from '../live/run-state.ts';
 import { type Check, isOk, skipped } from './checks.ts';
 import { samplingCheck } from './conclusion.ts';

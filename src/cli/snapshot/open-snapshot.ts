@@ -5,9 +5,8 @@ import { PtmonError } from '../../core/error.ts';
 import type { LongWorkOptions } from '../../driver/pacer.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
 import { openDump } from '../../drivers/dump/index.ts';
-import type { GuestMemoryKind } from '../../drivers/qemu/index.ts';
+import { type GuestMemoryKind, openQemuSnapshot } from '../../drivers/qemu/index.ts';
 import { isTrace, openTraceSnapshot } from '../../drivers/trace/index.ts';
-import { openLiveSnapshot } from './live-snapshot.ts';
 
 export interface SnapshotOptions {
   readonly qmp?: string;
@@ -51,7 +50,7 @@ export function onlySource(word: string | undefined, options: SnapshotOptions): 
 
 /**
  * @param source a path, or undefined for the live guest
- * @throws PtmonError as `openDump`, `openTraceSnapshot` and `openLiveSnapshot`; `bad-argument` for options that do not go together
+ * @throws PtmonError as `openDump`, `openTraceSnapshot` and `openQemuSnapshot`; `bad-argument` for options that do not go together
  */
 export async function openSnapshot(
   source: SourceName,
@@ -70,7 +69,7 @@ export async function openSnapshot(
   if (ramMap !== undefined) {
     throw new PtmonError('bad-argument', '--ram-map is for files of raw memory: QEMU says itself where its RAM is');
   }
-  return openLiveSnapshot({ qmp, gdb, memory, ...(ramFile !== undefined && { ramFile }) }, work.signal);
+  return openQemuSnapshot({ qmp, gdb, memory, ...(ramFile !== undefined && { ramFile }), signal: work.signal });
 }
 
 /** Nothing where it is no file that can be read: who opens it says why. */

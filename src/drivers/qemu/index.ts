@@ -51,3 +51,4 @@ export {
   readPhysicalAddressBits,
   readRunState,
 } from './qmp/index.ts';
+export { openQemuSnapshot, type QemuSnapshotOptions } from './snapshot/open-snapshot.ts';

@@ -1,5 +1,6 @@
 /** A visit to the gdbstub, which stops the guest: whatever ends it, the guest runs on if it is to. */
-import { GdbClient } from '../../drivers/qemu/index.ts';
+import process from 'node:process';
+import { GdbClient } from './client.ts';
 
 export interface GdbVisit {
   readonly gdb: GdbClient;

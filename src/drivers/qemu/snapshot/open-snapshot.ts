@@ -1,28 +1,32 @@
 /** Page tables of a running QEMU, which stands still while they are read and is left as it was found. */
-import { knownRegisters } from '../../driver/known-registers.ts';
-import type { Snapshot } from '../../driver/snapshot.ts';
-import {
-  type GdbRegisters,
-  type GuestMemoryKind,
-  QmpClient,
-  readPhysicalAddressBits,
-  readRunState,
-} from '../../drivers/qemu/index.ts';
-import { openGuestMemory } from '../../drivers/qemu/memory/index.ts';
-import { visitGdb } from '../live/gdb-visit.ts';
+import { knownRegisters } from '../../../driver/known-registers.ts';
+import type { Snapshot } from '../../../driver/snapshot.ts';
+import { type GdbRegisters, visitGdb } from '../gdb/index.ts';
+import { type GuestMemoryKind, openGuestMemory } from '../memory/open-memory.ts';
+import { QmpClient } from '../qmp/client.ts';
+import { readPhysicalAddressBits } from '../qmp/physical-address-bits.ts';
+import { readRunState } from '../qmp/run-state.ts';
 
-export interface LiveSnapshotOptions {
+export interface QemuSnapshotOptions {
+  /** QEMU's sockets: a path, or host:port. */
   readonly qmp: string;
   readonly gdb: string;
-  readonly memory: GuestMemoryKind | 'auto';
+  /** How its memory is read; the best way that works unless told. */
+  readonly memory?: GuestMemoryKind | 'auto';
+  /** The file that is its memory, where QEMU's word for it is not right here. */
   readonly ramFile?: string;
+  /** Ends the opening. */
+  readonly signal?: AbortSignal;
 }
 
 /**
- * @throws PtmonError `source-unavailable` where a socket does not answer or the memory cannot be read; the reason of `signal`
- *   when it is aborted
+ * Stops a guest and reads it, until `close`.
+ *
+ * @throws PtmonError `source-unavailable` where a socket does not answer or the memory cannot be read; the reason of the
+ *   signal when it is aborted
  */
-export async function openLiveSnapshot(options: LiveSnapshotOptions, signal: AbortSignal): Promise<Snapshot> {
+export async function openQemuSnapshot(options: QemuSnapshotOptions): Promise<Snapshot> {
+  const { signal, memory: kind = 'auto', ramFile } = options;
   const undo: (() => Promise<void>)[] = [];
   const close = async () => {
     const failures: unknown[] = [];
@@ -33,19 +37,18 @@ export async function openLiveSnapshot(options: LiveSnapshotOptions, signal: Abo
     if (failures.length > 0) throw failures[0];
   };
   try {
-    const qmp = await QmpClient.connect(options.qmp, { signal });
+    const qmp = await QmpClient.connect(options.qmp, signal === undefined ? {} : { signal });
     undo.push(() => qmp.close());
     const physicalAddressBits = await readPhysicalAddressBits(qmp);
     const leaveStopped = (await readRunState(qmp)) !== 'running';
     const visit = await visitGdb(options.gdb, { leaveStopped });
     undo.push(() => visit.leave());
     const { gdb } = visit;
-    signal.throwIfAborted();
+    signal?.throwIfAborted();
 
     const vcpus: GdbRegisters[] = [];
     for (const thread of await gdb.threads()) vcpus.push(await gdb.readRegisters(thread));
 
-    const { memory: kind, ramFile } = options;
     const guestMemory = await openGuestMemory({ qmp, gdb, kind, ...(ramFile !== undefined && { ramFile }) });
     undo.push(() => guestMemory.close());
     const { memory, remote, regions, description } = guestMemory;
