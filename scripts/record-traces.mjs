@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { launchGuest, openQemu } from '../dist/drivers/qemu/index.js';
 import { recordDriver } from '../dist/drivers/trace/index.js';
-import { openLinux } from '../dist/linux/index.js';
+import { EntryWords, openLinux } from '../dist/linux/index.js';
 import { openSession } from '../dist/session/index.js';
 import { ProcessFollower } from './process-follower.mjs';
 
@@ -119,6 +119,7 @@ async function record(name) {
       driver,
       kinds: ['protection', 'restructure'],
       signal: stop.signal,
+      system: new EntryWords(linux.types),
       onBatch: () => follower.update(),
     });
     const follower = new ProcessFollower(session.monitor, linux, watch);

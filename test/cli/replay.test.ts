@@ -48,7 +48,7 @@ describe('replay', { timeout }, () => {
     for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80);
     expect(stdout).toContain('Recorded on 20');
     expect(stdout).toContain('Exact: each write to a watched entry is in it.');
-    expect(stdout).toMatch(/── fork: parent and child share all pages, now read-only/);
+    expect(stdout).toMatch(/── fork: parent and child share all pages/);
     expect(stdout).toMatch(/process +pages in +out +entry +pages in +out\nworkload\[\d+\] +\+\d+ +-\d+/);
     expect(stdout).toMatch(/\d+ writes, no events lost, 0 events found by comparing/);
     expect(stdout).toMatch(/s of the guest in \d+\.\d+ s/);
