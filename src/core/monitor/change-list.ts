@@ -1,4 +1,7 @@
-/** The entries that one update changes. Its records are reused from update to update, so that a steady run makes no garbage. */
+/**
+ * The entries that one update changes. Its records are reused from update to update, so that a steady run makes no garbage;
+ * they let go of their nodes, or what nobody watches any more would stay, with its whole tree.
+ */
 import type { TableNode } from './table-node.ts';
 
 /** An entry that is not what the mirror says. */
@@ -12,12 +15,13 @@ export interface Change {
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+type Kept = Mutable<Omit<Change, 'node'>> & { node: TableNode | null };
 
-/** Records kept for the next update; more than this are left to the garbage collector, with the nodes that they name. */
+/** Records kept for the next update; more than this are left to the garbage collector. */
 const KEPT = 1024;
 
 export class ChangeList {
-  readonly #records: Mutable<Change>[] = [];
+  readonly #records: Kept[] = [];
   #length = 0;
 
   get length(): number {
@@ -26,7 +30,7 @@ export class ChangeList {
 
   /** The change at `index`, which must be below `length`; valid until `clear`. */
   at(index: number): Change {
-    return this.#records[index]!;
+    return this.#records[index] as Change;
   }
 
   add(node: TableNode, position: number, lo: number, hi: number, matters: boolean): void {
@@ -43,7 +47,7 @@ export class ChangeList {
   }
 
   clear(): void {
-    this.#length = 0;
+    while (this.#length > 0) this.#records[--this.#length]!.node = null;
     if (this.#records.length > KEPT) this.#records.length = KEPT;
   }
 }

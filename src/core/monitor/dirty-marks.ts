@@ -26,23 +26,30 @@ export class DirtyMarks {
     }
     const { length } = list;
     if (length === 0) this.#pending++;
-    else if (list.at(length - 1) === entryPa) return;
-    // A vCPU that writes the same entries over and over must not grow its list: at each power of two, sort out first.
-    if (length >= 1024 && (length & (length - 1)) === 0 && list !== this.#lent) list.sortUnique();
+    // What is being processed may have been read already: even its last entry is in flight once more.
+    if (length > 0 && list !== this.#lent) {
+      if (list.at(length - 1) === entryPa) return;
+      // A vCPU that writes the same entries over and over must not grow its list: at each power of two, sort out first.
+      if (length >= 1024 && (length & (length - 1)) === 0) list.sortUnique();
+    }
     list.push(entryPa);
   }
 
-  /** The entries that `vcpu` has in flight, ascending. Valid until the next `add` or `dropLent`. */
+  /** The entries that `vcpu` has in flight, ascending: a list of its own. */
   of(vcpu: number): NumberList {
-    const list = this.#find(vcpu) ?? NOTHING;
-    list.sortUnique();
-    return list;
+    const own = new NumberList();
+    own.pushAll(this.#find(vcpu) ?? NOTHING);
+    own.sortUnique();
+    return own;
   }
 
-  /** The same in the order in which they were marked, some perhaps twice, to be processed: what is added until `dropLent` stands behind them. */
+  /**
+   * The same in the order in which they were marked, some perhaps twice, to be processed: what is added until `dropLent` or
+   * `keepLent` stands behind them.
+   */
   lend(vcpu: number): NumberList {
     const list = this.#find(vcpu) ?? NOTHING;
-    this.#lent = list;
+    if (list.length > 0) this.#lent = list;
     return list;
   }
 
@@ -65,6 +72,11 @@ export class DirtyMarks {
     this.#lent = undefined;
     list.dropFirst(count);
     if (list.length === 0) this.#pending--;
+  }
+
+  /** They could not be processed: all of them stay. */
+  keepLent(): void {
+    this.#lent = undefined;
   }
 
   #find(vcpu: number): NumberList | undefined {

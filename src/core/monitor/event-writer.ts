@@ -49,14 +49,14 @@ export class EventWriter {
   begin(vcpu: number | null): void {
     this.#vcpu = vcpu;
     this.#count = 0;
-    if (this.#outRuns.size > 0) this.#outRuns.clear();
-    if (this.#inRuns.size > 0) this.#inRuns.clear();
   }
 
   /** Everything said since `begin`, in order; the next `begin` leaves it alone. */
   take(): MonitorEvent[] {
     const events = this.#count === 0 ? [] : this.#events;
     this.#events = NOTHING_SAID;
+    if (this.#outRuns.size > 0) this.#outRuns.clear();
+    if (this.#inRuns.size > 0) this.#inRuns.clear();
     return events;
   }
 

@@ -71,8 +71,10 @@ export class LeafUpdate {
    * @throws what the source throws; nothing has happened
    */
   follow(entries: NumberList, vcpu: number): MonitorEvent[] | null {
-    const words = 2 * entries.length <= KEPT_WORDS ? this.#words : new Int32Array(2 * entries.length);
-    for (let index = 0; index < entries.length; index++) {
+    // A source that is asked for memory may report more: that is for the next call.
+    const { length } = entries;
+    const words = 2 * length <= KEPT_WORDS ? this.#words : new Int32Array(2 * length);
+    for (let index = 0; index < length; index++) {
       const entryPa = entries.at(index);
       const frame = this.#tables.find(gfnOf(entryPa));
       if (frame === undefined) continue;
@@ -81,7 +83,7 @@ export class LeafUpdate {
       words[2 * index + 1] = this.#entry[1]!;
     }
     let events: Events = null;
-    for (let index = 0; index < entries.length; index++) {
+    for (let index = 0; index < length; index++) {
       const entryPa = entries.at(index);
       const frame = this.#tables.find(gfnOf(entryPa));
       if (frame !== undefined)

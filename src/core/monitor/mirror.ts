@@ -48,6 +48,8 @@ export class Mirror {
   readonly #spaces: AddressSpaces;
   readonly #paging: Paging;
   readonly #formerWalks: FormerWalks;
+  /** The marks that are being processed, sorted. */
+  readonly #sorted = new NumberList();
 
   constructor({ update, leafUpdate, report, tables, marks, spaces, paging }: MirrorParts) {
     this.#update = update;
@@ -67,25 +69,37 @@ export class Mirror {
       this.tidy();
       return [];
     }
-    const isAlone = this.#marks.pending === 1 && !this.#report.hasUnsettled;
-    // Neighbouring pages of a range may be told as one run: they must come one after the other.
-    if (!isAlone || this.#spaces.hasRanges) own.sortUnique();
-    let processed = own.length;
-    let events = isAlone ? this.#followLeaves(vcpu, own) : null;
-    if (events === null) {
-      own.sortUnique();
-      processed = own.length;
-      events = undisturbed(() => (isAlone ? this.#follow(vcpu, own, null) : this.#followAmongOthers(vcpu, own)));
+    // A source that delivers what it has queued while a table is being protected may mark more.
+    const { length } = own;
+    let events: MonitorEvent[];
+    try {
+      events = this.#followOwn(vcpu, own);
+    } catch (error) {
+      this.#marks.keepLent();
+      this.tidy();
+      throw error;
     }
-    // A source that delivers what it has queued while a table is being protected may have marked more.
-    this.#marks.dropLent(processed);
+    this.#marks.dropLent(length);
     this.tidy();
     return events;
   }
 
+  #followOwn(vcpu: number, own: NumberList): MonitorEvent[] {
+    const isAlone = this.#marks.pending === 1 && !this.#report.hasUnsettled;
+    // Neighbouring pages of a range may be told as one run: they must come one after the other.
+    const events = isAlone ? this.#followLeaves(vcpu, this.#spaces.hasRanges ? this.#sort(own) : own) : null;
+    if (events !== null) return events;
+    const sorted = this.#sort(own);
+    return undisturbed(() => (isAlone ? this.#follow(vcpu, sorted, null) : this.#followAmongOthers(vcpu, sorted)));
+  }
+
   /** Reads everything (of one view), and says what is different. @throws as `PageTableMonitor.resync` */
   compare(only: number | undefined): MonitorEvent[] {
-    return undisturbed(() => this.#compare(only));
+    try {
+      return undisturbed(() => this.#compare(only));
+    } finally {
+      this.tidy();
+    }
   }
 
   #compare(only: number | undefined): MonitorEvent[] {
@@ -98,14 +112,13 @@ export class Mirror {
       }
       this.#requireFetched();
     } catch (error) {
-      throw this.#giveUp(error);
+      this.#update.abort();
+      throw error;
     }
     differing.sortUnique();
     const unread = this.#spaces.inView(only).filter((space) => space.top.frame === null);
     const touched = only === undefined ? null : everythingIn(this.#spaces.inView(only));
-    const events = this.#follow(null, differing, touched, unread);
-    this.tidy();
-    return events;
+    return this.#follow(null, differing, touched, unread);
   }
 
   /** Says that these spaces are gone, and lets them go. */
@@ -183,7 +196,7 @@ export class Mirror {
     if (entries.length === 0) {
       this.#update.commit(null);
     } else {
-      this.#update.rememberWalks(this.#formerWalks);
+      this.#update.rememberWalks(this.#formerWalks, NOBODY);
       this.#report.begin(null, NOBODY, (each, page, offset) => each === space && fresh.isNew(page, offset));
       this.#update.commit(this.#report);
       this.#report.end();
@@ -199,7 +212,8 @@ export class Mirror {
       for (const slot of fresh.unread) this.#update.planNewSlot(slot);
       this.#requireWhole();
     } catch (error) {
-      throw this.#giveUp(error);
+      this.#update.abort();
+      throw error;
     }
   }
 
@@ -234,18 +248,23 @@ export class Mirror {
 
   /** At the end of every call: what could not be restored is tried again, and what only writes in flight need is let go. */
   tidy(): void {
-    this.#tables.settleDebts();
     if (!this.#formerWalks.isEmpty && this.#marks.pending === 0 && !this.#report.hasUnsettled)
       this.#formerWalks.clear();
+    this.#tables.settleDebts();
+  }
+
+  /** Marks, ascending and each once. They stay as they are: where this call fails, the next says the same in the same order (rule E7). */
+  #sort(marks: NumberList): NumberList {
+    const sorted = this.#sorted;
+    sorted.dropFirst(sorted.length);
+    sorted.pushAll(marks);
+    sorted.sortUnique();
+    return sorted;
   }
 
   /** The same where page tables are all that was written to, and nobody else has anything in flight; else null. */
   #followLeaves(vcpu: number, own: NumberList): MonitorEvent[] | null {
-    try {
-      return own.length === 1 ? this.#leafUpdate.followOne(own.at(0), vcpu) : this.#leafUpdate.follow(own, vcpu);
-    } catch (error) {
-      throw this.#giveUp(error);
-    }
+    return own.length === 1 ? this.#leafUpdate.followOne(own.at(0), vcpu) : this.#leafUpdate.follow(own, vcpu);
   }
 
   /** The same where others have writes in flight: what they have written is read as well, and said of what this vCPU touches. */
@@ -268,9 +287,10 @@ export class Mirror {
       for (const space of unread) this.#update.stage(space.top, space.rootGfn);
       this.#requireWhole();
     } catch (error) {
-      throw this.#giveUp(error);
+      this.#update.abort();
+      throw error;
     }
-    if (touched !== null) this.#update.rememberWalks(this.#formerWalks);
+    if (touched !== null) this.#update.rememberWalks(this.#formerWalks, touched);
     this.#report.begin(vcpu, touched);
     for (const space of unread) this.#report.rootAppears(space);
     this.#update.commit(this.#report);
@@ -294,13 +314,6 @@ export class Mirror {
     const missing = [...new Set(this.#update.missing)];
     const which = `${hex(missing[0]!)}${missing.length > 1 ? ` and ${missing.length - 1} more` : ''}`;
     throw new PtmonError('not-fetched', `memory is not fetched yet: ${which}`, { missing });
-  }
-
-  /** A plan failed: it leaves no trace. Answers the error, to be thrown. */
-  #giveUp(error: unknown): unknown {
-    this.#update.abort();
-    this.tidy();
-    return error;
   }
 }
 

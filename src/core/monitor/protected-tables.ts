@@ -79,6 +79,8 @@ export class ProtectedTables {
   readonly #onFault: (fault: PtmonError) => void;
   readonly #frames = new NumberMap<TableFrame>();
   #unrestored: Unrestored[] = [];
+  /** Told at the end of the call, when all is in order: whoever is told may call the monitor. */
+  #untold: PtmonError[] = [];
 
   constructor(protection: PageProtection | undefined, onFault: (fault: PtmonError) => void) {
     this.#protection = protection;
@@ -115,10 +117,15 @@ export class ProtectedTables {
       guard.holders++;
       return known;
     }
-    const captured = this.#protect(gfn, view, viewMayBeGone);
     const frame = known ?? new TableFrame(gfn);
-    frame.guards.push({ view, captured, holders: 1 });
+    // Known before it is protected: what traps from then on may be reported from within that very call (rule C3).
     this.#frames.set(gfn, frame);
+    try {
+      frame.guards.push({ view, captured: this.#protect(gfn, view, viewMayBeGone), holders: 1 });
+    } catch (error) {
+      if (frame.guards.length === 0) this.#frames.delete(gfn);
+      throw error;
+    }
     return frame;
   }
 
@@ -137,7 +144,7 @@ export class ProtectedTables {
     const failure = this.#restore(debt);
     if (failure === undefined) return;
     this.#unrestored.push(debt);
-    this.#tell(debt, failure);
+    this.#untold.push(faultOf(debt, failure));
   }
 
   /**
@@ -160,10 +167,12 @@ export class ProtectedTables {
     return this.#unrestored.length > 0 && this.#unrestored.some((debt) => debt.gfn === gfn);
   }
 
-  /** Tries again what could not be restored. Never throws. */
+  /** Tries again what could not be restored, and says what has failed since the last call. Never throws. */
   settleDebts(): void {
-    if (this.#unrestored.length === 0) return;
-    this.#unrestored = this.#unrestored.filter((debt) => this.#restore(debt) !== undefined);
+    if (this.#unrestored.length > 0) {
+      this.#unrestored = this.#unrestored.filter((debt) => this.#restore(debt) !== undefined);
+    }
+    if (this.#untold.length > 0) this.#tell();
   }
 
   #protect(gfn: number, view: number, viewMayBeGone: boolean): PageAccess | null {
@@ -190,22 +199,23 @@ export class ProtectedTables {
     return undefined;
   }
 
-  #tell(debt: Unrestored, cause: unknown): void {
-    const where = `frame 0x${debt.gfn.toString(16)} in view ${debt.view}`;
-    const fault = new PtmonError(
-      'restore-failed',
-      `could not restore access ${debt.access} of ${where}; will try again`,
-      debt,
-      {
-        cause,
-      },
-    );
-    try {
-      this.#onFault(fault);
-    } catch {
-      // A listener's own failure must not stop a release half-way (rule C9).
+  #tell(): void {
+    const faults = this.#untold;
+    this.#untold = [];
+    for (const fault of faults) {
+      try {
+        this.#onFault(fault);
+      } catch {
+        // A listener's own failure is not one of the call during which it is told (rule C9).
+      }
     }
   }
+}
+
+function faultOf(debt: Unrestored, cause: unknown): PtmonError {
+  const where = `frame 0x${debt.gfn.toString(16)} in view ${debt.view}`;
+  const what = `could not restore access ${debt.access} of ${where}; will try again`;
+  return new PtmonError('restore-failed', what, debt, { cause });
 }
 
 function isGoneView(error: unknown): boolean {

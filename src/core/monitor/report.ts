@@ -65,6 +65,8 @@ export class Report {
   /** Says what there is left to say of touched addresses, and hands over everything said since `begin`. */
   end(): MonitorEvent[] {
     if (this.#waiting.size > 0) for (const space of this.#waiting) this.#settleWaiting(space);
+    this.#touched = null;
+    this.#isNew = null;
     return this.#writer.take();
   }
 

@@ -16,8 +16,12 @@ export class Touched {
   }
 
   has(space: AddressSpace, page: number): boolean {
-    if (this.#pages.get(space)?.has(page)) return true;
-    for (const [first, last] of this.#spans.get(space) ?? []) if (first <= page && page <= last) return true;
+    return this.#pages.get(space)?.has(page) === true || this.hasSpan(space, page, 1);
+  }
+
+  /** Whether all of these pages lie in one span that was added. */
+  hasSpan(space: AddressSpace, first: number, pages: number): boolean {
+    for (const [from, to] of this.#spans.get(space) ?? []) if (from <= first && first + pages - 1 <= to) return true;
     return false;
   }
 }

@@ -163,9 +163,13 @@ export class Update {
     }
   }
 
-  /** Keeps the walks that the plan is about to lead elsewhere. */
-  rememberWalks(former: FormerWalks): void {
-    for (const node of this.#staged) if (node.next!.frame !== node.frame) former.add(node);
+  /** Keeps the walks that the plan is about to lead elsewhere, but for those of pages that are spoken of now. */
+  rememberWalks(former: FormerWalks, touched: Touched): void {
+    for (const node of this.#staged) {
+      const { space, firstPage, format } = node;
+      if (node.next!.frame === node.frame) continue;
+      if (!touched.hasSpan(space, firstPage, format.slots * format.slotPages)) former.add(node);
+    }
   }
 
   /** Makes the plan true, and says to `report` what it means; without one it means nothing to anybody yet. */
@@ -206,6 +210,7 @@ export class Update {
       // Ranges need no node where no table is.
       if (node.frame === null && node.watchCount === 0 && node.parent !== null) dropChild(node.parent, node);
     }
+    this.#beginning = null;
     empty(this.#above);
     this.#changes.clear();
     empty(this.#staged);

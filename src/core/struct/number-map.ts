@@ -31,7 +31,7 @@ export class NumberMap<V extends object> {
   }
 
   set(key: number, value: V): void {
-    if (2 * (this.#size + 1) > this.#keys.length) this.#grow();
+    if (2 * (this.#size + 1) > this.#keys.length) this.#resize(2 * this.#keys.length);
     const at = this.#place(key);
     if (this.#keys[at] === FREE) this.#size++;
     this.#keys[at] = key;
@@ -54,6 +54,7 @@ export class NumberMap<V extends object> {
     keys[free] = FREE;
     this.#values[free] = undefined;
     this.#size--;
+    if (keys.length > LEAST && 16 * this.#size < keys.length) this.#resize(Math.max(LEAST, keys.length / 4));
   }
 
   /** In an order that depends on nothing but the calls so far. */
@@ -69,11 +70,11 @@ export class NumberMap<V extends object> {
     return at;
   }
 
-  #grow(): void {
+  #resize(length: number): void {
     const [keys, values] = [this.#keys, this.#values];
-    this.#keys = new Float64Array(2 * keys.length).fill(FREE);
-    this.#values = emptyValues(2 * keys.length);
-    this.#shift = shiftFor(2 * keys.length);
+    this.#keys = new Float64Array(length).fill(FREE);
+    this.#values = emptyValues(length);
+    this.#shift = shiftFor(length);
     keys.forEach((key, index) => {
       if (key === FREE) return;
       const at = this.#place(key);

@@ -56,12 +56,35 @@ describe('C4 marks are per vCPU', () => {
     marks.dropLent(2);
     expect([marks.pending, marks.of(0).toArray()]).toEqual([1, [0]]);
   });
+
+  test('what is written again while it is processed is still in flight', () => {
+    const marks = marked([[0, 8]]);
+    expect(marks.lend(0).length).toBe(1);
+    marks.add(0, 8);
+    marks.dropLent(1);
+    expect([marks.pending, marks.of(0).toArray()]).toEqual([1, [8]]);
+  });
 });
 
 describe('marks take room for the entries that are in flight, not for the writes', () => {
   test('a million writes to two entries in turn', () => {
     const before = process.memoryUsage().arrayBuffers;
     const marks = new DirtyMarks();
+    for (let write = 0; write < 1_000_000; write++) marks.add(0, 8 * (write & 1));
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1_000_000);
+    expect(marks.of(0).toArray()).toEqual([0, 8]);
+  });
+
+  test.each([
+    ['after there was nothing to process', (marks: DirtyMarks) => marks.dropLent(marks.lend(0).length)],
+    ['after a processing that failed', (marks: DirtyMarks) => marks.keepLent()],
+  ])('the same %s', (_, end) => {
+    const marks = marked([[0, 0]]);
+    marks.lend(0);
+    end(marks);
+    marks.lend(0);
+    marks.keepLent();
+    const before = process.memoryUsage().arrayBuffers;
     for (let write = 0; write < 1_000_000; write++) marks.add(0, 8 * (write & 1));
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1_000_000);
     expect(marks.of(0).toArray()).toEqual([0, 8]);

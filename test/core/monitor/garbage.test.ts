@@ -6,6 +6,7 @@ import { A, D, P, PWU, Rig } from './rig.ts';
 
 const PAGES = 1024;
 const PAGE = 4096n;
+const FAR = 0x40_0000_0000n;
 
 /** 1,024 pages of one root, half of them watched singly and half by a range, some of them both. */
 function watching() {
@@ -78,5 +79,51 @@ describe('a steady run', () => {
     });
     expect(events).toBeGreaterThan(40_000);
     expect(grown).toBeLessThan(NOTHING);
+  });
+
+  test('tables that come and go while another vCPU has a write in flight leave nothing behind either', () => {
+    const { rig, root, directory } = watching();
+    rig.build(root, FAR, 0x5000n | PWU);
+    rig.monitor.monitor({ root, va: FAR });
+    rig.mark(rig.entry(root, FAR, 1), 1);
+    const tables = Array.from({ length: 256 }, () => BigInt(rig.frame()) | PWU);
+    rig.write(directory, tables[0]!);
+    rig.write(directory, tables[1]!);
+    const before = held();
+    for (const table of tables) rig.write(directory, table);
+    expect(held() - before).toBeLessThan(NOTHING);
+  });
+});
+
+describe('R3 after the last release', () => {
+  const TABLES = 512;
+  const releases: Readonly<Record<string, (rig: Rig, root: number) => unknown>> = {
+    unmonitorAll: ({ monitor }) => monitor.unmonitorAll(),
+    rootGone: ({ monitor }, root) => monitor.rootGone(root),
+    unmonitorRange: ({ monitor }, root) => monitor.unmonitorRange({ root, va: 0, byteLength: TABLES * 0x20_0000 }),
+  };
+
+  test.each(Object.keys(releases))('nothing is kept of what was watched: %s', (how) => {
+    const rig = new Rig();
+    const [root, other] = [rig.frame(), rig.frame()];
+    for (let table = 0n; table < TABLES; table++) rig.build(root, table * 0x20_0000n, 0x5000n | PWU);
+    rig.build(other, FAR, 0x5000n | PWU);
+    rig.monitor.monitor({ root: other, va: FAR });
+    const directory = rig.entry(root, 0n, 2);
+    const before = held();
+    rig.monitor.monitorRange({ root, va: 0, byteLength: TABLES * 0x20_0000, runs: true });
+    // Each is moved by somebody else's look first, and then by its own vCPU's.
+    for (const vcpu of [0, 1]) {
+      rig.mark(directory + 8 * vcpu, vcpu);
+      rig.poke(directory + 8 * vcpu, 0n);
+    }
+    rig.monitor.monitor({ root, va: 0x20_0000 * (TABLES - 1) });
+    expect([0, 1].map((vcpu) => rig.monitor.processDirtyEntries(vcpu).length)).toEqual([1, 1]);
+    rig.monitor.unmonitor({ root, va: 0x20_0000 * (TABLES - 1) });
+    expect(held() - before).toBeGreaterThan(2_000_000);
+    releases[how]!(rig, root);
+    rig.protections.length = 0;
+    expect(rig.monitor.dump().addresses).toHaveLength(how === 'unmonitorAll' ? 0 : 1);
+    expect(held() - before).toBeLessThan(NOTHING);
   });
 });

@@ -34,6 +34,8 @@ export class Rig {
   readonly memory = new SparseMemory();
   readonly monitor: PageTableMonitor;
   readonly faults: PtmonError[] = [];
+  /** Called when there is one more. */
+  onFault: (() => void) | undefined;
   /** What was asked of the source's protection, in order: `view:frame=access`. */
   readonly protections: string[] = [];
   /** Called before a protection takes effect. */
@@ -60,7 +62,10 @@ export class Rig {
       ...(protects ? { protection: this.#protection() } : {}),
       paging: { mode },
       kinds,
-      onFault: (fault) => this.faults.push(fault),
+      onFault: (fault) => {
+        this.faults.push(fault);
+        this.onFault?.();
+      },
     });
   }
 
@@ -127,6 +132,11 @@ export class Rig {
   /** What the source gives a frame in a view. */
   access(pa: number, view = 0): number {
     return this.#views.get(view)?.get(Math.floor(pa / 4096)) ?? ACCESS_ALL;
+  }
+
+  /** The frames to which the source gives less than everything. */
+  restricted(view = 0): number[] {
+    return [...this.#views.get(view)!].filter(([, access]) => access !== ACCESS_ALL).map(([gfn]) => gfn);
   }
 
   /** What the source gave a frame before the monitor. */
