@@ -15,7 +15,8 @@ export interface PageProtection {
   /** @throws PtmonError `no-such-view` where the view does not exist */
   getAccess(view: number, gfn: number): PageAccess;
   /**
-   * In force when the call returns, or at the latest before a vCPU runs again.
+   * In force when the call returns, or at the latest before a vCPU runs again. Writes that trap meanwhile may be reported from
+   * within the call.
    * @throws PtmonError `no-such-view` where the view does not exist; any other error is a failing source
    */
   setAccess(view: number, gfn: number, access: PageAccess): void;

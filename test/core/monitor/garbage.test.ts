@@ -120,10 +120,12 @@ describe('R3 after the last release', () => {
     rig.monitor.monitor({ root, va: 0x20_0000 * (TABLES - 1) });
     expect([0, 1].map((vcpu) => rig.monitor.processDirtyEntries(vcpu).length)).toEqual([1, 1]);
     rig.monitor.unmonitor({ root, va: 0x20_0000 * (TABLES - 1) });
-    expect(held() - before).toBeGreaterThan(2_000_000);
+    const taken = held() - before;
+    expect(taken).toBeGreaterThan(2_000_000);
     releases[how]!(rig, root);
     rig.protections.length = 0;
     expect(rig.monitor.dump().addresses).toHaveLength(how === 'unmonitorAll' ? 0 : 1);
-    expect(held() - before).toBeLessThan(NOTHING);
+    // The source has its own notes of each frame that was protected once.
+    expect(held() - before).toBeLessThan(taken / 5);
   });
 });
