@@ -29,12 +29,9 @@ export function namesOf(found: readonly MonitorEvent[], events: readonly Monitor
 }
 
 /** The events by their names. Where others were found, because other kinds are wanted, they keep their tags. */
-export function withNames(
-  found: readonly MonitorEvent[],
-  { found: expected, names }: EventNames,
-): readonly MonitorEvent[] {
-  if (found.length !== expected) return found;
-  return names.flatMap((name) => {
+export function called(found: readonly MonitorEvent[], names: EventNames | undefined): readonly MonitorEvent[] {
+  if (names === undefined || found.length !== names.found) return found;
+  return names.names.flatMap((name) => {
     const whole = found[name.event];
     // Whoever made the record may have meant harm.
     if (whole === undefined || name.skippedPages + (name.pages ?? 1) > pagesOf(whole)) return [];

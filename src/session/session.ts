@@ -10,7 +10,7 @@ import type { Paging } from '../core/paging/format.ts';
 import type { SourceEvent } from '../driver/driver.ts';
 import type { Statistics, Summary } from '../sinks/sink.ts';
 import { makeEventLoopTurn } from './event-loop-turn.ts';
-import { namesOf, withNames } from './event-names.ts';
+import { called, namesOf } from './event-names.ts';
 import { insist } from './insist.ts';
 import { ObservedMonitor } from './observed-monitor.ts';
 import type { SessionOptions } from './options.ts';
@@ -163,7 +163,7 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
             recorder?.heard(said);
           } else {
             const found = await this.#insist(() => this.#quietly(() => this.#hear(said)));
-            const events = await this.#call(found);
+            const events = system === undefined ? called(found, script?.names()) : await system.label(found);
             this.#tally.add(said, events);
             recorder?.heard(said, namesOf(found, events));
             await this.#sinks.write(events);
@@ -197,14 +197,6 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
     await recorder?.runsOn(entries);
     const trapped = system === undefined ? entries : joined(entries, system.words());
     await traps?.setEntries(trapped, this.monitor.paging.mode.entryBytes);
-  }
-
-  /** By the names that the guest's system has for them, or that were recorded. */
-  async #call(found: readonly MonitorEvent[]): Promise<readonly MonitorEvent[]> {
-    const { driver, system } = this.#options;
-    if (system !== undefined) return system.label(found);
-    const names = driver.script?.names();
-    return names === undefined ? found : withNames(found, names);
   }
 
   #hear(said: Exclude<SourceEvent, { kind: 'write' }>): MonitorEvent[] {
