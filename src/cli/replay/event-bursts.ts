@@ -13,15 +13,19 @@ export interface AlikeEvents {
 
 export class EventBursts {
   readonly #alike = new Map<string, { readonly timeUs: number; readonly events: MonitorEvent[] }>();
+  /** What was said of which address: the same again is something new. */
+  readonly #said = new Set<string>();
   #root = -1;
   #lastUs = 0;
 
   /** Adds an event. Answers what came before it, where that is over. */
   add(event: MonitorEvent, timeUs: number): readonly AlikeEvents[] {
-    const goesOn = event.root === this.#root && timeUs - this.#lastUs < PAUSE_US;
+    const again = `${event.kind} ${event.va}`;
+    const goesOn = event.root === this.#root && timeUs - this.#lastUs < PAUSE_US && !this.#said.has(again);
     const complete = goesOn ? [] : this.end();
     this.#root = event.root;
     this.#lastUs = timeUs;
+    this.#said.add(again);
     const key = `${event.kind} ${event.cause?.level} ${event.tags.join(' ')}`;
     const alike = this.#alike.get(key);
     if (alike === undefined) this.#alike.set(key, { timeUs, events: [event] });
@@ -33,6 +37,7 @@ export class EventBursts {
   end(): readonly AlikeEvents[] {
     const complete = [...this.#alike.values()];
     this.#alike.clear();
+    this.#said.clear();
     return complete;
   }
 }
