@@ -5,7 +5,7 @@ import type { EventName, EventNames } from '../driver/session-parts.ts';
 
 const PAGE_BYTES = 4096n;
 
-/** What `events` are called, which were `found`; undefined where nobody has called them anything. */
+/** What `events` are called, which were `found`; undefined where that is what they were called before. */
 export function namesOf(found: readonly MonitorEvent[], events: readonly MonitorEvent[]): EventNames | undefined {
   if (events === found) return undefined;
   const names: EventName[] = [];
@@ -25,7 +25,8 @@ export function namesOf(found: readonly MonitorEvent[], events: readonly Monitor
       ...(cause?.newMeaning !== undefined && { newMeaning: cause.newMeaning }),
     });
   }
-  return { found: found.length, names };
+  const isNews = names.length !== found.length || names.some((name) => isNew(name, found[name.event]!));
+  return isNews ? { found: found.length, names } : undefined;
 }
 
 /** The events by their names. Where others were found, because other kinds are wanted, they keep their tags. */
@@ -37,6 +38,14 @@ export function called(found: readonly MonitorEvent[], names: EventNames | undef
     if (whole === undefined || name.skippedPages + (name.pages ?? 1) > pagesOf(whole)) return [];
     return [partOf(whole, name)];
   });
+}
+
+function isNew(
+  { skippedPages, pages, tags, oldMeaning, newMeaning }: EventName,
+  { tags: before }: MonitorEvent,
+): boolean {
+  if (skippedPages > 0 || pages !== undefined || oldMeaning !== undefined || newMeaning !== undefined) return true;
+  return tags.length !== before.length || tags.some((tag, at) => tag !== before[at]);
 }
 
 function isPartOf(part: MonitorEvent, whole: MonitorEvent): boolean {
