@@ -1,5 +1,5 @@
 /** Makes the events of one batch: from two mappings of one address to what a user reads (rules E3 to E6, R2). */
-import { paOf } from '../address/pa.ts';
+import { PAGE_BYTES, paOf } from '../address/pa.ts';
 import type { Pa } from '../address/types.ts';
 import { vaOf } from '../address/va.ts';
 import { type Paging, unfoldVpn } from '../paging/format.ts';
@@ -27,6 +27,8 @@ const NOTHING_SAID: MonitorEvent[] = [];
 
 export class EventWriter {
   readonly #paging: Paging;
+  /** Bytes, by level. */
+  readonly #pageSizes: readonly number[];
   /** Whether rights must be known to say everything that was asked for. */
   readonly saysRights: boolean;
   readonly #saysSizes: boolean;
@@ -41,6 +43,7 @@ export class EventWriter {
 
   constructor(paging: Paging, kinds: ReadonlySet<OptInKind>) {
     this.#paging = paging;
+    this.#pageSizes = paging.byLevel.map(({ slotPages }) => slotPages * PAGE_BYTES);
     this.saysRights = kinds.has('protection');
     this.#saysSizes = kinds.has('restructure');
     this.#saysGone = kinds.has('root-gone');
@@ -90,8 +93,8 @@ export class EventWriter {
     }
     if (after.gfn === UNBACKED) return;
     if (before.level !== after.level && this.#saysSizes) {
-      const oldPageSize = this.#pageSize(before.level);
-      const pageSize = this.#pageSize(after.level);
+      const oldPageSize = this.#pageSizes[before.level]!;
+      const pageSize = this.#pageSizes[after.level]!;
       const base = this.#base(space, page, offset, holder, piece, because);
       this.#say({ kind: 'restructure', ...base, pa: paOf(after.gfn, offset), oldPageSize, pageSize });
     }
@@ -99,7 +102,7 @@ export class EventWriter {
       const rights = { oldRights: rightsOf(before.rights), newRights: rightsOf(after.rights) };
       const base = this.#base(space, page, offset, holder, piece, because);
       const pa = paOf(after.gfn, offset);
-      this.#say({ kind: 'protection', ...base, pa, pageSize: this.#pageSize(after.level), ...rights });
+      this.#say({ kind: 'protection', ...base, pa, pageSize: this.#pageSizes[after.level]!, ...rights });
     }
   }
 
@@ -130,7 +133,7 @@ export class EventWriter {
       root: space.root,
       va: vaOf(unfoldVpn(this.#paging, page), offset),
       pa: paOf(gfn, offset),
-      pageSize: this.#pageSize(level),
+      pageSize: this.#pageSizes[level]!,
       pages: 1,
       tags: allTags(holder, piece),
       vcpu,
@@ -182,7 +185,7 @@ export class EventWriter {
       last.index > afterIndex &&
       last.nextVpn === vpn &&
       last.nextGfn === mapping.gfn &&
-      last.event.pageSize === this.#pageSize(mapping.level)
+      last.event.pageSize === this.#pageSizes[mapping.level]!
     ) {
       last.event.pages++;
       last.nextVpn++;
@@ -211,10 +214,6 @@ export class EventWriter {
       vcpu: this.#vcpu,
       cause: because === null ? null : because.cause,
     };
-  }
-
-  #pageSize(level: number): number {
-    return paOf(this.#paging.byLevel[level]!.slotPages);
   }
 }
 

@@ -121,13 +121,16 @@ export class LeafUpdate {
     for (let node = frame.firstNode; node !== null; node = node.nextInFrame) {
       const position = node.find(slot - node.firstSlot);
       if (position < 0) continue;
-      const oldLo = node.lowAt(position) | 0;
-      const oldHi = node.highAt(position) | 0;
+      const { words } = node;
+      const at = position * node.stride;
+      const oldLo = words[at]! | 0;
+      const oldHi = words[at + 1]! | 0;
       if (hi !== oldHi || ((lo ^ oldLo) & ~ACCESSED_DIRTY) !== 0) {
         if (this.#mustReport(node, vcpu)) this.#report.entryChanges(node, position, lo, hi);
         else said = this.#changes(node, position, entryPa, oldLo, oldHi, lo, hi, vcpu, said);
       }
-      node.setEntry(position, lo, hi);
+      words[at] = lo;
+      words[at + 1] = hi;
     }
     return said;
   }

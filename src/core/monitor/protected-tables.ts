@@ -167,6 +167,11 @@ export class ProtectedTables {
     return this.#unrestored.length > 0 && this.#unrestored.some((debt) => debt.gfn === gfn);
   }
 
+  /** Whether there is anything for `settleDebts` to do. */
+  get hasDebts(): boolean {
+    return this.#unrestored.length > 0 || this.#untold.length > 0;
+  }
+
   /** Tries again what could not be restored, and says what has failed since the last call. Never throws. */
   settleDebts(): void {
     if (this.#unrestored.length > 0) {
