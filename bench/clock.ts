@@ -1,11 +1,28 @@
 /**
- * The time that this process was at work, on all its threads: what the machine does besides then takes its caches, but not its
- * time. Compiling and collecting garbage on other threads counts, though nobody waits for it.
+ * Time without the time in which another process had the core: what runs beside a benchmark takes its caches, but not its clock.
+ * Where Linux does not say how long the main thread has waited for a core (`/proc/self/schedstat`), this is the time on the wall.
  */
-import process from 'node:process';
+import { openSync, readSync } from 'node:fs';
 
-/** Milliseconds since the process began. */
+const schedstat = open('/proc/self/schedstat');
+const text = Buffer.alloc(64);
+
+/** Milliseconds; only differences mean anything. */
 export function workedMs(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1000;
+  return performance.now() - waitedMs();
+}
+
+/** The second number: nanoseconds that the thread was ready to run, and did not (Linux, Documentation/scheduler/sched-stats). */
+function waitedMs(): number {
+  if (schedstat === undefined) return 0;
+  const length = readSync(schedstat, text, 0, text.length, 0);
+  return Number(text.toString('latin1', 0, length).split(' ')[1]) / 1e6;
+}
+
+function open(path: string): number | undefined {
+  try {
+    return openSync(path, 'r');
+  } catch {
+    return undefined;
+  }
 }
