@@ -74,7 +74,8 @@ export interface EntryTraps {
    * Traps writes to these entries, and to no others that it was told of before. Called while the guest stands still, each time
    * before it runs on; done when the promise is.
    *
-   * @param entries physical addresses, in any order, some perhaps more than once; not kept
+   * @param entries physical addresses, in any order, some perhaps more than once; not kept. Words of a system's that somebody wants to
+   *   hear of may be among them (`SystemLayer` of the session)
    * @param entryByteLength 8, or 4 in legacy 32-bit paging
    * @throws PtmonError `protect-failed` where an entry cannot be trapped, or too many would have to be
    */

@@ -163,11 +163,26 @@ describe('R4 processes that are watched by samples', () => {
       () => made.put(end, 0x10_2000n),
       () => made.mapPage(root, 0x10_5000n, 0n),
       () => made.mapPage(root, 0x10_5000n, 0x12_7067n),
+      () => made.mapPage(root, 0x10_5000n, 0n),
+      // It grows and has the page before anybody looks.
+      () => {
+        made.put(end, 0x10_8000n);
+        made.mapPage(root, 0x10_6000n, 0x12_8067n);
+      },
+      // Another area takes its place.
+      () => {
+        made.put(mm + made.at('mm_struct.brk'), 0x10_0000n);
+        made.put(mm + made.at('mm_struct.start_brk'), 0x90_0000n);
+        made.mapPage(root, 0x10_6000n, 0x12_9067n);
+      },
+      () => made.mapPage(root, 0x10_7000n, 0x12_a067n),
     ]);
     expect(said).toEqual([
       'page-in wanted[7] heap 0x101000',
       'page-in wanted[7] heap 0x105000',
       'page-out wanted[7] heap 0x105000',
+      'page-in wanted[7] heap 0x106000',
+      'page-out wanted[7] anon 0x106000',
     ]);
   });
 

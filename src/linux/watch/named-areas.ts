@@ -1,0 +1,113 @@
+/** The areas of a process while it is watched: which of them are wanted, and what events in them are called. */
+import { PAGE_BYTES } from '../../core/address/pa.ts';
+import type { Pa } from '../../core/address/types.ts';
+import type { MonitorEvent, PageEvent } from '../../core/monitor/events.ts';
+import type { LinuxGuest } from '../linux-guest.ts';
+import type { MemoryArea } from '../maps/memory-area.ts';
+import { withMeanings } from './cause-words.ts';
+import { isAround, type Range } from './ranges.ts';
+import { isOfMap, type MapChoice, nameOf } from './selection.ts';
+
+/** Areas that went and whose names are kept, the last ones. */
+const MAX_FORMER = 64;
+
+export class NamedAreas {
+  readonly #linux: LinuxGuest;
+  readonly #mm: bigint;
+  readonly #choice: MapChoice | undefined;
+  #areas: readonly MemoryArea[] = [];
+  /** Areas that are there no more, the last ones first: Linux takes an area away before its pages. */
+  #former: readonly MemoryArea[] = [];
+  /** Pages that came to an area that is not wanted, in a place where one was or none. */
+  readonly #strange = new Set<bigint>();
+
+  /** @param mm address of the `mm_struct` */
+  constructor(linux: LinuxGuest, mm: bigint, choice: MapChoice | undefined) {
+    this.#linux = linux;
+    this.#mm = mm;
+    this.#choice = choice;
+  }
+
+  async read(): Promise<void> {
+    const { areas } = await this.#linux.areasOf(this.#mm);
+    const isThere = new Set(areas.map(({ at, start, end }) => `${at} ${start} ${end}`));
+    const gone = this.#areas.filter(({ at, start, end }) => !isThere.has(`${at} ${start} ${end}`));
+    this.#former = [...gone, ...this.#former].slice(0, MAX_FORMER);
+    this.#areas = areas;
+  }
+
+  /** Areas that are not to be watched, as they were last read. */
+  get unwanted(): readonly MemoryArea[] {
+    return this.#areas.filter((area) => !this.#isWanted(area));
+  }
+
+  /** A range is not watched any more. */
+  forget(range: Range): void {
+    for (const va of this.#strange) if (va >= range.start && va < range.end) this.#strange.delete(va);
+  }
+
+  /** With the names of the process and of the areas that it speaks for: an event of several areas becomes one for each. */
+  async label(event: MonitorEvent, tag: string): Promise<readonly MonitorEvent[]> {
+    if (event.kind === 'root-gone') return [{ ...event, tags: [tag] }];
+    if (isOfPresent(event) && !(await this.#isKnown(event.va))) await this.read();
+    const parts = 'pages' in event ? this.#split(event).flatMap((part) => this.#wantedOf(part)) : [event];
+    return parts.map((part) => {
+      const area = this.#at(part.va);
+      const name = (area ?? this.#former.find(isAround(part.va)))?.name;
+      const isAccessible = area && (area.rights.readable || area.rights.writable || area.rights.executable);
+      return {
+        ...withMeanings(this.#linux.types, part, { isAccessible }),
+        tags: name === undefined ? [tag] : [tag, nameOf(name)],
+      };
+    });
+  }
+
+  #isWanted(area: MemoryArea | undefined): boolean {
+    return this.#choice === undefined || (area !== undefined && isOfMap(this.#choice, area));
+  }
+
+  /** What of an event is wanted: neither the coming nor the going of a page of another area is. */
+  #wantedOf(event: PageEvent): PageEvent[] {
+    const pages = Array.from({ length: event.pages }, (_, page) => event.va + BigInt(page * PAGE_BYTES));
+    if (event.kind === 'page-in') {
+      if (this.#isWanted(this.#at(event.va))) return [event];
+      for (const va of pages) this.#strange.add(va);
+      return [];
+    }
+    if (this.#strange.size === 0) return [event];
+    return pages.filter((va) => !this.#strange.delete(va)).map((va) => partOf(event, va, 1));
+  }
+
+  /** At the bounds of areas. */
+  #split(event: PageEvent): PageEvent[] {
+    const parts: PageEvent[] = [];
+    const last = event.va + BigInt(event.pages * PAGE_BYTES);
+    for (let va = event.va; va < last; ) {
+      const bound = this.#at(va)?.end ?? this.#areas.find(({ start }) => start > va)?.start ?? last;
+      const end = bound < last ? bound : last;
+      parts.push(partOf(event, va, Number((end - va) / BigInt(PAGE_BYTES))));
+      va = end;
+    }
+    return parts;
+  }
+
+  /** Whether the area that `va` is in is still what was last read of it. */
+  #isKnown(va: bigint): Promise<boolean> {
+    const area = this.#at(va);
+    return this.#linux.do(() => area !== undefined && this.#linux.areas.isCurrent(this.#mm, area));
+  }
+
+  #at(va: bigint): MemoryArea | undefined {
+    return this.#areas.find(isAround(va));
+  }
+}
+
+/** What an event says of some of its pages. */
+function partOf(event: PageEvent, va: bigint, pages: number): PageEvent {
+  return { ...event, va, pages, pa: (event.pa + Number(va - event.va)) as Pa };
+}
+
+/** A page comes to an area that is there now, and is kept without access in one; it may be given back from one that is no longer there. */
+function isOfPresent({ kind, cause }: MonitorEvent): boolean {
+  return kind !== 'page-out' || (cause !== null && cause.newValue !== 0n);
+}
