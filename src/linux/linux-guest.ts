@@ -29,7 +29,7 @@ export class LinuxGuest {
   readonly kernel: LinuxKernel;
   /** For who reads a piece at a time. */
   readonly tasks: TaskReader;
-  readonly areas: AreaReader;
+  #areas: AreaReader | undefined;
   readonly types: SwapTypes;
   readonly #remote: RemoteFetch | undefined;
   readonly #signal: AbortSignal | undefined;
@@ -38,10 +38,15 @@ export class LinuxGuest {
   constructor(kernel: LinuxKernel, remote?: RemoteFetch, signal?: AbortSignal) {
     this.kernel = kernel;
     this.tasks = new TaskReader(kernel);
-    this.areas = new AreaReader(kernel);
     this.types = swapTypesOf(kernel.btf);
     this.#remote = remote;
     this.#signal = signal;
+  }
+
+  /** For who reads a piece at a time. @throws PtmonError `corrupt-input` where the kernel's BTF lacks what memory is told by */
+  get areas(): AreaReader {
+    this.#areas ??= new AreaReader(this.kernel);
+    return this.#areas;
   }
 
   /** Every process, and each thing that was not as it should be. */

@@ -139,6 +139,17 @@ describe('where there is no kernel to be found, it is said why', () => {
     expect(failure).toMatchObject({ code: 'source-unavailable', message: expect.stringMatching(expected) as string });
   });
 
+  test('without names of files there is still the rest', async () => {
+    const made = new MadeKernel({ vintage: { ...NEW, without: ['dentry.d_parent'] } });
+    made.makeProcess({ pid: 7, comm: 'it', areas: [{ start: 0x1000n, end: 0x2000n, file: made.makeFile('/x') }] });
+    const linux = await openLinux(made.source());
+    expect((await linux.processes()).faults).toEqual([]);
+    expect(await linux.map(7)).toMatchObject({
+      areas: [{ start: 0x1000n, name: '' }],
+      faults: [expect.stringContaining('no file has a name: ') as string],
+    });
+  });
+
   test('a kernel whose BTF lacks a member that a process is told by names it', async () => {
     const made = new MadeKernel({ vintage: { ...NEW, without: ['task_struct.real_cred', 'cred.euid'] } });
     await expect(openLinux(made.source())).rejects.toThrow(/has no task_struct.real_cred/);

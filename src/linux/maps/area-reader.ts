@@ -1,5 +1,6 @@
 /** Reads the areas of a process: where they are, what they are called (fs/proc/task_mmu.c, `show_map_vma`). */
 import { hex } from '../../core/address/va.ts';
+import { PtmonError } from '../../core/error.ts';
 import type { LinuxKernel } from '../kernel/find-kernel.ts';
 import { attempt, GuestFault } from '../memory/guest-fault.ts';
 import type { KernelMemory } from '../memory/kernel-memory.ts';
@@ -21,7 +22,9 @@ export class AreaReader {
   readonly layout: AreaLayout;
   readonly #gate: bigint | undefined;
   readonly #memory: KernelMemory;
-  readonly #paths: DentryPaths;
+  readonly #paths: DentryPaths | undefined;
+  /** Why no file has a name. */
+  readonly #noPaths: string | undefined;
   readonly #tree: MapleTree | undefined;
 
   /** @throws PtmonError `corrupt-input` where the BTF lacks what memory is told by */
@@ -29,7 +32,13 @@ export class AreaReader {
     this.layout = areaLayout(btf);
     this.#gate = gate;
     this.#memory = memory;
-    this.#paths = new DentryPaths(memory, btf);
+    try {
+      this.#paths = new DentryPaths(memory, btf);
+    } catch (error) {
+      // Without names of files there is still the rest.
+      if (!(error instanceof PtmonError)) throw error;
+      this.#noPaths = error.message;
+    }
     this.#tree = hasMapleTrees(btf) ? new MapleTree(memory, btf) : undefined;
   }
 
@@ -37,6 +46,7 @@ export class AreaReader {
   list(mm: bigint): AreaList {
     const faults: string[] = [];
     const note = (why: string) => faults.push(why);
+    if (this.#noPaths !== undefined) note(`no file has a name: ${this.#noPaths}`);
     const areas = this.#areasOf(mm, note).flatMap((area) => {
       const noteOf = (why: string) => note(`the area at ${hex(area)}: ${why}`);
       return attempt(() => this.#area(mm, area, noteOf), noteOf) ?? [];
@@ -68,7 +78,7 @@ export class AreaReader {
         this.#pointer(at, area.vm_start) === start &&
         this.#pointer(at, area.vm_end) === end &&
         rightsText(rightsOf(this.#pointer(at, area.vm_flags))) === rightsText(rights) &&
-        (open === 0n ? null : this.#paths.inodeOf(open)) === (file?.inode ?? null)
+        (open === 0n ? null : (this.#paths?.inodeOf(open) ?? null)) === (file?.inode ?? null)
       );
     });
     return isCurrent === true;
@@ -99,7 +109,7 @@ export class AreaReader {
     if (start >= end) throw new GuestFault(`it ends at ${hex(end)} and begins at ${hex(start)}`);
     const flags = this.#pointer(at, area.vm_flags);
     const open = this.#pointer(at, area.vm_file);
-    const file = open === 0n ? undefined : attempt(() => this.#paths.fileAt(open), note);
+    const file = open === 0n ? undefined : attempt(() => this.#paths?.fileAt(open), note);
     return {
       at,
       start,

@@ -26,8 +26,9 @@ export class KernelMemory {
   readonly physical: PhysicalMemory;
   /** Physical address of the top-level table. */
   readonly root: number;
-  /** The frame of each page that was read, by the page's address. */
-  readonly #frames = new Map<bigint, number>();
+  /** The frame of each page that was read, by the page's address: of the kernel's large pages, which stay, and of small ones. */
+  readonly #stable = new Map<bigint, number>();
+  readonly #passing = new Map<bigint, number>();
   readonly #entry = new Uint32Array(2);
   #readsLeft = MAX_READS;
 
@@ -35,6 +36,11 @@ export class KernelMemory {
     this.paging = paging;
     this.physical = physical;
     this.root = root;
+  }
+
+  /** The guest has run: what was mapped by small pages (modules, vmalloc) may be elsewhere now. The map of all memory is not. */
+  forget(): void {
+    this.#passing.clear();
   }
 
   /** Something new is asked: as many reads are allowed as for anything else. */
@@ -125,13 +131,14 @@ export class KernelMemory {
   /** An address that a guest's number has taken beyond 64 bits goes round, as in the processor. */
   #frameOf(at: bigint): number {
     const page = BigInt.asUintN(64, at);
-    const known = this.#frames.get(page);
+    const known = this.#stable.get(page) ?? this.#passing.get(page);
     if (known !== undefined) return known;
     const found = walk(this.paging, this.physical, this.root, page);
     if (!found.translates) throw new GuestFault(`kernel address ${hex(page)} leads nowhere (${found.reason})`);
     const gfn = gfnOf(found.pa);
-    if (this.#frames.size === MAX_PAGES) this.#frames.clear();
-    this.#frames.set(page, gfn);
+    const frames = found.pageSize > PAGE_BYTES ? this.#stable : this.#passing;
+    if (frames.size === MAX_PAGES) frames.clear();
+    frames.set(page, gfn);
     return gfn;
   }
 }

@@ -81,6 +81,7 @@ export class ProcessWatch {
 
   async update(batch: readonly SourceEvent[]): Promise<readonly SourceEvent[]> {
     this.#gone.clear();
+    this.#options.linux.kernel.memory.forget();
     if (!(await this.#mustLook(batch))) return [];
     const tasks = await this.#look();
     const { selection } = this.#options;
