@@ -1,6 +1,9 @@
 /** `ptmon watch` on a QEMU of our own: what real ones do seldom. */
+import { renameSync, rmSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { run } from './run.ts';
+import { makeRamFile } from '../drivers/ramfile/ram-file-of.ts';
+import { parse, run } from './run.ts';
 import { PAGED_VA, type ScriptedVm, startVm } from './scripted-vm.ts';
 
 const hex = (value: bigint): string => `0x${value.toString(16)}`;
@@ -36,4 +39,35 @@ test('one that a dead debugger has left is let run', async () => {
   const vm = await startVm({ state: 'debug' });
   expect((await run([...watching(vm), '--duration', '1'])).code).toBe(0);
   expect(vm.stub.isRunning).toBe(true);
+});
+
+describe('a RAM file that is not there any more', () => {
+  test.each<[string, RegExp, (ram: ReturnType<typeof makeRamFile>) => void]>([
+    [
+      'truncated to nothing',
+      /ram was truncated while it was watched: 1048576 bytes expected, 0 there/,
+      (ram) => ram.truncate(0),
+    ],
+    ['truncated behind the tables', /was truncated while it was watched/, (ram) => ram.truncate(0x10000)],
+    ['removed', /the RAM file .*ram was removed/, (ram) => rmSync(ram.path)],
+    ['replaced', /was replaced/, (ram) => renameSync(makeRamFile(2 ** 20).path, ram.path)],
+  ])('%s: what was seen before, why it ended, and exit code 3', async (_, message, spoil) => {
+    const ram = makeRamFile(2 ** 20);
+    for (const table of [0x1000, 0x2000, 0x3000]) ram.writeEntry(table, BigInt(table + 0x1000) | 7n);
+    const watched = run([
+      ...['watch', '--ram-file', ram.path, '--paging', '4-level', '--root', '0x1000', '--va', '0x0+16K=here'],
+      ...['--interval', '5', '--json'],
+    ]);
+    await sleep(200);
+    ram.writeEntry(0x4008, 0x5007n);
+    await sleep(200);
+    spoil(ram);
+    const { code, stdout, stderr } = await watched;
+    expect(code).toBe(3);
+    expect(stderr).toMatch(message);
+    expect(parse(stdout).slice(1)).toMatchObject([
+      { kind: 'page-in', va: '0x1000', pa: '0x5000' },
+      { kind: 'end', ended: 'failed', lost: { unknown: true }, failure: { code: 'source-unavailable' } },
+    ]);
+  });
 });
