@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { QmpClient } from '../../src/drivers/qemu/qmp/client.ts';
-import { type PtmonProcess, startPtmon } from './ptmon-process.ts';
+import { type PtmonProcess, startCrashingPtmon, startPtmon } from './ptmon-process.ts';
 import { leftOut } from './real-guest.ts';
 import { WatchedGuest } from './watched-guest.ts';
 
@@ -114,6 +114,19 @@ describe.skipIf(!isHere)('ptmon watch on a real guest', { timeout: 120_000 }, ()
     watch.child.kill('SIGINT');
     watch.child.kill('SIGTERM');
     expect([130, 143]).toContain(await watch.ended);
+    await expectFree(machine);
+  });
+
+  test('a crash at any moment: the guest runs on', async () => {
+    const codes: unknown[] = [];
+    // From before it connects until after it has begun: some 70 ms apart.
+    for (let afterMs = 300; afterMs < 900; afterMs += 50 + Math.round(Math.random() * 40)) {
+      const watch = startCrashingPtmon(afterMs, 'watch', ...sockets(), ...place(), '--json');
+      codes.push(await watch.ended);
+      expect(watch.stderr).toMatch(/Error: a bug/);
+      expect(await statusOf(machine), `after ${afterMs} ms`).toBe('running');
+    }
+    expect(new Set(codes)).toEqual(new Set([1]));
     await expectFree(machine);
   });
 

@@ -24,7 +24,17 @@ export interface PtmonProcess {
 
 /** Starts `ptmon` with these arguments; it is killed when the test ends. */
 export function startPtmon(...args: readonly string[]): PtmonProcess {
-  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  return startNode(MAIN, ...args);
+}
+
+/** The same, with a bug that shows after so long. */
+export function startCrashingPtmon(afterMs: number, ...args: readonly string[]): PtmonProcess {
+  const bug = `setTimeout(() => { throw new Error('a bug') }, ${afterMs})`;
+  return startNode('--import', `data:text/javascript,${encodeURIComponent(bug)}`, MAIN, ...args);
+}
+
+function startNode(...args: readonly string[]): PtmonProcess {
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   onTestFinished(() => void child.kill('SIGKILL'));
   let [stdout, stderr] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
@@ -32,7 +42,7 @@ export function startPtmon(...args: readonly string[]): PtmonProcess {
   const closed = once(child, 'close').then(
     ([code, signal]: (number | NodeJS.Signals | null)[]) => code ?? signal ?? null,
   );
-  const said = () => `\nptmon ${args.join(' ')}\n${stdout.slice(-1000)}\n${stderr.slice(-1000)}`;
+  const said = () => `\n${args.join(' ')}\n${stdout.slice(-1000)}\n${stderr.slice(-1000)}`;
   return {
     child,
     get stdout() {

@@ -64,8 +64,6 @@ export class QemuDriver implements Driver {
   #stoppedMs = 0;
   readonly #stop = new AbortController();
   #closed: Promise<void> | undefined;
-  /** What is left to do when the process ends. */
-  readonly #abandon = () => this.#parts.control.abandon();
 
   private constructor(parts: QemuParts, threads: readonly ThreadId[]) {
     const { gdb, guestMemory, maxWatchpoints = DEFAULT_MAX_WATCHPOINTS } = parts;
@@ -85,8 +83,6 @@ export class QemuDriver implements Driver {
       aliases: () => this.#aliases ?? noAliases(),
       refresh: () => this.#findAliases(),
     });
-    // Whatever ends this process, the guest must run on.
-    process.on('exit', this.#abandon);
   }
 
   /** @throws PtmonError as the gdbstub's client, or what the memory throws */
@@ -238,7 +234,6 @@ export class QemuDriver implements Driver {
     // Each is tried, whatever became of the one before: a guest that is gone cannot be detached from.
     const steps = [() => control.letGo(), () => qmp.close(), () => guestMemory.close()];
     for (const step of steps) await step().catch(() => {});
-    process.off('exit', this.#abandon);
   }
 }
 

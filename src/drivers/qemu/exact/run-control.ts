@@ -65,10 +65,13 @@ export class RunControl {
   #knownInterruptions = 0;
   #askAgainMs = 0;
   #onChange = () => {};
+  readonly #abandon = () => this.#parts.gdb.abandon({ leaveStopped: this.isHeld });
 
   constructor(parts: RunControlParts) {
     this.#parts = parts;
     if (!isMeantToRun(parts.stateBefore)) this.#heldAs = parts.stateBefore;
+    // Whatever ends this process, the guest is let go.
+    process.on('exit', this.#abandon);
   }
 
   /** Whether somebody else wants the guest to stand still. */
@@ -144,12 +147,11 @@ export class RunControl {
     if (gdb.isAstray) await gdb.rejoin().catch(() => {});
     const state = await readRunState(qmp, { timeoutMs: LAST_LOOK_MS }).catch(() => undefined);
     if (state !== undefined && !OURS.has(state)) this.#heldAs = state;
-    await gdb.detach({ leaveStopped: this.isHeld });
-  }
-
-  /** The same without waiting for anything, for a process that is about to end. */
-  abandon(): void {
-    this.#parts.gdb.abandon({ leaveStopped: this.isHeld });
+    try {
+      await gdb.detach({ leaveStopped: this.isHeld });
+    } finally {
+      process.off('exit', this.#abandon);
+    }
   }
 
   #look(reply: StopReply | undefined): Stop {

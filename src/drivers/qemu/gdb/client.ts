@@ -95,6 +95,7 @@ export class GdbClient {
     // QEMU may take this connection once its other client has left, stops the guest then, and finds these words.
     const giveUp = () => (leaveStopped ? connection.close() : connection.abandon([DETACH]));
     signal?.addEventListener('abort', giveUp, { once: true });
+    process.on('exit', giveUp);
     try {
       signal?.throwIfAborted();
       const client = new GdbClient(connection, await introduce(connection, timeoutMs));
@@ -108,6 +109,7 @@ export class GdbClient {
       throw error;
     } finally {
       signal?.removeEventListener('abort', giveUp);
+      process.off('exit', giveUp);
     }
   }
 
