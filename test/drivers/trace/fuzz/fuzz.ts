@@ -12,6 +12,9 @@ import { recordLife } from '../recorded-life.ts';
 import { attempt } from './attempt.ts';
 import { MUTATIONS } from './mutate.ts';
 
+/** The smallest of a real guest; the program runs in the package's folder. */
+const HUGE = 'traces/huge.trace';
+
 /** A file that nothing has come of for so long hangs. */
 const HANG_MS = 60_000;
 
@@ -39,7 +42,8 @@ if (isMainThread) await main();
 else await work(workerData as Job);
 
 async function work({ folder, seed: first, untilMs }: Job): Promise<void> {
-  const bases = LIVES.map((_, index) => readFileSync(join(folder, `${index}.trace`)));
+  // A real guest's, and simulated ones whose writes trap before they are in memory.
+  const bases = [HUGE, ...LIVES.map((_, index) => join(folder, `${index}.trace`))].map((each) => readFileSync(each));
   const [sums, path] = [{ tried: 0, whole: 0, instants: 0, events: 0 }, join(folder, 'damaged.trace')];
   for (let seed = first; seed === first || Date.now() < untilMs; seed++) {
     parentPort?.postMessage({ seed, ...sums } satisfies Progress);
