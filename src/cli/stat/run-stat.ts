@@ -1,5 +1,4 @@
 /** Replays a trace and counts. */
-import { statSync } from 'node:fs';
 import { openTrace } from '../../drivers/trace/index.ts';
 import { openSession } from '../../session/session.ts';
 import { coloursFor, columnsOf } from '../../sinks/colours.ts';
@@ -30,7 +29,7 @@ export async function runStat(
   } finally {
     await session.close();
     const summary = session.summary();
-    const byteLength = statSync(path).size;
+    const { byteLength } = driver;
     if (json === true) {
       const facts = {
         about: { ...driver.about, paging: session.monitor.paging.mode.name },

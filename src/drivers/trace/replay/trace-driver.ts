@@ -82,6 +82,11 @@ export class TraceDriver implements Driver {
     return this.#instant?.timeUs ?? 0;
   }
 
+  /** Of the file, as far as it was read. */
+  get byteLength(): number {
+    return this.#reader.byteLength;
+  }
+
   /** Once; a second call goes on where the first one was left. @throws PtmonError `closed`, `corrupt-input` */
   async *run(signal?: AbortSignal): AsyncGenerator<readonly SourceEvent[], void, undefined> {
     if (this.#isClosed) throw new PtmonError('closed', `the trace ${this.#reader.path} is closed`);

@@ -64,6 +64,11 @@ export class TraceReader {
     return this.#end;
   }
 
+  /** Of the file, as far as it was read. */
+  get byteLength(): number {
+    return this.#offset;
+  }
+
   /**
    * The instants in order, once; done when the record of the end was read.
    *
