@@ -1,7 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { PageCache } from '../../../src/core/memory/page-cache.ts';
 import type { MonitorEvent } from '../../../src/core/monitor/events.ts';
-import type { SourceEvent } from '../../../src/driver/index.ts';
+import type { Driver, SourceEvent } from '../../../src/driver/index.ts';
 import {
   openTrace,
   openTraceSnapshot,
@@ -157,6 +158,47 @@ describe('what is in a trace', () => {
     await expect.poll(instants, { timeout: 5000 }).toBe(2);
     stop.abort();
     await running;
+  });
+
+  test('memory that must be fetched, those entries of it that nobody watches as well', async () => {
+    const guest = new Guest(
+      (g) => {
+        g.set(9, 0x90);
+        return g.write(1, 0x10);
+      },
+      (g) => g.write(2, 0x20),
+    );
+    const cache = new PageCache();
+    const path = file('remote.trace');
+    const remote: Driver = {
+      name: 'remote',
+      memory: cache,
+      remote: {
+        fetch: async (addresses) => {
+          for (const pa of addresses) {
+            const words = guest.memory.page(Math.floor(pa / 4096));
+            cache.put(Math.floor(pa / 4096), words === undefined ? null : new Uint8Array(words.buffer));
+          }
+        },
+      },
+      async *run() {
+        for await (const batch of guest.run()) {
+          cache.clear();
+          yield batch;
+        }
+      },
+      close: () => guest.close(),
+    };
+    const session = await openSession({ driver: recordDriver(remote, path), paging });
+    await session.watchRange({ root: ROOT, va: 0x1000, byteLength: 0x2000 });
+    await session.run();
+    const [first, second, third] = instantsOf(path);
+    expect(first!.state.map((each) => each.type === 'table' && each.gfn)).toEqual([1, 2, 3, 4]);
+    expect(second!.state).toEqual([
+      { type: 'changes', capture: 'write', changes: [{ pa: 0x4008, lo: 0x10007, hi: 0 }] },
+      { type: 'changes', capture: 'compare', changes: [{ pa: 0x4048, lo: 0x90007, hi: 0 }] },
+    ]);
+    expect(third!.state).toHaveLength(1);
   });
 
   test('a frame that is no RAM', async () => {
