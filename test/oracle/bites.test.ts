@@ -54,6 +54,22 @@ function restoring(restore: (access: number) => number | undefined): MakeSubject
   };
 }
 
+/** The engine, deaf to what its source reports while it is protecting a table. */
+const deaf: MakeSubject = ({ protection, ...options }) => {
+  if (protection === undefined) return new PageTableMonitor(options);
+  let isProtecting = false;
+  const setAccess = (view: number, gfn: number, access: number) => {
+    isProtecting = true;
+    protection.setAccess(view, gfn, access);
+    isProtecting = false;
+  };
+  const getAccess = (view: number, gfn: number) => protection.getAccess(view, gfn);
+  const engine = new PageTableMonitor({ ...options, protection: { getAccess, setAccess } });
+  const mark = engine.markDirtyEntry.bind(engine);
+  engine.markDirtyEntry = (pa, view, vcpu) => !isProtecting && mark(pa, view, vcpu);
+  return engine;
+};
+
 const options = (alter: (options: MonitorOptions) => MonitorOptions): MakeSubject => {
   return (given) => new PageTableMonitor(alter(given));
 };
@@ -104,6 +120,7 @@ const BROKEN: Readonly<Record<string, Broken>> = {
   },
   'restores a wider access': { make: restoring(() => 7), rule: /^C[29]/ },
   'does not restore': { make: restoring(() => undefined), rule: /^(C2|R3)/ },
+  'is deaf while it protects a table': { make: deaf, rule: /^[CER]/ },
   'ignores MAXPHYADDR': {
     make: options(({ paging, ...rest }) => ({
       ...rest,
@@ -125,7 +142,7 @@ const BROKEN: Readonly<Record<string, Broken>> = {
         }
       },
     })),
-    rule: /^[CE]/,
+    rule: /^[CER]/,
     proof: 'faults',
   },
 };

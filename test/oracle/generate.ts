@@ -20,6 +20,7 @@ const COMMON: Readonly<Record<Kind, number>> = {
   commit: 8,
   dma: 0,
   race: 2,
+  within: 2,
   monitor: 10,
   unmonitor: 4,
   force: 1,
@@ -36,13 +37,17 @@ const FLAVOURS: readonly Partial<Record<Kind, number>>[] = [
   {},
   { map: 24, put: 16, flip: 12 },
   { map: 12, flip: 30, split: 10, merge: 8, set: 1, put: 3, wide: 1, fill: 0, gone: 0, force: 0 },
-  { land: 10, commit: 12, wide: 8, race: 6 },
+  { land: 10, commit: 12, wide: 8, race: 6, within: 8 },
   { range: 14, unrange: 8, split: 10, merge: 8 },
   { monitor: 16, unmonitor: 12, force: 3, unall: 1, unview: 1, gone: 3 },
   { dma: 4, resync: 6, unview: 1, killview: 2, newview: 3 },
+  // Leaf entries by the batch, under pages that are watched at many bytes.
+  { map: 8, put: 10, flip: 10, wide: 6, fill: 3, monitor: 30, unmonitor: 16, range: 2, unrange: 2, split: 1, merge: 1 },
 ];
 
 const TAGS = ['a', 'b', 'c', 1, 2];
+// Those that a page's own record cannot hold, or only just.
+const STRANGE_TAGS = ['', '1', 0, 2 ** 32 - 1, 2 ** 32, -1, 1.5, 1e300];
 // Present, writable, user, and whatever else: mostly what an operating system writes.
 const FLAGS = [7, 7, 7, 7, 3, 5, 1, 0x67, 0x27, 0x107, 0x10007, 0x20007, 0x107f];
 
@@ -73,10 +78,12 @@ class Generator {
     const half = (last + 1) / 2;
     const pool = [0, 1, 2, 3, half - 1, half, last - 1, last];
     this.#slots = Array.from({ length: 2 + random.below(4) }, () => random.pick(pool));
-    this.#vas = Array.from({ length: 2 + random.below(8) }, () => this.#anyVa());
+    const vas: string[] = [];
+    for (let count = 2 + random.below(8); count > 0; count--) vas.push(this.#anyVa(vas));
+    this.#vas = vas;
     this.#ram = 6 + random.below(9);
     this.#frames = this.#anyFrames();
-    this.#views = random.oneIn(3) ? 2 + random.below(2) : 1;
+    this.#views = random.oneIn(3) ? 2 + random.below(3) : 1;
     this.#vcpus = random.oneIn(3) ? 1 : 2 + random.below(2);
     this.#tagged = random.oneIn(2);
     this.#runs = random.pick([0, 0, 1, 2]);
@@ -120,8 +127,14 @@ class Generator {
     };
   }
 
-  #anyVa(): string {
+  /** Any address, or another byte of the page of one that there is, or of the next page. */
+  #anyVa(others: readonly string[]): string {
     const random = this.#random;
+    if (others.length > 0 && random.oneIn(4)) {
+      const page = BigInt(random.pick(others)) >> 12n;
+      const near = ((page + BigInt(random.below(2))) << 12n) | BigInt(random.pick([0, 1, 0xfff, random.below(4096)]));
+      return `0x${BigInt.asUintN(64, near).toString(16)}`;
+    }
     const { vaBits, canonical, tables } = PAGING_MODES[this.#mode];
     let va = 0n;
     for (const { indexBits } of tables)
@@ -198,7 +211,7 @@ class Generator {
 
   #watch(): { g: number; r: number; a: number; t?: string | number } {
     const random = this.#random;
-    const tag = this.#tagged && random.oneIn(2) ? { t: random.pick(TAGS) } : {};
+    const tag = this.#tagged && random.oneIn(2) ? { t: random.pick(random.oneIn(4) ? STRANGE_TAGS : TAGS) } : {};
     return { g: random.below(this.#views), ...this.#place(), ...tag };
   }
 
@@ -265,6 +278,8 @@ class Generator {
       case 'dma':
       case 'race':
         return { k, f: frame(), s: slot(), v: this.#value() };
+      case 'within':
+        return { k, ...(random.oneIn(2) ? { f: frame() } : {}), s: slot(), v: this.#value(), c: cpu() };
       case 'monitor':
         return { k, ...this.#watch() };
       case 'unmonitor':

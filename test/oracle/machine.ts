@@ -44,6 +44,8 @@ export class Machine implements PhysicalMemory, PageProtection {
   readonly failedSets = new Set<string>();
   /** Called before a protection takes effect, and told its frame (rule C3). */
   beforeProtect: ((gfn: number) => void) | undefined;
+  /** Called as soon as a protection has taken something away, before the monitor knows. */
+  afterProtect: ((gfn: number) => void) | undefined;
   readonly #frames = new Map<number, DataView>();
   readonly #entryBytes: 4 | 8;
   readonly #access = new Map<number, Map<number, number>>();
@@ -112,6 +114,7 @@ export class Machine implements PhysicalMemory, PageProtection {
     }
     if ((access & ACCESS_WRITE) === 0) this.beforeProtect?.(gfn);
     its.set(gfn, access);
+    if (access !== original) this.afterProtect?.(gfn);
   }
 
   addView(view: number, access: readonly (readonly [gfn: number, access: number])[] = []): void {

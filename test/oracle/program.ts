@@ -77,6 +77,11 @@ export type Op =
   | { readonly k: 'dma'; readonly f: number; readonly s: number; readonly v: Value }
   /** Another vCPU writes to frame `f` at the moment before the monitor's protection of it takes effect (rule C3). */
   | { readonly k: 'race'; readonly f: number; readonly s: number; readonly v: Value }
+  /**
+   * As soon as the monitor's next protection takes effect, and before that call of it returns, a vCPU traps on its way to write
+   * to frame `f`, where that traps, or else to the very table that is being protected (rules C3, C4).
+   */
+  | { readonly k: 'within'; readonly f?: number; readonly s: number; readonly v: Value; readonly c: number }
   | ({ readonly k: 'monitor' } & Watch)
   | ({ readonly k: 'unmonitor' } & Watch)
   | ({ readonly k: 'force' } & Watch)

@@ -7,7 +7,7 @@ import type { Op, Program } from './program.ts';
 import { Random } from './random.ts';
 import { cr3Of, release, watch } from './requests.ts';
 import { type RunOptions, Scene } from './scene.ts';
-import { race, unseen, write } from './traffic.ts';
+import { race, trapWithin, unseen, write } from './traffic.ts';
 
 export interface RunResult {
   readonly ops: number;
@@ -66,6 +66,8 @@ class Run {
         return;
       case 'race':
         return race(scene, op);
+      case 'within':
+        return trapWithin(scene, op);
       case 'monitor':
       case 'range':
         return watch(scene, op);

@@ -36,6 +36,8 @@ export class Scene {
    * flight, it may know more than the oracle expects, and is held to the rules instead of to one answer.
    */
   overlapped = false;
+  /** What has happened in the middle of a call, and is told to the oracle when it is over. */
+  #late: (() => void)[] = [];
 
   constructor(program: Program, { make, fault, remote }: RunOptions) {
     const paging = pagingOf(program);
@@ -78,6 +80,7 @@ export class Scene {
     if (answer === undefined) return;
     const expected = then();
     same('R1', answer.value, expected, () => 'the answer');
+    this.#catchUp();
     this.noteOverlap();
   }
 
@@ -96,10 +99,20 @@ export class Scene {
     const sure = changes.filter(({ watched }) => !this.oracle.goneViews.has(watched.view));
     expectEvents(events, sure, { vcpu, optIns: this.program.kinds ?? [], exact, peek });
     if (vcpu !== null) this.machine.committed(vcpu);
+    this.#catchUp();
     this.noteOverlap();
     this.events += answer.value.length;
     // What is held of addresses in a view that is gone is anybody's guess.
     this.log.push(plainText(events));
+  }
+
+  afterCall(late: () => void): void {
+    this.#late.push(late);
+  }
+
+  #catchUp(): void {
+    for (const late of this.#late) late();
+    this.#late = [];
   }
 
   /** Everything that a vCPU has in flight is in memory, and is processed. */

@@ -43,7 +43,7 @@ function dropOps(current: () => Program, better: (candidate: Program) => boolean
 }
 
 /** Optional fields go, numbers become the smallest that still fails. */
-const OPTIONAL = ['g', 't', 'x', 'up', 'dirty', 'runs'];
+const OPTIONAL = ['g', 't', 'x', 'up', 'dirty', 'runs', 'f'];
 const SMALLEST: Readonly<Record<string, readonly unknown[]>> = {
   w: [2, 1],
   c: [0, 1],
@@ -72,7 +72,7 @@ function simplifyOps(current: () => Program, better: (candidate: Program) => boo
       String(op()['k']),
     );
     for (const name of OPTIONAL) {
-      if (!(name in op()) || (name === 'g' && watches)) continue;
+      if (!(name in op()) || (name === 'g' && watches) || (name === 'f' && op()['k'] !== 'within')) continue;
       const { [name]: _, ...rest } = op();
       replace(rest);
     }

@@ -59,6 +59,23 @@ export function race({ guest, machine }: Scene, op: Op & { readonly k: 'race' })
   };
 }
 
+/** A vCPU traps while the monitor is in the middle of a call, and is reported at once; its write lands later (rules C3, C4). */
+export function trapWithin(scene: Scene, op: Op & { readonly k: 'within' }): void {
+  const { guest, machine, oracle, subject } = scene;
+  machine.afterProtect = (gfn) => {
+    const pa = op.f === undefined ? gfn * 4096 + (guest.slotPa(0, op.s) % 4096) : guest.slotPa(op.f, op.s);
+    const view = machine.trappingView(gfnOf(pa), 0);
+    // What is held of a view that is gone is anybody's guess, and so is what is done about it.
+    if (view === undefined || oracle.goneViews.size > 0) return;
+    machine.afterProtect = undefined;
+    subject.markDirtyEntry(pa, view, op.c);
+    scene.afterCall(() => {
+      oracle.mark([BigInt(pa)], op.c);
+      machine.trap(op.c, pa, guest.bytes(guest.value(op.v)));
+    });
+  };
+}
+
 /** Whether the monitor takes a frame for a table: it is on a walk, it is protected, or it could not be restored. */
 function tableTest({ machine, attempts }: Scene, watched: ReadonlySet<bigint>): (gfn: number) => boolean {
   const tables = new Set([...watched].map((pa) => Number(frameOf(pa))));

@@ -136,11 +136,12 @@ export class ProtectedTables {
     guard.holders--;
     if (guard.holders > 0) return;
     frame.guards.splice(at, 1);
-    if (frame.guards.length === 0) {
-      this.#frames.delete(frame.gfn);
-    }
-    if (guard.captured === null) return;
-    const debt = { view, gfn: frame.gfn, access: guard.captured };
+    // Known until it is restored: what has trapped may be reported from within that very call.
+    if (guard.captured !== null) this.#giveBack({ view, gfn: frame.gfn, access: guard.captured });
+    if (frame.guards.length === 0) this.#frames.delete(frame.gfn);
+  }
+
+  #giveBack(debt: Unrestored): void {
     const failure = this.#restore(debt);
     if (failure === undefined) return;
     this.#unrestored.push(debt);
