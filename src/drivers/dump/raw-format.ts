@@ -10,7 +10,7 @@ const KNOWN_OTHERS: readonly (readonly [start: string, what: string])[] = [
   ['PAGEDU64', 'a Windows crash dump'],
   ['PAGEDUMP', 'a Windows crash dump'],
   ['DISKDUMP', 'a dump of diskdump, which came before kdump'],
-  ['VLMA', 'a compressed dump of AVML; avml-convert makes LiME of it'],
+  ['AVML', 'a compressed dump of AVML; avml-convert makes LiME of it'],
   ['\x1f\x8b', 'compressed by gzip'],
   ['\xfd7zXZ', 'compressed by xz'],
   ['\x28\xb5\x2f\xfd', 'compressed by zstd'],
