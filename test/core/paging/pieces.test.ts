@@ -45,7 +45,7 @@ function text(piece: Piece | undefined, page: number): string {
 
 test('they are what walks say, page by page, and are many pages each', () => {
   let compared = 0;
-  for (let seed = 1; seed <= 40; seed++) {
+  for (let seed = 1; seed <= 20; seed++) {
     const random = new Random(seed);
     const machine = shared(random);
     const root = Number(tableOf(4, 0));
@@ -72,7 +72,7 @@ test('they are what walks say, page by page, and are many pages each', () => {
     }
     expect(all.every(({ vpn }, at) => at === 0 || vpn >= all[at - 1]!.vpn + all[at - 1]!.pages)).toBe(true);
   }
-  expect(compared).toBeGreaterThan(5000);
+  expect(compared).toBeGreaterThan(3000);
 });
 
 test('cut by bounds they are the same pieces, cut', () => {
