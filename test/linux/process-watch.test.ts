@@ -201,6 +201,7 @@ describe('R4 processes that are watched by samples', () => {
     const next = made.get(list);
     const { said, notices } = await sample(made, NAMED, [
       () => made.put(list, 0n),
+      () => {},
       () => made.put(list, next),
       () => made.mapPage(root, 0x10_1000n, 0x12_3067n),
     ]);

@@ -38,7 +38,7 @@ const OFFSET_MASK = (1n << 50n) - 1n;
 const FRAME_MASK = (1n << 40n) - 1n;
 const ADDRESS_MASK = 0xf_ffff_ffff_f000n;
 
-/** PTE_MARKER_*: since 5.19 (1db9dbc2ef05), 6.1 (15520a3f0469), 6.13 (7c53dfbdb024). */
+/** PTE_MARKER_*: since 5.19 (1db9dbc2ef05), 6.2 (15520a3f0469), 6.13 (7c53dfbdb024). */
 const MARKS = ['userfaultfd write protection', 'poisoned', 'guard'];
 
 /**

@@ -7,7 +7,7 @@ import { KIND } from '../btf/btf.ts';
 import { offsetOf } from '../btf/offsets.ts';
 import type { KernelMemory } from '../memory/kernel-memory.ts';
 
-/** include/linux/sched.h; a thread of a workqueue. Since 2.6.35. */
+/** include/linux/sched.h; a thread of a workqueue. */
 const PF_WQ_WORKER = 0x20;
 /** What `proc_task_name` has room for. */
 const NAME_BYTES = 64;

@@ -49,6 +49,8 @@ export class ProcessWatch {
   #session: WatchingSession | undefined;
   #isOver = false;
   #said = new Set<string>();
+  /** Of the last look. */
+  #faults: ReadonlySet<string> = new Set();
 
   constructor(options: ProcessWatchOptions) {
     this.#options = options;
@@ -117,7 +119,7 @@ export class ProcessWatch {
       faults.length = 0;
       return this.#census((why) => faults.push(why));
     });
-    for (const fault of faults) this.#say(`not as it should be: ${fault}`);
+    this.#sayFaults(faults);
     // What a list that breaks off does not name may be there all the same.
     for (const space of [...this.#spaces.values()]) await this.#review(space, tasks, faults.length === 0);
     for (const task of tasks) if (isWanted(this.#options.selection, task) && task.mm !== 0n) await this.#meet(task);
@@ -196,6 +198,13 @@ export class ProcessWatch {
       for (const offset of [map_count, total_vm, brk, start_brk, start_stack]) add(mm + BigInt(offset));
     }
     return words;
+  }
+
+  /** Where the guest runs while it is read, something is always just being changed: only what stays is a fault. */
+  #sayFaults(faults: readonly string[]): void {
+    const { isExact } = this.#options;
+    for (const fault of faults) if (isExact || this.#faults.has(fault)) this.#say(`not as it should be: ${fault}`);
+    this.#faults = new Set(faults);
   }
 
   /** Once: a fault that stays would be told at each look. */
