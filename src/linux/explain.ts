@@ -9,7 +9,7 @@ import type { MemoryArea } from './maps/memory-area.ts';
 import { rightsText } from './maps/memory-area.ts';
 import type { Process } from './process/process.ts';
 
-export interface Explanation {
+export interface LinuxExplanation {
   /** Whose address space it is; undefined where it is nobody's that is known. */
   readonly process: Process | undefined;
   /** The area that the address is in; undefined where it is in none. */
@@ -20,7 +20,7 @@ export interface Explanation {
 }
 
 /** Undefined for an address that translates, or stops at something else than an entry that is not present. */
-export async function explain(linux: LinuxGuest, walk: Walk): Promise<Explanation | undefined> {
+export async function explain(linux: LinuxGuest, walk: Walk): Promise<LinuxExplanation | undefined> {
   const last = walk.steps.at(-1);
   if (walk.translates || walk.reason !== 'not-present' || last === undefined) return undefined;
   const meaning = linux.meaningOf(last.value, last.level);
@@ -38,7 +38,7 @@ export async function explain(linux: LinuxGuest, walk: Walk): Promise<Explanatio
 }
 
 /** In a sentence or two. */
-export function explanationText({ process, area, meaning, device }: Explanation): string {
+export function explanationText({ process, area, meaning, device }: LinuxExplanation): string {
   const isAccessible = area && (area.rights.readable || area.rights.writable || area.rights.executable);
   const what = longWords(meaning, { isAccessible, devices: device === undefined ? [] : [device] });
   if (process === undefined) return what;

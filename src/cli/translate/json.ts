@@ -3,11 +3,11 @@ import { hex } from '../../core/address/va.ts';
 import type { Paging } from '../../core/paging/format.ts';
 import type { Walk } from '../../core/paging/walk.ts';
 import { JSONL_VERSION } from '../../sinks/jsonl-format.ts';
-import { type Explanation, rightsText } from '../../linux/index.ts';
+import { type LinuxExplanation, rightsText } from '../../linux/index.ts';
 import { type EntryTarget, explainEntry } from './explain.ts';
 
 /** With its end. */
-export function translationJson(paging: Paging, walk: Walk, system?: Explanation): string {
+export function translationJson(paging: Paging, walk: Walk, system?: LinuxExplanation): string {
   const steps = walk.steps.map((step) => {
     const { name, flags, reservedBits, ignoredBits, target } = explainEntry(paging, step);
     return {
@@ -38,7 +38,7 @@ export function translationJson(paging: Paging, walk: Walk, system?: Explanation
   })}\n`;
 }
 
-function systemJson({ process, area, meaning, device }: Explanation): object {
+function systemJson({ process, area, meaning, device }: LinuxExplanation): object {
   return {
     name: 'linux',
     process: process === undefined ? null : { pid: process.pid, command: process.command },

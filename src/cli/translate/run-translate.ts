@@ -1,7 +1,7 @@
 /** Explains addresses, whatever the tables come from. */
 import { type Walk, walk } from '../../core/paging/walk.ts';
 import { fetching } from '../../driver/fetching.ts';
-import { explain, type Explanation, type LinuxGuest } from '../../linux/index.ts';
+import { explain, type LinuxExplanation, type LinuxGuest } from '../../linux/index.ts';
 import type { Visit } from '../snapshot/visit-snapshot.ts';
 import { refuseNonCanonical } from './addresses.ts';
 import { translationJson } from './json.ts';
@@ -33,7 +33,7 @@ export async function translate(
 async function meaningIn(
   findLinux: () => Promise<LinuxGuest | undefined>,
   found: Walk,
-): Promise<Explanation | undefined> {
+): Promise<LinuxExplanation | undefined> {
   if (found.translates || found.reason !== 'not-present') return undefined;
   const linux = await findLinux();
   return linux && explain(linux, found);

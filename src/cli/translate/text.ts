@@ -2,12 +2,12 @@
 import { hex } from '../../core/address/va.ts';
 import type { Paging } from '../../core/paging/format.ts';
 import type { NoTranslation, Walk } from '../../core/paging/walk.ts';
-import { type Explanation, explanationText } from '../../linux/index.ts';
+import { type LinuxExplanation, explanationText } from '../../linux/index.ts';
 import { printable } from '../linux/columns.ts';
 import { type EntryExplanation, entryName, type EntryTarget, explainEntry, rightsInWords } from './explain.ts';
 
 /** The lines, without their ends. @param system what the guest's own system knows of an address that leads nowhere */
-export function translationLines(paging: Paging, walk: Walk, system?: Explanation): string[] {
+export function translationLines(paging: Paging, walk: Walk, system?: LinuxExplanation): string[] {
   const entries = walk.steps.map((step) => explainEntry(paging, step));
   const rows = entries.map(({ name, step, target }) => [
     name,
