@@ -218,10 +218,26 @@ describe.skipIf(!isHere)('ptmon watch on a real guest', { timeout: 120_000 }, ()
     await machine.guest.workload.command('hello', { timeoutMs: 60_000 });
   }
 
-  test('a QEMU that dies: everything up to there, and exit code 3', async () => {
+  test('a guest that powers off: that is its end, and exit code 0', async () => {
+    await ready();
+    const watch = await started();
+    await expectIdle();
+    void machine.guest.workload.command('poweroff').catch(() => {});
+    expect(await watch.ended).toBe(0);
+    expect(watch.lastLine()).toMatchObject({ kind: 'end', ended: 'finished' });
+    await machine.stop();
+    machine = await WatchedGuest.boot({ cpu: 'max' });
+  });
+
+  /** What watches take for granted, in a guest that has booted anew. */
+  async function ready(): Promise<void> {
     await machine.guest.waitForReady();
     await machine.guest.workload.command(`map 4 small at=${hex(VA)}`);
     await machine.findRoot();
+  }
+
+  test('a QEMU that dies: everything up to there, and exit code 3', async () => {
+    await ready();
     const watch = await started();
     process.kill(machine.guest.pid, 'SIGKILL');
     expect(await watch.ended).toBe(3);

@@ -95,6 +95,16 @@ export class RunControl {
    * @throws PtmonError as the clients
    */
   async next(halt: AbortSignal, isMoving = false): Promise<Stop | undefined> {
+    const { end } = this.#parts;
+    try {
+      return await this.#next(halt, isMoving);
+    } catch (error) {
+      if (end.isShutDown) return undefined;
+      throw end.failure ?? error;
+    }
+  }
+
+  async #next(halt: AbortSignal, isMoving: boolean): Promise<Stop | undefined> {
     const { gdb } = this.#parts;
     while (!halt.aborted) {
       if (this.#heldAs !== undefined) this.#say({ kind: 'held', state: this.#heldAs });
@@ -123,7 +133,8 @@ export class RunControl {
     const now = performance.now();
     if (now < this.#askAgainMs) return false;
     this.#askAgainMs = now + MIGRATION_POLL_MS;
-    return isMigrating(this.#parts.qmp);
+    // Of a QEMU that ends, or does not answer, `next` tells.
+    return isMigrating(this.#parts.qmp).catch(() => false);
   }
 
   /** As `next`, without a stop of ours before the migration is over: no watchpoint may be set. */
@@ -161,19 +172,14 @@ export class RunControl {
   }
 
   async #run(halt: AbortSignal): Promise<StopReply | undefined> {
-    const { gdb, end } = this.#parts;
-    try {
-      this.#ownRuns++;
-      this.#unseenRuns++;
-      this.#knownInterruptions = gdb.interruptions;
-      const reply = await gdb.continue({ signal: halt });
-      if (reply.kind !== 'stopped' || reply.signal === GDB_SIGNAL.quit) return undefined;
-      if (reply.watch === undefined && !halt.aborted) await this.#findHeld();
-      return reply;
-    } catch (error) {
-      if (end.isShutDown) return undefined;
-      throw end.failure ?? error;
-    }
+    const { gdb } = this.#parts;
+    this.#ownRuns++;
+    this.#unseenRuns++;
+    this.#knownInterruptions = gdb.interruptions;
+    const reply = await gdb.continue({ signal: halt });
+    if (reply.kind !== 'stopped' || reply.signal === GDB_SIGNAL.quit) return undefined;
+    if (reply.watch === undefined && !halt.aborted) await this.#findHeld();
+    return reply;
   }
 
   /** Somebody else lets the guest run. Our watchpoints stop it as ever, but from version 8.1 on QEMU tells that to QMP alone. */
