@@ -164,6 +164,41 @@ describe('running', () => {
   });
 });
 
+describe('giving up while connecting', () => {
+  test.each([
+    ['lets the guest run when the stub gets to it', false, ['D;1']],
+    ['leaves one standing that stood before', true, []],
+  ] as const)('%s', async (_, leaveStopped, last) => {
+    const stub = await Stub.start({ reply: (payload) => (payload.startsWith('qSupported') ? null : undefined) });
+    const options = { timeoutMs: 100, leaveStopped };
+    await expect(GdbClient.connect(stub.address, options)).rejects.toThrow(/another seems to be connected/);
+    await soon();
+    expect(stub.commands.slice(1)).toEqual(last);
+    await expect(
+      GdbClient.connect(stub.address, { ...options, timeoutMs: 5000, signal: AbortSignal.timeout(50) }),
+    ).rejects.toMatchObject({ name: 'TimeoutError' });
+    await soon();
+    expect(stub.commands.slice(1).filter((command) => !command.startsWith('qSupported'))).toEqual([...last, ...last]);
+  });
+});
+
+describe('a guest that another client lets run', () => {
+  test('is stopped by what needs it to stand still, and that is counted', async () => {
+    const [gdb, stub] = await connect({ vcpus: 2 });
+    stub.resumeBehindBack();
+    gdb.noteRunning();
+    expect([gdb.isAstray, await gdb.threads(), gdb.isAstray]).toEqual([true, expect.any(Array), false]);
+    expect([stub.isRunning, stub.strayStops, gdb.interruptions]).toEqual([false, 0, 1]);
+    // One that stands still already is not stopped.
+    await gdb.rejoin();
+    expect([gdb.isAstray, gdb.interruptions]).toEqual([false, 1]);
+    stub.resumeBehindBack();
+    gdb.noteRunning();
+    await gdb.detach();
+    expect([stub.isRunning, stub.commands.at(-1)]).toEqual([true, 'D;1']);
+  });
+});
+
 describe('detaching', () => {
   test('clears everything, lets the guest run, and closes; it may be called again', async () => {
     const losses: unknown[] = [];
@@ -196,12 +231,46 @@ describe('detaching', () => {
     expect([stub.isRunning, stub.commands.at(-1)]).toEqual([true, 'D;1']);
   });
 
-  test('can leave the guest standing, with nothing of ours left', async () => {
-    const [gdb, stub] = await connect();
+  test.each([1, 2, 3])('can leave the guest standing, with nothing of ours left on any of %i vCPUs', async (vcpus) => {
+    const [gdb, stub] = await connect({ vcpus });
     await gdb.setWriteWatches([watch(1n), watch(2n)]);
     await gdb.readPhysical(0, 8);
     await gdb.detach({ leaveStopped: true });
     expect([stub.isRunning, stub.isPhysical, stub.watches]).toEqual([false, false, []]);
+  });
+
+  test.each([1, 2, 3])('the same without waiting, with %i vCPUs', async (vcpus) => {
+    const [gdb, stub] = await connect({ vcpus });
+    await gdb.threads();
+    await gdb.setWriteWatches([watch(1n), watch(2n)]);
+    gdb.abandon({ leaveStopped: true });
+    await expect.poll(() => stub.watches).toEqual([]);
+    expect(stub.isRunning).toBe(false);
+  });
+
+  test('nothing follows the last word, be it answered or not', async () => {
+    const [gdb, stub] = await connect({
+      reply: (payload) => (payload.startsWith('D') ? null : undefined),
+      client: { timeoutMs: 100 },
+    });
+    const detached = gdb.detach();
+    await soon();
+    gdb.abandon();
+    await expect(detached).rejects.toMatchObject({ code: 'closed' });
+    await soon();
+    expect([stub.commands.filter((command) => command.startsWith('D')), stub.isDead]).toEqual([['D;1'], false]);
+  });
+
+  test('a stub that does not answer finds it later', async () => {
+    const [gdb, stub] = await connect({
+      vcpus: 2,
+      reply: (payload) => (/^(Qqemu|qC)/.test(payload) && gdb.writeWatchCount > 0 ? null : undefined),
+      client: { timeoutMs: 100 },
+    });
+    await gdb.readPhysical(0, 8);
+    await gdb.setWriteWatches([watch(1n)]);
+    await expect(gdb.detach()).rejects.toMatchObject({ code: 'source-unavailable' });
+    await expect.poll(() => [stub.isRunning, stub.watches, stub.isDead]).toEqual([true, [], false]);
   });
 
   test('a stub without processes is told no process', async () => {

@@ -1,6 +1,7 @@
 /**
  * A gdbstub on a real socket that behaves as QEMU's: one byte while the guest runs stops it, `-` repeats only the last packet, the
- * same watchpoint may be set twice, and `?` clears them all. Faults are injected where a test says.
+ * same watchpoint may be set twice, `?` clears those of the chosen vCPU alone, and a second `D` is its death. Faults are injected where
+ * a test says.
  */
 import type { Socket } from 'node:net';
 import { startPeer } from '../transport/peer.ts';
@@ -40,6 +41,8 @@ export class Stub {
   isPhysical = false;
   /** Bytes that stopped a running guest and were no interrupt. */
   strayStops = 0;
+  /** What QEMU 7.2 dies of has come. */
+  isDead = false;
   address = '';
   readonly #options: StubOptions;
   #socket: Socket | undefined;
@@ -47,6 +50,10 @@ export class Stub {
   #lastPacket = '';
   #acknowledges = true;
   #vcpu = 0;
+  #chosen = 1;
+  /** vCPUs whose watchpoints were cleared since one was set. */
+  readonly #cleared = new Set<number>();
+  #hasDetached = false;
 
   constructor(options: StubOptions = {}) {
     this.#options = options;
@@ -87,6 +94,8 @@ export class Stub {
   #serve(socket: Socket): void {
     this.#socket = socket;
     this.#buffer = '';
+    this.#hasDetached = false;
+    this.#chosen = 1;
     socket.on('data', (chunk: Buffer) => {
       this.#buffer += chunk.toString('latin1');
       while (this.#takeOne());
@@ -147,7 +156,7 @@ export class Stub {
   }
 
   #obey(payload: string): void {
-    const [, verb = '', rest = ''] = /^(vCont|[zZ]2,|Hg|Q[\w.]+|q\w+|.)(.*)$/s.exec(payload) ?? [];
+    const [, verb = '', rest = ''] = /^(vCont|[zZ]2,|Hg|Hc|Q[\w.]+|q\w+|.)(.*)$/s.exec(payload) ?? [];
     switch (verb) {
       case 'qSupported':
         return this.#put(
@@ -159,7 +168,8 @@ export class Stub {
         this.#acknowledges = false;
         return;
       case '?':
-        this.watches = [];
+        this.#cleared.add(this.#chosen);
+        if (this.#cleared.size === (this.#options.vcpus ?? 1)) this.watches = [];
         return this.#put(`T05thread:p01.${hex(this.#vcpu + 1)};`);
       case 'qfThreadInfo':
         this.#nextThread = 0;
@@ -168,6 +178,9 @@ export class Stub {
         return this.#thread();
       case 'qXfer':
         return this.#document(rest);
+      case 'Hc':
+        this.#chosen = Number.parseInt(rest.split('.').at(-1)!, 16);
+        return this.#put('OK');
       case 'Hg':
         return this.#select(rest);
       case 'g':
@@ -180,6 +193,7 @@ export class Stub {
       case 'Z2,':
         if (this.watches.length >= (this.#options.maxWatches ?? Number.POSITIVE_INFINITY)) return this.#put('E22');
         this.watches.push(rest);
+        this.#cleared.clear();
         return this.#put('OK');
       case 'z2,': {
         const at = this.watches.indexOf(rest);
@@ -190,6 +204,8 @@ export class Stub {
         this.isRunning = true;
         return;
       case 'D':
+        this.isDead ||= this.#hasDetached;
+        this.#hasDetached = true;
         this.watches = [];
         this.isRunning = true;
         return this.#put('OK');
