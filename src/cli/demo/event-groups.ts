@@ -102,6 +102,18 @@ function whyOfAlike(events: readonly MonitorEvent[], wide: boolean): string | un
 }
 
 function fate(events: readonly MonitorEvent[]): string {
+  const [before, after] = [
+    commonWord(events.map(({ cause }) => cause?.oldMeaning)),
+    commonWord(events.map(({ cause }) => cause?.newMeaning)),
+  ];
+  if (after !== undefined) return `${before ?? ''} → ${after}`.trimStart();
+  if (before !== undefined) return `← ${before}`;
   if (events.every(({ cause }) => cause?.newValue === 0n)) return '→ 0x0';
   return events.every(({ cause }) => cause?.oldValue === 0n) ? 'set' : 'changed';
+}
+
+/** `swap` of `swap 0:4711` and its like; undefined where not all begin so. */
+function commonWord(meanings: readonly (string | undefined)[]): string | undefined {
+  const words = new Set(meanings.map((meaning) => meaning?.split(' ')[0]));
+  return words.size === 1 ? [...words][0] : undefined;
 }
