@@ -5,6 +5,7 @@ import type { Driver } from '../../src/driver/index.ts';
 import { openQemu, openQemuSampling } from '../../src/drivers/qemu/index.ts';
 import type { LaunchOptions } from '../../src/drivers/qemu/launch/launch.ts';
 import { openTrace, recordDriver, TraceReader } from '../../src/drivers/trace/index.ts';
+import { openLinux, ProcessWatch } from '../../src/linux/index.ts';
 import { openSession } from '../../src/session/index.ts';
 import type { Statistics } from '../../src/sinks/index.ts';
 import { jsonlSink } from '../../src/sinks/index.ts';
@@ -19,6 +20,7 @@ import { WatchedGuest } from './watched-guest.ts';
 const VA = 0x340000000000n;
 /** Elsewhere, and nothing is there yet. */
 const SAMPLED_VA = 0x350000000000n;
+const NAMED_VA = 0x360000000000n;
 const PAGES = 64;
 const KINDS = ['protection', 'restructure'] as const;
 
@@ -119,6 +121,46 @@ describe.skipIf(leftOut('test/live/trace, recording a real guest')).each(MACHINE
           `${(live.tookMs / 1000).toFixed(1)} s live, ${(live.tookMs / replayMs).toFixed(1)} times as fast replayed`,
       );
       expect(bytes / writes).toBeLessThan(20);
+    });
+
+    test('the names that Linux has for what happens are replayed without it', async () => {
+      const path = file(`${name}-names.trace`);
+      const driver = await openExact();
+      const watch = new ProcessWatch({
+        linux: await openLinux(driver),
+        selection: { by: { command: 'workload' } },
+        isExact: true,
+        vcpuCount: driver.registers?.vcpuCount ?? 1,
+      });
+      const output = new KeptText();
+      const stop = new AbortController();
+      const session = await openSession({
+        driver: recordDriver(driver, path, { options: HEADER }),
+        kinds: KINDS,
+        sinks: [jsonlSink(output, { options: HEADER })],
+        signal: stop.signal,
+        system: watch,
+      });
+      await watch.begin(session);
+      const running = session.run();
+      const at = `0x${NAMED_VA.toString(16)}`;
+      try {
+        for (const command of [
+          `map 16 small at=${at}`,
+          `touch ${at} 16`,
+          `fork ${at} 16`,
+          `cow ${at} 8`,
+          'child exit',
+        ]) {
+          await machine.guest.workload.command(command, { timeoutMs: 100_000 });
+        }
+      } finally {
+        stop.abort();
+        await running;
+      }
+      expect(output.text).toContain('"tags":["workload[');
+      expect(output.text).toMatch(/"tags":\["workload\[\d+\]","(stack|heap|anon)"\]/);
+      expect(await replay(path, KINDS)).toBe(output.text);
     });
 
     test('a recording by samples replays with the same losses said', async () => {
