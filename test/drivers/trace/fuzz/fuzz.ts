@@ -52,6 +52,7 @@ async function work({ folder, seed: first, untilMs }: Job): Promise<void> {
     sums.whole += Number(isWhole);
     sums.instants += instants;
     sums.events += events;
+    parentPort?.postMessage({ seed, ...sums } satisfies Progress);
   }
 }
 
