@@ -5,9 +5,8 @@ import type { EntryMeaning } from './entries/entry-meaning.ts';
 import { longWords } from './entries/meaning-words.ts';
 import type { SwapDevice } from './entries/swap-devices.ts';
 import type { LinuxGuest } from './linux-guest.ts';
-import type { MemoryArea } from './maps/memory-area.ts';
-import { rightsText } from './maps/memory-area.ts';
-import type { Process } from './process/process.ts';
+import { type AreaList, type MemoryArea, rightsText } from './maps/memory-area.ts';
+import type { Process, ProcessList } from './process/process.ts';
 
 export interface LinuxExplanation {
   /** Whose address space it is; undefined where it is nobody's that is known. */
@@ -19,22 +18,42 @@ export interface LinuxExplanation {
   readonly device: SwapDevice | undefined;
 }
 
-/** Undefined for an address that translates, or stops at something else than an entry that is not present. */
-export async function explain(linux: LinuxGuest, walk: Walk): Promise<LinuxExplanation | undefined> {
-  const last = walk.steps.at(-1);
-  if (walk.translates || walk.reason !== 'not-present' || last === undefined) return undefined;
-  const meaning = linux.meaningOf(last.value, last.level);
-  if (meaning === undefined) return undefined;
-  const { processes } = await linux.processes();
-  const process = processes.find(({ roots }) => roots.includes(walk.root));
-  const list = process?.mm ? await linux.areasOf(process.mm) : undefined;
-  const devices = meaning.kind === 'swapped' ? await linux.swapDevices() : [];
-  return {
-    process,
-    area: list?.areas.find(({ start, end }) => walk.va >= start && walk.va < end),
-    meaning,
-    device: meaning.kind === 'swapped' ? devices.find(({ number }) => number === meaning.device) : undefined,
-  };
+/** Explains addresses of one moment: what was read of the guest for one of them is kept for the others. */
+export class Explainer {
+  readonly #linux: LinuxGuest;
+  #processes: Promise<ProcessList> | undefined;
+  readonly #areas = new Map<bigint, Promise<AreaList>>();
+  #devices: Promise<readonly SwapDevice[]> | undefined;
+
+  constructor(linux: LinuxGuest) {
+    this.#linux = linux;
+  }
+
+  /** Undefined for an address that translates, or stops at something else than an entry that is not present. */
+  async explain(walk: Walk): Promise<LinuxExplanation | undefined> {
+    const last = walk.steps.at(-1);
+    if (walk.translates || walk.reason !== 'not-present' || last === undefined) return undefined;
+    const meaning = this.#linux.meaningOf(last.value, last.level);
+    if (meaning === undefined) return undefined;
+    this.#processes ??= this.#linux.processes();
+    const { processes } = await this.#processes;
+    const process = processes.find(({ roots }) => roots.includes(walk.root));
+    const list = process?.mm ? await this.#areasOf(process.mm) : undefined;
+    if (meaning.kind === 'swapped') this.#devices ??= this.#linux.swapDevices();
+    const devices = (meaning.kind === 'swapped' && (await this.#devices)) || [];
+    return {
+      process,
+      area: list?.areas.find(({ start, end }) => walk.va >= start && walk.va < end),
+      meaning,
+      device: meaning.kind === 'swapped' ? devices.find(({ number }) => number === meaning.device) : undefined,
+    };
+  }
+
+  #areasOf(mm: bigint): Promise<AreaList> {
+    const known = this.#areas.get(mm) ?? this.#linux.areasOf(mm);
+    this.#areas.set(mm, known);
+    return known;
+  }
 }
 
 /** In a sentence or two. */

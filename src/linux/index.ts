@@ -2,7 +2,7 @@ export { type EntryMeaning, meaningOf } from './entries/entry-meaning.ts';
 export { longWords, shortWords } from './entries/meaning-words.ts';
 export type { SwapDevice } from './entries/swap-devices.ts';
 export { type SpecialType, type SwapTypes, swapTypesOf } from './entries/swap-types.ts';
-export { explain, type LinuxExplanation, explanationText } from './explain.ts';
+export { Explainer, type LinuxExplanation, explanationText } from './explain.ts';
 export { Btf } from './btf/btf.ts';
 export { findKernel, type FindKernelOptions, type KernelSource, type LinuxKernel } from './kernel/find-kernel.ts';
 export { kernelCache, kernelCacheFolder } from './kernel/kernel-cache.ts';

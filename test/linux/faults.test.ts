@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { PtmonError } from '../../src/core/error.ts';
 import { walk } from '../../src/core/paging/walk.ts';
 import { Random } from '../../src/drivers/sim/random.ts';
-import { explain, explanationText } from '../../src/linux/explain.ts';
+import { Explainer, explanationText } from '../../src/linux/explain.ts';
 import { LinuxGuest, openLinux } from '../../src/linux/linux-guest.ts';
 import { MadeKernel, type MadeProcess, usedFrames } from './made-kernel.ts';
 import { NEW, OLD, type Vintage } from './made-types.ts';
@@ -127,7 +127,7 @@ async function askAll(linux: LinuxGuest, root: number): Promise<void> {
   }
   await linux.swapDevices();
   const { paging, physical } = linux.kernel.memory;
-  const said = await explain(linux, walk(paging, physical, root, 0x10_1000n));
+  const said = await new Explainer(linux).explain(walk(paging, physical, root, 0x10_1000n));
   if (said !== undefined) explanationText(said);
 }
 

@@ -1,7 +1,7 @@
 /** Explains addresses, whatever the tables come from. */
 import { type Walk, walk } from '../../core/paging/walk.ts';
 import { fetching } from '../../driver/fetching.ts';
-import { explain, type LinuxExplanation, type LinuxGuest } from '../../linux/index.ts';
+import { Explainer, type LinuxGuest } from '../../linux/index.ts';
 import type { Visit } from '../snapshot/visit-snapshot.ts';
 import { refuseNonCanonical } from './addresses.ts';
 import { translationJson } from './json.ts';
@@ -22,19 +22,17 @@ export async function translate(
   const { memory, remote } = visit.snapshot;
   const { paging, root } = visit.space;
   refuseNonCanonical(paging, addresses);
+  let explainer: Explainer | undefined;
+  const meaningOf = async (found: Walk) => {
+    if (found.translates || found.reason !== 'not-present') return undefined;
+    const linux = await findLinux();
+    if (linux !== undefined) explainer ??= new Explainer(linux);
+    return explainer?.explain(found);
+  };
   for (const [at, va] of addresses.entries()) {
     const found = await fetching(remote, () => walk(paging, memory, root, va), visit.work.signal);
-    const meaning = await meaningIn(findLinux, found);
+    const meaning = await meaningOf(found);
     if (json) await visit.print(translationJson(paging, found, meaning));
     else await visit.print(`${at > 0 ? '\n' : ''}${translationLines(paging, found, meaning).join('\n')}\n`);
   }
-}
-
-async function meaningIn(
-  findLinux: () => Promise<LinuxGuest | undefined>,
-  found: Walk,
-): Promise<LinuxExplanation | undefined> {
-  if (found.translates || found.reason !== 'not-present') return undefined;
-  const linux = await findLinux();
-  return linux && explain(linux, found);
 }
