@@ -79,7 +79,7 @@ export type Op =
   | { readonly k: 'race'; readonly f: number; readonly s: number; readonly v: Value }
   /**
    * As soon as the monitor's next protection takes effect, and before that call of it returns, a vCPU traps on its way to write
-   * to frame `f`, where that traps, or else to the very table that is being protected (rules C3, C4).
+   * to frame `f`, where the monitor has it protected, or else to the very table that is being protected (rules C3, C4).
    */
   | { readonly k: 'within'; readonly f?: number; readonly s: number; readonly v: Value; readonly c: number }
   | ({ readonly k: 'monitor' } & Watch)

@@ -64,7 +64,8 @@ export function trapWithin(scene: Scene, op: Op & { readonly k: 'within' }): voi
   const { guest, machine, oracle, subject } = scene;
   machine.afterProtect = (gfn) => {
     const pa = op.f === undefined ? gfn * 4096 + (guest.slotPa(0, op.s) % 4096) : guest.slotPa(op.f, op.s);
-    const view = machine.trappingView(gfnOf(pa), 0);
+    const takenFrom = (view: number) => machine.access(view, gfnOf(pa)) !== machine.originalAccess(view, gfnOf(pa));
+    const view = machine.views().find(takenFrom);
     // What is held of a view that is gone is anybody's guess, and so is what is done about it.
     if (view === undefined || oracle.goneViews.size > 0) return;
     machine.afterProtect = undefined;
