@@ -237,13 +237,16 @@ class Generator {
           ? 4096 - random.below(24)
           : random.pick(this.#slots) * entryBytes + (random.oneIn(2) ? random.below(8) : 0);
         const whole = random.oneIn(2);
+        const n = whole ? v.length * entryBytes : 1 + random.below(20);
+        // Some end with the first byte of an entry.
+        const before = random.pick(this.#slots) * entryBytes + 1 - n;
         return {
           k,
           f: frame(),
-          o: o % 4096,
+          o: random.oneIn(3) && before >= 0 ? before % 4096 : o % 4096,
           v,
           skip: whole ? 0 : random.below(8),
-          n: whole ? v.length * entryBytes : 1 + random.below(20),
+          n,
           ...this.#write(),
         };
       }
