@@ -50,7 +50,9 @@ function isNew(
 
 function isPartOf(part: MonitorEvent, whole: MonitorEvent): boolean {
   if (part.kind !== whole.kind || part.root !== whole.root || part.view !== whole.view) return false;
-  return part.va >= whole.va && part.va < whole.va + BigInt(pagesOf(whole)) * PAGE_BYTES;
+  const distance = part.va - whole.va;
+  // An address within a page is not a part of a run that has the page.
+  return distance >= 0n && distance % PAGE_BYTES === 0n && distance < BigInt(pagesOf(whole)) * PAGE_BYTES;
 }
 
 function pagesOf(event: MonitorEvent): number {

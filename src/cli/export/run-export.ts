@@ -1,5 +1,5 @@
 /** Replays a trace into the format of a program that shows it. */
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, statSync } from 'node:fs';
 import { finished } from 'node:stream/promises';
 import { PtmonError } from '../../core/error.ts';
 import type { PageTableMonitor } from '../../core/monitor/page-table-monitor.ts';
@@ -11,6 +11,7 @@ import { TextOutput } from '../../sinks/text-output.ts';
 import { ChromeWriter } from '../../sinks/timeline/chrome-writer.ts';
 import { PerfettoWriter } from '../../sinks/timeline/perfetto-writer.ts';
 import { type BackedPage, timelineSink, type TimelineSink } from '../../sinks/timeline/timeline-sink.ts';
+import type { TimedNote } from '../replay/replay-view.ts';
 import { recordedKinds } from '../replay/run-replay.ts';
 
 export const EXPORT_FORMATS = ['perfetto', 'chrome', 'csv'] as const;
@@ -34,6 +35,9 @@ export async function runExport(
     }
     return exportTo(output, path, options, messages, signal);
   }
+  expectOther(path, options.output);
+  // What is no trace costs nobody the file that was there.
+  await openTrace(path).close();
   const file = createWriteStream(options.output);
   try {
     await exportTo(new TextOutput(file), path, options, messages, signal);
@@ -41,6 +45,13 @@ export async function runExport(
     file.end();
     await finished(file);
   }
+}
+
+/** @throws PtmonError `bad-argument` where the trace itself would be written over */
+function expectOther(path: string, output: string): void {
+  const [trace, there] = [path, output].map((each) => statSync(each, { throwIfNoEntry: false }));
+  if (trace === undefined || there === undefined || trace.ino !== there.ino || trace.dev !== there.dev) return;
+  throw new PtmonError('bad-argument', `${output} is the trace itself: give another file`);
 }
 
 async function exportTo(
@@ -51,9 +62,15 @@ async function exportTo(
   signal: AbortSignal,
 ): Promise<void> {
   let timeline: TimelineSink | undefined;
+  // The first instant is there as soon as the trace is open.
+  const early: TimedNote[] = [];
   const driver = openTrace(path, {
     onInstant: ({ steps, timeUs }) => {
-      for (const step of steps) if (step.type === 'note') timeline?.note(step.text, timeUs);
+      for (const step of steps) {
+        if (step.type !== 'note') continue;
+        if (timeline === undefined) early.push({ text: step.text, timeUs });
+        else timeline.note(step.text, timeUs);
+      }
     },
   });
   const timeUs = () => driver.timeUs;
@@ -68,6 +85,7 @@ async function exportTo(
   const session: Session = await openSession({ driver, kinds: recordedKinds(driver.about), sinks: [sink], signal });
   try {
     timeline?.start(backedAddresses(session.monitor));
+    for (const note of early) timeline?.note(note.text, note.timeUs);
     await session.run();
   } finally {
     await session.close();
@@ -81,7 +99,7 @@ async function exportTo(
 
 /** Of the addresses that are watched one by one, those that are in memory. */
 function* backedAddresses(monitor: PageTableMonitor): Generator<BackedPage> {
-  for (const { root, va, pa, pageSize, tags } of monitor.dump().addresses) {
-    if (pa !== null && pageSize !== null) yield { root, va, pa, pageSize, tags };
+  for (const { view, root, va, pa, pageSize, tags } of monitor.dump().addresses) {
+    if (pa !== null && pageSize !== null) yield { view, root, va, pa, pageSize, tags };
   }
 }

@@ -67,9 +67,9 @@ export async function runReplay(
   }
 }
 
-/** Those of the kinds that were wanted then that are known now. */
+/** Those of the kinds that were wanted then that are known now, in their order: the header of the JSONL says them in it. */
 export function recordedKinds({ kinds }: TraceAbout): OptInKind[] {
-  return OPT_IN_KINDS.filter((kind) => kinds.includes(kind));
+  return kinds.filter((kind): kind is OptInKind => OPT_IN_KINDS.some((known) => known === kind));
 }
 
 /** What passes by while a trace is replayed. */

@@ -27,16 +27,17 @@ export class StatTally {
   instants = 0;
   changes = { write: 0, compare: 0 };
   mostTables = 0;
-  #tables = 0;
+  readonly #tables = new Set<number>();
 
   addInstant({ timeUs, state, steps }: TraceInstant): void {
     this.instants++;
     for (const record of state) {
-      if (record.type === 'table') this.#tables++;
-      if (record.type === 'left') this.#tables -= record.gfns.length;
+      if (record.type === 'table') this.#tables.add(record.gfn);
+      if (record.type === 'no-memory') this.#tables.delete(record.gfn);
+      if (record.type === 'left') for (const gfn of record.gfns) this.#tables.delete(gfn);
       if (record.type === 'changes') this.changes[record.capture] += record.changes.length;
     }
-    this.mostTables = Math.max(this.mostTables, this.#tables);
+    this.mostTables = Math.max(this.mostTables, this.#tables.size);
     const writes = steps.filter((step) => step.type === 'said' && step.said.kind === 'write').length;
     add(this.#writes, timeUs, writes);
   }

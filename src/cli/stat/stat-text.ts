@@ -21,6 +21,7 @@ export function statText(facts: StatFacts, columns: number, colours: Ansis): str
   const { introduction, tally, summary, seconds, byteLength } = facts;
   const { counts, writes } = summary;
   const kinds = Object.entries(counts).flatMap(([kind, count]) => (count > 0 ? [`${count} ${kind}`] : []));
+  const parts = Math.max(1, columns - 22);
   const perWrite = writes === 0 ? '' : `, ${(byteLength / writes).toFixed(1)} a write`;
   return [
     introduction,
@@ -34,8 +35,8 @@ export function statText(facts: StatFacts, columns: number, colours: Ansis): str
       : ['', ...tallyTables(['process', tally.pages.byProcess], ['entry', tally.pages.byAction], colours)]),
     ...restlessLines(tally.mostRestless(RESTLESS), columns, colours),
     '',
-    rateLine('writes/s', tally.rates('writes', columns - 22, seconds * 1e6), colours),
-    rateLine('events/s', tally.rates('events', columns - 22, seconds * 1e6), colours),
+    rateLine('writes/s', tally.rates('writes', parts, seconds * 1e6), colours),
+    rateLine('events/s', tally.rates('events', parts, seconds * 1e6), colours),
     '',
   ].join('\n');
 }

@@ -19,6 +19,7 @@ const MAX_TRACKS = 10_000;
 
 /** A page that was in memory before the first event. */
 export interface BackedPage {
+  readonly view?: number;
   readonly root: number;
   readonly va: bigint;
   readonly pa: number;
@@ -163,14 +164,18 @@ class Timeline implements TimelineSink {
 
   #trackOf(of: Owner, va: bigint): number | undefined {
     const [name, pid] = groupNameOf(of);
-    const key = `${name} ${of.root} ${va}`;
+    const { view = 0 } = of;
+    const key = `${name} ${view} ${of.root} ${va}`;
     const known = this.#tracks.get(key);
     if (known !== undefined) return known;
     if (this.#tracks.size >= MAX_TRACKS) {
       this.leftOut++;
       return undefined;
     }
-    const track = this.#newTrack(this.#groupOf(name, pid).id, [hex(va), ...partsOf(of)].join(' '));
+    const track = this.#newTrack(
+      this.#groupOf(name, pid).id,
+      [hex(va), ...partsOf(of), ...(view === 0 ? [] : [`view ${view}`])].join(' '),
+    );
     this.#tracks.set(key, track);
     return track;
   }
@@ -198,6 +203,7 @@ const BACKED = 1;
 const RATE = 2;
 
 interface Owner {
+  readonly view?: number;
   readonly root: number;
   readonly tags: MonitorEvent['tags'];
 }
@@ -207,7 +213,9 @@ function groupNameOf({ tags, root }: Owner): [name: string, pid: number | undefi
   const tag = tags[0];
   if (tag === undefined) return [`root ${hex(root)}`, undefined];
   const process = /^[^:]*\[(\d+)\]/.exec(String(tag));
-  return process === null ? [String(tag), undefined] : [process[0], Number(process[1])];
+  const pid = Number(process?.[1] ?? NaN);
+  // Of Linux, a number of a process has 22 bits (PID_MAX_LIMIT); the formats have room for 31. Other tags may look alike.
+  return process === null || pid >= 2 ** 31 ? [String(tag), undefined] : [process[0], pid];
 }
 
 /** What the tags say beside the group: `heap` of `nginx[12]:heap`, or of `nginx[12]` and `heap`. */

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { bundledTrace } from '../../../src/cli/demo/bundled-traces.ts';
 import { temporaryFolder } from '../../drivers/trace/temporary-folder.ts';
@@ -172,5 +172,25 @@ describe('a wrong command line or file', { timeout }, () => {
     expect(code).toBe(4);
     expect(stdout.split('\r\n').length).toBeGreaterThan(100);
     expect(stderr).toContain('at byte');
+  });
+});
+
+describe('what was there', { timeout }, () => {
+  test('the trace itself is not written over', async () => {
+    const trace = file('own.trace');
+    copyFileSync(tour, trace);
+    expect(await run(['export', trace, '--format', 'csv', '--output', trace])).toMatchObject({ code: 2, stdout: '' });
+    expect(readFileSync(trace)).toEqual(readFileSync(tour));
+  });
+
+  test('nor is another file, for what is no trace', async () => {
+    const output = file('kept.csv');
+    writeFileSync(output, 'kept');
+    const { code } = await run(['export', file('none.trace'), '--format', 'csv', '--output', output]);
+    expect({ code, text: readFileSync(output, 'utf8') }).toEqual({ code: 3, text: 'kept' });
+  });
+
+  test('notes of the first instant are shown', async () => {
+    expect((await exported(tour, 'chrome')).toString()).toContain('a shell is started');
   });
 });

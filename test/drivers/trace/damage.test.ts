@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { PtmonError } from '../../../src/core/error.ts';
@@ -110,6 +111,19 @@ describe('a damaged trace: all before the fault is delivered, then the fault wit
     expect(lines).toEqual(said.slice(0, -1));
     expect(offset).toBeGreaterThan(0);
   });
+});
+
+test('what is cut within its header is not said to have been converted', async () => {
+  for (const length of [4, 7, 8, 11]) {
+    writeFileSync(damaged, whole.subarray(0, length));
+    expect(() => new TraceReader(damaged)).toThrow(/ends within its header/);
+  }
+});
+
+test('a pipe that nobody writes to is refused, not waited for', () => {
+  const pipe = file('pipe');
+  execFileSync('sh', ['-c', 'mkfifo "$0"', pipe]);
+  expect(() => new TraceReader(pipe)).toThrow(/is a pipe/);
 });
 
 describe('versions', () => {

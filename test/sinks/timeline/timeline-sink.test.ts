@@ -136,3 +136,23 @@ test('more pages than anybody could look at are counted', () => {
   expect(told.lines.filter((line) => line.startsWith('track')).length).toBe(10_001);
   expect(sink.leftOut).toBe(2 ** 30 - 10_000);
 });
+
+test('the same page through two views is on two tracks', () => {
+  const { told, sink, at } = setting();
+  sink.start([]);
+  for (const view of [0, 1]) at(10, event('page-in', { view }));
+  for (const view of [0, 1]) at(20 + view, event('page-out', { view }));
+  expect(told.lines.filter((line) => / is | ends$/.test(line))).toEqual([
+    '10 0x5000 heap is 0x9000 4K',
+    '10 0x5000 heap view 1 is 0x9000 4K',
+    '20 0x5000 heap ends',
+    '21 0x5000 heap view 1 ends',
+  ]);
+});
+
+test('a number that no process has is a part of a name', () => {
+  const { told, sink, at } = setting();
+  sink.start([]);
+  at(1, event('page-in', { tags: [`x[${'9'.repeat(30)}]`] }));
+  expect(told.lines).toContain(`group x[${'9'.repeat(30)}]`);
+});

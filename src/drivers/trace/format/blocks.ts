@@ -51,12 +51,16 @@ export function isTrace(start: Uint8Array): boolean {
   return MAGIC.subarray(0, 4).equals(start.subarray(0, 4));
 }
 
-/** @throws PtmonError `corrupt-input` for what is no trace, or one of a later major version */
+/**
+ * @param header of what is shorter, all that there is
+ * @throws PtmonError `corrupt-input` for what is no trace, or one of a later major version
+ */
 export function checkFileHeader(header: Buffer): void {
   if (!isTrace(header)) throw corrupt('this is not a trace: it does not begin with \\x89PTM');
-  if (!MAGIC.equals(header.subarray(0, 8))) {
+  if (!MAGIC.subarray(0, header.length).equals(header.subarray(0, 8))) {
     throw corrupt('the trace was changed on its way: line ends were converted, as in a transfer of text');
   }
+  if (header.length < FILE_HEADER_BYTES) throw corrupt('the trace ends within its header');
   const major = header.readUInt16LE(8);
   if (major !== MAJOR) {
     throw corrupt(`the trace has version ${major}.${header.readUInt16LE(10)}; this reader knows ${MAJOR}.${MINOR}`);

@@ -71,6 +71,11 @@ export class FollowedFrames implements PhysicalMemory {
     return holds;
   }
 
+  /** Of all frames that are followed. */
+  numbers(): Iterable<number> {
+    return this.#frames.keys();
+  }
+
   has(gfn: number): boolean {
     return this.#frames.has(gfn);
   }

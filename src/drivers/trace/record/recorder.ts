@@ -13,6 +13,8 @@ import { WritesInFlight } from './writes-in-flight.ts';
 
 /** A block holds a megabyte, and so ten times this. */
 const RECORD_ITEMS = 8192;
+/** And so many names, unless they are longer than 1000 bytes each. */
+const RECORD_NAMES = 1024;
 
 export class Recorder implements SessionRecorder {
   readonly #driver: Driver;
@@ -62,7 +64,10 @@ export class Recorder implements SessionRecorder {
   heard(said: SourceEvent, names?: EventNames): void {
     this.#writes.hear(said);
     this.#add({ type: 'said', said });
-    if (names !== undefined && names.names.length > 0) this.#add({ type: 'names', ...names });
+    if (names === undefined) return;
+    // Where none is left, that is to be said too.
+    const parts = names.names.length === 0 ? [names.names] : chunks(names.names, RECORD_NAMES);
+    for (const part of parts) this.#add({ type: 'names', found: names.found, names: part });
   }
 
   note(text: string): void {
@@ -102,7 +107,8 @@ export class Recorder implements SessionRecorder {
    * watched in them; in one that traps whole frames, those that were written to.
    */
   async #lookAround(): Promise<void> {
-    const wanted = this.#driver.protection === undefined ? this.#monitored : this.#writes.landedFrames();
+    const wanted =
+      this.#driver.protection === undefined ? this.#monitored : this.#writes.landedAmong(this.#frames.numbers());
     const missing: number[] = [];
     for (const gfn of wanted) {
       if (this.#frames.has(gfn) && this.#frames.refresh(gfn) === READ_NOT_FETCHED) missing.push(gfn);
@@ -165,8 +171,8 @@ export class Recorder implements SessionRecorder {
 }
 
 /** So many of them as a record should have at most. */
-function* chunks<T>(list: readonly T[]): Generator<readonly T[]> {
-  for (let from = 0; from < list.length; from += RECORD_ITEMS) yield list.slice(from, from + RECORD_ITEMS);
+function* chunks<T>(list: readonly T[], size = RECORD_ITEMS): Generator<readonly T[]> {
+  for (let from = 0; from < list.length; from += size) yield list.slice(from, from + size);
 }
 
 function captureModeOf({ protection, traps }: Driver): CaptureMode {

@@ -1,5 +1,5 @@
 /** Which bytes the source has said that vCPUs write, until they are committed: changes there were captured, not found. */
-import { gfnOf } from '../../../core/address/pa.ts';
+import { paOf } from '../../../core/address/pa.ts';
 import type { SourceEvent } from '../../../driver/driver.ts';
 
 interface ByteRange {
@@ -28,9 +28,10 @@ export class WritesInFlight {
     if (this.#landed.length > 0) this.#landed = [];
   }
 
-  /** Frames that committed writes have touched. */
-  *landedFrames(): Generator<number> {
-    for (const { pa, end } of this.#landed) for (let gfn = gfnOf(pa); gfn <= gfnOf(end - 1); gfn++) yield gfn;
+  /** Those of the frames that committed writes have touched; a write may be as wide as memory. */
+  *landedAmong(gfns: Iterable<number>): Generator<number> {
+    if (this.#landed.length === 0) return;
+    for (const gfn of gfns) if (this.#landed.some(({ pa, end }) => pa < paOf(gfn + 1) && paOf(gfn) < end)) yield gfn;
   }
 
   /** Whether a write that was said reaches into the eight bytes at `pa`. */

@@ -6,7 +6,7 @@ import { ACCESS_ALL, type PageAccess, type PageProtection } from '../../../core/
 import { makePaging } from '../../../core/paging/format.ts';
 import type { PhysicalMemory, ReadOutcome } from '../../../core/memory/physical-memory.ts';
 import type { Driver, MissedEvent, RegisterAccess, SourceEvent } from '../../../driver/driver.ts';
-import type { EventNames, SessionScript } from '../../../driver/session-parts.ts';
+import type { EventName, EventNames, SessionScript } from '../../../driver/session-parts.ts';
 import type { WatchTarget } from '../../../driver/watch-calls.ts';
 import type { TraceAbout } from '../format/about.ts';
 import { corrupt, locate, located } from '../format/corrupt.ts';
@@ -156,8 +156,14 @@ export class TraceDriver implements Driver {
 
   /** They follow what is being processed. */
   #names(): EventNames | undefined {
-    const step = this.#instant?.steps[this.#next + 1];
-    return step?.type === 'names' ? step : undefined;
+    const names: EventName[] = [];
+    let found: number | undefined;
+    for (let at = this.#next + 1; ; at++) {
+      const step = this.#instant?.steps[at];
+      if (step?.type !== 'names') return found === undefined ? undefined : { found, names };
+      found ??= step.found;
+      for (const name of step.names) names.push(name);
+    }
   }
 
   #read(pa: number, byteLength: 4 | 8, out: Uint32Array): ReadOutcome {

@@ -1,5 +1,5 @@
 /** A trace from its file, instant by instant. */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { PtmonError } from '../../../core/error.ts';
 import { decodeAbout, type TraceAbout } from '../format/about.ts';
 import {
@@ -129,11 +129,7 @@ export class TraceReader {
 
   #readStart(): TraceAbout {
     const header = this.#read(FILE_HEADER_BYTES);
-    // What is too short is most likely something else.
-    checkFileHeader(
-      header.length < FILE_HEADER_BYTES ? Buffer.concat([header, Buffer.alloc(FILE_HEADER_BYTES)]) : header,
-    );
-    if (header.length < FILE_HEADER_BYTES) throw corrupt('the trace ends within its header');
+    checkFileHeader(header);
     const first = this.#readBlock();
     if (first?.type !== BLOCK_ABOUT) throw corrupt('the first block does not say what was recorded');
     return this.#at(first.offset, () => decodeAbout(first.raw));
@@ -203,11 +199,14 @@ function later(timeUs: number, sinceUs: number): number {
 function openFile(path: string): number {
   let fd: number;
   try {
-    fd = openSync(path, 'r');
+    // Not to be held up by a pipe that nobody writes to.
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     throw new PtmonError('source-unavailable', `${path} cannot be read (${systemCode(error)})`, {}, { cause: error });
   }
-  if (!fstatSync(fd).isDirectory()) return fd;
+  const stats = fstatSync(fd);
+  if (!stats.isDirectory() && !stats.isFIFO()) return fd;
   closeSync(fd);
-  throw new PtmonError('source-unavailable', `${path} is a directory, not a trace`);
+  const what = stats.isDirectory() ? 'a directory, not a trace' : 'a pipe: a trace is read from a file';
+  throw new PtmonError('source-unavailable', `${path} is ${what}`);
 }

@@ -15,7 +15,8 @@ interface Span {
 }
 
 interface Space {
-  addresses: number;
+  /** How often each is watched. */
+  readonly addresses: Map<bigint, number>;
   spans: Span[];
 }
 
@@ -35,14 +36,13 @@ export class WatchCharges {
   count(call: WatchCall): void {
     switch (call.kind) {
       case 'monitor':
-        this.#charge(ADDRESS_BYTES);
-        this.#spaceOf(call.root, call.view).addresses++;
+        this.#addAddress(this.#spaceOf(call.root, call.view), call.va);
         break;
       case 'monitorRange':
         this.#addRange(this.#spaceOf(call.root, call.view), call.va, call.byteLength);
         break;
       case 'unmonitor':
-        this.#removeAddress(this.#spaceOf(call.root, call.view));
+        this.#removeAddress(this.#spaceOf(call.root, call.view), call.va, 1);
         break;
       case 'unmonitorRange':
         this.#removeRange(this.#spaceOf(call.root, call.view), call.va, call.byteLength);
@@ -56,8 +56,10 @@ export class WatchCharges {
           this.rootGone(root, call.kind === 'unmonitorAll' ? undefined : call.view);
         break;
       case 'unmonitorByForce':
+        // Pages of ranges stay charged.
+        this.#removeAddress(this.#spaceOf(call.root, call.view), call.va, Infinity);
+        break;
       case 'resync':
-        // A reference or more: how many is not known here, so they stay charged.
         break;
     }
   }
@@ -67,7 +69,8 @@ export class WatchCharges {
     const views = this.#spaces.get(rootOf(this.#paging, root));
     for (const [each, space] of views ?? []) {
       if (view !== undefined && each !== view) continue;
-      this.#charge(-space.spans.reduce((sum, { charge }) => sum + charge, ADDRESS_BYTES * space.addresses));
+      for (const va of space.addresses.keys()) this.#removeAddress(space, va, Infinity);
+      this.#charge(-space.spans.reduce((sum, { charge }) => sum + charge, 0));
       views!.delete(each);
     }
   }
@@ -87,17 +90,25 @@ export class WatchCharges {
     spans.splice(at, 1);
   }
 
-  #removeAddress(space: Space): void {
-    if (space.addresses === 0) return;
-    space.addresses--;
-    this.#charge(-ADDRESS_BYTES);
+  #addAddress({ addresses }: Space, va: bigint): void {
+    this.#charge(ADDRESS_BYTES);
+    addresses.set(va, (addresses.get(va) ?? 0) + 1);
+  }
+
+  /** @param most references that are released, as far as there are any */
+  #removeAddress({ addresses }: Space, va: bigint, most: number): void {
+    const held = addresses.get(va) ?? 0;
+    const released = Math.min(held, most);
+    if (held > released) addresses.set(va, held - released);
+    else addresses.delete(va);
+    this.#charge(-ADDRESS_BYTES * released);
   }
 
   #spaceOf(root: bigint, view: number): Space {
     const rootPa = rootOf(this.#paging, root);
     const views = this.#spaces.get(rootPa) ?? new Map<number, Space>();
     this.#spaces.set(rootPa, views);
-    const space = views.get(view) ?? { addresses: 0, spans: [] };
+    const space = views.get(view) ?? { addresses: new Map(), spans: [] };
     views.set(view, space);
     return space;
   }
