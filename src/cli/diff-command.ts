@@ -61,12 +61,17 @@ export function diffCommand(streams: VisitStreams, exit: (code: number) => void)
       }
       const [a, b] = dumps as readonly [string, string | undefined];
       const optionsA: SourceAndSpaceOptions = withoutLive(options);
-      const optionsB = { ...(b === undefined ? options : optionsA), root: options.rootB ?? options.root };
+      const optionsB = { ...(b === undefined ? withoutFile(options) : optionsA), root: options.rootB ?? options.root };
       await interruptible(streams.output, exit, async (signal) => {
         const totals = new DifferenceTotals();
-        await visitSnapshot(a, optionsA, streams, signal, (before) =>
-          visitSnapshot(b, optionsB, streams, signal, (after) => compare(before, after, options, totals, streams)),
-        );
+        try {
+          await visitSnapshot(a, optionsA, streams, signal, (before) =>
+            visitSnapshot(b, optionsB, streams, signal, (after) => compare(before, after, options, totals, streams)),
+          );
+        } catch (error) {
+          // A reader that has gone has seen a difference, and the shell is to hear of it.
+          if (error !== signal.reason || totals.isEmpty) throw error;
+        }
         return totals.isEmpty ? EXIT_OK : EXIT_FAILED;
       });
     });
@@ -91,6 +96,11 @@ async function compare(
     await after.print(json === true ? differenceJson(difference, after.space.root) : differenceLine(difference));
   }
   await after.print(json === true ? totals.json : totals.text);
+}
+
+/** Of the live guest that a dump is compared with. */
+function withoutFile({ ramMap: _ramMap, ...options }: Options): SourceAndSpaceOptions {
+  return options;
 }
 
 /** Of the dump that is compared with a live guest. */

@@ -8,7 +8,7 @@ export interface Progress {
   readonly done: number;
   /** Absent where nobody can know. */
   readonly total?: number;
-  readonly unit: 'bytes' | 'pages' | 'records';
+  readonly unit: 'bytes' | 'pages' | 'records' | 'addresses';
 }
 
 export interface LongWorkOptions {

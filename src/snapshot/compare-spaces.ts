@@ -7,6 +7,7 @@ import type { Pa, Va } from '../core/address/types.ts';
 import { vaOf } from '../core/address/va.ts';
 import { goesOn, type Piece } from '../core/paging/pieces.ts';
 import { type Rights, rightsOf } from '../core/paging/rights.ts';
+import { Pacer } from '../driver/pacer.ts';
 import type { Snapshot } from '../driver/snapshot.ts';
 import type { AddressSpace } from './address-space.ts';
 import { PieceCursor } from './piece-cursor.ts';
@@ -81,9 +82,14 @@ export async function* compareSpaces(
   options: CompareOptions = {},
 ): AsyncGenerator<Difference, void, undefined> {
   const { by = 'changes' } = options;
+  const pacer = new Pacer(options);
+  let done = 0;
   let pending: Stretch | undefined;
   for await (const stretch of stretches(a, b, options)) {
     for (const part of by === 'pages' ? eachPage(stretch) : [stretch]) {
+      // A stretch may be of more pages than anybody waits for.
+      done += part.pages;
+      if (pacer.isDue) await pacer.turn({ what: 'comparing', done, unit: 'pages' });
       const both: Stretch | undefined = pending && by !== 'pages' ? joined(pending, part, by) : undefined;
       if (both === undefined && pending !== undefined) yield* differencesOf(pending);
       pending = both ?? part;

@@ -29,7 +29,7 @@ export interface SpaceOptions extends LongWorkOptions {
  *   `bad-argument` for bounds that are no addresses; what fetching throws; the reason of the signal when it is aborted
  */
 export async function* spacePieces(
-  { memory, remote }: Snapshot,
+  { memory, remote, description }: Snapshot,
   { paging, root }: Pick<AddressSpace, 'paging' | 'root'>,
   options: SpaceOptions,
 ): AsyncGenerator<readonly Piece[], void, undefined> {
@@ -56,7 +56,11 @@ export async function* spacePieces(
       if (batch.length > 0) yield batch;
       return;
     } catch (error) {
-      if (!(error instanceof PtmonError) || error.code !== 'not-fetched' || remote === undefined) throw error;
+      if (!(error instanceof PtmonError)) throw error;
+      // Of two that are compared, the one that is meant; what has an offset is named by its file.
+      if (error.code === 'corrupt-input' && error.facts.offset === undefined)
+        throw new PtmonError(error.code, `${description}: ${error.message}`, error.facts, { cause: error });
+      if (error.code !== 'not-fetched' || remote === undefined) throw error;
       if (batch.length > 0) yield batch;
       await remote.fetch(error.facts.missing ?? [], options.signal);
     }

@@ -1,9 +1,12 @@
 /** The commands that look at a snapshot, on dumps and on a live guest: what they print, and what they refuse. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Writable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
+import { runProgram } from '../../src/cli/program.ts';
 import { dumpFile, elfDump, type Frames, kdumpDump, notesOf, PAGE } from '../drivers/dump/write-dump.ts';
 import { LARGE, NO_EXECUTE, PRESENT, SpaceBuilder, USER, WRITABLE } from '../snapshot/space.ts';
+import { Recorder } from '../sinks/examples.ts';
 import { parse, run } from './run.ts';
 import { startVm } from './scripted-vm.ts';
 
@@ -194,6 +197,47 @@ pages of 4K: 1 paged out, 2 moved
     expect(stderr).toContain('the roots differ: root 0x100000 (CR3 of vCPU 0), 4-level paging; root 0x41000');
     expect({ code, state: vm.state() }).toEqual({ code: 1, state: 'running' });
   });
+
+  test('compares raw memory, of which a map tells, with a live guest', async () => {
+    const vm = await startVm();
+    const raw = ['--ram-map', '0x0+2M@0', '--root', '0x41000', '--paging', '4-level'];
+    const args = ['diff', dumpFile(Buffer.alloc(2 ** 21)), ...raw, '--va', '0x7f1234567000'];
+    const { code, stdout } = await run([...args, '--qmp', vm.qmp, '--gdb', vm.gdb]);
+    expect({ code, stdout }).toEqual({
+      code: 1,
+      stdout: '+ 0x7f1234567000          4K  4K  rw-u  0x123000\n\npages of 4K: 1 paged in\n',
+    });
+  });
+
+  test('tells the shell of a difference, also where the reader has gone that saw it', async () => {
+    const [empty, full] = [new SpaceBuilder(), new SpaceBuilder()];
+    for (let page = 0n; page < 512n; page++) full.put(page << 30n, 3, (page << 30n) | LARGE | PRESENT);
+    const stdout = new Writable({
+      write: (_chunk, _encoding, done) => done(Object.assign(new Error('nobody reads'), { code: 'EPIPE' })),
+    });
+    const stderr = new Recorder();
+    const code = await runProgram(['diff', dumpOf(empty), dumpOf(full), '--pages'], { stdout, stderr });
+    expect({ code, stderr: stderr.text }).toEqual({ code: 1, stderr: '' });
+  });
+
+  test('names the one of which the tables lead to each other', async () => {
+    const loop = new SpaceBuilder();
+    for (let slot = 1n; slot < 512n; slot++) loop.machine.put(loop.root + slot * 8n, loop.root | PRESENT);
+    const [sound, broken] = [dumpOf(program()), dumpOf(loop)];
+    for (const dumps of [
+      [sound, broken],
+      [broken, sound],
+    ]) {
+      const { code, stderr } = await run(['diff', ...dumps, '--kinds', 'protection']);
+      expect({ code, stderr }).toEqual({
+        code: 4,
+        stderr: expect.stringMatching(
+          new RegExp(`^(going through .*\\n)?ptmon: ${broken}: ELF core.*: the tables of root .* lead to each other`),
+        ),
+      });
+      expect(stderr).not.toContain(sound);
+    }
+  });
 });
 
 describe('ptmon roots', () => {
@@ -294,7 +338,7 @@ describe('refused', () => {
     expect(code).toBe(4);
     expect(stderr).toMatch(
       new RegExp(
-        `^(going through .*\n)?ptmon: ${dump}: the tables of root 0x100000 lead to each other, more than \\d+ times`,
+        `^(going through .*\n)?ptmon: ${dump}: ELF core.*: the tables of root 0x100000 lead to each other, more than \\d+ times`,
       ),
     );
   });

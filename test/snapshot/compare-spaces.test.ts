@@ -166,3 +166,17 @@ test('page by page it is what two walks say, for random spaces', async () => {
     }
   }
 });
+
+test('can be broken off among the pages of one large stretch', async () => {
+  const [a, b] = [new SpaceBuilder(), new SpaceBuilder()];
+  for (let page = 0n; page < 512n; page++) b.put(page << 30n, 3, (page << 30n) | LARGE | PRESENT);
+  const stop = new AbortController();
+  const timer = setTimeout(() => stop.abort(new Error('stop')), 30);
+  const count = async () => {
+    let pages = 0;
+    for await (const _ of compareSpaces(a.compared, b.compared, { by: 'pages', signal: stop.signal })) pages++;
+    return pages;
+  };
+  await expect(count()).rejects.toThrow('stop');
+  clearTimeout(timer);
+});

@@ -75,7 +75,8 @@ export const CSV: RangeWriter = {
     const { va, byteLength, rights, sizes, pa, runs, repeats } = range;
     const flags = [rights.writable, rights.user, !rights.noExecute];
     const pageSizes = sizes.map(({ pageSize }) => pageSize).join(' ');
-    return `${[hex(va), hex(endOf(range)), byteLength, ...flags, rights.protectionKey, pageSizes, hex(pa), runs, repeats].join()}\r\n`;
+    // As a number it would be written with as few digits as tell it from its neighbours: wrong from 2^53 on.
+    return `${[hex(va), hex(endOf(range)), BigInt(byteLength), ...flags, rights.protectionKey, pageSizes, hex(pa), runs, repeats].join()}\r\n`;
   },
   totals: () => '',
 };

@@ -1,4 +1,4 @@
-/** A range of addresses as an option: `0x…`, `0x…+LENGTH`, `0x…-0x…`. */
+/** A range of addresses as an option: `0x…` for that one, `0x…+LENGTH`, `0x…-0x…`. */
 import { InvalidArgumentError } from 'commander';
 import { byteCount } from '../option-values.ts';
 
@@ -8,7 +8,6 @@ export interface OptionRange {
   readonly to: bigint;
 }
 
-const PAGE = 4096n;
 const VA_END = 2n ** 64n;
 
 /** @throws InvalidArgumentError which commander shows */
@@ -17,7 +16,7 @@ export function addressRange(text: string): OptionRange {
   if (match === null) throw new InvalidArgumentError('Write 0x…, 0x…+LENGTH (K, M, G, T after it), or 0x…-0x….');
   const [, start, length, end] = match;
   const from = BigInt(start!);
-  const to = end !== undefined ? BigInt(end) : from + (length === undefined ? PAGE : BigInt(byteCount(length)));
+  const to = end !== undefined ? BigInt(end) : from + (length === undefined ? 1n : BigInt(byteCount(length)));
   if (to <= from || to > VA_END)
     throw new InvalidArgumentError('The range must end behind its start, and within 64 bits.');
   return { from, to };

@@ -60,6 +60,7 @@ export async function visitSnapshot(
         clear();
         return output.write(text);
       };
+      clear();
       await look({ snapshot, space, work, print });
     } catch (error) {
       throw withSource(error, source);
@@ -71,9 +72,10 @@ export async function visitSnapshot(
   await messages.write(said);
 }
 
-/** An error of tables names the tables; which file they are in is known here. */
+/** What is wrong at an offset or with a root is named by its source, which of two may be the other one; the rest is named here. */
 function withSource(error: unknown, source: SourceName): unknown {
   if (!(error instanceof PtmonError) || error.code !== 'corrupt-input' || source === undefined) return error;
-  if (error.message.startsWith(source)) return error;
+  const { offset, root } = error.facts;
+  if (offset !== undefined || root !== undefined || error.message.startsWith(source)) return error;
   return new PtmonError(error.code, `${source}: ${error.message}`, error.facts, { cause: error });
 }

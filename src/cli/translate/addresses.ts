@@ -3,6 +3,8 @@ import { PtmonError } from '../../core/error.ts';
 import { canonicalVpn, type Paging } from '../../core/paging/format.ts';
 
 const ADDRESS = /^0x[0-9a-f]{1,16}$/i;
+/** Longer than any address; of a longer word the beginning is shown. */
+const MAX_WORD = 64;
 
 /**
  * Reads all of `input` before it returns, since nobody knows how long that takes, and a guest stands still later.
@@ -12,7 +14,7 @@ const ADDRESS = /^0x[0-9a-f]{1,16}$/i;
 export async function readAddresses(words: readonly string[], input: () => AsyncIterable<unknown>): Promise<bigint[]> {
   const found: bigint[] = [];
   for (const word of words) {
-    if (word === '-') found.push(...(await addressesOf(input())));
+    if (word === '-') for await (const address of addressesOf(input())) found.push(address);
     else found.push(addressOf(word, ''));
   }
   return found;
@@ -23,18 +25,28 @@ export function refuseNonCanonical(paging: Paging, addresses: readonly bigint[])
   for (const va of addresses) canonicalVpn(paging, va);
 }
 
-async function addressesOf(input: AsyncIterable<unknown>): Promise<bigint[]> {
-  let text = '';
-  for await (const chunk of input) text += String(chunk);
-  return text.split('\n').flatMap((line, at) =>
-    line
-      .split(/\s+/)
-      .filter((word) => word !== '')
-      .map((word) => addressOf(word, `line ${at + 1} of standard input: `)),
-  );
+/** As they come, so that what is no list of addresses is refused at its first word. */
+async function* addressesOf(input: AsyncIterable<unknown>): AsyncGenerator<bigint, void, undefined> {
+  let line = 1;
+  let rest = '';
+  const whole = (word: string) => addressOf(word, `line ${line} of standard input: `);
+  for await (const chunk of input) {
+    const parts = (rest + String(chunk)).split(/(\s)/);
+    rest = parts.pop()!;
+    for (const part of parts) {
+      if (part === '\n') line++;
+      else if (part.trim() !== '') yield whole(part);
+    }
+    if (rest.length > MAX_WORD) whole(rest);
+  }
+  if (rest !== '') yield whole(rest);
 }
 
 function addressOf(word: string, where: string): bigint {
   if (ADDRESS.test(word)) return BigInt(word);
-  throw new PtmonError('bad-argument', `${where}"${word}" is no virtual address; write 0x… with up to 16 digits`);
+  const shown = word.length > MAX_WORD ? `${word.slice(0, MAX_WORD)}…` : word;
+  throw new PtmonError(
+    'bad-argument',
+    `${where}${JSON.stringify(shown)} is no virtual address; write 0x… with up to 16 digits`,
+  );
 }

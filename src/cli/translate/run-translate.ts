@@ -1,6 +1,7 @@
 /** Explains addresses, whatever the tables come from. */
 import { type Walk, walk } from '../../core/paging/walk.ts';
 import { fetching } from '../../driver/fetching.ts';
+import { Pacer } from '../../driver/pacer.ts';
 import { Explainer, type LinuxGuest } from '../../linux/index.ts';
 import type { Visit } from '../snapshot/visit-snapshot.ts';
 import { refuseNonCanonical } from './addresses.ts';
@@ -29,7 +30,9 @@ export async function translate(
     if (linux !== undefined) explainer ??= new Explainer(linux);
     return explainer?.explain(found);
   };
+  const pacer = new Pacer(visit.work);
   for (const [at, va] of addresses.entries()) {
+    if (pacer.isDue) await pacer.turn({ what: 'translating', done: at, total: addresses.length, unit: 'addresses' });
     const found = await fetching(remote, () => walk(paging, memory, root, va), visit.work.signal);
     const meaning = await meaningOf(found);
     if (json) await visit.print(translationJson(paging, found, meaning));

@@ -19,7 +19,8 @@ export class DumpRegions {
   }
 
   /**
-   * Adds a piece of memory, the whole pages of it. Memory that was added before stays where it was found first.
+   * Adds a piece of memory, the whole pages of it. Of memory that is added twice the piece that begins lowest holds, and of those that
+   * begin alike the first.
    *
    * @param offset of what says so, for messages
    * @throws PtmonError `corrupt-input` for what is no physical memory, or more pieces than any machine has

@@ -179,6 +179,11 @@ describe('registers', () => {
     }
   });
 
+  test('the header of a 32-bit kernel with 4096 frames, which stand where another has the size of a block', async () => {
+    const frames = framesOf([0, 1, 2, 3, 0x100, 4095]);
+    expectFrames(await open(kdumpDump(frames, { is64: false, version: 5 })), frames);
+  });
+
   test.each([
     ['init_top_pgt', 'NUMBER(pgtable_l5_enabled)=0\n', { root: 0xb41_0000, mode: '4-level', from: 'VMCOREINFO' }],
     ['swapper_pg_dir', 'NUMBER(pgtable_l5_enabled)=1\n', { root: 0xb41_0000, mode: '5-level', from: 'VMCOREINFO' }],
@@ -187,6 +192,7 @@ describe('registers', () => {
       `NUMBER(sme_mask)=${2 ** 47}\n`,
       { root: 0xb41_0000, mode: '4-level', encryptionMask: 1n << 47n, from: 'VMCOREINFO' },
     ],
+    ['init_top_pgt', 'NUMBER(sme_mask)=1\n', undefined],
     ['init_pgt', '', undefined],
   ])("Linux's own note names the kernel's table: %s", async (symbol, more, expected) => {
     // As in a guest with KASLR, where phys_base is below zero.

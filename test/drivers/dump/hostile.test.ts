@@ -126,6 +126,7 @@ describe('a kdump', () => {
   test.each<[what: string, change: Change, offset: number, why: string]>([
     ['of version 7', u32(7, 8), 8, "version 7 of kdump's format is not known"],
     ['of version 0', u32(0, 8), 8, 'version 0'],
+    ['of another machine', (bytes) => bytes.write('aarch64\0', 272), 272, 'a machine "aarch64", not of an x86 one'],
     ['with blocks of 64 KiB', u32(65536, 428), 428, 'its blocks are of 65536 bytes'],
     ['with a sub header beyond the file', u32(1 << 20, 432), (2 ** 20 + 1) * PAGE, 'the bitmaps of page frames'],
     ['with bitmaps beyond the file', u32(1 << 20, 436), 2 * PAGE, 'the bitmaps of page frames of 4294967296 bytes'],

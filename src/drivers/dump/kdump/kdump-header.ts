@@ -48,6 +48,10 @@ interface Part {
   readonly byteLength: number;
 }
 
+/** `utsname.machine`, in both layouts; its fields are that long. QEMU leaves all others empty. */
+const MACHINE = 272;
+const UTSNAME_BYTES = 65;
+
 interface Layout {
   readonly status: number;
   readonly dumpLevel: number;
@@ -83,8 +87,13 @@ export function readKdumpHeader(bytes: DumpBytes): KdumpHeader {
   const version = header.readInt32LE(8);
   if (version < 1 || version > 6)
     throw corrupt(bytes.name, 8, `version ${version} of kdump's format is not known, 1 to 6 are`);
-  // Whatever lies there in the other layout is no size of a block.
-  const layout = [LAYOUT_64, LAYOUT_32].find(({ status }) => header.readUInt32LE(status + 4) === PAGE_BYTES);
+  const [machine] = header.toString('latin1', MACHINE, MACHINE + UTSNAME_BYTES).split('\0') as [string];
+  if (machine !== '' && !/^(x86_64|i\d86)$/.test(machine))
+    throw corrupt(bytes.name, MACHINE, `it is the dump of a machine ${JSON.stringify(machine)}, not of an x86 one`);
+  // In the other layout another number may lie there that is the same: where 32-bit kernels write how many frames there are. What
+  // lies behind it tells, since there is a sub header.
+  const layouts = [LAYOUT_64, LAYOUT_32].filter(({ status }) => header.readUInt32LE(status + 4) === PAGE_BYTES);
+  const layout = layouts.find(({ status }) => header.readUInt32LE(status + 8) > 0) ?? layouts[0];
   if (layout === undefined) {
     const size = header.readUInt32LE(LAYOUT_64.status + 4);
     throw corrupt(

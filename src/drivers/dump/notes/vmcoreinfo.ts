@@ -8,6 +8,9 @@ import type { KernelRoot } from '../../../driver/snapshot.ts';
 /** Where x86-64 kernels are linked to, KASLR or not: __START_KERNEL_map. */
 const START_KERNEL_MAP = 0xffffffff80000000n;
 
+/** Bits 51:32 (APM vol. 2, 7.10). */
+const ENCRYPTION_BITS = 0xf_ffff_0000_0000n;
+
 /** The table's name since 4.13, and before. */
 const ROOT_SYMBOLS = ['init_top_pgt', 'init_level4_pgt', 'swapper_pg_dir'];
 
@@ -26,6 +29,8 @@ export function kernelRootFrom(text: string): KernelRoot | undefined {
   if (root < 0n || root >= BigInt(PA_LIMIT) || root % 4096n !== 0n) return undefined;
   const fiveLevels = lines.get('NUMBER(pgtable_l5_enabled)') === '1';
   const encryptionMask = decimal(lines.get('NUMBER(sme_mask)')) ?? 0n;
+  // Where memory encryption takes a bit, it is one of these.
+  if ((encryptionMask & ~ENCRYPTION_BITS) !== 0n) return undefined;
   return {
     root: Number(root),
     mode: fiveLevels ? '5-level' : '4-level',

@@ -1,0 +1,28 @@
+/** Lists of addresses from standard input. */
+import { expect, test } from 'vitest';
+import { readAddresses } from '../../../src/cli/translate/addresses.ts';
+
+async function* chunksOf(...chunks: readonly string[]): AsyncGenerator<string> {
+  yield* chunks;
+}
+
+test('takes more addresses than a call takes arguments', async () => {
+  const text = Array.from({ length: 300_000 }, (_, page) => `0x${(page * 4096).toString(16)}\n`).join('');
+  const found = await readAddresses(['-', '0x7'], () => chunksOf(text));
+  expect([found.length, found[299_999], found[300_000]]).toEqual([300_001, 299_999n * 4096n, 7n]);
+});
+
+test('refuses at once what has no end and is no address', async () => {
+  let chunks = 0;
+  async function* zeroes(): AsyncGenerator<string> {
+    for (; ; chunks++) yield '\0'.repeat(65_536);
+  }
+  await expect(readAddresses(['-'], zeroes)).rejects.toThrow(/^line 1 of standard input: "\\u0000.*…" is no virtual/);
+  expect(chunks).toBe(0);
+});
+
+test('names the line of a word, wherever chunks end', async () => {
+  await expect(readAddresses(['-'], () => chunksOf('0x1\r\n\n0', 'x2 0x', 'g'))).rejects.toThrow(
+    'line 3 of standard input: "0xg" is no virtual address',
+  );
+});
