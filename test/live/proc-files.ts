@@ -60,6 +60,13 @@ export async function readProcesses(guest: LaunchedGuest): Promise<ProcProcess[]
   return [...processes.values()].sort((a, b) => a.pid - b.pid);
 }
 
+/** Those that have any, without those that print this. */
+export async function readProcessesWithMemory(guest: LaunchedGuest): Promise<number[]> {
+  const [own = '', ...paths] = await shell(guest, 'echo $$; grep -l . /proc/[0-9]*/maps 2> /dev/null; true');
+  const pids = paths.map((path) => Number(path.split('/')[2]));
+  return pids.filter((pid) => pid < Number(own)).sort((a, b) => a - b);
+}
+
 const LINE = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) ([0-9a-f]+) ([0-9a-f]+:[0-9a-f]+) (\d+) *(.*)$/;
 
 /** The areas of a process, from its smaps. */
