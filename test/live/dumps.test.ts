@@ -107,7 +107,8 @@ describe.skipIf(isLeftOut)('P3 dumps of a real guest with 4-level paging', { tim
       code: 0,
       stderr: expect.stringContaining(path(name)) as string,
     });
-    expect(stdout === expected, `${name} translates differently`).toBe(true);
+    const same = name.includes('kernel-only') ? tablesOnly(stdout) === tablesOnly(expected) : stdout === expected;
+    expect(same, `${name} translates differently`).toBe(true);
   }
 
   test('there are 10,000 addresses, of every outcome', () => {
@@ -388,6 +389,14 @@ describe.skipIf(isLeftOut)('P3 dumps of a real guest with 5-level paging', { tim
     expect(sure.map(({ root }) => root)).toContain(hex(machine.root));
   });
 });
+
+/**
+ * Without what the guest's Linux says of an address. Dump level 31 keeps page tables, but makedumpfile 1.7.2 takes slabs of newer kernels
+ * (6.12) for memory of processes, and leaves out what Linux knows of them.
+ */
+function tablesOnly(jsonl: string): string {
+  return jsonl.replaceAll(/,"system":\{.*?\},"steps"/g, ',"steps"');
+}
 
 async function registersOf(dumpPath: string, vcpu: number) {
   const dump = await openDump(dumpPath);
