@@ -5,7 +5,7 @@ import type { Process } from '../linux/index.ts';
 import type { TextOutput } from '../sinks/text-output.ts';
 import { EXIT_OK } from './exit-codes.ts';
 import { interruptible } from './interruptible.ts';
-import { printable } from './linux/columns.ts';
+import { printable } from '../sinks/printable.ts';
 import { areaJson, areaTable } from './linux/maps-output.ts';
 import { askLinux } from './linux/run-linux.ts';
 import { takeSource } from './snapshot/open-snapshot.ts';

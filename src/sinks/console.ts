@@ -3,6 +3,7 @@ import type { Writable } from 'node:stream';
 import { Ansis } from 'ansis';
 import { coloursFor, columnsOf } from './colours.ts';
 import { rowOf } from './event-row.ts';
+import { printable } from './printable.ts';
 import { RowLayout } from './row-layout.ts';
 import type { Sink, Statistics, Summary } from './sink.ts';
 import { TextOutput } from './text-output.ts';
@@ -33,7 +34,7 @@ export function consoleSink(output: Writable | TextOutput, { colour, columns }: 
 function summaryText(summary: Summary): string {
   const counts = Object.entries(summary.counts).filter(([kind, count]) => count > 0 || kind.startsWith('page-'));
   const events = counts.map(([kind, count]) => `${count} ${kind}`).join(', ');
-  const failure = summary.failure === undefined ? '' : `${summary.ended}: ${summary.failure.message}\n`;
+  const failure = summary.failure === undefined ? '' : `${summary.ended}: ${printable(summary.failure.message)}\n`;
   return `${events}; ${summary.writes} writes, ${lostText(summary)}\n${failure}`;
 }
 

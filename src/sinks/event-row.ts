@@ -2,6 +2,7 @@
 import { hex } from '../core/address/va.ts';
 import type { Cause, MonitorEvent } from '../core/monitor/events.ts';
 import type { Rights } from '../core/paging/rights.ts';
+import { printable } from './printable.ts';
 import type { Row } from './row-layout.ts';
 
 const PAGE_BYTES = 4096;
@@ -39,7 +40,7 @@ export function entryName(level: number): string {
 }
 
 function whoText(event: MonitorEvent): string {
-  const who = event.tags.length > 0 ? event.tags.join(',') : `root ${hex(event.root)}`;
+  const who = event.tags.length > 0 ? printable(event.tags.join(',')) : `root ${hex(event.root)}`;
   return event.view === 0 ? who : `${who} view ${event.view}`;
 }
 

@@ -44,6 +44,12 @@ describe('a line for each kind', () => {
     ]);
   });
 
+  test('of a name that would steer the terminal, its code', () => {
+    const text = plain(80)({ ...pageIn, tags: ['\x1b[2Jx\n'] });
+    expect(text).toContain('+ \\x1b[2Jx\\x0a ');
+    expect(text).not.toContain('\x1b');
+  });
+
   test('of a long name, what the process is called gives way', () => {
     expect(plain(80)({ ...pageIn, tags: ['a-program-with-a-long-name[123456]:mapping'] })).toBe(
       '+ a-program-wi…[123456]:mapping 0x7f1234567abc 0x1a2babc   4K    PTE 0x0 → …067',

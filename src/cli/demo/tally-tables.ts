@@ -1,5 +1,6 @@
 /** Two tables of pages in and out, side by side. */
 import type { Ansis } from 'ansis';
+import { printable } from '../../sinks/printable.ts';
 import { type InOut, largest } from './demo-tally.ts';
 
 const LINES = 12;
@@ -23,7 +24,8 @@ function table(name: string, sums: ReadonlyMap<string, InOut>, colours: Ansis): 
   return [
     name.padEnd(NAME_COLUMNS) + cell('pages in', colours.dim) + cell('out', colours.dim),
     ...largest(sums, LINES).map(
-      ([key, sum]) => fitName(key) + cell(count('+', sum.in), colours.green) + cell(count('-', sum.out), colours.red),
+      ([key, sum]) =>
+        fitName(printable(key)) + cell(count('+', sum.in), colours.green) + cell(count('-', sum.out), colours.red),
     ),
   ];
 }

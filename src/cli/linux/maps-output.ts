@@ -2,7 +2,8 @@
 import { hex } from '../../core/address/va.ts';
 import { type MappedArea, rightsText } from '../../linux/index.ts';
 import { JSONL_VERSION } from '../../sinks/jsonl-format.ts';
-import { columns, printable } from './columns.ts';
+import { columns } from './columns.ts';
+import { printable } from '../../sinks/printable.ts';
 
 const PAGE_BYTES = 4096n;
 

@@ -2,7 +2,8 @@
 import { hex } from '../../core/address/va.ts';
 import type { Process } from '../../linux/index.ts';
 import { JSONL_VERSION } from '../../sinks/jsonl-format.ts';
-import { columns, printable } from './columns.ts';
+import { columns } from './columns.ts';
+import { printable } from '../../sinks/printable.ts';
 
 /** With its end. */
 export function processJson(process: Process): string {

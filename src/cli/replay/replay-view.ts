@@ -3,6 +3,7 @@ import type { Ansis } from 'ansis';
 import { coloursFor, columnsOf } from '../../sinks/colours.ts';
 import { lostText } from '../../sinks/console.ts';
 import { entryName } from '../../sinks/event-row.ts';
+import { printable } from '../../sinks/printable.ts';
 import { RowLayout } from '../../sinks/row-layout.ts';
 import type { Sink, Summary } from '../../sinks/sink.ts';
 import type { TextOutput } from '../../sinks/text-output.ts';
@@ -88,10 +89,11 @@ function timeText(timeUs: number): string {
   return (timeUs / 1e6).toFixed(3).padStart(TIME_COLUMNS);
 }
 
-function noteLine({ text, timeUs }: TimedNote, columns: number, colours: Ansis): string {
+function noteLine(note: TimedNote, columns: number, colours: Ansis): string {
+  const text = printable(note.text);
   const width = Math.max(20, columns - TIME_COLUMNS - 1);
   const shown = text.length > width - 4 ? `${text.slice(0, width - 5)}…` : text;
-  return `${colours.cyan(timeText(timeUs))} ${colours.bold(`── ${shown}`)}\n`;
+  return `${colours.cyan(timeText(note.timeUs))} ${colours.bold(`── ${shown}`)}\n`;
 }
 
 function summaryText(
@@ -113,7 +115,7 @@ function summaryText(
     `${writes} writes, ${lostText(summary)}`,
     `${guestSeconds.toFixed(2)} s of the guest in ${replaySeconds.toFixed(2)} s` +
       (faster >= 1.5 ? `, ${faster.toFixed(faster < 10 ? 1 : 0)} times as fast as it ran` : ''),
-    ...(ended === 'failed' && failure !== undefined ? [`failed: ${failure.message}`] : []),
+    ...(ended === 'failed' && failure !== undefined ? [`failed: ${printable(failure.message)}`] : []),
     '',
   ].join('\n');
 }

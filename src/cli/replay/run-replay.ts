@@ -5,6 +5,7 @@ import { rootOf } from '../../core/paging/format.ts';
 import { openTrace, type TraceAbout, type TraceDriver, type TraceInstant } from '../../drivers/trace/index.ts';
 import { openSession, type Session } from '../../session/session.ts';
 import { jsonlSink } from '../../sinks/jsonl.ts';
+import { printable } from '../../sinks/printable.ts';
 import type { TextOutput } from '../../sinks/text-output.ts';
 import { OPT_IN_KINDS } from '../option-values.ts';
 import type { AddressOption } from '../watch/address-option.ts';
@@ -124,8 +125,8 @@ export function introductionText(about: TraceAbout, mode: string): string {
   const vcpus = vcpuCount === undefined ? '' : `, ${vcpuCount} ${vcpuCount === 1 ? 'vCPU' : 'vCPUs'}`;
   const day = startedAt.slice(0, 10);
   return [
-    ...(title === '' ? [] : [title]),
-    `Recorded${day === '' ? '' : ` on ${day}`} from ${source}: ${mode} paging${vcpus}.`,
+    ...(title === '' ? [] : [printable(title)]),
+    `Recorded${day === '' ? '' : ` on ${day}`} from ${printable(source)}: ${mode} paging${vcpus}.`,
     CAPTURE_TEXT[about.capture],
   ].join('\n');
 }

@@ -1,6 +1,7 @@
 /** What happened in a trace, in a screenful. */
 import type { Ansis } from 'ansis';
 import { lostText } from '../../sinks/console.ts';
+import { printable } from '../../sinks/printable.ts';
 import type { Summary } from '../../sinks/sink.ts';
 import { tallyTables } from '../demo/tally-tables.ts';
 import type { RestlessAddress, StatTally } from './stat-tally.ts';
@@ -29,7 +30,7 @@ export function statText(facts: StatFacts, columns: number, colours: Ansis): str
     '',
     kinds.length === 0 ? 'no events' : kinds.join(', '),
     `${writes} writes: ${tally.changes.write} entries changed by them, ${tally.changes.compare} more found by comparing`,
-    `${lostText(summary)}${summary.ended === 'failed' ? `; failed: ${summary.failure?.message}` : ''}`,
+    `${lostText(summary)}${summary.ended === 'failed' ? `; failed: ${printable(summary.failure?.message ?? '')}` : ''}`,
     ...(tally.pages.byProcess.size === 0
       ? []
       : ['', ...tallyTables(['process', tally.pages.byProcess], ['entry', tally.pages.byAction], colours)]),
@@ -44,7 +45,7 @@ export function statText(facts: StatFacts, columns: number, colours: Ansis): str
 function restlessLines(addresses: readonly RestlessAddress[], columns: number, colours: Ansis): string[] {
   if (addresses.length === 0) return [];
   const lines = addresses.map(({ va, root, tags, events }) =>
-    `${String(events).padStart(8)} ${va.padEnd(18)} ${root.padEnd(12)} ${tags}`.slice(0, columns),
+    `${String(events).padStart(8)} ${va.padEnd(18)} ${root.padEnd(12)} ${printable(tags)}`.slice(0, columns),
   );
   return ['', colours.dim(`${'events'.padStart(8)} ${'most restless'.padEnd(18)} ${'root'.padEnd(12)} what`), ...lines];
 }

@@ -3,7 +3,7 @@ import { hex } from '../../core/address/va.ts';
 import type { Paging } from '../../core/paging/format.ts';
 import type { NoTranslation, Walk } from '../../core/paging/walk.ts';
 import { type LinuxExplanation, explanationText } from '../../linux/index.ts';
-import { printable } from '../linux/columns.ts';
+import { printable } from '../../sinks/printable.ts';
 import { type EntryExplanation, entryName, type EntryTarget, explainEntry, rightsInWords } from './explain.ts';
 
 /** The lines, without their ends. @param system what the guest's own system knows of an address that leads nowhere */
