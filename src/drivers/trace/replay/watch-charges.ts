@@ -1,6 +1,7 @@
 /** What is watched in a replay, as far as it must be known to say how much that takes. */
 import { type Paging, rootOf } from '../../../core/paging/format.ts';
 import type { WatchCall } from '../../../driver/watch-calls.ts';
+import { ChargedSpans } from './charged-spans.ts';
 
 /** A watched address, and the tables of its own that it may bring along. */
 const ADDRESS_BYTES = 2048;
@@ -8,16 +9,10 @@ const RANGE_BYTES = 1024;
 /** Of ranges that overlap, each piece keeps the tags of all, and is copied when it is cut. */
 const OVERLAP_BYTES = 1024;
 
-interface Span {
-  readonly start: bigint;
-  readonly end: bigint;
-  readonly charge: number;
-}
-
 interface Space {
   /** How often each is watched. */
   readonly addresses: Map<bigint, number>;
-  spans: Span[];
+  readonly spans: ChargedSpans;
 }
 
 export class WatchCharges {
@@ -70,24 +65,20 @@ export class WatchCharges {
     for (const [each, space] of views ?? []) {
       if (view !== undefined && each !== view) continue;
       for (const va of space.addresses.keys()) this.#removeAddress(space, va, Infinity);
-      this.#charge(-space.spans.reduce((sum, { charge }) => sum + charge, 0));
+      this.#charge(-space.spans.total);
       views!.delete(each);
     }
   }
 
   #addRange({ spans }: Space, start: bigint, byteLength: bigint): void {
     const end = start + byteLength;
-    const overlapping = spans.filter((span) => span.start < end && start < span.end).length;
-    const charge = RANGE_BYTES + overlapping * OVERLAP_BYTES;
+    const charge = RANGE_BYTES + spans.overlapping(start, end) * OVERLAP_BYTES;
     this.#charge(charge);
-    spans.push({ start, end, charge });
+    spans.add(start, end, charge);
   }
 
   #removeRange({ spans }: Space, start: bigint, byteLength: bigint): void {
-    const at = spans.findLastIndex((span) => span.start === start && span.end === start + byteLength);
-    if (at < 0) return;
-    this.#charge(-spans[at]!.charge);
-    spans.splice(at, 1);
+    this.#charge(-spans.remove(start, start + byteLength));
   }
 
   #addAddress({ addresses }: Space, va: bigint): void {
@@ -108,7 +99,7 @@ export class WatchCharges {
     const rootPa = rootOf(this.#paging, root);
     const views = this.#spaces.get(rootPa) ?? new Map<number, Space>();
     this.#spaces.set(rootPa, views);
-    const space = views.get(view) ?? { addresses: new Map(), spans: [] };
+    const space = views.get(view) ?? { addresses: new Map(), spans: new ChargedSpans() };
     views.set(view, space);
     return space;
   }
