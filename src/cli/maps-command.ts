@@ -2,10 +2,8 @@
 import { Command } from 'commander';
 import { PtmonError } from '../core/error.ts';
 import type { Process } from '../linux/index.ts';
-import type { TextOutput } from '../sinks/text-output.ts';
-import { EXIT_OK } from './exit-codes.ts';
-import { interruptible } from './interruptible.ts';
 import { printable } from '../sinks/printable.ts';
+import type { TextOutput } from '../sinks/text-output.ts';
 import { areaJson, areaTable } from './linux/maps-output.ts';
 import { askLinux } from './linux/run-linux.ts';
 import { takeSource } from './snapshot/open-snapshot.ts';
@@ -43,16 +41,13 @@ export function mapsCommand(output: TextOutput, messages: TextOutput, exit: (cod
     .action(async (words: readonly string[], options: Options) => {
       const { source, rest } = takeSource(words, options);
       const pid = processNumber(rest);
-      await interruptible(output, exit, async (signal) => {
-        await askLinux(source, options, { output, messages }, signal, async (linux) => {
-          const { process, areas, faults } = await linux.map(pid);
-          const isEmpty = process.mm === null;
-          const lines = options.json
-            ? areas.map((area) => areaJson(pid, area))
-            : [`${isEmpty ? whyNothing(process) : areaTable(areas).join('\n')}\n`];
-          return { text: lines.join(''), faults };
-        });
-        return EXIT_OK;
+      await askLinux(source, options, { output, messages }, exit, async (linux) => {
+        const { process, areas, faults } = await linux.map(pid);
+        const isEmpty = process.mm === null;
+        const lines = options.json
+          ? areas.map((area) => areaJson(pid, area))
+          : [`${isEmpty ? whyNothing(process) : areaTable(areas).join('\n')}\n`];
+        return { text: lines.join(''), faults };
       });
     });
 }

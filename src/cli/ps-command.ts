@@ -2,8 +2,6 @@
 import { Command } from 'commander';
 import { PtmonError } from '../core/error.ts';
 import type { TextOutput } from '../sinks/text-output.ts';
-import { EXIT_OK } from './exit-codes.ts';
-import { interruptible } from './interruptible.ts';
 import { processJson, processTable } from './linux/ps-output.ts';
 import { askLinux } from './linux/run-linux.ts';
 import { takeSource } from './snapshot/open-snapshot.ts';
@@ -42,13 +40,10 @@ export function psCommand(output: TextOutput, messages: TextOutput, exit: (code:
     .action(async (word: string | undefined, options: Options) => {
       const { source, rest } = takeSource(word === undefined ? [] : [word], options);
       if (rest.length > 0) throw new PtmonError('bad-argument', `what is "${rest[0]}"? A live guest takes no SOURCE`);
-      await interruptible(output, exit, async (signal) => {
-        await askLinux(source, options, { output, messages }, signal, async (linux) => {
-          const { processes, faults } = await linux.processes();
-          const lines = options.json ? processes.map(processJson) : [`${processTable(processes).join('\n')}\n`];
-          return { text: lines.join(''), faults };
-        });
-        return EXIT_OK;
+      await askLinux(source, options, { output, messages }, exit, async (linux) => {
+        const { processes, faults } = await linux.processes();
+        const lines = options.json ? processes.map(processJson) : [`${processTable(processes).join('\n')}\n`];
+        return { text: lines.join(''), faults };
       });
     });
 }

@@ -1,6 +1,8 @@
 /** Asks a guest's Linux, wherever the guest comes from. */
 import { PtmonError } from '../../core/error.ts';
 import { kernelCache, type LinuxGuest, openLinux } from '../../linux/index.ts';
+import { EXIT_OK } from '../exit-codes.ts';
+import { interruptible } from '../interruptible.ts';
 import type { SourceName } from '../snapshot/open-snapshot.ts';
 import type { SourceAndSpaceOptions } from '../snapshot/source-options.ts';
 import { type Visit, visitSnapshot, type VisitStreams } from '../snapshot/visit-snapshot.ts';
@@ -35,22 +37,30 @@ export function noLinux(error: unknown): undefined {
   throw error;
 }
 
-/** @throws PtmonError as `visitSnapshot`, `linuxOf` and `ask` */
-export async function askLinux(
+/**
+ * What a command does that asks once, until it is done or interrupted.
+ *
+ * @param exit is told the exit code of a run that did not fail
+ * @throws PtmonError as `visitSnapshot`, `linuxOf` and `ask`
+ */
+export function askLinux(
   source: SourceName,
   options: SourceAndSpaceOptions,
   streams: VisitStreams,
-  signal: AbortSignal,
+  exit: (code: number) => void,
   ask: (linux: LinuxGuest) => Promise<Answer>,
 ): Promise<void> {
-  const said: string[] = [];
-  await visitSnapshot(source, options, streams, signal, async (visit) => {
-    const linux = await linuxOf(visit, options);
-    const { text, faults } = await ask(linux);
-    const { base, buildId = 'unknown' } = linux.kernel;
-    said.push(`Linux at 0x${base.toString(16)}, build ${buildId}`);
-    said.push(...faults.map((fault) => `not as it should be: ${fault}`));
-    await visit.print(text);
+  return interruptible(streams.output, exit, async (signal) => {
+    const said: string[] = [];
+    await visitSnapshot(source, options, streams, signal, async (visit) => {
+      const linux = await linuxOf(visit, options);
+      const { text, faults } = await ask(linux);
+      const { base, buildId = 'unknown' } = linux.kernel;
+      said.push(`Linux at 0x${base.toString(16)}, build ${buildId}`);
+      said.push(...faults.map((fault) => `not as it should be: ${fault}`));
+      await visit.print(text);
+    });
+    for (const line of said) await streams.messages.write(`${line}\n`);
+    return EXIT_OK;
   });
-  for (const line of said) await streams.messages.write(`${line}\n`);
 }
