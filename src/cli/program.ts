@@ -3,6 +3,7 @@ import type { Writable } from 'node:stream';
 import { Command, CommanderError } from 'commander';
 import { PtmonError } from '../core/error.ts';
 import { columnsOf } from '../sinks/colours.ts';
+import { printable } from '../sinks/printable.ts';
 import { TextOutput } from '../sinks/text-output.ts';
 import { VERSION } from '../sinks/version.ts';
 import { demoCommand } from './demo-command.ts';
@@ -91,9 +92,14 @@ export async function runProgram(args: readonly string[], streams: Streams): Pro
     return exitCode;
   } catch (error) {
     // Commander has said what is wrong with the command line.
-    if (!(error instanceof CommanderError)) await messages.write(`ptmon: ${messageOf(error)}\n`);
+    if (!(error instanceof CommanderError)) await messages.write(`ptmon: ${printableLines(messageOf(error))}\n`);
     return exitCodeOf(error);
   }
+}
+
+/** A message may have several lines, and words of a file or of a guest in them. */
+function printableLines(text: string): string {
+  return text.split('\n').map(printable).join('\n');
 }
 
 /** What a wrong command line could have said. */

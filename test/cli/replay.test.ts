@@ -42,6 +42,11 @@ describe('the traces that come with it', { timeout }, () => {
 });
 
 describe('replay', { timeout }, () => {
+  test('an error says nothing that would steer the terminal', async () => {
+    const { code, stderr } = await run(['replay', '/none/\x1b[2J']);
+    expect({ code, stderr }).toEqual({ code: 3, stderr: 'ptmon: /none/\\x1b[2J cannot be read (ENOENT)\n' });
+  });
+
   test('lines fit the terminal, and end with what came of it', async () => {
     const { code, stdout } = await run(['replay', tour], { columns: 80 });
     expect(code).toBe(0);
