@@ -141,10 +141,7 @@ export class GdbClient {
     return this.#interruptions;
   }
 
-  /**
-   * To be told where another client of QEMU lets the guest run: the next call that needs it to stand still stops it first. QEMU would
-   * take its first byte for an interrupt, and answer nothing.
-   */
+  /** To be told where another client of QEMU lets the guest run: the next call that needs it to stand still stops it first. */
   noteRunning(): void {
     this.#isAstray = true;
   }
@@ -234,7 +231,8 @@ export class GdbClient {
    * Nothing else may be sent while the guest runs: QEMU takes any byte for an interrupt.
    */
   continue(options: { readonly signal?: AbortSignal } = {}): Promise<StopReply> {
-    const continuing = this.#standing(() => this.#continue(options.signal));
+    // Should it stop a guest that another one has let run, it lets it run on.
+    const continuing = this.#inTurn(() => this.#continue(options.signal));
     if (this.isRunning) return continuing;
     this.#isContinuing = true;
     return continuing.finally(() => (this.#isContinuing = false));
@@ -329,13 +327,8 @@ export class GdbClient {
     if (restoring !== undefined) await this.#connection.request(restoring).catch(() => {});
     if (leaveStopped) return this.#clearAll();
     await this.#connection.getInStep();
-    const stops = this.#connection.unaskedStops;
     this.#hasLeft = true;
-    const reply = await this.#connection.request(this.#detachCommand()).catch((error: unknown) => {
-      // Another client had let the guest run: the command was taken for an interrupt.
-      this.#hasLeft = this.#connection.unaskedStops === stops;
-      throw error;
-    });
+    const reply = await this.#connection.request(this.#detachCommand());
     if (reply !== 'OK') throw this.#nonsense('the command to detach', reply);
   }
 
@@ -345,14 +338,22 @@ export class GdbClient {
     // Whoever lets it run from here on, it is astray again.
     this.#isAstray = false;
     this.#selected = undefined;
-    const stops = this.#connection.unaskedStops;
     try {
-      await this.#connection.fence();
+      await this.#interrupting(() => this.#connection.fence());
     } catch (error) {
       this.#isAstray = true;
       throw error;
     }
-    if (this.#connection.unaskedStops > stops) this.#interruptions++;
+  }
+
+  /** Does `work`, whose commands leave the guest standing still, and counts if they have stopped it for that. */
+  async #interrupting<T>(work: () => Promise<T>): Promise<T> {
+    const stops = this.#connection.unaskedStops;
+    try {
+      return await work();
+    } finally {
+      if (this.#connection.unaskedStops > stops) this.#interruptions++;
+    }
   }
 
   #detachCommand(): string {
@@ -373,8 +374,12 @@ export class GdbClient {
     this.#selected = thread;
   }
 
-  /** Does `work` when it is its turn. */
+  /** Does `work` when it is its turn; the guest stands still for it. */
   #standing<T>(work: () => Promise<T>): Promise<T> {
+    return this.#inTurn(() => this.#interrupting(work));
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
     if (this.isRunning) {
       const message = `${this.address}: the guest is running; wait for it to stop, or abort the call that lets it run`;
       return Promise.reject(new PtmonError('bad-argument', message));

@@ -1,7 +1,7 @@
 /** Commands to a gdbstub and their replies: the link over a transport, several commands under way at once, and time limits. */
 import { PtmonError, type PtmonErrorCode } from '../../../core/error.ts';
 import type { Transport } from '../transport/transport.ts';
-import { bytesOfCharacters, framePacket, INTERRUPT } from './packet-encoder.ts';
+import { bytesOfCharacters, frameCommand } from './packet-encoder.ts';
 import { type LinkCommand, type LinkEvent, PacketLink } from './packet-link.ts';
 
 /**
@@ -83,8 +83,8 @@ export class GdbConnection {
   /**
    * Commands that may be carried out in any order, many under way at once; their replies, in the order of the commands.
    *
-   * The first goes alone. Should the target run, because another client of QEMU let it, QEMU takes that one for an interrupt and
-   * does not answer it; with others behind it, their replies would be mistaken for its own.
+   * The first goes alone. Should the target run, because another client of QEMU let it, that one stops it, and the stop is not among
+   * the replies of many, where it means that nobody can be sure of any.
    *
    * @throws PtmonError `source-unavailable` when the peer is gone or does not answer in time, `corrupt-input` when its packets
    *   arrive damaged or out of step (`isOutOfStep`), `closed` after `close`
@@ -151,11 +151,11 @@ export class GdbConnection {
   }
 
   /**
-   * Sends commands behind an interrupt and closes, without waiting for anything: for a process that is about to end, or a peer that
-   * does not answer.
+   * Sends commands and closes, without waiting for anything: for a process that is about to end, or a peer that does not answer.
+   * The target may run.
    */
   abandon(payloads: readonly string[]): void {
-    this.#transport.send(bytesOfCharacters(INTERRUPT + payloads.map(framePacket).join('')));
+    this.#transport.send(bytesOfCharacters(payloads.map(frameCommand).join('')));
     this.close();
   }
 

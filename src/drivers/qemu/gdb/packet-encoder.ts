@@ -12,12 +12,26 @@ export const NAK = '-';
 /** Stops a running target; not a packet. */
 export const INTERRUPT = '\x03';
 
+/**
+ * Stops a target whoever has let it run, and does nothing to one that stands still. While QEMU waits for an acknowledgement it passes
+ * over an interrupt; hence an acknowledgement, and a second interrupt.
+ */
+const HALT = INTERRUPT + ACK + INTERRUPT;
+
 /** The payload in its frame, as characters. */
 export function framePacket(payload: string): string {
   const body = payload.replace(RESERVED, (character) => `}${String.fromCharCode(character.charCodeAt(0) ^ 0x20)}`);
   let sum = 0;
   for (let at = 0; at < body.length; at++) sum += body.charCodeAt(at);
   return `$${body}#${(sum & 0xff).toString(16).padStart(2, '0')}`;
+}
+
+/**
+ * A command in its frame, behind what halts a target that another client has let run. QEMU takes the first byte that reaches one that
+ * runs for an interrupt, and passes over what is left of the packet: the command would be lost, and never answered.
+ */
+export function frameCommand(payload: string): string {
+  return HALT + framePacket(payload);
 }
 
 /** Characters as the bytes that they stand for. */

@@ -7,7 +7,7 @@
  * link gives up all of them and is *out of step*, until a `fence`, a command whose reply cannot be mistaken, has come back.
  */
 import { DEFAULT_MAX_PACKET_BYTES, PacketDecoder, type PacketItem } from './packet-decoder.ts';
-import { ACK, bytesOfCharacters, framePacket, INTERRUPT, NAK } from './packet-encoder.ts';
+import { ACK, bytesOfCharacters, frameCommand, INTERRUPT, NAK } from './packet-encoder.ts';
 
 export interface LinkCommand {
   readonly payload: string;
@@ -86,7 +86,7 @@ export class PacketLink {
 
   /** To be called in step only. */
   send(command: LinkCommand): void {
-    this.#output += framePacket(command.payload);
+    this.#output += frameCommand(command.payload);
     this.#interrupted = false;
     if (this.#acknowledges) this.#unacknowledged.push(command);
     else this.#unanswered.push(command);
@@ -111,14 +111,11 @@ export class PacketLink {
     this.#unanswered = [];
   }
 
-  /**
-   * Asks for the reply that ends being out of step. The interrupt before it is for a target that runs: without it, QEMU takes the
-   * first byte of the command for one.
-   */
+  /** Asks for the reply that ends being out of step. */
   fence(): void {
     this.#mode = 'fencing';
     this.#attempts = 1;
-    this.#output += INTERRUPT + framePacket(FENCE);
+    this.#output += frameCommand(FENCE);
   }
 
   /** Takes what the peer sent. Never throws, whatever the bytes. */
@@ -135,7 +132,7 @@ export class PacketLink {
       case 'nak':
         return this.#refused(events);
       case 'packet':
-        if (this.#acknowledges) this.#output += ACK;
+        if (this.#isWaitedFor(item.payload)) this.#output += ACK;
         return this.#packet(item.payload, events);
       case 'notification':
         events.push(item);
@@ -158,7 +155,7 @@ export class PacketLink {
 
   #refused(events: LinkEvent[]): void {
     if (this.#mode === 'fencing') {
-      if (++this.#attempts <= MAX_ATTEMPTS) this.#output += framePacket(FENCE);
+      if (++this.#attempts <= MAX_ATTEMPTS) this.#output += frameCommand(FENCE);
       return;
     }
     const command = this.#unacknowledged[0];
@@ -169,9 +166,18 @@ export class PacketLink {
       events.push({ kind: 'failed', reason: `it says that the command arrived damaged, ${MAX_ATTEMPTS} times` });
       return;
     }
-    this.#output += framePacket(command.payload);
+    this.#output += frameCommand(command.payload);
     // The interrupt reached a target that was not running yet.
     if (command.expects === 'stop' && this.#interrupted) this.#output += INTERRUPT;
+  }
+
+  /**
+   * Whether the peer waits for an acknowledgement of this packet. QEMU takes a command for one of all that it has sent until that
+   * arrives; another behind the command would reach a target that this has let run, and stop it.
+   */
+  #isWaitedFor(payload: string): boolean {
+    if (!this.#acknowledges) return false;
+    return this.#mode === 'fencing' ? payload.startsWith(FENCE_REPLY) : this.#unacknowledged.length === 0;
   }
 
   #packet(payload: string, events: LinkEvent[]): void {
@@ -184,7 +190,7 @@ export class PacketLink {
       events.push({ kind: 'reply', payload });
     } else if (isStop) {
       events.push({ kind: 'stop', payload });
-      // The target was running, so that the first byte after that was taken for an interrupt, and its command is lost.
+      // The target was running. That is what stopped it if all went well; if not, a command is lost.
       if (this.commandsUnderWay > 1) this.#loseStep('the target stopped in the middle of commands', events);
     } else if (this.#mode === 'fencing' && payload.startsWith(FENCE_REPLY)) {
       this.#mode = 'in-step';
