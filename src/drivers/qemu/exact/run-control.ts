@@ -58,7 +58,7 @@ export class RunControl {
   #said: RunNotice = { kind: 'free' };
   /** How often anybody has let the guest run since it was looked at. */
   #unseenRuns = 0;
-  /** How often this client has let the guest run, and how often anybody has. */
+  /** How often this client has let the guest run, and those of others that are known; and how often anybody has. */
   #ownRuns = 0;
   #runs = 0;
   #changes = 0;
@@ -210,6 +210,8 @@ export class RunControl {
   }
 
   #letRunByAnother(): void {
+    // The next that is one too many is of another again.
+    this.#ownRuns = this.#runs;
     this.#heldAs = undefined;
     this.#unseenRuns++;
     this.#parts.gdb.noteRunning();
