@@ -41,16 +41,12 @@ export function offsetOf(va: Va): number {
 /** The virtual address of byte `offset` (0 to 4095) of page `vpn`. */
 export function vaOf(vpn: number, offset: number): Va {
   const high = Math.floor(vpn / 2 ** 20);
-  words[1] = high;
-  words[0] = (vpn - high * 2 ** 20) * 4096 + offset;
-  return whole[0]!;
+  return u64Of((vpn - high * 2 ** 20) * 4096 + offset, high) as Va;
 }
 
 /** One 64-bit value from its two 32-bit words. */
 export function u64Of(lo: number, hi: number): bigint {
-  words[0] = lo;
-  words[1] = hi;
-  return whole[0]!;
+  return BigInt.asUintN(64, (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0));
 }
 
 /** Bits 31:0 of an unsigned 64-bit value. */

@@ -1,5 +1,5 @@
 /** Counts and pictures of what a monitor holds. These look at everything, and are the only ones that do, beside `resync`. */
-import { frameOffsetOf, PAGE_BYTES, paOf } from '../address/pa.ts';
+import { gfnOf, PAGE_BYTES, paOf } from '../address/pa.ts';
 import type { Pa } from '../address/types.ts';
 import { vaOf } from '../address/va.ts';
 import { ENTRY_LEAF, kindOf, type Paging, unfoldVpn } from '../paging/format.ts';
@@ -11,13 +11,13 @@ import type { DirtyMarks } from './dirty-marks.ts';
 import { allTags } from './event-writer.ts';
 import { Mapping, translate, UNBACKED } from './mapping.ts';
 import { type Holder, referencesOf, watchesAt } from './page-watches.ts';
-import type { ProtectedTables, TableFrame } from './protected-tables.ts';
+import type { ProtectedTables } from './protected-tables.ts';
 import type { TableNode } from './table-node.ts';
 
 /** Distinct entries, however many walks pass through each. */
 export function countEntries(tables: ProtectedTables): number {
   let count = 0;
-  for (const frame of tables.frames()) count += slotsOf(frame, () => true).length;
+  for (const first of tables.nodes.firsts()) count += slotsOf(first, () => true).length;
   return count;
 }
 
@@ -134,7 +134,7 @@ export function dump(
         view: guard.view,
         pa: paOf(frame.gfn),
         capturedAccess: guard.captured,
-        slots: slotsOf(frame, (node) => node.space.view === guard.view),
+        slots: slotsOf(tables.nodes.firstIn(frame.gfn), (node) => node.space.view === guard.view),
       })),
     marks: marks
       .vcpus()
@@ -150,13 +150,13 @@ export function dump(
 }
 
 function isHeld(tables: ProtectedTables, entryPa: number): boolean {
-  return tables.find((entryPa - frameOffsetOf(entryPa)) / PAGE_BYTES) !== undefined;
+  return tables.nodes.firstIn(gfnOf(entryPa)) !== null;
 }
 
-/** The monitored slots of a frame, ascending, each once. */
-function slotsOf(frame: TableFrame, counts: (node: TableNode) => boolean): number[] {
+/** The monitored slots of a frame, by the first node that it backs: ascending, each once. */
+function slotsOf(first: TableNode | null, counts: (node: TableNode) => boolean): number[] {
   const slots = new Set<number>();
-  for (let node = frame.firstNode; node !== null; node = node.nextInFrame) {
+  for (let node = first; node !== null; node = node.nextInFrame) {
     if (!counts(node)) continue;
     for (let at = node.firstFrom(0); at >= 0; at = node.nextAfter(at)) slots.add(node.firstSlot + node.slotAt(at));
   }

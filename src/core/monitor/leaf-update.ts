@@ -8,11 +8,12 @@ import { frameOffsetOf, gfnOf } from '../address/pa.ts';
 import type { Pa } from '../address/types.ts';
 import { u64Of } from '../address/va.ts';
 import { type PhysicalMemory, READ_NO_MEMORY, READ_OK } from '../memory/physical-memory.ts';
-import { type LevelFormat, mappedGfn, type Paging } from '../paging/format.ts';
+import { leafGfn, type LevelFormat, mapsPage, type Paging } from '../paging/format.ts';
 import type { NumberList } from '../struct/number-list.ts';
 import type { EventWriter } from './event-writer.ts';
-import type { MonitorEvent } from './events.ts';
-import type { ProtectedTables, TableFrame } from './protected-tables.ts';
+import type { Cause, MonitorEvent } from './events.ts';
+import type { NodesByFrame } from './nodes-by-frame.ts';
+import type { Holder } from './page-watches.ts';
 import { Watch } from './references.ts';
 import type { Report } from './report.ts';
 import type { TableNode } from './table-node.ts';
@@ -23,13 +24,16 @@ const KEPT_WORDS = 8192;
 // A constant to the compiler, as an import is not (`address/pa.ts`).
 const OK = READ_OK;
 
+/** By whether there is a page now. */
+const KINDS = ['page-out', 'page-in'] as const;
+
 /** Bits of a leaf's low word that say nothing of where it leads, or with which rights, in any mode. */
 const ACCESSED_DIRTY = 0x60;
 
 export interface LeafUpdateParts {
   readonly memory: PhysicalMemory;
   readonly paging: Paging;
-  readonly tables: ProtectedTables;
+  readonly nodes: NodesByFrame;
   readonly report: Report;
   readonly writer: EventWriter;
 }
@@ -41,7 +45,7 @@ export class LeafUpdate {
   readonly #format: LevelFormat;
   readonly #entryBytes: 4 | 8;
   readonly #entryShift: number;
-  readonly #tables: ProtectedTables;
+  readonly #nodes: NodesByFrame;
   readonly #report: Report;
   readonly #writer: EventWriter;
   readonly #entry = new Uint32Array(2);
@@ -53,12 +57,12 @@ export class LeafUpdate {
   /** Whether `Report` has begun to put into words what changes in this batch. */
   #reports = false;
 
-  constructor({ memory, paging, tables, report, writer }: LeafUpdateParts) {
+  constructor({ memory, paging, nodes, report, writer }: LeafUpdateParts) {
     this.#memory = memory;
     this.#format = paging.byLevel[1]!;
     this.#entryBytes = paging.mode.entryBytes;
     this.#entryShift = Math.log2(paging.mode.entryBytes);
-    this.#tables = tables;
+    this.#nodes = nodes;
     this.#report = report;
     this.#writer = writer;
   }
@@ -76,33 +80,33 @@ export class LeafUpdate {
     const words = 2 * length <= KEPT_WORDS ? this.#words : new Int32Array(2 * length);
     for (let index = 0; index < length; index++) {
       const entryPa = entries.at(index);
-      const frame = this.#tables.find(gfnOf(entryPa));
-      if (frame === undefined) continue;
-      if (!this.#read(frame, entryPa)) return null;
+      const first = this.#nodes.firstIn(gfnOf(entryPa));
+      if (first === null) continue;
+      if (!this.#read(first, entryPa)) return null;
       words[2 * index] = this.#entry[0]!;
       words[2 * index + 1] = this.#entry[1]!;
     }
     let events: Events = null;
     for (let index = 0; index < length; index++) {
       const entryPa = entries.at(index);
-      const frame = this.#tables.find(gfnOf(entryPa));
-      if (frame !== undefined)
-        events = this.#become(frame, entryPa, words[2 * index]!, words[2 * index + 1]!, vcpu, events);
+      const first = this.#nodes.firstIn(gfnOf(entryPa));
+      if (first !== null)
+        events = this.#become(first, entryPa, words[2 * index]!, words[2 * index + 1]!, vcpu, events);
     }
     return this.#end(events);
   }
 
   /** The same for one entry. */
   followOne(entryPa: number, vcpu: number): MonitorEvent[] | null {
-    const frame = this.#tables.find(gfnOf(entryPa));
-    if (frame === undefined) return [];
-    if (!this.#read(frame, entryPa)) return null;
-    return this.#end(this.#become(frame, entryPa, this.#entry[0]! | 0, this.#entry[1]! | 0, vcpu, null));
+    const first = this.#nodes.firstIn(gfnOf(entryPa));
+    if (first === null) return [];
+    if (!this.#read(first, entryPa)) return null;
+    return this.#end(this.#become(first, entryPa, this.#entry[0]! | 0, this.#entry[1]! | 0, vcpu, null));
   }
 
-  /** Reads an entry of a page table; one that is not in memory is 0. Answers whether it could. */
-  #read(frame: TableFrame, entryPa: number): boolean {
-    if (frame.nodesAbove > 0) return false;
+  /** Reads an entry of what is a page table to everybody; one that is not in memory is 0. Answers whether it could. */
+  #read(first: TableNode, entryPa: number): boolean {
+    for (let node: TableNode | null = first; node !== null; node = node.nextInFrame) if (!node.isPageTable) return false;
     const outcome = this.#memory.readEntry(entryPa, this.#entryBytes, this.#entry);
     if (outcome === OK) return true;
     this.#entry.fill(0);
@@ -116,9 +120,9 @@ export class LeafUpdate {
   }
 
   /** One entry, at every node that it serves. */
-  #become(frame: TableFrame, entryPa: number, lo: number, hi: number, vcpu: number, said: Events): Events {
+  #become(first: TableNode, entryPa: number, lo: number, hi: number, vcpu: number, said: Events): Events {
     const slot = frameOffsetOf(entryPa) >>> this.#entryShift;
-    for (let node = frame.firstNode; node !== null; node = node.nextInFrame) {
+    for (let node: TableNode | null = first; node !== null; node = node.nextInFrame) {
       const position = node.find(slot - node.firstSlot);
       if (position < 0) continue;
       const { words } = node;
@@ -147,29 +151,39 @@ export class LeafUpdate {
     vcpu: number,
     said: Events,
   ): Events {
-    const before = mappedGfn(this.#format, oldLo, oldHi);
-    const after = mappedGfn(this.#format, lo, hi);
-    if (before === after) return said;
+    const was = mapsPage(this.#format, oldLo, oldHi);
+    const is = mapsPage(this.#format, lo, hi);
+    // The page that is there, or was; a page-out of another one may come before it.
+    const mask = -is;
+    const gfn = leafGfn(this.#format, (lo & mask) | (oldLo & ~mask), (hi & mask) | (oldHi & ~mask));
+    let other = gfn;
+    if (was === is) {
+      if (was === 1) other = leafGfn(this.#format, oldLo, oldHi);
+      if (other === gfn) return said;
+    }
     const cause = { entryPa: entryPa as Pa, level: 1, oldValue: u64Of(oldLo, oldHi), newValue: u64Of(lo, hi) };
     const page = node.pageAt(position);
     let holder = node.watchedAt(position);
     while (holder !== null) {
       const offset = holder instanceof Watch ? holder.offset : node.offsetAt(position);
-      if (before >= 0) {
-        said = append(
-          said,
-          this.#writer.pageEvent('page-out', node.space, page, offset, holder, undefined, before, 1, vcpu, cause),
-        );
-      }
-      if (after >= 0) {
-        said = append(
-          said,
-          this.#writer.pageEvent('page-in', node.space, page, offset, holder, undefined, after, 1, vcpu, cause),
-        );
-      }
+      if (other !== gfn) said = append(said, this.#pageEvent('page-out', node, page, offset, holder, other, vcpu, cause));
+      said = append(said, this.#pageEvent(KINDS[is]!, node, page, offset, holder, gfn, vcpu, cause));
       holder = holder instanceof Watch ? holder.next : null;
     }
     return said;
+  }
+
+  #pageEvent(
+    kind: 'page-in' | 'page-out',
+    { space }: TableNode,
+    page: number,
+    offset: number,
+    holder: Holder,
+    gfn: number,
+    vcpu: number,
+    cause: Cause,
+  ): MonitorEvent {
+    return this.#writer.pageEvent(kind, space, page, offset, holder, undefined, gfn, 1, vcpu, cause);
   }
 
   /**

@@ -105,8 +105,8 @@ export class Mirror {
   #compare(only: number | undefined): MonitorEvent[] {
     const differing = new NumberList();
     try {
-      for (const frame of this.#tables.frames()) {
-        for (let node = frame.firstNode; node !== null; node = node.nextInFrame) {
+      for (const first of this.#tables.nodes.firsts()) {
+        for (let node: TableNode | null = first; node !== null; node = node.nextInFrame) {
           if ((only ?? node.space.view) === node.space.view) this.#update.compare(node, differing);
         }
       }
@@ -241,7 +241,7 @@ export class Mirror {
   readonly #forget = (node: TableNode): void => {
     const { frame } = node;
     if (frame === null) return;
-    frame.detach(node);
+    this.#tables.nodes.detach(node);
     node.frame = null;
     this.#tables.release(frame, node.space.view);
   };

@@ -30,7 +30,9 @@ import { EventWriter } from './event-writer.ts';
 import type { MonitorEvent, Tag } from './events.ts';
 import { LeafUpdate } from './leaf-update.ts';
 import { Mirror } from './mirror.ts';
+import type { NodesByFrame } from './nodes-by-frame.ts';
 import { ProtectedTables } from './protected-tables.ts';
+import type { TableNode } from './table-node.ts';
 import { Report } from './report.ts';
 import { Update } from './update.ts';
 
@@ -38,6 +40,7 @@ export class PageTableMonitor {
   readonly paging: Paging;
   readonly #memory: PhysicalMemory;
   readonly #tables: ProtectedTables;
+  readonly #nodes: NodesByFrame;
   readonly #marks = new DirtyMarks();
   readonly #spaces: AddressSpaces;
   readonly #mirror: Mirror;
@@ -50,13 +53,14 @@ export class PageTableMonitor {
     this.#entryShift = Math.log2(this.paging.mode.entryBytes);
     this.#memory = options.memory;
     this.#tables = new ProtectedTables(options.protection, options.onFault ?? (() => {}));
+    this.#nodes = this.#tables.nodes;
     this.#spaces = new AddressSpaces(this.paging);
     const writer = new EventWriter(this.paging, new Set(options.kinds));
     const report = new Report(this.paging, writer);
     const { memory } = options;
     this.#mirror = new Mirror({
       update: new Update(memory, this.paging, this.#tables),
-      leafUpdate: new LeafUpdate({ memory, paging: this.paging, tables: this.#tables, report, writer }),
+      leafUpdate: new LeafUpdate({ memory, paging: this.paging, nodes: this.#nodes, report, writer }),
       report,
       tables: this.#tables,
       marks: this.#marks,
@@ -168,10 +172,9 @@ export class PageTableMonitor {
     checkView(view);
     checkVcpu(vcpu);
     const gfn = gfnOf(pa);
-    const frame = this.#tables.find(gfn);
-    if (frame === undefined && !this.#tables.owes(gfn)) return false;
     const offset = frameOffsetOf(pa);
-    const isMonitored = frame !== undefined && frame.announce(offset >>> this.#entryShift);
+    const isMonitored = this.#nodes.announce(gfn, offset >>> this.#entryShift);
+    if (!isMonitored && !this.#tables.traps(gfn)) return false;
     this.#marks.add(vcpu, pa - (offset & (this.paging.mode.entryBytes - 1)));
     return isMonitored;
   }
@@ -190,13 +193,12 @@ export class PageTableMonitor {
     const { entryBytes } = this.paging.mode;
     let monitored = false;
     for (const gfn of this.#tables.framesInFlight(first, last)) {
-      const frame = this.#tables.find(gfn);
       const start = gfn * PAGE_BYTES;
       const from = Math.max(0, pa - start) >>> this.#entryShift;
       const to = (Math.min(PAGE_BYTES, pa + byteLength - start) - 1) >>> this.#entryShift;
       for (let slot = from; slot <= to; slot++) {
         this.#marks.add(vcpu, start + slot * entryBytes);
-        if (frame?.announce(slot)) monitored = true;
+        if (this.#nodes.announce(gfn, slot)) monitored = true;
       }
     }
     return monitored;
@@ -235,10 +237,10 @@ export class PageTableMonitor {
    */
   entryAddresses(): Float64Array {
     const entries = new NumberList();
-    for (const frame of this.#tables.frames()) {
-      for (let node = frame.firstNode; node !== null; node = node.nextInFrame) {
+    for (const first of this.#nodes.firsts()) {
+      for (let node: TableNode | null = first; node !== null; node = node.nextInFrame) {
         for (let position = node.firstFrom(0); position >= 0; position = node.nextAfter(position)) {
-          entries.push(node.entryPa(frame.gfn, position, this.paging.mode.entryBytes));
+          entries.push(node.entryPa(node.frame!.gfn, position, this.paging.mode.entryBytes));
         }
       }
     }

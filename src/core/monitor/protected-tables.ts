@@ -1,5 +1,5 @@
 /**
- * The tables on some watched walk: who walks through each, and the access that was taken from it (rule C2).
+ * The tables on some watched walk, and the access that was taken from each (rule C2).
  *
  * A frame is protected once a view, however many walks of that view use it, and gets back exactly what it had when the last
  * of them leaves. What cannot be given back is said once, kept, and tried again (rule C9).
@@ -7,7 +7,7 @@
 import { PtmonError } from '../error.ts';
 import { ACCESS_WRITE, type PageAccess, type PageProtection } from '../memory/page-access.ts';
 import { NumberMap } from '../struct/number-map.ts';
-import type { TableNode } from './table-node.ts';
+import { NodesByFrame } from './nodes-by-frame.ts';
 
 /** What one view's protection of a frame took away. */
 interface Guard {
@@ -20,46 +20,10 @@ interface Guard {
 /** A frame that holds a table on some watched walk. */
 export class TableFrame {
   readonly gfn: number;
-  /** The nodes that this frame backs, in every view and at every level (rule C6): the first, the others are linked. */
-  firstNode: TableNode | null = null;
-  #lastNode: TableNode | null = null;
-  /** Those of them that are no page tables. */
-  nodesAbove = 0;
   readonly guards: Guard[] = [];
 
   constructor(gfn: number) {
     this.gfn = gfn;
-  }
-
-  /** A write to this slot of the frame is announced. Answers whether its entry is on some watched walk. */
-  announce(slot: number): boolean {
-    for (let node = this.firstNode; node !== null; node = node.nextInFrame) {
-      const position = node.find(slot - node.firstSlot);
-      if (position < 0) continue;
-      node.announce(position);
-      return true;
-    }
-    return false;
-  }
-
-  attach(node: TableNode): void {
-    const last = this.#lastNode;
-    node.previousInFrame = last;
-    if (last === null) this.firstNode = node;
-    else last.nextInFrame = node;
-    this.#lastNode = node;
-    if (!node.isPageTable) this.nodesAbove++;
-  }
-
-  detach(node: TableNode): void {
-    const { previousInFrame: previous, nextInFrame: next } = node;
-    if (previous === null) this.firstNode = next;
-    else previous.nextInFrame = next;
-    if (next === null) this.#lastNode = previous;
-    else next.previousInFrame = previous;
-    node.previousInFrame = null;
-    node.nextInFrame = null;
-    if (!node.isPageTable) this.nodesAbove--;
   }
 }
 
@@ -78,6 +42,8 @@ export class ProtectedTables {
   readonly #protection: PageProtection | undefined;
   readonly #onFault: (fault: PtmonError) => void;
   readonly #frames = new NumberMap<TableFrame>();
+  /** Who walks through them. */
+  readonly nodes = new NodesByFrame();
   #unrestored: Unrestored[] = [];
   /** Told at the end of the call, when all is in order: whoever is told may call the monitor. */
   #untold: PtmonError[] = [];
@@ -98,10 +64,6 @@ export class ProtectedTables {
 
   frames(): IterableIterator<TableFrame> {
     return this.#frames.values();
-  }
-
-  find(gfn: number): TableFrame | undefined {
-    return this.#frames.get(gfn);
   }
 
   /**
@@ -157,14 +119,18 @@ export class ProtectedTables {
   framesInFlight(first: number, last: number): readonly number[] {
     if (last - first < WIDEST_STORE) {
       const frames = Array.from({ length: last - first + 1 }, (_, index) => first + index);
-      return frames.some((gfn) => this.find(gfn) !== undefined || this.owes(gfn)) ? frames : NO_FRAMES;
+      return frames.some((gfn) => this.traps(gfn)) ? frames : NO_FRAMES;
     }
     const trapping = new Set([...this.#frames.values(), ...this.#unrestored].map(({ gfn }) => gfn));
     return [...trapping].filter((gfn) => gfn >= first && gfn <= last).sort((a, b) => a - b);
   }
 
-  /** Whether writes to a frame still trap though it holds no table any more. */
-  owes(gfn: number): boolean {
+  /** Whether writes to a frame trap: because it holds a table, or still though it holds none any more. */
+  traps(gfn: number): boolean {
+    return this.#frames.get(gfn) !== undefined || this.#owes(gfn);
+  }
+
+  #owes(gfn: number): boolean {
     return this.#unrestored.length > 0 && this.#unrestored.some((debt) => debt.gfn === gfn);
   }
 

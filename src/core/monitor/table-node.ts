@@ -16,7 +16,7 @@
  *      word 0    low word of the entry
  *      word 1    high word
  *      word 2    who: a tag that is a whole number below 2^32, or a place in the space's `holders`
- *      word 3    bits 11:0 offset in the page, bits 13:12 what `who` is, bits 31:24 not 0 once a write was announced
+ *      word 3    bits 11:0 offset in the page, bits 13:12 what `who` is
  */
 import { paOf } from '../address/pa.ts';
 import type { Pa } from '../address/types.ts';
@@ -28,15 +28,15 @@ import type { TableFrame } from './protected-tables.ts';
 
 const ENTRY_WORDS = 2;
 const RECORD_WORDS = 4;
-const RECORD_BYTES = 16;
-/** The byte of a record that says that a write was announced. */
-const ANNOUNCED = 15;
 
 // What `who` is.
 const NOBODY = 0;
 const NO_TAG = 1;
 const NUMBER = 2;
 const KEPT = 3;
+
+/** No record ends so. */
+const NO_END = -1;
 
 /** What is to back a node once an update is committed. */
 export interface Backing {
@@ -50,8 +50,12 @@ export class TableNode extends SlotTable<TableNode> {
   // What every write asks comes first: with what `SlotTable` has, it is two cache lines.
   /** Slot of the frame at which the table starts: 0, but for PAE's four-entry root, of which a frame holds 128. */
   readonly firstSlot: number;
+  readonly isPageTable: boolean;
   /** The neighbours among the nodes that the frame backs. */
   nextInFrame: TableNode | null = null;
+  // How records of watched pages end: in this word, so many of them.
+  #usualEnd = NO_END;
+  #usualEnds = 0;
   readonly space: AddressSpace;
   /** First page of the span. */
   readonly firstPage: number;
@@ -74,13 +78,10 @@ export class TableNode extends SlotTable<TableNode> {
     super(ENTRY_WORDS);
     this.space = space;
     this.format = format;
+    this.isPageTable = format.level === 1;
     this.parent = parent;
     this.firstPage = firstPage;
     this.firstSlot = firstSlot;
-  }
-
-  get isPageTable(): boolean {
-    return this.format.level === 1;
   }
 
   /** Low word of the entry at `position`, as last read. */
@@ -119,11 +120,13 @@ export class TableNode extends SlotTable<TableNode> {
   }
 
   /**
-   * A write to the entry at `position` is announced: the processor is to fetch its record, which is long in coming, while the
-   * guest's write is. A store does not wait, as a load would: 90 ns of a flip in a batch, among a million addresses.
+   * A write to the entry at `position`, which is held, is announced: the processor is to fetch its record, which is long in
+   * coming, while the guest's write is. A store does not wait, as a load would: 90 ns of a flip in a batch, among a million
+   * addresses. What is stored is what is there, and known where all records end alike, as they do where everybody watches the
+   * first byte of a page, by a number.
    */
   announce(position: number): void {
-    if (this.stride === RECORD_WORDS) this.bytes[position * RECORD_BYTES + ANNOUNCED] = 1;
+    if (this.#usualEnds === this.slotCount) this.words[position * RECORD_WORDS + 3] = this.#usualEnd;
   }
 
   setEntry(position: number, lo: number, hi: number): void {
@@ -190,7 +193,15 @@ export class TableNode extends SlotTable<TableNode> {
     const isNumber = typeof holder === 'number' && holder >>> 0 === holder && !Object.is(holder, -0);
     const what = holder === null ? NOBODY : holder === UNTAGGED ? NO_TAG : isNumber ? NUMBER : KEPT;
     words[at] = isNumber ? holder : what === KEPT ? holders.put(holder!) : 0;
-    words[at + 1] = (what << 12) | offset;
+    this.#setEnd(at + 1, (what << 12) | offset);
+  }
+
+  #setEnd(at: number, end: number): void {
+    const { words } = this;
+    if (words[at]! === this.#usualEnd) this.#usualEnds--;
+    if (this.#usualEnds === 0) this.#usualEnd = whatIs(end) === NOBODY ? NO_END : end;
+    if (end === this.#usualEnd) this.#usualEnds++;
+    words[at] = end;
   }
 
   /** One watch more, here and, where it is the first, in what is above. */

@@ -183,13 +183,13 @@ export class Update {
     for (const node of this.#staged) {
       const { frame, words } = node.next!;
       if (node.frame !== null) {
-        node.frame.detach(node);
+        this.#tables.nodes.detach(node);
         left.push([node.frame, node.space.view]);
       }
       node.frame = frame;
       if (frame !== null) {
         node.setEntries(words);
-        frame.attach(node);
+        this.#tables.nodes.attach(node);
       }
     }
     this.#finish();
@@ -289,7 +289,7 @@ export class Update {
   }
 
   #firstNodeAt(entryPa: number): TableNode | null {
-    return this.#tables.find(gfnOf(entryPa))?.firstNode ?? null;
+    return this.#tables.nodes.firstIn(gfnOf(entryPa));
   }
 
   #positionOf(node: TableNode, entryPa: number): number {

@@ -185,9 +185,12 @@ export function leafGfn(format: LevelFormat, lo: number, hi: number): number {
   return ((hi & format.addressHi) | ((lo >>> 13) & format.pse36)) * 2 ** 20 + ((lo & format.leafAddressLo) >>> 12);
 }
 
-/** The first frame of the page that an entry maps; -1 where it maps none. */
-export function mappedGfn(format: LevelFormat, lo: number, hi: number): number {
-  return kindOf(format, lo, hi) === LEAF ? leafGfn(format, lo, hi) : -1;
+/**
+ * 1 where an entry of a page table maps a frame, else 0. A number that is computed and not decided: where pages come and go at random,
+ * a processor guesses half of such decisions wrong, and waits for memory before it knows (a tenth of a flip).
+ */
+export function mapsPage(format: LevelFormat, lo: number, hi: number): number {
+  return (lo & format.leafReservedLo) | (hi & format.leafReservedHi) ? 0 : lo & PRESENT;
 }
 
 /** The root that a CR3 value names (rule T2): PCID, LAM and encryption bits, and bit 63, are not part of it. */

@@ -15,13 +15,10 @@ const THIN = 4;
 
 const LEAST_LIST = 4;
 const NO_WORDS: Uint32Array = new Uint32Array(0);
-const NO_BYTES: Uint8Array = new Uint8Array(0);
 
 export class SlotTable<T> {
   /** The record of the slot at a position begins at `position * stride`: zeros, until somebody writes there. */
   words = NO_WORDS;
-  /** The same memory, once records are wide: byte 0 of a word is its lowest. */
-  bytes = NO_BYTES;
   #stride: number;
   /** Window: whether every position is held. */
   #isFull = false;
@@ -127,10 +124,9 @@ export class SlotTable<T> {
     }
   }
 
-  /** Records of zeros, for all positions. Short ones stay without a view of their bytes: that is 200 bytes a table. */
+  /** Records of zeros, for all positions. */
   #makeRecords(): void {
     this.words = new Uint32Array(this.#stride * this.#capacity);
-    if (this.#stride > 2) this.bytes = new Uint8Array(this.words.buffer);
   }
 
   #hasRoomFor(slot: number): boolean {
