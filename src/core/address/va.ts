@@ -41,7 +41,7 @@ export function offsetOf(va: Va): number {
 /** The virtual address of byte `offset` (0 to 4095) of page `vpn`. */
 export function vaOf(vpn: number, offset: number): Va {
   const high = Math.floor(vpn / 2 ** 20);
-  return u64Of((vpn - high * 2 ** 20) * 4096 + offset, high) as Va;
+  return u64Of((vpn - high * 2 ** 20) * 4096 + offset, high);
 }
 
 /** One 64-bit value from its two 32-bit words. */

@@ -90,8 +90,7 @@ export class LeafUpdate {
     for (let index = 0; index < length; index++) {
       const entryPa = entries.at(index);
       const first = this.#nodes.firstIn(gfnOf(entryPa));
-      if (first !== null)
-        events = this.#become(first, entryPa, words[2 * index]!, words[2 * index + 1]!, vcpu, events);
+      if (first !== null) events = this.#become(first, entryPa, words[2 * index]!, words[2 * index + 1]!, vcpu, events);
     }
     return this.#end(events);
   }
@@ -106,7 +105,9 @@ export class LeafUpdate {
 
   /** Reads an entry of what is a page table to everybody; one that is not in memory is 0. Answers whether it could. */
   #read(first: TableNode, entryPa: number): boolean {
-    for (let node: TableNode | null = first; node !== null; node = node.nextInFrame) if (!node.isPageTable) return false;
+    for (let node: TableNode | null = first; node !== null; node = node.nextInFrame) {
+      if (!node.isPageTable) return false;
+    }
     const outcome = this.#memory.readEntry(entryPa, this.#entryBytes, this.#entry);
     if (outcome === OK) return true;
     this.#entry.fill(0);
@@ -166,7 +167,9 @@ export class LeafUpdate {
     let holder = node.watchedAt(position);
     while (holder !== null) {
       const offset = holder instanceof Watch ? holder.offset : node.offsetAt(position);
-      if (other !== gfn) said = append(said, this.#pageEvent('page-out', node, page, offset, holder, other, vcpu, cause));
+      if (other !== gfn) {
+        said = append(said, this.#pageEvent('page-out', node, page, offset, holder, other, vcpu, cause));
+      }
       said = append(said, this.#pageEvent(KINDS[is]!, node, page, offset, holder, gfn, vcpu, cause));
       holder = holder instanceof Watch ? holder.next : null;
     }

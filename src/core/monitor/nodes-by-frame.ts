@@ -12,6 +12,11 @@ import type { TableNode } from './table-node.ts';
 export class NodesByFrame {
   readonly #first = new NumberMap<TableNode>();
 
+  /** Frames that back any node. */
+  get size(): number {
+    return this.#first.size;
+  }
+
   /** The first of the nodes that a frame backs; the others follow by `nextInFrame`. */
   firstIn(gfn: number): TableNode | null {
     return this.#first.get(gfn) ?? null;
@@ -20,17 +25,6 @@ export class NodesByFrame {
   /** The first node of each frame that backs any. */
   firsts(): IterableIterator<TableNode> {
     return this.#first.values();
-  }
-
-  /** A write to a slot of a frame is announced. Answers whether its entry is on some watched walk. */
-  announce(gfn: number, slot: number): boolean {
-    for (let node = this.firstIn(gfn); node !== null; node = node.nextInFrame) {
-      const position = node.find(slot - node.firstSlot);
-      if (position < 0) continue;
-      node.announce(position);
-      return true;
-    }
-    return false;
   }
 
   /** Adds a node that a frame backs from now on. */
@@ -62,4 +56,15 @@ export class NodesByFrame {
     node.previousInFrame = null;
     node.nextInFrame = null;
   }
+}
+
+/** A write to a slot of the frame of these nodes is announced. Answers whether its entry is on some watched walk. */
+export function announceWrite(first: TableNode | null, slot: number): boolean {
+  for (let node = first; node !== null; node = node.nextInFrame) {
+    const position = node.find(slot - node.firstSlot);
+    if (position < 0) continue;
+    node.announce(position);
+    return true;
+  }
+  return false;
 }

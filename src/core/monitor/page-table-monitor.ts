@@ -30,7 +30,7 @@ import { EventWriter } from './event-writer.ts';
 import type { MonitorEvent, Tag } from './events.ts';
 import { LeafUpdate } from './leaf-update.ts';
 import { Mirror } from './mirror.ts';
-import type { NodesByFrame } from './nodes-by-frame.ts';
+import { announceWrite, type NodesByFrame } from './nodes-by-frame.ts';
 import { ProtectedTables } from './protected-tables.ts';
 import type { TableNode } from './table-node.ts';
 import { Report } from './report.ts';
@@ -172,9 +172,10 @@ export class PageTableMonitor {
     checkView(view);
     checkVcpu(vcpu);
     const gfn = gfnOf(pa);
+    const firstNode = this.#nodes.firstIn(gfn);
+    if (firstNode === null && !this.#tables.trapsForNobody(gfn)) return false;
     const offset = frameOffsetOf(pa);
-    const isMonitored = this.#nodes.announce(gfn, offset >>> this.#entryShift);
-    if (!isMonitored && !this.#tables.traps(gfn)) return false;
+    const isMonitored = announceWrite(firstNode, offset >>> this.#entryShift);
     this.#marks.add(vcpu, pa - (offset & (this.paging.mode.entryBytes - 1)));
     return isMonitored;
   }
@@ -193,12 +194,13 @@ export class PageTableMonitor {
     const { entryBytes } = this.paging.mode;
     let monitored = false;
     for (const gfn of this.#tables.framesInFlight(first, last)) {
+      const firstNode = this.#nodes.firstIn(gfn);
       const start = gfn * PAGE_BYTES;
       const from = Math.max(0, pa - start) >>> this.#entryShift;
       const to = (Math.min(PAGE_BYTES, pa + byteLength - start) - 1) >>> this.#entryShift;
       for (let slot = from; slot <= to; slot++) {
         this.#marks.add(vcpu, start + slot * entryBytes);
-        if (this.#nodes.announce(gfn, slot)) monitored = true;
+        if (announceWrite(firstNode, slot)) monitored = true;
       }
     }
     return monitored;

@@ -125,13 +125,15 @@ export class ProtectedTables {
     return [...trapping].filter((gfn) => gfn >= first && gfn <= last).sort((a, b) => a - b);
   }
 
-  /** Whether writes to a frame trap: because it holds a table, or still though it holds none any more. */
+  /** Whether writes to a frame trap. */
   traps(gfn: number): boolean {
-    return this.#frames.get(gfn) !== undefined || this.#owes(gfn);
+    return this.nodes.firstIn(gfn) !== null || this.trapsForNobody(gfn);
   }
 
-  #owes(gfn: number): boolean {
-    return this.#unrestored.length > 0 && this.#unrestored.some((debt) => debt.gfn === gfn);
+  /** Whether writes to a frame trap though it backs no node: not yet, because it is just being protected, or no more. */
+  trapsForNobody(gfn: number): boolean {
+    if (this.#frames.size === this.nodes.size && this.#unrestored.length === 0) return false;
+    return this.#frames.get(gfn) !== undefined || this.#unrestored.some((debt) => debt.gfn === gfn);
   }
 
   /** Whether there is anything for `settleDebts` to do. */

@@ -47,22 +47,25 @@ export interface Backing {
 
 /** The slots on some watched walk. Above the page tables, their items are the nodes below them. */
 export class TableNode extends SlotTable<TableNode> {
-  // What every write asks comes first: with what `SlotTable` has, it is two cache lines.
+  // What every write asks comes first, that it be in few cache lines.
+  /** The node that follows among those of the frame. */
+  nextInFrame: TableNode | null = null;
+  /** How every record ends; `NO_END` where they differ. */
+  #end = NO_END;
   /** Slot of the frame at which the table starts: 0, but for PAE's four-entry root, of which a frame holds 128. */
   readonly firstSlot: number;
   readonly isPageTable: boolean;
-  /** The neighbours among the nodes that the frame backs. */
-  nextInFrame: TableNode | null = null;
-  // How records of watched pages end: in this word, so many of them.
-  #usualEnd = NO_END;
-  #usualEnds = 0;
   readonly space: AddressSpace;
   /** First page of the span. */
   readonly firstPage: number;
   readonly format: LevelFormat;
   frame: TableFrame | null = null;
   readonly parent: TableNode | null;
+  /** The node before it; of the first one, the last. */
   previousInFrame: TableNode | null = null;
+  // How records of watched pages end: in this word, so many of them.
+  #usualEnd = NO_END;
+  #usualEnds = 0;
   /** Watched addresses of a page table, pages of ranges not counted; above, children that have any. They keep a node where no table backs it. */
   watchCount = 0;
   /** Set between the planning of an update and its end, on every node that it re-reads. */
@@ -126,7 +129,18 @@ export class TableNode extends SlotTable<TableNode> {
    * first byte of a page, by a number.
    */
   announce(position: number): void {
-    if (this.#usualEnds === this.slotCount) this.words[position * RECORD_WORDS + 3] = this.#usualEnd;
+    if (this.#end !== NO_END) this.words[position * RECORD_WORDS + 3] = this.#end;
+  }
+
+  override insert(slot: number): number {
+    const position = super.insert(slot);
+    this.#compareEnds();
+    return position;
+  }
+
+  override remove(position: number): void {
+    super.remove(position);
+    this.#compareEnds();
   }
 
   setEntry(position: number, lo: number, hi: number): void {
@@ -198,10 +212,15 @@ export class TableNode extends SlotTable<TableNode> {
 
   #setEnd(at: number, end: number): void {
     const { words } = this;
-    if (words[at]! === this.#usualEnd) this.#usualEnds--;
+    if (this.#usualEnd === words[at]) this.#usualEnds--;
     if (this.#usualEnds === 0) this.#usualEnd = whatIs(end) === NOBODY ? NO_END : end;
     if (end === this.#usualEnd) this.#usualEnds++;
     words[at] = end;
+    this.#compareEnds();
+  }
+
+  #compareEnds(): void {
+    this.#end = this.#usualEnds === this.slotCount ? this.#usualEnd : NO_END;
   }
 
   /** One watch more, here and, where it is the first, in what is above. */
