@@ -1,5 +1,6 @@
 /** Replays a trace into the format of a program that shows it. */
-import { createWriteStream, statSync } from 'node:fs';
+import { once } from 'node:events';
+import { createWriteStream, statSync, type WriteStream } from 'node:fs';
 import { finished } from 'node:stream/promises';
 import { PtmonError } from '../../core/error.ts';
 import type { PageTableMonitor } from '../../core/monitor/page-table-monitor.ts';
@@ -38,13 +39,25 @@ export async function runExport(
   expectOther(path, options.output);
   // What is no trace costs nobody the file that was there.
   await openTrace(path).close();
-  const file = createWriteStream(options.output);
+  const file = await createFile(options.output);
   try {
     await exportTo(new TextOutput(file), path, options, messages, signal);
   } finally {
     file.end();
     await finished(file);
   }
+}
+
+/** @throws PtmonError `bad-argument` where there can be no such file */
+async function createFile(path: string): Promise<WriteStream> {
+  const file = createWriteStream(path);
+  try {
+    await once(file, 'open');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new PtmonError('bad-argument', `${path} cannot be written to (${code})`, {}, { cause: error });
+  }
+  return file;
 }
 
 /** @throws PtmonError `bad-argument` where the trace itself would be written over */

@@ -157,7 +157,8 @@ describe('a wrong command line or file', { timeout }, () => {
     [['export', tour], 2, 'required option'],
     [['export', tour, '--format', 'xml'], 2, 'perfetto, chrome, csv'],
     [['export', file('none'), '--format', 'csv'], 3, 'ENOENT'],
-    [['export', tour, '--format', 'csv', '--output', file('none/x')], 1, 'ENOENT'],
+    [['export', tour, '--format', 'csv', '--output', file('none/x')], 2, 'none/x cannot be written to (ENOENT)'],
+    [['export', tour, '--format', 'csv', '--output', file('')], 2, 'cannot be written to (EISDIR)'],
   ])('%j', async (args, expected, why) => {
     const { code, stderr } = await run(args);
     expect(code).toBe(expected);
