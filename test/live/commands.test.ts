@@ -157,6 +157,9 @@ describe.skipIf(!isHere)('ptmon watch on a real guest', { timeout: 120_000 }, ()
     await machine.guest.workload.command(`dontneed ${hex(VA)} 4`);
     const watch = startPtmon('watch', '--qmp', machine.guest.qmpPath, ...place(), '--interval', '5', '--count', '4');
     await expect.poll(() => watch.stderr, { timeout: 20_000 }).toMatch(/Sampling every 5 ms/);
+    await machine.guest.workload.command(`touch ${hex(VA)} 2`);
+    // In another sample.
+    await expect.poll(() => watch.stdout, { timeout: 20_000 }).toMatch(/^\+ here/m);
     await machine.guest.workload.command(`touch ${hex(VA)} 4`);
     expect(await watch.ended).toBe(0);
     expect(watch.stdout.split('\n').slice(0, 4)).toEqual(

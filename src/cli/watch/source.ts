@@ -125,7 +125,7 @@ function sampled(driver: Driver & { readonly sampling: Sampling }, memorySource:
         achievedIntervalMs === null
           ? ''
           : `, one every ${achievedIntervalMs.mean.toFixed(1)} ms (at most ${achievedIntervalMs.max.toFixed(1)} ms apart, ${intervalMs} wanted)`;
-      return `${samples} samples${achieved}; what changed and changed back between two of them was not seen`;
+      return `${samples} ${samples === 1 ? 'sample' : 'samples'}${achieved}; what changed and changed back between two of them was not seen`;
     },
   };
 }
