@@ -7,7 +7,17 @@ import { findWorkloadRoot, launchGuest, openQemu, QmpClient } from '../dist/driv
 import { openSession } from '../dist/session/index.js';
 
 const VA = 0x700000000000n;
-const COUNTS = [0, 16, 256, 4096];
+/** How many pages, and how far apart. @type {[number, number][]} */
+const PLANS = [
+  [0, 1],
+  ...[16, 256, 4096].flatMap(
+    (count) =>
+      /** @type {[number, number][]} */ ([
+        [count, 1],
+        [count, 2],
+      ]),
+  ),
+];
 const WORK = ['spin compute 300', 'spin memory 200', 'spin fault 8'];
 const ROUNDS = 3;
 
@@ -55,21 +65,16 @@ try {
     return { watchpoints, medians, loopMs, stopsPerSecond };
   };
 
+  // QEMU translates what the guest does when it does it first.
+  await measure(0, 1);
   /** @type {number[] | undefined} */
   let base;
   process.stdout.write(
     `| entries | watchpoints | ${WORK.map((work) => `\`${work}\``).join(' | ')} | stops/s of a loop of faults on them |\n`,
   );
   process.stdout.write(`|---${'|---'.repeat(WORK.length + 2)}|\n`);
-  for (const [count, stride] of COUNTS.flatMap((each) =>
-    each < 2
-      ? [[each, 1]]
-      : [
-          [each, 1],
-          [each, 2],
-        ],
-  )) {
-    const { watchpoints, medians, stopsPerSecond } = await measure(count ?? 0, stride ?? 1);
+  for (const [count, stride] of PLANS) {
+    const { watchpoints, medians, stopsPerSecond } = await measure(count, stride);
     base ??= medians;
     const ratios = medians.map((ms, at) => `${(ms / (base?.[at] ?? ms)).toFixed(2)} × (${ms.toFixed(0)} ms)`);
     const what = `${count}${stride === 2 ? ', every second page' : ''}`;
