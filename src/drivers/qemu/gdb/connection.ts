@@ -145,11 +145,6 @@ export class GdbConnection {
     });
   }
 
-  /** From now on no side acknowledges. */
-  stopAcknowledging(): void {
-    this.#link.stopAcknowledging();
-  }
-
   /**
    * Sends commands and closes, without waiting for anything: for a process that is about to end, or a peer that does not answer.
    * The target may run.
@@ -174,8 +169,7 @@ export class GdbConnection {
       this.#pump();
       if (this.#interrupting) this.#link.interrupt();
       this.#flush();
-      // Without acknowledgements nobody says when the target begins to run, which may take forever.
-      if (!this.#running || this.#interrupting || this.#link.acknowledges) this.#arm();
+      this.#arm();
     });
   }
 

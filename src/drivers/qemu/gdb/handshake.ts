@@ -11,17 +11,15 @@ export interface Introduction {
 }
 
 /**
- * Agrees on what both can do, and asks where the guest stands. QEMU takes that question as a beginning: watchpoints that an earlier
- * client left behind are gone with it.
+ * Hears what the stub can do, and asks where the guest stands. QEMU takes that question as a beginning: watchpoints that an earlier
+ * client left behind are gone with it. Acknowledgements stay, whatever it offers: only they tell the stop of a guest that another client
+ * had let run from the answer to the command that has stopped it.
  *
  * @throws PtmonError `source-unavailable` when nobody answers (another client is connected), `corrupt-input` when the peer does not
  *   speak the protocol
  */
 export async function introduce(connection: GdbConnection, timeoutMs: number): Promise<Introduction> {
   const features = parseFeatures(await firstAnswer(connection, timeoutMs));
-  if (features.offered.has('QStartNoAckMode') && (await connection.request('QStartNoAckMode')) === 'OK') {
-    connection.stopAcknowledging();
-  }
   const reply = await connection.requestStop('?');
   const stop = parseStopReply(reply);
   if (stop !== undefined) return { features, stop };

@@ -47,7 +47,6 @@ export class PacketLink {
   #attempts = 1;
   #interrupted = false;
   #output = '';
-  #acknowledges = true;
 
   constructor(maxPacketByteLength: number = DEFAULT_MAX_PACKET_BYTES) {
     this.#decoder = new PacketDecoder(maxPacketByteLength);
@@ -60,11 +59,6 @@ export class PacketLink {
   /** Whether the first of the commands under way has arrived, as far as the peer has said. */
   get hasArrived(): boolean {
     return this.#unanswered.length > 0;
-  }
-
-  /** Whether the peer says which commands have arrived. */
-  get acknowledges(): boolean {
-    return this.#acknowledges;
   }
 
   get isInStep(): boolean {
@@ -88,8 +82,7 @@ export class PacketLink {
   send(command: LinkCommand): void {
     this.#output += frameCommand(command.payload);
     this.#interrupted = false;
-    if (this.#acknowledges) this.#unacknowledged.push(command);
-    else this.#unanswered.push(command);
+    this.#unacknowledged.push(command);
     if (this.commandsUnderWay === 1) this.#attempts = 1;
   }
 
@@ -97,11 +90,6 @@ export class PacketLink {
   interrupt(): void {
     this.#interrupted = true;
     this.#output += INTERRUPT;
-  }
-
-  /** From now on no side acknowledges: the peer has agreed to `QStartNoAckMode`. */
-  stopAcknowledging(): void {
-    this.#acknowledges = false;
   }
 
   /** Gives up what is under way; for a peer that does not answer in time, but may yet. */
@@ -176,7 +164,6 @@ export class PacketLink {
    * arrives; another behind the command would reach a target that this has let run, and stop it.
    */
   #isWaitedFor(payload: string): boolean {
-    if (!this.#acknowledges) return false;
     return this.#mode === 'fencing' ? payload.startsWith(FENCE_REPLY) : this.#unacknowledged.length === 0;
   }
 
@@ -201,20 +188,21 @@ export class PacketLink {
 
   #damaged(reason: string, events: LinkEvent[]): void {
     if (this.commandsUnderWay > 1) {
-      if (this.#acknowledges) this.#output += ACK;
+      this.#output += ACK;
       return this.#loseStep(`a packet arrived damaged: ${reason}`, events);
     }
-    if (this.#acknowledges && this.#mode === 'in-step' && ++this.#attempts <= MAX_ATTEMPTS) {
+    // Not the reply to a command that has not arrived; and a refusal behind that command would reach a target that it has let run.
+    if (this.#unacknowledged.length > 0) return;
+    if (this.#mode === 'in-step' && ++this.#attempts <= MAX_ATTEMPTS) {
       this.#output += NAK;
       return;
     }
-    if (this.#acknowledges) this.#output += ACK;
+    this.#output += ACK;
     this.#attempts = 1;
     if (this.commandsUnderWay === 0) return;
     this.#unacknowledged = [];
     this.#unanswered = [];
-    const times = this.#acknowledges ? `, ${MAX_ATTEMPTS} times` : '';
-    events.push({ kind: 'failed', reason: `its reply arrived damaged${times}: ${reason}` });
+    events.push({ kind: 'failed', reason: `its reply arrived damaged, ${MAX_ATTEMPTS} times: ${reason}` });
   }
 
   #loseStep(reason: string, events: LinkEvent[]): void {

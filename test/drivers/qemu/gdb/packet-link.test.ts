@@ -213,31 +213,16 @@ describe('stops and notifications that nobody asked for', () => {
     expect(talk.output()).toBe('+');
   });
 
+  test('are not refused before a command has arrived: the refusal would stop a target that it lets run', () => {
+    const talk = new Conversation();
+    talk.say('vCont;c');
+    expect(talk.hear(BAD)).toEqual([]);
+    expect(talk.output()).toBe('');
+  });
+
   test('are not acknowledged when they are notifications', () => {
     const talk = new Conversation();
     expect(talk.hear(`%${framePacket('Stop:T05').slice(1)}`)).toEqual([{ kind: 'notification', payload: 'Stop:T05' }]);
-    expect(talk.output()).toBe('');
-  });
-});
-
-describe('without acknowledgements', () => {
-  const silent = () => {
-    const talk = new Conversation();
-    talk.link.stopAcknowledging();
-    return talk;
-  };
-
-  test('none are sent, and none are waited for', () => {
-    const talk = silent();
-    talk.say('a', 'b');
-    expect(talk.hear(`+${framePacket('1')}-${framePacket('2')}`)).toEqual([reply('1'), reply('2')]);
-    expect(talk.output()).toBe('');
-  });
-
-  test('a damaged reply cannot be repeated', () => {
-    const talk = silent();
-    talk.say('a');
-    expect(talk.hear(BAD)).toEqual([{ kind: 'failed', reason: 'its reply arrived damaged: wrong checksum' }]);
     expect(talk.output()).toBe('');
   });
 });

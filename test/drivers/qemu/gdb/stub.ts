@@ -48,7 +48,6 @@ export class Stub {
   #socket: Socket | undefined;
   #buffer = '';
   #lastPacket = '';
-  #acknowledges = true;
   #vcpu = 0;
   #chosen = 1;
   /** vCPUs whose watchpoints were cleared since one was set. */
@@ -128,7 +127,7 @@ export class Stub {
       this.#transmit('-');
       return true;
     }
-    if (this.#acknowledges) this.#transmit('+');
+    this.#transmit('+');
     this.commands.push(payload);
     const reply = this.#options.reply?.(payload);
     if (reply === undefined) this.#obey(payload);
@@ -147,7 +146,7 @@ export class Stub {
   }
 
   #put(payload: string): void {
-    if (this.#acknowledges) this.#lastPacket = packet(payload);
+    this.#lastPacket = packet(payload);
     this.#transmit(packet(payload));
   }
 
@@ -162,11 +161,6 @@ export class Stub {
         return this.#put(
           this.#options.features ?? 'PacketSize=1000;qXfer:features:read+;vContSupported+;multiprocess+',
         );
-      case 'QStartNoAckMode':
-        this.#put('OK');
-        this.#lastPacket = '';
-        this.#acknowledges = false;
-        return;
       case '?':
         this.#cleared.add(this.#chosen);
         if (this.#cleared.size === (this.#options.vcpus ?? 1)) this.watches = [];
