@@ -1,7 +1,7 @@
 /** Commands to a gdbstub and their replies: the link over a transport, several commands under way at once, and time limits. */
 import { PtmonError, type PtmonErrorCode } from '../../../core/error.ts';
 import type { Transport } from '../transport/transport.ts';
-import { bytesOfCharacters, frameCommand } from './packet-encoder.ts';
+import { ACK, bytesOfCharacters, frameCommand, HALT } from './packet-encoder.ts';
 import { type LinkCommand, type LinkEvent, PacketLink } from './packet-link.ts';
 
 /**
@@ -150,7 +150,7 @@ export class GdbConnection {
    * The target may run.
    */
   abandon(payloads: readonly string[]): void {
-    this.#transport.send(bytesOfCharacters(payloads.map(frameCommand).join('')));
+    this.#transport.send(bytesOfCharacters(HALT + PAUSE + payloads.map(frameCommand).join('')));
     this.close();
   }
 
@@ -290,6 +290,12 @@ export class GdbConnection {
     return new PtmonError(code, `${this.address}: ${fault}`, {}, cause && { cause });
   }
 }
+
+/**
+ * More than QEMU reads at once: what follows it hears a turn of its main loop later. Where a vCPU runs into a watchpoint while it is being
+ * halted, QEMU stops the guest for that in the next turn, if it runs by then: a detaching that has let it run would leave it standing still.
+ */
+const PAUSE = ACK.repeat(4096);
 
 const FENCE_WORDS = 'not even a question for its current thread';
 

@@ -16,7 +16,7 @@ export const INTERRUPT = '\x03';
  * Stops a target whoever has let it run, and does nothing to one that stands still. While QEMU waits for an acknowledgement it passes
  * over an interrupt; hence an acknowledgement, and a second interrupt.
  */
-const HALT = INTERRUPT + ACK + INTERRUPT;
+export const HALT = INTERRUPT + ACK + INTERRUPT;
 
 /** The payload in its frame, as characters. */
 export function framePacket(payload: string): string {
