@@ -38,6 +38,8 @@ export class GdbConnection {
   #running = false;
   #interrupting = false;
   #unaskedStops = 0;
+  /** Whether the peer has ever said anything. */
+  #hasHeard = false;
   #end: PtmonError | undefined;
 
   constructor(transport: Transport, options: ConnectionOptions) {
@@ -150,7 +152,9 @@ export class GdbConnection {
    * The target may run.
    */
   abandon(payloads: readonly string[]): void {
-    this.#transport.send(bytesOfCharacters(HALT + PAUSE + payloads.map(frameCommand).join('')));
+    // A stub that comes to these words when we are gone reads only the first of them.
+    const halting = this.#hasHeard ? HALT + PAUSE : '';
+    this.#transport.send(bytesOfCharacters(halting + payloads.map(frameCommand).join('')));
     this.close();
   }
 
@@ -189,6 +193,7 @@ export class GdbConnection {
   }
 
   #receive(chunk: Uint8Array): void {
+    this.#hasHeard = true;
     for (const event of this.#link.receive(chunk)) this.#handle(event);
     if (this.#end !== undefined) return;
     this.#pump();
