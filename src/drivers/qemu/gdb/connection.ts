@@ -1,7 +1,7 @@
 /** Commands to a gdbstub and their replies: the link over a transport, several commands under way at once, and time limits. */
 import { PtmonError, type PtmonErrorCode } from '../../../core/error.ts';
 import type { Transport } from '../transport/transport.ts';
-import { ACK, bytesOfCharacters, frameCommand, HALT } from './packet-encoder.ts';
+import { bytesOfCharacters, frameCommand, HALT } from './packet-encoder.ts';
 import { type LinkCommand, type LinkEvent, PacketLink } from './packet-link.ts';
 
 /**
@@ -152,9 +152,11 @@ export class GdbConnection {
    * The target may run.
    */
   abandon(payloads: readonly string[]): void {
-    // A stub that comes to these words when we are gone reads only the first of them.
-    const halting = this.#hasHeard ? HALT + PAUSE : '';
-    this.#transport.send(bytesOfCharacters(halting + payloads.map(frameCommand).join('')));
+    if (this.#hasHeard) {
+      this.#transport.send(bytesOfCharacters(HALT));
+      sleep(PAUSE_MS);
+    }
+    this.#transport.send(bytesOfCharacters(payloads.map(frameCommand).join('')));
     this.close();
   }
 
@@ -297,10 +299,18 @@ export class GdbConnection {
 }
 
 /**
- * More than QEMU reads at once: what follows it hears a turn of its main loop later. Where a vCPU runs into a watchpoint while it is being
- * halted, QEMU stops the guest for that in the next turn, if it runs by then: a detaching that has let it run would leave it standing still.
+ * How long a peer that halts its target is left alone before it hears the last words; QEMU needs a turn of its main loop, less than a
+ * millisecond where it has a processor. A vCPU that runs into a watchpoint while it is being halted asks for a stop of its own, which
+ * comes in the next turn, if the guest runs by then: a detaching in the same turn would leave it standing still.
+ *
+ * Words that are still unread when we have closed are no way to wait: QEMU reads 4,096 bytes of them, then finds that we are gone.
  */
-const PAUSE = ACK.repeat(4096);
+const PAUSE_MS = 100;
+
+/** Without going back to the event loop: the process may end before it comes to anything else. */
+function sleep(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)), 0, 0, ms);
+}
 
 const FENCE_WORDS = 'not even a question for its current thread';
 

@@ -1,6 +1,10 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { PtmonError } from '../../../../src/core/error.ts';
+import { GdbConnection } from '../../../../src/drivers/qemu/gdb/connection.ts';
 import { GdbClient, type GdbOptions } from '../../../../src/drivers/qemu/gdb/index.ts';
+import { frameCommand, HALT } from '../../../../src/drivers/qemu/gdb/packet-encoder.ts';
+import { connectTransport } from '../../../../src/drivers/qemu/transport/socket-transport.ts';
+import { startReadingPeer } from '../transport/peer.ts';
 import { packet, Stub, type StubOptions } from './stub.ts';
 
 async function connect(options: StubOptions & { readonly client?: GdbOptions } = {}): Promise<[GdbClient, Stub]> {
@@ -300,5 +304,15 @@ describe('detaching', () => {
     expect(await stopped).toBe('closed');
     await expect.poll(() => stub.commands.at(-1)).toBe('D;1');
     expect([stub.isRunning, stub.isPhysical, stub.watches, stub.strayStops]).toEqual([true, false, [], 0]);
+  });
+
+  test('the last words of a process that ends: the peer has time to halt its target before it hears them', async () => {
+    const peer = await startReadingPeer();
+    const connection = new GdbConnection(await connectTransport(peer.address), { timeoutMs: 10_000 });
+    const waiting = connection.request('?').catch((error: PtmonError) => error.code);
+    await soon();
+    connection.abandon(['D;1']);
+    expect(await waiting).toBe('closed');
+    expect((await peer.reads()).slice(-2)).toEqual([HALT, frameCommand('D;1')]);
   });
 });

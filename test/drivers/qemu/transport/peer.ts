@@ -1,10 +1,12 @@
 /** A server on a real socket that does as a test says, and lets go of everything at its end. */
-import { spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { onTestFinished } from 'vitest';
 
 export interface Peer {
@@ -41,16 +43,35 @@ export async function startPeer(serve: (socket: Socket) => void, kind: 'unix' | 
 /** A process that listens and never accepts: it blocks its own event loop. Returns where it listens. */
 export async function startDeafPeer(kind: 'unix' | 'tcp'): Promise<string> {
   const where = kind === 'tcp' ? { port: 0, host: '127.0.0.1' } : { path: join(temporaryFolder(), 'deaf.sock') };
-  const program = `
+  const child = startProcess(`
     const server = require('node:net').createServer().listen({ ...${JSON.stringify(where)}, backlog: 1 }, () => {
       require('node:fs').writeSync(1, JSON.stringify(server.address()));
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
-    });`;
-  const child = spawn(process.execPath, ['--eval', program], { stdio: ['ignore', 'pipe', 'inherit'] });
-  onTestFinished(() => void child.kill('SIGKILL'));
+    });`);
   const [said] = (await once(child.stdout, 'data')) as [Buffer];
   const address = JSON.parse(said.toString()) as string | AddressInfo;
   return typeof address === 'string' ? address : `127.0.0.1:${address.port}`;
+}
+
+/** A process that acknowledges once and reads, also while this one is blocked. `reads` is each of its reads up to the end. */
+export async function startReadingPeer(): Promise<{ readonly address: string; reads(): Promise<string[]> }> {
+  const address = join(temporaryFolder(), 'reading.sock');
+  const child = startProcess(`
+    const reads = [];
+    require('node:net').createServer((socket) => {
+      socket.write('+');
+      socket.on('data', (chunk) => reads.push(chunk.toString('latin1')));
+      socket.on('end', () => console.log(JSON.stringify(reads)));
+    }).listen(${JSON.stringify(address)}, () => console.log('ready'));`);
+  const said = createInterface(child.stdout)[Symbol.asyncIterator]();
+  await said.next();
+  return { address, reads: async () => JSON.parse((await said.next()).value as string) as string[] };
+}
+
+function startProcess(program: string): ChildProcessByStdio<null, Readable, null> {
+  const child = spawn(process.execPath, ['--eval', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  return child;
 }
 
 /** An empty folder that is gone when the test ends. */
