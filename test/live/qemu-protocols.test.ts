@@ -1,4 +1,6 @@
 /** The protocols of a real QEMU: what the tests on servers of our own take for granted. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -311,6 +313,18 @@ describe.skipIf(!isHere)('the guest is not harmed', { timeout: 60_000 }, () => {
       await stopped;
       await expectToRun(qmp);
     }
+  });
+
+  test.each(['unix', 'tcp'] as const)('by a process that ends in the middle of connecting, over %s', async (kind) => {
+    const guest = await startFirmware(kind);
+    const qmp = await connectQmp(guest.qmp);
+    await qmp.execute('cont');
+    const program = `
+      import { GdbClient } from ${JSON.stringify(new URL('../../dist/drivers/qemu/gdb/index.js', import.meta.url).href)};
+      void GdbClient.connect(${JSON.stringify(guest.gdb)});
+      process.nextTick(() => process.nextTick(() => process.exit()));`;
+    await once(spawn(process.execPath, ['--input-type=module', '--eval', program]), 'exit');
+    await expectToRun(qmp);
   });
 
   test.each([

@@ -8,6 +8,7 @@ import { faultOfReply } from './error-reply.ts';
 import type { StubFeatures } from './features.ts';
 import { introduce, type Introduction } from './handshake.ts';
 import { type MemoryRange, MemoryReader } from './memory-reader.ts';
+import { bytesOfCharacters, frameCommand } from './packet-encoder.ts';
 import { decodeRegisters, type GdbRegisters } from './registers.ts';
 import { parseStopReply, type StopReply } from './stop-reply.ts';
 import { readRegisterDescriptions, type RegisterDescription } from './target-description.ts';
@@ -83,7 +84,8 @@ export class GdbClient {
     const { timeoutMs = DEFAULT_TIMEOUT_MS, window, signal, onLost, leaveStopped = false } = options;
     signal?.throwIfAborted();
     // Not aborted half-way: a connection that waits for QEMU to take it stays there when it is closed.
-    const transport = await connectTransport(address, { timeoutMs });
+    const lastWords = leaveStopped ? undefined : bytesOfCharacters(frameCommand(DETACH));
+    const transport = await connectTransport(address, { timeoutMs, ...(lastWords && { lastWords }) });
     let isReady = false;
     const connection = new GdbConnection(transport, {
       timeoutMs,

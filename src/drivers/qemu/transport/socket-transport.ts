@@ -1,4 +1,5 @@
 /** Transports over unix and TCP sockets. */
+import { writeSync } from 'node:fs';
 import { connect as connectSocket, type Socket } from 'node:net';
 import { formatSocketAddress, parseSocketAddress, type SocketAddress } from './socket-address.ts';
 import { connectError, connectTimeout, lossError } from './socket-error.ts';
@@ -13,14 +14,19 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface TransportOptions extends ConnectOptions {
+  /** What the peer is to hear where this process ends in the middle of connecting. */
+  readonly lastWords?: Uint8Array;
+}
+
 /**
  * Connects to a socket, given as `parseSocketAddress` reads it.
  *
  * @throws PtmonError `bad-argument` for a malformed address, `source-unavailable` when there is no connection; the reason of
  *   `signal` when it is aborted
  */
-export function connectTransport(address: string | SocketAddress, options: ConnectOptions = {}): Promise<Transport> {
-  const { timeoutMs = DEFAULT_TIMEOUT_MS, signal } = options;
+export function connectTransport(address: string | SocketAddress, options: TransportOptions = {}): Promise<Transport> {
+  const { timeoutMs = DEFAULT_TIMEOUT_MS, signal, lastWords } = options;
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
     const target = typeof address === 'string' ? parseSocketAddress(address) : address;
@@ -29,7 +35,9 @@ export function connectTransport(address: string | SocketAddress, options: Conne
     );
     const timer = setTimeout(() => fail(connectTimeout(target, timeoutMs)), timeoutMs);
     const abort = () => fail(signal?.reason);
+    const leave = () => lastWords && writeAtOnce(socket, lastWords);
     const settle = () => {
+      process.off('exit', leave);
       clearTimeout(timer);
       signal?.removeEventListener('abort', abort);
       socket.off('error', refused).off('connect', connected);
@@ -45,9 +53,23 @@ export function connectTransport(address: string | SocketAddress, options: Conne
       settle();
       resolve(new SocketTransport(socket, formatSocketAddress(target)));
     };
+    process.on('exit', leave);
     signal?.addEventListener('abort', abort, { once: true });
     socket.on('error', refused).on('connect', connected);
   });
+}
+
+/**
+ * Writes to a socket that Node has not seen connected yet. The system may have: the peer has taken the connection by then, and Node
+ * would keep what is written to it for a turn of the event loop that does not come.
+ */
+function writeAtOnce(socket: Socket, bytes: Uint8Array): void {
+  const { fd = -1 } = (socket as { readonly _handle?: { readonly fd?: number } | null })._handle ?? {};
+  try {
+    if (fd >= 0) writeSync(fd, bytes);
+  } catch {
+    // It is not connected.
+  }
 }
 
 class SocketTransport implements Transport {

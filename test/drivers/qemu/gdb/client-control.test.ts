@@ -1,10 +1,12 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { PtmonError } from '../../../../src/core/error.ts';
 import { GdbConnection } from '../../../../src/drivers/qemu/gdb/connection.ts';
 import { GdbClient, type GdbOptions } from '../../../../src/drivers/qemu/gdb/index.ts';
 import { frameCommand, HALT } from '../../../../src/drivers/qemu/gdb/packet-encoder.ts';
 import { connectTransport } from '../../../../src/drivers/qemu/transport/socket-transport.ts';
-import { startReadingPeer } from '../transport/peer.ts';
+import { startPeer, startReadingPeer } from '../transport/peer.ts';
 import { packet, Stub, type StubOptions } from './stub.ts';
 
 async function connect(options: StubOptions & { readonly client?: GdbOptions } = {}): Promise<[GdbClient, Stub]> {
@@ -314,5 +316,25 @@ describe('detaching', () => {
     connection.abandon(['D;1']);
     expect(await waiting).toBe('closed');
     expect((await peer.reads()).slice(-2)).toEqual([HALT, frameCommand('D;1')]);
+  });
+
+  test.each([
+    [false, frameCommand('D;1')],
+    [true, ''],
+  ])('a process that ends in the middle of connecting; to leave it stopped: %s', async (leaveStopped, words) => {
+    let heard: string | undefined;
+    const peer = await startPeer((socket) => {
+      let bytes = '';
+      socket.on('data', (chunk) => (bytes += chunk.toString('latin1')));
+      socket.on('end', () => (heard = bytes));
+    });
+    // The system has made the connection by the time that `connect` returns; the process hears of it a turn later.
+    const program = `
+      import { GdbClient } from ${JSON.stringify(new URL('../../../../dist/drivers/qemu/gdb/index.js', import.meta.url).href)};
+      void GdbClient.connect(${JSON.stringify(peer.address)}, { leaveStopped: ${leaveStopped} });
+      process.exit(3);`;
+    const [code] = await once(spawn(process.execPath, ['--input-type=module', '--eval', program]), 'exit');
+    await expect.poll(() => heard).toBe(words);
+    expect(code).toBe(3);
   });
 });
