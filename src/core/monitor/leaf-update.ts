@@ -16,7 +16,7 @@ import type { NodesByFrame } from './nodes-by-frame.ts';
 import type { Holder } from './page-watches.ts';
 import { Watch } from './references.ts';
 import type { Report } from './report.ts';
-import type { TableNode } from './table-node.ts';
+import { RECORD_WORDS, type TableNode } from './table-node.ts';
 
 /** Room that stays from batch to batch; a larger batch has its own. */
 const KEPT_WORDS = 8192;
@@ -82,7 +82,8 @@ export class LeafUpdate {
       const entryPa = entries.at(index);
       const first = this.#nodes.firstIn(gfnOf(entryPa));
       if (first === null) continue;
-      if (!this.#read(first, entryPa)) return null;
+      if (first.plainCount === 0 && !isPageTable(first)) return null;
+      if (!this.#read(entryPa)) return null;
       words[2 * index] = this.#entry[0]!;
       words[2 * index + 1] = this.#entry[1]!;
     }
@@ -95,19 +96,28 @@ export class LeafUpdate {
     return this.#end(events);
   }
 
-  /** The same for one entry. */
+  /** The same for one entry. Most are of a plain table, and change accessed or dirty bits alone: no node but its first line is looked at. */
   followOne(entryPa: number, vcpu: number): MonitorEvent[] | null {
-    const first = this.#nodes.firstIn(gfnOf(entryPa));
+    const first = this.#nodes.firstMarked(gfnOf(entryPa));
     if (first === null) return [];
-    if (!this.#read(first, entryPa)) return null;
-    return this.#end(this.#become(first, entryPa, this.#entry[0]! | 0, this.#entry[1]! | 0, vcpu, null));
+    if (first.plainCount === 0 && !isPageTable(first)) return null;
+    if (!this.#read(entryPa)) return null;
+    const lo = this.#entry[0]! | 0;
+    const hi = this.#entry[1]! | 0;
+    const position = first.findPlain(frameOffsetOf(entryPa) >>> this.#entryShift);
+    if (position >= 0) {
+      const { words } = first;
+      const at = position * RECORD_WORDS;
+      if (isSameLeaf(words[at]! | 0, words[at + 1]! | 0, lo, hi)) {
+        words[at] = lo;
+        return [];
+      }
+    }
+    return this.#end(this.#become(first, entryPa, lo, hi, vcpu, null));
   }
 
-  /** Reads an entry of what is a page table to everybody; one that is not in memory is 0. Answers whether it could. */
-  #read(first: TableNode, entryPa: number): boolean {
-    for (let node: TableNode | null = first; node !== null; node = node.nextInFrame) {
-      if (!node.isPageTable) return false;
-    }
+  /** Reads an entry; one that is not in memory is 0. Answers whether it could. */
+  #read(entryPa: number): boolean {
     const outcome = this.#memory.readEntry(entryPa, this.#entryBytes, this.#entry);
     if (outcome === OK) return true;
     this.#entry.fill(0);
@@ -130,7 +140,7 @@ export class LeafUpdate {
       const at = position * node.stride;
       const oldLo = words[at]! | 0;
       const oldHi = words[at + 1]! | 0;
-      if (hi !== oldHi || ((lo ^ oldLo) & ~ACCESSED_DIRTY) !== 0) {
+      if (!isSameLeaf(oldLo, oldHi, lo, hi)) {
         if (this.#mustReport(node, vcpu)) this.#report.entryChanges(node, position, lo, hi);
         else said = this.#changes(node, position, entryPa, oldLo, oldHi, lo, hi, vcpu, said);
       }
@@ -200,6 +210,19 @@ export class LeafUpdate {
     this.#reports = true;
     return true;
   }
+}
+
+/** Whether a frame is a page table to everybody. */
+function isPageTable(first: TableNode): boolean {
+  for (let node: TableNode | null = first; node !== null; node = node.nextInFrame) {
+    if (!node.isPageTable) return false;
+  }
+  return true;
+}
+
+/** Whether an entry leads where it led, with the same rights. */
+function isSameLeaf(oldLo: number, oldHi: number, lo: number, hi: number): boolean {
+  return hi === oldHi && ((lo ^ oldLo) & ~ACCESSED_DIRTY) === 0;
 }
 
 /** Most batches have one event, and a list that begins with it is 100 bytes shorter than one that was empty. */

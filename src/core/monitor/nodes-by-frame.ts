@@ -11,6 +11,9 @@ import type { TableNode } from './table-node.ts';
 
 export class NodesByFrame {
   readonly #first = new NumberMap<TableNode>();
+  // Of the mark that came last. -1: of none.
+  #markedGfn = -1;
+  #marked: TableNode | null = null;
 
   /** Frames that back any node. */
   get size(): number {
@@ -22,6 +25,18 @@ export class NodesByFrame {
     return this.#first.get(gfn) ?? null;
   }
 
+  /** The same for a mark. */
+  firstToMark(gfn: number): TableNode | null {
+    this.#markedGfn = gfn;
+    this.#marked = this.firstIn(gfn);
+    return this.#marked;
+  }
+
+  /** The same where a mark is processed, most often the last: then nothing is looked up (4 ns of 85 for accessed/dirty). */
+  firstMarked(gfn: number): TableNode | null {
+    return gfn === this.#markedGfn ? this.#marked : this.firstIn(gfn);
+  }
+
   /** The first node of each frame that backs any. */
   firsts(): IterableIterator<TableNode> {
     return this.#first.values();
@@ -30,6 +45,7 @@ export class NodesByFrame {
   /** Adds a node that a frame backs from now on. */
   attach(node: TableNode): void {
     const { gfn } = node.frame!;
+    this.#forgetMarked();
     const first = this.firstIn(gfn);
     // What stands before the first is the last, so that nobody has to look for it.
     if (first === null) {
@@ -40,31 +56,39 @@ export class NodesByFrame {
     const last = first.previousInFrame!;
     node.previousInFrame = last;
     last.nextInFrame = node;
+    last.comparePlain();
     first.previousInFrame = node;
   }
 
   /** Takes out a node, whose frame backs it no more. */
   detach(node: TableNode): void {
     const { gfn } = node.frame!;
+    this.#forgetMarked();
     const first = this.firstIn(gfn)!;
     const { previousInFrame: previous, nextInFrame: next } = node;
     if (next !== null) next.previousInFrame = previous;
     else first.previousInFrame = previous;
-    if (node !== first) previous!.nextInFrame = next;
-    else if (next !== null) this.#first.set(gfn, next);
+    if (node !== first) {
+      previous!.nextInFrame = next;
+      previous!.comparePlain();
+    } else if (next !== null) this.#first.set(gfn, next);
     else this.#first.delete(gfn);
     node.previousInFrame = null;
     node.nextInFrame = null;
+    node.comparePlain();
+  }
+
+  #forgetMarked(): void {
+    this.#markedGfn = -1;
+    this.#marked = null;
   }
 }
 
 /** A write to a slot of the frame of these nodes is announced. Answers whether its entry is on some watched walk. */
 export function announceWrite(first: TableNode | null, slot: number): boolean {
+  if (first !== null && first.announce(slot)) return true;
   for (let node = first; node !== null; node = node.nextInFrame) {
-    const position = node.find(slot - node.firstSlot);
-    if (position < 0) continue;
-    node.announce(position);
-    return true;
+    if (node.find(slot - node.firstSlot) >= 0) return true;
   }
   return false;
 }

@@ -1,9 +1,9 @@
 /**
  * The single watches of one page, kept in its page table's node.
  *
- * Nearly every watched page has one watch with one reference and at most one tag. That is kept in the node itself, the tag
- * as the slot's item and the offset beside it: 10 bytes, where a `Watch` takes 64 and one more cache miss (30 ns of a flip
- * among 100 k). Everything else is a chain of `Watch`, by offset.
+ * Nearly every watched page has one watch with one reference and at most one tag. That is kept in the slot's record
+ * (`table-node`): 8 bytes, where a `Watch` takes 64 and one more cache miss (30 ns of a flip among 100 k). Everything else is a
+ * chain of `Watch`, by offset.
  */
 import type { Tag } from './events.ts';
 import { Watch } from './references.ts';

@@ -17,6 +17,9 @@
  *      word 1    high word
  *      word 2    who: a tag that is a whole number below 2^32, or a place in the space's `holders`
  *      word 3    bits 11:0 offset in the page, bits 13:12 what `who` is
+ *
+ * Most page tables are *plain*: the only node of their frame, their slots a window without a gap, their records ending alike, as
+ * they do where everybody watches the first byte of a page, by a number.
  */
 import { paOf } from '../address/pa.ts';
 import type { Pa } from '../address/types.ts';
@@ -27,7 +30,8 @@ import { type Holder, UNTAGGED } from './page-watches.ts';
 import type { TableFrame } from './protected-tables.ts';
 
 const ENTRY_WORDS = 2;
-const RECORD_WORDS = 4;
+/** Words of a record, of a page table with single watches. */
+export const RECORD_WORDS = 4;
 
 // What `who` is.
 const NOBODY = 0;
@@ -50,8 +54,6 @@ export class TableNode extends SlotTable<TableNode> {
   // What every write asks comes first, that it be in few cache lines.
   /** The node that follows among those of the frame. */
   nextInFrame: TableNode | null = null;
-  /** How every record ends; `NO_END` where they differ. */
-  #end = NO_END;
   /** Slot of the frame at which the table starts: 0, but for PAE's four-entry root, of which a frame holds 128. */
   readonly firstSlot: number;
   readonly isPageTable: boolean;
@@ -123,24 +125,34 @@ export class TableNode extends SlotTable<TableNode> {
   }
 
   /**
-   * A write to the entry at `position`, which is held, is announced: the processor is to fetch its record, which is long in
-   * coming, while the guest's write is. A store does not wait, as a load would: 90 ns of a flip in a batch, among a million
-   * addresses. What is stored is what is there, and known where all records end alike, as they do where everybody watches the
-   * first byte of a page, by a number.
+   * A write to the entry of a slot is announced, where this is plain and the slot is held: the processor is to fetch its record,
+   * which is long in coming, while the guest's write is. A store does not wait, as a load would: 90 ns of a flip in a batch, among a
+   * million addresses. What is stored is what is there. Answers whether it was so.
    */
-  announce(position: number): void {
-    if (this.#end !== NO_END) this.words[position * RECORD_WORDS + 3] = this.#end;
+  announce(slot: number): boolean {
+    const position = this.findPlain(slot);
+    if (position < 0) return false;
+    this.words[position * RECORD_WORDS + 3] = this.plainEnd;
+    return true;
+  }
+
+  /** To be called when what makes a node plain may have changed: its slots, who watches them, what else is on the frame. */
+  comparePlain(): void {
+    const isPlain =
+      this.isPageTable && this.isGapless && this.#usualEnds === this.slotCount && this.nextInFrame === null;
+    this.plainCount = isPlain ? this.slotCount : 0;
+    this.plainEnd = this.#usualEnd;
   }
 
   override insert(slot: number): number {
     const position = super.insert(slot);
-    this.#compareEnds();
+    this.comparePlain();
     return position;
   }
 
   override remove(position: number): void {
     super.remove(position);
-    this.#compareEnds();
+    this.comparePlain();
   }
 
   setEntry(position: number, lo: number, hi: number): void {
@@ -216,11 +228,7 @@ export class TableNode extends SlotTable<TableNode> {
     if (this.#usualEnds === 0) this.#usualEnd = whatIs(end) === NOBODY ? NO_END : end;
     if (end === this.#usualEnd) this.#usualEnds++;
     words[at] = end;
-    this.#compareEnds();
-  }
-
-  #compareEnds(): void {
-    this.#end = this.#usualEnds === this.slotCount ? this.#usualEnd : NO_END;
+    this.comparePlain();
   }
 
   /** One watch more, here and, where it is the first, in what is above. */

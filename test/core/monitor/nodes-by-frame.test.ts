@@ -4,8 +4,17 @@ import { expect, test } from 'vitest';
 import { NodesByFrame } from '../../../src/core/monitor/nodes-by-frame.ts';
 import type { TableNode } from '../../../src/core/monitor/table-node.ts';
 
-/** All that `NodesByFrame` looks at. */
-const nodeOn = (gfn: number) => ({ frame: { gfn }, nextInFrame: null, previousInFrame: null }) as unknown as TableNode;
+/** All that `NodesByFrame` looks at: page tables that are plain where they are alone. */
+function nodeOn(gfn: number): TableNode {
+  const node = {
+    frame: { gfn },
+    nextInFrame: null,
+    previousInFrame: null,
+    plainCount: 1,
+    comparePlain: () => (node.plainCount = node.nextInFrame === null ? 1 : 0),
+  };
+  return node as unknown as TableNode;
+}
 
 function listOf(nodes: NodesByFrame, gfn: number): TableNode[] {
   const list: TableNode[] = [];
@@ -20,6 +29,8 @@ test('whoever comes and goes', () => {
       const nodes = new NodesByFrame();
       const model = new Map<number, TableNode[]>();
       for (const [gfn, goes] of each) {
+        const marked = nodes.firstToMark(gfn);
+        expect(nodes.firstMarked(gfn)).toBe(marked);
         const list = model.get(gfn) ?? [];
         if (goes === null || list.length === 0) {
           const node = nodeOn(gfn);
@@ -36,6 +47,8 @@ test('whoever comes and goes', () => {
           const found = listOf(nodes, frame);
           expect(found.length).toBe(expected.length);
           expect(found.every((node, index) => node === expected[index])).toBe(true);
+          expect(nodes.firstMarked(frame)).toBe(expected[0] ?? null);
+          if (found.length > 0) expect(found[0]!.plainCount).toBe(found.length === 1 ? 1 : 0);
         }
         expect(nodes.size).toBe(model.size);
         expect(new Set(nodes.firsts())).toEqual(new Set([...model.values()].map(([first]) => first)));

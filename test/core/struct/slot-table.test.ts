@@ -61,6 +61,7 @@ describe('a table of slots', () => {
           }
           const sorted = [...model].sort((a, b) => a - b);
           expect(table.slotCount).toBe(sorted.length);
+          if (table.isGapless) expect(sorted).toEqual(sorted.map((_, position) => table.slotAt(position)));
           const next = table.firstFrom(slot);
           expect(next < 0 ? undefined : table.slotAt(next)).toBe(sorted.find((other) => other >= slot));
         }
