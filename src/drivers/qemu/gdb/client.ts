@@ -258,7 +258,8 @@ export class GdbClient {
     const restoring = this.#memory.restoringCommand;
     const last = leaveStopped ? this.#clearingCommands() : [this.#detachCommand()];
     this.#hasLeft = true;
-    this.#connection.abandon([...(restoring === undefined ? [] : [restoring]), ...last]);
+    const mayMeetWatch = !leaveStopped && this.#watches.count > 0;
+    this.#connection.abandon([...(restoring === undefined ? [] : [restoring]), ...last], mayMeetWatch);
   }
 
   /** Closes the connection and leaves guest and watchpoints as they are: for a QEMU that is gone. May be called again. */

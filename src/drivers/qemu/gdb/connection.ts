@@ -38,8 +38,6 @@ export class GdbConnection {
   #running = false;
   #interrupting = false;
   #unaskedStops = 0;
-  /** Whether the peer has ever said anything. */
-  #hasHeard = false;
   #end: PtmonError | undefined;
 
   constructor(transport: Transport, options: ConnectionOptions) {
@@ -148,13 +146,15 @@ export class GdbConnection {
   }
 
   /**
-   * Sends commands and closes, without waiting for anything: for a process that is about to end, or a peer that does not answer.
-   * The target may run.
+   * Sends commands and closes, without waiting for an answer: for a process that is about to end, or a peer that does not answer. The
+   * target may run.
+   *
+   * @param haltsFirst halts it some time before (`HALTING_MS`, which this call takes)
    */
-  abandon(payloads: readonly string[]): void {
-    if (this.#hasHeard) {
+  abandon(payloads: readonly string[], haltsFirst = false): void {
+    if (haltsFirst && this.#end === undefined) {
       this.#transport.send(bytesOfCharacters(HALT));
-      sleep(PAUSE_MS);
+      sleep(HALTING_MS);
     }
     this.#transport.send(bytesOfCharacters(payloads.map(frameCommand).join('')));
     this.close();
@@ -195,7 +195,6 @@ export class GdbConnection {
   }
 
   #receive(chunk: Uint8Array): void {
-    this.#hasHeard = true;
     for (const event of this.#link.receive(chunk)) this.#handle(event);
     if (this.#end !== undefined) return;
     this.#pump();
@@ -305,7 +304,7 @@ export class GdbConnection {
  *
  * Words that are still unread when we have closed are no way to wait: QEMU reads 4,096 bytes of them, then finds that we are gone.
  */
-const PAUSE_MS = 100;
+const HALTING_MS = 100;
 
 /** Without going back to the event loop: the process may end before it comes to anything else. */
 function sleep(ms: number): void {

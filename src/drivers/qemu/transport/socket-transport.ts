@@ -15,7 +15,7 @@ export interface ConnectOptions {
 }
 
 export interface TransportOptions extends ConnectOptions {
-  /** What the peer is to hear where this process ends in the middle of connecting. */
+  /** What the peer is to hear where connecting is given up, or this process ends, in the middle of it. */
   readonly lastWords?: Uint8Array;
 }
 
@@ -35,7 +35,11 @@ export function connectTransport(address: string | SocketAddress, options: Trans
     );
     const timer = setTimeout(() => fail(connectTimeout(target, timeoutMs)), timeoutMs);
     const abort = () => fail(signal?.reason);
-    const leave = () => lastWords && writeAtOnce(socket, lastWords);
+    const leave = () => {
+      if (lastWords !== undefined) writeAtOnce(socket, lastWords);
+      // What is not connected yet is not to be connected while this process ends.
+      socket.destroy();
+    };
     const settle = () => {
       process.off('exit', leave);
       clearTimeout(timer);
@@ -45,7 +49,8 @@ export function connectTransport(address: string | SocketAddress, options: Trans
     const fail = (reason: unknown) => {
       settle();
       // A connection attempt that is given up may still fail.
-      socket.on('error', () => {}).destroy();
+      socket.on('error', () => {});
+      leave();
       reject(reason);
     };
     const refused = (error: Error) => fail(connectError(target, error));

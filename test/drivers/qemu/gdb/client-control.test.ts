@@ -313,10 +313,25 @@ describe('detaching', () => {
     const connection = new GdbConnection(await connectTransport(peer.address), { timeoutMs: 10_000 });
     const waiting = connection.request('?').catch((error: PtmonError) => error.code);
     await soon();
-    connection.abandon(['D;1']);
+    connection.abandon(['D;1'], true);
     expect(await waiting).toBe('closed');
     expect((await peer.reads()).slice(-2)).toEqual([HALT, frameCommand('D;1')]);
   });
+
+  test.each([
+    ['with a watchpoint', { isWatching: true, leaveStopped: false }, true],
+    ['without', { isWatching: false, leaveStopped: false }, false],
+    ['one that stays as it is', { isWatching: true, leaveStopped: true }, false],
+  ])(
+    'time for that is given a guest that may run into a watchpoint: %s',
+    async (_, { isWatching, leaveStopped }, waits) => {
+      const [gdb] = await connect();
+      if (isWatching) await gdb.setWriteWatches([watch(1n)]);
+      const before = performance.now();
+      gdb.abandon({ leaveStopped });
+      expect(performance.now() - before > 90).toBe(waits);
+    },
+  );
 
   test.each([
     [false, frameCommand('D;1')],

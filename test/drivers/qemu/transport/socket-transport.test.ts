@@ -83,6 +83,18 @@ describe.each(['unix', 'tcp'] as const)('over %s', (kind) => {
 });
 
 describe('a connection that cannot be made is said in words', () => {
+  test('too late: the peer has taken it, and hears the last words', async () => {
+    let heard = '';
+    const peer = await startPeer((socket) => socket.on('data', (chunk) => (heard += chunk.toString())));
+    // What Node comes to next are its timers.
+    await new Promise(setImmediate);
+    const connected = connectTransport(peer.address, { timeoutMs: 5, lastWords: Buffer.from('farewell') });
+    // A process that does much else: the time is over before it looks at the socket.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+    await expect(connected).rejects.toMatchObject({ code: 'source-unavailable' });
+    await expect.poll(() => heard).toBe('farewell');
+  });
+
   test('no such file', async () => {
     const path = join(temporaryFolder(), 'none.sock');
     await expect(connectTransport(path)).rejects.toMatchObject({
