@@ -98,7 +98,7 @@ export class LeafUpdate {
 
   /** The same for one entry. Most are of a plain table, and change accessed or dirty bits alone: no node but its first line is looked at. */
   followOne(entryPa: number, vcpu: number): MonitorEvent[] | null {
-    const first = this.#nodes.firstMarked(gfnOf(entryPa));
+    const first = this.#nodes.firstIn(gfnOf(entryPa));
     if (first === null) return [];
     if (first.plainCount === 0 && !isPageTable(first)) return null;
     if (!this.#read(entryPa)) return null;

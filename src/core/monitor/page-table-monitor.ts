@@ -172,7 +172,7 @@ export class PageTableMonitor {
     checkView(view);
     checkVcpu(vcpu);
     const gfn = gfnOf(pa);
-    const firstNode = this.#nodes.firstToMark(gfn);
+    const firstNode = this.#nodes.firstIn(gfn);
     if (firstNode === null && !this.#tables.trapsForNobody(gfn)) return false;
     const offset = frameOffsetOf(pa);
     const isMonitored = announceWrite(firstNode, offset >>> this.#entryShift);

@@ -29,8 +29,6 @@ test('whoever comes and goes', () => {
       const nodes = new NodesByFrame();
       const model = new Map<number, TableNode[]>();
       for (const [gfn, goes] of each) {
-        const marked = nodes.firstToMark(gfn);
-        expect(nodes.firstMarked(gfn)).toBe(marked);
         const list = model.get(gfn) ?? [];
         if (goes === null || list.length === 0) {
           const node = nodeOn(gfn);
@@ -47,7 +45,6 @@ test('whoever comes and goes', () => {
           const found = listOf(nodes, frame);
           expect(found.length).toBe(expected.length);
           expect(found.every((node, index) => node === expected[index])).toBe(true);
-          expect(nodes.firstMarked(frame)).toBe(expected[0] ?? null);
           if (found.length > 0) expect(found[0]!.plainCount).toBe(found.length === 1 ? 1 : 0);
         }
         expect(nodes.size).toBe(model.size);
