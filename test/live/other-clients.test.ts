@@ -147,7 +147,7 @@ describe.skipIf(leftOut('test/live/other-clients, a real guest that others pause
       console.log(`${events.length} events among ${notices.length / 2} pauses; lost some: ${statistics.lost.unknown}`);
       // Some 310 a loop where all are seen; what happens between two looks at a guest that others let run may cancel out.
       expect(events.length).toBeGreaterThan(600);
-      expect(notices.filter(({ kind }) => kind === 'held').length).toBeGreaterThan(0);
+      expect(notices.filter(({ kind }) => kind === 'held').length).toBeGreaterThan(3);
       await expectFree(va);
     });
 
