@@ -33,6 +33,8 @@ const PARTS = [
   // So is a dump.
   ['drivers/dump/', [...BELOW_MONITOR, 'driver/', 'drivers/ramfile/']],
   ['drivers/*/', [...BELOW_MONITOR, 'driver/']],
+  // For people who write a driver: a simulated machine and its guest.
+  ['testing/', [...BELOW_MONITOR, 'driver/']],
   // What the guest's operating system knows, whatever the source.
   ['linux/', ['core/', 'driver/']],
   // What a sink is, beside what a driver is: the session knows both contracts and no implementation of either.
@@ -41,7 +43,7 @@ const PARTS = [
   ['session/', ['core/', 'driver/', 'sinks/sink.ts']],
   ['snapshot/', [...BELOW_MONITOR, 'driver/']],
   ['cli/', ['']],
-  ['index.ts', ['core/', 'driver/', 'drivers/', 'linux/', 'session/', 'sinks/', 'snapshot/']],
+  ['index.ts', ['core/', 'driver/', 'drivers/', 'linux/', 'session/', 'sinks/', 'snapshot/', 'testing/']],
 ];
 
 /** Words that mean waiting or I/O: not in the core. */

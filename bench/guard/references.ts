@@ -2,7 +2,7 @@
  * Work that stays as it is, of the kinds that an engine does: what the guard compares with, so that a slow machine, a busy
  * one, or a clock that jumps changes both sides alike. Nothing here may call the engine's code.
  */
-import { Random } from '../../src/drivers/sim/random.ts';
+import { Random } from '../../src/testing/random.ts';
 import type { Work } from '../rows/work.ts';
 
 export type ReferenceKind = 'events' | 'look-ups' | 'records';

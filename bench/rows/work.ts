@@ -1,5 +1,5 @@
 /** What every row is made of: a setting, and rounds of work of which only the middle is timed. */
-import { Random } from '../../src/drivers/sim/random.ts';
+import { Random } from '../../src/testing/random.ts';
 import type { Engine, MakeEngine } from '../engine.ts';
 import type { World } from '../world.ts';
 

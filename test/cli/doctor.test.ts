@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { examine } from '../../src/cli/doctor/run-doctor.ts';
+import { examine } from '../../src/cli/commands/doctor/run-doctor.ts';
 import { VERSION } from '../../src/sinks/version.ts';
 import { startPeer } from '../drivers/qemu/transport/peer.ts';
 import { refusing, returning, startQmpServer } from '../drivers/qemu/qmp/qmp-server.ts';

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { bundledTrace } from '../../src/cli/demo/bundled-traces.ts';
+import { bundledTrace } from '../../src/cli/commands/demo/bundled-traces.ts';
 import { temporaryFolder } from '../drivers/trace/temporary-folder.ts';
 import { parse, run } from './run.ts';
 

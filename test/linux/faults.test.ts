@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { PtmonError } from '../../src/core/error.ts';
 import { walk } from '../../src/core/paging/walk.ts';
-import { Random } from '../../src/drivers/sim/random.ts';
+import { Random } from '../../src/testing/random.ts';
 import { Explainer, explanationText } from '../../src/linux/explain.ts';
 import { LinuxGuest, openLinux } from '../../src/linux/linux-guest.ts';
 import { MadeKernel, type MadeProcess, usedFrames } from './made-kernel.ts';

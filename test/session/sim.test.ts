@@ -1,7 +1,7 @@
 /** The whole line on the simulated guest: what the source cannot do well must not be seen in the events. */
 import { describe, expect, test } from 'vitest';
 import type { MonitorEvent } from '../../src/core/monitor/events.ts';
-import { createSimDriver, FaultInjector, type SimOptions } from '../../src/drivers/sim/index.ts';
+import { createSimDriver, FaultInjector, type SimOptions } from '../../src/testing/index.ts';
 import { openSession } from '../../src/session/index.ts';
 import type { Session } from '../../src/session/session.ts';
 import { eventLine } from '../../src/sinks/jsonl-format.ts';

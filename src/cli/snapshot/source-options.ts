@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import type { PagingModeName } from '../../core/paging/modes.ts';
 import type { AddressSpaceRequest } from '../../snapshot/index.ts';
 import { MEMORY_WAYS, PAGING_MODES, wholeNumber } from '../option-values.ts';
-import { rootOption } from '../watch/address-option.ts';
+import { rootOption } from '../commands/watch/address-option.ts';
 import type { SnapshotOptions } from './open-snapshot.ts';
 
 export interface SpaceOptions {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { EventGroups, rowOfAlike } from '../../../src/cli/demo/event-groups.ts';
+import { EventGroups, rowOfAlike } from '../../../src/cli/commands/demo/event-groups.ts';
 import type { Pa } from '../../../src/core/address/types.ts';
 import type { MonitorEvent } from '../../../src/core/monitor/events.ts';
-import type { Guest, GuestAction } from '../../../src/drivers/sim/index.ts';
+import type { Guest, GuestAction } from '../../../src/testing/index.ts';
 import { pageIn, rootGone } from '../../sinks/examples.ts';
 
 /** A guest of which only what it is doing is known. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { GuestWatch, tagOf } from '../../../src/cli/demo/guest-watch.ts';
+import { GuestWatch, tagOf } from '../../../src/cli/commands/demo/guest-watch.ts';
 import type { PageTableMonitor } from '../../../src/core/monitor/page-table-monitor.ts';
-import { createSimDriver, type Guest, type SimOptions } from '../../../src/drivers/sim/index.ts';
+import { createSimDriver, type Guest, type SimOptions } from '../../../src/testing/index.ts';
 import { openSession } from '../../../src/session/session.ts';
 
 /** `root page tag` of each page of the processes' areas. */

@@ -1,6 +1,6 @@
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { bundledTrace } from '../../../src/cli/demo/bundled-traces.ts';
+import { bundledTrace } from '../../../src/cli/commands/demo/bundled-traces.ts';
 import { temporaryFolder } from '../../drivers/trace/temporary-folder.ts';
 import { definitions, messageType } from '../../sinks/timeline/perfetto-definitions.ts';
 import { parse, run } from '../run.ts';

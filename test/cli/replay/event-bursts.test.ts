@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { EventBursts } from '../../../src/cli/replay/event-bursts.ts';
+import { EventBursts } from '../../../src/cli/commands/replay/event-bursts.ts';
 import type { MonitorEvent } from '../../../src/core/monitor/events.ts';
 import { pageIn } from '../../sinks/examples.ts';
 

@@ -1,6 +1,6 @@
 /** Lists of addresses from standard input. */
 import { expect, test } from 'vitest';
-import { readAddresses } from '../../../src/cli/translate/addresses.ts';
+import { readAddresses } from '../../../src/cli/commands/translate/addresses.ts';
 
 async function* chunksOf(...chunks: readonly string[]): AsyncGenerator<string> {
   yield* chunks;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { walk } from '../../../src/core/paging/walk.ts';
-import { translationJson } from '../../../src/cli/translate/json.ts';
-import { translationLines } from '../../../src/cli/translate/text.ts';
+import { translationJson } from '../../../src/cli/commands/translate/json.ts';
+import { translationLines } from '../../../src/cli/commands/translate/text.ts';
 import { Machine } from '../../core/paging/machine.ts';
 
 function text(machine: Machine, root: bigint, va: bigint): string {

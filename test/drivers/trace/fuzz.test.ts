@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { Random } from '../../../src/drivers/sim/random.ts';
+import { Random } from '../../../src/testing/random.ts';
 import { attempt } from './fuzz/attempt.ts';
 import { MUTATIONS } from './fuzz/mutate.ts';
 import { recordLife } from './recorded-life.ts';

@@ -1,7 +1,7 @@
 /** A life of the simulated guest, everything that its processes have watched from its first step on, recorded. */
-import { GuestWatch } from '../../../src/cli/demo/guest-watch.ts';
+import { GuestWatch } from '../../../src/cli/commands/demo/guest-watch.ts';
 import type { OptInKind } from '../../../src/core/monitor/events.ts';
-import { createSimDriver, type SimOptions } from '../../../src/drivers/sim/index.ts';
+import { createSimDriver, type SimOptions } from '../../../src/testing/index.ts';
 import { recordDriver } from '../../../src/drivers/trace/index.ts';
 import { openSession } from '../../../src/session/index.ts';
 import type { Sink } from '../../../src/sinks/sink.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { SimOptions } from '../../../src/drivers/sim/index.ts';
+import type { SimOptions } from '../../../src/testing/index.ts';
 import { recordSim, replay } from './sessions.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 

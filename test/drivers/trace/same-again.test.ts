@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { recordedKinds } from '../../../src/cli/replay/run-replay.ts';
+import { recordedKinds } from '../../../src/cli/commands/replay/run-replay.ts';
 import type { MonitorEvent } from '../../../src/core/monitor/events.ts';
 import type { Driver, SourceEvent } from '../../../src/driver/index.ts';
 import { openTrace, recordDriver } from '../../../src/drivers/trace/index.ts';

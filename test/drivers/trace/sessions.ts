@@ -1,7 +1,7 @@
 /** Sessions whose whole output is kept as text: recorded ones, and replays of them. */
 import { Writable } from 'node:stream';
 import type { OptInKind } from '../../../src/core/monitor/events.ts';
-import type { SimOptions } from '../../../src/drivers/sim/index.ts';
+import type { SimOptions } from '../../../src/testing/index.ts';
 import { openTrace, type TraceOptions } from '../../../src/drivers/trace/index.ts';
 import { openSession } from '../../../src/session/index.ts';
 import { jsonlSink } from '../../../src/sinks/index.ts';

@@ -1,7 +1,7 @@
 /** Does with a file all that is done with traces. Whatever the file is, that ends: well, or with an error that says where. */
 import { writeFileSync } from 'node:fs';
 import { Writable } from 'node:stream';
-import { StatTally } from '../../../../src/cli/stat/stat-tally.ts';
+import { StatTally } from '../../../../src/cli/commands/stat/stat-tally.ts';
 import { PtmonError } from '../../../../src/core/error.ts';
 import { openTrace, openTraceSnapshot, TraceReader } from '../../../../src/drivers/trace/index.ts';
 import { openSession } from '../../../../src/session/index.ts';

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { Random } from '../../../../src/drivers/sim/random.ts';
+import { Random } from '../../../../src/testing/random.ts';
 import { recordLife } from '../recorded-life.ts';
 import { attempt } from './attempt.ts';
 import { MUTATIONS } from './mutate.ts';

@@ -1,5 +1,5 @@
 /** Damages traces: bytes of the file, bytes of what is packed in it, and records that are well-formed and make no sense. */
-import type { Random } from '../../../../src/drivers/sim/random.ts';
+import type { Random } from '../../../../src/testing/random.ts';
 import { BLOCK_ABOUT, BLOCK_RECORDS } from '../../../../src/drivers/trace/format/blocks.ts';
 import { ByteReader } from '../../../../src/drivers/trace/format/byte-reader.ts';
 import { ByteWriter } from '../../../../src/drivers/trace/format/byte-writer.ts';

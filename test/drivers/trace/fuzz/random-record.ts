@@ -1,5 +1,5 @@
 /** Records that are well-formed, and lead in circles, to the ends of memory, and to nowhere. */
-import type { Random } from '../../../../src/drivers/sim/random.ts';
+import type { Random } from '../../../../src/testing/random.ts';
 import {
   CALL_KINDS,
   CAPTURES,

@@ -1,0 +1,69 @@
+/** Differences as lines: for people with the signs of events, or as JSON with their words. */
+import { hex } from '../../../core/address/va.ts';
+import { bytesText, rightsText } from '../../../sinks/event-row.ts';
+import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
+import type { Difference } from '../../../snapshot/index.ts';
+import { bytesInWords } from '../../snapshot/size-text.ts';
+
+const SIGNS: Readonly<Record<Difference['kind'], string>> = {
+  'page-in': '+',
+  'page-out': '-',
+  protection: '~',
+  restructure: '=',
+};
+
+export function differenceLine(difference: Difference): string {
+  const { kind, va, pages, pa, runs, pageSize, rights } = difference;
+  const where = `${hex(va).padEnd(18)} ${bytesInWords(pages * 4096).padStart(7)}`;
+  const physical = runs === 1 ? hex(pa) : `${hex(pa)} and ${runs - 1} more ${runs === 2 ? 'run' : 'runs'}`;
+  const size =
+    difference.kind === 'restructure'
+      ? `${bytesText(difference.oldPageSize)} → ${bytesText(pageSize)}`
+      : bytesText(pageSize);
+  const may =
+    difference.kind === 'protection'
+      ? `${rightsText(difference.oldRights)} → ${rightsText(rights)}`
+      : rightsText(rights);
+  const moved = 'moved' in difference && difference.moved ? '  moved' : '';
+  return `${SIGNS[kind]} ${where}  ${size}  ${may}  ${physical}${moved}\n`;
+}
+
+export function differenceJson({ va, pa, ...difference }: Difference, root: number): string {
+  const { kind, pages, runs, pageSize, ...rest } = difference;
+  const fields = { root: hex(root), va: hex(va), pa: hex(pa), pageSize, pages, runs, ...rest };
+  return `${JSON.stringify({ v: JSONL_VERSION, kind, ...fields })}\n`;
+}
+
+/** Pages by kind. */
+export class DifferenceTotals {
+  readonly pages = { 'page-in': 0, 'page-out': 0, moved: 0, protection: 0, restructure: 0 };
+
+  add(difference: Difference): void {
+    const { kind, pages } = difference;
+    if (!('moved' in difference && difference.moved)) this.pages[kind] += pages;
+    else if (kind === 'page-in') this.pages.moved += pages;
+  }
+
+  get isEmpty(): boolean {
+    return Object.values(this.pages).every((count) => count === 0);
+  }
+
+  get text(): string {
+    if (this.isEmpty) return 'no difference\n';
+    const { 'page-in': gained, 'page-out': lost, moved, protection, restructure } = this.pages;
+    const parts = [
+      [gained, 'paged in'],
+      [lost, 'paged out'],
+      [moved, 'moved'],
+      [protection, 'with other rights'],
+      [restructure, 'in other page sizes'],
+    ] as const;
+    const said = parts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
+    return `\npages of 4K: ${said.join(', ')}\n`;
+  }
+
+  get json(): string {
+    const { 'page-in': pageIn, 'page-out': pageOut, moved, protection, restructure } = this.pages;
+    return `${JSON.stringify({ v: JSONL_VERSION, kind: 'totals', pages: { pageIn, pageOut, moved, protection, restructure } })}\n`;
+  }
+}

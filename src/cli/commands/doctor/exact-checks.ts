@@ -1,0 +1,91 @@
+/** Whether writes to page tables can be caught: through a kernel's own writable mapping of them, by watchpoints. */
+import { gfnOf } from '../../../core/address/pa.ts';
+import { hex } from '../../../core/address/va.ts';
+import type { GdbClient } from '../../../drivers/qemu/index.ts';
+import { WritableAliases } from '../../../drivers/qemu/exact/writable-aliases.ts';
+import { fetching } from '../../../driver/fetching.ts';
+import type { GuestMemory } from '../../../drivers/qemu/memory/index.ts';
+import { type Check, failedBy } from './checks.ts';
+import { TCG_FLAG } from './flags.ts';
+import { addressSpaceOf, readAllRegisters } from './gdb-checks.ts';
+
+/** How long the guest is let run, a moment at a time, until a processor is found in its kernel's own address space. */
+const SEARCH_MS = 3000;
+const MAX_STEP_MS = 5;
+
+/** One more than a processor of x86 has: SDM vol. 3B, "Debug registers". */
+const PROBES = 5;
+
+export interface ExactPlaces {
+  readonly gdb: GdbClient;
+  readonly memory: GuestMemory;
+  /** The guest ran before, and may be let run to be found elsewhere. */
+  readonly mayRun: boolean;
+  readonly signal: AbortSignal;
+}
+
+export async function checkExact(places: ExactPlaces): Promise<readonly Check[]> {
+  let alias: bigint | undefined;
+  const checks: Check[] = [];
+  try {
+    const found = await findKernelRoot(places);
+    alias = found?.alias;
+    checks.push(aliasCheck(found));
+  } catch (error) {
+    checks.push(failedBy('aliases', error));
+  }
+  checks.push(await checkWatchpoints(places.gdb, alias ?? 0n));
+  return checks;
+}
+
+interface KernelRoot {
+  readonly vcpu: number;
+  readonly root: number;
+  /** Where that root maps its own table, writable. */
+  readonly alias: bigint;
+}
+
+/** With page-table isolation, a processor in user mode has loaded a root that shows little of the kernel. */
+async function findKernelRoot({ gdb, memory, mayRun, signal }: ExactPlaces): Promise<KernelRoot | undefined> {
+  const deadline = performance.now() + SEARCH_MS;
+  for (let round = 0; ; round++) {
+    for (const [vcpu, registers] of (await readAllRegisters(gdb)).entries()) {
+      const space = addressSpaceOf(registers);
+      if (space === undefined) continue;
+      const { paging, root } = space;
+      const aliases = await fetching(memory.remote, () => WritableAliases.of(paging, memory.memory, root), signal);
+      const [alias] = aliases.find(gfnOf(root));
+      if (alias !== undefined) return { vcpu, root, alias };
+    }
+    if (!mayRun || performance.now() > deadline) return undefined;
+    await gdb.continue({ signal: AbortSignal.any([signal, AbortSignal.timeout(1 + (round % MAX_STEP_MS))]) });
+    signal.throwIfAborted();
+    memory.clear();
+  }
+}
+
+function aliasCheck(found: KernelRoot | undefined): Check {
+  if (found !== undefined) {
+    const { vcpu, root, alias } = found;
+    const detail = `root ${hex(root)} of vCPU ${vcpu} maps its own table writable, at ${hex(alias)}`;
+    return { name: 'aliases', outcome: 'ok', detail };
+  }
+  const detail =
+    'no vCPU was seen with a root that maps its own page tables writable, so writes to them cannot be caught';
+  return { name: 'aliases', outcome: 'failed', detail, remedy: 'try again while the guest works, or sample' };
+}
+
+/** Sets more of them than a processor has, and clears them again: the guest stands still. */
+async function checkWatchpoints(gdb: GdbClient, at: bigint): Promise<Check> {
+  const probes = Array.from({ length: PROBES }, (_, index) => ({ va: at + BigInt(index * 8), byteLength: 8 }));
+  try {
+    const refused = await gdb.setWriteWatches(probes);
+    await gdb.clearWriteWatches(probes);
+    if (refused.length === 0)
+      return { name: 'watchpoints', outcome: 'ok', detail: 'any number is accepted, as by TCG' };
+    const detail = `${PROBES - refused.length} of ${PROBES} were accepted: there are as many as the processor has, which are too few`;
+    return { name: 'watchpoints', outcome: 'missing', detail, remedy: TCG_FLAG };
+  } catch (error) {
+    return failedBy('watchpoints', error);
+  }
+}

@@ -1,0 +1,118 @@
+/** Replays a trace into the format of a program that shows it. */
+import { once } from 'node:events';
+import { createWriteStream, statSync, type WriteStream } from 'node:fs';
+import { finished } from 'node:stream/promises';
+import { PtmonError } from '../../../core/error.ts';
+import type { PageTableMonitor } from '../../../core/monitor/page-table-monitor.ts';
+import { openTrace } from '../../../drivers/trace/index.ts';
+import { openSession, type Session } from '../../../session/session.ts';
+import { csvSink } from '../../../sinks/csv.ts';
+import type { Sink } from '../../../sinks/sink.ts';
+import { TextOutput } from '../../../sinks/text-output.ts';
+import { ChromeWriter } from '../../../sinks/timeline/chrome-writer.ts';
+import { PerfettoWriter } from '../../../sinks/timeline/perfetto-writer.ts';
+import { type BackedPage, timelineSink, type TimelineSink } from '../../../sinks/timeline/timeline-sink.ts';
+import type { TimedNote } from '../replay/replay-view.ts';
+import { recordedKinds } from '../replay/run-replay.ts';
+
+export const EXPORT_FORMATS = ['perfetto', 'chrome', 'csv'] as const;
+
+export interface ExportOptions {
+  readonly format: (typeof EXPORT_FORMATS)[number];
+  /** A file; standard output unless told. */
+  readonly output?: string;
+}
+
+/** @throws PtmonError as `openTrace`; `bad-argument` for a terminal; what the output throws */
+export async function runExport(
+  path: string,
+  options: ExportOptions,
+  { output, messages }: { readonly output: TextOutput; readonly messages: TextOutput },
+  signal: AbortSignal,
+): Promise<void> {
+  if (options.output === undefined) {
+    if (options.format === 'perfetto' && 'isTTY' in output.stream && output.stream.isTTY === true) {
+      throw new PtmonError('bad-argument', 'Perfetto’s format is not for terminals: give --output FILE, or pipe it');
+    }
+    return exportTo(output, path, options, messages, signal);
+  }
+  expectOther(path, options.output);
+  // What is no trace costs nobody the file that was there.
+  await openTrace(path).close();
+  const file = await createFile(options.output);
+  try {
+    await exportTo(new TextOutput(file), path, options, messages, signal);
+  } finally {
+    file.end();
+    await finished(file);
+  }
+}
+
+/** @throws PtmonError `bad-argument` where there can be no such file */
+async function createFile(path: string): Promise<WriteStream> {
+  const file = createWriteStream(path);
+  try {
+    await once(file, 'open');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new PtmonError('bad-argument', `${path} cannot be written to (${code})`, {}, { cause: error });
+  }
+  return file;
+}
+
+/** @throws PtmonError `bad-argument` where the trace itself would be written over */
+function expectOther(path: string, output: string): void {
+  const [trace, there] = [path, output].map((each) => statSync(each, { throwIfNoEntry: false }));
+  if (trace === undefined || there === undefined || trace.ino !== there.ino || trace.dev !== there.dev) return;
+  throw new PtmonError('bad-argument', `${output} is the trace itself: give another file`);
+}
+
+async function exportTo(
+  output: TextOutput,
+  path: string,
+  { format }: ExportOptions,
+  messages: TextOutput,
+  signal: AbortSignal,
+): Promise<void> {
+  let timeline: TimelineSink | undefined;
+  // The first instant is there as soon as the trace is open.
+  const early: TimedNote[] = [];
+  const driver = openTrace(path, {
+    onInstant: ({ steps, timeUs }) => {
+      for (const step of steps) {
+        if (step.type !== 'note') continue;
+        if (timeline === undefined) early.push({ text: step.text, timeUs });
+        else timeline.note(step.text, timeUs);
+      }
+    },
+  });
+  const timeUs = () => driver.timeUs;
+  const backedPages = () => session.monitor.pagedInEntries();
+  let sink: Sink;
+  if (format === 'csv') {
+    sink = csvSink(output, timeUs);
+  } else {
+    const writer = format === 'perfetto' ? new PerfettoWriter() : new ChromeWriter();
+    sink = timeline = timelineSink({ output, writer, timeUs, backedPages });
+  }
+  const session: Session = await openSession({ driver, kinds: recordedKinds(driver.about), sinks: [sink], signal });
+  try {
+    timeline?.start(backedAddresses(session.monitor));
+    for (const note of early) timeline?.note(note.text, note.timeUs);
+    await session.run();
+  } finally {
+    await session.close();
+    if (timeline !== undefined && timeline.leftOut > 0) {
+      await messages.write(
+        `${timeline.leftOut} changes of pages are not shown: there are more than anybody could look at\n`,
+      );
+    }
+  }
+}
+
+/** Of the addresses that are watched one by one, those that are in memory. */
+function* backedAddresses(monitor: PageTableMonitor): Generator<BackedPage> {
+  for (const { view, root, va, pa, pageSize, tags } of monitor.dump().addresses) {
+    if (pa !== null && pageSize !== null) yield { view, root, va, pa, pageSize, tags };
+  }
+}

@@ -1,0 +1,101 @@
+/** Ranges as lines: for people, as JSON, as CSV. */
+import { PAGE_BYTES } from '../../../core/address/pa.ts';
+import { hex } from '../../../core/address/va.ts';
+import { bytesText, rightsText } from '../../../sinks/event-row.ts';
+import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
+import type { AddressRange, AddressSpace, RangeTotals } from '../../../snapshot/index.ts';
+import { bytesInWords } from '../../snapshot/size-text.ts';
+
+/** How a map is written. */
+export interface RangeWriter {
+  heading(space: AddressSpace): string;
+  range(range: AddressRange, space: AddressSpace): string;
+  totals(totals: RangeTotals): string;
+}
+
+export const TEXT: RangeWriter = {
+  heading: (space) => {
+    const width = addressWidth(space);
+    return `${'start'.padEnd(width)} ${'end'.padEnd(width)} ${'size'.padStart(7)}  rights  ${'pages'.padEnd(8)} physical\n`;
+  },
+  range: (range, space) => {
+    const { va, byteLength, rights, sizes } = range;
+    const pages = sizes.map(({ pageSize }) => bytesText(pageSize)).join(' ');
+    const places = [va, endOf(range)].map((each) => hex(each).padEnd(addressWidth(space))).join(' ');
+    const size = bytesInWords(byteLength).padStart(7);
+    return `${places} ${size}  ${rightsText(rights).padEnd(6)}  ${pages.padEnd(8)} ${physicalText(range)}\n`;
+  },
+  totals: (totals) => {
+    const { ranges, runs, byteLength, sizes, user, writable, executable, writableExecutable } = totals.sums;
+    const bySize = sizes.map(({ pageSize, byteLength: part }) => `${bytesInWords(part)} by ${bytesText(pageSize)}`);
+    return (
+      `\n${ranges} ${ranges === 1 ? 'range' : 'ranges'}, ${runs} physical ${runs === 1 ? 'run' : 'runs'}: ` +
+      `${bytesInWords(byteLength)}${bySize.length > 0 ? ` (${bySize.join(', ')})` : ''}; ` +
+      `user ${bytesInWords(user)}, writable ${bytesInWords(writable)}, executable ${bytesInWords(executable)}, ` +
+      `both ${bytesInWords(writableExecutable)}\n`
+    );
+  },
+};
+
+export const JSON_LINES: RangeWriter = {
+  heading: ({ paging, root, from, isGuess }) => json('map', { mode: paging.mode.name, root: hex(root), from, isGuess }),
+  range: (range) => {
+    const { va, byteLength, rights, sizes, pa, runs, repeats } = range;
+    return json('range', {
+      va: hex(va),
+      end: hex(endOf(range)),
+      pages: byteLength / PAGE_BYTES,
+      rights,
+      sizes: sizes.map(({ pageSize, byteLength: part }) => ({ pageSize, pages: part / PAGE_BYTES })),
+      pa: hex(pa),
+      runs,
+      ...(repeats && { repeats }),
+    });
+  },
+  totals: (totals) => {
+    const { ranges, runs, byteLength, sizes, user, writable, executable, writableExecutable } = totals.sums;
+    const pages = (bytes: number) => bytes / PAGE_BYTES;
+    return json('totals', {
+      ranges,
+      runs,
+      pages: pages(byteLength),
+      sizes: sizes.map(({ pageSize, byteLength: part }) => ({ pageSize, pages: pages(part) })),
+      user: pages(user),
+      writable: pages(writable),
+      executable: pages(executable),
+      writableExecutable: pages(writableExecutable),
+    });
+  },
+};
+
+/** RFC 4180, with a heading; nothing in it needs quotes. */
+export const CSV: RangeWriter = {
+  heading: () => 'start,end,bytes,writable,user,executable,protection_key,page_sizes,physical,runs,repeats\r\n',
+  range: (range) => {
+    const { va, byteLength, rights, sizes, pa, runs, repeats } = range;
+    const flags = [rights.writable, rights.user, !rights.noExecute];
+    const pageSizes = sizes.map(({ pageSize }) => pageSize).join(' ');
+    // As a number it would be written with as few digits as tell it from its neighbours: wrong from 2^53 on.
+    return `${[hex(va), hex(endOf(range)), BigInt(byteLength), ...flags, rights.protectionKey, pageSizes, hex(pa), runs, repeats].join()}\r\n`;
+  },
+  totals: () => '',
+};
+
+/** Columns of an address. */
+function addressWidth({ paging }: AddressSpace): number {
+  return paging.mode.canonical ? 18 : 11;
+}
+
+/** Exclusive; 0x0 behind the last page of all. */
+function endOf({ va, byteLength }: AddressRange): bigint {
+  return BigInt.asUintN(64, va + BigInt(byteLength));
+}
+
+function physicalText({ pa, runs, repeats }: AddressRange): string {
+  if (repeats) return `${hex(pa)} each`;
+  return runs === 1 ? hex(pa) : `${hex(pa)} and ${runs - 1} more ${runs === 2 ? 'run' : 'runs'}`;
+}
+
+function json(kind: string, fields: object): string {
+  return `${JSON.stringify({ v: JSONL_VERSION, kind, ...fields })}\n`;
+}

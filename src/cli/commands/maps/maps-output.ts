@@ -1,0 +1,44 @@
+/** What `ptmon maps` prints (docs/formats/linux.md). */
+import { hex } from '../../../core/address/va.ts';
+import { type MappedArea, rightsText } from '../../../linux/index.ts';
+import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
+import { columns } from '../../linux/columns.ts';
+import { printable } from '../../../sinks/printable.ts';
+
+const PAGE_BYTES = 4096n;
+
+/** With its end. */
+export function areaJson(pid: number, area: MappedArea): string {
+  const { start, end, rights, fileOffset, file, name, resident, swapped } = area;
+  return `${JSON.stringify({
+    v: JSONL_VERSION,
+    kind: 'area',
+    pid,
+    start: hex(start),
+    end: hex(end),
+    rights: rightsText(rights),
+    pages: Number((end - start) / PAGE_BYTES),
+    resident,
+    swapped,
+    fileOffset: hex(fileOffset),
+    file: file && { major: file.major, minor: file.minor, inode: String(file.inode) },
+    name,
+  })}\n`;
+}
+
+const HEADING = ['START', 'END', 'RIGHTS', 'KIB', 'RESIDENT', 'SWAPPED', 'NAME'];
+const NUMBERS = new Set([3, 4, 5]);
+
+/** Lines without their ends. */
+export function areaTable(areas: readonly MappedArea[]): string[] {
+  const rows = areas.map(({ start, end, rights, resident, swapped, name }) => [
+    hex(start),
+    hex(end),
+    rightsText(rights),
+    String((end - start) / 1024n),
+    String(resident * 4),
+    String(swapped * 4),
+    printable(name),
+  ]);
+  return columns([HEADING, ...rows], NUMBERS);
+}

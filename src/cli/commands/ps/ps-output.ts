@@ -1,0 +1,36 @@
+/** What `ptmon ps` prints (docs/formats/linux.md). */
+import { hex } from '../../../core/address/va.ts';
+import type { Process } from '../../../linux/index.ts';
+import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
+import { columns } from '../../linux/columns.ts';
+import { printable } from '../../../sinks/printable.ts';
+
+/** With its end. */
+export function processJson(process: Process): string {
+  const { task, mm, roots, ...plain } = process;
+  return `${JSON.stringify({
+    v: JSONL_VERSION,
+    kind: 'process',
+    ...plain,
+    roots: roots.map(hex),
+    task: hex(task),
+    mm: mm === null ? null : hex(mm),
+  })}\n`;
+}
+
+const HEADING = ['PID', 'PARENT', 'USER', 'STATE', 'THREADS', 'ROOT', 'COMMAND'];
+const NUMBERS = new Set([0, 1, 2, 4]);
+
+/** Lines without their ends. A kernel thread is in brackets, as ps(1) has it. */
+export function processTable(processes: readonly Process[]): string[] {
+  const rows = processes.map(({ pid, parent, euid, state, threads, roots, command, isKernelThread }) => [
+    String(pid),
+    String(parent),
+    String(euid),
+    state,
+    String(threads.length),
+    roots.length === 0 ? '-' : roots.map(hex).join(','),
+    printable(isKernelThread ? `[${command}]` : command),
+  ]);
+  return columns([HEADING, ...rows], NUMBERS);
+}

@@ -1,0 +1,50 @@
+/** Addresses that were not watched when a trace was recorded: each is watched from the moment on at which its tables are in the trace. */
+import { hex } from '../../../core/address/va.ts';
+import { PtmonError } from '../../../core/error.ts';
+import type { Session } from '../../../session/session.ts';
+import type { AddressOption } from '../watch/address-option.ts';
+
+export class OtherAddresses {
+  readonly #session: Session;
+  readonly #root: bigint | number;
+  #waiting: readonly AddressOption[];
+  #reason: PtmonError | undefined;
+
+  constructor(session: Session, root: bigint | number, addresses: readonly AddressOption[]) {
+    this.#session = session;
+    this.#root = root;
+    this.#waiting = addresses;
+  }
+
+  /** Begins what can be begun by now. @throws PtmonError for addresses that make no sense */
+  async begin(): Promise<void> {
+    const waiting: AddressOption[] = [];
+    for (const address of this.#waiting) if (!(await this.#watch(address))) waiting.push(address);
+    this.#waiting = waiting;
+  }
+
+  /** @throws PtmonError `not-recorded` where the tables of an address were never in the trace */
+  check(): void {
+    const never = this.#waiting[0];
+    if (never === undefined) return;
+    const more = this.#waiting.length === 1 ? '' : ` (and ${this.#waiting.length - 1} more)`;
+    throw new PtmonError(
+      'not-recorded',
+      `${hex(never.va)} of root ${hex(this.#root)}${more} cannot be watched in this trace: ${this.#reason?.message ?? 'it is empty'}`,
+      { va: never.va },
+    );
+  }
+
+  async #watch({ va, byteLength, tag }: AddressOption): Promise<boolean> {
+    const request = { root: this.#root, va, ...(tag !== undefined && { tag }) };
+    try {
+      if (byteLength === undefined) await this.#session.watch(request);
+      else await this.#session.watchRange({ ...request, byteLength });
+      return true;
+    } catch (error) {
+      if (!(error instanceof PtmonError) || error.code !== 'not-recorded') throw error;
+      this.#reason = error;
+      return false;
+    }
+  }
+}

@@ -1,0 +1,58 @@
+/** What happened in a trace, in a screenful. */
+import type { Ansis } from 'ansis';
+import { lostText } from '../../../sinks/console.ts';
+import { printable } from '../../../sinks/printable.ts';
+import type { Summary } from '../../../sinks/sink.ts';
+import { tallyTables } from '../demo/tally-tables.ts';
+import type { RestlessAddress, StatTally } from './stat-tally.ts';
+
+const BARS = ' ▁▂▃▄▅▆▇█';
+const RESTLESS = 6;
+
+export interface StatFacts {
+  readonly introduction: string;
+  readonly tally: StatTally;
+  readonly summary: Summary;
+  readonly seconds: number;
+  /** Of the file. */
+  readonly byteLength: number;
+}
+
+export function statText(facts: StatFacts, columns: number, colours: Ansis): string {
+  const { introduction, tally, summary, seconds, byteLength } = facts;
+  const { counts, writes } = summary;
+  const kinds = Object.entries(counts).flatMap(([kind, count]) => (count > 0 ? [`${count} ${kind}`] : []));
+  const parts = Math.max(1, columns - 22);
+  const perWrite = writes === 0 ? '' : `, ${(byteLength / writes).toFixed(1)} a write`;
+  return [
+    introduction,
+    `${seconds.toFixed(3)} s, ${tally.instants} instants, ${byteLength} bytes${perWrite}; at most ${tally.mostTables} tables`,
+    '',
+    kinds.length === 0 ? 'no events' : kinds.join(', '),
+    `${writes} writes: ${tally.changes.write} entries changed by them, ${tally.changes.compare} more found by comparing`,
+    `${lostText(summary)}${summary.ended === 'failed' ? `; failed: ${printable(summary.failure?.message ?? '')}` : ''}`,
+    ...(tally.pages.byProcess.size === 0
+      ? []
+      : ['', ...tallyTables(['process', tally.pages.byProcess], ['entry', tally.pages.byAction], colours)]),
+    ...restlessLines(tally.mostRestless(RESTLESS), columns, colours),
+    '',
+    rateLine('writes/s', tally.rates('writes', parts, seconds * 1e6), colours),
+    rateLine('events/s', tally.rates('events', parts, seconds * 1e6), colours),
+    '',
+  ].join('\n');
+}
+
+function restlessLines(addresses: readonly RestlessAddress[], columns: number, colours: Ansis): string[] {
+  if (addresses.length === 0) return [];
+  const lines = addresses.map(({ va, root, tags, events }) =>
+    `${String(events).padStart(8)} ${va.padEnd(18)} ${root.padEnd(12)} ${printable(tags)}`.slice(0, columns),
+  );
+  return ['', colours.dim(`${'events'.padStart(8)} ${'most restless'.padEnd(18)} ${'root'.padEnd(12)} what`), ...lines];
+}
+
+/** `writes/s  ▁▂█▃  at most 900`. */
+function rateLine(name: string, rates: readonly number[], colours: Ansis): string {
+  const most = Math.max(...rates, 0);
+  const bars = rates.map((rate) => BARS[most === 0 ? 0 : Math.ceil((rate / most) * (BARS.length - 1))]);
+  return `${name} ${colours.cyan(bars.join(''))} max ${Math.round(most)}`;
+}

@@ -1,0 +1,48 @@
+/** The other way round: the virtual addresses that lead to a physical one. */
+import { frameOffsetOf, PAGE_BYTES } from '../../../core/address/pa.ts';
+import { hex } from '../../../core/address/va.ts';
+import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
+import { type AddressRange, listRanges } from '../../../snapshot/index.ts';
+import type { Visit } from '../../snapshot/visit-snapshot.ts';
+import { rightsInWords } from './explain.ts';
+import { sizeText } from './text.ts';
+
+/** Prints every virtual address that leads to `pa`; pages that follow each other and have the same frame are one answer. */
+export async function translateBack(visit: Visit, pa: number, json: boolean): Promise<void> {
+  const { snapshot, space, work } = visit;
+  const filter = { physical: { pa, byteLength: 1 } };
+  let pages = 0;
+  if (!json) await visit.print(`${hex(pa)}: root ${hex(space.root)}, ${space.paging.mode.name} paging\n`);
+  for await (const range of listRanges(snapshot, space, { ...work, by: 'runs', filter })) {
+    pages += range.byteLength / PAGE_BYTES;
+    await visit.print(json ? rangeJson(visit, range, pa) : rangeLine(range, pa));
+  }
+  const count = pages === 1 ? '1 virtual address leads' : `${pages} virtual addresses lead`;
+  if (!json) await visit.print(`  ${pages === 0 ? 'no virtual address leads' : count} there\n`);
+}
+
+function rangeLine(range: AddressRange, pa: number): string {
+  const pages = range.byteLength / PAGE_BYTES;
+  const more = pages === 1 ? '' : `, and the ${pages - 1} pages behind it`;
+  const size = sizeText(range.sizes[0]!.pageSize);
+  return `  ${hex(addressIn(range, pa))}: ${size} page, ${rightsInWords(range.rights).join(', ')}${more}\n`;
+}
+
+function rangeJson({ space }: Visit, range: AddressRange, pa: number): string {
+  const pages = range.byteLength / PAGE_BYTES;
+  return `${JSON.stringify({
+    v: JSONL_VERSION,
+    kind: 'mapping',
+    mode: space.paging.mode.name,
+    root: hex(space.root),
+    pa: hex(pa),
+    va: hex(addressIn(range, pa)),
+    ...(pages > 1 && { pages }),
+    pageSize: range.sizes[0]!.pageSize,
+    rights: range.rights,
+  })}\n`;
+}
+
+function addressIn({ va }: AddressRange, pa: number): bigint {
+  return va + BigInt(frameOffsetOf(pa));
+}

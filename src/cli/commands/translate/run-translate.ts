@@ -1,0 +1,41 @@
+/** Explains addresses, whatever the tables come from. */
+import { type Walk, walk } from '../../../core/paging/walk.ts';
+import { fetching } from '../../../driver/fetching.ts';
+import { Pacer } from '../../../driver/pacer.ts';
+import { Explainer, type LinuxGuest } from '../../../linux/index.ts';
+import type { Visit } from '../../snapshot/visit-snapshot.ts';
+import { refuseNonCanonical } from './addresses.ts';
+import { translationJson } from './json.ts';
+import { translationLines } from './text.ts';
+
+/**
+ * Prints one explanation for each address, with an empty line between two of them where they are for people.
+ *
+ * @param findLinux called where an address leads nowhere: what that means is the system's to say
+ * @throws PtmonError `non-canonical` for an address that is none in the source's paging, before anything is printed
+ */
+export async function translate(
+  visit: Visit,
+  addresses: readonly bigint[],
+  json: boolean,
+  findLinux: () => Promise<LinuxGuest | undefined>,
+): Promise<void> {
+  const { memory, remote } = visit.snapshot;
+  const { paging, root } = visit.space;
+  refuseNonCanonical(paging, addresses);
+  let explainer: Explainer | undefined;
+  const meaningOf = async (found: Walk) => {
+    if (found.translates || found.reason !== 'not-present') return undefined;
+    const linux = await findLinux();
+    if (linux !== undefined) explainer ??= new Explainer(linux);
+    return explainer?.explain(found);
+  };
+  const pacer = new Pacer(visit.work);
+  for (const [at, va] of addresses.entries()) {
+    if (pacer.isDue) await pacer.turn({ what: 'translating', done: at, total: addresses.length, unit: 'addresses' });
+    const found = await fetching(remote, () => walk(paging, memory, root, va), visit.work.signal);
+    const meaning = await meaningOf(found);
+    if (json) await visit.print(translationJson(paging, found, meaning));
+    else await visit.print(`${at > 0 ? '\n' : ''}${translationLines(paging, found, meaning).join('\n')}\n`);
+  }
+}
