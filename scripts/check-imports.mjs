@@ -42,6 +42,8 @@ const PARTS = [
   ['sinks/', ['sinks/sink.ts', 'core/error.ts', 'core/address/', 'core/paging/', 'core/monitor/events.ts']],
   ['session/', ['core/', 'driver/', 'sinks/sink.ts']],
   ['snapshot/', [...BELOW_MONITOR, 'driver/']],
+  // The front door: everything above uses this.
+  ['guest/', ['core/', 'driver/', 'drivers/', 'linux/', 'session/', 'snapshot/']],
   ['cli/', ['']],
   ['index.ts', ['core/', 'driver/', 'drivers/', 'linux/', 'session/', 'sinks/', 'snapshot/', 'testing/']],
 ];

@@ -1,0 +1,12 @@
+export { chooseVm } from './discovery/choose-vm.ts';
+export { listVms, type Vm, type WatchMode } from './discovery/list-vms.ts';
+export { type DumpedRange, dumpRange, type DumpRequest } from './memory/dump.ts';
+export { search, type SearchOptions } from './memory/search.ts';
+export {
+  type AbsentPiece,
+  type AbsentReason,
+  type MemoryPiece,
+  type MemorySource,
+  type PresentPiece,
+  VirtualMemory,
+} from './memory/virtual-memory.ts';

@@ -1,0 +1,129 @@
+import { describe, expect, test } from 'vitest';
+import type { MemoryPiece, MemorySource } from '../../../src/guest/memory/virtual-memory.ts';
+import { search, VirtualMemory } from '../../../src/guest/index.ts';
+import { LARGE, PRESENT, SpaceBuilder, USER, WRITABLE } from '../../snapshot/space.ts';
+
+const VA = 0x7f00_0000_0000n;
+
+/** Two pages in reverse order of frames, then a page that is not there, then one whose frame is not RAM. */
+function madeSpace(): { memory: VirtualMemory; bytes: Buffer } {
+  const builder = new SpaceBuilder();
+  const bytes = Buffer.alloc(0x2000, 'abcdefghijklmnopqrstuvwxyz0');
+  const { memory } = builder.machine;
+  memory.addPage(0x201);
+  memory.addPage(0x200);
+  memory.write(0x20_1000, bytes.subarray(0, 0x1000));
+  memory.write(0x20_0000, bytes.subarray(0x1000));
+  builder
+    .map(VA, 1, 0x20_1000n)
+    .map(VA + 0x1000n, 1, 0x20_0000n)
+    .map(VA + 0x3000n, 1, 0x999_0000n);
+  const source: MemorySource = { paging: builder.machine.paging, memory };
+  return { memory: new VirtualMemory(source, Number(builder.root)), bytes };
+}
+
+async function all(pieces: AsyncIterable<MemoryPiece>): Promise<MemoryPiece[]> {
+  const list: MemoryPiece[] = [];
+  for await (const piece of pieces) list.push(piece);
+  return list;
+}
+
+describe('what is there', () => {
+  test.each([
+    [0n, 0x2000],
+    [1n, 7],
+    [0xffdn, 6],
+    [0xff1n, 0x100f],
+    [5n, 0],
+  ])('at offset %i, %i bytes', async (offset, byteLength) => {
+    const { memory, bytes } = madeSpace();
+    const at = Number(offset);
+    expect(Buffer.from(await memory.read(VA + offset, byteLength))).toEqual(bytes.subarray(at, at + byteLength));
+  });
+
+  test('a text ends with its zero byte, and before a page that is not there', async () => {
+    const builder = new SpaceBuilder();
+    builder.machine.memory.addPage(0x300);
+    builder.machine.memory.write(0x30_0ff0, Buffer.from('/bin/busybox\0xyz'));
+    builder.map(VA, 1, 0x30_0000n);
+    const memory = new VirtualMemory(
+      { paging: builder.machine.paging, memory: builder.machine.memory },
+      Number(builder.root),
+    );
+    expect(await memory.readString(VA + 0xff0n)).toBe('/bin/busybox');
+    expect(await memory.readString(VA + 0xff0n, 4)).toBe('/bin');
+    builder.machine.memory.write(0x30_0ffc, Buffer.from('zzzz'));
+    builder.machine.memory.write(0x30_0ff0, Buffer.from('0123456789ab'));
+    await expect(memory.readString(VA + 0xff0n)).rejects.toMatchObject({
+      code: 'read-failed',
+      facts: { va: VA + 0x1000n },
+    });
+  });
+
+  test('a large page is read across, from an offset in it', async () => {
+    const builder = new SpaceBuilder();
+    builder.put(VA, 2, 0x40_0000n | PRESENT | WRITABLE | USER | LARGE);
+    for (const gfn of [0x4ff, 0x500]) builder.machine.memory.addPage(gfn);
+    builder.machine.memory.write(0x4f_fffe, Buffer.from('over'));
+    const memory = new VirtualMemory(
+      { paging: builder.machine.paging, memory: builder.machine.memory },
+      Number(builder.root),
+    );
+    expect(Buffer.from(await memory.read(VA + 0xf_fffen, 4)).toString()).toBe('over');
+  });
+});
+
+describe('what is not there', () => {
+  test('is reported with its reason, never filled with zeroes', async () => {
+    const { memory } = madeSpace();
+    const pieces = await all(memory.pieces(VA, 0x6000n));
+    expect(pieces.map((piece) => ('absent' in piece ? [piece.va, piece.byteLength, piece.absent] : piece.va))).toEqual([
+      VA,
+      VA + 0x1000n,
+      [VA + 0x2000n, 0x1000, 'not-present'],
+      [VA + 0x3000n, 0x1000, 'not-ram'],
+      [VA + 0x4000n, 0x2000, 'not-present'],
+    ]);
+  });
+
+  test.each([
+    [VA + 0x1ffcn, 8, 'read-failed', /0x7f0000002000 of root 0x[\da-f]+ cannot be read: no page is present there/],
+    [VA + 0x3000n, 1, 'read-failed', /not RAM/],
+    [1n << 47n, 1, 'read-failed', /not canonical/],
+    [VA, -1, 'bad-argument', /byteLength -1/],
+    [VA, 2 ** 29, 'bad-argument', /268435456/],
+  ])('read(%i, %i) throws %s', async (va, byteLength, code, message) => {
+    const { memory } = madeSpace();
+    await expect(memory.read(va, byteLength)).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
+  });
+
+  test('C8 a terabyte of nothing costs few walks', async () => {
+    const { memory } = madeSpace();
+    const pieces = await all(memory.pieces(0n, 1n << 40n));
+    expect(pieces).toHaveLength(1);
+    expect(pieces[0]).toMatchObject({ va: 0n, byteLength: 2 ** 40, absent: 'not-present' });
+  });
+});
+
+describe('search', () => {
+  test('finds what lies across two pages whose frames are not neighbours', async () => {
+    const { memory, bytes } = madeSpace();
+    const wanted = bytes.subarray(0xffa, 0x1008);
+    const found: bigint[] = [];
+    const absent: bigint[] = [];
+    const options = { va: VA, byteLength: 0x4000n, onAbsent: (piece: { va: bigint }) => absent.push(piece.va) };
+    for await (const va of search(memory, wanted, options)) found.push(va - VA);
+    const expected: bigint[] = [];
+    for (let at = bytes.indexOf(wanted); at >= 0; at = bytes.indexOf(wanted, at + 1)) expected.push(BigInt(at));
+    expect(found).toEqual(expected);
+    expect(found).toContain(0xffan);
+    expect(absent).toEqual([VA + 0x2000n, VA + 0x3000n]);
+  });
+
+  test('an empty pattern is refused', async () => {
+    const { memory } = madeSpace();
+    await expect(all(search(memory, '', { va: VA, byteLength: 1n }) as never)).rejects.toMatchObject({
+      code: 'bad-argument',
+    });
+  });
+});
