@@ -30,7 +30,6 @@ export {
   type WatchState,
 } from './core/index.ts';
 export type { Driver, SourceEvent } from './driver/index.ts';
-export { createSimDriver, type SimDriver, type SimOptions } from './testing/index.ts';
 export { openTrace, recordDriver, type RecordingDriver, type TraceDriver } from './drivers/trace/index.ts';
 export { openSession, type Session, type SessionOptions } from './session/index.ts';
 export {

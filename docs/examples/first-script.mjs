@@ -1,4 +1,5 @@
-import { createSimDriver, openSession } from 'ptmon';
+import { openSession } from 'ptmon';
+import { createSimDriver } from 'ptmon/testing';
 
 const driver = createSimDriver({ seed: 7, steps: 40 });
 const session = await openSession({ driver, onBatch: () => driver.guest.processes.forEach(watch) });

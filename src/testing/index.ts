@@ -1,3 +1,5 @@
+export type { ContractCheck, ContractOptions, ContractResult, ContractSubject } from './contract/contract-check.ts';
+export { driverContract } from './contract/driver-contract.ts';
 export { FaultInjector, type FaultPoint } from './fault-injector.ts';
 export type { GuestOptions, SimArea, SimProcess } from './guest/guest.ts';
 export { Guest } from './guest/guest.ts';

@@ -1,7 +1,14 @@
-import { FRAME_TABLE } from '../../src/testing/guest/frame-allocator.ts';
-import { createMachineDriver, createSimDriver, Machine, RawProgram, type SimOptions } from '../../src/testing/index.ts';
+import { FRAME_TABLE } from '../../src/testing/guest/frames/frame-allocator.ts';
+import {
+  createMachineDriver,
+  createSimDriver,
+  Machine,
+  RawProgram,
+  type ContractSubject,
+  type SimOptions,
+} from '../../src/testing/index.ts';
 import { registersFor } from '../../src/testing/machine/registers.ts';
-import { type ContractSubject, describeDriverContract } from '../contract/driver-contract.ts';
+import { describeDriverContract } from '../contract/describe-contract.ts';
 
 const HOLE = 0xb0000;
 

@@ -3,11 +3,11 @@ import { gfnOf, paOf } from '../../core/address/pa.ts';
 import { HIGH_RAM_GFN } from '../machine/memory-map.ts';
 import { registersFor } from '../machine/registers.ts';
 import type { Steps } from '../workload.ts';
-import { AddressSpace } from './address-space.ts';
-import { ACCESSED, CACHE_DISABLE, DIRTY, GLOBAL, LARGE, NO_EXECUTE, PRESENT, WRITABLE } from './entry.ts';
-import { FRAME_KERNEL, FRAME_TABLE } from './frame-allocator.ts';
+import { AddressSpace } from './space/address-space.ts';
+import { ACCESSED, CACHE_DISABLE, DIRTY, GLOBAL, LARGE, NO_EXECUTE, PRESENT, WRITABLE } from './tables/entry.ts';
+import { FRAME_KERNEL, FRAME_TABLE } from './frames/frame-allocator.ts';
 import type { Kernel } from './kernel.ts';
-import { ensureTables, setEntry } from './tables.ts';
+import { ensureTables, setEntry } from './tables/tables.ts';
 
 /** What every leaf of the kernel half has. */
 const KERNEL_LEAF = PRESENT | ACCESSED | DIRTY | GLOBAL;

@@ -1,6 +1,6 @@
 /** What the guest did and why: for whoever shows it to people, or checks it. Nothing of it can be seen from outside a real one. */
 import { vaOf } from '../../core/address/va.ts';
-import type { Process } from './process.ts';
+import type { Process } from './space/process.ts';
 
 export type GuestActionName =
   | 'boot'

@@ -18,7 +18,7 @@ import { readAnyway } from './actions/touch.ts';
 import { boot } from './boot.ts';
 import { type GuestAction, GuestLog, type GuestObserver } from './guest-log.ts';
 import { Kernel, type KernelOptions } from './kernel.ts';
-import type { Process } from './process.ts';
+import type { Process } from './space/process.ts';
 
 export interface GuestOptions extends Partial<KernelOptions> {
   /** 1 unless told. */

@@ -4,16 +4,16 @@ import { makePaging } from '../../core/paging/format.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { Random } from '../random.ts';
 import type { Steps } from '../workload.ts';
-import type { AddressSpace } from './address-space.ts';
-import { EntryCodec } from './entry.ts';
-import { FrameAllocator } from './frame-allocator.ts';
+import type { AddressSpace } from './space/address-space.ts';
+import { EntryCodec } from './tables/entry.ts';
+import { FrameAllocator } from './frames/frame-allocator.ts';
 import type { GuestLog } from './guest-log.ts';
-import { KernelMemory } from './kernel-memory.ts';
-import { type Layout, layoutFor } from './layout.ts';
-import type { Process } from './process.ts';
-import { RootSlab } from './root-slab.ts';
-import { SharedFile } from './shared-file.ts';
-import { SwapDevice } from './swap-device.ts';
+import { KernelMemory } from './tables/kernel-memory.ts';
+import { type Layout, layoutFor } from './tables/layout.ts';
+import type { Process } from './space/process.ts';
+import { RootSlab } from './frames/root-slab.ts';
+import { SharedFile } from './space/shared-file.ts';
+import { SwapDevice } from './frames/swap-device.ts';
 
 export interface KernelOptions {
   /** Two roots a process: one for the kernel, one for user code. */

@@ -1,7 +1,7 @@
 import { beforeAll } from 'vitest';
 import { openTrace, recordDriver } from '../../../src/drivers/trace/index.ts';
 import { openSession } from '../../../src/session/index.ts';
-import { describeDriverContract } from '../../contract/driver-contract.ts';
+import { describeDriverContract } from '../../contract/describe-contract.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 import { ToyGuest } from './toy-guest.ts';
 

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { AreaList } from '../../../src/testing/guest/area-list.ts';
-import { anonymousArea } from '../../../src/testing/guest/process.ts';
+import { AreaList, anonymousArea } from '../../../src/testing/guest/space/area-list.ts';
 
 /** Areas given as `start+pages`. */
 function list(...areas: string[]): AreaList {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { ENTRY_ABSENT, kindOf, leafGfn, makePaging, tableGfn } from '../../../src/core/paging/format.ts';
-import { EntryCodec, isProtNone, tableFlags } from '../../../src/testing/guest/entry.ts';
+import { EntryCodec, isProtNone, tableFlags } from '../../../src/testing/guest/tables/entry.ts';
 
 const C_BIT = 1n << 47n;
 const MACHINES = [

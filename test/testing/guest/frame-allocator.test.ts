@@ -5,7 +5,7 @@ import {
   FRAME_RESERVED,
   FRAME_TABLE,
   FrameAllocator,
-} from '../../../src/testing/guest/frame-allocator.ts';
+} from '../../../src/testing/guest/frames/frame-allocator.ts';
 import { memoryMap } from '../../../src/testing/machine/memory-map.ts';
 import { Random } from '../../../src/testing/random.ts';
 

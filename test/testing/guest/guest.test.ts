@@ -2,8 +2,13 @@ import { describe, expect, test } from 'vitest';
 import type { PagingModeName } from '../../../src/core/paging/modes.ts';
 import { walk } from '../../../src/core/paging/walk.ts';
 import type { SourceEvent } from '../../../src/driver/index.ts';
-import { FRAME_ANON, FRAME_FREE, FRAME_KERNEL, FRAME_TABLE } from '../../../src/testing/guest/frame-allocator.ts';
-import { PAE_SELF_SLOT } from '../../../src/testing/guest/layout.ts';
+import {
+  FRAME_ANON,
+  FRAME_FREE,
+  FRAME_KERNEL,
+  FRAME_TABLE,
+} from '../../../src/testing/guest/frames/frame-allocator.ts';
+import { PAE_SELF_SLOT } from '../../../src/testing/guest/tables/layout.ts';
 import { createSimDriver, type GuestAction, type SimDriver, type SimOptions } from '../../../src/testing/index.ts';
 
 const MODES: readonly PagingModeName[] = ['4-level', '5-level', 'pae', '32-bit'];

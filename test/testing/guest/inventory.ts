@@ -9,8 +9,8 @@ import {
   FRAME_FREE,
   FRAME_KERNEL,
   FRAME_TABLE,
-} from '../../../src/testing/guest/frame-allocator.ts';
-import { PAE_SELF_SLOT } from '../../../src/testing/guest/layout.ts';
+} from '../../../src/testing/guest/frames/frame-allocator.ts';
+import { PAE_SELF_SLOT } from '../../../src/testing/guest/tables/layout.ts';
 import type { Stressed } from './stress.ts';
 
 const PRESENT = 1n;

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { makePaging } from '../../../src/core/paging/format.ts';
 import type { PagingModeName } from '../../../src/core/paging/modes.ts';
 import { Machine, type Steps } from '../../../src/testing/index.ts';
-import { type Found, KernelMemory } from '../../../src/testing/guest/kernel-memory.ts';
+import { type Found, KernelMemory } from '../../../src/testing/guest/tables/kernel-memory.ts';
 
 const PA = 0x3008;
 const OLD = [0xaaaa_a067, 0x0000_000a] as const;

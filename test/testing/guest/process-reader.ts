@@ -1,6 +1,6 @@
 /** What a process would read at its addresses, paged in if need be; looked up through the walker, a page at a time. */
 import { walk } from '../../../src/core/paging/walk.ts';
-import type { Found } from '../../../src/testing/guest/kernel-memory.ts';
+import type { Found } from '../../../src/testing/guest/tables/kernel-memory.ts';
 import type { SimProcess } from '../../../src/testing/index.ts';
 import type { Stressed } from './stress.ts';
 

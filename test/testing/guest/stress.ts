@@ -1,6 +1,6 @@
 /** A workload that has many vCPUs do a few chosen things at once, and makes every write of theirs trap. */
 import type { KernelAction, ProcessAction } from '../../../src/testing/guest/actions/action-kind.ts';
-import { FRAME_FREE, FRAME_TABLE } from '../../../src/testing/guest/frame-allocator.ts';
+import { FRAME_FREE, FRAME_TABLE } from '../../../src/testing/guest/frames/frame-allocator.ts';
 import { createMachineDriver, Guest, Machine, type Steps, type Workload } from '../../../src/testing/index.ts';
 import { MemoryModel } from './memory-model.ts';
 import { Random } from '../../../src/testing/random.ts';

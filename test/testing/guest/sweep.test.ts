@@ -1,7 +1,7 @@
 /** Many seeds, in every mode: memory is what programs left in it, and the guest's books agree with its page tables. */
 import { describe, expect, test } from 'vitest';
 import type { PagingModeName } from '../../../src/core/paging/modes.ts';
-import { FRAME_TABLE } from '../../../src/testing/guest/frame-allocator.ts';
+import { FRAME_TABLE } from '../../../src/testing/guest/frames/frame-allocator.ts';
 import { createSimDriver, type SimDriver, type SimOptions } from '../../../src/testing/index.ts';
 import { disagreements } from './inventory.ts';
 import { MemoryModel } from './memory-model.ts';

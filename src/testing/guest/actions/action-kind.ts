@@ -1,7 +1,7 @@
 /** What the guest can do next, and what doing it takes. */
 import type { Steps } from '../../workload.ts';
 import type { Kernel } from '../kernel.ts';
-import type { Process } from '../process.ts';
+import type { Process } from '../space/process.ts';
 
 /** Something that a process does, or that is done to one. */
 export interface ProcessAction {

@@ -4,12 +4,12 @@ import { ENTRY_LEAF, ENTRY_TABLE, kindOf } from '../../../core/paging/format.ts'
 import { FOR_WRITE } from '../../machine/mmu.ts';
 import type { Steps } from '../../workload.ts';
 import { mapKernelLeaf } from '../boot.ts';
-import { WRITABLE } from '../entry.ts';
-import { FRAME_KERNEL } from '../frame-allocator.ts';
+import { WRITABLE } from '../tables/entry.ts';
+import { FRAME_KERNEL } from '../frames/frame-allocator.ts';
 import type { Kernel } from '../kernel.ts';
-import { splitLargePage } from '../large-page.ts';
-import type { KernelRegion } from '../layout.ts';
-import { setEntry } from '../tables.ts';
+import { splitLargePage } from '../mm/large-page.ts';
+import type { KernelRegion } from '../tables/layout.ts';
+import { setEntry } from '../tables/tables.ts';
 import type { KernelAction } from './action-kind.ts';
 
 const MOST_PAGES = 16;

@@ -1,13 +1,13 @@
 /** Large pages come and go (mm/khugepaged.c, mm/huge_memory.c). */
 import { ENTRY_LEAF, ENTRY_TABLE, kindOf } from '../../../core/paging/format.ts';
 import type { Steps } from '../../workload.ts';
-import type { AddressSpace } from '../address-space.ts';
-import type { Area } from '../area-list.ts';
-import { PRESENT } from '../entry.ts';
-import { FRAME_ANON } from '../frame-allocator.ts';
+import type { AddressSpace } from '../space/address-space.ts';
+import type { Area } from '../space/area-list.ts';
+import { PRESENT } from '../tables/entry.ts';
+import { FRAME_ANON } from '../frames/frame-allocator.ts';
 import type { Kernel } from '../kernel.ts';
-import type { Found } from '../kernel-memory.ts';
-import { collapse, largePages, mayBeLarge, splitLargePage } from '../large-page.ts';
+import type { Found } from '../tables/kernel-memory.ts';
+import { collapse, largePages, mayBeLarge, splitLargePage } from '../mm/large-page.ts';
 import type { ProcessAction } from './action-kind.ts';
 
 export const collapseSmallPages: ProcessAction = {

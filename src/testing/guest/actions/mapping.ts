@@ -1,15 +1,15 @@
 /** Programs map, unmap, protect and move their memory (mm/mmap.c, mm/madvise.c, mm/mprotect.c, mm/mremap.c). */
 import type { Random } from '../../random.ts';
 import type { Steps } from '../../workload.ts';
-import type { AddressSpace } from '../address-space.ts';
-import type { Area } from '../area-list.ts';
+import type { AddressSpace } from '../space/address-space.ts';
+import { anonymousArea, type Area } from '../space/area-list.ts';
 import type { Kernel } from '../kernel.ts';
-import { largePages } from '../large-page.ts';
-import { changeProtection } from '../protect.ts';
-import { anonymousArea, type Process } from '../process.ts';
-import { moveEntries } from '../move.ts';
-import { freeTables } from '../tables.ts';
-import { tableFrames, zap } from '../unmap.ts';
+import { largePages } from '../mm/large-page.ts';
+import { changeProtection } from '../mm/protect.ts';
+import type { Process } from '../space/process.ts';
+import { moveEntries } from '../mm/move.ts';
+import { freeTables } from '../tables/tables.ts';
+import { tableFrames, zap } from '../mm/unmap.ts';
 import type { ProcessAction } from './action-kind.ts';
 
 /** A process with more areas than this does not cut them any further. */

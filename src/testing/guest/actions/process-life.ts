@@ -1,16 +1,17 @@
 /** Processes begin, fork, become another program, and end. */
 import { FOR_WRITE } from '../../machine/mmu.ts';
 import type { Steps } from '../../workload.ts';
-import type { AddressSpace } from '../address-space.ts';
-import type { Area } from '../area-list.ts';
-import { isProtNone, PRESENT, WRITABLE } from '../entry.ts';
+import type { AddressSpace } from '../space/address-space.ts';
+import type { Area } from '../space/area-list.ts';
+import { isProtNone, PRESENT, WRITABLE } from '../tables/entry.ts';
 import type { Kernel } from '../kernel.ts';
-import type { Found } from '../kernel-memory.ts';
-import { FAULT_FRAMES, touch } from '../page-fault.ts';
-import { loadProgram, type Process, someProgram } from '../process.ts';
-import { createSpace, destroySpace, SPACE_FRAMES } from '../spaces.ts';
-import { ensureTables, setEntry } from '../tables.ts';
-import { unmapAll } from '../unmap.ts';
+import type { Found } from '../tables/kernel-memory.ts';
+import { FAULT_FRAMES, touch } from '../mm/page-fault.ts';
+import type { Process } from '../space/process.ts';
+import { loadProgram, someProgram } from '../space/program.ts';
+import { createSpace, destroySpace, SPACE_FRAMES } from '../mm/spaces.ts';
+import { ensureTables, setEntry } from '../tables/tables.ts';
+import { unmapAll } from '../mm/unmap.ts';
 import type { KernelAction, ProcessAction } from './action-kind.ts';
 
 /** Fewer processes than this, and one is spawned; more than that, and one exits. */

@@ -2,12 +2,12 @@
 import { paOf } from '../../../core/address/pa.ts';
 import type { Transfer } from '../../machine/machine.ts';
 import type { Steps } from '../../workload.ts';
-import type { Area } from '../area-list.ts';
-import { MIGRATION_TYPE, PRESENT } from '../entry.ts';
-import { FRAME_ANON } from '../frame-allocator.ts';
+import type { Area } from '../space/area-list.ts';
+import { MIGRATION_TYPE, PRESENT } from '../tables/entry.ts';
+import { FRAME_ANON } from '../frames/frame-allocator.ts';
 import type { Kernel } from '../kernel.ts';
-import type { Found } from '../kernel-memory.ts';
-import type { Process } from '../process.ts';
+import type { Found } from '../tables/kernel-memory.ts';
+import type { Process } from '../space/process.ts';
 import type { KernelAction, ProcessAction } from './action-kind.ts';
 
 const MOST_SWAPPED = 8;

@@ -3,10 +3,10 @@ import { PAGE_BYTES, paOf } from '../../../core/address/pa.ts';
 import { FOR_EXECUTE, FOR_USER, FOR_WRITE } from '../../machine/mmu.ts';
 import type { Random } from '../../random.ts';
 import type { Steps } from '../../workload.ts';
-import type { Area } from '../area-list.ts';
+import type { Area } from '../space/area-list.ts';
 import type { Kernel } from '../kernel.ts';
-import { FAULT_FRAMES, touch } from '../page-fault.ts';
-import type { Process } from '../process.ts';
+import { FAULT_FRAMES, touch } from '../mm/page-fault.ts';
+import type { Process } from '../space/process.ts';
 import type { ProcessAction } from './action-kind.ts';
 
 const MOST_PAGES = 3;

@@ -1,12 +1,12 @@
 /** Taking pages away from an address space (mm/memory.c, zap_page_range). The caller holds its lock exclusively. */
-import type { Steps } from '../workload.ts';
-import type { AddressSpace } from './address-space.ts';
-import { isProtNone, PRESENT } from './entry.ts';
-import type { Kernel } from './kernel.ts';
-import type { Found } from './kernel-memory.ts';
+import type { Steps } from '../../workload.ts';
+import type { AddressSpace } from '../space/address-space.ts';
+import { isProtNone, PRESENT } from '../tables/entry.ts';
+import type { Kernel } from '../kernel.ts';
+import type { Found } from '../tables/kernel-memory.ts';
 import { splitLargePage } from './large-page.ts';
 import { unmapSelf } from './spaces.ts';
-import { freeTables, setEntry } from './tables.ts';
+import { freeTables, setEntry } from '../tables/tables.ts';
 
 /** Clears the entries of a range and lets go of what was behind them. Takes a frame for each large page that it cuts. */
 export function* zap(kernel: Kernel, vcpu: number, space: AddressSpace, start: number, end: number): Steps {

@@ -1,12 +1,12 @@
 /** Moving mapped pages to other addresses (mm/mremap.c, move_page_tables). The caller holds the lock exclusively. */
-import { ENTRY_TABLE, kindOf } from '../../core/paging/format.ts';
-import type { Steps } from '../workload.ts';
-import type { AddressSpace } from './address-space.ts';
-import type { Area } from './area-list.ts';
-import type { Kernel } from './kernel.ts';
-import type { Found } from './kernel-memory.ts';
+import { ENTRY_TABLE, kindOf } from '../../../core/paging/format.ts';
+import type { Steps } from '../../workload.ts';
+import type { AddressSpace } from '../space/address-space.ts';
+import type { Area } from '../space/area-list.ts';
+import type { Kernel } from '../kernel.ts';
+import type { Found } from '../tables/kernel-memory.ts';
 import { largePages, splitLargePage } from './large-page.ts';
-import { ensureTables, setEntry } from './tables.ts';
+import { ensureTables, setEntry } from '../tables/tables.ts';
 
 /**
  * Moves all entries of an area to `start`, which has the same place within a large page. What fills a whole page table moves

@@ -20,6 +20,11 @@ export interface Area {
   readonly key: number;
 }
 
+/** Private memory that starts as zeroes. */
+export function anonymousArea(name: string, start: number, pages: number, key = 0): Area {
+  return { name, start, pages, readable: true, writable: true, executable: false, filePage: 0, shared: false, key };
+}
+
 export class AreaList {
   #areas: Area[] = [];
 

@@ -1,15 +1,15 @@
 /** The page fault handler (mm/memory.c, handle_mm_fault). The caller holds the space's lock, at least shared. */
-import { gfnOf, PAGE_BYTES } from '../../core/address/pa.ts';
-import { type Fault, FOR_EXECUTE, FOR_USER, FOR_WRITE } from '../machine/mmu.ts';
-import type { Steps } from '../workload.ts';
-import type { Area } from './area-list.ts';
-import { DIRTY, PRESENT, WRITABLE } from './entry.ts';
-import { FRAME_ANON } from './frame-allocator.ts';
-import type { Kernel } from './kernel.ts';
+import { gfnOf, PAGE_BYTES } from '../../../core/address/pa.ts';
+import { type Fault, FOR_EXECUTE, FOR_USER, FOR_WRITE } from '../../machine/mmu.ts';
+import type { Steps } from '../../workload.ts';
+import type { Area } from '../space/area-list.ts';
+import { DIRTY, PRESENT, WRITABLE } from '../tables/entry.ts';
+import { FRAME_ANON } from '../frames/frame-allocator.ts';
+import type { Kernel } from '../kernel.ts';
 import { mapLargePage, mayBeLarge, splitLargePage } from './large-page.ts';
-import { leafHi, leafLo } from './leaf.ts';
-import type { Process } from './process.ts';
-import { ensureTables } from './tables.ts';
+import { leafHi, leafLo } from '../tables/leaf.ts';
+import type { Process } from '../space/process.ts';
+import { ensureTables } from '../tables/tables.ts';
 
 /** Frames that one fault takes at most: four tables, the page, its copy, a page of a file, the table of a split. */
 export const FAULT_FRAMES = 8;

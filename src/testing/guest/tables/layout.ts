@@ -1,5 +1,5 @@
 /** Where things are in an address space, as Linux places them (Documentation/arch/x86/x86_64/mm.rst). All in pages. */
-import type { Paging } from '../../core/paging/format.ts';
+import type { Paging } from '../../../core/paging/format.ts';
 
 export interface Layout {
   /** First page of a program's text, before randomisation. */

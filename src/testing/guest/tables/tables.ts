@@ -1,11 +1,11 @@
 /** Building and taking down the tables of an address space: upper tables first, then the leaf, and back again. */
-import { gfnOf, PAGE_BYTES, paOf } from '../../core/address/pa.ts';
-import { ENTRY_ABSENT, ENTRY_TABLE, kindOf, type LevelFormat, slotOf, tableGfn } from '../../core/paging/format.ts';
-import type { Steps } from '../workload.ts';
-import type { AddressSpace } from './address-space.ts';
+import { gfnOf, PAGE_BYTES, paOf } from '../../../core/address/pa.ts';
+import { ENTRY_ABSENT, ENTRY_TABLE, kindOf, type LevelFormat, slotOf, tableGfn } from '../../../core/paging/format.ts';
+import type { Steps } from '../../workload.ts';
+import type { AddressSpace } from '../space/address-space.ts';
 import { NO_EXECUTE, PRESENT, tableFlags, USER } from './entry.ts';
-import { FRAME_TABLE } from './frame-allocator.ts';
-import type { Kernel } from './kernel.ts';
+import { FRAME_TABLE } from '../frames/frame-allocator.ts';
+import type { Kernel } from '../kernel.ts';
 
 /**
  * Writes one entry of a space, and whatever must follow it:

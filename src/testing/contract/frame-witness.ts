@@ -1,17 +1,17 @@
-/** Remembers what was in protected frames, to find out whether anything changed in them without a word. */
-import { expect } from 'vitest';
-import { gfnOf } from '../../src/core/address/pa.ts';
-import { READ_OK } from '../../src/core/memory/physical-memory.ts';
-import type { Driver, SourceEvent, WriteEvent } from '../../src/driver/index.ts';
+/** Remembers the content of protected frames, to find changes that no reported write explains. */
+import assert from 'node:assert/strict';
+import { gfnOf } from '../../core/address/pa.ts';
+import { READ_OK } from '../../core/memory/physical-memory.ts';
+import type { Driver, SourceEvent, WriteEvent } from '../../driver/index.ts';
 
-/** Accessed and dirty: the processor sets them without asking. */
+/** Accessed and dirty: the processor sets them without a trap. */
 const PROCESSORS_OWN = 0x60;
 
 export class FrameWitness {
   readonly #driver: Driver;
   readonly #seen = new Map<number, number[]>();
   readonly #inFlight: WriteEvent[] = [];
-  /** Commits after which a frame was not what it had been. */
+  /** How often a frame was found changed. */
   changes = 0;
 
   constructor(driver: Driver) {
@@ -30,7 +30,7 @@ export class FrameWitness {
     this.#seen.set(gfn, await this.#read(gfn));
   }
 
-  /** Takes note of a batch; fails where a frame has changed that no committed write and no `missed` speaks of. */
+  /** Fails where a frame has changed and neither a committed write nor a `missed` of this batch explains it. */
   async check(batch: readonly SourceEvent[]): Promise<void> {
     const mayDiffer = new Set<number>();
     for (const event of batch) {
@@ -49,7 +49,7 @@ export class FrameWitness {
       const now = await this.#read(gfn);
       const differs = now.some((word, n) => word !== before[n]);
       if (!differs) continue;
-      expect(mayDiffer.has(gfn), `frame 0x${gfn.toString(16)} changed without a write that has committed`).toBe(true);
+      assert.ok(mayDiffer.has(gfn), `frame 0x${gfn.toString(16)} changed without a committed write`);
       this.changes++;
       this.#seen.set(gfn, now);
     }

@@ -1,14 +1,14 @@
 /** Large pages of processes (the kernel's transparent huge pages, mm/huge_memory.c). Always at level 2. */
-import { gfnOf, paOf } from '../../core/address/pa.ts';
-import { ENTRY_LEAF, kindOf } from '../../core/paging/format.ts';
-import type { Steps } from '../workload.ts';
-import type { AddressSpace } from './address-space.ts';
-import type { Area } from './area-list.ts';
-import { DIRTY, LARGE, PRESENT, tableFlags, USER } from './entry.ts';
-import { FRAME_ANON, FRAME_TABLE } from './frame-allocator.ts';
-import type { Kernel } from './kernel.ts';
-import { leafHi, leafLo } from './leaf.ts';
-import { ensureTables, setEntry } from './tables.ts';
+import { gfnOf, paOf } from '../../../core/address/pa.ts';
+import { ENTRY_LEAF, kindOf } from '../../../core/paging/format.ts';
+import type { Steps } from '../../workload.ts';
+import type { AddressSpace } from '../space/address-space.ts';
+import type { Area } from '../space/area-list.ts';
+import { DIRTY, LARGE, PRESENT, tableFlags, USER } from '../tables/entry.ts';
+import { FRAME_ANON, FRAME_TABLE } from '../frames/frame-allocator.ts';
+import type { Kernel } from '../kernel.ts';
+import { leafHi, leafLo } from '../tables/leaf.ts';
+import { ensureTables, setEntry } from '../tables/tables.ts';
 
 /** 4 KiB pages of a large one: 512, or 1024 in legacy paging. */
 export function largePages(kernel: Kernel): number {

@@ -1,5 +1,5 @@
 /** Where pages go that are not in memory. */
-import { PAGE_BYTES } from '../../core/address/pa.ts';
+import { PAGE_BYTES } from '../../../core/address/pa.ts';
 
 interface Slot {
   readonly content: Uint8Array;

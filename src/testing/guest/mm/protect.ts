@@ -1,14 +1,14 @@
 /** Changing what may be done to mapped pages (mm/mprotect.c). The caller holds the space's lock exclusively. */
-import type { Steps } from '../workload.ts';
-import type { AddressSpace } from './address-space.ts';
-import type { Area } from './area-list.ts';
-import { isProtNone, PRESENT } from './entry.ts';
-import { FRAME_ANON } from './frame-allocator.ts';
-import type { Kernel } from './kernel.ts';
-import type { Found } from './kernel-memory.ts';
+import type { Steps } from '../../workload.ts';
+import type { AddressSpace } from '../space/address-space.ts';
+import type { Area } from '../space/area-list.ts';
+import { isProtNone, PRESENT } from '../tables/entry.ts';
+import { FRAME_ANON } from '../frames/frame-allocator.ts';
+import type { Kernel } from '../kernel.ts';
+import type { Found } from '../tables/kernel-memory.ts';
 import { splitLargePage } from './large-page.ts';
-import { leafHi, leafLo } from './leaf.ts';
-import { setEntry } from './tables.ts';
+import { leafHi, leafLo } from '../tables/leaf.ts';
+import { setEntry } from '../tables/tables.ts';
 
 /**
  * Gives every mapped page of an area the area's rights, each with one write. A page becomes writable only where it is its

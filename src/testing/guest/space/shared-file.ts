@@ -1,8 +1,8 @@
 /** Files and shared memory: pages that several processes map. The cache's own reference keeps a page until it is dropped. */
-import { paOf } from '../../core/address/pa.ts';
-import type { Steps } from '../workload.ts';
-import { FRAME_FILE, type FrameAllocator } from './frame-allocator.ts';
-import type { KernelMemory } from './kernel-memory.ts';
+import { paOf } from '../../../core/address/pa.ts';
+import type { Steps } from '../../workload.ts';
+import { FRAME_FILE, type FrameAllocator } from '../frames/frame-allocator.ts';
+import type { KernelMemory } from '../tables/kernel-memory.ts';
 
 const ASCII = new TextEncoder();
 

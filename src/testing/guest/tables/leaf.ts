@@ -1,7 +1,7 @@
 /** The leaves of user memory: what an area allows, as an entry. */
-import type { Area } from './area-list.ts';
+import type { Area } from '../space/area-list.ts';
 import { ACCESSED, DIRTY, LARGE, NO_EXECUTE, PRESENT, USER, WRITABLE } from './entry.ts';
-import type { Kernel } from './kernel.ts';
+import type { Kernel } from '../kernel.ts';
 
 /** The low word of a leaf that maps `gfn` for an area; `writable` says whether it may be written now, too. */
 export function leafLo(kernel: Kernel, gfn: number, writable: boolean, level = 1): number {

@@ -1,17 +1,8 @@
-/** Processes, and the programs that they run. */
+/** The programs that processes run, and the memory areas that loading one creates. */
+import type { Kernel } from '../kernel.ts';
 import type { AddressSpace } from './address-space.ts';
-import type { Area } from './area-list.ts';
-import type { Kernel } from './kernel.ts';
+import { anonymousArea, type Area } from './area-list.ts';
 import type { SharedFile } from './shared-file.ts';
-
-export interface Process {
-  readonly pid: number;
-  /** Of the program that it runs; changes when it executes another. */
-  name: string;
-  space: AddressSpace;
-  /** Pages touched last, by area name: programs come back to where they were. */
-  readonly places: Map<string, number>;
-}
 
 interface Program {
   readonly name: string;
@@ -94,11 +85,6 @@ export function loadProgram(kernel: Kernel, space: AddressSpace, name: string): 
   if (layout.farMap !== undefined && program.arena > 4) {
     areas.add(anonymousArea('[anon: far]', layout.farMap + shift(), half));
   }
-}
-
-/** Private memory that begins as zeroes. */
-export function anonymousArea(name: string, start: number, pages: number, key = 0): Area {
-  return { name, start, pages, readable: true, writable: true, executable: false, filePage: 0, shared: false, key };
 }
 
 const images = new WeakMap<SharedFile, readonly Area[]>();

@@ -2,8 +2,8 @@
  * How this guest writes its page-table entries: bits as Linux uses them (arch/x86/include/asm/pgtable_types.h,
  * pgtable_64.h, pgtable-2level.h). An entry is two words; the address goes into both.
  */
-import { highWord, lowWord } from '../../core/address/va.ts';
-import type { LevelFormat, Paging } from '../../core/paging/format.ts';
+import { highWord, lowWord } from '../../../core/address/va.ts';
+import type { LevelFormat, Paging } from '../../../core/paging/format.ts';
 
 export const PRESENT = 0x1;
 export const WRITABLE = 0x2;

@@ -2,7 +2,7 @@
  * PAE roots: 32 bytes each, 128 to a frame, so that bits 11:5 of CR3 tell the roots of one frame apart (the kernel's
  * pgd_cache, arch/x86/mm/pgtable.c).
  */
-import { gfnOf, PAGE_BYTES, paOf } from '../../core/address/pa.ts';
+import { gfnOf, PAGE_BYTES, paOf } from '../../../core/address/pa.ts';
 import { FRAME_TABLE, type FrameAllocator } from './frame-allocator.ts';
 
 const ROOT_BYTES = 32;

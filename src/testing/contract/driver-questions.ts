@@ -1,7 +1,7 @@
-/** Small questions that the contract suite asks of a source. */
-import { gfnOf } from '../../src/core/address/pa.ts';
-import { type PhysicalMemory, READ_OK } from '../../src/core/memory/physical-memory.ts';
-import type { Driver, SourceEvent } from '../../src/driver/index.ts';
+/** What the checks read of a source: the content of frames, and whether an event is well formed. */
+import { gfnOf } from '../../core/address/pa.ts';
+import { type PhysicalMemory, READ_OK } from '../../core/memory/physical-memory.ts';
+import type { Driver, SourceEvent } from '../../driver/index.ts';
 
 /** Makes these addresses readable, where memory is remote. */
 export async function fetchAll(driver: Driver, addresses: readonly number[]): Promise<void> {
@@ -30,7 +30,7 @@ export function framesOf(pa: number, byteLength: number): number[] {
   return Array.from({ length: gfnOf(pa + byteLength - 1) - first + 1 }, (_, n) => first + n);
 }
 
-/** Whether every field of an event is what the contract says. */
+/** Returns whether every field of an event has a value that the contract allows. */
 export function wellFormed(event: SourceEvent, vcpuCount: number): boolean {
   const whole = (value: number, least: number) => Number.isSafeInteger(value) && value >= least;
   const isVcpu = (vcpu: number) => whole(vcpu, 0) && vcpu < vcpuCount;

@@ -1,13 +1,13 @@
 /** Making and unmaking the roots of an address space (the kernel's pgd_alloc and pgd_free). */
-import { gfnOf, PAGE_BYTES, paOf } from '../../core/address/pa.ts';
-import { tableGfn } from '../../core/paging/format.ts';
-import type { Steps } from '../workload.ts';
-import { AddressSpace, type Roots } from './address-space.ts';
-import { ACCESSED, DIRTY, NO_EXECUTE, PRESENT, WRITABLE } from './entry.ts';
-import { FRAME_TABLE } from './frame-allocator.ts';
-import type { Kernel } from './kernel.ts';
-import { PAE_SELF_SLOT, SELF_SLOT } from './layout.ts';
-import { ensureTables } from './tables.ts';
+import { gfnOf, PAGE_BYTES, paOf } from '../../../core/address/pa.ts';
+import { tableGfn } from '../../../core/paging/format.ts';
+import type { Steps } from '../../workload.ts';
+import { AddressSpace, type Roots } from '../space/address-space.ts';
+import { ACCESSED, DIRTY, NO_EXECUTE, PRESENT, WRITABLE } from '../tables/entry.ts';
+import { FRAME_TABLE } from '../frames/frame-allocator.ts';
+import type { Kernel } from '../kernel.ts';
+import { PAE_SELF_SLOT, SELF_SLOT } from '../tables/layout.ts';
+import { ensureTables } from '../tables/tables.ts';
 
 /** Frames that a new space takes at most. */
 export const SPACE_FRAMES = 8;

@@ -4,8 +4,8 @@
  * Frames freed one by one go onto a short stack before they go back to the buddy zones (the kernel's per-CPU lists), so a
  * frame that was a table a moment ago is soon a data page or another table.
  */
-import type { RamRange } from '../machine/memory-map.ts';
-import { HIGH_RAM_GFN } from '../machine/memory-map.ts';
+import type { RamRange } from '../../machine/memory-map.ts';
+import { HIGH_RAM_GFN } from '../../machine/memory-map.ts';
 import { BuddyZone, MAX_ORDER } from './buddy-zone.ts';
 
 export const FRAME_FREE = 0;

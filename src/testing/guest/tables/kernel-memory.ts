@@ -2,10 +2,10 @@
  * How the guest's kernel reads and writes memory: it reads as it likes, and every write goes through its vCPU, where it may
  * trap. Callers are coroutines: what was read before a `yield*` may be different after it.
  */
-import { gfnOf, PAGE_BYTES, paOf } from '../../core/address/pa.ts';
-import { ENTRY_TABLE, kindOf, type Paging, slotOf, tableGfn } from '../../core/paging/format.ts';
-import type { Machine } from '../machine/machine.ts';
-import type { Steps } from '../workload.ts';
+import { gfnOf, PAGE_BYTES, paOf } from '../../../core/address/pa.ts';
+import { ENTRY_TABLE, kindOf, type Paging, slotOf, tableGfn } from '../../../core/paging/format.ts';
+import type { Machine } from '../../machine/machine.ts';
+import type { Steps } from '../../workload.ts';
 import { PRESENT, WRITABLE } from './entry.ts';
 
 const ZEROES = new Uint32Array(PAGE_BYTES / 4);
