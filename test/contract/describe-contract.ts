@@ -4,11 +4,9 @@ import { type ContractOptions, driverContract } from '../../src/testing/index.ts
 
 export function describeDriverContract(name: string, options: ContractOptions): void {
   describe(`the driver contract: ${name}`, () => {
-    for (const check of driverContract(options)) {
-      test(check.name, async ({ skip }) => {
-        const result = await check.run();
-        if (result.skipped) skip(result.reason);
-      });
-    }
+    test.for(driverContract(options))('$name', async ({ run }, { skip }) => {
+      const result = await run();
+      if (result.skipped) skip(result.reason);
+    });
   });
 }

@@ -5,16 +5,16 @@ import type { Driver } from '../../driver/index.ts';
 export interface ContractSubject {
   readonly driver: Driver;
   /** Frame numbers of page tables that the guest uses now and keeps changing. The more, the more a check sees. */
-  tables(): readonly number[];
+  readonly tables: () => readonly number[];
   /** A physical address that is not RAM. */
   readonly hole: number;
   /** Frees what the subject needs besides the driver. Called after the driver is closed. */
-  dispose?(): void | Promise<void>;
+  readonly dispose?: () => void | Promise<void>;
 }
 
 export interface ContractOptions {
   /** Opens the same source from the same beginning each time. */
-  open(): ContractSubject | Promise<ContractSubject>;
+  readonly open: () => ContractSubject | Promise<ContractSubject>;
   /** Whether a source that is opened twice yields the same events twice. */
   readonly deterministic: boolean;
   /** Whether the source runs until it is aborted; otherwise it may end by itself during a check. */
@@ -28,7 +28,7 @@ export interface ContractCheck {
   /** For example `protection: a view that does not exist is "no-such-view"`. */
   readonly name: string;
   /** Opens the driver, checks it, and closes it. May be called again. */
-  run(): Promise<ContractResult>;
+  readonly run: () => Promise<ContractResult>;
 }
 
 /** What one check does. Returns why it does not apply to this driver, or nothing. */
