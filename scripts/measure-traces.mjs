@@ -29,7 +29,7 @@ try {
     const qemu = await openQemu({ qmp: guest.qmpPath, gdb: guest.gdbPath });
     const driver = isRecorded ? recordDriver(qemu, path) : qemu;
     const session = await openSession({ driver, signal: stop.signal });
-    await session.watchRange({ root, va: VA, byteLength: pages * 4096 });
+    await session.watch({ root, va: VA, byteLength: pages * 4096 });
     const running = session.run();
     const start = performance.now();
     await guest.workload.command(`loop fault ${ROUNDS} pages=8 at=0x${VA.toString(16)}`, { timeoutMs: 300_000 });

@@ -31,7 +31,13 @@ export {
 } from './core/index.ts';
 export type { Driver, SourceEvent } from './driver/index.ts';
 export { openTrace, recordDriver, type RecordingDriver, type TraceDriver } from './drivers/trace/index.ts';
-export { openSession, type Session, type SessionOptions } from './session/index.ts';
+export {
+  openSession,
+  type Session,
+  type SessionOptions,
+  type SessionWatchRequest,
+  type Watch,
+} from './session/index.ts';
 export {
   type ConsoleOptions,
   consoleSink,

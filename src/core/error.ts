@@ -11,6 +11,7 @@ export type PtmonErrorCode =
   | 'source-unavailable'
   | 'corrupt-input'
   | 'write-failed'
+  | 'events-dropped'
   | 'closed';
 
 /** The facts behind an error: whichever of them the place that failed knew. */

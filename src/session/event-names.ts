@@ -1,7 +1,7 @@
 /** The names that a system layer gives to events, as they can be kept and given again. */
-import { paOf } from '../core/address/pa.ts';
 import type { Cause, MonitorEvent } from '../core/monitor/events.ts';
 import type { EventName, EventNames } from '../driver/session-parts.ts';
+import { pagesOf, partOfEvent } from './watch/watched-span.ts';
 
 const PAGE_BYTES = 4096n;
 
@@ -55,22 +55,11 @@ function isPartOf(part: MonitorEvent, whole: MonitorEvent): boolean {
   return distance >= 0n && distance % PAGE_BYTES === 0n && distance < BigInt(pagesOf(whole)) * PAGE_BYTES;
 }
 
-function pagesOf(event: MonitorEvent): number {
-  return 'pages' in event ? event.pages : 1;
-}
-
 function partOf(whole: MonitorEvent, { skippedPages, pages, tags, oldMeaning, newMeaning }: EventName): MonitorEvent {
   const cause: Cause | null = whole.cause && {
     ...whole.cause,
     ...(oldMeaning !== undefined && { oldMeaning }),
     ...(newMeaning !== undefined && { newMeaning }),
   };
-  return {
-    ...whole,
-    va: whole.va + BigInt(skippedPages) * PAGE_BYTES,
-    ...('pa' in whole && { pa: paOf(skippedPages, whole.pa) }),
-    ...('pages' in whole && pages !== undefined && { pages }),
-    tags,
-    cause,
-  };
+  return { ...partOfEvent(whole, skippedPages, pages ?? pagesOf(whole)), tags, cause };
 }

@@ -1,27 +1,30 @@
-/** A monitor whose callers are overheard: what they ask for is told once it was done. */
+/** A monitor that reports the calls which change what is watched, once they have succeeded. */
 import type { Address, MonitorOptions, RangeRequest, RangeWatchRequest, WatchRequest } from '../core/monitor/api.ts';
 import type { MonitorEvent } from '../core/monitor/events.ts';
 import { PageTableMonitor } from '../core/monitor/page-table-monitor.ts';
 import type { WatchCall } from '../driver/watch-calls.ts';
 
-export class ObservedMonitor extends PageTableMonitor {
-  readonly #tell: (call: WatchCall) => void;
-  #isQuiet = false;
+export interface MonitorObserver {
+  /** @param bySource an event of the source asked for it (`asSource`), no caller */
+  called(call: WatchCall, bySource: boolean): void;
+}
 
-  constructor(options: MonitorOptions, tell: (call: WatchCall) => void) {
+export class ObservedMonitor extends PageTableMonitor {
+  readonly #observer: MonitorObserver;
+  #bySource = false;
+
+  constructor(options: MonitorOptions, observer: MonitorObserver) {
     super(options);
-    this.#tell = (call) => {
-      if (!this.#isQuiet) tell(call);
-    };
+    this.#observer = observer;
   }
 
-  /** Does what the source's own words ask for: nobody has called for that. */
-  quietly<T>(work: () => T): T {
-    this.#isQuiet = true;
+  /** Does what the source's own events ask for. */
+  asSource<T>(work: () => T): T {
+    this.#bySource = true;
     try {
       return work();
     } finally {
-      this.#isQuiet = false;
+      this.#bySource = false;
     }
   }
 
@@ -73,6 +76,10 @@ export class ObservedMonitor extends PageTableMonitor {
     const events = super.resync(view);
     this.#tell({ kind: 'resync', view });
     return events;
+  }
+
+  #tell(call: WatchCall): void {
+    this.#observer.called(call, this.#bySource);
   }
 }
 

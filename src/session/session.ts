@@ -3,9 +3,8 @@
  * and the iterator hear of it; the guest runs on. The only place where async meets the core.
  */
 import { PtmonError } from '../core/error.ts';
-import type { MonitorOptions, RangeWatchRequest, WatchRequest } from '../core/monitor/api.ts';
 import type { MonitorEvent } from '../core/monitor/events.ts';
-import { PageTableMonitor } from '../core/monitor/page-table-monitor.ts';
+import type { PageTableMonitor } from '../core/monitor/page-table-monitor.ts';
 import type { Paging } from '../core/paging/format.ts';
 import type { SourceEvent } from '../driver/driver.ts';
 import type { Statistics, Summary } from '../sinks/sink.ts';
@@ -17,6 +16,8 @@ import type { SessionOptions } from './options.ts';
 import { resolvePaging } from './paging.ts';
 import { SinkGroup } from './sink-group.ts';
 import { failureOf, Tally } from './tally.ts';
+import type { SessionWatchRequest, Watch } from './watch/watch.ts';
+import { Watches } from './watch/watches.ts';
 
 const RETRIES = 3;
 
@@ -51,7 +52,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
  * closes the session however the loop ends.
  */
 export class Session implements AsyncIterable<MonitorEvent, void, undefined>, AsyncDisposable {
-  /** Call it while the guest stands still: before the loop, in its body, or in `onBatch`. */
+  /** For embedders: synchronous. Call it while the guest is stopped: before the loop, in its body, or in `onBatch`. */
   readonly monitor: PageTableMonitor;
   readonly #options: SessionOptions;
   readonly #sinks: SinkGroup;
@@ -59,9 +60,11 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
   readonly #events = this.#pump();
-  /** Does what nobody has asked the monitor for. */
-  readonly #quietly: <T>(work: () => T) => T = (work) => work();
+  readonly #monitor: ObservedMonitor;
+  readonly #watches = new Watches(() => this.#advance());
   #taken = false;
+  /** The next event, asked for by a watch. */
+  #pull: Promise<IteratorResult<MonitorEvent, void>> | undefined;
   #ended: 'finished' | 'stopped' = 'stopped';
   #failure: unknown;
   #closing: Promise<void> | undefined;
@@ -74,43 +77,47 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
     // A consumer that takes nothing any more must not keep a guest standing still that nobody wants to watch.
     const letGo = () => void setTimeout(() => void driver.close(), LET_GO_MS).unref();
     this.#signal.addEventListener('abort', letGo, { once: true });
-    const monitorOptions: MonitorOptions = {
-      memory: driver.memory,
-      ...(driver.protection && { protection: driver.protection }),
-      paging,
-      kinds,
-      onFault: (fault) => {
-        this.#tally.addFault();
-        onFault?.(fault);
-      },
-    };
     const { recorder } = driver;
-    if (recorder === undefined) {
-      this.monitor = new PageTableMonitor(monitorOptions);
-    } else {
-      const observed = new ObservedMonitor(monitorOptions, (call) => recorder.called(call));
-      this.monitor = observed;
-      this.#quietly = (work) => observed.quietly(work);
-    }
+    this.#monitor = new ObservedMonitor(
+      {
+        memory: driver.memory,
+        ...(driver.protection && { protection: driver.protection }),
+        paging,
+        kinds,
+        onFault: (fault) => {
+          this.#tally.addFault();
+          onFault?.(fault);
+        },
+      },
+      {
+        called: (call, bySource) => {
+          this.#watches.released(this.#monitor, call, bySource);
+          if (!bySource) recorder?.called(call);
+        },
+      },
+    );
+    this.monitor = this.#monitor;
   }
 
-  /** `monitor.monitor`, fetching what remote memory it needs. @throws PtmonError */
-  watch(request: WatchRequest): Promise<void> {
-    return this.#insist(() => this.monitor.monitor(request));
-  }
-
-  /** `monitor.monitorRange`, fetching what remote memory it needs. @throws PtmonError */
-  watchRange(request: RangeWatchRequest): Promise<void> {
-    return this.#insist(() => this.monitor.monitorRange(request));
+  /**
+   * Watches an address, or with `byteLength` every page of a range, and fetches what remote memory that takes. Call it while the guest
+   * is stopped.
+   *
+   * @returns a handle: its state, its own events, and `stop`
+   * @throws PtmonError as `PageTableMonitor.monitor`, `closed`
+   */
+  watch(request: SessionWatchRequest): Promise<Watch> {
+    return this.#insist(() => this.#watches.open(this.#monitor, request));
   }
 
   /** The events, once: a session has one consumer beside its sinks. @throws PtmonError `closed` */
   [Symbol.asyncIterator](): AsyncGenerator<MonitorEvent, void, undefined> {
     if (this.#taken || this.#closing !== undefined) {
-      throw new PtmonError('closed', 'the session is closed, or somebody else already iterates it');
+      throw new PtmonError('closed', 'the session is closed, or it is iterated already: it has one consumer');
     }
     this.#taken = true;
-    return this.#events;
+    // A watch may have asked for an event that is on its way.
+    return this.#pull === undefined ? this.#events : this.#goOn(this.#pull);
   }
 
   /** Pumps everything into the sinks, to the end. @throws what the source or a sink throws */
@@ -162,12 +169,16 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
             this.monitor.markDirty(said.pa, said.byteLength, said.view, said.vcpu);
             recorder?.heard(said);
           } else {
-            const found = await this.#insist(() => this.#quietly(() => this.#hear(said)));
+            const found = await this.#insist(() => this.#monitor.asSource(() => this.#hear(said)));
             const events = system === undefined ? called(found, script?.names()) : await system.label(found);
             this.#tally.add(said, events);
             recorder?.heard(said, namesOf(found, events));
             await this.#sinks.write(events);
-            yield* events;
+            for (const event of events) {
+              this.#watches.deliver(event);
+              yield event;
+            }
+            this.#watches.settle();
             this.#sinks.rethrow();
           }
           script?.perform(this.monitor, said);
@@ -185,6 +196,32 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
     } finally {
       await this.#release();
       if (this.#failure === undefined) this.#sinks.rethrow();
+    }
+  }
+
+  /**
+   * Takes the next event for the watches that wait for one, unless the session has a consumer of its own: then the guest runs on when
+   * that one takes an event, and not before.
+   */
+  #advance(): void {
+    if (this.#taken || this.#pull !== undefined) return;
+    const settled = () => {
+      this.#pull = undefined;
+      this.#watches.wake();
+    };
+    this.#pull = this.#events.next();
+    // What fails ends the session, and is thrown where the watches are read.
+    this.#pull.then(settled, settled);
+  }
+
+  /** The rest of the events, beginning with one that is on its way. */
+  async *#goOn(pull: Promise<IteratorResult<MonitorEvent, void>>): AsyncGenerator<MonitorEvent, void, undefined> {
+    try {
+      const first = await pull;
+      if (first.done !== true) yield first.value;
+      yield* this.#events;
+    } finally {
+      await this.#events.return();
     }
   }
 
@@ -229,11 +266,12 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
   async #releaseAll(): Promise<void> {
     this.#stop.abort();
     try {
-      this.#quietly(() => this.monitor.unmonitorAll());
+      this.#monitor.asSource(() => this.monitor.unmonitorAll());
       this.#endRecord();
     } finally {
       await this.#sinks.end(this.summary());
       await this.#options.driver.close();
+      this.#watches.end(this.#failure ?? this.#sinks.failure);
     }
   }
 

@@ -16,6 +16,7 @@ const ofCode: Record<PtmonErrorCode, number> = {
   'write-failed': 1,
   'restore-failed': 1,
   closed: 1,
+  'events-dropped': 1,
 };
 
 test.each(Object.entries(ofCode))('%s exits with %i', (code, expected) => {

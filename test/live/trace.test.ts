@@ -64,7 +64,7 @@ describe.skipIf(leftOut('test/live/trace, recording a real guest')).each(MACHINE
         sinks: [jsonlSink(output, { options: HEADER })],
         signal: stop.signal,
       });
-      await session.watchRange({ root: machine.root, va, byteLength: PAGES * 4096, tag: 'live' });
+      await session.watch({ root: machine.root, va, byteLength: PAGES * 4096, tag: 'live' });
       const start = performance.now();
       const working = work().finally(() => stop.abort());
       working.catch(() => {});

@@ -90,7 +90,7 @@ export class WatchedGuest {
       signal: enough.signal,
       onBatch: () => (plan.verify === true ? verifier.verify(session.monitor) : undefined),
     });
-    for (const { va, pages: count } of plan.ranges) await session.watchRange({ root, va, byteLength: count * 4096 });
+    for (const { va, pages: count } of plan.ranges) await session.watch({ root, va, byteLength: count * 4096 });
     const isEnough = () => plan.until === undefined || plan.until(events);
     const work = this.#work(plan.commands).finally(() => {
       if (isEnough()) enough.abort();

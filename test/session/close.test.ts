@@ -30,7 +30,7 @@ async function stage({ failOn = '', loseSource = false } = {}): Promise<Stage> {
   const sink = new RecordingSink();
   const stop = new AbortController();
   const session = await openSession({ driver, paging, sinks: [failing, sink], signal: stop.signal });
-  await session.watchRange({ root: ROOT, va: 0n, byteLength: 16 * 4096 });
+  await session.watch({ root: ROOT, va: 0n, byteLength: 16 * 4096 });
   return { session, driver, sink, failing, stop };
 }
 
@@ -219,7 +219,7 @@ describe('a closed session', () => {
     const { session } = await stage();
     await session.close();
     await expect(session.watch({ root: ROOT, va: 0n })).rejects.toMatchObject({ code: 'closed' });
-    await expect(session.watchRange({ root: ROOT, va: 0n, byteLength: 1 })).rejects.toMatchObject({ code: 'closed' });
+    await expect(session.watch({ root: ROOT, va: 0n, byteLength: 1 })).rejects.toMatchObject({ code: 'closed' });
     await expect(session.run()).rejects.toMatchObject({ code: 'closed' });
   });
 

@@ -12,7 +12,7 @@ const paging = { mode: '4-level' } as const;
 /** A session that watches the first 16 pages. */
 async function open(driver: ScriptedDriver, options: Partial<SessionOptions> = {}): Promise<Session> {
   const session = await openSession({ driver, paging, ...options });
-  await session.watchRange({ root: ROOT, va: 0n, byteLength: 16 * 4096, tag: 'low' });
+  await session.watch({ root: ROOT, va: 0n, byteLength: 16 * 4096, tag: 'low' });
   return session;
 }
 

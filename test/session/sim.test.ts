@@ -23,7 +23,7 @@ async function live(options: SimOptions, between: () => void = () => {}): Promis
           const key = `${pid} ${root} ${va} ${byteLength}`;
           if (watched.has(key)) continue;
           watched.add(key);
-          await session.watchRange({ root, va, byteLength, tag: pid });
+          await session.watch({ root, va, byteLength, tag: pid });
         }
       }
     }

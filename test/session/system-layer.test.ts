@@ -32,7 +32,7 @@ function layer({ words = [], update = () => [], label = (events) => events }: La
 async function run(driver: ScriptedDriver, plan: LayerPlan): Promise<string[]> {
   driver.registers = registersOf({});
   const session = await openSession({ driver, system: layer(plan), kinds: ['root-gone'] });
-  await session.watchRange({ root: ROOT, va: vaOfPage(0), byteLength: 4096 * 4 });
+  await session.watch({ root: ROOT, va: vaOfPage(0), byteLength: 4096 * 4 });
   const said: string[] = [];
   for await (const { kind, va, tags } of session) said.push([kind, va, ...tags].join(' '));
   return said;

@@ -12,7 +12,7 @@ export interface WatchingSession {
   readonly monitor: {
     unmonitorRange(request: RangeRequest): boolean;
   };
-  watchRange(request: RangeRequest & { readonly tag: string; readonly runs: boolean }): Promise<void>;
+  watch(request: RangeRequest & { readonly tag: string; readonly runs: boolean }): Promise<unknown>;
 }
 
 interface RangeRequest {
@@ -82,7 +82,7 @@ export class WatchedSpace {
     if (!this.#isWhole) await this.#areas.read();
     const wanted = without([this.#lowerHalf], this.#isWhole ? [] : this.#areas.unwanted);
     for (const range of without(wanted, this.#ranges)) {
-      await this.#session.watchRange({ ...this.#request(range), tag: this.#tag, runs: true });
+      await this.#session.watch({ ...this.#request(range), tag: this.#tag, runs: true });
       this.#ranges = joined([...this.#ranges, range]);
     }
     // What was there before another area took its place may be said to have gone only after this look.

@@ -190,7 +190,7 @@ describe('what is in a trace', () => {
       close: () => guest.close(),
     };
     const session = await openSession({ driver: recordDriver(remote, path), paging });
-    await session.watchRange({ root: ROOT, va: 0x1000, byteLength: 0x2000 });
+    await session.watch({ root: ROOT, va: 0x1000, byteLength: 0x2000 });
     await session.run();
     const [first, second, third] = instantsOf(path);
     expect(first!.state.map((each) => each.type === 'table' && each.gfn)).toEqual([1, 2, 3, 4]);

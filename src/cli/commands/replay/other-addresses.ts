@@ -36,10 +36,14 @@ export class OtherAddresses {
   }
 
   async #watch({ va, byteLength, tag }: AddressOption): Promise<boolean> {
-    const request = { root: this.#root, va, ...(tag !== undefined && { tag }) };
+    const request = {
+      root: this.#root,
+      va,
+      ...(byteLength !== undefined && { byteLength }),
+      ...(tag !== undefined && { tag }),
+    };
     try {
-      if (byteLength === undefined) await this.#session.watch(request);
-      else await this.#session.watchRange({ ...request, byteLength });
+      await this.#session.watch(request);
       return true;
     } catch (error) {
       if (!(error instanceof PtmonError) || error.code !== 'not-recorded') throw error;

@@ -144,9 +144,12 @@ interface WatchedPage {
 
 async function watchAll(session: Session, root: number, addresses: readonly AddressOption[]): Promise<void> {
   for (const { va, byteLength, tag } of addresses) {
-    const request = { root, va, ...(tag !== undefined && { tag }) };
-    if (byteLength === undefined) await session.watch(request);
-    else await session.watchRange({ ...request, byteLength });
+    await session.watch({
+      root,
+      va,
+      ...(byteLength !== undefined && { byteLength }),
+      ...(tag !== undefined && { tag }),
+    });
   }
 }
 
