@@ -1,7 +1,6 @@
 /** A guest's Linux, as far as it is known from outside: its processes, what they have in memory, what its page tables mean to it. */
 import { PtmonError } from '../core/error.ts';
 import type { RemoteFetch } from '../driver/driver.ts';
-import { fetching } from '../driver/fetching.ts';
 import { type EntryMeaning, meaningOf } from './entries/entry-meaning.ts';
 import { findSwapDevices, type SwapDevice } from './entries/swap-devices.ts';
 import { type SwapTypes, swapTypesOf } from './entries/swap-types.ts';
@@ -9,7 +8,8 @@ import { findKernel, type FindKernelOptions, type KernelSource, type LinuxKernel
 import { type AreaPages, PageCounter } from './maps/area-pages.ts';
 import { AreaReader } from './maps/area-reader.ts';
 import type { AreaList, MemoryArea } from './maps/memory-area.ts';
-import { attempt } from './memory/guest-fault.ts';
+import { FaultList } from './memory/fault-list.ts';
+import { attemptSteps, type Steps, StepRunner } from './memory/steps.ts';
 import type { Process, ProcessList } from './process/process.ts';
 import { TaskReader } from './process/task-reader.ts';
 
@@ -31,16 +31,14 @@ export class LinuxGuest {
   readonly tasks: TaskReader;
   #areas: AreaReader | undefined;
   readonly types: SwapTypes;
-  readonly #remote: RemoteFetch | undefined;
-  readonly #signal: AbortSignal | undefined;
+  readonly #runner: StepRunner;
 
   /** @throws PtmonError `corrupt-input` where the kernel's BTF lacks what a process is told by */
   constructor(kernel: LinuxKernel, remote?: RemoteFetch, signal?: AbortSignal) {
     this.kernel = kernel;
     this.tasks = new TaskReader(kernel);
     this.types = swapTypesOf(kernel.btf);
-    this.#remote = remote;
-    this.#signal = signal;
+    this.#runner = new StepRunner(remote, signal);
   }
 
   /** For who reads a piece at a time. @throws PtmonError `corrupt-input` where the kernel's BTF lacks what memory is told by */
@@ -51,23 +49,24 @@ export class LinuxGuest {
 
   /** Every process, and each thing that was not as it should be. */
   processes(): Promise<ProcessList> {
-    return this.do(() => this.tasks.list());
+    return this.run(() => this.tasks.list());
   }
 
   /** The memory of a process. @throws PtmonError `bad-argument` where there is none of this number */
   async map(pid: number): Promise<MemoryMap> {
-    const { processes, faults } = await this.processes();
+    const { processes, faults: others } = await this.processes();
     const process = processes.find((each) => each.pid === pid);
     if (process === undefined) throw new PtmonError('bad-argument', `the guest has no process ${pid}`);
-    if (process.mm === null) return { process, areas: [], faults };
+    if (process.mm === null) return { process, areas: [], faults: others };
     const { mm } = process;
-    const list = await this.do(() => this.areas.list(mm));
+    const list = await this.run(() => this.areas.list(mm));
     const { paging, physical } = this.kernel.memory;
     const counter = new PageCounter(paging, physical, this.types);
-    const notes = new Set<string>();
+    const faults = new FaultList();
+    for (const fault of list.faults) faults.note(fault);
     const areas: MappedArea[] = [];
-    for (const area of list.areas) areas.push({ ...area, ...(await this.#pages(counter, process, area, notes)) });
-    return { process, areas, faults: [...list.faults, ...notes] };
+    for (const area of list.areas) areas.push({ ...area, ...(await this.#pages(counter, process, area, faults)) });
+    return { process, areas, faults: faults.texts };
   }
 
   /** What an entry that is not present means; undefined for one that is. @param level 1 for that of a page table */
@@ -77,29 +76,34 @@ export class LinuxGuest {
 
   /** The areas of a process. @param mm address of its `mm_struct` */
   areasOf(mm: bigint): Promise<AreaList> {
-    return this.do(() => this.areas.list(mm));
+    return this.run(() => this.areas.list(mm));
   }
 
   /** What the guest swaps to. Looks through the kernel's data. */
   swapDevices(): Promise<readonly SwapDevice[]> {
-    return this.do(() => findSwapDevices(this.kernel));
+    return this.run(() => findSwapDevices(this.kernel));
   }
 
-  /** Does what reads the guest's memory, and fetches what is not here. */
-  do<T>(call: () => T): Promise<T> {
-    const read = () => {
+  /** Runs a short read of the guest's memory, and fetches what is missing. */
+  do<T>(read: () => T): Promise<T> {
+    return this.run(function* () {
+      return read();
+    });
+  }
+
+  /** Runs a read of the guest's memory that may take long, and fetches what is missing. */
+  run<T>(read: () => Steps<T>): Promise<T> {
+    return this.#runner.run(() => {
       this.kernel.memory.begin();
-      return call();
-    };
-    return fetching(this.#remote, read, this.#signal);
+      return read();
+    });
   }
 
-  async #pages(counter: PageCounter, { roots }: Process, area: MemoryArea, notes: Set<string>): Promise<AreaPages> {
+  async #pages(counter: PageCounter, { roots }: Process, area: MemoryArea, faults: FaultList): Promise<AreaPages> {
     const [root] = roots;
     const { start, end } = area;
     if (root === undefined || start >= KERNEL_HALF) return NO_PAGES;
-    const note = (why: string) => notes.add(why);
-    return (await this.do(() => attempt(() => counter.count(root, start, end), note))) ?? NO_PAGES;
+    return (await this.run(() => attemptSteps(() => counter.count(root, start, end), faults.note))) ?? NO_PAGES;
   }
 }
 

@@ -206,7 +206,7 @@ describe('R4 processes that are watched by samples', () => {
       () => made.mapPage(root, 0x10_1000n, 0x12_3067n),
     ]);
     expect(said).toEqual(['page-in wanted[7] anon 0x101000']);
-    expect(notices.join('\n')).toMatch(/not as it should be: the list of processes breaks off/);
+    expect(notices.join('\n')).toMatch(/inconsistent: the list of processes breaks off/);
   });
 });
 

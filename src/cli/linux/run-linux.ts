@@ -57,7 +57,7 @@ export function askLinux(
       const { text, faults } = await ask(linux);
       const { base, buildId = 'unknown' } = linux.kernel;
       said.push(`Linux at 0x${base.toString(16)}, build ${buildId}`);
-      said.push(...faults.map((fault) => `not as it should be: ${fault}`));
+      for (const fault of faults) said.push(`inconsistent: ${fault}`);
       await visit.print(text);
     });
     for (const line of said) await streams.messages.write(`${line}\n`);

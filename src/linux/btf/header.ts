@@ -10,8 +10,8 @@ import { PtmonError } from '../../core/error.ts';
 /** Magic and version, as the first 4 bytes read in memory; `flags` is 0 in every kernel so far. */
 export const BTF_FIRST_WORD = 0x0001eb9f;
 export const BTF_HEADER_BYTES = 24;
-/** What a kernel's may come to: Debian's are 5 MB. */
-const MAX_BYTES = 1 << 27;
+/** More than any kernel has: Debian's are 5 MB. */
+const MAX_BYTES = 1 << 26;
 /** The header may grow, with what it holds now at its beginning. */
 const MAX_HEADER_BYTES = 4096;
 

@@ -1,7 +1,7 @@
 /** Where members of the kernel's structures are, by the kernel's own names. */
 import { PtmonError } from '../../core/error.ts';
 import type { Btf } from './btf.ts';
-import { plainType, structureOf, structureOfType } from './structure.ts';
+import { isStructure, plainType, structureOf, structureOfType } from './structure.ts';
 
 /** A member, or one of a member's: `context.vdso`. @returns bytes from the structure's beginning; undefined where there is none */
 export function offsetOf(btf: Btf, structure: string, path: string): number | undefined {
@@ -39,9 +39,4 @@ export function offsetsOf<Required extends string, Optional extends string = nev
     throw new PtmonError('corrupt-input', `the kernel's type information (BTF) has no ${names}`);
   }
   return found as ReturnType<typeof offsetsOf<Required, Optional>>;
-}
-
-function isStructure(btf: Btf, type: number): boolean {
-  const kind = btf.kindOf(type);
-  return kind === 4 || kind === 5;
 }

@@ -1,6 +1,7 @@
 /** The members of a structure, by name: those of its unnamed structures and unions as if they were its own, as in C. */
-import { type Btf, KIND } from './btf.ts';
+import type { Btf } from './btf.ts';
 import { strange } from './header.ts';
+import { KIND } from './kinds.ts';
 
 export interface Member {
   /** Bytes from the structure's beginning. */
@@ -15,9 +16,10 @@ export interface Structure {
 }
 
 const MEMBER_BYTES = 12;
-/** Unnamed structures within unnamed structures; the kernel's are 4 deep. */
+/** Typedefs and qualifiers around a type; the kernel's are 5 deep. */
 const MAX_DEPTH = 32;
-const MAX_MEMBERS = 1 << 16;
+/** Members that are looked at for one structure, those of unnamed structures within it included. The kernel's have at most some hundreds. */
+const MAX_MEMBERS = 1 << 12;
 
 /** Undefined where the kernel has none of this name. @throws PtmonError `corrupt-input` */
 export function structureOf(btf: Btf, name: string): Structure | undefined {
@@ -27,27 +29,47 @@ export function structureOf(btf: Btf, name: string): Structure | undefined {
 
 /** Of a structure or union by its number, which need not have a name. @throws PtmonError `corrupt-input` */
 export function structureOfType(btf: Btf, type: number): Structure {
+  let known = structures.get(btf);
+  if (known === undefined) structures.set(btf, (known = new Map()));
+  let structure = known.get(type);
+  if (structure === undefined) known.set(type, (structure = read(btf, type)));
+  return structure;
+}
+
+/** What was read of each BTF, by type: most structures are asked for several times. */
+const structures = new WeakMap<Btf, Map<number, Structure>>();
+
+function read(btf: Btf, type: number): Structure {
   const members = new Map<string, Member>();
-  collect(btf, type, 0, members, 0);
+  let membersLeft = MAX_MEMBERS;
+  const collect = (from: number, base: number): void => {
+    const place = btf.placeOf(from);
+    const info = btf.word(place + 4);
+    const hasBitfields = info >>> 31 === 1;
+    for (let index = 0; index < (info & 0xffff); index++) {
+      if (membersLeft-- === 0) throw strange(`has more than ${MAX_MEMBERS} members in ${nameIn(btf, type)}`);
+      const at = place + 12 + index * MEMBER_BYTES;
+      const bits = hasBitfields ? btf.word(at + 8) & 0xffffff : btf.word(at + 8);
+      const offset = base + Math.floor(bits / 8);
+      const name = btf.textAt(btf.word(at));
+      const member = plainType(btf, btf.word(at + 4));
+      if (name !== '') {
+        if (!members.has(name)) members.set(name, { offset, type: member });
+      } else if (isStructure(btf, member)) collect(member, offset);
+    }
+  };
+  collect(type, 0);
   return { name: btf.nameOf(type), byteLength: btf.word(btf.placeOf(type) + 8), members };
 }
 
-function collect(btf: Btf, type: number, base: number, into: Map<string, Member>, depth: number): void {
-  const place = btf.placeOf(type);
-  const info = btf.word(place + 4);
-  const hasBitfields = info >>> 31 === 1;
-  if (depth > MAX_DEPTH) throw strange('has structures within structures without an end');
-  for (let index = 0; index < (info & 0xffff); index++) {
-    const at = place + 12 + index * MEMBER_BYTES;
-    const bits = hasBitfields ? btf.word(at + 8) & 0xffffff : btf.word(at + 8);
-    const offset = base + Math.floor(bits / 8);
-    const name = btf.textAt(btf.word(at));
-    const member = plainType(btf, btf.word(at + 4));
-    const kind = btf.kindOf(member);
-    if (name === '' && (kind === KIND.struct || kind === KIND.union)) collect(btf, member, offset, into, depth + 1);
-    else if (name !== '' && !into.has(name)) into.set(name, { offset, type: member });
-    if (into.size > MAX_MEMBERS) throw strange('has a structure with members without an end');
-  }
+/** Whether a type is a structure or a union. */
+export function isStructure(btf: Btf, type: number): boolean {
+  const kind = btf.kindOf(type);
+  return kind === KIND.struct || kind === KIND.union;
+}
+
+function nameIn(btf: Btf, type: number): string {
+  return btf.nameOf(type) || `type ${type}`;
 }
 
 const WRAPPERS: ReadonlySet<number> = new Set([KIND.typedef, KIND.volatile, KIND.const, KIND.restrict, KIND.typeTag]);

@@ -6,8 +6,10 @@ import { offsetsOf } from '../btf/offsets.ts';
 import type { LinuxKernel } from '../kernel/find-kernel.ts';
 import { DentryPaths } from '../maps/dentry-path.ts';
 import { attempt } from '../memory/guest-fault.ts';
+import type { Steps } from '../memory/steps.ts';
 
 const CHUNK_BYTES = 1 << 18;
+const WORDS_PER_STEP = 256;
 /** include/linux/swap.h: SWP_USED, and more than all of the flags. */
 const SWP_USED = 1n;
 const MAX_FLAGS = 0xffffn;
@@ -24,7 +26,7 @@ export interface SwapDevice {
 }
 
 /** Looks through the kernel's data. @throws PtmonError `not-fetched`; `corrupt-input` where the BTF does not describe them */
-export function findSwapDevices(kernel: LinuxKernel): SwapDevice[] {
+export function* findSwapDevices(kernel: LinuxKernel): Steps<SwapDevice[]> {
   const reader = new DeviceReader(kernel);
   const found = new Map<number, SwapDevice>();
   const seen = new Set<bigint>();
@@ -36,6 +38,7 @@ export function findSwapDevices(kernel: LinuxKernel): SwapDevice[] {
       if (bytes === undefined) continue;
       const words = new Uint32Array(bytes.buffer);
       for (let word = 0; word < words.length; word += 2) {
+        if (word % WORDS_PER_STEP === 0) yield;
         const [lo, hi] = [words[word]!, words[word + 1]!];
         if (hi < KERNEL_HALF || (lo & 7) !== 0) continue;
         const pointer = (BigInt(hi) << 32n) | BigInt(lo);

@@ -2,7 +2,8 @@
  * Which numbers the kernel gives to entries that are no swapped page (include/linux/swap.h): they are the highest of 32, as many as
  * the kernel was built to need, and all below are swap devices. The build shows in the functions and types that the BTF names.
  */
-import { type Btf, KIND } from '../btf/btf.ts';
+import type { Btf } from '../btf/btf.ts';
+import { KIND } from '../btf/kinds.ts';
 import { enumeratorOf } from '../btf/structure.ts';
 
 /** `MAX_SWAPFILES_SHIFT` is 5. */

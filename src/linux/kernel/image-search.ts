@@ -1,11 +1,11 @@
 /** Looks for a kernel in one address space. */
 import { hex } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
-import { fetching } from '../../driver/fetching.ts';
 import { Btf } from '../btf/btf.ts';
 import { BTF_HEADER_BYTES, readBtfHeader } from '../btf/header.ts';
 import { attempt } from '../memory/guest-fault.ts';
 import { KernelMemory } from '../memory/kernel-memory.ts';
+import { StepRunner } from '../memory/steps.ts';
 import { isOfVdso, readBuildId } from './build-id.ts';
 import type { FindKernelOptions, KernelSource, LinuxKernel } from './find-kernel.ts';
 import { imageBase, type ImagePiece, imagePieces } from './image.ts';
@@ -16,22 +16,25 @@ import { scanImage } from './scan.ts';
 
 /** BTF is read in pieces of so many bytes. */
 const PIECE_BYTES = 1 << 18;
+/** Of all that begins like BTF: a memory made to mislead has more. */
+const MAX_BTF_BYTES = 1 << 27;
 
 export class ImageSearch {
-  readonly #source: KernelSource;
   readonly #memory: KernelMemory;
   readonly #options: FindKernelOptions;
+  readonly #runner: StepRunner;
   #strangeness: string | undefined;
+  #btfBytesLeft = MAX_BTF_BYTES;
 
   constructor(source: KernelSource, memory: KernelMemory, options: FindKernelOptions) {
-    this.#source = source;
     this.#memory = memory;
     this.#options = options;
+    this.#runner = new StepRunner(source.remote, options.signal);
   }
 
   /** The kernel, or why there is none. @throws PtmonError what the source throws */
   async run(): Promise<LinuxKernel | string> {
-    const image = await this.#do(() => imagePieces(this.#memory));
+    const image = await this.#runner.run(() => imagePieces(this.#memory));
     const base = imageBase(image);
     if (base === undefined) return 'no code is mapped where Linux has its kernel';
     for (const places of this.#options.cache?.all() ?? []) {
@@ -43,7 +46,7 @@ export class ImageSearch {
 
   async #look(image: readonly ImagePiece[], base: bigint): Promise<LinuxKernel | string> {
     const upper = await this.#do(() => upperHalfOf(this.#memory));
-    const traces = await scanImage(image, this.#memory, upper, (call) => this.#do(call));
+    const traces = await scanImage({ image, memory: this.#memory, upper, runner: this.#runner });
     const btf = await firstOf(traces.btf, (at) => this.#readBtf(at));
     if (btf === undefined) {
       const why = this.#strangeness ?? 'it was built without CONFIG_DEBUG_INFO_BTF, or has only begun to boot';
@@ -103,14 +106,17 @@ export class ImageSearch {
     try {
       const header = await read(0, BTF_HEADER_BYTES);
       if (header === undefined) return undefined;
-      const bytes = new Uint8Array(readBtfHeader(header).byteLength);
+      const { byteLength } = readBtfHeader(header);
+      if (byteLength > this.#btfBytesLeft) return undefined;
+      this.#btfBytesLeft -= byteLength;
+      const bytes = new Uint8Array(byteLength);
       for (let done = 0; done < bytes.length; done += PIECE_BYTES) {
         const part = await read(done, Math.min(PIECE_BYTES, bytes.length - done));
         if (part === undefined) return undefined;
         bytes.set(part, done);
       }
-      const btf = new Btf(bytes);
-      // Whatever else is called so: the kernel's own knows what a task is.
+      const btf = await this.#runner.run(() => Btf.read(bytes));
+      // A module's BTF does not describe tasks.
       nameOfTask(btf, 0n);
       return btf;
     } catch (error) {
@@ -125,7 +131,7 @@ export class ImageSearch {
   }
 
   #do<T>(call: () => T): Promise<T> {
-    return fetching(this.#source.remote, call, this.#options.signal);
+    return this.#runner.once(call);
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import { mappedRanges } from '../../core/paging/enumerate.ts';
 import type { KernelMemory } from '../memory/kernel-memory.ts';
+import type { Steps } from '../memory/steps.ts';
 
 const IMAGE_FROM = 0xffff_ffff_8000_0000n;
 /** Modules begin here. */
@@ -19,12 +20,13 @@ export interface ImagePiece {
 }
 
 /** What is mapped there, in ascending order. @throws PtmonError `not-fetched` */
-export function imagePieces({ paging, physical, root }: KernelMemory): ImagePiece[] {
+export function* imagePieces({ paging, physical, root }: KernelMemory): Steps<ImagePiece[]> {
   const pieces: ImagePiece[] = [];
   let bytes = 0;
   for (const { va, byteLength, rights } of mappedRanges(paging, physical, root, { from: IMAGE_FROM, to: IMAGE_TO })) {
     pieces.push({ va, byteLength, writable: rights.writable, executable: !rights.noExecute });
     bytes += byteLength;
+    yield;
     if (bytes >= MAX_BYTES) break;
   }
   return pieces;

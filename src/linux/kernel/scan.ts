@@ -2,6 +2,7 @@
 import { BTF_FIRST_WORD } from '../btf/header.ts';
 import { attempt } from '../memory/guest-fault.ts';
 import type { KernelMemory } from '../memory/kernel-memory.ts';
+import type { StepRunner } from '../memory/steps.ts';
 import { buildIdNotes } from './build-id.ts';
 import { placesOf } from './chunk.ts';
 import type { ImagePiece } from './image.ts';
@@ -28,23 +29,24 @@ export interface Traces {
   readonly gates: readonly bigint[];
 }
 
-/**
- * @param upper the upper half of the top-level table of a process
- * @param fetched makes a call again until the memory that it reads is there
- */
-export async function scanImage(
-  image: readonly ImagePiece[],
-  memory: KernelMemory,
-  upper: Uint32Array,
-  fetched: <T>(call: () => T) => Promise<T>,
-): Promise<Traces> {
+export interface ScanPlan {
+  readonly image: readonly ImagePiece[];
+  readonly memory: KernelMemory;
+  /** The upper half of the top-level table of a process. */
+  readonly upper: Uint32Array;
+  readonly runner: StepRunner;
+}
+
+export async function scanImage({ image, memory, upper, runner }: ScanPlan): Promise<Traces> {
   const traces: Record<keyof Traces, bigint[]> = { btf: [], notes: [], names: [], roots: [], gates: [] };
-  const add = (list: bigint[], found: readonly bigint[]) => list.push(...found.slice(0, MAX_TRACES - list.length));
+  const add = (list: bigint[], found: readonly bigint[]) => {
+    for (const at of found.slice(0, MAX_TRACES - list.length)) list.push(at);
+  };
   for (const piece of image) {
     for (let at = 0; at < piece.byteLength; at += CHUNK_BYTES) {
       const va = piece.va + BigInt(at);
       const byteLength = Math.min(CHUNK_BYTES, piece.byteLength - at);
-      const bytes = await fetched(() => attempt(() => memory.bytes(va, byteLength)));
+      const bytes = await runner.once(() => attempt(() => memory.bytes(va, byteLength)));
       if (bytes === undefined) continue;
       const chunk = { va, words: new Uint32Array(bytes.buffer, 0, byteLength / 4) };
       add(traces.btf, placesOf(chunk, [BTF_FIRST_WORD]));

@@ -17,6 +17,7 @@ import {
 import { meaningOf } from '../entries/entry-meaning.ts';
 import type { SwapTypes } from '../entries/swap-types.ts';
 import { GuestFault } from '../memory/guest-fault.ts';
+import type { Steps } from '../memory/steps.ts';
 
 /** 4 KiB pages. */
 export interface AreaPages {
@@ -56,26 +57,27 @@ export class PageCounter {
    * @param end exclusive, of the lower half as `start` is
    * @throws PtmonError `not-fetched`; GuestFault where the tables do not end
    */
-  count(root: number, start: bigint, end: bigint): AreaPages {
+  *count(root: number, start: bigint, end: bigint): Steps<AreaPages> {
     const range = { first: vpnOf(start), last: vpnOf(end - 1n), missing: [] as number[] };
-    const pages = this.#countTable(this.#paging.levels[0]!, root, 0, range);
+    const pages = yield* this.#countTable(this.#paging.levels[0]!, root, 0, range);
     const { missing } = range;
     if (missing.length === 0) return pages;
     this.#whole.clear();
     throw new PtmonError('not-fetched', 'page tables are not fetched yet', { missing });
   }
 
-  #countTable(format: LevelFormat, table: number, base: number, range: Range): AreaPages {
+  *#countTable(format: LevelFormat, table: number, base: number, range: Range): Steps<AreaPages> {
     const isWhole = base >= range.first && base + format.slots * format.slotPages - 1 <= range.last;
-    if (!isWhole) return this.#look(format, table, base, range);
+    if (!isWhole) return yield* this.#look(format, table, base, range);
     // Tables are frames: the low bits are free to tell levels apart.
     const key = table + format.level;
     let pages = this.#whole.get(key);
-    if (pages === undefined) this.#whole.set(key, (pages = this.#look(format, table, base, range)));
+    if (pages === undefined) this.#whole.set(key, (pages = yield* this.#look(format, table, base, range)));
     return pages;
   }
 
-  #look(format: LevelFormat, table: number, base: number, range: Range): AreaPages {
+  *#look(format: LevelFormat, table: number, base: number, range: Range): Steps<AreaPages> {
+    yield;
     if (this.#tablesLeft === 0) throw new GuestFault(`its page tables are more than ${MAX_TABLES}`);
     this.#tablesLeft--;
     const pages = { mapped: 0, resident: 0, swapped: 0 };
@@ -93,7 +95,7 @@ export class PageCounter {
       const kind = kindOf(format, lo, hi);
       if (kind === ENTRY_TABLE) {
         const below = paOf(tableGfn(format, lo, hi));
-        const found = this.#countTable(this.#paging.byLevel[format.level - 1]!, below, page, range);
+        const found = yield* this.#countTable(this.#paging.byLevel[format.level - 1]!, below, page, range);
         pages.mapped += found.mapped;
         pages.resident += found.resident;
         pages.swapped += found.swapped;

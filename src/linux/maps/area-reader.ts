@@ -2,8 +2,10 @@
 import { hex } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
 import type { LinuxKernel } from '../kernel/find-kernel.ts';
+import { FaultList } from '../memory/fault-list.ts';
 import { attempt, GuestFault } from '../memory/guest-fault.ts';
 import type { KernelMemory } from '../memory/kernel-memory.ts';
+import type { Steps } from '../memory/steps.ts';
 import { type AreaLayout, areaLayout } from './area-layout.ts';
 import { DentryPaths, type FileFacts } from './dentry-path.ts';
 import { hasMapleTrees, MapleTree } from './maple-tree.ts';
@@ -43,15 +45,17 @@ export class AreaReader {
   }
 
   /** @param mm address of the `mm_struct` */
-  list(mm: bigint): AreaList {
-    const faults: string[] = [];
-    const note = (why: string) => faults.push(why);
-    if (this.#noPaths !== undefined) note(`no file has a name: ${this.#noPaths}`);
-    const areas = this.#areasOf(mm, note).flatMap((area) => {
-      const noteOf = (why: string) => note(`the area at ${hex(area)}: ${why}`);
-      return attempt(() => this.#area(mm, area, noteOf), noteOf) ?? [];
-    });
-    return { areas: [...areas, ...(attempt(() => this.#vsyscall()) ?? [])], faults };
+  *list(mm: bigint): Steps<AreaList> {
+    const faults = new FaultList();
+    if (this.#noPaths !== undefined) faults.note(`no file has a name: ${this.#noPaths}`);
+    const areas: MemoryArea[] = [];
+    for (const at of yield* this.#areasOf(mm, faults.note)) {
+      const note = (why: string) => faults.note(`the area at ${hex(at)}: ${why}`);
+      const area = attempt(() => this.#area(mm, at, note), note);
+      if (area !== undefined) areas.push(area);
+      yield;
+    }
+    return { areas: [...areas, ...(attempt(() => this.#vsyscall()) ?? [])], faults: faults.texts };
   }
 
   /**
@@ -84,19 +88,22 @@ export class AreaReader {
     return isCurrent === true;
   }
 
-  #areasOf(mm: bigint, faults: (why: string) => void): bigint[] {
+  *#areasOf(mm: bigint, faults: (why: string) => void): Steps<bigint[]> {
     const { mm_mt, mmap } = this.layout.mm;
-    if (this.#tree !== undefined) return this.#tree.entries(mm + BigInt(mm_mt ?? 0), faults);
+    if (this.#tree !== undefined) return yield* this.#tree.entries(mm + BigInt(mm_mt ?? 0), faults);
     const next = this.layout.area.vm_next;
     const areas = new Set<bigint>();
-    const read = () => {
-      if (mmap === undefined || next === undefined) throw new GuestFault('this kernel keeps them where nobody knows');
+    try {
+      if (mmap === undefined || next === undefined) throw new GuestFault('its BTF has neither mm_mt nor mmap');
       for (let at = this.#pointer(mm, mmap); at !== 0n; at = this.#pointer(at, next)) {
         if (areas.has(at)) throw new GuestFault(`it comes back to ${hex(at)}`);
         areas.add(at);
+        yield;
       }
-    };
-    attempt(read, (why) => faults(`the list of areas breaks off after ${areas.size}: ${why}`));
+    } catch (error) {
+      if (!(error instanceof GuestFault)) throw error;
+      faults(`the list of areas breaks off after ${areas.size}: ${error.message}`);
+    }
     return [...areas];
   }
 
@@ -154,7 +161,7 @@ export class AreaReader {
   }
 
   #pointer(at: bigint, offset: number): bigint {
-    return this.#memory.u64(at + BigInt(offset));
+    return this.#memory.pointer(at + BigInt(offset));
   }
 }
 

@@ -107,7 +107,7 @@ export class DentryPaths {
   }
 
   #pointer(at: bigint, offset: number): bigint {
-    return this.#memory.u64(at + BigInt(offset));
+    return this.#memory.pointer(at + BigInt(offset));
   }
 
   #u32(at: bigint, offset: number): number {

@@ -5,16 +5,18 @@
  * lies up to and with `pivot[i]` is in `slot[i]`; what lies behind the last pivot that is used, in the slot behind it.
  */
 import type { Btf } from '../btf/btf.ts';
+import { strange } from '../btf/header.ts';
 import { offsetOf, offsetsOf } from '../btf/offsets.ts';
 import { arrayLength, enumeratorOf, plainType, structureOf } from '../btf/structure.ts';
 import { hex } from '../../core/address/va.ts';
-import { PtmonError } from '../../core/error.ts';
-import { GuestFault } from '../memory/guest-fault.ts';
+import { attempt, GuestFault } from '../memory/guest-fault.ts';
 import type { KernelMemory } from '../memory/kernel-memory.ts';
+import type { Steps } from '../memory/steps.ts';
 
 /** 10 to the power of which is more than 2^64. */
 const MAX_DEPTH = 24;
-const LAST_INDEX = (1n << 64n) - 1n;
+/** MAPLE_RANGE64_SLOTS is 16, or 32 in a 32-bit kernel. */
+const MAX_SLOTS = 256;
 
 /** How a kind of node is laid out. */
 interface NodeLayout {
@@ -25,14 +27,29 @@ interface NodeLayout {
   readonly slotCount: number;
 }
 
+/** A node as its parent has it, and the indexes that it is for. */
+interface Subtree {
+  readonly encoded: bigint;
+  readonly min: bigint;
+  readonly max: bigint;
+}
+
+interface TreeSearch {
+  readonly entries: bigint[];
+  readonly visited: Set<bigint>;
+  readonly note: (why: string) => void;
+}
+
 export class MapleTree {
   readonly #memory: KernelMemory;
   readonly #root: number;
+  readonly #lastIndex: bigint;
   readonly #nodes: ReadonlyMap<number, NodeLayout>;
 
   /** @throws PtmonError `corrupt-input` where the BTF does not describe the tree */
   constructor(memory: KernelMemory, btf: Btf) {
     this.#memory = memory;
+    this.#lastIndex = (1n << BigInt(memory.wordBytes * 8)) - 1n;
     this.#root = offsetsOf(btf, 'maple_tree', ['ma_root']).ma_root;
     const range = nodeLayout(btf, 'maple_range_64', false);
     const nodes: [name: string, layout: NodeLayout][] = [
@@ -49,51 +66,56 @@ export class MapleTree {
    * @param faults told where a part of the tree cannot be read
    * @throws PtmonError `not-fetched`
    */
-  entries(tree: bigint, faults: (why: string) => void): bigint[] {
-    const entries: bigint[] = [];
-    const visited = new Set<bigint>();
-    const visit = (encoded: bigint, min: bigint, max: bigint, depth: number): void => {
-      const node = encoded & ~0xffn;
-      const layout = this.#nodes.get(Number((encoded >> 3n) & 0xfn));
-      if (layout === undefined) throw new GuestFault(`${hex(encoded)} is no node of a kind that is known`);
-      if (visited.has(node) || depth === MAX_DEPTH) throw new GuestFault(`the node at ${hex(node)} is below itself`);
-      visited.add(node);
-      for (const { entry, from, to } of this.#slots(node, layout, min, max)) {
-        if (layout.isLeaf) {
-          if (isPointer(entry)) entries.push(entry);
-        } else if (entry !== 0n) {
-          guard(() => visit(entry, from, to, depth + 1));
-        }
-      }
+  *entries(tree: bigint, faults: (why: string) => void): Steps<bigint[]> {
+    const search: TreeSearch = {
+      entries: [],
+      visited: new Set(),
+      note: (why) => faults(`a part of the maple tree at ${hex(tree)} cannot be read: ${why}`),
     };
-    const guard = (read: () => void): void => {
-      try {
-        read();
-      } catch (error) {
-        if (!(error instanceof GuestFault)) throw error;
-        faults(`a part of the maple tree at ${hex(tree)} cannot be read: ${error.message}`);
+    const root = attempt(() => this.#memory.pointer(tree + BigInt(this.#root)), search.note);
+    if (root !== undefined && isNode(root))
+      yield* this.#visit(search, { encoded: root, min: 0n, max: this.#lastIndex }, 0);
+    else if (root !== undefined && isPointer(root)) search.entries.push(root);
+    return search.entries;
+  }
+
+  *#visit(search: TreeSearch, { encoded, min, max }: Subtree, depth: number): Steps<void> {
+    yield;
+    const node = encoded & ~0xffn;
+    const layout = this.#nodes.get(Number((encoded >> 3n) & 0xfn));
+    const slots = attempt(() => {
+      if (layout === undefined) throw new GuestFault(`${hex(encoded)} is no node of a known kind`);
+      if (search.visited.has(node) || depth === MAX_DEPTH)
+        throw new GuestFault(`the node at ${hex(node)} is below itself`);
+      search.visited.add(node);
+      return this.#slots(node, layout, min, max);
+    }, search.note);
+    for (const { entry, from, to } of slots ?? []) {
+      if (layout!.isLeaf) {
+        if (isPointer(entry)) search.entries.push(entry);
+      } else if (entry !== 0n) {
+        yield* this.#visit(search, { encoded: entry, min: from, max: to }, depth + 1);
       }
-    };
-    guard(() => {
-      const root = this.#memory.u64(tree + BigInt(this.#root));
-      if (isNode(root)) visit(root, 0n, LAST_INDEX, 0);
-      else if (isPointer(root)) entries.push(root);
-    });
-    return entries;
+    }
   }
 
   #slots(node: bigint, layout: NodeLayout, min: bigint, max: bigint) {
-    const bytes = this.#memory.bytes(node, layout.slots + layout.slotCount * 8);
+    const { wordBytes } = this.#memory;
+    const bytes = this.#memory.bytes(
+      node,
+      Math.max(layout.slots + layout.slotCount * wordBytes, layout.pivots + layout.pivotCount * wordBytes),
+    );
     const view = new DataView(bytes.buffer, bytes.byteOffset);
+    const word = (at: number) => (wordBytes === 8 ? view.getBigUint64(at, true) : BigInt(view.getUint32(at, true)));
     const found: { readonly entry: bigint; readonly from: bigint; readonly to: bigint }[] = [];
     let from = min;
     for (let slot = 0; slot < layout.slotCount; slot++) {
-      const pivot = slot < layout.pivotCount ? view.getBigUint64(layout.pivots + slot * 8, true) : max;
+      const pivot = slot < layout.pivotCount ? word(layout.pivots + slot * wordBytes) : max;
       // A pivot of 0 behind the first is not used: what is left is all in this slot.
       const isLast = pivot >= max || (pivot === 0n && slot > 0);
       const to = isLast ? max : pivot;
       if (to < from) throw new GuestFault(`the pivots of the node at ${hex(node)} are not in order`);
-      found.push({ entry: view.getBigUint64(layout.slots + slot * 8, true), from, to });
+      found.push({ entry: word(layout.slots + slot * wordBytes), from, to });
       if (isLast) break;
       from = to + 1n;
     }
@@ -123,13 +145,15 @@ function nodeLayout(btf: Btf, structure: string, isLeaf: boolean): NodeLayout {
 
 function lengthOf(btf: Btf, structure: string, member: string): number {
   const { type } = structureOf(btf, structure)!.members.get(member)!;
-  return arrayLength(btf, plainType(btf, type));
+  const length = arrayLength(btf, plainType(btf, type));
+  if (length > MAX_SLOTS) throw strange(`has ${length} elements in ${structure}.${member}`);
+  return length;
 }
 
 function nodeType(btf: Btf, name: string): number {
   const value = enumeratorOf(btf, 'maple_type', name);
   if (value !== undefined) return value;
-  throw new PtmonError('corrupt-input', `the kernel's type information (BTF) has no ${name}`);
+  throw strange(`has no ${name}`);
 }
 
 /** Whether this kernel has maple trees at all. */

@@ -26,6 +26,8 @@ export class KernelMemory {
   readonly physical: PhysicalMemory;
   /** Physical address of the top-level table. */
   readonly root: number;
+  /** Bytes of a pointer and of an `unsigned long`: 8, or 4 in a 32-bit kernel. */
+  readonly wordBytes: 8 | 4;
   /** The frame of each page that was read, by the page's address: of the kernel's large pages, which stay, and of small ones. */
   readonly #stable = new Map<bigint, number>();
   readonly #passing = new Map<bigint, number>();
@@ -36,6 +38,7 @@ export class KernelMemory {
     this.paging = paging;
     this.physical = physical;
     this.root = root;
+    this.wordBytes = paging.mode.canonical ? 8 : 4;
   }
 
   /** The guest has run: what was mapped by small pages (modules, vmalloc) may be elsewhere now. The map of all memory is not. */
@@ -85,6 +88,11 @@ export class KernelMemory {
     }
     const bytes = this.bytes(va, 8);
     return new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
+  }
+
+  /** A pointer or an `unsigned long`, as wide as the kernel has them. */
+  pointer(va: bigint): bigint {
+    return this.wordBytes === 8 ? this.u64(va) : BigInt(this.u32(va));
   }
 
   u32(va: bigint): number {

@@ -3,7 +3,7 @@
  * (`proc_task_name`, fs/proc/array.c; `wq_worker_comm`, kernel/workqueue.c).
  */
 import type { Btf } from '../btf/btf.ts';
-import { KIND } from '../btf/btf.ts';
+import { KIND } from '../btf/kinds.ts';
 import { offsetOf } from '../btf/offsets.ts';
 import type { KernelMemory } from '../memory/kernel-memory.ts';
 
@@ -35,9 +35,9 @@ export class KernelThreadNames {
 
   /** @param command what the task's `comm` says @throws GuestFault */
   nameOf(task: bigint, flags: number, command: string): string {
-    const kthread = this.#kthread === undefined ? 0n : this.#memory.u64(task + BigInt(this.#kthread));
+    const kthread = this.#kthread === undefined ? 0n : this.#memory.pointer(task + BigInt(this.#kthread));
     if (kthread === 0n) return command;
-    const full = this.#fullName === undefined ? 0n : this.#memory.u64(kthread + BigInt(this.#fullName));
+    const full = this.#fullName === undefined ? 0n : this.#memory.pointer(kthread + BigInt(this.#fullName));
     const name = () => (full === 0n ? command : this.#memory.text(full, NAME_BYTES));
     if ((flags & PF_WQ_WORKER) === 0) return name();
     return (this.#workersHaveFullNames ? name() : command) + this.#workOf(kthread);
@@ -46,10 +46,10 @@ export class KernelThreadNames {
   /** `+` before what it does, `-` before what it has done; nothing for a worker without a pool. */
   #workOf(kthread: bigint): string {
     if (this.#worker === undefined || this.#data === undefined) return '';
-    const worker = this.#memory.u64(kthread + BigInt(this.#data));
-    if (worker === 0n || this.#memory.u64(worker + BigInt(this.#worker.pool)) === 0n) return '';
+    const worker = this.#memory.pointer(kthread + BigInt(this.#data));
+    if (worker === 0n || this.#memory.pointer(worker + BigInt(this.#worker.pool)) === 0n) return '';
     const work = this.#memory.text(worker + BigInt(this.#worker.desc), 32);
-    const isBusy = this.#memory.u64(worker + BigInt(this.#worker.work)) !== 0n;
+    const isBusy = this.#memory.pointer(worker + BigInt(this.#worker.work)) !== 0n;
     return work === '' ? '' : (isBusy ? '+' : '-') + work;
   }
 }

@@ -1,9 +1,11 @@
 /** Reads tasks: what each of the kernel's structures says of a process. */
 import { hex } from '../../core/address/va.ts';
 import type { LinuxKernel } from '../kernel/find-kernel.ts';
+import { FaultList } from '../memory/fault-list.ts';
 import { attempt } from '../memory/guest-fault.ts';
 import type { KernelMemory } from '../memory/kernel-memory.ts';
 import { listNodes } from '../memory/linked-list.ts';
+import { attemptSteps, type Steps } from '../memory/steps.ts';
 import type { Process, ProcessList, Thread } from './process.ts';
 import { KernelThreadNames } from './kernel-thread-name.ts';
 import { rootsOf } from './roots.ts';
@@ -46,39 +48,53 @@ export class TaskReader {
   }
 
   /** The first thread of each process, in the order of the kernel's list: new ones come last. */
-  tasks(faults: (why: string) => void): bigint[] {
+  *tasks(faults: (why: string) => void): Steps<bigint[]> {
     const offset = BigInt(this.layout.tasks);
-    return listNodes(this.#memory, this.#listHead, 'processes', faults).map((node) => node - offset);
+    const nodes = yield* listNodes(this.#memory, { head: this.#listHead, what: 'processes' }, faults);
+    return nodes.map((node) => node - offset);
+  }
+
+  /** What is known of each process that is no kernel thread; those that cannot be read are faults. */
+  *briefs(faults: (why: string) => void): Steps<TaskBrief[]> {
+    const briefs: TaskBrief[] = [];
+    for (const task of yield* this.tasks(faults)) {
+      const brief = yield* attemptSteps(() => this.#brief(task), faults);
+      if (brief !== undefined) briefs.push(brief);
+      yield;
+    }
+    return briefs;
   }
 
   /** Undefined for a kernel thread. @throws GuestFault where it cannot be read */
-  brief(task: bigint): TaskBrief | undefined {
+  *#brief(task: bigint): Steps<TaskBrief | undefined> {
     const { layout } = this;
     if (this.#isKernelThread(task)) return undefined;
     return {
       task,
       pid: this.#u32(task, layout.pid),
       command: this.#comm(task),
-      mm: this.#mmOf(task),
-      startTime: layout.startTime === undefined ? 0n : this.#pointer(task, layout.startTime),
+      mm: yield* this.#mmOf(task),
+      startTime: layout.startTime === undefined ? 0n : this.#memory.u64(task + BigInt(layout.startTime)),
     };
   }
 
   /** Everything that can be read. */
-  list(): ProcessList {
-    const faults: string[] = [];
-    const note = (why: string) => faults.push(why);
-    const processes = this.tasks(note).flatMap((task) => {
-      const noteOf = (why: string) => note(`the process at ${hex(task)}: ${why}`);
-      return attempt(() => this.#process(task, noteOf), noteOf) ?? [];
-    });
-    return { processes: processes.sort((a, b) => a.pid - b.pid), faults };
+  *list(): Steps<ProcessList> {
+    const faults = new FaultList();
+    const processes: Process[] = [];
+    for (const task of yield* this.tasks(faults.note)) {
+      const note = (why: string) => faults.note(`the process at ${hex(task)}: ${why}`);
+      const process = yield* attemptSteps(() => this.#process(task, note), note);
+      if (process !== undefined) processes.push(process);
+      yield;
+    }
+    return { processes: processes.sort((a, b) => a.pid - b.pid), faults: faults.texts };
   }
 
-  #process(task: bigint, note: (why: string) => void): Process {
+  *#process(task: bigint, note: (why: string) => void): Steps<Process> {
     const { layout } = this;
     const isKernelThread = this.#isKernelThread(task);
-    const mm = isKernelThread ? 0n : this.#mmOf(task);
+    const mm = isKernelThread ? 0n : yield* this.#mmOf(task);
     const parent = this.#pointer(task, layout.real_parent);
     const cred = this.#pointer(task, layout.real_cred);
     return {
@@ -90,7 +106,7 @@ export class TaskReader {
       state: this.#state(task),
       isKernelThread,
       roots: mm === 0n ? [] : (attempt(() => this.roots(mm), note) ?? []),
-      threads: this.#threads(task, note),
+      threads: yield* this.#threads(task, note),
       task,
       mm: mm === 0n ? null : mm,
     };
@@ -106,34 +122,45 @@ export class TaskReader {
     return this.#u32(mm, this.layout.mmStruct.mm_users);
   }
 
-  #threads(leader: bigint, note: (why: string) => void): Thread[] {
-    const thread = (task: bigint): Thread => ({
+  *#threads(leader: bigint, note: (why: string) => void): Steps<Thread[]> {
+    const read = (task: bigint): Thread => ({
       tid: this.#u32(task, this.layout.pid),
       command: this.#command(task),
       state: this.#state(task),
     });
-    return this.#threadsOf(leader, note).flatMap((task) => attempt(() => thread(task), note) ?? []);
+    const threads: Thread[] = [];
+    for (const task of yield* this.#threadsOf(leader, note)) {
+      const thread = attempt(() => read(task), note);
+      if (thread !== undefined) threads.push(thread);
+      yield;
+    }
+    return threads;
   }
 
-  /** The first thread may have ended before the others, which then have the memory. */
-  #mmOf(leader: bigint): bigint {
+  /** The first thread may end before the others, which then have the memory. */
+  *#mmOf(leader: bigint): Steps<bigint> {
     const own = this.#pointer(leader, this.layout.mm);
     if (own !== 0n) return own;
-    const others = this.#threadsOf(leader, () => {});
-    return others.map((task) => this.#pointer(task, this.layout.mm)).find((mm) => mm !== 0n) ?? 0n;
+    for (const task of yield* this.#threadsOf(leader, () => {})) {
+      const mm = this.#pointer(task, this.layout.mm);
+      if (mm !== 0n) return mm;
+      yield;
+    }
+    return 0n;
   }
 
   /** The tasks of a process's threads, the first one among them. */
-  #threadsOf(leader: bigint, note: (why: string) => void): bigint[] {
+  *#threadsOf(leader: bigint, note: (why: string) => void): Steps<bigint[]> {
     const { layout } = this;
     if (layout.threadHead !== undefined && layout.thread_node !== undefined) {
       const node = BigInt(layout.thread_node);
       const head = this.#pointer(leader, layout.signal) + BigInt(layout.threadHead);
-      return listNodes(this.#memory, head, 'threads', note).map((at) => at - node);
+      const nodes = yield* listNodes(this.#memory, { head, what: 'threads' }, note);
+      return nodes.map((at) => at - node);
     }
     const group = layout.thread_group;
     if (group === undefined) return [leader];
-    const others = listNodes(this.#memory, leader + BigInt(group), 'threads', note);
+    const others = yield* listNodes(this.#memory, { head: leader + BigInt(group), what: 'threads' }, note);
     return [leader, ...others.map((at) => at - BigInt(group))];
   }
 
@@ -160,6 +187,6 @@ export class TaskReader {
   }
 
   #pointer(at: bigint, offset: number): bigint {
-    return this.#memory.u64(at + BigInt(offset));
+    return this.#memory.pointer(at + BigInt(offset));
   }
 }

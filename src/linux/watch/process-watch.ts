@@ -17,7 +17,9 @@ import { PtmonError } from '../../core/error.ts';
 import type { MonitorEvent } from '../../core/monitor/events.ts';
 import type { SourceEvent } from '../../driver/driver.ts';
 import type { LinuxGuest } from '../linux-guest.ts';
+import { FaultList } from '../memory/fault-list.ts';
 import { attempt } from '../memory/guest-fault.ts';
+import type { Steps } from '../memory/steps.ts';
 import type { TaskBrief } from '../process/task-reader.ts';
 import { isWanted, type ProcessSelection } from './selection.ts';
 import { WatchedSpace, type WatchingSession } from './watched-space.ts';
@@ -30,7 +32,7 @@ export interface ProcessWatchOptions {
   readonly isExact: boolean;
   /** With several, some writes come without a stop of their own. */
   readonly vcpuCount: number;
-  /** Told in words what comes and goes, and what is not as it should be. */
+  /** Told in words what comes and goes, and what is inconsistent. */
   readonly onNotice?: (text: string) => void;
   /** Called when nothing can come any more: the process of this number is gone. */
   readonly onEnd?: () => void;
@@ -96,7 +98,7 @@ export class ProcessWatch {
     const labelled: MonitorEvent[] = [];
     for (const event of events) {
       const space = this.#gone.get(event.root) ?? this.#spaces.get(event.root);
-      labelled.push(...(space === undefined ? [event] : await space.label(event)));
+      for (const part of space === undefined ? [event] : await space.label(event)) labelled.push(part);
     }
     // Not before the last word has been said.
     if (this.#isOver) this.#options.onEnd?.();
@@ -114,29 +116,30 @@ export class ProcessWatch {
   /** Brings what is watched to what there is. Answers the processes that have memory, or had. */
   async #look(): Promise<readonly TaskBrief[]> {
     const { linux } = this.#options;
-    const faults: string[] = [];
-    const tasks = await linux.do(() => {
-      faults.length = 0;
-      return this.#census((why) => faults.push(why));
-    });
+    const { tasks, faults } = await linux.run(() => this.#read());
     this.#sayFaults(faults);
     // What a list that breaks off does not name may be there all the same.
-    for (const space of [...this.#spaces.values()]) await this.#review(space, tasks, faults.length === 0);
-    for (const task of tasks) if (isWanted(this.#options.selection, task) && task.mm !== 0n) await this.#meet(task);
-    const words = await linux.do(() => this.#wordsFor(tasks));
+    const owners = byMemory(tasks);
+    const isWhole = faults.length === 0;
+    for (const space of [...this.#spaces.values()]) await this.#review(space, owners.get(space.mm) ?? [], isWhole);
+    const known = new Map([...this.#spaces.values()].map((space) => [space.mm, space]));
+    for (const task of tasks) {
+      if (isWanted(this.#options.selection, task) && task.mm !== 0n) await this.#meet(task, known);
+    }
+    const words = await linux.run(() => this.#wordsFor(tasks));
     await linux.do(() => this.#words.set(words));
     return tasks;
   }
 
-  #census(faults: (why: string) => void): TaskBrief[] {
-    const { tasks } = this.#options.linux;
-    return tasks.tasks(faults).flatMap((task) => attempt(() => tasks.brief(task), faults) ?? []);
+  *#read(): Steps<{ readonly tasks: readonly TaskBrief[]; readonly faults: readonly string[] }> {
+    const faults = new FaultList();
+    const tasks = yield* this.#options.linux.tasks.briefs(faults.note);
+    return { tasks, faults: faults.texts };
   }
 
   /** Whether an address space that is watched is gone, or nobody's who is wanted. */
-  async #review(space: WatchedSpace, tasks: readonly TaskBrief[], isWhole: boolean): Promise<void> {
+  async #review(space: WatchedSpace, owners: readonly TaskBrief[], isWhole: boolean): Promise<void> {
     const { linux, isExact, selection } = this.#options;
-    const owners = tasks.filter(({ mm }) => mm === space.mm);
     const users = await linux.do(() => attempt(() => linux.tasks.users(space.mm)));
     // Memory that was freed is soon another process's: that one has another number, or began at another time.
     const isDeserted = owners.length === 0 ? isWhole : !owners.some((owner) => space.isOf(owner));
@@ -156,38 +159,41 @@ export class ProcessWatch {
   }
 
   /** Watches the memory of a process that is wanted, if it is not watched already. */
-  async #meet(task: TaskBrief): Promise<void> {
+  async #meet(task: TaskBrief, known: Map<bigint, WatchedSpace>): Promise<void> {
     const { linux, selection } = this.#options;
-    const known = [...this.#spaces.values()].find(({ mm }) => mm === task.mm);
-    if (known !== undefined) return known.add(task);
+    const owned = known.get(task.mm);
+    if (owned !== undefined) return owned.add(task);
     const [root] = (await linux.do(() => attempt(() => linux.tasks.roots(task.mm)))) ?? [];
     const users = await linux.do(() => attempt(() => linux.tasks.users(task.mm)));
     // One whose table has just been another's is met at the next look, when that one is let go of.
     if (root === undefined || !users || this.#gone.has(root) || this.#spaces.has(root)) return;
     const space = new WatchedSpace({ linux, session: this.#session!, choice: selection.map }, root, task);
     this.#spaces.set(root, space);
+    known.set(task.mm, space);
     await space.refresh();
     this.#say(`${space.tag} is watched, root ${hex(root)}`);
   }
 
   /** Physical addresses of the words that tell of what may happen next. */
-  #wordsFor(tasks: readonly TaskBrief[]): Set<number> {
+  *#wordsFor(tasks: readonly TaskBrief[]): Steps<Set<number>> {
     const { linux, selection, isExact } = this.#options;
     const words = new Set<number>();
     if (!isExact) return words;
     const { memory } = linux.kernel;
     const { layout, listHead } = linux.tasks;
-    const add = (va: bigint, byteLength = 8) => {
+    const { wordBytes } = memory;
+    const add = (va: bigint, byteLength: number = wordBytes) => {
       attempt(() => {
         for (const word of wordsOf(memory.pa(va), byteLength)) words.add(word);
       });
     };
     const isByName = 'command' in selection.by;
-    if (isByName) add(listHead + 8n);
+    if (isByName) add(listHead + BigInt(wordBytes));
     for (const brief of tasks) {
+      yield;
       const wanted = isWanted(selection, brief);
       if (!wanted && !isByName) continue;
-      add(brief.task + BigInt(layout.tasks + 8));
+      add(brief.task + BigInt(layout.tasks + wordBytes));
       add(brief.task + BigInt(layout.comm), COMM_BYTES);
       if (wanted) add(brief.task + BigInt(layout.mm));
     }
@@ -203,7 +209,7 @@ export class ProcessWatch {
   /** Where the guest runs while it is read, something is always just being changed: only what stays is a fault. */
   #sayFaults(faults: readonly string[]): void {
     const { isExact } = this.#options;
-    for (const fault of faults) if (isExact || this.#faults.has(fault)) this.#say(`not as it should be: ${fault}`);
+    for (const fault of faults) if (isExact || this.#faults.has(fault)) this.#say(`inconsistent: ${fault}`);
     this.#faults = new Set(faults);
   }
 
@@ -217,3 +223,14 @@ export class ProcessWatch {
 }
 
 const MAX_SAID = 1000;
+
+/** The processes that use each memory. */
+function byMemory(tasks: readonly TaskBrief[]): Map<bigint, TaskBrief[]> {
+  const owners = new Map<bigint, TaskBrief[]>();
+  for (const task of tasks) {
+    const others = owners.get(task.mm);
+    if (others === undefined) owners.set(task.mm, [task]);
+    else others.push(task);
+  }
+  return owners;
+}

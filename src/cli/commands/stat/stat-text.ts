@@ -52,7 +52,7 @@ function restlessLines(addresses: readonly RestlessAddress[], columns: number, c
 
 /** `writes/s  ▁▂█▃  at most 900`. */
 function rateLine(name: string, rates: readonly number[], colours: Ansis): string {
-  const most = Math.max(...rates, 0);
+  const most = rates.reduce((highest, rate) => Math.max(highest, rate), 0);
   const bars = rates.map((rate) => BARS[most === 0 ? 0 : Math.ceil((rate / most) * (BARS.length - 1))]);
   return `${name} ${colours.cyan(bars.join(''))} max ${Math.round(most)}`;
 }

@@ -18,7 +18,7 @@ export class WritesInFlight {
       ranges.push({ pa: said.pa, end: said.pa + said.byteLength });
       this.#inFlight.set(said.vcpu, ranges);
     } else if (said.kind === 'commit') {
-      this.#landed.push(...(this.#inFlight.get(said.vcpu) ?? []));
+      for (const range of this.#inFlight.get(said.vcpu) ?? []) this.#landed.push(range);
       this.#inFlight.delete(said.vcpu);
     }
   }
