@@ -85,22 +85,15 @@ export class Guest {
   usedBits(op: Op & { readonly k: 'use' }): ByteWrite[] {
     const walk = this.#walk(this.root(op.r), this.va(op.a));
     if (!('pa' in walk)) return [];
-    return walk.entries
-      .filter((entry) => !this.#isPdpte(entry.pa, entry.level))
-      .map((entry) => {
-        const dirty = op.d === 1 && entry === walk.entries.at(-1) ? 0x40n : 0n;
-        return [Number(entry.pa), this.bytes(entry.value | 0x20n | dirty)];
-      });
+    // PAE's PDPTEs as well, as QEMU's TCG does.
+    return walk.entries.map((entry) => {
+      const dirty = op.d === 1 && entry === walk.entries.at(-1) ? 0x40n : 0n;
+      return [Number(entry.pa), this.bytes(entry.value | 0x20n | dirty)];
+    });
   }
 
   #frameBits(frame: number): bigint {
     return BigInt(this.program.frames[frame % this.program.frames.length]!) << 12n;
-  }
-
-  // PAE's PDPTEs are loaded into registers and have no accessed bit: there it is reserved.
-  #isPdpte(pa: bigint, level: number): boolean {
-    if (this.program.mode !== 'pae') return false;
-    return level === 3 || this.program.roots.some((_, index) => pa >= this.root(index) && pa < this.root(index) + 32n);
   }
 
   #table(value: (index: number) => bigint): Uint8Array {

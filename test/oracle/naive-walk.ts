@@ -82,7 +82,7 @@ export function naiveWalk(
     if (!legacy && large) reserved |= bits(shift - 1, 13);
     if (long && level >= 4) reserved |= bits(7, 7);
     if (pae) reserved |= bits(62, 52);
-    if (pdpte) reserved |= bits(2, 1) | bits(8, 5) | bits(63, 63);
+    if (pdpte) reserved |= bits(63, 63);
     if ((value & reserved & notEncryption) !== 0n) return { reason: 'reserved-bit', level, entries };
 
     if (!pdpte) [writable, user, noExecute] = [writable && bit(1), user && bit(2), noExecute || bit(63)];

@@ -48,6 +48,26 @@ function addOther(kernel: SpaceBuilder, seed: number): void {
 }
 
 describe('findRoots', () => {
+  test("finds PAE roots in whose entries QEMU's TCG has set the accessed bit, and none with a right there", async () => {
+    const { kernel, roots } = guest('pae');
+    const change = (root: number, bit: bigint) => {
+      for (let slot = 0; slot < 4; slot++) {
+        const at = BigInt(root + slot * 8);
+        const entry = kernel.machine.read(at, 8)!;
+        if (entry !== 0n) kernel.machine.put(at, entry | bit);
+      }
+    };
+    change(roots[1]!, 0x20n);
+    change(roots[2]!, WRITABLE);
+    const found = await findRoots(kernel.snapshot());
+    expect(
+      found
+        .filter(({ mode }) => mode === 'pae')
+        .map(({ root }) => root)
+        .sort(),
+    ).toEqual([roots[0], roots[1], roots[3]].sort());
+  });
+
   test.each(MODES)('finds the roots of %s paging, the kernel first, and is sure of them', async (mode) => {
     const { kernel, roots } = guest(mode);
     addOther(kernel, 1);

@@ -58,6 +58,8 @@ export interface LevelFormat {
   readonly leafBit: number;
   readonly tableReservedLo: number;
   readonly tableReservedHi: number;
+  /** Of the low word, bits that a walk ignores and that no guest has set where it loads CR3. */
+  readonly refusedAtLoad: number;
   readonly leafReservedLo: number;
   readonly leafReservedHi: number;
   /** Of the low word, the address bits of a leaf of this level. */
@@ -155,6 +157,7 @@ function levelFormat(
     leafBit: table.leaf === 'always' ? PRESENT : large ? PS : 0,
     tableReservedLo: table.reserved[0],
     tableReservedHi: table.reserved[1] | beyondHi | xdHi,
+    refusedAtLoad: table.refusedAtLoad ?? 0,
     leafReservedLo: table.leafReserved[0] | pse36Reserved,
     leafReservedHi: table.leafReserved[1] | beyondHi | xdHi,
     leafAddressLo: ~(2 ** (12 + below) - 1),

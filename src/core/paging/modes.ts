@@ -25,10 +25,12 @@ export interface TableLevel {
   readonly leaf: LeafRule;
   /** False for PAE's four PDPTEs, which have neither R/W nor U/S nor XD. */
   readonly hasRights: boolean;
-  /** Bits of a non-leaf entry that are reserved whatever the machine (low word, high word). */
+  /** Bits of a non-leaf entry that stop a walk whatever the machine (low word, high word). */
   readonly reserved: readonly [low: number, high: number];
   /** The same for a large leaf, its unused address bits included. Bit 12 is PAT (rule T5), not reserved. */
   readonly leafReserved: readonly [low: number, high: number];
+  /** Low bits that make a load of CR3 fault (PAE's PDPTEs), and that a walk through memory ignores. */
+  readonly refusedAtLoad?: number;
   /** Legacy large pages keep address bits 39:32 in bits 20:13 of the entry (PSE-36). */
   readonly pse36?: true;
 }
@@ -83,13 +85,17 @@ const PT: TableLevel = {
   leafReserved: [0, 0],
 };
 
-/** SDM table 4-8: bits 2:1 and 8:5 of a PAE PDPTE are reserved, and so is XD. */
+/**
+ * SDM table 4-8 reserves bits 2:1 and 8:5 of a PAE PDPTE, but the processor checks them only when it loads CR3. A walk through memory
+ * meets them: QEMU's TCG reads PDPTEs from memory, sets the accessed bit there, and ignores bits 8:1. The high bits fault there, too.
+ */
 const PAE_PDPT: TableLevel = {
   name: 'PDPT',
   indexBits: 2,
   leaf: 'never',
   hasRights: false,
-  reserved: [0x1e6, 0x80000000 | PAE_HIGH],
+  reserved: [0, 0x80000000 | PAE_HIGH],
+  refusedAtLoad: 0x1e6,
   leafReserved: [0, 0],
 };
 const PAE_PD: TableLevel = { ...PD, reserved: [0, PAE_HIGH], leafReserved: [UNUSED_2M, PAE_HIGH] };

@@ -75,6 +75,7 @@ function mayBeRoot(paging: Paging, words: Uint32Array, at: number, isRam: (gfn: 
     if ((lo | hi) === 0) continue;
     const kind = kindOf(format, lo, hi);
     if (kind === ENTRY_ABSENT || kind === ENTRY_RESERVED) return false;
+    if ((lo & format.refusedAtLoad & ~SET_BY_PROCESSOR) !== 0) return false;
     if (kind === ENTRY_TABLE && !isRam(tableGfn(format, lo, hi))) return false;
     if (slot >= half) kernel++;
   }

@@ -82,15 +82,11 @@ export function translate(memory: Frames, vcpu: Vcpu, vpn: number, access: numbe
       return leafGfn(format, lo, hi) + (vpn % format.slotPages);
     }
     rights = restrict(rights, format, lo, hi);
-    if ((lo & ACCESSED) === 0 && hasAccessedBit(format)) page[word] = lo | ACCESSED;
+    // Of PAE's PDPTEs as well: that is what QEMU's TCG does.
+    if ((lo & ACCESSED) === 0) page[word] = lo | ACCESSED;
     tablePa = tableGfn(format, lo, hi) * PAGE_BYTES;
   }
   throw new Error('unreachable: the last level has leaves only');
-}
-
-/** PAE's PDPTEs have none: the bit is reserved there. */
-function hasAccessedBit(format: LevelFormat): boolean {
-  return (format.tableReservedLo & ACCESSED) === 0;
 }
 
 function allowed(rights: number, access: number, writeProtect: boolean): boolean {

@@ -28,7 +28,7 @@ const ROWS: readonly Row[] = [
   { table: '4-14 PML5E', mode: '5-level', level: 5, maps: 'table', reserved: ['7:7', '51:M', 'XD'] },
   ...SAME_IN_LONG.map((row) => ({ ...row, mode: '5-level' as const })),
   ...SAME_IN_LONG.map((row) => ({ ...row, mode: '4-level' as const })),
-  { table: '4-8 PDPTE', mode: 'pae', level: 3, maps: 'table', reserved: ['2:1', '8:5', '63:M'] },
+  { table: '4-8 PDPTE', mode: 'pae', level: 3, maps: 'table', reserved: ['63:M'] },
   { table: '4-9 PDE, 2 MiB', mode: 'pae', level: 2, maps: 21, reserved: ['20:13', '62:M', 'XD'] },
   { table: '4-10 PDE', mode: 'pae', level: 2, maps: 'table', reserved: ['62:M', 'XD'] },
   { table: '4-11 PTE', mode: 'pae', level: 1, maps: 12, reserved: ['62:M', 'XD'] },

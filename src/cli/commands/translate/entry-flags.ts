@@ -57,8 +57,8 @@ const WIDE: Readonly<Record<EntryShape, EntryFlags>> = {
   page: [...PAGE_LEAF, NO_EXECUTE],
 };
 
-/** Table 4-8: no rights, and no accessed bit. */
-const PAE_PDPTE: EntryFlags = [PRESENT, ...CACHING];
+/** Table 4-8: no rights. The accessed bit is what QEMU's TCG sets in memory; a load of CR3 faults on it. */
+const PAE_PDPTE: EntryFlags = [PRESENT, ...CACHING, ACCESSED];
 
 export function flagsFor({ mode }: Paging, format: LevelFormat, shape: EntryShape): EntryFlags {
   if (mode.entryBytes === 4) return NARROW[shape];
