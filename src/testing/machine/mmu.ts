@@ -12,7 +12,6 @@ import {
   isCanonical,
   kindOf,
   leafGfn,
-  type LevelFormat,
   slotOf,
   tableGfn,
 } from '../../core/paging/format.ts';
