@@ -26,6 +26,8 @@ export interface KernelRoot {
 export interface Snapshot {
   /** In a line for people: what is read, and how. */
   readonly description: string;
+  /** What of the source is missing or odd, a sentence each, and does not keep the rest from being read. */
+  readonly warnings?: readonly string[];
   readonly memory: PhysicalMemory;
   /** Where memory must be fetched before it can be read. */
   readonly remote?: RemoteFetch;

@@ -40,6 +40,11 @@ export async function withProgress<T>(
   }
 }
 
+/** What is missing or odd in a source. */
+export function warningLines({ warnings = [] }: Snapshot): string {
+  return warnings.map((warning) => `ptmon: warning: ${warning}\n`).join('');
+}
+
 /** @throws as `openSnapshot`, `findAddressSpace` and `look` */
 export async function visitSnapshot(
   source: SourceName,
@@ -53,6 +58,8 @@ export async function visitSnapshot(
   await withProgress(messages, signal, async (work, clear) => {
     const snapshot = await openSnapshot(source, options, work);
     try {
+      clear();
+      await messages.write(warningLines(snapshot));
       const space = await findAddressSpace(snapshot, spaceRequest(options), work);
       said = `${snapshot.description}\n${space.isGuess ? `${space.from}\n` : ''}`;
       const print = (text: string) => {

@@ -11,6 +11,18 @@ export interface DumpBytes extends PositionedSource {
    * @throws PtmonError `corrupt-input` beyond the end; as `PositionedSource`
    */
   read(into: Uint8Array, position: number): void;
+  /** Whether the file ends too early, so that some of the bytes below `byteLength` may be missing (`hasBytes`). */
+  readonly isCut?: boolean;
+  /** What is wrong with the file itself, a sentence each. */
+  readonly warnings?: readonly string[];
+  /** Whether these bytes are in the file; absent where all below `byteLength` are. */
+  has?(position: number, byteLength: number): boolean;
+}
+
+/** Whether all of these bytes can be read. */
+export function hasBytes(bytes: DumpBytes, position: number, byteLength: number): boolean {
+  if (!(position >= 0 && byteLength >= 0 && position + byteLength <= bytes.byteLength)) return false;
+  return bytes.has?.(position, byteLength) ?? true;
 }
 
 /** What is wrong with a file, and where in it. */
@@ -32,7 +44,7 @@ export function readPart(bytes: DumpBytes, position: number, byteLength: number,
 
 /** @throws PtmonError `corrupt-input` for what is not wholly in the file */
 export function expectInside(bytes: DumpBytes, position: number, byteLength: number, what: string): void {
-  if (position >= 0 && byteLength >= 0 && position + byteLength <= bytes.byteLength) return;
+  if (hasBytes(bytes, position, byteLength)) return;
   throw corrupt(
     bytes.name,
     position,

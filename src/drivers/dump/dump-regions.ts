@@ -1,6 +1,6 @@
 /** Where a dump has physical memory, as whole pages, each of them once. */
 import { PA_LIMIT, PAGE_BYTES } from '../../core/address/pa.ts';
-import type { RamRegion } from '../ramfile/index.ts';
+import { formatByteLength, type RamRegion } from '../ramfile/index.ts';
 import { corrupt } from './dump-bytes.ts';
 
 /** A machine has some dozens; a file that says more than so many lies, and would cost memory without bound. */
@@ -11,6 +11,8 @@ const COMPACT_AT = 2 ** 17;
 
 export class DumpRegions {
   readonly #name: string;
+  readonly #unnameable: Tally = { count: 0, byteLength: 0 };
+  readonly #missing: Tally = { count: 0, byteLength: 0 };
   #regions: RamRegion[] = [];
 
   /** @param name of the file, for messages */
@@ -18,17 +20,35 @@ export class DumpRegions {
     this.#name = name;
   }
 
+  /** What could not be added, a sentence each. */
+  get warnings(): string[] {
+    const [unnameable, missing] = [this.#unnameable, this.#missing];
+    return [
+      ...(missing.count > 0
+        ? [`the file is truncated: ${formatByteLength(missing.byteLength)} of memory are missing at its end`]
+        : []),
+      ...(unnameable.count > 0
+        ? [
+            `${unnameable.count} of its pieces of memory (${formatByteLength(unnameable.byteLength)}) have no physical address ` +
+              '(they end beyond 2^52, or their address is all ones, as in /proc/kcore), so they are not read',
+          ]
+        : []),
+    ];
+  }
+
   /**
    * Adds a piece of memory, the whole pages of it. Of memory that is added twice the piece that begins lowest holds, and of those that
-   * begin alike the first.
+   * begin alike the first. Of a piece with no physical address, and of what lies behind `fileBytes`, only `warnings` tell.
    *
    * @param offset of what says so, for messages
-   * @throws PtmonError `corrupt-input` for what is no physical memory, or more pieces than any machine has
+   * @throws PtmonError `corrupt-input` for more pieces than any machine has
    */
-  add({ pa, byteLength, position }: RamRegion, offset: number): void {
-    if (!(pa >= 0 && byteLength >= 0 && pa + byteLength <= PA_LIMIT)) {
-      throw corrupt(this.#name, offset, 'its memory ends beyond 2^52, the highest physical address');
-    }
+  add({ pa, byteLength: wanted, position }: RamRegion, offset: number, fileBytes = Infinity): void {
+    const isPhysical = pa >= 0 && wanted >= 0 && pa + wanted <= PA_LIMIT;
+    const byteLength = Math.max(0, Math.min(wanted, fileBytes - position));
+    if (!isPhysical) tally(this.#unnameable, wanted);
+    else if (byteLength < wanted) tally(this.#missing, wanted - byteLength);
+    if (!isPhysical) return;
     const first = Math.ceil(pa / PAGE_BYTES) * PAGE_BYTES;
     const end = Math.floor((pa + byteLength) / PAGE_BYTES) * PAGE_BYTES;
     if (end <= first) return;
@@ -39,10 +59,12 @@ export class DumpRegions {
     if (this.#regions.length >= COMPACT_AT) this.#compact(offset);
   }
 
-  /** In ascending order. @throws PtmonError `corrupt-input` where there is none, or too many */
+  /** In ascending order. @throws PtmonError `corrupt-input` where there is none, saying why, or too many */
   list(): readonly RamRegion[] {
     this.#compact(0);
-    if (this.#regions.length === 0) throw corrupt(this.#name, 0, 'there is not one page of memory in it');
+    if (this.#regions.length === 0) {
+      throw corrupt(this.#name, 0, ['there is not one page of memory in it', ...this.warnings].join('; '));
+    }
     return this.#regions;
   }
 
@@ -65,6 +87,16 @@ export class DumpRegions {
     }
     this.#regions = merged;
   }
+}
+
+interface Tally {
+  count: number;
+  byteLength: number;
+}
+
+function tally(of: Tally, byteLength: number): void {
+  of.count++;
+  of.byteLength += byteLength;
 }
 
 function continues(region: RamRegion, next: RamRegion): boolean {

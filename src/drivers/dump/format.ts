@@ -11,6 +11,8 @@ export interface OpenedFormat {
   readonly description: string;
   readonly parts: readonly MemoryPart[];
   readonly notes: DumpNotes;
+  /** What is missing or odd, a sentence each. */
+  readonly warnings?: readonly string[];
 }
 
 export interface DumpFormat {

@@ -7,7 +7,8 @@
  *     16  last physical address, inclusive   64 bits
  *     24  reserved
  */
-import { corrupt, type DumpBytes, readPart, readU64 } from './dump-bytes.ts';
+import { hex } from '../../core/address/va.ts';
+import { corrupt, type DumpBytes, hasBytes, readPart, readU64 } from './dump-bytes.ts';
 import { DumpRegions } from './dump-regions.ts';
 import type { DumpFormat, OpenedFormat } from './format.ts';
 
@@ -24,26 +25,38 @@ export const limeFormat: DumpFormat = {
 
 async function openLime(bytes: DumpBytes): Promise<OpenedFormat> {
   const regions = new DumpRegions(bytes.name);
+  const warnings: string[] = [];
   let count = 0;
   for (let at = 0; at < bytes.byteLength; count++) {
     if (count === MAX_RANGES) throw corrupt(bytes.name, at, `more than ${MAX_RANGES} ranges are no machine's memory`);
-    const header = readPart(bytes, at, HEADER_BYTES, 'the header of a range');
-    if (header.readUInt32LE(0) !== MAGIC) throw corrupt(bytes.name, at, 'no header of a range is where one should be');
-    const version = header.readUInt32LE(4);
-    if (version !== 1) throw corrupt(bytes.name, at + 4, `version ${version} of LiME's format is not known, 1 is`);
-    const [first, last] = [readU64(header, 8), readU64(header, 16)];
-    if (last < first) throw corrupt(bytes.name, at + 8, 'a range ends before it begins');
-    const [position, byteLength] = [at + HEADER_BYTES, last - first + 1];
-    if (position + byteLength > bytes.byteLength) {
-      const why = `a range of ${byteLength} bytes does not fit: the file has ${bytes.byteLength} bytes and is truncated`;
-      throw corrupt(bytes.name, at + 8, why);
+    const range = readRange(bytes, at);
+    if ('why' in range) {
+      if (count === 0) throw corrupt(bytes.name, range.offset, range.why);
+      warnings.push(`at offset ${hex(range.offset)}: ${range.why}; what follows is not read`);
+      break;
     }
-    regions.add({ pa: first, byteLength, position }, at);
-    at = position + byteLength;
+    regions.add({ ...range, position: at + HEADER_BYTES }, at, bytes.byteLength);
+    at += HEADER_BYTES + range.byteLength;
   }
   return {
     description: `LiME, ${count} ranges`,
     parts: [{ source: bytes, regions: regions.list() }],
     notes: { cpus: [] },
+    warnings: [...regions.warnings, ...warnings],
   };
+}
+
+/** The range whose header is at `at`, or what is wrong with it. */
+function readRange(
+  bytes: DumpBytes,
+  at: number,
+): { readonly pa: number; readonly byteLength: number } | { readonly offset: number; readonly why: string } {
+  if (!hasBytes(bytes, at, HEADER_BYTES)) return { offset: at, why: 'the header of a range is cut off' };
+  const header = readPart(bytes, at, HEADER_BYTES, 'the header of a range');
+  if (header.readUInt32LE(0) !== MAGIC) return { offset: at, why: 'no header of a range is where one should be' };
+  const version = header.readUInt32LE(4);
+  if (version !== 1) return { offset: at + 4, why: `version ${version} of LiME's format is not known, 1 is` };
+  const [first, last] = [readU64(header, 8), readU64(header, 16)];
+  if (last < first) return { offset: at + 8, why: 'a range ends before it begins' };
+  return { pa: first, byteLength: last - first + 1 };
 }

@@ -43,17 +43,19 @@ export async function openDump(path: string, options: DumpOptions = {}): Promise
   const file = new FileBytes(path);
   try {
     const flattened = isFlattened(headOf(file));
-    const bytes = flattened ? await FlattenedBytes.open(file, headOf(file), options) : file;
+    const bytes: DumpBytes = flattened ? await FlattenedBytes.open(file, headOf(file), options) : file;
     const { name, opened } = await openFormat(bytes, options);
     const memory = new PositionedMemory(opened.parts, {
       ...(options.maxPages !== undefined && { maxPages: options.maxPages }),
     });
     const registers = registersFrom(opened.notes);
+    const warnings = [...(bytes.warnings ?? []), ...(opened.warnings ?? [])];
     const kernelRoot = opened.notes.vmcoreinfo === undefined ? undefined : kernelRootFrom(opened.notes.vmcoreinfo);
     return {
       format: name,
       isFlattened: flattened,
       description: `${path}: ${flattened ? 'flattened ' : ''}${opened.description}; ${cpusIn(registers?.vcpuCount)}`,
+      ...(warnings.length > 0 && { warnings }),
       memory,
       regions: memory.regions.map(({ pa, byteLength }) => ({ pa, byteLength })),
       ...(registers !== undefined && { registers }),

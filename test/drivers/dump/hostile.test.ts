@@ -79,18 +79,12 @@ describe('an ELF core', () => {
       56,
       'nothing says how many',
     ],
-    ['with memory beyond the file', u64(1n << 30n, PROGRAMS + 56 + 32), PROGRAMS + 56, 'it is truncated'],
-    ['with memory at no position', u64(-1n, PROGRAMS + 56 + 8), PROGRAMS + 56, 'it is truncated'],
-    ['with memory beyond what can be named', u64(1n << 52n, PROGRAMS + 56 + 24), PROGRAMS + 56, 'beyond 2^52'],
     [
       'without memory',
       (bytes) => [1, 2].map((at) => u32(2, PROGRAMS + at * 56)(bytes)),
       0,
       'there is not one page of memory',
     ],
-    ['with notes beyond the file', u64(1n << 40n, PROGRAMS + 8), 2 ** 40, 'a segment of notes of'],
-    ['with a note beyond its segment', u32(0x10000, NOTES + 4), NOTES, 'a note reaches beyond its segment'],
-    ["with a note of QEMU's that is short", u32(100, NOTES + 356 + 4), NOTES + 356, 'note of a vCPU is too short'],
   ])('%s', async (_what, change, offset, why) => {
     const error = await errorOf(changed(elfDump(FRAMES), change));
     expect(error.message).toContain(why);
@@ -100,14 +94,9 @@ describe('an ELF core', () => {
 
   test('cut off anywhere', async () => {
     const whole = elfDump(FRAMES);
-    for (const length of [4, 10, 20, 63, 64, 100, PROGRAMS + 10, NOTES, NOTES + 20, whole.length - 1]) {
+    for (const length of [4, 10, 20, 63, 64, 100, PROGRAMS + 10, NOTES, NOTES + 20]) {
       expect(await errorOf(whole.subarray(0, length)), `${length} bytes`).toMatchObject({ code: 'corrupt-input' });
     }
-  });
-
-  test('with more notes than any machine has', async () => {
-    const error = await errorOf(elfDump(FRAMES, { notes: Buffer.alloc(2 ** 24 + 4) }));
-    expect(error.message).toContain('16777220 bytes of notes are more than any machine has');
   });
 
   test('whose memory is in more pieces than any machine has', async () => {
@@ -124,27 +113,12 @@ describe('a kdump', () => {
   const make = () => kdumpDump(FRAMES);
 
   test.each<[what: string, change: Change, offset: number, why: string]>([
-    ['of version 7', u32(7, 8), 8, "version 7 of kdump's format is not known"],
+    ['of version 16', u32(16, 8), 8, "version 16 of kdump's format is not known"],
     ['of version 0', u32(0, 8), 8, 'version 0'],
     ['of another machine', (bytes) => bytes.write('aarch64\0', 272), 272, 'a machine "aarch64", not of an x86 one'],
     ['with blocks of 64 KiB', u32(65536, 428), 428, 'its blocks are of 65536 bytes'],
     ['with a sub header beyond the file', u32(1 << 20, 432), (2 ** 20 + 1) * PAGE, 'the bitmaps of page frames'],
     ['with bitmaps beyond the file', u32(1 << 20, 436), 2 * PAGE, 'the bitmaps of page frames of 4294967296 bytes'],
-    ['with more frames than its bitmaps have bits', u64(70_000n, PAGE + 96), 436, 'too short for 70000 page frames'],
-    ['with more frames than any machine', u64(1n << 50n, PAGE + 96), PAGE + 96, '1125899906842624 page frames'],
-    [
-      'with descriptors beyond the file',
-      (bytes) => [bytes.fill(0xff, 3 * PAGE, 4 * PAGE), u64(32_768n, PAGE + 96)(bytes)],
-      DESCRIPTORS,
-      'does not fit',
-    ],
-    ['with notes beyond the file', u64(1n << 40n, PAGE + 48), 2 ** 40, 'a segment of notes'],
-    [
-      'with a VMCOREINFO that is long',
-      (bytes) => [u64(4096n, PAGE + 32)(bytes), u64(1n << 40n, PAGE + 40)(bytes)],
-      4096,
-      'is none of Linux',
-    ],
     ['with a page of no bytes', u32(0, DESCRIPTORS + 8), DESCRIPTORS, 'stored in 0 bytes'],
     ['with a page of too many bytes', u32(4097, DESCRIPTORS + 8), DESCRIPTORS, 'stored in 4097 bytes'],
     ['with a page beyond the file', u64(1n << 50n, DESCRIPTORS), DESCRIPTORS, 'lie beyond the end of the file'],
@@ -155,12 +129,6 @@ describe('a kdump', () => {
       'the page at 0x0 cannot be decompressed',
     ],
     ['with a page of two compressions', u32(3, DESCRIPTORS + 12), DESCRIPTORS + 144, 'flags 0x3 name no way'],
-    [
-      'that is incomplete',
-      (bytes) => [u32(9, 424)(bytes), u64(0n, DESCRIPTORS)(bytes)],
-      DESCRIPTORS,
-      'the page at 0x0 is missing',
-    ],
   ])('%s', async (_what, change, offset, why) => {
     const error = await errorOf(changed(make(), change));
     expect(error.message).toContain(why);
@@ -225,19 +193,11 @@ describe('a flattened dump', () => {
     ['with a record at no position', be(-2n, PAGE), PAGE, 'for position -2 makes no sense'],
     ['with a record of no bytes', be(0n, PAGE + 8), PAGE, 'a record of 0 bytes'],
     ['with a record of less', be(-5n, PAGE + 8), PAGE, 'a record of -5 bytes'],
-    ['with a record beyond the file', be(1n << 40n, PAGE + 8), PAGE, 'it is truncated'],
     ['with a record beyond everything', be((1n << 63n) - 1n, PAGE), PAGE, 'makes no sense'],
   ])('%s', async (_what, change, offset, why) => {
     const error = await errorOf(changed(make(), change));
     expect(error.message).toContain(why);
     expect(error).toMatchObject({ code: 'corrupt-input', facts: { offset } });
-  });
-
-  test('without an end, or cut off', async () => {
-    const bytes = make();
-    for (const length of [20, PAGE, PAGE + 8, bytes.length - 17, bytes.length - 16, bytes.length - 1]) {
-      expect(await errorOf(bytes.subarray(0, length)), `${length} bytes`).toMatchObject({ code: 'corrupt-input' });
-    }
   });
 
   test('with records over each other without end', async () => {
@@ -259,8 +219,6 @@ describe('LiME', () => {
   test.each<[what: string, change: Change, offset: number, why: string]>([
     ['of another version', u32(2, 4), 4, "version 2 of LiME's format"],
     ['with a range that ends before it begins', u64(8n, 8), 8, 'ends before it begins'],
-    ['with a range beyond the file', u64(1n << 40n, 16), 8, 'is truncated'],
-    ['with a range that is wrong about its length', u64(2n * 4096n - 1n, 16), 32 + 2 * PAGE, 'no header of a range'],
   ])('%s', async (_what, change, offset, why) => {
     const bytes = limeDump(FRAMES);
     if (why.startsWith('ends before')) u64(0n, 16)(bytes);

@@ -9,7 +9,7 @@ import { interruptible } from '../../interruptible.ts';
 import { PAGING_MODES } from '../../option-values.ts';
 import { onlySource, openSnapshot, type SnapshotOptions } from '../../snapshot/open-snapshot.ts';
 import { addSourceOptions, SOURCE_HELP } from '../../snapshot/source-options.ts';
-import { type VisitStreams, withProgress } from '../../snapshot/visit-snapshot.ts';
+import { type VisitStreams, warningLines, withProgress } from '../../snapshot/visit-snapshot.ts';
 
 const HELP = `
 ${SOURCE_HELP}
@@ -41,9 +41,11 @@ export function rootsCommand({ output, messages }: VisitStreams, exit: (code: nu
     .action(async (word: string | undefined, options: Options) => {
       const source = onlySource(word, options);
       await interruptible(output, exit, async (signal) => {
-        const { found, description } = await withProgress(messages, signal, async (work) => {
+        const { found, description } = await withProgress(messages, signal, async (work, clear) => {
           const snapshot = await openSnapshot(source, options, work);
           try {
+            clear();
+            await messages.write(warningLines(snapshot));
             const modes = options.paging === undefined ? {} : { modes: [options.paging] };
             return { found: await findRoots(snapshot, { ...work, ...modes }), description: snapshot.description };
           } finally {

@@ -31,8 +31,12 @@ export interface ProgramHeader {
   readonly at: number;
   readonly type: number;
   readonly position: number;
+  readonly va: number;
   readonly pa: number;
+  /** In the file. */
   readonly byteLength: number;
+  /** In memory: what is not in the file is zeroes. */
+  readonly memoryBytes: number;
 }
 
 /** @throws PtmonError `corrupt-input` for what is not a core file of an x86 machine */
@@ -42,7 +46,13 @@ export function readElfHeader(bytes: DumpBytes): ElfHeader {
   if (!is64 && ident[4] !== 1) throw corrupt(bytes.name, 4, `ELF class ${ident[4]} is neither 32-bit nor 64-bit`);
   if (ident[5] !== 1) throw corrupt(bytes.name, 5, 'it is big-endian, and no x86 machine is');
   const header = readPart(bytes, 0, is64 ? 64 : 52, 'the ELF header');
-  if (header.readUInt16LE(16) !== ET_CORE) throw corrupt(bytes.name, 16, 'it is an ELF file, but not a core file');
+  if (header.readUInt16LE(16) !== ET_CORE) {
+    throw corrupt(
+      bytes.name,
+      16,
+      'it is an ELF file, but not a core file: a program or a kernel, no memory of a machine',
+    );
+  }
   const machine = header.readUInt16LE(18);
   if (machine !== EM_X86_64 && machine !== EM_386) {
     throw corrupt(bytes.name, 18, `it is the core of machine ${machine}, not of an x86 one`);
@@ -74,15 +84,20 @@ export function* programHeaders(bytes: DumpBytes, header: ElfHeader): Generator<
             at: start + at,
             type,
             position: readU64(batch, at + 8),
+            va: readU64(batch, at + 16),
             pa: readU64(batch, at + 24),
             byteLength: readU64(batch, at + 32),
+            memoryBytes: readU64(batch, at + 40),
           }
         : {
             at: start + at,
             type,
             position: batch.readUInt32LE(at + 4),
-            pa: batch.readUInt32LE(at + 12),
+            va: batch.readUInt32LE(at + 8),
+            // Of 32 bits, all ones is no address either.
+            pa: batch.readUInt32LE(at + 12) === 0xffffffff ? Infinity : batch.readUInt32LE(at + 12),
             byteLength: batch.readUInt32LE(at + 16),
+            memoryBytes: batch.readUInt32LE(at + 20),
           };
     }
   }

@@ -1,4 +1,5 @@
 /** A flattened dump as the dump that it stands for: QEMU writes its kdumps so, and makedumpfile -F. */
+import { hex } from '../../../core/address/va.ts';
 import type { LongWorkOptions } from '../../../driver/pacer.ts';
 import { corrupt, type DumpBytes } from '../dump-bytes.ts';
 import { RecordIndex } from './record-index.ts';
@@ -16,12 +17,20 @@ export function isFlattened(head: Buffer): boolean {
 export class FlattenedBytes implements DumpBytes {
   readonly name: string;
   readonly byteLength: number;
+  /** Whether records are missing at the end. */
+  readonly isCut: boolean;
+  readonly warnings: readonly string[];
   readonly #bytes: DumpBytes;
   readonly #index: RecordIndex;
 
   private constructor(bytes: DumpBytes, index: RecordIndex) {
     this.name = bytes.name;
     this.byteLength = index.end;
+    this.isCut = index.cutAt !== undefined;
+    this.warnings =
+      index.cutAt === undefined
+        ? []
+        : [`the flattened file is truncated at offset ${hex(index.cutAt)}: records are missing`];
     this.#bytes = bytes;
     this.#index = index;
   }
@@ -52,6 +61,11 @@ export class FlattenedBytes implements DumpBytes {
       const to = Math.min(end, piece.target + piece.byteLength);
       this.#bytes.read(into.subarray(from - position, to - position), piece.position + (from - piece.target));
     }
+  }
+
+  /** Where records are missing, what no record has is not known to be zeroes. */
+  has(position: number, byteLength: number): boolean {
+    return !this.isCut || this.#index.covers(position, byteLength);
   }
 
   check(): void {

@@ -8,7 +8,7 @@
  */
 import { PtmonError } from '../../../core/error.ts';
 import { type LongWorkOptions, Pacer } from '../../../driver/pacer.ts';
-import { corrupt, type DumpBytes, readPart } from '../dump-bytes.ts';
+import { corrupt, type DumpBytes, hasBytes, readPart } from '../dump-bytes.ts';
 
 const HEADER_BYTES = 4096;
 const RECORD_HEADER_BYTES = 16;
@@ -35,10 +35,13 @@ export class RecordIndex {
   readonly #positions: Float64Array;
   /** One more than the highest target. */
   readonly end: number;
+  /** Where the file ends, if it does so before the record that ends it. */
+  readonly cutAt: number | undefined;
 
-  private constructor(targets: Float64Array, positions: Float64Array, name: string) {
+  private constructor(targets: Float64Array, positions: Float64Array, name: string, cutAt?: number) {
     this.#targets = targets;
     this.#positions = positions;
+    this.cutAt = cutAt;
     const [sorted, over] = this.#withoutOverlaps(name);
     this.#sorted = sorted;
     this.#over = over;
@@ -54,19 +57,26 @@ export class RecordIndex {
     for (let count = 0; ; count++) {
       if (pacer.isDue)
         await pacer.turn({ what: 'looking for records', done: at, total: bytes.byteLength, unit: 'bytes' });
+      if (count + 1 >= targets.length) [targets, positions] = [doubled(targets), doubled(positions)];
+      positions[count] = at + RECORD_HEADER_BYTES;
+      // Without the rest, the records before it can still be read.
+      const cut = (records: number) =>
+        new RecordIndex(targets.subarray(0, records), positions.subarray(0, records + 1), bytes.name, at);
+      if (count > 0 && !hasBytes(bytes, at, RECORD_HEADER_BYTES)) return cut(count);
       const header = readPart(bytes, at, RECORD_HEADER_BYTES, 'the header of a record');
       const [target, byteLength] = [header.readBigInt64BE(0), header.readBigInt64BE(8)];
-      if (count === targets.length) [targets, positions] = [doubled(targets), doubled(positions)];
-      positions[count] = at + RECORD_HEADER_BYTES;
       if (target === -1n && byteLength === -1n) {
         return new RecordIndex(targets.subarray(0, count), positions.subarray(0, count + 1), bytes.name);
       }
       const next = at + RECORD_HEADER_BYTES + Number(byteLength);
       if (target < 0n || byteLength <= 0n || target + byteLength > BigInt(Number.MAX_SAFE_INTEGER)) {
+        if (count > 0) return cut(count);
         throw corrupt(bytes.name, at, `a record of ${byteLength} bytes for position ${target} makes no sense`);
       }
       if (next > bytes.byteLength) {
-        throw corrupt(bytes.name, at, `a record of ${byteLength} bytes reaches beyond the file's end: it is truncated`);
+        targets[count] = Number(target);
+        positions[count + 1] = bytes.byteLength + RECORD_HEADER_BYTES;
+        return cut(count + 1);
       }
       if (count === MAX_RECORDS) {
         const why = `${bytes.name} has more than ${MAX_RECORDS} records; make a plain dump of it with makedumpfile -R`;
@@ -89,6 +99,17 @@ export class RecordIndex {
     const over = this.#over.filter((order) => this.#targets[order]! < end && this.#endOf(order) > target);
     if (over.length === 0) return found;
     return [...found, ...over.map((order) => this.#piece(order))].sort((a, b) => a.order - b.order);
+  }
+
+  /** Whether records have all of these bytes. */
+  covers(target: number, byteLength: number): boolean {
+    const pieces = this.find(target, byteLength).sort((a, b) => a.target - b.target);
+    let end = target;
+    for (const piece of pieces) {
+      if (piece.target > end) return false;
+      end = Math.max(end, piece.target + piece.byteLength);
+    }
+    return end >= target + byteLength;
   }
 
   /** Takes from the records those that lie over an earlier one, until none of the rest overlap. */

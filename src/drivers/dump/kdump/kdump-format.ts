@@ -2,14 +2,8 @@
 import type { LongWorkOptions } from '../../../driver/pacer.ts';
 import type { DumpBytes } from '../dump-bytes.ts';
 import type { DumpFormat, OpenedFormat } from '../format.ts';
-import { type DumpNotes, readNotes, readVmcoreinfo } from '../notes/notes.ts';
-import {
-  DUMP_INCOMPLETE,
-  DUMP_WITHOUT_ZEROES,
-  KDUMP_SIGNATURE,
-  type KdumpHeader,
-  readKdumpHeader,
-} from './kdump-header.ts';
+import { NoteReader } from '../notes/notes.ts';
+import { DUMP_INCOMPLETE, DUMP_WITHOUT_ZEROES, KDUMP_SIGNATURE, readKdumpHeader } from './kdump-header.ts';
 import { KdumpPages } from './kdump-pages.ts';
 import { PageIndex } from './page-index.ts';
 
@@ -20,7 +14,11 @@ export const kdumpFormat: DumpFormat = {
 };
 
 async function openKdump(bytes: DumpBytes, options: LongWorkOptions): Promise<OpenedFormat> {
-  const header = readKdumpHeader(bytes);
+  const warnings: string[] = [];
+  const header = readKdumpHeader(bytes, warnings);
+  const notes = new NoteReader(bytes, warnings);
+  if (header.notes.byteLength > 0) notes.readSegment(header.notes.position, header.notes.byteLength);
+  if (header.vmcoreinfo.byteLength > 0) notes.readVmcoreinfo(header.vmcoreinfo.position, header.vmcoreinfo.byteLength);
   const index = await PageIndex.build(bytes, header, options);
   const more = [
     // More than pages of zeroes was left out.
@@ -30,12 +28,7 @@ async function openKdump(bytes: DumpBytes, options: LongWorkOptions): Promise<Op
   return {
     description: ['kdump', ...more].join(', '),
     parts: [{ source: new KdumpPages(bytes, header, index), regions: index.regions }],
-    notes: notesOf(bytes, header),
+    notes: notes.notes,
+    warnings: [...index.warnings, ...warnings],
   };
-}
-
-function notesOf(bytes: DumpBytes, { notes, vmcoreinfo }: KdumpHeader): DumpNotes {
-  const found = notes.byteLength === 0 ? { cpus: [] } : readNotes(bytes, notes.position, notes.byteLength);
-  if (vmcoreinfo.byteLength === 0) return found;
-  return { ...found, vmcoreinfo: readVmcoreinfo(bytes, vmcoreinfo.position, vmcoreinfo.byteLength) };
 }

@@ -52,6 +52,14 @@ interface Part {
 const MACHINE = 272;
 const UTSNAME_BYTES = 65;
 
+const X86 = /^(x86_64|i\d86)$/;
+/** Names of `uname -m` for all other machines that Linux makes dumps of. */
+const OTHER_MACHINES = /^(aarch64|arm|ppc|s390|ia64|alpha|mips|sparc|parisc|riscv|loongarch|m68k|sh\d)/;
+
+const KNOWN_VERSION = 6;
+/** Versions have added fields behind the others so far; what is beyond this is no number of a version. */
+const MAX_VERSION = 15;
+
 interface Layout {
   readonly status: number;
   readonly dumpLevel: number;
@@ -81,27 +89,19 @@ const LAYOUT_32: Layout = {
   subHeaderBytes: 80,
 };
 
-/** @throws PtmonError `corrupt-input`; `source-unavailable` for a part of a dump that was split */
-export function readKdumpHeader(bytes: DumpBytes): KdumpHeader {
+/**
+ * @param warnings receives what is odd and decides nothing
+ * @throws PtmonError `corrupt-input`; `source-unavailable` for a part of a dump that was split
+ */
+export function readKdumpHeader(bytes: DumpBytes, warnings: string[]): KdumpHeader {
   const header = readPart(bytes, 0, 464, 'the kdump header');
   const version = header.readInt32LE(8);
-  if (version < 1 || version > 6)
-    throw corrupt(bytes.name, 8, `version ${version} of kdump's format is not known, 1 to 6 are`);
-  const [machine] = header.toString('latin1', MACHINE, MACHINE + UTSNAME_BYTES).split('\0') as [string];
-  if (machine !== '' && !/^(x86_64|i\d86)$/.test(machine))
-    throw corrupt(bytes.name, MACHINE, `it is the dump of a machine ${JSON.stringify(machine)}, not of an x86 one`);
-  // In the other layout another number may lie there that is the same: where 32-bit kernels write how many frames there are. What
-  // lies behind it tells, since there is a sub header.
-  const layouts = [LAYOUT_64, LAYOUT_32].filter(({ status }) => header.readUInt32LE(status + 4) === PAGE_BYTES);
-  const layout = layouts.find(({ status }) => header.readUInt32LE(status + 8) > 0) ?? layouts[0];
-  if (layout === undefined) {
-    const size = header.readUInt32LE(LAYOUT_64.status + 4);
-    throw corrupt(
-      bytes.name,
-      LAYOUT_64.status + 4,
-      `its blocks are of ${size} bytes; those of an x86 machine are of ${PAGE_BYTES}`,
-    );
-  }
+  if (version < 1 || version > MAX_VERSION)
+    throw corrupt(bytes.name, 8, `version ${version} of kdump's format is not known, 1 to ${KNOWN_VERSION} are`);
+  if (version > KNOWN_VERSION)
+    warnings.push(`version ${version} of kdump's format is not known: read as version ${KNOWN_VERSION}`);
+  checkMachine(bytes.name, header, warnings);
+  const layout = layoutOf(bytes.name, header);
   const field = (index: number) => header.readUInt32LE(layout.status + index * 4);
   const [status, subHeaderBlocks, bitmapBlocks] = [field(0), field(2), field(3)];
   const sub = readPart(bytes, PAGE_BYTES, layout.subHeaderBytes, 'the kdump sub header');
@@ -111,22 +111,21 @@ export function readKdumpHeader(bytes: DumpBytes): KdumpHeader {
       `${bytes.name} is one part of a dump that was split; put the parts together with makedumpfile --reassemble`,
     );
   }
-  const frameCount = version >= 6 ? readU64(sub, layout.maxMapnr64) : field(4);
+  const named = version >= 6 ? readU64(sub, layout.maxMapnr64) : field(4);
+  const ramBitmap = (1 + subHeaderBlocks) * PAGE_BYTES;
+  const bitmapBytes = Math.floor(bitmapBlocks / 2) * PAGE_BYTES;
+  expectInside(bytes, ramBitmap, bitmapBlocks * PAGE_BYTES, 'the bitmaps of page frames');
+  const frameCount = Math.min(named, bitmapBytes * 8);
+  if (frameCount < named) {
+    warnings.push(
+      `its bitmaps are too short: of ${named} page frames they have ${frameCount}, and the rest is not read`,
+    );
+  }
   if (frameCount > MAX_FRAMES) {
     throw corrupt(
       bytes.name,
       PAGE_BYTES + layout.maxMapnr64,
       `${frameCount} page frames are more than any x86 machine has`,
-    );
-  }
-  const ramBitmap = (1 + subHeaderBlocks) * PAGE_BYTES;
-  const bitmapBytes = (bitmapBlocks / 2) * PAGE_BYTES;
-  expectInside(bytes, ramBitmap, bitmapBlocks * PAGE_BYTES, 'the bitmaps of page frames');
-  if (frameCount > bitmapBytes * 8) {
-    throw corrupt(
-      bytes.name,
-      layout.status + 12,
-      `bitmaps of ${bitmapBytes} bytes are too short for ${frameCount} page frames`,
     );
   }
   return {
@@ -139,6 +138,39 @@ export function readKdumpHeader(bytes: DumpBytes): KdumpHeader {
     notes: version >= 4 ? partAt(sub, layout.notes, layout) : NONE,
     vmcoreinfo: version >= 3 ? partAt(sub, layout.vmcoreinfo, layout) : NONE,
   };
+}
+
+/**
+ * The machine decides nothing that the block size does not, but the tables of another one would be read as x86's. makedumpfile before
+ * 1.6.9 writes the name 4 bytes too low for kernels from 5.11 on, so that its place has only "64".
+ *
+ * @throws PtmonError `corrupt-input` for the dump of another machine
+ */
+function checkMachine(name: string, header: Buffer, warnings: string[]): void {
+  const at = (position: number) => header.toString('latin1', position, position + UTSNAME_BYTES).split('\0')[0]!;
+  const machine = at(MACHINE);
+  if (machine === '' || X86.test(machine)) return;
+  const other = [machine, at(MACHINE - 4)].find((each) => OTHER_MACHINES.test(each));
+  if (other !== undefined) {
+    throw corrupt(name, MACHINE, `it is the dump of a machine ${JSON.stringify(other)}, not of an x86 one`);
+  }
+  warnings.push(
+    `its header calls the machine ${JSON.stringify(machine)}, which is no machine: it is taken for x86 ` +
+      '(makedumpfile before 1.6.9 writes the name 4 bytes off for kernels from 5.11)',
+  );
+}
+
+/**
+ * In the other layout another number may lie there that is the same: where 32-bit kernels write how many frames there are. What lies
+ * behind it tells, since there is a sub header.
+ */
+function layoutOf(name: string, header: Buffer): Layout {
+  const layouts = [LAYOUT_64, LAYOUT_32].filter(({ status }) => header.readUInt32LE(status + 4) === PAGE_BYTES);
+  const layout = layouts.find(({ status }) => header.readUInt32LE(status + 8) > 0) ?? layouts[0];
+  if (layout !== undefined) return layout;
+  const at = LAYOUT_64.status + 4;
+  const size = header.readUInt32LE(at);
+  throw corrupt(name, at, `its blocks are of ${size} bytes; those of an x86 machine are of ${PAGE_BYTES}`);
 }
 
 const NONE: Part = { position: 0, byteLength: 0 };

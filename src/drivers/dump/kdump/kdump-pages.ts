@@ -5,7 +5,8 @@ import type { PositionedSource } from '../../ramfile/index.ts';
 import { corrupt, type DumpBytes, readU64 } from '../dump-bytes.ts';
 import { decompressPage } from './decompress.ts';
 import { DUMP_INCOMPLETE, type KdumpHeader } from './kdump-header.ts';
-import { DESCRIPTOR_BYTES, type PageIndex } from './page-index.ts';
+import { DESCRIPTOR_BYTES } from './cut-pages.ts';
+import type { PageIndex } from './page-index.ts';
 
 export class KdumpPages implements PositionedSource {
   readonly name: string;

@@ -5,23 +5,25 @@
 import { PAGE_BYTES } from '../../../core/address/pa.ts';
 import { type LongWorkOptions, Pacer } from '../../../driver/pacer.ts';
 import type { RamRegion } from '../../ramfile/index.ts';
-import { type DumpBytes, expectInside } from '../dump-bytes.ts';
+import { corrupt, type DumpBytes } from '../dump-bytes.ts';
 import { DumpRegions } from '../dump-regions.ts';
+import { CutPages } from './cut-pages.ts';
 import { BitmapScan, BLOCK_FRAMES, countBits, FrameBitmap } from './frame-bitmap.ts';
 import { DUMP_WITHOUT_ZEROES, type KdumpHeader } from './kdump-header.ts';
-
-export const DESCRIPTOR_BYTES = 24;
 
 export class PageIndex {
   readonly #inFile: FrameBitmap;
   readonly #before: Float64Array;
   /** What can be read: position and physical address are the same. */
   readonly regions: readonly RamRegion[];
+  /** What is missing, a sentence each. */
+  readonly warnings: readonly string[];
 
-  private constructor(inFile: FrameBitmap, before: Float64Array, regions: readonly RamRegion[]) {
+  private constructor(inFile: FrameBitmap, before: Float64Array, { regions, missing }: Readable) {
     this.#inFile = inFile;
     this.#before = before;
     this.regions = regions;
+    this.warnings = missing === 0 ? [] : [`the dump is incomplete or truncated: ${missing} of its pages are missing`];
   }
 
   /** @throws PtmonError `corrupt-input`; the reason of the signal when it is aborted */
@@ -45,8 +47,9 @@ export class PageIndex {
       if (there !== undefined) addRuns(regions, there, first, ramBitmap + index * PAGE_BYTES);
     }
     const total = before[inFile.blockCount]!;
-    expectInside(bytes, header.descriptors, total * DESCRIPTOR_BYTES, `the descriptors of ${total} pages`);
-    return new PageIndex(inFile, before, regions.list());
+    if (!CutPages.areLikely(bytes, header, total))
+      return new PageIndex(inFile, before, { regions: regions.list(), missing: 0 });
+    return new PageIndex(inFile, before, await withoutMissing(bytes, header, total, options));
   }
 
   /** The place of the frame's descriptor among all; undefined where the frame is not in the file. */
@@ -54,6 +57,45 @@ export class PageIndex {
     if (!this.#inFile.has(gfn)) return undefined;
     return this.#before[Math.floor(gfn / BLOCK_FRAMES)]! + this.#inFile.countBefore(gfn);
   }
+}
+
+interface Readable {
+  readonly regions: readonly RamRegion[];
+  /** Pages that the bitmap names and the file does not have. */
+  readonly missing: number;
+}
+
+/** Looks at every descriptor. @throws as `PageIndex.build` */
+async function withoutMissing(
+  bytes: DumpBytes,
+  header: KdumpHeader,
+  total: number,
+  options: LongWorkOptions,
+): Promise<Readable> {
+  const { frameCount, ramBitmap, fileBitmap } = header;
+  const files = new BitmapScan(bytes, fileBitmap, frameCount);
+  const ram = new BitmapScan(bytes, ramBitmap, frameCount);
+  const cut = new CutPages(bytes, header);
+  const regions = new DumpRegions(bytes.name);
+  const pacer = new Pacer(options);
+  let [place, missing] = [0, 0];
+  for (let first = 0, index = 0; first < frameCount; first += BLOCK_FRAMES, index++) {
+    const block = files.block(index);
+    const there = (header.dumpLevel & DUMP_WITHOUT_ZEROES) !== 0 ? ram.block(index)?.slice() : block?.slice();
+    for (let word = 0; block !== undefined && word < block.length; word++) {
+      if (pacer.isDue) await pacer.turn({ what: 'looking for pages', done: place, total, unit: 'pages' });
+      for (let bits = block[word]!; bits !== 0; bits &= bits - 1) {
+        if (!cut.isMissing(place++)) continue;
+        missing++;
+        if (there !== undefined) there[word]! &= ~(bits & -bits);
+      }
+    }
+    if (there !== undefined) addRuns(regions, there, first, ramBitmap + index * PAGE_BYTES);
+  }
+  if (missing === total) {
+    throw corrupt(bytes.name, header.descriptors, `it is truncated: none of its ${total} pages is in the file`);
+  }
+  return { regions: regions.list(), missing };
 }
 
 function addRuns(regions: DumpRegions, block: Uint32Array, firstGfn: number, offset: number): void {

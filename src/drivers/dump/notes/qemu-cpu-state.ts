@@ -17,10 +17,9 @@ export interface CpuState {
 const CONTROL_REGISTERS = 392;
 const LEAST_BYTES = 432;
 
-/** Undefined for a note of another version. @throws what `tooShort` makes for one that is too short to be one */
-export function parseCpuState(note: Buffer, tooShort: () => Error): CpuState | undefined {
-  if (note.length < LEAST_BYTES) throw tooShort();
-  if (note.readUInt32LE(0) !== 1) return undefined;
+/** Undefined for a note of another version, or one that is too short. */
+export function parseCpuState(note: Buffer): CpuState | undefined {
+  if (note.length < LEAST_BYTES || note.readUInt32LE(0) !== 1) return undefined;
   const control = (register: number) => note.readBigUInt64LE(CONTROL_REGISTERS + register * 8);
   return { cr0: control(0), cr3: control(3), cr4: control(4) };
 }
