@@ -12,7 +12,7 @@ export type { AreaPages } from './maps/area-pages.ts';
 export { type AreaList, type AreaRights, type MemoryArea, rightsText } from './maps/memory-area.ts';
 export { EntryWords } from './watch/entry-words.ts';
 export { ProcessWatch, type ProcessWatchOptions } from './watch/process-watch.ts';
-export type { MapChoice, ProcessSelection } from './watch/selection.ts';
+export { isOfMap, type MapChoice, type ProcessSelection } from './watch/selection.ts';
 export type { WatchingSession } from './watch/watched-space.ts';
 export type { Process, ProcessList, Thread } from './process/process.ts';
 export type { TaskState } from './process/task-state.ts';

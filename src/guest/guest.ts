@@ -1,0 +1,94 @@
+/** A guest that a script works with: live, a dump, or a trace. */
+import { PtmonError } from '../core/error.ts';
+import type { Process } from '../linux/index.ts';
+import { type Capabilities, requireCapability } from './capabilities.ts';
+import type { VirtualMemory } from './memory/virtual-memory.ts';
+import type { Moment } from './moment.ts';
+import { GuestProcess } from './process.ts';
+import type { GuestSource } from './source/guest-source.ts';
+
+export class Guest implements AsyncDisposable {
+  readonly #source: GuestSource;
+
+  constructor(source: GuestSource) {
+    this.#source = source;
+  }
+
+  /** The VM's name, or the path of the file. */
+  get name(): string {
+    return this.#source.name;
+  }
+
+  /** What can be done with it, and what is missing for the rest. */
+  get capabilities(): Capabilities {
+    return this.#source.capabilities;
+  }
+
+  /** Every process of its Linux, by PID. @throws PtmonError `source-unavailable` where no Linux is found */
+  processes(): Promise<readonly Process[]> {
+    return this.#ask(async (moment) => (await (await moment.linux()).processes()).processes);
+  }
+
+  /**
+   * One process, by its PID or its name (the first of that name, by PID).
+   *
+   * @throws PtmonError `bad-argument` where there is none, naming those that there are
+   */
+  process(which: number | string): Promise<GuestProcess> {
+    return this.#ask(async (moment) => {
+      const linux = await moment.linux();
+      const { processes } = await linux.processes();
+      const found = processes.find(({ pid, command }) => pid === which || command === which);
+      if (found === undefined) throw noProcess(which, processes);
+      const brief = await linux.do(() => linux.tasks.brief(found.task));
+      if (brief === undefined)
+        throw new PtmonError(
+          'bad-argument',
+          `${found.command}[${found.pid}] is a kernel thread: it has no memory of its own`,
+        );
+      return new GuestProcess(this.#source, found, brief.startTime);
+    });
+  }
+
+  /** Does `work` with the guest paused, for several questions of one moment. What it is given is invalid afterwards. */
+  paused<T>(work: (moment: Moment) => Promise<T>): Promise<T> {
+    return this.#ask(work);
+  }
+
+  /** Bytes of physical memory. @throws PtmonError `read-failed` where any of them is not RAM */
+  readPhysical(pa: number, byteLength: number): Promise<Uint8Array> {
+    return this.#ask((moment) => moment.readPhysical(pa, byteLength));
+  }
+
+  /** Bytes of an address space. @param root a CR3 value, or the physical address of a top-level table */
+  read(root: bigint | number, va: bigint, byteLength: number): Promise<Uint8Array> {
+    return this.#ask((moment) => moment.memoryOf(root).read(va, byteLength));
+  }
+
+  /** Releases the guest: it runs on, if it ran before. */
+  close(): Promise<void> {
+    return this.#source.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #ask<T>(work: (moment: Moment) => Promise<T>): Promise<T> {
+    requireCapability(this.capabilities, 'snapshot', `looking at ${this.name}`);
+    return this.#source.paused(work);
+  }
+}
+
+export type { VirtualMemory };
+
+/** More names than this help nobody. */
+const MAX_NAMED = 20;
+
+function noProcess(which: number | string, processes: readonly Process[]): PtmonError {
+  const programs = processes.filter(({ isKernelThread }) => !isKernelThread);
+  const names = programs.slice(0, MAX_NAMED).map(({ command, pid }) => `${command}[${pid}]`);
+  const more = programs.length > MAX_NAMED ? ` and ${programs.length - MAX_NAMED} more` : '';
+  const what = typeof which === 'number' ? `no process ${which}` : `no process named "${which}"`;
+  return new PtmonError('bad-argument', `the guest has ${what}; it has ${names.join(', ')}${more}`);
+}

@@ -1,0 +1,83 @@
+/** A guest at one moment: what is read of it, its address spaces, its Linux. Valid while the guest is paused. */
+import { PAGE_BYTES } from '../core/address/pa.ts';
+import { hex } from '../core/address/va.ts';
+import { PtmonError } from '../core/error.ts';
+import { READ_NO_MEMORY, READ_NOT_FETCHED } from '../core/memory/physical-memory.ts';
+import { type Paging, rootOf } from '../core/paging/format.ts';
+import type { RegisterAccess } from '../driver/driver.ts';
+import { fetching } from '../driver/fetching.ts';
+import type { KernelRoot } from '../driver/snapshot.ts';
+import { kernelCache, type LinuxGuest, openLinux } from '../linux/index.ts';
+import { type MemorySource, VirtualMemory } from './memory/virtual-memory.ts';
+
+export interface MomentParts extends MemorySource {
+  readonly registers?: RegisterAccess | undefined;
+  readonly kernelRoot?: KernelRoot | undefined;
+}
+
+export class Moment {
+  readonly #parts: MomentParts;
+  readonly #signal: AbortSignal | undefined;
+  #linux: Promise<LinuxGuest> | undefined;
+
+  constructor(parts: MomentParts, signal?: AbortSignal) {
+    this.#parts = parts;
+    this.#signal = signal;
+  }
+
+  get paging(): Paging {
+    return this.#parts.paging;
+  }
+
+  /** The memory of an address space. @param root a CR3 value, or the physical address of a top-level table */
+  memoryOf(root: bigint | number): VirtualMemory {
+    return new VirtualMemory(this.#parts, rootOf(this.#parts.paging, root));
+  }
+
+  /** Bytes at a physical address. @throws PtmonError `read-failed` where any of them is not RAM; what the source throws */
+  async readPhysical(pa: number, byteLength: number): Promise<Uint8Array> {
+    const bytes = this.#parts.readBytes?.(pa, byteLength) ?? (await this.#readEntries(pa, byteLength));
+    if (bytes !== undefined) return bytes;
+    throw new PtmonError(
+      'read-failed',
+      `physical memory from ${hex(pa)} on, ${byteLength} bytes: not all of it is RAM`,
+    );
+  }
+
+  /**
+   * The guest's Linux, found at the first call.
+   *
+   * @throws PtmonError `source-unavailable` where there is none, naming what was found; `corrupt-input` where its types are invalid
+   */
+  linux(): Promise<LinuxGuest> {
+    const { memory, remote, registers, kernelRoot } = this.#parts;
+    this.#linux ??= openLinux(
+      { memory, ...(remote && { remote }), ...(registers && { registers }), ...(kernelRoot && { kernelRoot }) },
+      { cache: kernelCache(), ...(this.#signal && { signal: this.#signal }) },
+    );
+    return this.#linux;
+  }
+
+  async #readEntries(pa: number, byteLength: number): Promise<Uint8Array | undefined> {
+    const { memory, remote } = this.#parts;
+    const first = Math.floor(pa / 8) * 8;
+    const words = new Uint32Array(Math.ceil((pa + byteLength - first) / 8) * 2);
+    const entry = new Uint32Array(2);
+    const read = (): boolean => {
+      const missing: number[] = [];
+      for (let word = 0; word < words.length; word += 2) {
+        const at = first + word * 4;
+        const outcome = memory.readEntry(at, 8, entry);
+        if (outcome === READ_NO_MEMORY) return false;
+        if (outcome === READ_NOT_FETCHED) {
+          if (at % PAGE_BYTES === 0 || missing.length === 0) missing.push(at);
+        } else words.set(entry, word);
+      }
+      if (missing.length > 0)
+        throw new PtmonError('not-fetched', `memory at ${hex(missing[0]!)} is not fetched yet`, { missing });
+      return true;
+    };
+    const isRam = await fetching(remote, read, this.#signal);
+    return isRam ? new Uint8Array(words.buffer, pa - first, byteLength) : undefined;
+  }
+}

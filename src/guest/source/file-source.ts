@@ -1,0 +1,69 @@
+/** A dump, or the end of a trace, as a guest that is paused for good. */
+import { closeSync, openSync, readSync } from 'node:fs';
+import type { Snapshot } from '../../driver/snapshot.ts';
+import { openDump } from '../../drivers/dump/index.ts';
+import { isTrace, openTraceSnapshot } from '../../drivers/trace/index.ts';
+import { findAddressSpace } from '../../snapshot/index.ts';
+import { type Capabilities, capabilitiesOf } from '../capabilities.ts';
+import { Moment } from '../moment.ts';
+import type { GuestSource } from './guest-source.ts';
+
+const HEAD_BYTES = 16;
+
+export class FileSource implements GuestSource {
+  readonly name: string;
+  readonly capabilities: Capabilities;
+  readonly #snapshot: Snapshot;
+  readonly #moment: Moment;
+
+  private constructor(path: string, snapshot: Snapshot, moment: Moment) {
+    this.name = path;
+    this.#snapshot = snapshot;
+    this.#moment = moment;
+    const why = `${path} is a file: attach to a live VM, as { qmp, gdb } or by its name`;
+    this.capabilities = capabilitiesOf({ exact: why, sampled: why, snapshot: undefined, write: why, breakpoints: why });
+  }
+
+  /** @throws PtmonError as `openDump`, `openTraceSnapshot` and `findAddressSpace` */
+  static async open(path: string, signal?: AbortSignal): Promise<FileSource> {
+    const work = signal === undefined ? {} : { signal };
+    const snapshot = isTrace(headOf(path)) ? openTraceSnapshot(path) : await openDump(path, work);
+    try {
+      const { paging } = await findAddressSpace(snapshot, {}, work);
+      const { memory, remote, registers, kernelRoot } = snapshot;
+      const readBytes = snapshot.readBytes && ((pa: number, length: number) => snapshot.readBytes!(pa, length));
+      return new FileSource(
+        path,
+        snapshot,
+        new Moment({ paging, memory, remote, readBytes, registers, kernelRoot }, signal),
+      );
+    } catch (error) {
+      await snapshot.close();
+      throw error;
+    }
+  }
+
+  paused<T>(work: (moment: Moment) => Promise<T>): Promise<T> {
+    return work(this.#moment);
+  }
+
+  close(): Promise<void> {
+    return this.#snapshot.close();
+  }
+}
+
+/** Nothing where the file cannot be read: what opens it reports why. */
+function headOf(path: string): Uint8Array {
+  const head = new Uint8Array(HEAD_BYTES);
+  try {
+    const file = openSync(path, 'r');
+    try {
+      readSync(file, head, 0, HEAD_BYTES, 0);
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    return new Uint8Array();
+  }
+  return head;
+}
