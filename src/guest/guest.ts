@@ -40,7 +40,8 @@ export class Guest implements AsyncDisposable {
       const { processes } = await linux.processes();
       const found = processes.find(({ pid, command }) => pid === which || command === which);
       if (found === undefined) throw noProcess(which, processes);
-      const brief = await linux.do(() => linux.tasks.brief(found.task));
+      const briefs = await linux.run(() => linux.tasks.briefs(() => {}));
+      const brief = briefs.find(({ task }) => task === found.task);
       if (brief === undefined)
         throw new PtmonError(
           'bad-argument',

@@ -105,10 +105,8 @@ export class GuestProcess {
   }
 
   async #find(linux: LinuxGuest) {
-    const brief = await linux.do(() => {
-      const isListed = linux.tasks.tasks(() => {}).includes(this.#task);
-      return isListed ? linux.tasks.brief(this.#task) : undefined;
-    });
+    const briefs = await linux.run(() => linux.tasks.briefs(() => {}));
+    const brief = briefs.find(({ task }) => task === this.#task);
     if (brief?.pid === this.pid && brief.startTime === this.#startTime) return brief;
     throw new PtmonError('source-unavailable', `process ${this} has ended`);
   }
