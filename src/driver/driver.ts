@@ -82,6 +82,16 @@ export interface EntryTraps {
   setEntries(entries: Float64Array, entryByteLength: 4 | 8): Promise<void>;
 }
 
+/** Stops at instructions, in all address spaces. */
+export interface BreakpointAccess {
+  /** Sets breakpoints at virtual addresses, while the guest is stopped. @returns those that the source refused */
+  set(addresses: readonly bigint[]): Promise<readonly bigint[]>;
+  /** Clears them, while the guest is stopped. Those that are not set are passed over. */
+  clear(addresses: readonly bigint[]): Promise<void>;
+  /** Where the guest is stopped at a breakpoint: the vCPU that is about to run its instruction, and where. It runs it when the guest runs on. */
+  readonly hit: { readonly vcpu: number; readonly va: bigint } | undefined;
+}
+
 export interface GuestControl {
   /** Stops every vCPU; returns when they stand still. */
   pause(): Promise<void>;
@@ -98,6 +108,7 @@ export interface Driver {
   readonly registers?: RegisterAccess;
   readonly remote?: RemoteFetch;
   readonly control?: GuestControl;
+  readonly breakpoints?: BreakpointAccess;
   /** Keeps a record of the session. */
   readonly recorder?: SessionRecorder;
   /** Repeats a session. */

@@ -1,4 +1,5 @@
 export type {
+  BreakpointAccess,
   CommitEvent,
   Driver,
   EntryTraps,

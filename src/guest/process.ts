@@ -100,7 +100,8 @@ export class GuestProcess {
     const linux = await moment.linux();
     const { mm } = await this.#find(linux);
     const [root] = mm === 0n ? [] : await linux.do(() => linux.tasks.roots(mm));
-    if (root === undefined) throw new PtmonError('source-unavailable', `${this} has no memory of its own any more`);
+    if (root === undefined)
+      throw new PtmonError('source-unavailable', `${this.toString()} has no memory of its own any more`);
     return root;
   }
 
@@ -108,7 +109,7 @@ export class GuestProcess {
     const briefs = await linux.run(() => linux.tasks.briefs(() => {}));
     const brief = briefs.find(({ task }) => task === this.#task);
     if (brief?.pid === this.pid && brief.startTime === this.#startTime) return brief;
-    throw new PtmonError('source-unavailable', `process ${this} has ended`);
+    throw new PtmonError('source-unavailable', `process ${this.toString()} has ended`);
   }
 
   async #rangesOf(moment: Moment, part: MemoryPart | undefined): Promise<readonly VirtualRange[]> {
@@ -121,7 +122,7 @@ export class GuestProcess {
     const names = [...new Set(areas.map(({ name }) => name).filter((name) => name !== ''))].join(', ');
     throw new PtmonError(
       'bad-argument',
-      `${this} has no area "${part}"; it has ${names}, and ranges as { va, byteLength }`,
+      `${this.toString()} has no area "${part}"; it has ${names}, and ranges as { va, byteLength }`,
     );
   }
 }

@@ -8,8 +8,16 @@ import { PtmonError } from '../../../core/error.ts';
 import type { PhysicalMemory } from '../../../core/memory/physical-memory.ts';
 import { makePaging, type Paging, rootOf } from '../../../core/paging/format.ts';
 import { pagingFromRegisters } from '../../../core/paging/registers.ts';
-import type { Driver, PagingRegisters, RegisterAccess, RemoteFetch, SourceEvent } from '../../../driver/driver.ts';
+import type {
+  BreakpointAccess,
+  Driver,
+  PagingRegisters,
+  RegisterAccess,
+  RemoteFetch,
+  SourceEvent,
+} from '../../../driver/driver.ts';
 import type { GdbClient } from '../gdb/client.ts';
+import { GDB_SIGNAL } from '../gdb/stop-reply.ts';
 import type { ThreadId } from '../gdb/thread-id.ts';
 import { fetching } from '../../../driver/fetching.ts';
 import type { GuestMemory } from '../memory/open-memory.ts';
@@ -52,6 +60,7 @@ export class QemuDriver implements Driver {
   readonly remote?: RemoteFetch;
   readonly registers: RegisterAccess;
   readonly traps: EntryWatchpoints;
+  readonly breakpoints: BreakpointAccess;
   /** In a line for people: where the guest's memory is read. */
   readonly memorySource: string;
   readonly #parts: QemuParts;
@@ -64,6 +73,7 @@ export class QemuDriver implements Driver {
   #stoppedMs = 0;
   readonly #stop = new AbortController();
   #closed: Promise<void> | undefined;
+  #hit: BreakpointAccess['hit'];
 
   private constructor(parts: QemuParts, threads: readonly ThreadId[]) {
     const { gdb, guestMemory, maxWatchpoints = DEFAULT_MAX_WATCHPOINTS } = parts;
@@ -83,6 +93,14 @@ export class QemuDriver implements Driver {
       aliases: () => this.#aliases ?? noAliases(),
       refresh: () => this.#findAliases(),
     });
+    const hit = () => this.#hit;
+    this.breakpoints = {
+      set: (addresses) => gdb.setBreakpoints(addresses),
+      clear: async (addresses) => void (await gdb.clearBreakpoints(addresses)),
+      get hit() {
+        return hit();
+      },
+    };
   }
 
   /** @throws PtmonError as the gdbstub's client, or what the memory throws */
@@ -126,6 +144,7 @@ export class QemuDriver implements Driver {
       this.#runningMs += elapsed();
       if (stop === undefined || end.failure !== undefined) break;
       this.#stops++;
+      this.#hit = await this.#breakpointHitOf(stop);
       yield this.#batchOf(stop);
     }
     if (end.failure !== undefined) throw end.failure;
@@ -149,6 +168,22 @@ export class QemuDriver implements Driver {
     if (found !== null) return Number(BigInt(`0x${found[1]}`));
     if (said.trim() === 'Unmapped') return null;
     throw new PtmonError('corrupt-input', `${this.#parts.qmp.address}: gva2gpa answered "${said.trim()}"`);
+  }
+
+  /** Every register of a vCPU, by its name in QEMU's description (`rip`, `rsp`, …). The guest must be stopped. */
+  async readAllRegisters(vcpu: number): Promise<ReadonlyMap<string, bigint>> {
+    this.#registersOf(vcpu);
+    return (await this.#parts.gdb.readRegisters(this.#threads[vcpu])).values;
+  }
+
+  /** Writes physical memory; code that QEMU has translated from there is translated anew. The guest must be stopped. */
+  writePhysical(pa: number, bytes: Uint8Array): Promise<void> {
+    return this.#parts.gdb.writePhysical(pa, bytes);
+  }
+
+  /** Stops the guest: `run` yields a stop without a write. */
+  interrupt(): void {
+    this.#parts.control.interrupt();
   }
 
   /** Reads the registers of all vCPUs anew: they are as they were at connecting until then. The guest must stand still. */
@@ -176,6 +211,19 @@ export class QemuDriver implements Driver {
     const couldLose = this.#couldLose() || !isSure;
     batch.push({ kind: 'missed', reason: 'stops merge', lost: couldLose ? null : 0 });
     return batch;
+  }
+
+  /** A stop by SIGTRAP that no watchpoint explains may be one at a breakpoint: the instruction pointer tells. */
+  async #breakpointHitOf({ reply }: Stop): Promise<BreakpointAccess['hit']> {
+    const { gdb, control } = this.#parts;
+    if (reply?.kind !== 'stopped' || reply.signal !== GDB_SIGNAL.trap || reply.watch !== undefined) return undefined;
+    const vcpu = this.#vcpuOf(reply.thread);
+    const thread = this.#threads[vcpu]!;
+    const { values } = await gdb.readRegisters(thread);
+    const va = values.get('rip') ?? values.get('eip');
+    if (va === undefined || !gdb.hasBreakpoint(va)) return undefined;
+    control.stoppedAtBreakpoint(thread, va);
+    return { vcpu, va };
   }
 
   /**

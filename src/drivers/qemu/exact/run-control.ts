@@ -8,6 +8,7 @@
 import type { GdbClient } from '../gdb/client.ts';
 import { GDB_SIGNAL, type StopReply } from '../gdb/stop-reply.ts';
 import type { GuestEnd } from '../guest-end.ts';
+import type { ThreadId } from '../gdb/thread-id.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { QmpEvent } from '../qmp/messages.ts';
 import { isMigrating } from '../qmp/migration.ts';
@@ -51,6 +52,10 @@ export interface RunControlParts {
   readonly onNotice?: ((notice: RunNotice) => void) | undefined;
 }
 
+function isAtBreakpoint(reply: StopReply, gdb: GdbClient): boolean {
+  return gdb.breakpointCount > 0 && reply.kind === 'stopped' && reply.signal === GDB_SIGNAL.trap;
+}
+
 export class RunControl {
   readonly #parts: RunControlParts;
   /** Undefined where nobody but us wants the guest to stand still. */
@@ -65,6 +70,9 @@ export class RunControl {
   #knownInterruptions = 0;
   #askAgainMs = 0;
   #onChange = () => {};
+  /** Ends the run that is under way. */
+  #interruption = new AbortController();
+  #breakpoint: { readonly thread: ThreadId; readonly va: bigint } | undefined;
   readonly #abandon = () => this.#parts.gdb.abandon({ leaveStopped: this.isHeld });
 
   constructor(parts: RunControlParts) {
@@ -77,6 +85,16 @@ export class RunControl {
   /** Whether somebody else wants the guest to stand still. */
   get isHeld(): boolean {
     return this.#heldAs !== undefined;
+  }
+
+  /** Stops the guest: `next` returns at once, or the next time that it is called. */
+  interrupt(): void {
+    this.#interruption.abort();
+  }
+
+  /** A vCPU is stopped at a breakpoint: it runs the instruction there, alone, before the guest runs on. */
+  stoppedAtBreakpoint(thread: ThreadId, va: bigint): void {
+    this.#breakpoint = { thread, va };
   }
 
   /** To be told of QEMU's events, from the moment on that the gdbstub was connected to. */
@@ -173,13 +191,35 @@ export class RunControl {
 
   async #run(halt: AbortSignal): Promise<StopReply | undefined> {
     const { gdb } = this.#parts;
-    this.#ownRuns++;
     this.#unseenRuns++;
     this.#knownInterruptions = gdb.interruptions;
-    const reply = await gdb.continue({ signal: halt });
+    const stepped = await this.#leaveBreakpoint();
+    const ending = AbortSignal.any([halt, this.#interruption.signal]);
+    if (stepped === undefined) this.#ownRuns++;
+    const reply = stepped ?? (await gdb.continue({ signal: ending }));
     if (reply.kind !== 'stopped' || reply.signal === GDB_SIGNAL.quit) return undefined;
-    if (reply.watch === undefined && !halt.aborted) await this.#findHeld();
+    const isOurs = reply.watch !== undefined || isAtBreakpoint(reply, gdb) || ending.aborted;
+    this.#interruption = new AbortController();
+    if (!isOurs) await this.#findHeld();
     return reply;
+  }
+
+  /** Runs the instruction at a breakpoint. @returns why the vCPU stopped, where that is anything but having run it */
+  async #leaveBreakpoint(): Promise<StopReply | undefined> {
+    const { gdb } = this.#parts;
+    const at = this.#breakpoint;
+    this.#breakpoint = undefined;
+    if (at === undefined || !gdb.hasBreakpoint(at.va)) return undefined;
+    this.#ownRuns++;
+    await gdb.clearBreakpoints([at.va]);
+    let reply: StopReply;
+    try {
+      reply = await gdb.step(at.thread);
+    } finally {
+      await gdb.setBreakpoints([at.va]);
+    }
+    const hasStepped = reply.kind === 'stopped' && reply.signal === GDB_SIGNAL.trap && reply.watch === undefined;
+    return hasStepped ? undefined : reply;
   }
 
   /** Somebody else lets the guest run. Our watchpoints stop it as ever, but from version 8.1 on QEMU tells that to QMP alone. */

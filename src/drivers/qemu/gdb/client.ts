@@ -50,6 +50,7 @@ export class GdbClient {
   readonly #features: StubFeatures;
   readonly #memory: MemoryReader;
   readonly #watches: WriteWatches;
+  readonly #breakpoints: WriteWatches;
   readonly #turn = new Turn();
   #stop: StopReply;
   /** The thread that `g` speaks of; undefined where that is not known: each stop moves it. */
@@ -72,6 +73,7 @@ export class GdbClient {
     this.#stop = stop;
     this.#memory = new MemoryReader(connection, features.packetByteLength);
     this.#watches = new WriteWatches(connection);
+    this.#breakpoints = new WriteWatches(connection, 0);
   }
 
   /**
@@ -227,6 +229,48 @@ export class GdbClient {
   }
 
   /**
+   * Sets breakpoints at virtual addresses, in every address space and for all vCPUs: the guest stops before the instruction there.
+   *
+   * @returns those that QEMU refused; under KVM, which writes into the guest's code, those where no memory is
+   */
+  async setBreakpoints(addresses: readonly bigint[]): Promise<bigint[]> {
+    const points = addresses.map((va) => ({ va, byteLength: 1 }));
+    return (await this.#standing(() => this.#breakpoints.set(points))).map(({ va }) => va);
+  }
+
+  /** Clears breakpoints that this client has set. @returns those that QEMU did not know any more */
+  async clearBreakpoints(addresses: readonly bigint[]): Promise<bigint[]> {
+    const points = addresses.map((va) => ({ va, byteLength: 1 }));
+    return (await this.#standing(() => this.#breakpoints.clear(points))).map(({ va }) => va);
+  }
+
+  get breakpointCount(): number {
+    return this.#breakpoints.count;
+  }
+
+  hasBreakpoint(va: bigint): boolean {
+    return this.#breakpoints.has({ va, byteLength: 1 });
+  }
+
+  /** Writes bytes at a physical address. @throws PtmonError also `read-failed` where the stub refuses the address */
+  writePhysical(pa: number, bytes: Uint8Array): Promise<void> {
+    return this.#standing(() => this.#memory.writePhysical(BigInt(pa), bytes));
+  }
+
+  /**
+   * Has one vCPU run one instruction, the others stopped, without interrupts. @returns why it stopped: SIGTRAP, perhaps by a
+   * watchpoint that the instruction wrote to
+   */
+  step(thread: ThreadId): Promise<StopReply> {
+    return this.#standing(async () => {
+      this.#selected = undefined;
+      const reply = await this.#connection.resume(`vCont;s:${formatThreadId(thread)}`);
+      this.#stop = this.#expect(parseStopReply(reply), 'the command to step', reply);
+      return this.#stop;
+    });
+  }
+
+  /**
    * Lets the guest run until it stops, however long. An abort of `signal` interrupts it: the call then returns with the stop that
    * came, SIGINT or another that was faster. QEMU also stops it for a pause by QMP (SIGINT) and a shutdown (SIGQUIT).
    *
@@ -258,7 +302,7 @@ export class GdbClient {
     const restoring = this.#memory.restoringCommand;
     const last = leaveStopped ? this.#clearingCommands() : [this.#detachCommand()];
     this.#hasLeft = true;
-    const mayMeetWatch = !leaveStopped && this.#watches.count > 0;
+    const mayMeetWatch = !leaveStopped && this.#watches.count + this.#breakpoints.count > 0;
     this.#connection.abandon([...(restoring === undefined ? [] : [restoring]), ...last], mayMeetWatch);
   }
 

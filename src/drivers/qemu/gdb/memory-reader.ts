@@ -1,4 +1,4 @@
-/** Guest memory through a gdbstub: GDB manual, "Packets", m; QEMU's `Qqemu.PhyMemMode` makes its addresses physical. */
+/** Guest memory through a gdbstub: GDB manual, "Packets", m and M; QEMU's `Qqemu.PhyMemMode` makes its addresses physical. */
 import { PtmonError } from '../../../core/error.ts';
 import type { GdbConnection } from './connection.ts';
 import { faultOfReply } from './error-reply.ts';
@@ -9,6 +9,9 @@ export interface MemoryRange {
   readonly address: bigint;
   readonly byteLength: number;
 }
+
+/** A packet of a command is at most 4,096 bytes (gdbstub.c, MAX_PACKET_LENGTH): two digits a byte. */
+const MAX_WRITE_BYTES = 1024;
 
 type AddressKind = 'physical' | 'virtual';
 
@@ -41,6 +44,23 @@ export class MemoryReader {
     let pieces = ranges.flatMap(({ address }, at) => this.#piecesOf(address, buffers[at]!));
     while (pieces.length > 0) pieces = await this.#readPieces(kind, pieces);
     return buffers;
+  }
+
+  /** @throws as `read`; the first bytes may be written then */
+  async writePhysical(address: bigint, bytes: Uint8Array): Promise<void> {
+    await this.#switchTo('physical');
+    for (let at = 0; at < bytes.length; at += MAX_WRITE_BYTES) {
+      const piece = bytes.subarray(at, at + MAX_WRITE_BYTES);
+      const where = (address + BigInt(at)).toString(16);
+      const hex = Buffer.from(piece).toString('hex');
+      const reply = await this.#connection.request(`M${where},${piece.length.toString(16)}:${hex}`);
+      if (reply === 'OK') continue;
+      const what = faultOfReply(reply) ?? `it answered "${reply.slice(0, 40)}"`;
+      throw new PtmonError(
+        'read-failed',
+        `${this.#connection.address}: physical address 0x${where} cannot be written (${what})`,
+      );
+    }
   }
 
   /** The command that leaves the stub as it was found; undefined where nothing was changed. */

@@ -1,9 +1,14 @@
-/** Write watchpoints: GDB manual, "Packets", z2 and Z2. */
+/** Write watchpoints and breakpoints: GDB manual, "Packets", z and Z. */
 import { PtmonError } from '../../../core/error.ts';
 import { type GdbConnection, isOutOfStep } from './connection.ts';
 import { faultOfReply } from './error-reply.ts';
 
-/** Stops the guest after a write that touches any of these bytes. */
+/** What stops the guest: an instruction that is about to run (Z0), or a write that has touched any of these bytes (Z2). */
+export type PointKind = 0 | 2;
+
+const POINT_NAMES: Readonly<Record<PointKind, string>> = { 0: 'breakpoint', 2: 'watchpoint' };
+
+/** Stops the guest after a write that touches any of these bytes; of a breakpoint, before the instruction there. */
 export interface WriteWatch {
   /** Virtual, zero-extended: watchpoints know no physical addresses. */
   readonly va: bigint;
@@ -22,14 +27,20 @@ const MAX_COPIES = 8;
  */
 export class WriteWatches {
   readonly #connection: GdbConnection;
+  readonly #kind: PointKind;
   readonly #known = new Map<string, 'set' | 'unsure'>();
 
-  constructor(connection: GdbConnection) {
+  constructor(connection: GdbConnection, kind: PointKind = 2) {
     this.#connection = connection;
+    this.#kind = kind;
   }
 
   get count(): number {
     return this.#known.size;
+  }
+
+  has({ va, byteLength }: WriteWatch): boolean {
+    return this.#known.get(`${va.toString(16)},${byteLength.toString(16)}`) === 'set';
   }
 
   /** Those that the stub refused, in their order: under KVM, all beyond the processor's four. */
@@ -73,14 +84,14 @@ export class WriteWatches {
 
   async #exchange(verb: 'Z' | 'z', watchArguments: readonly string[]): Promise<string[]> {
     try {
-      return await this.#connection.exchange(watchArguments.map((argument) => `${verb}2,${argument}`));
+      return await this.#connection.exchange(watchArguments.map((argument) => `${verb}${this.#kind},${argument}`));
     } catch (error) {
       if (!isOutOfStep(error)) throw error;
       // Some were carried out. From a state that is known, one at a time:
       const replies: string[] = [];
       for (const argument of watchArguments) {
         await this.#clearAll(argument);
-        replies.push(verb === 'Z' ? await this.#connection.request(`Z2,${argument}`) : 'OK');
+        replies.push(verb === 'Z' ? await this.#connection.request(`Z${this.#kind},${argument}`) : 'OK');
       }
       return replies;
     }
@@ -88,15 +99,18 @@ export class WriteWatches {
 
   async #clearAll(argument: string): Promise<void> {
     for (let copies = 0; copies < MAX_COPIES; copies++) {
-      if ((await this.#connection.request(`z2,${argument}`)) !== 'OK') return;
+      if ((await this.#connection.request(`z${this.#kind},${argument}`)) !== 'OK') return;
     }
   }
 
   #refused(reply: string, watch: WriteWatch): WriteWatch {
     const fault = faultOfReply(reply);
     if (reply === '' || fault === undefined) {
+      const name = POINT_NAMES[this.#kind];
       const what =
-        fault === undefined ? `answered "${reply.slice(0, 40)}" to a watchpoint` : 'has no write watchpoints';
+        fault === undefined
+          ? `answered "${reply.slice(0, 40)}" to a ${name}`
+          : `has no ${this.#kind === 2 ? 'write ' : ''}${name}s`;
       const code = fault === undefined ? 'corrupt-input' : 'source-unavailable';
       throw new PtmonError(code, `${this.#connection.address}: the gdbstub ${what}`);
     }
