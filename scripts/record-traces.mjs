@@ -119,7 +119,7 @@ async function record(name) {
       driver,
       kinds: ['protection', 'restructure'],
       signal: stop.signal,
-      system: new EntryWords(linux.types),
+      system: new EntryWords(linux.entryFormat),
       onBatch: () => follower.update(),
     });
     const follower = new ProcessFollower(session.monitor, linux, watch);

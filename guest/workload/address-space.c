@@ -1,9 +1,14 @@
 /* The system calls that change this process's page tables, with the books in mapping.c. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,6 +20,16 @@
 #endif
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
+#endif
+#ifndef MADV_HWPOISON
+#define MADV_HWPOISON 100
+#endif
+#ifndef MAP_HUGE_SHIFT
+#define MAP_HUGE_SHIFT 26
+#endif
+/* Linux 5.19. */
+#ifndef UFFD_FEATURE_WP_HUGETLBFS_SHMEM
+#define UFFD_FEATURE_WP_HUGETLBFS_SHMEM (1 << 12)
 #endif
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
@@ -36,6 +51,9 @@ void stamp(uint64_t va) {
 
 const char *map_pages(uint64_t va, uint64_t pages, enum page_size_wish wish, bool shared) {
   int flags = MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | (shared ? MAP_SHARED : MAP_PRIVATE);
+  /* The size of a hugetlb page is given as its logarithm. */
+  if (wish == HUGETLB_2M) flags |= MAP_HUGETLB | 21 << MAP_HUGE_SHIFT;
+  if (wish == HUGETLB_1G) flags |= MAP_HUGETLB | 30 << MAP_HUGE_SHIFT;
   void *got = mmap((void *)va, pages * PAGE, PROT_READ | PROT_WRITE, flags, -1, 0);
   if (got == MAP_FAILED) return failure("mmap");
   if ((uint64_t)got != va) {
@@ -104,5 +122,41 @@ const char *split_page(uint64_t va) {
   /* Other rights for one 4 KiB page need an entry of its own; the frames stay. */
   if (mprotect((void *)va, PAGE, PROT_READ) != 0) return failure("mprotect");
   if (mprotect((void *)va, PAGE, PROT_READ | PROT_WRITE) != 0) return failure("mprotect");
+  return NULL;
+}
+
+static void pass_over(int signal) { (void)signal; }
+
+const char *poison_pages(uint64_t va, uint64_t pages) {
+  /* Since 6.11 the kernel sends SIGBUS to who does this, and cannot be told to leave it. */
+  signal(SIGBUS, pass_over);
+  if (madvise((void *)va, pages * PAGE, MADV_HWPOISON) != 0) return failure("MADV_HWPOISON");
+  /* Whoever touches them now is killed. */
+  mapping_set(va, pages, NO_ACCESS);
+  return NULL;
+}
+
+const char *mark_pages(uint64_t va, uint64_t pages) {
+  /* Stays open: the marks go with it. */
+  static int fd = -1;
+  if (fd < 0) fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return failure("userfaultfd");
+  struct uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM};
+  if (ioctl(fd, UFFDIO_API, &api) != 0 && errno != EINVAL) return failure("UFFDIO_API");
+  struct uffdio_register area = {.range = {va, pages * PAGE}, .mode = UFFDIO_REGISTER_MODE_WP};
+  if (ioctl(fd, UFFDIO_REGISTER, &area) != 0) return failure("UFFDIO_REGISTER");
+  struct uffdio_writeprotect protect = {.range = {va, pages * PAGE}, .mode = UFFDIO_WRITEPROTECT_MODE_WP};
+  return ioctl(fd, UFFDIO_WRITEPROTECT, &protect) != 0 ? failure("UFFDIO_WRITEPROTECT") : NULL;
+}
+
+const char *migrate_pages_to(uint64_t va, uint64_t pages, int node) {
+  for (uint64_t i = 0; i < pages; i++) {
+    void *page = (void *)(va + i * PAGE);
+    int status = 0;
+    /* MPOL_MF_MOVE */
+    if (syscall(SYS_move_pages, 0, 1ul, &page, &node, &status, 2) < 0) return failure("move_pages");
+    if (status < 0) errno = -status;
+    if (status != node) return failure("move_pages of a page");
+  }
   return NULL;
 }

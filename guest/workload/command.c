@@ -65,7 +65,9 @@ static uint64_t argument(const struct command *command, size_t index, uint64_t o
 static const char *run_map(const struct command *command) {
   uint64_t pages = argument(command, 1, 0), va = number_option(command, "at", 0);
   enum page_size_wish wish = flag(command, "small") ? SMALL_PAGES : flag(command, "huge") ? HUGE_PAGES : ANY_SIZE;
-  if (pages == 0 || pages > MOST_PAGES) return "usage: map PAGES [small|huge] [shared] [at=VA]";
+  if (flag(command, "hugetlb")) wish = HUGETLB_2M;
+  if (flag(command, "gigantic")) wish = HUGETLB_1G;
+  if (pages == 0 || pages > MOST_PAGES) return "usage: map PAGES [small|huge|hugetlb|gigantic] [shared] [at=VA]";
   if (va % PAGE != 0) return "a page begins at a multiple of 4096";
   return do_map(va ? va : mapping_next(pages), pages, wish, flag(command, "shared"));
 }
@@ -79,8 +81,9 @@ static const char *run_protect(const struct command *command, uint64_t va, uint6
 
 static const char *run_on_pages(const struct command *command) {
   static const char *const NAMES[] = {"touch", "read",     "look",  "unmap",    "dontneed", "fork",
-                                      "cow",   "collapse", "split", "mprotect", "swapout",  "mremap"};
-  enum { TOUCH, READ, LOOK, UNMAP, DONTNEED, FORK, COW, COLLAPSE, SPLIT, MPROTECT, SWAPOUT, MREMAP, NONE };
+                                      "cow",   "collapse", "split", "mprotect", "swapout",  "poison",
+                                      "mark",  "migrate",  "mremap"};
+  enum { TOUCH, READ, LOOK, UNMAP, DONTNEED, FORK, COW, COLLAPSE, SPLIT, MPROTECT, SWAPOUT, POISON, MARK, MIGRATE, MREMAP, NONE };
   uint64_t va = argument(command, 1, 1), pages = argument(command, 2, 1), to = number_option(command, "to", 0);
   int which = TOUCH;
   while (which < NONE && strcmp(command->words[0], NAMES[which]) != 0) which++;
@@ -99,6 +102,9 @@ static const char *run_on_pages(const struct command *command) {
     case SPLIT: return do_split(va);
     case MPROTECT: return run_protect(command, va, pages);
     case SWAPOUT: return do_swap_out(va, pages);
+    case POISON: return do_poison(va, pages);
+    case MARK: return do_mark(va, pages);
+    case MIGRATE: return do_migrate(va, pages, (int)number_option(command, "node", 0));
     default: return do_move(va, pages, to ? to : mapping_next(pages));
   }
 }

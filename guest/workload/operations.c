@@ -90,6 +90,24 @@ const char *do_swap_out(uint64_t va, uint64_t pages) {
   return compare("swapout", seen, swap_out_pages(va, pages));
 }
 
+const char *do_poison(uint64_t va, uint64_t pages) {
+  if (!mapping_covers(va, pages, READ_ONLY)) return NOT_MAPPED;
+  struct snapshot seen = look(va, pages);
+  return compare("poison", seen, poison_pages(va, pages));
+}
+
+const char *do_mark(uint64_t va, uint64_t pages) {
+  if (!mapping_covers(va, pages, READ_WRITE)) return NOT_MAPPED;
+  struct snapshot seen = look(va, pages);
+  return compare("mark", seen, mark_pages(va, pages));
+}
+
+const char *do_migrate(uint64_t va, uint64_t pages, int node) {
+  if (!mapping_covers(va, pages, READ_ONLY)) return NOT_MAPPED;
+  struct snapshot seen = look(va, pages);
+  return compare("migrate", seen, migrate_pages_to(va, pages, node));
+}
+
 /* What huge pages map around va now, so that a reader sees whether the kernel did what was asked. */
 static const char *with_huge_bytes(const char *op, uint64_t va, const char *error) {
   if (error) return error;

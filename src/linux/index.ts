@@ -1,4 +1,4 @@
-export { type EntryMeaning, meaningOf } from './entries/entry-meaning.ts';
+export { type EntryFormat, type EntryMeaning, meaningOf } from './entries/entry-meaning.ts';
 export { longWords, shortWords } from './entries/meaning-words.ts';
 export type { SwapDevice } from './entries/swap-devices.ts';
 export { type SpecialType, type SwapTypes, swapTypesOf } from './entries/swap-types.ts';

@@ -1,9 +1,9 @@
 /** A guest's Linux, as far as it is known from outside: its processes, what they have in memory, what its page tables mean to it. */
 import { PtmonError } from '../core/error.ts';
 import type { RemoteFetch } from '../driver/driver.ts';
-import { type EntryMeaning, meaningOf } from './entries/entry-meaning.ts';
+import { type EntryFormat, type EntryMeaning, meaningOf } from './entries/entry-meaning.ts';
 import { findSwapDevices, type SwapDevice } from './entries/swap-devices.ts';
-import { type SwapTypes, swapTypesOf } from './entries/swap-types.ts';
+import { swapTypesOf } from './entries/swap-types.ts';
 import { findKernel, type FindKernelOptions, type KernelSource, type LinuxKernel } from './kernel/find-kernel.ts';
 import { type AreaPages, PageCounter } from './maps/area-pages.ts';
 import { AreaReader } from './maps/area-reader.ts';
@@ -30,14 +30,15 @@ export class LinuxGuest {
   /** For who reads a piece at a time. */
   readonly tasks: TaskReader;
   #areas: AreaReader | undefined;
-  readonly types: SwapTypes;
+  /** How it writes entries that are not present. */
+  readonly entryFormat: EntryFormat;
   readonly #runner: StepRunner;
 
   /** @throws PtmonError `corrupt-input` where the kernel's BTF lacks what a process is told by */
   constructor(kernel: LinuxKernel, remote?: RemoteFetch, signal?: AbortSignal) {
     this.kernel = kernel;
     this.tasks = new TaskReader(kernel);
-    this.types = swapTypesOf(kernel.btf);
+    this.entryFormat = { types: swapTypesOf(kernel.btf), paging: kernel.memory.paging };
     this.#runner = new StepRunner(remote, signal);
   }
 
@@ -60,8 +61,8 @@ export class LinuxGuest {
     if (process.mm === null) return { process, areas: [], faults: others };
     const { mm } = process;
     const list = await this.run(() => this.areas.list(mm));
-    const { paging, physical } = this.kernel.memory;
-    const counter = new PageCounter(paging, physical, this.types);
+    const { physical } = this.kernel.memory;
+    const counter = new PageCounter(physical, this.entryFormat);
     const faults = new FaultList();
     for (const fault of list.faults) faults.note(fault);
     const areas: MappedArea[] = [];
@@ -71,7 +72,7 @@ export class LinuxGuest {
 
   /** What an entry that is not present means; undefined for one that is. @param level 1 for that of a page table */
   meaningOf(value: bigint, level: number): EntryMeaning | undefined {
-    return meaningOf(this.types, value, level);
+    return meaningOf(this.entryFormat, value, level);
   }
 
   /** The areas of a process. @param mm address of its `mm_struct` */

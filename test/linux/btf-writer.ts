@@ -17,6 +17,10 @@ export class BtfWriter {
     return this.#add(name, 1, 0, byteLength, [byteLength * 8]);
   }
 
+  pointer(type: number): number {
+    return this.#add('', 2, 0, type, []);
+  }
+
   array(type: number, length: number): number {
     return this.#add('', 3, 0, 0, [type, 1, length]);
   }

@@ -14,8 +14,7 @@ import {
   slotOf,
   tableGfn,
 } from '../../core/paging/format.ts';
-import { meaningOf } from '../entries/entry-meaning.ts';
-import type { SwapTypes } from '../entries/swap-types.ts';
+import { type EntryFormat, meaningOf } from '../entries/entry-meaning.ts';
 import { GuestFault } from '../memory/guest-fault.ts';
 import type { Steps } from '../memory/steps.ts';
 
@@ -38,7 +37,7 @@ const MAX_TABLES = 1 << 18;
 export class PageCounter {
   readonly #paging: Paging;
   readonly #memory: PhysicalMemory;
-  readonly #types: SwapTypes;
+  readonly #format: EntryFormat;
   /** Whether the large page at a frame holds zeroes only: many entries may lead to it. */
   readonly #zeroes = new Map<number, boolean>();
   /** What is below a table, where all of it is asked for: a guest may lead to it from many places, itself among them. */
@@ -46,10 +45,10 @@ export class PageCounter {
   readonly #entry = new Uint32Array(2);
   #tablesLeft = MAX_TABLES;
 
-  constructor(paging: Paging, memory: PhysicalMemory, types: SwapTypes) {
-    this.#paging = paging;
+  constructor(memory: PhysicalMemory, format: EntryFormat) {
+    this.#paging = format.paging;
     this.#memory = memory;
-    this.#types = types;
+    this.#format = format;
   }
 
   /**
@@ -103,7 +102,7 @@ export class PageCounter {
         pages.mapped += covered;
         if (this.#isCounted(format, lo, hi)) pages.resident += covered;
       } else if (kind === ENTRY_ABSENT) {
-        const meaning = meaningOf(this.#types, u64Of(lo, hi), format.level)?.kind;
+        const meaning = meaningOf(this.#format, u64Of(lo, hi), format.level)?.kind;
         if (meaning === 'swapped') pages.swapped += covered;
         if (meaning === 'inaccessible' || meaning === 'migrating' || meaning === 'changing') pages.resident += covered;
       }

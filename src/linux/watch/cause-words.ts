@@ -1,19 +1,18 @@
 /** Says in events what the entries behind them mean to Linux, where they are not present. */
 import type { Cause, MonitorEvent } from '../../core/monitor/events.ts';
-import { meaningOf } from '../entries/entry-meaning.ts';
+import { type EntryFormat, meaningOf } from '../entries/entry-meaning.ts';
 import { type EntryContext, shortWords } from '../entries/meaning-words.ts';
-import type { SwapTypes } from '../entries/swap-types.ts';
 
 /** The event, with words for the values of its cause that are not present and not 0. */
 export function withMeanings<Event extends MonitorEvent>(
-  types: SwapTypes,
+  format: EntryFormat,
   event: Event,
   context: EntryContext = {},
 ): Event {
   const { cause } = event;
   if (cause === null) return event;
   const words = (value: bigint): string | undefined => {
-    const meaning = value === 0n ? undefined : meaningOf(types, value, cause.level);
+    const meaning = value === 0n ? undefined : meaningOf(format, value, cause.level);
     return meaning && shortWords(meaning, context);
   };
   const [oldMeaning, newMeaning] = [words(cause.oldValue), words(cause.newValue)];

@@ -1,16 +1,16 @@
 /** Takes part in a session that watches addresses of a Linux guest: says what entries mean, and nothing else. */
 import type { MonitorEvent } from '../../core/monitor/events.ts';
-import type { SwapTypes } from '../entries/swap-types.ts';
+import type { EntryFormat } from '../entries/entry-meaning.ts';
 import { withMeanings } from './cause-words.ts';
 
 const NO_WORDS = new Float64Array();
 
 /** A part of a session (`SystemLayer`). */
 export class EntryWords {
-  readonly #types: SwapTypes;
+  readonly #format: EntryFormat;
 
-  constructor(types: SwapTypes) {
-    this.#types = types;
+  constructor(format: EntryFormat) {
+    this.#format = format;
   }
 
   words(): Float64Array {
@@ -22,6 +22,6 @@ export class EntryWords {
   }
 
   async label(events: readonly MonitorEvent[]): Promise<readonly MonitorEvent[]> {
-    return events.map((event) => withMeanings(this.#types, event));
+    return events.map((event) => withMeanings(this.#format, event));
   }
 }

@@ -56,7 +56,7 @@ export class NamedAreas {
       const name = (area ?? this.#former.find(isAround(part.va)))?.name;
       const isAccessible = area && (area.rights.readable || area.rights.writable || area.rights.executable);
       return {
-        ...withMeanings(this.#linux.types, part, { isAccessible }),
+        ...withMeanings(this.#linux.entryFormat, part, { isAccessible }),
         tags: name === undefined ? [tag] : [tag, nameOf(name)],
       };
     });

@@ -51,7 +51,7 @@ export async function openLinuxPart(
   const open = () => openLinux(driver, { cache: kernelCache(), signal, ...space });
   if (pid === undefined && comm === undefined) {
     const linux = await open().catch(noLinux);
-    return { system: linux && new EntryWords(linux.types), processes: undefined };
+    return { system: linux && new EntryWords(linux.entryFormat), processes: undefined };
   }
   const processes = new ProcessWatch({
     linux: await open(),
