@@ -11,6 +11,8 @@ export const EXIT_USAGE = 2;
 export const EXIT_SOURCE = 3;
 /** A file is not what it should be. */
 export const EXIT_CORRUPT = 4;
+/** The answer is right and leaves out what could not be looked at, or there is nothing where there must be something. */
+export const EXIT_INCOMPLETE = 5;
 /** Ctrl-C: 128 and the number of the signal, as shells have it. */
 export const EXIT_INTERRUPTED = 130;
 export const EXIT_TERMINATED = 143;

@@ -31,6 +31,7 @@ Exit codes:
   2    the command line is wrong
   3    the source cannot be reached, or was lost
   4    an input file is corrupt
+  5    of map, diff: page tables are not in memory, or nothing at all is mapped
   130  interrupted (Ctrl-C); a second one ends at once
   143  ended by SIGTERM; 129 by SIGHUP, as when the terminal is gone
 `;

@@ -28,6 +28,8 @@ export interface Snapshot {
   readonly description: string;
   /** What of the source is missing or odd, a sentence each, and does not keep the rest from being read. */
   readonly warnings?: readonly string[];
+  /** Whether it holds only the tables that were watched, as a trace does: then others are missing for a reason. */
+  readonly isExcerpt?: boolean;
   readonly memory: PhysicalMemory;
   /** Where memory must be fetched before it can be read. */
   readonly remote?: RemoteFetch;

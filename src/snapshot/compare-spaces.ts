@@ -10,6 +10,7 @@ import { type Rights, rightsOf } from '../core/paging/rights.ts';
 import { Pacer } from '../driver/pacer.ts';
 import type { Snapshot } from '../driver/snapshot.ts';
 import type { AddressSpace } from './address-space.ts';
+import { GapCursor, GapTotals } from './gap-totals.ts';
 import { PieceCursor } from './piece-cursor.ts';
 import { type SpaceOptions, spacePieces } from './space-pieces.ts';
 
@@ -58,6 +59,8 @@ export interface CompareOptions extends SpaceOptions {
    * follows each other, too. `pages`: each page for itself.
    */
   readonly by?: 'changes' | 'runs' | 'pages';
+  /** What could not be looked at in the first; `gaps` receives it of the second. */
+  readonly gapsBefore?: GapTotals;
 }
 
 /** How a stretch of addresses is mapped in one of the two. */
@@ -104,10 +107,11 @@ async function* stretches(
   b: ComparedSpace,
   options: CompareOptions,
 ): AsyncGenerator<Stretch, void, undefined> {
-  const [left, right] = [a, b].map(({ snapshot, space }) => new PieceCursor(spacePieces(snapshot, space, options))) as [
-    PieceCursor,
-    PieceCursor,
-  ];
+  const { gaps: gapsAfter = new GapTotals(), gapsBefore = new GapTotals(), ...rest } = options;
+  const cursor = ({ snapshot, space }: ComparedSpace, gaps: GapTotals) =>
+    new PieceCursor(spacePieces(snapshot, space, { ...rest, gaps }));
+  const [left, right] = [cursor(a, gapsBefore), cursor(b, gapsAfter)];
+  const [unknownBefore, unknownAfter] = [new GapCursor(gapsBefore), new GapCursor(gapsAfter)];
   try {
     for (;;) {
       if (left.isEmpty) await left.fill();
@@ -121,7 +125,16 @@ async function* stretches(
       const alike =
         before !== undefined && after !== undefined ? pagesAlike(before, after, pages) : { count: pages, same: false };
       if (!alike.same || before?.rights !== after?.rights || before?.slotPages !== after?.slotPages) {
-        yield { vpn, pages: alike.count, before: sideOf(before, 0, alike.count), after: sideOf(after, 0, alike.count) };
+        // Where one has no table, nobody knows whether it maps what the other does.
+        const unknown = before === undefined ? unknownBefore : after === undefined ? unknownAfter : undefined;
+        for (const [from, count] of unknown?.without(vpn, alike.count) ?? [[0, alike.count] as const]) {
+          yield {
+            vpn: vpn + from,
+            pages: count,
+            before: sideOf(before, from, count),
+            after: sideOf(after, from, count),
+          };
+        }
       }
       if (before !== undefined) left.drop(alike.count);
       if (after !== undefined) right.drop(alike.count);

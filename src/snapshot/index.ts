@@ -9,6 +9,7 @@ export {
   type SizeDifference,
 } from './compare-spaces.ts';
 export { type AddressRange, listRanges, type RangeFilter, type RangeOptions } from './list-ranges.ts';
+export { GapTotals, type SpaceGap } from './gap-totals.ts';
 export { RangeTotals } from './range-totals.ts';
 export type { SpaceOptions } from './space-pieces.ts';
 export { findRoots, type FindRootsOptions, type FoundRoot, type RootConfidence } from './roots/find-roots.ts';

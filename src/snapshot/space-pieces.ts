@@ -2,10 +2,11 @@
 import { PtmonError } from '../core/error.ts';
 import { positionsOf } from '../core/paging/enumerate.ts';
 import { foldVpn } from '../core/paging/format.ts';
-import { type Piece, pieces } from '../core/paging/pieces.ts';
+import { type Gap, type Piece, pieces } from '../core/paging/pieces.ts';
 import { type LongWorkOptions, Pacer } from '../driver/pacer.ts';
 import type { Snapshot } from '../driver/snapshot.ts';
 import type { AddressSpace } from './address-space.ts';
+import type { GapTotals } from './gap-totals.ts';
 
 /** Pieces that are taken at once. */
 const BATCH = 512;
@@ -18,6 +19,8 @@ export interface SpaceOptions extends LongWorkOptions {
   readonly from?: bigint;
   /** Exclusive, up to 2^64. */
   readonly to?: bigint;
+  /** Receives what could not be looked at. */
+  readonly gaps?: GapTotals;
   /** How often tables may be looked through again; 8192 times unless told. */
   readonly maxRepeats?: number;
 }
@@ -33,7 +36,8 @@ export async function* spacePieces(
   { paging, root }: Pick<AddressSpace, 'paging' | 'root'>,
   options: SpaceOptions,
 ): AsyncGenerator<readonly Piece[], void, undefined> {
-  const { maxRepeats = MAX_REPEATS } = options;
+  const { maxRepeats = MAX_REPEATS, gaps } = options;
+  const onGap = gaps && ((gap: Gap) => gaps.add(gap));
   const bounds = positionsOf(paging, options.from ?? 0n, options.to ?? 2n ** 64n);
   const pacer = new Pacer(options);
   let { from } = bounds;
@@ -41,10 +45,11 @@ export async function* spacePieces(
   for (;;) {
     let batch: Piece[] = [];
     try {
-      for (const piece of pieces(paging, memory, root, { ...bounds, from, maxRepeats })) {
+      for (const piece of pieces(paging, memory, root, { ...bounds, from, maxRepeats, ...(onGap && { onGap }) })) {
         if (piece.pages > 0) {
           batch.push({ ...piece });
           mapped += piece.pages;
+          gaps?.addMapped(piece.pages);
           from = foldVpn(paging, piece.vpn) + piece.pages;
         }
         if (batch.length === BATCH) {

@@ -18,6 +18,7 @@ import { PtmonError } from '../error.ts';
 import { type PhysicalMemory, READ_NOT_FETCHED, READ_OK } from '../memory/physical-memory.ts';
 import {
   ENTRY_LEAF,
+  ENTRY_RESERVED,
   ENTRY_TABLE,
   kindOf,
   leafGfn,
@@ -44,12 +45,26 @@ export interface Piece {
   rights: number;
 }
 
+/** Addresses of which nothing can be known, or that the processor faults on because of an entry that makes no sense. */
+export interface Gap {
+  /** The table is not in memory, or the entry has a reserved bit set. */
+  readonly reason: 'no-memory' | 'reserved-bit';
+  readonly vpn: number;
+  readonly pages: number;
+  /** Of the table, or of the table that has the entry. */
+  readonly level: number;
+  /** Physical address of the table, or of the entry. */
+  readonly pa: number;
+}
+
 export interface PieceOptions {
   /** Positions [from, to); everything unless told. */
   readonly from?: number;
   readonly to?: number;
   /** How often a table may be looked through that was before; any number unless told. Systems hardly ever use one twice. */
   readonly maxRepeats?: number;
+  /** Hears of each gap where it is met; of a table that is met again and again, at least once. */
+  readonly onGap?: (gap: Gap) => void;
 }
 
 /** What a table is from its first slot to its last. Its rights are those that its own entries and those below it leave. */
@@ -92,7 +107,7 @@ export function* pieces(
   paging: Paging,
   memory: PhysicalMemory,
   root: number,
-  { from = 0, to = Infinity, maxRepeats = Infinity }: PieceOptions = {},
+  { from = 0, to = Infinity, maxRepeats = Infinity, onGap }: PieceOptions = {},
 ): Generator<Piece, void, undefined> {
   const { entryBytes } = paging.mode;
   const entry = new Uint32Array(2);
@@ -103,6 +118,11 @@ export function* pieces(
   const open: OpenTable[] = [];
   let tables = 0;
   let repeats = 0;
+  const gap = (reason: Gap['reason'], format: LevelFormat, pa: number, start: number, pageCount: number) => {
+    const first = Math.max(start, from);
+    const count = Math.min(start + pageCount, to) - first;
+    onGap?.({ reason, vpn: unfoldVpn(paging, first), pages: count, level: format.level, pa });
+  };
   if (from < to) open.push(openTable(paging.levels[0]!, root, 0, RIGHTS_ALL, from));
 
   while (open.length > 0) {
@@ -125,6 +145,8 @@ export function* pieces(
         if (piece.pages > 0) yield piece;
         piece.pages = 0;
         if (missing.add(entryPa)) break;
+      } else {
+        gap('no-memory', format, table.pa, table.start, format.slotPages * format.slots);
       }
       if (open.length > 0) addTable(open.at(-1)!, outcome === READ_NOT_FETCHED ? undefined : EMPTY);
       continue;
@@ -168,6 +190,7 @@ export function* pieces(
       addSlot(table, next);
       next.rights = combine(table.rights, next.rights);
     } else {
+      if (kind === ENTRY_RESERVED) gap('reserved-bit', format, entryPa, position, format.slotPages);
       addSlot(table, EMPTY);
     }
     if (!isMapped || missing.found) continue;

@@ -68,6 +68,28 @@ export class DumpRegions {
     return this.#regions;
   }
 
+  /** What of them lies in none of `others`, which ascend. @throws PtmonError `corrupt-input` where they are too many */
+  listWithout(others: readonly RamRegion[]): readonly RamRegion[] {
+    this.#compact(0);
+    const rest: RamRegion[] = [];
+    let next = 0;
+    for (const { pa, byteLength, position } of this.#regions) {
+      let at = pa;
+      const end = pa + byteLength;
+      const add = (to: number) => {
+        if (to > at) rest.push({ pa: at, byteLength: to - at, position: position + (at - pa) });
+      };
+      while (next < others.length && others[next]!.pa + others[next]!.byteLength <= at) next++;
+      for (let other = next; other < others.length && others[other]!.pa < end; other++) {
+        const { pa: from, byteLength: covered } = others[other]!;
+        add(Math.min(from, end));
+        at = Math.max(at, from + covered);
+      }
+      add(end);
+    }
+    return rest;
+  }
+
   #compact(offset: number): void {
     const merged: RamRegion[] = [];
     for (const region of [...this.#regions].sort((a, b) => a.pa - b.pa)) {

@@ -115,6 +115,24 @@ describe('a dump holds its memory', () => {
     expectFrames(dump, FRAMES);
   });
 
+  test('an ELF core has zeroes between p_filesz and p_memsz, unless other memory lies there', async () => {
+    const bytes = elfDump(FRAMES);
+    // Of the first piece two pages are in the file, and the hole behind it up to the second is zeroes.
+    const [first, second] = [128 + 56, 128 + 112];
+    bytes.writeBigUInt64LE(2n * 4096n, first + 32);
+    bytes.writeBigUInt64LE(0x101n * 4096n, first + 40);
+    // Of the last nothing is in the file.
+    const last = second + 56;
+    bytes.writeBigUInt64LE(0n, last + 32);
+    const dump = await open(bytes);
+    const zeroes = new Uint8Array(PAGE);
+    for (const gfn of [2, 3, 0xff, 0x9000]) expect(dump.readBytes(gfn * PAGE, PAGE), `frame ${gfn}`).toEqual(zeroes);
+    for (const gfn of [0, 1, 0x100, 0x101]) {
+      expect(Buffer.from(dump.readBytes(gfn * PAGE, PAGE)!).equals(pageOf(gfn)), `frame ${gfn}`).toBe(true);
+    }
+    expect(dump.readBytes(0x104 * PAGE, PAGE)).toBeUndefined();
+  });
+
   test('of two records of a flattened dump for the same bytes the later one holds', async () => {
     const bytes = kdumpDump(FRAMES);
     const garbage = (target: number, byteLength: number) => ({ target, bytes: new Uint8Array(byteLength).fill(0xff) });

@@ -1,12 +1,13 @@
 /** `ptmon diff`. */
 import { Command, Option } from 'commander';
 import { PtmonError } from '../../../core/error.ts';
-import { compareSpaces, type Difference } from '../../../snapshot/index.ts';
+import { compareSpaces, type Difference, GapTotals } from '../../../snapshot/index.ts';
 import { DifferenceTotals, differenceJson, differenceLine } from './difference-text.ts';
-import { EXIT_FAILED, EXIT_OK } from '../../exit-codes.ts';
+import { EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK } from '../../exit-codes.ts';
 import { interruptible } from '../../interruptible.ts';
 import { listOf } from '../../option-values.ts';
 import { addressRange, type OptionRange } from '../../snapshot/address-range.ts';
+import { emptyLine, gapLines } from '../../snapshot/gap-text.ts';
 import { isLive } from '../../snapshot/open-snapshot.ts';
 import { addSourceOptions, addSpaceOptions, type SourceAndSpaceOptions } from '../../snapshot/source-options.ts';
 import { type Visit, visitSnapshot, type VisitStreams } from '../../snapshot/visit-snapshot.ts';
@@ -22,7 +23,9 @@ Signs, as ptmon watch has them: + paged in, - paged out (both for the same pages
 where they moved), ~ other rights, = other page size. What leaves the backing
 alone (accessed and dirty bits, …) is no difference.
 
-Exit code 0 where there is no difference, 1 where there is one.
+Exit code 0 where there is no difference, 1 where there is one; 5 where there is
+none in what could be looked at, and page tables are not in memory or nothing at
+all is mapped.
 
 Examples:
   ptmon diff before.core after.core
@@ -64,33 +67,63 @@ export function diffCommand(streams: VisitStreams, exit: (code: number) => void)
       const optionsB = { ...(b === undefined ? withoutFile(options) : optionsA), root: options.rootB ?? options.root };
       await interruptible(streams.output, exit, async (signal) => {
         const totals = new DifferenceTotals();
+        const [gapsBefore, gapsAfter] = [new GapTotals(), new GapTotals()];
+        let [said, isIncomplete] = ['', false];
         try {
           await visitSnapshot(a, optionsA, streams, signal, (before) =>
-            visitSnapshot(b, optionsB, streams, signal, (after) => compare(before, after, options, totals, streams)),
+            visitSnapshot(b, optionsB, streams, signal, async (after) => {
+              await compare(before, after, { options, totals, gapsBefore, gapsAfter, streams });
+              const sides = [
+                ['A', before, gapsBefore],
+                ['B', after, gapsAfter],
+              ] as const;
+              for (const [name, { space, snapshot }, gaps] of sides) {
+                said += gapLines(gaps, space, name);
+                if (gaps.missingTables > 0 && snapshot.isExcerpt !== true) isIncomplete = true;
+                if (gaps.mappedPages > 0 || options.va !== undefined) continue;
+                isIncomplete = true;
+                said += emptyLine(gaps, space, name);
+              }
+            }),
           );
         } catch (error) {
           // A reader that has gone has seen a difference, and the shell is to hear of it.
           if (error !== signal.reason || totals.isEmpty) throw error;
         }
-        return totals.isEmpty ? EXIT_OK : EXIT_FAILED;
+        await streams.messages.write(said);
+        if (!totals.isEmpty) return EXIT_FAILED;
+        return isIncomplete ? EXIT_INCOMPLETE : EXIT_OK;
       });
     });
+}
+
+interface Comparison {
+  readonly options: Options;
+  readonly totals: DifferenceTotals;
+  readonly gapsBefore: GapTotals;
+  readonly gapsAfter: GapTotals;
+  readonly streams: VisitStreams;
 }
 
 async function compare(
   before: Visit,
   after: Visit,
-  { va, kinds = KINDS, pages, runs, json, rootB }: Options,
-  totals: DifferenceTotals,
-  { messages }: VisitStreams,
+  { options, totals, gapsBefore, gapsAfter, streams: { messages } }: Comparison,
 ): Promise<void> {
+  const { va, kinds = KINDS, pages, runs, json, rootB } = options;
   if (before.space.root !== after.space.root && rootB === undefined) {
     await messages.write(
       `ptmon: the roots differ: ${before.space.from}; ${after.space.from}. --root tells which are meant\n`,
     );
   }
   const by = pages === true ? 'pages' : runs === true ? 'runs' : 'changes';
-  for await (const difference of compareSpaces(before, after, { ...after.work, ...va, by })) {
+  for await (const difference of compareSpaces(before, after, {
+    ...after.work,
+    ...va,
+    by,
+    gapsBefore,
+    gaps: gapsAfter,
+  })) {
     if (!kinds.includes(difference.kind)) continue;
     totals.add(difference);
     await after.print(json === true ? differenceJson(difference, after.space.root) : differenceLine(difference));

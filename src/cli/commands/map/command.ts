@@ -1,12 +1,13 @@
 /** `ptmon map`. */
 import { Command, Option } from 'commander';
 import type { RangeFilter } from '../../../snapshot/index.ts';
-import { listRanges, RangeTotals } from '../../../snapshot/index.ts';
-import { EXIT_OK } from '../../exit-codes.ts';
+import { GapTotals, listRanges, RangeTotals } from '../../../snapshot/index.ts';
+import { EXIT_INCOMPLETE, EXIT_OK } from '../../exit-codes.ts';
 import { interruptible } from '../../interruptible.ts';
 import { CSV, JSON_LINES, TEXT } from './range-text.ts';
 import { byteCount, listOf } from '../../option-values.ts';
 import { addressRange, type OptionRange } from '../../snapshot/address-range.ts';
+import { emptyLine, gapLines } from '../../snapshot/gap-text.ts';
 import { onlySource } from '../../snapshot/open-snapshot.ts';
 import {
   addSourceOptions,
@@ -25,6 +26,9 @@ ${SOURCE_HELP}
 Addresses that follow each other with the same rights are one range, whatever
 pages map them. Rights: r, w writable, x executable, u user; a dash for what is
 not allowed, and the protection key unless it is 0.
+
+Where page tables are not in memory, standard error counts and names them, and
+the exit code is 5; so it is where nothing at all is mapped.
 
 Examples:
   ptmon map vm.core
@@ -84,18 +88,28 @@ export function mapCommand(streams: VisitStreams, exit: (code: number) => void):
       const { va, runs = false, json = false, csv = false } = options;
       const writer = json ? JSON_LINES : csv ? CSV : TEXT;
       await interruptible(streams.output, exit, async (signal) => {
+        const [totals, gaps] = [new RangeTotals(), new GapTotals()];
+        let said = '';
+        let [isEmpty, isIncomplete] = [false, false];
         await visitSnapshot(source, options, streams, signal, async (visit) => {
           const { snapshot, space, work } = visit;
-          const totals = new RangeTotals();
           await visit.print(writer.heading(space));
           const by = runs ? 'runs' : 'rights';
-          for await (const range of listRanges(snapshot, space, { ...work, ...va, by, filter: filterOf(options) })) {
+          const filter = filterOf(options);
+          for await (const range of listRanges(snapshot, space, { ...work, ...va, by, gaps, filter })) {
             totals.add(range);
             await visit.print(writer.range(range, space));
           }
-          await visit.print(writer.totals(totals));
+          await visit.print(writer.totals(totals, gaps));
+          said = gapLines(gaps, space);
+          isIncomplete = gaps.missingTables > 0 && snapshot.isExcerpt !== true;
+          if (totals.sums.ranges === 0) {
+            isEmpty = Object.keys(filter).length === 0 && va === undefined;
+            said += isEmpty ? emptyLine(gaps, space) : 'ptmon: nothing that is mapped is like that\n';
+          }
         });
-        return EXIT_OK;
+        await streams.messages.write(said);
+        return isIncomplete || isEmpty ? EXIT_INCOMPLETE : EXIT_OK;
       });
     });
 }

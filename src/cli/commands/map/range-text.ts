@@ -3,14 +3,15 @@ import { PAGE_BYTES } from '../../../core/address/pa.ts';
 import { hex } from '../../../core/address/va.ts';
 import { bytesText, rightsText } from '../../../sinks/event-row.ts';
 import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
-import type { AddressRange, AddressSpace, RangeTotals } from '../../../snapshot/index.ts';
+import type { AddressRange, AddressSpace, GapTotals, RangeTotals } from '../../../snapshot/index.ts';
+import { gapFields } from '../../snapshot/gap-text.ts';
 import { bytesInWords } from '../../snapshot/size-text.ts';
 
 /** How a map is written. */
 export interface RangeWriter {
   heading(space: AddressSpace): string;
   range(range: AddressRange, space: AddressSpace): string;
-  totals(totals: RangeTotals): string;
+  totals(totals: RangeTotals, gaps: GapTotals): string;
 }
 
 export const TEXT: RangeWriter = {
@@ -52,7 +53,7 @@ export const JSON_LINES: RangeWriter = {
       ...(repeats && { repeats }),
     });
   },
-  totals: (totals) => {
+  totals: (totals, gaps) => {
     const { ranges, runs, byteLength, sizes, user, writable, executable, writableExecutable } = totals.sums;
     const pages = (bytes: number) => bytes / PAGE_BYTES;
     return json('totals', {
@@ -64,6 +65,7 @@ export const JSON_LINES: RangeWriter = {
       writable: pages(writable),
       executable: pages(executable),
       writableExecutable: pages(writableExecutable),
+      ...gapFields(gaps),
     });
   },
 };

@@ -2,7 +2,8 @@
 import { frameOffsetOf, PAGE_BYTES } from '../../../core/address/pa.ts';
 import { hex } from '../../../core/address/va.ts';
 import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
-import { type AddressRange, listRanges } from '../../../snapshot/index.ts';
+import { type AddressRange, GapTotals, listRanges } from '../../../snapshot/index.ts';
+import { gapLines } from '../../snapshot/gap-text.ts';
 import type { Visit } from '../../snapshot/visit-snapshot.ts';
 import { rightsInWords } from './explain.ts';
 import { sizeText } from './text.ts';
@@ -12,13 +13,14 @@ export async function translateBack(visit: Visit, pa: number, json: boolean): Pr
   const { snapshot, space, work } = visit;
   const filter = { physical: { pa, byteLength: 1 } };
   let pages = 0;
+  const gaps = new GapTotals();
   if (!json) await visit.print(`${hex(pa)}: root ${hex(space.root)}, ${space.paging.mode.name} paging\n`);
-  for await (const range of listRanges(snapshot, space, { ...work, by: 'runs', filter })) {
+  for await (const range of listRanges(snapshot, space, { ...work, by: 'runs', filter, gaps })) {
     pages += range.byteLength / PAGE_BYTES;
     await visit.print(json ? rangeJson(visit, range, pa) : rangeLine(range, pa));
   }
   const count = pages === 1 ? '1 virtual address leads' : `${pages} virtual addresses lead`;
-  if (!json) await visit.print(`  ${pages === 0 ? 'no virtual address leads' : count} there\n`);
+  if (!json) await visit.print(`  ${pages === 0 ? 'no virtual address leads' : count} there\n${gapLines(gaps, space)}`);
 }
 
 function rangeLine(range: AddressRange, pa: number): string {

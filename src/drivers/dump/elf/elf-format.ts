@@ -5,8 +5,13 @@
 import { corrupt, type DumpBytes } from '../dump-bytes.ts';
 import { DumpRegions } from '../dump-regions.ts';
 import type { DumpFormat, OpenedFormat } from '../format.ts';
+import { PA_LIMIT } from '../../../core/address/pa.ts';
 import { NoteReader } from '../notes/notes.ts';
+import { ZeroBytes } from '../zero-bytes.ts';
 import { programHeaders, PT_LOAD, PT_NOTE, readElfHeader } from './elf-header.ts';
+
+/** -1, in either class. */
+const NO_POSITION = 2 ** 32 - 1;
 
 export const elfFormat: DumpFormat = {
   name: 'elf',
@@ -18,21 +23,29 @@ async function openElf(bytes: DumpBytes): Promise<OpenedFormat> {
   const header = readElfHeader(bytes);
   const regions = new DumpRegions(bytes.name);
   const warnings: string[] = [];
+  /** Between p_filesz and p_memsz: what makedumpfile leaves out of an ELF core. */
+  const zeroes = new DumpRegions(bytes.name);
   const notes = new NoteReader(bytes, warnings);
   const process = new ProcessCoreTest();
-  for (const { at, type, position, va, pa, byteLength } of programHeaders(bytes, header)) {
-    // Memory that is mapped and is not in the file has no bytes there, and no position.
-    if (byteLength === 0) continue;
+  for (const { at, type, position, va, pa, byteLength, memoryBytes } of programHeaders(bytes, header)) {
+    // QEMU's mark of memory that is mapped and is no RAM: it has no bytes, and no position.
+    if (byteLength === 0 && position >= NO_POSITION) continue;
     if (type === PT_NOTE) notes.readSegment(position, byteLength);
     if (type !== PT_LOAD) continue;
     process.add(va, pa);
     regions.add({ pa, byteLength, position }, at, bytes.byteLength);
+    if (memoryBytes > byteLength && pa + memoryBytes <= PA_LIMIT) {
+      zeroes.add({ pa: pa + byteLength, byteLength: memoryBytes - byteLength, position: pa + byteLength }, at);
+    }
   }
   if (process.isLikely) throw corrupt(bytes.name, 0, process.why);
   const list = regions.list();
   return {
     description: `ELF core, ${header.count} segments`,
-    parts: [{ source: bytes, regions: list }],
+    parts: [
+      { source: bytes, regions: list },
+      { source: new ZeroBytes(bytes.name), regions: zeroes.listWithout(list) },
+    ],
     notes: notes.notes,
     warnings: [...regions.warnings, ...warnings],
   };

@@ -30,6 +30,7 @@ export function openTraceSnapshot(path: string, { atUs = Infinity }: TraceSnapsh
     const registers = state.registersOf(reader.about);
     return {
       description: `a trace of ${reader.about.source} at ${(timeUs / 1e6).toFixed(3)} s: ${frames.length} page tables`,
+      isExcerpt: true,
       memory: state,
       regions: regionsOf(frames),
       ...(registers !== undefined && { registers }),
