@@ -5,7 +5,7 @@ import { PtmonError } from '../core/error.ts';
 import { READ_NO_MEMORY, READ_NOT_FETCHED } from '../core/memory/physical-memory.ts';
 import { type Paging, rootOf } from '../core/paging/format.ts';
 import type { RegisterAccess } from '../driver/driver.ts';
-import { fetching } from '../driver/fetching.ts';
+import { retry } from '../driver/retry.ts';
 import type { KernelRoot } from '../driver/snapshot.ts';
 import { kernelCache, type LinuxGuest, openLinux } from '../linux/index.ts';
 import { type MemorySource, VirtualMemory } from './memory/virtual-memory.ts';
@@ -77,7 +77,7 @@ export class Moment {
         throw new PtmonError('not-fetched', `memory at ${hex(missing[0]!)} is not fetched yet`, { missing });
       return true;
     };
-    const isRam = await fetching(remote, read, this.#signal);
+    const isRam = await retry(read, { remote, signal: this.#signal });
     return isRam ? new Uint8Array(words.buffer, pa - first, byteLength) : undefined;
   }
 }

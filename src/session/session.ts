@@ -7,10 +7,10 @@ import type { MonitorEvent } from '../core/monitor/events.ts';
 import type { PageTableMonitor } from '../core/monitor/page-table-monitor.ts';
 import type { Paging } from '../core/paging/format.ts';
 import type { SourceEvent } from '../driver/driver.ts';
+import { retry } from '../driver/retry.ts';
 import type { Statistics, Summary } from '../sinks/sink.ts';
 import { makeEventLoopTurn } from './event-loop-turn.ts';
 import { called, namesOf } from './event-names.ts';
-import { insist } from './insist.ts';
 import { ObservedMonitor } from './observed-monitor.ts';
 import type { SessionOptions } from './options.ts';
 import { resolvePaging } from './paging.ts';
@@ -107,7 +107,7 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
    * @throws PtmonError as `PageTableMonitor.monitor`, `closed`
    */
   watch(request: SessionWatchRequest): Promise<Watch> {
-    return this.#insist(() => this.#watches.open(this.#monitor, request));
+    return this.#retry(() => this.#watches.open(this.#monitor, request));
   }
 
   /** The events, once: a session has one consumer beside its sinks. @throws PtmonError `closed` */
@@ -169,7 +169,7 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
             this.monitor.markDirty(said.pa, said.byteLength, said.view, said.vcpu);
             recorder?.heard(said);
           } else {
-            const found = await this.#insist(() => this.#monitor.asSource(() => this.#hear(said)));
+            const found = await this.#retry(() => this.#monitor.asSource(() => this.#hear(said)));
             const events = system === undefined ? called(found, script?.names()) : await system.label(found);
             this.#tally.add(said, events);
             recorder?.heard(said, namesOf(found, events));
@@ -247,11 +247,12 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
     }
   }
 
-  async #insist<T>(call: () => T): Promise<T> {
+  async #retry<T>(call: () => T): Promise<T> {
     if (this.#closing !== undefined) throw new PtmonError('closed', 'the session is closed');
-    return insist(call, {
-      remote: this.#options.driver.remote,
-      signal: this.#signal,
+    const { remote } = this.#options.driver;
+    return retry(call, {
+      // An abort ends a fetch, and leaves a call that needs none alone: what is in the batch is still processed.
+      remote: remote && { fetch: (addresses) => remote.fetch(addresses, this.#signal) },
       retries: this.#options.retries ?? RETRIES,
       onRetry: () => this.#tally.addRetry(),
     });

@@ -1,10 +1,10 @@
 /** Which tables translate in a snapshot, and by which rules: from its registers, from what it names, or as told. */
 import { makePaging, type Paging, rootOf } from '../core/paging/format.ts';
 import type { PagingModeName } from '../core/paging/modes.ts';
-import { pagingFromRegisters } from '../core/paging/registers.ts';
 import { hex } from '../core/address/va.ts';
 import { PtmonError } from '../core/error.ts';
 import type { LongWorkOptions } from '../driver/pacer.ts';
+import { pagingOf } from '../driver/paging.ts';
 import type { Snapshot } from '../driver/snapshot.ts';
 import { findRoots } from './roots/find-roots.ts';
 
@@ -63,16 +63,10 @@ function knownAddressSpace(snapshot: Snapshot, request: AddressSpaceRequest): Ad
   const { registers, kernelRoot } = snapshot;
   const { root, mode, vcpu = 0 } = request;
   if (registers !== undefined) {
-    const found = registers.readRegisters(vcpu);
-    const options = pagingFromRegisters(found);
-    if (options !== undefined) {
-      const { physicalAddressBits } = registers;
-      const paging = makePaging({
-        ...options,
-        ...(mode !== undefined && { mode }),
-        ...(physicalAddressBits !== undefined && { physicalAddressBits }),
-      });
-      return space(paging, root ?? found.cr3, root === undefined ? `CR3 of vCPU ${vcpu}` : 'as told');
+    const paging = pagingOf(registers, vcpu, mode === undefined ? {} : { mode });
+    if (paging !== undefined) {
+      const how = root === undefined ? `CR3 of vCPU ${vcpu}` : 'as told';
+      return space(paging, root ?? registers.readRegisters(vcpu).cr3, how);
     }
     if (mode === undefined) throw pagingIsOff(vcpu);
   }

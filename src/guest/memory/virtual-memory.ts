@@ -9,7 +9,7 @@ import { type PhysicalMemory, READ_NOT_FETCHED, READ_OK } from '../../core/memor
 import type { Paging } from '../../core/paging/format.ts';
 import { type StopReason, type Walk, walk } from '../../core/paging/walk.ts';
 import type { RemoteFetch } from '../../driver/driver.ts';
-import { fetching } from '../../driver/fetching.ts';
+import { retry } from '../../driver/retry.ts';
 
 /** What reading an address space takes: one paused guest, or one moment of a dump. */
 export interface MemorySource {
@@ -113,7 +113,7 @@ export class VirtualMemory {
   }
 
   #do<T>(call: () => T): Promise<T> {
-    return fetching(this.#source.remote, call);
+    return retry(call, { remote: this.#source.remote });
   }
 
   #walk(va: bigint): Walk {

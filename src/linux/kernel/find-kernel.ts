@@ -7,8 +7,8 @@ import { hex } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
 import type { PhysicalMemory } from '../../core/memory/physical-memory.ts';
 import { makePaging, type Paging, rootOf } from '../../core/paging/format.ts';
-import { pagingFromRegisters } from '../../core/paging/registers.ts';
 import type { RegisterAccess, RemoteFetch } from '../../driver/driver.ts';
+import { pagingOf } from '../../driver/paging.ts';
 import type { KernelRoot } from '../../driver/snapshot.ts';
 import type { Btf } from '../btf/btf.ts';
 import { KernelMemory } from '../memory/kernel-memory.ts';
@@ -83,14 +83,12 @@ function addressSpaces(
     return [...spaces].map(([root, paging]) => ({ root, paging }));
   }
   for (let vcpu = 0; vcpu < registers.vcpuCount; vcpu++) {
-    const said = registers.readRegisters(vcpu);
-    const found = pagingFromRegisters(said);
-    if (found === undefined) reasons.push(`paging is off on vCPU ${vcpu}`);
-    else if (!found.mode.endsWith('level')) reasons.push(`vCPU ${vcpu} is in ${found.mode} paging, not in 64-bit mode`);
-    else {
-      const { physicalAddressBits } = registers;
-      const paging = makePaging({ ...found, ...(physicalAddressBits !== undefined && { physicalAddressBits }) });
-      const root = rootOf(paging, said.cr3);
+    const paging = pagingOf(registers, vcpu);
+    if (paging === undefined) reasons.push(`paging is off on vCPU ${vcpu}`);
+    else if (!paging.mode.name.endsWith('level')) {
+      reasons.push(`vCPU ${vcpu} is in ${paging.mode.name} paging, not in 64-bit mode`);
+    } else {
+      const root = rootOf(paging, registers.readRegisters(vcpu).cr3);
       spaces.set(root, paging);
       if (root % (2 * PAGE_BYTES) === ISOLATED_ROOT_BIT) spaces.set(root - ISOLATED_ROOT_BIT, paging);
     }

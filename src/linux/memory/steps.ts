@@ -4,7 +4,7 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import type { RemoteFetch } from '../../driver/driver.ts';
-import { fetching } from '../../driver/fetching.ts';
+import { retry } from '../../driver/retry.ts';
 import { GuestFault } from './guest-fault.ts';
 
 export type Steps<T> = Generator<void, T, void>;
@@ -40,7 +40,7 @@ export class StepRunner {
         if (step.done === true) return step.value;
       }
     };
-    return fetching(this.#remote, run, this.#signal);
+    return retry(run, { remote: this.#remote, signal: this.#signal });
   }
 
   /** The same for a read that is short. */

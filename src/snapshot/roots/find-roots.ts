@@ -10,7 +10,7 @@ import { PtmonError } from '../../core/error.ts';
 import { makePaging, type Paging } from '../../core/paging/format.ts';
 import type { PagingModeName } from '../../core/paging/modes.ts';
 import { RIGHT_USER, RIGHT_WRITABLE } from '../../core/paging/rights.ts';
-import { fetching } from '../../driver/fetching.ts';
+import { retry } from '../../driver/retry.ts';
 import { type LongWorkOptions, Pacer } from '../../driver/pacer.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
 import { type Candidate, candidateAt, isAllZero, mayBeRoots, PAGE_WORDS, ramTest } from './candidates.ts';
@@ -93,7 +93,7 @@ async function findCandidates(
       for (const paging of pagings) {
         for (const at of mayBeRoots(paging, words, page, isRam)) {
           const describe = () => candidateAt(paging, words, at, pa + at * 4, memory, isRam);
-          const candidate = await fetching(remote, describe, options.signal);
+          const candidate = await retry(describe, { remote, signal: options.signal });
           if (candidate !== undefined && found.length < MAX_CANDIDATES) found.push(candidate);
         }
       }

@@ -1,7 +1,7 @@
 /** All memory of a snapshot, a chunk at a time. */
 import { PAGE_BYTES } from '../../core/address/pa.ts';
 import { READ_OK } from '../../core/memory/physical-memory.ts';
-import { fetching } from '../../driver/fetching.ts';
+import { retry } from '../../driver/retry.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
 
 const CHUNK_BYTES = 256 * 1024;
@@ -38,7 +38,7 @@ async function wordsOf(snapshot: Snapshot, pa: number, pages: number, signal?: A
     signal,
   );
   for (let at = 0; at < words.length; at += 2) {
-    const outcome = await fetching(remote, () => memory.readEntry(pa + at * 4, 8, entry), signal);
+    const outcome = await retry(() => memory.readEntry(pa + at * 4, 8, entry), { remote, signal });
     if (outcome === READ_OK) words.set(entry, at);
   }
   return words;

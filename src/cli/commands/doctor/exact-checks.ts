@@ -1,13 +1,15 @@
 /** Whether writes to page tables can be caught: through a kernel's own writable mapping of them, by watchpoints. */
 import { gfnOf } from '../../../core/address/pa.ts';
 import { hex } from '../../../core/address/va.ts';
+import { rootOf } from '../../../core/paging/format.ts';
 import type { GdbClient } from '../../../drivers/qemu/index.ts';
 import { WritableAliases } from '../../../drivers/qemu/exact/writable-aliases.ts';
-import { fetching } from '../../../driver/fetching.ts';
+import { pagingOf } from '../../../driver/paging.ts';
+import { retry } from '../../../driver/retry.ts';
 import type { GuestMemory } from '../../../drivers/qemu/memory/index.ts';
 import { type Check, failedBy } from './checks.ts';
 import { TCG_FLAG } from './flags.ts';
-import { addressSpaceOf, readAllRegisters } from './gdb-checks.ts';
+import { readAllRegisters, vcpusOf } from './gdb-checks.ts';
 
 /** How long the guest is let run, a moment at a time, until a processor is found in its kernel's own address space. */
 const SEARCH_MS = 3000;
@@ -19,6 +21,8 @@ const PROBES = 5;
 export interface ExactPlaces {
   readonly gdb: GdbClient;
   readonly memory: GuestMemory;
+  /** MAXPHYADDR, where QEMU says it. */
+  readonly physicalAddressBits: number | undefined;
   /** The guest ran before, and may be let run to be found elsewhere. */
   readonly mayRun: boolean;
   readonly signal: AbortSignal;
@@ -46,14 +50,17 @@ interface KernelRoot {
 }
 
 /** With page-table isolation, a processor in user mode has loaded a root that shows little of the kernel. */
-async function findKernelRoot({ gdb, memory, mayRun, signal }: ExactPlaces): Promise<KernelRoot | undefined> {
+async function findKernelRoot(places: ExactPlaces): Promise<KernelRoot | undefined> {
+  const { gdb, memory, physicalAddressBits, mayRun, signal } = places;
   const deadline = performance.now() + SEARCH_MS;
   for (let round = 0; ; round++) {
-    for (const [vcpu, registers] of (await readAllRegisters(gdb)).entries()) {
-      const space = addressSpaceOf(registers);
-      if (space === undefined) continue;
-      const { paging, root } = space;
-      const aliases = await fetching(memory.remote, () => WritableAliases.of(paging, memory.memory, root), signal);
+    const registers = await readAllRegisters(gdb, physicalAddressBits);
+    for (const vcpu of vcpusOf(registers)) {
+      const paging = pagingOf(registers, vcpu);
+      if (paging === undefined) continue;
+      const root = rootOf(paging, registers.readRegisters(vcpu).cr3);
+      const { remote } = memory;
+      const aliases = await retry(() => WritableAliases.of(paging, memory.memory, root), { remote, signal });
       const [alias] = aliases.find(gfnOf(root));
       if (alias !== undefined) return { vcpu, root, alias };
     }

@@ -1,9 +1,10 @@
 /** What the gdbstub answers: registers, and the paging that they switch on. */
 import { hex } from '../../../core/address/va.ts';
-import { type Paging, rootOf } from '../../../core/paging/format.ts';
 import type { GdbClient, GdbRegisters, ThreadId } from '../../../drivers/qemu/index.ts';
 import { type GdbVisit, visitGdb, type VisitOptions } from '../../../drivers/qemu/gdb/index.ts';
-import { guestPaging } from '../../live/guest-paging.ts';
+import type { RegisterAccess } from '../../../driver/driver.ts';
+import { knownRegisters } from '../../../driver/known-registers.ts';
+import { pagingOf } from '../../../driver/paging.ts';
 import { type Check, failedBy, skipped } from './checks.ts';
 import { gdbFlag, gdbMonitorCommand } from './flags.ts';
 
@@ -33,39 +34,29 @@ export async function checkGdb(address: string, options: VisitOptions): Promise<
   }
   const checks: Check[] = [{ name: 'gdb', outcome: 'ok', detail: `${visit.gdb.address} answers` }];
   try {
-    const all = await readAllRegisters(visit.gdb);
-    checks.push(
-      { name: 'registers', outcome: 'ok', detail: `CR3 of ${all.map(cr3Text).join(', ')}` },
-      pagingCheck(all),
-    );
+    const registers = await readAllRegisters(visit.gdb);
+    const cr3s = vcpusOf(registers).map((vcpu) => `vCPU ${vcpu}: ${hex(registers.readRegisters(vcpu).cr3)}`);
+    checks.push({ name: 'registers', outcome: 'ok', detail: `CR3 of ${cr3s.join(', ')}` }, pagingCheck(registers));
   } catch (error) {
     checks.push(failedBy('registers', error), skipped('paging', 'it takes the registers'));
   }
   return { checks, visit };
 }
 
-/** Of all vCPUs, in their order. */
-export async function readAllRegisters(gdb: GdbClient): Promise<GdbRegisters[]> {
+/** The registers of all vCPUs, as they are now. */
+export async function readAllRegisters(gdb: GdbClient, physicalAddressBits?: number): Promise<RegisterAccess> {
   const all: GdbRegisters[] = [];
   const threads: readonly ThreadId[] = await gdb.threads();
   for (const thread of threads) all.push(await gdb.readRegisters(thread));
-  return all;
+  return knownRegisters('guest', all, physicalAddressBits);
 }
 
-/** The address space that a vCPU has loaded; undefined while its paging is off. */
-export function addressSpaceOf(
-  registers: GdbRegisters,
-): { readonly paging: Paging; readonly root: number } | undefined {
-  const paging = guestPaging(registers);
-  return paging && { paging, root: rootOf(paging, registers.cr3) };
+export function vcpusOf({ vcpuCount }: RegisterAccess): number[] {
+  return Array.from({ length: vcpuCount }, (_, vcpu) => vcpu);
 }
 
-function cr3Text({ cr3 }: GdbRegisters, vcpu: number): string {
-  return `vCPU ${vcpu}: ${hex(cr3)}`;
-}
-
-function pagingCheck(all: readonly GdbRegisters[]): Check {
-  const modes = all.map((registers) => guestPaging(registers)?.mode.name ?? 'off');
+function pagingCheck(registers: RegisterAccess): Check {
+  const modes = vcpusOf(registers).map((vcpu) => pagingOf(registers, vcpu)?.mode.name ?? 'off');
   const names = [...new Set(modes)];
   const detail = names.length === 1 ? names[0]! : modes.map((mode, vcpu) => `vCPU ${vcpu}: ${mode}`).join(', ');
   if (names.some((name) => name !== 'off')) return { name: 'paging', outcome: 'ok', detail };

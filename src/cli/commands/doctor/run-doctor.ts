@@ -1,5 +1,5 @@
 /** Looks at a VM, one thing after the other, and leaves it as it was. */
-import type { QmpClient } from '../../../drivers/qemu/index.ts';
+import { type QmpClient, readPhysicalAddressBits } from '../../../drivers/qemu/index.ts';
 import type { GuestMemory } from '../../../drivers/qemu/memory/index.ts';
 import type { GdbVisit } from '../../../drivers/qemu/gdb/index.ts';
 import { canBeLetRun } from '../../live/run-state.ts';
@@ -60,7 +60,9 @@ async function look(options: DoctorOptions, signal: AbortSignal, held: Held): Pr
   signal.throwIfAborted();
 
   if (visit !== undefined && best !== undefined && isOk(checks, 'paging')) {
-    checks.push(...(await checkExact({ gdb: visit.gdb, memory: best, mayRun: state === 'running', signal })));
+    const physicalAddressBits = qmp && (await readPhysicalAddressBits(qmp));
+    const places = { gdb: visit.gdb, memory: best, physicalAddressBits, mayRun: state === 'running', signal };
+    checks.push(...(await checkExact(places)));
   } else {
     const why = 'it takes the gdbstub, memory, and a guest whose paging is on';
     checks.push(skipped('aliases', why), skipped('watchpoints', why));

@@ -1,6 +1,6 @@
 /** Explains addresses, whatever the tables come from. */
 import { type Walk, walk } from '../../../core/paging/walk.ts';
-import { fetching } from '../../../driver/fetching.ts';
+import { retry } from '../../../driver/retry.ts';
 import { Pacer } from '../../../driver/pacer.ts';
 import { Explainer, type LinuxGuest } from '../../../linux/index.ts';
 import type { Visit } from '../../snapshot/visit-snapshot.ts';
@@ -33,7 +33,7 @@ export async function translate(
   const pacer = new Pacer(visit.work);
   for (const [at, va] of addresses.entries()) {
     if (pacer.isDue) await pacer.turn({ what: 'translating', done: at, total: addresses.length, unit: 'addresses' });
-    const found = await fetching(remote, () => walk(paging, memory, root, va), visit.work.signal);
+    const found = await retry(() => walk(paging, memory, root, va), { remote, signal: visit.work.signal });
     const meaning = await meaningOf(found);
     if (json) await visit.print(translationJson(paging, found, meaning));
     else await visit.print(`${at > 0 ? '\n' : ''}${translationLines(paging, found, meaning).join('\n')}\n`);

@@ -5,7 +5,7 @@ import type { OptInKind } from '../../../core/monitor/events.ts';
 import { rootOf } from '../../../core/paging/format.ts';
 import type { Driver } from '../../../driver/driver.ts';
 import { recordDriver } from '../../../drivers/trace/index.ts';
-import { fetching } from '../../../driver/fetching.ts';
+import { retry } from '../../../driver/retry.ts';
 import { openSession, type Session } from '../../../session/session.ts';
 import { consoleSink } from '../../../sinks/console.ts';
 import { jsonlSink } from '../../../sinks/jsonl.ts';
@@ -96,7 +96,7 @@ export async function runWatch(
     const isUnfinished = await take(session, options.count);
     // The batch in which that happened is not done with: what is left of it is found by comparing.
     if (isUnfinished && verifier !== undefined) {
-      await fetching(source.driver.remote, () => session.monitor.resync());
+      await retry(() => session.monitor.resync(), { remote: source.driver.remote });
       await verifier.verify(session.monitor);
     }
   } finally {

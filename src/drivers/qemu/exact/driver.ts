@@ -6,8 +6,7 @@
  */
 import { PtmonError } from '../../../core/error.ts';
 import type { PhysicalMemory } from '../../../core/memory/physical-memory.ts';
-import { makePaging, type Paging, rootOf } from '../../../core/paging/format.ts';
-import { pagingFromRegisters } from '../../../core/paging/registers.ts';
+import { rootOf } from '../../../core/paging/format.ts';
 import type {
   BreakpointAccess,
   Driver,
@@ -19,7 +18,8 @@ import type {
 import type { GdbClient } from '../gdb/client.ts';
 import { GDB_SIGNAL } from '../gdb/stop-reply.ts';
 import type { ThreadId } from '../gdb/thread-id.ts';
-import { fetching } from '../../../driver/fetching.ts';
+import { pagingOf } from '../../../driver/paging.ts';
+import { retry } from '../../../driver/retry.ts';
 import type { GuestMemory } from '../memory/open-memory.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { EntryWatchpoints } from './entry-watchpoints.ts';
@@ -265,11 +265,11 @@ export class QemuDriver implements Driver {
   /** The best that the processors' present roots have to offer; the aliases from before where they are no worse. */
   async #findAliases(): Promise<WritableAliases> {
     await this.refreshRegisters();
-    for (const registers of this.#read) {
-      const paging = pagingOf(registers);
+    for (const [vcpu, { cr3 }] of this.#read.entries()) {
+      const paging = pagingOf(this.registers, vcpu);
       if (paging === undefined) continue;
-      const root = rootOf(paging, registers.cr3);
-      const found = await fetching(this.remote, () => WritableAliases.of(paging, this.memory, root));
+      const root = rootOf(paging, cr3);
+      const found = await retry(() => WritableAliases.of(paging, this.memory, root), { remote: this.remote });
       if (found.isComplete || this.#aliases === undefined) this.#aliases = found;
       if (found.isComplete) break;
     }
@@ -283,11 +283,6 @@ export class QemuDriver implements Driver {
     const steps = [() => control.letGo(), () => qmp.close(), () => guestMemory.close()];
     for (const step of steps) await step().catch(() => {});
   }
-}
-
-function pagingOf(registers: PagingRegisters): Paging | undefined {
-  const found = pagingFromRegisters(registers);
-  return found && makePaging(found);
 }
 
 function noAliases(): never {

@@ -3,9 +3,9 @@ import { PAGE_BYTES } from '../../src/core/address/pa.ts';
 import { PtmonError } from '../../src/core/error.ts';
 import { PageCache } from '../../src/core/memory/page-cache.ts';
 import { READ_NOT_FETCHED } from '../../src/core/memory/physical-memory.ts';
-import { insist, type InsistOptions } from '../../src/session/insist.ts';
+import { retry, type RetryOptions } from '../../src/driver/retry.ts';
 
-function options(fetch?: (addresses: readonly number[]) => void): InsistOptions {
+function options(fetch?: (addresses: readonly number[]) => void): RetryOptions {
   const remote = fetch && { fetch: async (addresses: readonly number[]) => fetch(addresses) };
   return { remote, signal: new AbortController().signal, retries: 2, onRetry: () => {} };
 }
@@ -17,7 +17,7 @@ function notFetched(missing: readonly number[]): PtmonError {
 describe('fetching goes on while it helps', () => {
   test('one table a round, for as many rounds as there are tables', async () => {
     const here = new Set<number>();
-    const answer = await insist(
+    const answer = await retry(
       () => {
         if (here.size < 3000) throw notFetched([here.size * PAGE_BYTES]);
         return 'done';
@@ -41,7 +41,7 @@ describe('fetching goes on while it helps', () => {
     const fetch = (addresses: readonly number[]) => {
       for (const pa of addresses) cache.put(pa / PAGE_BYTES, new Uint8Array(PAGE_BYTES));
     };
-    expect(await insist(call, options(fetch))).toBe('done');
+    expect(await retry(call, options(fetch))).toBe('done');
   });
 
   test.each([
@@ -53,11 +53,11 @@ describe('fetching goes on while it helps', () => {
     const call = () => {
       throw notFetched(missing(fetches));
     };
-    const insisting = insist(
+    const retrying = retry(
       call,
       options(() => fetches++),
     );
-    await expect(insisting).rejects.toMatchObject({ code: 'read-failed', cause: { code: 'not-fetched' } });
+    await expect(retrying).rejects.toMatchObject({ code: 'read-failed', cause: { code: 'not-fetched' } });
     expect(fetches).toBeLessThan(32);
   });
 
@@ -67,7 +67,7 @@ describe('fetching goes on while it helps', () => {
       throw failure;
     };
     await expect(
-      insist(() => {
+      retry(() => {
         throw notFetched([0]);
       }, options(fetch)),
     ).rejects.toBe(failure);
@@ -87,7 +87,7 @@ describe('a call whose source fails is made again', () => {
       calls++;
       throw new PtmonError(code, 'it fails');
     };
-    await expect(insist(call, options())).rejects.toMatchObject({ code });
+    await expect(retry(call, options())).rejects.toMatchObject({ code });
     expect(calls).toBe(expected);
   });
 });

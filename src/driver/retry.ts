@@ -1,7 +1,7 @@
-/** Makes a call of the monitor until it succeeds, for as long as there is hope. The monitor loses nothing in between (C9). */
+/** Makes a call that reads memory until it succeeds: fetches what is not here, and repeats what failed in a transient way. */
 import { gfnOf } from '../core/address/pa.ts';
 import { PtmonError, type PtmonErrorCode } from '../core/error.ts';
-import type { RemoteFetch } from '../driver/driver.ts';
+import type { RemoteFetch } from './driver.ts';
 
 /**
  * Rounds in a row that may fetch nothing new. A bounded cache drops some of what it is given and doubles its bound when that is
@@ -9,39 +9,44 @@ import type { RemoteFetch } from '../driver/driver.ts';
  */
 const MAX_STALE_ROUNDS = 24;
 
-/** Failures that may have passed by the next call. */
+/** Failures that may be over by the next call. */
 const TRANSIENT: ReadonlySet<PtmonErrorCode> = new Set<PtmonErrorCode>(['read-failed', 'protect-failed']);
 
-export interface InsistOptions {
-  readonly remote: RemoteFetch | undefined;
-  readonly signal: AbortSignal;
-  /** How often a call whose source fails is made again. */
-  readonly retries: number;
-  readonly onRetry: () => void;
+export interface RetryOptions {
+  /** Absent where all memory is here. */
+  readonly remote?: RemoteFetch | undefined;
+  /** Looked at before each call, and handed to `remote`. */
+  readonly signal?: AbortSignal | undefined;
+  /** How often a call whose source fails is made again; defaults to 0. */
+  readonly retries?: number;
+  readonly onRetry?: () => void;
 }
 
 /**
- * Fetches remote memory that the call misses, and repeats a call whose source failed.
- *
- * @throws what the call throws when neither helps; PtmonError `read-failed` when fetching makes no progress
+ * @param call may be made any number of times, and has changed nothing where it throws
+ * @throws what the call throws where neither helps; PtmonError `read-failed` when fetching makes no progress; what `remote` throws;
+ *   the reason of `signal` when it is aborted
  */
-export async function insist<T>(call: () => T, options: InsistOptions): Promise<T> {
+export async function retry<T>(call: () => T | Promise<T>, options: RetryOptions): Promise<T> {
+  const { remote, signal, retries = 0, onRetry } = options;
   const fetched = new Set<number>();
   let staleRounds = 0;
   let failures = 0;
   for (;;) {
+    signal?.throwIfAborted();
     try {
-      return call();
+      const result = call();
+      return result instanceof Promise ? await result : result;
     } catch (error) {
       if (!(error instanceof PtmonError)) throw error;
-      if (error.code === 'not-fetched' && options.remote !== undefined) {
+      if (error.code === 'not-fetched' && remote !== undefined) {
         const missing = error.facts.missing ?? [];
         staleRounds = addFrames(fetched, missing) ? 0 : staleRounds + 1;
         if (staleRounds > MAX_STALE_ROUNDS) throw stillMissing(error);
-        await options.remote.fetch(missing, options.signal);
-      } else if (TRANSIENT.has(error.code) && failures < options.retries) {
+        await remote.fetch(missing, signal);
+      } else if (TRANSIENT.has(error.code) && failures < retries) {
         failures++;
-        options.onRetry();
+        onRetry?.();
       } else {
         throw error;
       }
