@@ -127,15 +127,15 @@ describe('refuses with 2, prints no data, and harms no guest', () => {
     expect(vm.state()).toBe('running');
   });
 
-  test('a wrong line of standard input is named', async () => {
+  test('wrong lines of standard input are named, and all others translated', async () => {
     const vm = await startVm();
-    const { code, stdout, stderr } = await runWithInput(['translate', '-', ...sockets(vm)], ['0x1000\n', '0x2000 7\n']);
-    expect({ code, stdout, stderr }).toEqual({
-      code: 2,
-      stdout: '',
-      stderr: 'ptmon: line 2 of standard input: "7" is no virtual address; write 0x… with up to 16 digits\n',
-    });
-    expect(vm.asked).toEqual([]);
+    const input = ['0x1000\n', `${hex(PAGED_VA)} 7\n`, '0x800000000000\n', '0x2000\n'];
+    const { code, stdout, stderr } = await runWithInput(['translate', '-', '--json', ...sockets(vm)], input);
+    expect(code).toBe(2);
+    expect(parse(stdout).map(({ va }) => va)).toEqual(['0x1000', hex(PAGED_VA), '0x2000']);
+    expect(stderr).toContain('line 2 of standard input: "7" is no virtual address; write 0x… with up to 16 digits\n');
+    expect(stderr).toContain('line 3 of standard input: virtual address 0x800000000000 is not canonical in 4-level');
+    expect(vm.state()).toBe('running');
   });
 
   test.each([

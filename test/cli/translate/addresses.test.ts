@@ -1,14 +1,20 @@
 /** Lists of addresses from standard input. */
 import { expect, test } from 'vitest';
-import { readAddresses } from '../../../src/cli/commands/translate/addresses.ts';
+import { readAddresses as read, WrongWords } from '../../../src/cli/commands/translate/addresses.ts';
 
 async function* chunksOf(...chunks: readonly string[]): AsyncGenerator<string> {
   yield* chunks;
 }
 
+async function readAddresses(words: readonly string[], input: () => AsyncIterable<unknown>) {
+  const wrong = new WrongWords();
+  const found = await read(words, input, wrong);
+  return { found: found.map(({ va }) => va), wrong: wrong.lines };
+}
+
 test('takes more addresses than a call takes arguments', async () => {
   const text = Array.from({ length: 300_000 }, (_, page) => `0x${(page * 4096).toString(16)}\n`).join('');
-  const found = await readAddresses(['-', '0x7'], () => chunksOf(text));
+  const { found } = await readAddresses(['-', '0x7'], () => chunksOf(text));
   expect([found.length, found[299_999], found[300_000]]).toEqual([300_001, 299_999n * 4096n, 7n]);
 });
 
@@ -22,7 +28,13 @@ test('refuses at once what has no end and is no address', async () => {
 });
 
 test('names the line of a word, wherever chunks end', async () => {
-  await expect(readAddresses(['-'], () => chunksOf('0x1\r\n\n0', 'x2 0x', 'g'))).rejects.toThrow(
-    'line 3 of standard input: "0xg" is no virtual address',
-  );
+  const { found, wrong } = await readAddresses(['-'], () => chunksOf('0x1\r\n\n0', 'x2 0x', 'g\n0x3'));
+  expect(found).toEqual([1n, 2n, 3n]);
+  expect(wrong).toEqual(['line 3 of standard input: "0xg" is no virtual address; write 0x… with up to 16 digits']);
+});
+
+test('lists as many wrong words as a reader can use', async () => {
+  const { found, wrong } = await readAddresses(['-'], () => chunksOf('what '.repeat(300_000), '0x1'));
+  expect(found).toEqual([1n]);
+  expect([wrong.length, wrong[100]]).toEqual([101, '299900 more words are no addresses']);
 });

@@ -4,7 +4,7 @@ import { PtmonError } from '../../../core/error.ts';
 import type { TextOutput } from '../../../sinks/text-output.ts';
 import type { LinuxGuest } from '../../../linux/index.ts';
 import { linuxIfAny } from '../../linux/run-linux.ts';
-import { EXIT_OK } from '../../exit-codes.ts';
+import { EXIT_OK, EXIT_USAGE } from '../../exit-codes.ts';
 import { interruptible } from '../../interruptible.ts';
 import { takeSource } from '../../snapshot/open-snapshot.ts';
 import {
@@ -13,7 +13,7 @@ import {
   SOURCE_HELP,
   type SourceAndSpaceOptions,
 } from '../../snapshot/source-options.ts';
-import { readAddresses } from './addresses.ts';
+import { canonicalOnly, readAddresses, WrongWords } from './addresses.ts';
 import { translateBack } from './reverse.ts';
 import { translate } from './run-translate.ts';
 import { visitSnapshot } from '../../snapshot/visit-snapshot.ts';
@@ -22,8 +22,9 @@ import { addPhysical } from '../../option-values.ts';
 const HELP = `
 ${SOURCE_HELP}
 
-An address that leads nowhere is an answer, too, with exit code 0; one that is
-not canonical is refused with 2.
+An address that leads nowhere is an answer, too, with exit code 0. One that is
+not canonical, or no address, is refused with 2; on standard input, all others
+are translated before that.
 
 Examples:
   ptmon translate vm.core 0xffffffff81000000 0x400000
@@ -58,17 +59,20 @@ export function translateCommand({ output, messages, input }: TranslateStreams, 
     .action(async (words: readonly string[], options: Options) => {
       const { source, rest } = takeSource(words, options);
       const { pa: physical = [], json = false } = options;
-      const addresses = await readAddresses(rest, input);
+      const wrong = new WrongWords();
+      const addresses = await readAddresses(rest, input, wrong);
       if (rest.length === 0 && physical.length === 0) {
         throw new PtmonError('bad-argument', 'which address is to be translated? Give some, or --pa');
       }
       await interruptible(output, exit, async (signal) => {
         await visitSnapshot(source, options, { output, messages }, signal, async (visit) => {
           let linux: Promise<LinuxGuest | undefined> | undefined;
-          await translate(visit, addresses, json, () => (linux ??= linuxIfAny(visit, options)));
+          const known = canonicalOnly(visit.space.paging, addresses, wrong);
+          await translate(visit, known, json, () => (linux ??= linuxIfAny(visit, options)));
           for (const pa of physical) await translateBack(visit, pa, json);
         });
-        return EXIT_OK;
+        for (const line of wrong.lines) await messages.write(`${line}\n`);
+        return wrong.count === 0 ? EXIT_OK : EXIT_USAGE;
       });
     });
 }

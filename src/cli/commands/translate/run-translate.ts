@@ -4,7 +4,6 @@ import { retry } from '../../../driver/retry.ts';
 import { Pacer } from '../../../driver/pacer.ts';
 import { Explainer, type LinuxGuest } from '../../../linux/index.ts';
 import type { Visit } from '../../snapshot/visit-snapshot.ts';
-import { refuseNonCanonical } from './addresses.ts';
 import { translationJson } from './json.ts';
 import { translationLines } from './text.ts';
 
@@ -12,7 +11,7 @@ import { translationLines } from './text.ts';
  * Prints one explanation for each address, with an empty line between two of them where they are for people.
  *
  * @param findLinux called where an address leads nowhere: what that means is the system's to say
- * @throws PtmonError `non-canonical` for an address that is none in the source's paging, before anything is printed
+ * @throws what the source throws
  */
 export async function translate(
   visit: Visit,
@@ -22,7 +21,6 @@ export async function translate(
 ): Promise<void> {
   const { memory, remote } = visit.snapshot;
   const { paging, root } = visit.space;
-  refuseNonCanonical(paging, addresses);
   let explainer: Explainer | undefined;
   const meaningOf = async (found: Walk) => {
     if (found.translates || found.reason !== 'not-present') return undefined;
