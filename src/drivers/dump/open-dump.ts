@@ -75,7 +75,7 @@ async function openFormat(
 ): Promise<{ readonly name: DumpFormatName; readonly opened: OpenedFormat }> {
   const head = headOf(bytes);
   const format = FORMATS.find((candidate) => candidate.recognises(head));
-  if (format === undefined) return { name: 'raw', opened: openRaw(bytes, head, options.ramMap) };
+  if (format === undefined) return { name: 'raw', opened: openRaw(bytes, options.ramMap) };
   if (options.ramMap !== undefined) {
     throw new PtmonError(
       'bad-argument',

@@ -1,33 +1,33 @@
-/** Raw memory: nothing but bytes, as QEMU's `pmemsave`, its RAM files and dd write them. Where they belong is told, or guessed from the size. */
-import { PtmonError } from '../../core/error.ts';
+/**
+ * Raw memory: nothing but bytes, as QEMU's `pmemsave`, its RAM files and dd write them. It is what no other format claims, and what looks
+ * like memory. Where it belongs a map says, or its size.
+ */
 import { PAGE_BYTES } from '../../core/address/pa.ts';
+import { PtmonError } from '../../core/error.ts';
 import { formatByteLength, parseRamMap, plainRegions, type RamRegion, RamRegions } from '../ramfile/index.ts';
 import type { DumpBytes } from './dump-bytes.ts';
+import { foreignFile } from './foreign-files.ts';
 import type { OpenedFormat } from './format.ts';
+import { whyNoMemory } from './memory-likeness.ts';
 
-/** First bytes of files that hold memory, and that are read otherwise than byte by byte. */
-const KNOWN_OTHERS: readonly (readonly [start: string, what: string])[] = [
-  ['PAGEDU64', 'a Windows crash dump'],
-  ['PAGEDUMP', 'a Windows crash dump'],
-  ['DISKDUMP', 'a dump of diskdump, which came before kdump'],
-  ['AVML', 'a compressed dump of AVML; avml-convert makes LiME of it'],
-  ['\x1f\x8b', 'compressed by gzip'],
-  ['\xfd7zXZ', 'compressed by xz'],
-  ['\x28\xb5\x2f\xfd', 'compressed by zstd'],
-  ['BZh', 'compressed by bzip2'],
-  ['QFI\xfb', 'a disk image of QEMU (qcow2)'],
-  ['QEVM', 'a migration stream of QEMU'],
-];
+/** What is read, for messages. */
+const KNOWN = 'ELF core, kdump, flattened kdump, LiME';
 
 /**
- * @param map where RAM lies in the file, as `parseRamMap` reads it
+ * @param map where RAM lies in the file, as `parseRamMap` reads it: then the file is taken for memory, whatever it looks like
  * @throws PtmonError `bad-argument` for a map that does not fit or is missing; `corrupt-input` for what is no memory
  */
-export function openRaw(bytes: DumpBytes, head: Buffer, map: string | undefined): OpenedFormat {
-  const regions = map === undefined ? guessedRegions(bytes, head) : mappedRegions(bytes, map);
+export function openRaw(bytes: DumpBytes, map: string | undefined): OpenedFormat {
+  const { regions, warnings } =
+    map === undefined ? guessedRegions(bytes) : { regions: mappedRegions(bytes, map), warnings: [] };
   const size = formatByteLength(regions.reduce((sum, { byteLength }) => sum + byteLength, 0));
   const where = map === undefined ? 'from physical address 0 on' : 'as mapped';
-  return { description: `raw memory, ${size} ${where}`, parts: [{ source: bytes, regions }], notes: { cpus: [] } };
+  return {
+    description: `raw memory, ${size} ${where}`,
+    parts: [{ source: bytes, regions }],
+    notes: { cpus: [] },
+    ...(warnings.length > 0 && { warnings }),
+  };
 }
 
 function mappedRegions(bytes: DumpBytes, map: string): readonly RamRegion[] {
@@ -39,19 +39,29 @@ function mappedRegions(bytes: DumpBytes, map: string): readonly RamRegion[] {
   );
 }
 
-function guessedRegions(bytes: DumpBytes, head: Buffer): readonly RamRegion[] {
-  const start = head.toString('latin1', 0, 16);
-  const other = KNOWN_OTHERS.find(([magic]) => start.startsWith(magic));
-  if (other !== undefined) {
-    throw new PtmonError('corrupt-input', `${bytes.name} is ${other[1]}: ptmon does not read that`, { offset: 0 });
+function guessedRegions(bytes: DumpBytes): { readonly regions: readonly RamRegion[]; readonly warnings: string[] } {
+  const rest = bytes.byteLength % PAGE_BYTES;
+  const whole = bytes.byteLength - rest;
+  const foreign = foreignFile(bytes);
+  if (foreign !== undefined) {
+    throw noMemory(`${bytes.name} is ${foreign.what}: ptmon does not read that; ${foreign.advice}`, whole);
   }
-  if (bytes.byteLength === 0 || bytes.byteLength % PAGE_BYTES !== 0) {
-    throw new PtmonError(
-      'corrupt-input',
-      `${bytes.name} is no dump that ptmon knows (ELF core, kdump, flattened kdump, LiME), ` +
-        `and no raw memory: its ${bytes.byteLength} bytes are not whole pages`,
-      { offset: 0 },
-    );
-  }
-  return plainRegions(bytes.byteLength);
+  const unknown = `${bytes.name} is no dump that ptmon knows (${KNOWN}), and no raw memory`;
+  if (whole === 0) throw noMemory(`${unknown}: its ${bytes.byteLength} bytes are less than a page`, whole);
+  const why = whyNoMemory(bytes);
+  if (why !== undefined) throw noMemory(`${unknown}: ${why}`, whole);
+  const warnings =
+    rest === 0
+      ? []
+      : [
+          `its ${bytes.byteLength} bytes are not whole pages of ${PAGE_BYTES}: the copy may be truncated, or begin with a header; ` +
+            `the last ${rest} are not read`,
+        ];
+  return { regions: plainRegions(whole), warnings };
+}
+
+function noMemory(why: string, byteLength: number): PtmonError {
+  const map =
+    byteLength > 0 ? `. If it is raw memory all the same: --ram-map 0x0+${formatByteLength(byteLength)}@0` : '';
+  return new PtmonError('corrupt-input', `${why}${map}`, { offset: 0 });
 }

@@ -236,23 +236,6 @@ describe('LiME', () => {
 });
 
 describe('what is none of these', () => {
-  test.each([
-    ['PAGEDU64', 'a Windows crash dump'],
-    ['DISKDUMP', 'a dump of diskdump'],
-    ['\x1f\x8b\x08\x00', 'compressed by gzip'],
-    ['QFI\xfb', 'a disk image of QEMU'],
-  ])('%j is named', async (start, what) => {
-    const error = await errorOf(Buffer.concat([Buffer.from(start, 'latin1'), Buffer.alloc(2 * PAGE - start.length)]));
-    expect(error).toMatchObject({ code: 'corrupt-input', facts: { offset: 0 } });
-    expect(error.message).toContain(`is ${what}`);
-  });
-
-  test('nothing at all, and bytes that are not whole pages', async () => {
-    for (const length of [0, 1, PAGE + 1]) {
-      expect((await errorOf(Buffer.alloc(length))).message).toContain(`its ${length} bytes are not whole pages`);
-    }
-  });
-
   test('raw memory that a map does not fit, or that needs one', async () => {
     const path = dumpFile(Buffer.alloc(4 * PAGE));
     await expect(openDump(path, { ramMap: '0x0+20K@0' })).rejects.toMatchObject({ code: 'bad-argument' });

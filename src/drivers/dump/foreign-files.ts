@@ -1,0 +1,182 @@
+/**
+ * Files that are no memory, or not as it lies in RAM, by their magic numbers: what a person may hand to a tool for memory. Each is named,
+ * with the way to what can be read.
+ */
+import type { DumpBytes } from './dump-bytes.ts';
+
+export interface ForeignFile {
+  readonly what: string;
+  /** How to get a dump of it, as a sentence without its end. */
+  readonly advice: string;
+}
+
+interface Kind extends ForeignFile {
+  /** Where its magic is, and the bytes as Latin-1. */
+  readonly magics: readonly (readonly [at: number, bytes: string])[];
+}
+
+const UNPACK = 'unpack it first';
+const IMAGE = 'it holds a disk; dump the running machine, as with dump-guest-memory of QEMU';
+const HIBERNATION =
+  'its pages are compressed and not in the order of RAM: resume the system in a virtual machine and dump that';
+const EVIDENCE = 'mount or export it as raw memory first, as with xmount, ewfmount or affuse';
+const NO_MEMORY = 'it holds no memory';
+
+/** A kind of one magic number at the beginning. */
+const kind = (what: string, advice: string, ...starts: readonly string[]): Kind => ({
+  what,
+  advice,
+  magics: starts.map((bytes) => [0, bytes] as const),
+});
+/** The same elsewhere. */
+const kindAt = (at: number, bytes: string, what: string, advice: string): Kind => ({
+  what,
+  advice,
+  magics: [[at, bytes]],
+});
+
+const COMPRESSED: readonly Kind[] = [
+  kind('compressed by gzip', `${UNPACK}: gzip -d`, '\x1f\x8b'),
+  kind('compressed by xz', `${UNPACK}: xz -d`, '\xfd7zXZ\0'),
+  kind('compressed by zstd', `${UNPACK}: zstd -d`, '\x28\xb5\x2f\xfd'),
+  kind('compressed by bzip2', `${UNPACK}: bzip2 -d`, 'BZh'),
+  kind('compressed by lz4', `${UNPACK}: lz4 -d`, '\x04\x22\x4d\x18', '\x02\x21\x4c\x18'),
+  kind('compressed by lzop', `${UNPACK}: lzop -d`, '\x89LZO\0\r\n\x1a\n'),
+  kind('compressed by lzip', `${UNPACK}: lzip -d`, 'LZIP'),
+  kind('compressed by lrzip', `${UNPACK}: lrzip -d`, 'LRZI'),
+  kind('compressed by lzma', `${UNPACK}: xz --format=lzma -d`, '\x5d\0\0\x80\0', '\x5d\0\0\0\x01', '\x5d\0\0\0\x04'),
+  kind('compressed by compress', `${UNPACK}: gzip -d`, '\x1f\x9d'),
+  kind('compressed by snappy in frames', `${UNPACK}: snzip -d`, '\xff\x06\0\0sNaPpY'),
+  kind('a 7z archive', `${UNPACK}: 7z x`, '7z\xbc\xaf\x27\x1c'),
+  kind('a zip archive, as AFF4 of WinPmem is', `${UNPACK}: unzip`, 'PK\x03\x04', 'PK\x05\x06'),
+  kind('a rar archive', `${UNPACK}: unrar x`, 'Rar!\x1a\x07'),
+  kind('a cab archive', `${UNPACK}: cabextract`, 'MSCF\0\0\0\0'),
+  kind('a cpio archive', `${UNPACK}: cpio -i`, '070701', '070702', '070707'),
+  kindAt(257, 'ustar', 'a tar archive, as an OVA is', `${UNPACK}: tar -x`),
+];
+
+const STATES: readonly Kind[] = [
+  kind(
+    'a saved state of VirtualBox',
+    'resume the machine and take VBoxManage debugvm NAME dumpvmcore',
+    '\x7fVirtualBox SavedState',
+  ),
+  kind(
+    'a saved domain of Xen',
+    'restore the domain and take xl dump-core',
+    'Xen saved domain',
+    'LinuxGuestRecord',
+    'libvirt-xml\n',
+  ),
+  kind(
+    'a migration stream of Xen',
+    'restore the domain and take xl dump-core',
+    '\xff\xff\xff\xff\xff\xff\xff\xffXENF',
+    '\xff\xff\xff\xff\xff\xff\xff\xff\x46\x4e\x45\x58',
+  ),
+  kind('a saved state of Hyper-V (VMRS)', 'convert it to a crash dump with vm2dmp or MemProcFS', '\x14\x20\x28\x01'),
+  kind('an image of CRIU', 'it holds processes, not the memory of a machine', '\x19\x43\x56\x54'),
+  kind('a hibernation file of Windows', HIBERNATION, 'hibr', 'HIBR', 'wake', 'WAKE', 'RSTR', 'rstr'),
+  kindAt(4086, 'S1SUSPEND', 'a hibernation image of Linux in a swap area', HIBERNATION),
+  kindAt(4086, 'ULSUSPEND', 'a hibernation image of Linux (uswsusp)', HIBERNATION),
+  kindAt(4086, 'LINHIB0001', 'a hibernation image of Linux (uswsusp)', HIBERNATION),
+  kindAt(
+    4086,
+    'SWAPSPACE2',
+    'a swap area of Linux',
+    'it holds pages without their addresses: dump the running machine',
+  ),
+  kindAt(
+    4086,
+    'SWAP-SPACE',
+    'a swap area of Linux',
+    'it holds pages without their addresses: dump the running machine',
+  ),
+];
+
+const DUMPS: readonly Kind[] = [
+  kind(
+    'a dump of diskdump, which came before kdump',
+    'make an ELF core of it with crash or makedumpfile -E',
+    'DISKDUMP',
+  ),
+  kind('a dump of LKCD', 'make an ELF core of it with lcrash or kdumpid', '\xed\x23\x8f\x61\x73\x01\x19\xa8'),
+  kind('a dump of sadump', 'make a kdump of it: makedumpfile -c', 'sadump\0\0', 'sadu'),
+  kind('a minidump of FreeBSD', 'take a full dump (sysctl debug.minidump=0), which is an ELF core', 'minidump FreeBSD'),
+  kind('a crash dump of Solaris', 'it is in the virtual order of its kernel: only mdb reads it', '\xed\xc8\xfe\xde'),
+  kind('a minidump of a Windows process', 'it holds one process: take a complete memory dump', 'MDMP'),
+  kind('a dump of HBGary FDPro', 'export the raw memory of it with FDPro -extract', 'HPAK'),
+  kind('an image of EnCase (EWF)', EVIDENCE, 'EVF\x09\r\n\xff\0', 'EVF2\r\n\x81\0', 'LVF\x09\r\n\xff\0'),
+  kind('an image of AFF', EVIDENCE, 'AFF10\r\n', 'AFF\0'),
+  kind('a core of macOS (Mach-O)', 'only lldb reads it', '\xce\xfa\xed\xfe', '\xcf\xfa\xed\xfe', '\xca\xfe\xba\xbe'),
+];
+
+const DISKS: readonly Kind[] = [
+  kind(
+    'a disk image of QEMU (qcow2)',
+    'start the machine with -loadvm SNAPSHOT -S and take dump-guest-memory',
+    'QFI\xfb',
+  ),
+  kind('a disk image of QEMU (qed)', IMAGE, 'QED\0'),
+  kind('a disk image of VMware (vmdk)', IMAGE, 'KDMV', 'COWD', '# Disk DescriptorFile'),
+  kind('a disk image of VirtualBox (vdi)', IMAGE, '<<< Oracle VM VirtualBox', '<<< Sun VirtualBox', '<<< innotek'),
+  kindAt(0x40, '\x7f\x10\xda\xbe', 'a disk image of VirtualBox (vdi)', IMAGE),
+  kind('a disk image of Hyper-V (vhdx, vhd)', IMAGE, 'vhdxfile', 'conectix', 'cxsparse'),
+  kind('a disk image of Parallels', IMAGE, 'WithoutFreeSpace', 'WithouFreSpacExt'),
+  kind('an encrypted disk (LUKS)', IMAGE, 'LUKS\xba\xbe', 'SKUL\xba\xbe'),
+  kind('a file system (squashfs)', IMAGE, 'hsqs', 'sqsh'),
+  kind('a file system (xfs)', IMAGE, 'XFSB'),
+  kindAt(3, 'NTFS    ', 'a file system (NTFS)', IMAGE),
+  kindAt(0x1_0040, '_BHRfS_M', 'a file system (btrfs)', IMAGE),
+  kindAt(0x8001, 'CD001', 'an ISO 9660 image', IMAGE),
+  kindAt(512, 'EFI PART', 'a disk with a GPT', IMAGE),
+  kind('a Windows image (wim)', IMAGE, 'MSWIM\0\0\0'),
+  kind('an Android image', IMAGE, 'ANDROID!', '\x3a\xff\x26\xed'),
+];
+
+const OTHERS: readonly Kind[] = [
+  kind('a trace of perf', NO_MEMORY, 'PERFILE2'),
+  kind('a trace of trace-cmd', NO_MEMORY, '\x17\x08\x44tracing'),
+  kind(
+    'a capture of a network',
+    NO_MEMORY,
+    '\xd4\xc3\xb2\xa1',
+    '\xa1\xb2\xc3\xd4',
+    '\x4d\x3c\xb2\xa1',
+    '\x0a\x0d\x0d\x0a',
+  ),
+  kind('a program or driver of Windows, or a Linux kernel', NO_MEMORY, 'MZ'),
+  kind('an SQLite database', NO_MEMORY, 'SQLite format 3\0'),
+  kind('a PDF document', NO_MEMORY, '%PDF-'),
+  kind('an image', NO_MEMORY, '\x89PNG\r\n\x1a\n', '\xff\xd8\xff', 'GIF8'),
+  kind('an ar archive, as a Debian package is', NO_MEMORY, '!<arch>\n'),
+  kind('an rpm package', NO_MEMORY, '\xed\xab\xee\xdb'),
+  kind('a heap dump of Java', 'it holds one process', 'JAVA PROFILE'),
+];
+
+const KINDS = [...COMPRESSED, ...STATES, ...DUMPS, ...DISKS, ...OTHERS];
+
+/** All magic numbers but those of the last sector. */
+const HEAD_BYTES = 0x1_1000;
+
+/** What the file is; undefined where no magic number says so. */
+export function foreignFile(bytes: DumpBytes): ForeignFile | undefined {
+  const head = part(bytes, 0, HEAD_BYTES);
+  const found = KINDS.find(({ magics }) => magics.some(([at, magic]) => has(head, at, magic)));
+  if (found !== undefined) return found;
+  const tail = part(bytes, Math.max(0, bytes.byteLength - 512), 512);
+  if (has(tail, 0, 'conectix')) return { what: 'a disk image of Hyper-V (vhd)', advice: IMAGE };
+  if (has(tail, 0, 'koly')) return { what: 'a disk image of macOS (dmg)', advice: IMAGE };
+  return undefined;
+}
+
+/** Bytes of the file, as far as there are any. */
+function part(bytes: DumpBytes, position: number, byteLength: number): Buffer {
+  const found = Buffer.alloc(Math.min(byteLength, bytes.byteLength - position));
+  bytes.read(found, position);
+  return found;
+}
+
+function has(bytes: Buffer, at: number, magic: string): boolean {
+  return bytes.toString('latin1', at, at + magic.length) === magic;
+}
