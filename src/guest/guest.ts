@@ -2,7 +2,7 @@
 import { PtmonError } from '../core/error.ts';
 import type { Process } from '../linux/index.ts';
 import { type Capabilities, requireCapability } from './capabilities.ts';
-import type { VirtualMemory } from './memory/virtual-memory.ts';
+import type { Breakpoint, BreakpointHandler, BreakpointOptions } from './live/breakpoint.ts';
 import type { Moment } from './moment.ts';
 import { GuestProcess } from './process.ts';
 import type { GuestSource } from './source/guest-source.ts';
@@ -51,6 +51,21 @@ export class Guest implements AsyncDisposable {
     });
   }
 
+  /**
+   * Calls `handler` each time any thread of the guest is about to run the instruction at an address of the kernel, with the guest
+   * stopped.
+   *
+   * @throws PtmonError `bad-argument` where the guest has no gdbstub
+   */
+  async breakpoint(va: bigint, handler: BreakpointHandler, options: BreakpointOptions = {}): Promise<Breakpoint> {
+    requireCapability(this.capabilities, 'breakpoints', `a breakpoint in ${this.name}`);
+    return this.#source.watching(async ({ live, breakpoints }) => {
+      const breakpoint = await live.paused(() => breakpoints.addToAll({ va, handler, options }));
+      live.start();
+      return breakpoint;
+    });
+  }
+
   /** Does `work` with the guest paused, for several questions of one moment. What it is given is invalid afterwards. */
   paused<T>(work: (moment: Moment) => Promise<T>): Promise<T> {
     return this.#ask(work);
@@ -80,8 +95,6 @@ export class Guest implements AsyncDisposable {
     return this.#source.paused(work);
   }
 }
-
-export type { VirtualMemory };
 
 /** More names than this help nobody. */
 const MAX_NAMED = 20;

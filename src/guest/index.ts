@@ -15,3 +15,5 @@ export type { Capabilities, Capability, CapabilityName } from './capabilities.ts
 export { Guest } from './guest.ts';
 export { Moment } from './moment.ts';
 export { GuestProcess, type MemoryPart, type VirtualRange } from './process.ts';
+export type { Breakpoint, BreakpointHandler, BreakpointHit, BreakpointOptions } from './live/breakpoint.ts';
+export type { ProcessWatchHandle } from './live/process-watch.ts';

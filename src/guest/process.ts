@@ -1,7 +1,20 @@
 /** A process of the guest: its memory map and its memory. It stays the same process: one that ends is not mistaken for another. */
+import { hex } from '../core/address/va.ts';
 import { PtmonError } from '../core/error.ts';
 import type { Walk } from '../core/paging/walk.ts';
-import { isOfMap, type LinuxGuest, type MemoryArea, type MemoryMap, type Process } from '../linux/index.ts';
+import {
+  isOfMap,
+  type LinuxGuest,
+  type MapChoice,
+  type MemoryArea,
+  type MemoryMap,
+  type Process,
+} from '../linux/index.ts';
+import { requireCapability } from './capabilities.ts';
+import { type Breakpoint, type BreakpointHandler, type BreakpointOptions, writeTo } from './live/breakpoint.ts';
+import { ProcessWatchHandle } from './live/process-watch.ts';
+import { Arrival } from './live/arrival.ts';
+import { WatchedPage } from './live/watched-page.ts';
 import { type DumpedRange, dumpRange } from './memory/dump.ts';
 import { search } from './memory/search.ts';
 import type { VirtualMemory } from './memory/virtual-memory.ts';
@@ -92,6 +105,95 @@ export class GuestProcess {
     return this.#inMemory((memory) => dumpRange(memory, { ...range, path }));
   }
 
+  /**
+   * Writes bytes, all of whose pages must be present.
+   *
+   * @throws PtmonError `read-failed` naming the first address that is not mapped, before anything is written; `bad-argument` where the
+   *   guest cannot be written to
+   */
+  async write(va: bigint, bytes: Uint8Array): Promise<void> {
+    requireCapability(this.#source.capabilities, 'write', `writing to ${this.toString()}`);
+    await this.#source.watching(({ live }) =>
+      live.paused(async () => writeTo(live, live.moment.memoryOf(await this.#rootIn(live.moment)), va, bytes)),
+    );
+  }
+
+  /**
+   * Watches its memory: `for await (const event of await process.watch('heap'))`. The guest is stopped while the loop's body runs.
+   *
+   * @param part an area by its name, or by an address in it; all of the process by default
+   * @throws PtmonError `bad-argument` where the guest cannot be watched; where the process has ended
+   */
+  watch(part?: string | bigint): Promise<ProcessWatchHandle> {
+    const map = part === undefined ? {} : { map: choiceOf(part) };
+    return this.#source.watching(({ live }) =>
+      live.paused(async () => {
+        await this.#find(live.linux);
+        const selection = { by: { pid: this.pid }, ...map };
+        return ProcessWatchHandle.open(live, selection, () => this.#source.releaseIfIdle());
+      }),
+    );
+  }
+
+  /**
+   * Waits until an address is backed by memory. Readers of watches do not keep the guest stopped meanwhile.
+   *
+   * @param whileStopped called with the guest stopped at that moment; the guest runs on when it has finished. Without it, the guest is
+   *   stopped until the script has finished what it reads at once.
+   * @returns what `whileStopped` returns
+   * @throws PtmonError `source-unavailable` where the process ends first
+   */
+  page<T = void>(va: bigint, whileStopped?: (memory: VirtualMemory) => Promise<T>): Promise<T> {
+    return this.#source.watching(({ live }) => {
+      const arrival = new Arrival<T>(async () => {
+        const memory = live.moment.memoryOf(await this.#rootIn(live.moment));
+        return whileStopped === undefined ? (undefined as T) : whileStopped(memory);
+      });
+      const begin = async () => {
+        const memory = live.moment.memoryOf(await this.#rootIn(live.moment));
+        if ((await memory.walk(va)).translates) return arrival.come();
+        const page = await WatchedPage.open(live, {
+          pid: this.pid,
+          va,
+          onPresent: () => {
+            page.end();
+            return arrival.come();
+          },
+          onAbsent: () => {},
+          onEnd: () =>
+            arrival.fail(
+              new PtmonError('source-unavailable', `process ${this.toString()} has ended: ${hex(va)} was never backed`),
+            ),
+        });
+        live.onEnd((failure) => arrival.fail(failure ?? new PtmonError('closed', 'the guest is not watched any more')));
+      };
+      live.paused(begin).then(
+        () => live.letRun(),
+        (error: unknown) => arrival.fail(error),
+      );
+      return arrival.result;
+    });
+  }
+
+  /**
+   * Calls `handler` each time a thread of this process is about to run the instruction at an address, with the guest stopped. Pending
+   * while its page is absent, armed when it comes; removed when the process ends.
+   *
+   * @throws PtmonError `bad-argument` where the guest has no gdbstub; where the process has ended
+   */
+  async breakpoint(va: bigint, handler: BreakpointHandler, options: BreakpointOptions = {}): Promise<Breakpoint> {
+    requireCapability(this.#source.capabilities, 'breakpoints', `a breakpoint in ${this.toString()}`);
+    return this.#source.watching(async ({ live, breakpoints }) => {
+      const breakpoint = await live.paused(async () => {
+        const { mm } = await this.#find(live.linux);
+        const roots = await live.linux.do(() => live.linux.tasks.roots(mm));
+        return breakpoints.addTo(this, { roots, va, handler, options });
+      });
+      live.start();
+      return breakpoint;
+    });
+  }
+
   #inMemory<T>(work: (memory: VirtualMemory, moment: Moment) => Promise<T>): Promise<T> {
     return this.#source.paused(async (moment) => work(moment.memoryOf(await this.#rootIn(moment)), moment));
   }
@@ -125,6 +227,10 @@ export class GuestProcess {
       `${this.toString()} has no area "${part}"; it has ${names}, and ranges as { va, byteLength }`,
     );
   }
+}
+
+function choiceOf(part: string | bigint): MapChoice {
+  return typeof part === 'bigint' ? { kind: 'at', va: part } : { kind: 'named', name: part };
 }
 
 function isNamed(area: MemoryArea, name: string): boolean {

@@ -11,6 +11,7 @@ export { LinuxGuest, type MappedArea, type MemoryMap, openLinux } from './linux-
 export type { AreaPages } from './maps/area-pages.ts';
 export { type AreaList, type AreaRights, type MemoryArea, rightsText } from './maps/memory-area.ts';
 export { EntryWords } from './watch/entry-words.ts';
+export type { EventOwner, ProcessEvent } from './watch/named-areas.ts';
 export { ProcessWatch, type ProcessWatchOptions } from './watch/process-watch.ts';
 export { isOfMap, type MapChoice, type ProcessSelection } from './watch/selection.ts';
 export type { WatchingSession } from './watch/watched-space.ts';

@@ -4,9 +4,9 @@ import type { Snapshot } from '../../driver/snapshot.ts';
 import { openDump } from '../../drivers/dump/index.ts';
 import { isTrace, openTraceSnapshot } from '../../drivers/trace/index.ts';
 import { findAddressSpace } from '../../snapshot/index.ts';
-import { type Capabilities, capabilitiesOf } from '../capabilities.ts';
+import { type Capabilities, capabilitiesOf, requireCapability } from '../capabilities.ts';
 import { Moment } from '../moment.ts';
-import type { GuestSource } from './guest-source.ts';
+import type { GuestSource, Watching } from './guest-source.ts';
 
 const HEAD_BYTES = 16;
 
@@ -46,6 +46,13 @@ export class FileSource implements GuestSource {
   paused<T>(work: (moment: Moment) => Promise<T>): Promise<T> {
     return work(this.#moment);
   }
+
+  async watching<T>(_work: (watching: Watching) => Promise<T>): Promise<T> {
+    requireCapability(this.capabilities, 'sampled', `watching ${this.name}`);
+    throw new Error('unreachable: a file cannot be watched');
+  }
+
+  releaseIfIdle(): void {}
 
   close(): Promise<void> {
     return this.#snapshot.close();

@@ -1,6 +1,14 @@
 /** Where a guest comes from: what gives its memory at a moment at which nothing changes. */
 import type { Capabilities } from '../capabilities.ts';
+import type { BreakpointSet } from '../live/breakpoint.ts';
+import type { LiveSession } from '../live/live-session.ts';
 import type { Moment } from '../moment.ts';
+
+/** A live guest that is watched. */
+export interface Watching {
+  readonly live: LiveSession;
+  readonly breakpoints: BreakpointSet;
+}
 
 export interface GuestSource {
   /** A path, or a VM's name. */
@@ -12,6 +20,15 @@ export interface GuestSource {
    * @throws what the source and `work` throw
    */
   paused<T>(work: (moment: Moment) => Promise<T>): Promise<T>;
+  /**
+   * Does `work` with the session that watches the guest, opened if need be: its guest is stopped until `LiveSession.start`. Where nothing
+   * is watched afterwards, the guest runs without us.
+   *
+   * @throws PtmonError `bad-argument` where nothing can be watched; as `LiveSession.open`; what `work` throws
+   */
+  watching<T>(work: (watching: Watching) => Promise<T>): Promise<T>;
+  /** Lets the guest run without us where nothing is watched any more: once whatever has led to that is done. */
+  releaseIfIdle(): void;
   /** Releases the guest. May be called again. */
   close(): Promise<void>;
 }

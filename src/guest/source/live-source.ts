@@ -1,12 +1,14 @@
 /**
- * A live guest of QEMU. While nothing watches it, it runs: each question pauses it for as long as the answer takes, and lets it run
- * on. Questions are answered one after the other, since the gdbstub has one client.
+ * A live guest of QEMU. While nothing watches it, it runs: each question pauses it for as long as the answer takes. While something
+ * watches it, questions are answered by the session that does. One thing is done after the other, since the gdbstub has one client.
  */
 import { openQemuSnapshot } from '../../drivers/qemu/index.ts';
 import { findAddressSpace } from '../../snapshot/index.ts';
 import { type Capabilities, capabilitiesOf } from '../capabilities.ts';
+import { BreakpointSet } from '../live/breakpoint.ts';
+import { LiveSession } from '../live/live-session.ts';
 import { Moment } from '../moment.ts';
-import type { GuestSource } from './guest-source.ts';
+import type { GuestSource, Watching } from './guest-source.ts';
 
 export interface LiveOptions {
   /** Addresses of QEMU's sockets, as `--qmp` and `--gdb` take them. */
@@ -22,8 +24,11 @@ export class LiveSource implements GuestSource {
   readonly capabilities: Capabilities;
   readonly #options: LiveOptions;
   readonly #signal: AbortSignal | undefined;
-  /** Settles when all questions so far are answered. */
-  #answered: Promise<unknown> = Promise.resolve();
+  /** Settles when everything so far is done. */
+  #done: Promise<unknown> = Promise.resolve();
+  #watching: Watching | undefined;
+  /** Calls that set something up, or wait. */
+  #users = 0;
 
   constructor(options: LiveOptions, signal?: AbortSignal) {
     this.#options = options;
@@ -34,23 +39,66 @@ export class LiveSource implements GuestSource {
   }
 
   paused<T>(work: (moment: Moment) => Promise<T>): Promise<T> {
-    const answer = this.#answered.then(() => this.#visit(work));
-    this.#answered = answer.catch(() => {});
-    return answer;
+    const live = this.#watching?.live;
+    if (live !== undefined) return live.paused(() => work(live.moment));
+    return this.#inTurn(() => this.#visit(work));
   }
 
-  async close(): Promise<void> {
-    await this.#answered;
+  async watching<T>(work: (watching: Watching) => Promise<T>): Promise<T> {
+    this.#users++;
+    try {
+      return await work(await this.#open());
+    } finally {
+      this.#users--;
+      this.releaseIfIdle();
+    }
+  }
+
+  releaseIfIdle(): void {
+    setImmediate(() => {
+      const live = this.#watching?.live;
+      if (live?.isIdle === true && this.#users === 0) void this.#inTurn(() => this.#closeLive()).catch(() => {});
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#inTurn(() => this.#closeLive());
+  }
+
+  #open(): Promise<Watching> {
+    return this.#inTurn(async () => {
+      if (this.#watching !== undefined) return this.#watching;
+      const { qmp, gdb } = this.#options;
+      const live = await LiveSession.open({ qmp, gdb, signal: this.#signal });
+      const watching = { live, breakpoints: new BreakpointSet(live) };
+      live.onEnd(() => {
+        if (this.#watching === watching) this.#watching = undefined;
+      });
+      this.#watching = watching;
+      return watching;
+    });
+  }
+
+  async #closeLive(): Promise<void> {
+    const live = this.#watching?.live;
+    this.#watching = undefined;
+    await live?.close();
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#done.then(work);
+    this.#done = result.catch(() => {});
+    return result;
   }
 
   async #visit<T>(work: (moment: Moment) => Promise<T>): Promise<T> {
     const { qmp, gdb } = this.#options;
-    const signal = this.#signal;
-    const snapshot = await openQemuSnapshot({ qmp, gdb: gdb!, ...(signal && { signal }) });
+    const limits = this.#signal === undefined ? {} : { signal: this.#signal };
+    const snapshot = await openQemuSnapshot({ qmp, gdb: gdb!, ...limits });
     try {
-      const { paging } = await findAddressSpace(snapshot, {}, signal === undefined ? {} : { signal });
+      const { paging } = await findAddressSpace(snapshot, {}, limits);
       const { memory, remote, registers } = snapshot;
-      return await work(new Moment({ paging, memory, remote, registers }, signal));
+      return await work(new Moment({ paging, memory, remote, registers }, this.#signal));
     } finally {
       await snapshot.close();
     }

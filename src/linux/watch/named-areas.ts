@@ -8,6 +8,16 @@ import { withMeanings } from './cause-words.ts';
 import { isAround, type Range } from './ranges.ts';
 import { isOfMap, type MapChoice, nameOf } from './selection.ts';
 
+/** The process that an event is about. */
+export interface EventOwner {
+  readonly pid: number;
+  /** What /proc/PID/comm says: at most 15 bytes. */
+  readonly comm: string;
+}
+
+/** An event of a process's memory. `map` is the name of the area (`heap`, a path, `anon`); absent where no area is known. */
+export type ProcessEvent = MonitorEvent & EventOwner & { readonly map?: string };
+
 /** Areas that went and whose names are kept, the last ones. */
 const MAX_FORMER = 64;
 
@@ -47,8 +57,9 @@ export class NamedAreas {
   }
 
   /** With the names of the process and of the areas that it speaks for: an event of several areas becomes one for each. */
-  async label(event: MonitorEvent, tag: string): Promise<readonly MonitorEvent[]> {
-    if (event.kind === 'root-gone') return [{ ...event, tags: [tag] }];
+  async label(event: MonitorEvent, owner: EventOwner): Promise<readonly ProcessEvent[]> {
+    const tag = `${owner.comm}[${owner.pid}]`;
+    if (event.kind === 'root-gone') return [{ ...event, tags: [tag], ...owner }];
     if (isOfPresent(event) && !(await this.#isKnown(event.va))) await this.read();
     const parts = 'pages' in event ? this.#split(event).flatMap((part) => this.#wantedOf(part)) : [event];
     return parts.map((part) => {
@@ -58,6 +69,8 @@ export class NamedAreas {
       return {
         ...withMeanings(this.#linux.entryFormat, part, { isAccessible }),
         tags: name === undefined ? [tag] : [tag, nameOf(name)],
+        ...owner,
+        ...(name !== undefined && { map: nameOf(name) }),
       };
     });
   }

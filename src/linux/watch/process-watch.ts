@@ -32,6 +32,8 @@ export interface ProcessWatchOptions {
   readonly isExact: boolean;
   /** With several, some writes come without a stop of their own. */
   readonly vcpuCount: number;
+  /** Distinguishes the ranges of this watch where a session has several: each then labels its own events only. */
+  readonly owner?: string;
   /** Told in words what comes and goes, and what is inconsistent. */
   readonly onNotice?: (text: string) => void;
   /** Called when nothing can come any more: the process of this number is gone. */
@@ -62,6 +64,12 @@ export class ProcessWatch {
   /** What is watched now, in words: `nginx[12]`. */
   get watched(): readonly string[] {
     return [...this.#spaces.values()].map(({ tag }) => tag);
+  }
+
+  /** Releases all that it watches, while the guest is stopped. */
+  end(): void {
+    for (const space of this.#spaces.values()) space.release();
+    this.#spaces.clear();
   }
 
   /** Watches what is there. The guest must stand still. @throws PtmonError `bad-argument` where there is no process of this number */
@@ -167,7 +175,8 @@ export class ProcessWatch {
     const users = await linux.do(() => attempt(() => linux.tasks.users(task.mm)));
     // One whose table has just been another's is met at the next look, when that one is let go of.
     if (root === undefined || !users || this.#gone.has(root) || this.#spaces.has(root)) return;
-    const space = new WatchedSpace({ linux, session: this.#session!, choice: selection.map }, root, task);
+    const { owner } = this.#options;
+    const space = new WatchedSpace({ linux, session: this.#session!, choice: selection.map, owner }, root, task);
     this.#spaces.set(root, space);
     known.set(task.mm, space);
     await space.refresh();

@@ -19,12 +19,14 @@ interface RangeRequest {
   readonly root: number;
   readonly va: bigint;
   readonly byteLength: bigint;
+  readonly tag?: string;
 }
 
 export interface SpaceOptions {
   readonly linux: LinuxGuest;
   readonly session: WatchingSession;
   readonly choice: MapChoice | undefined;
+  readonly owner?: string | undefined;
 }
 
 export class WatchedSpace {
@@ -34,7 +36,9 @@ export class WatchedSpace {
   readonly mm: bigint;
   /** Of its processes, by their numbers: when they began. More than one where a process shares its memory (vfork). */
   readonly #owners = new Map<number, bigint>();
-  #tag = '';
+  #pid = 0;
+  #comm = '';
+  readonly #owner: string | undefined;
   readonly #session: WatchingSession;
   readonly #areas: NamedAreas;
   readonly #isWhole: boolean;
@@ -43,9 +47,10 @@ export class WatchedSpace {
   /** Of them, those that are of no interest since the last look. */
   #leaving: readonly Range[] = [];
 
-  constructor({ linux, session, choice }: SpaceOptions, root: number, owner: TaskBrief) {
+  constructor({ linux, session, choice, owner: label }: SpaceOptions, root: number, owner: TaskBrief) {
     this.root = root;
     this.mm = owner.mm;
+    this.#owner = label;
     this.add(owner);
     this.name(owner);
     this.#session = session;
@@ -56,7 +61,7 @@ export class WatchedSpace {
 
   /** The process that has it: `nginx[12]`. */
   get tag(): string {
-    return this.#tag;
+    return `${this.#comm}[${this.#pid}]`;
   }
 
   /** Another process has it, too. */
@@ -71,7 +76,8 @@ export class WatchedSpace {
 
   /** The process has this name now. */
   name({ pid, command }: TaskBrief): void {
-    this.#tag = `${command}[${pid}]`;
+    this.#pid = pid;
+    this.#comm = command;
   }
 
   /**
@@ -82,7 +88,7 @@ export class WatchedSpace {
     if (!this.#isWhole) await this.#areas.read();
     const wanted = without([this.#lowerHalf], this.#isWhole ? [] : this.#areas.unwanted);
     for (const range of without(wanted, this.#ranges)) {
-      await this.#session.watch({ ...this.#request(range), tag: this.#tag, runs: true });
+      await this.#session.watch({ ...this.#request(range), tag: this.#monitorTag, runs: true });
       this.#ranges = joined([...this.#ranges, range]);
     }
     // What was there before another area took its place may be said to have gone only after this look.
@@ -97,13 +103,24 @@ export class WatchedSpace {
     for (const range of this.#ranges) this.#release(range);
   }
 
+  /** What its ranges are called in the monitor. */
+  get #monitorTag(): string {
+    return this.#owner ?? this.tag;
+  }
+
+  /** Whether an event of this address space is about a range that this watch retains. */
+  isOwn({ tags }: MonitorEvent): boolean {
+    return this.#owner === undefined || tags.includes(this.#owner);
+  }
+
   /** What an event says to those who know areas, and not what areas say that are not wanted. */
   label(event: MonitorEvent): Promise<readonly MonitorEvent[]> {
-    return this.#areas.label(event, this.#tag);
+    return this.#areas.label(event, { pid: this.#pid, comm: this.#comm });
   }
 
   #release(range: Range): void {
-    this.#session.monitor.unmonitorRange(this.#request(range));
+    const tag = this.#owner === undefined ? {} : { tag: this.#owner };
+    this.#session.monitor.unmonitorRange({ ...this.#request(range), ...tag });
     this.#ranges = without(this.#ranges, [range]);
     this.#areas.forget(range);
   }

@@ -1,0 +1,247 @@
+/**
+ * Breakpoints that survive paging: pending while their page is absent, armed when it comes, disarmed when it goes, and hit in their own
+ * address space only.
+ */
+import { rootOf } from '../../core/paging/format.ts';
+import { PtmonError } from '../../core/error.ts';
+import type { VirtualMemory } from '../memory/virtual-memory.ts';
+import type { GuestProcess } from '../process.ts';
+import type { LiveSession, StopHandler } from './live-session.ts';
+import { WatchedPage } from './watched-page.ts';
+
+/** A vCPU that is about to run the instruction of a breakpoint. The guest is stopped until the handler has finished. */
+export interface BreakpointHit {
+  readonly va: bigint;
+  readonly vcpu: number;
+  /** The process that the breakpoint belongs to; undefined for one of the kernel's, hit in any. */
+  readonly process: GuestProcess | undefined;
+  /** Physical address of the top-level table that the vCPU has loaded. */
+  readonly root: number;
+  /** By QEMU's names: `rip`, `rsp`, `rdi`, … */
+  readonly registers: ReadonlyMap<string, bigint>;
+  /** The memory that the vCPU sees: through the tables that it has loaded. */
+  readonly memory: VirtualMemory;
+  /** Writes bytes, all of which must be mapped. @throws PtmonError `read-failed` naming the first address that is not */
+  write(va: bigint, bytes: Uint8Array): Promise<void>;
+}
+
+export type BreakpointHandler = (hit: BreakpointHit) => Promise<void> | void;
+
+export interface BreakpointOptions {
+  /** How long the guest waits for the handler, in milliseconds; defaults to 10,000. */
+  readonly timeoutMs?: number;
+  /** Called with what the handler throws, and where it takes too long; by default a warning of the process. The guest goes on. */
+  readonly onError?: (error: unknown) => void;
+}
+
+interface BreakpointRequest {
+  readonly va: bigint;
+  readonly handler: BreakpointHandler;
+  readonly options: BreakpointOptions;
+}
+
+const DEFAULT_TIMEOUT_MS = 10_000;
+
+/** One handler at one address of one address space, or of all of them. */
+export class Breakpoint implements AsyncDisposable {
+  readonly va: bigint;
+  readonly process: GuestProcess | undefined;
+  readonly #set: BreakpointSet;
+  readonly #handler: BreakpointHandler;
+  readonly #options: BreakpointOptions;
+  #state: 'pending' | 'armed' | 'removed' = 'pending';
+  #hits = 0;
+  /** Top-level tables under which it is hit; undefined for all. */
+  roots: ReadonlySet<number> | undefined;
+  /** What tells of its page; undefined where that is always there. */
+  page: WatchedPage | undefined;
+
+  constructor(set: BreakpointSet, { va, handler, options }: BreakpointRequest, process?: GuestProcess) {
+    this.#set = set;
+    this.va = va;
+    this.process = process;
+    this.#handler = handler;
+    this.#options = options;
+  }
+
+  /** `pending` while its page is absent; `removed` once it was removed or its process has ended. */
+  get state(): 'pending' | 'armed' | 'removed' {
+    return this.#state;
+  }
+
+  /** How often it was hit. */
+  get hits(): number {
+    return this.#hits;
+  }
+
+  /** Removes it. Does nothing after the first time. */
+  remove(): Promise<void> {
+    return this.#set.remove(this);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.remove();
+  }
+
+  become(state: 'pending' | 'armed' | 'removed'): void {
+    if (this.#state !== 'removed') this.#state = state;
+  }
+
+  /** Runs the handler. Never throws. */
+  async run(hit: BreakpointHit): Promise<void> {
+    this.#hits++;
+    const { timeoutMs = DEFAULT_TIMEOUT_MS, onError = warn } = this.#options;
+    const limit = new AbortController();
+    const late = new Promise<never>((_, reject) => {
+      const timer = setTimeout(() => {
+        reject(
+          new PtmonError(
+            'closed',
+            `the handler of the breakpoint at 0x${this.va.toString(16)} did not finish within ${timeoutMs} ms: the guest goes on`,
+          ),
+        );
+      }, timeoutMs);
+      limit.signal.addEventListener('abort', () => clearTimeout(timer));
+    });
+    try {
+      await Promise.race([Promise.resolve(this.#handler(hit)), late]);
+    } catch (error) {
+      onError(error);
+    } finally {
+      limit.abort();
+    }
+  }
+}
+
+function warn(error: unknown): void {
+  process.emitWarning(error instanceof Error ? error : String(error));
+}
+
+/** All breakpoints of a live guest. Those at one address share one of QEMU's, which is set while any of them is armed. */
+export class BreakpointSet implements StopHandler {
+  readonly #live: LiveSession;
+  readonly #byVa = new Map<bigint, Set<Breakpoint>>();
+  /** Addresses at which QEMU has a breakpoint. */
+  readonly #set = new Set<bigint>();
+
+  constructor(live: LiveSession) {
+    this.#live = live;
+    live.onEnd(() => {
+      for (const breakpoints of this.#byVa.values()) for (const each of breakpoints) each.become('removed');
+      this.#byVa.clear();
+    });
+  }
+
+  get isEmpty(): boolean {
+    return this.#byVa.size === 0;
+  }
+
+  /** Adds a breakpoint of a process, by its top-level tables: two under page-table isolation. The guest must be stopped. */
+  async addTo(
+    process: GuestProcess,
+    request: BreakpointRequest & { readonly roots: readonly number[] },
+  ): Promise<Breakpoint> {
+    const { roots, va } = request;
+    const breakpoint = new Breakpoint(this, request, process);
+    breakpoint.roots = new Set(roots);
+    breakpoint.page = await WatchedPage.open(this.#live, {
+      pid: process.pid,
+      va,
+      onPresent: () => breakpoint.become('armed'),
+      onAbsent: () => breakpoint.become('pending'),
+      onEnd: () => this.#forget(breakpoint),
+    });
+    const { translates } = await this.#live.moment.memoryOf(roots[0]!).walk(va);
+    if (translates) breakpoint.become('armed');
+    await this.#register(breakpoint);
+    return breakpoint;
+  }
+
+  /** Adds a breakpoint in every address space. The guest must be stopped. */
+  async addToAll(request: BreakpointRequest): Promise<Breakpoint> {
+    const breakpoint = new Breakpoint(this, request);
+    breakpoint.become('armed');
+    await this.#register(breakpoint);
+    return breakpoint;
+  }
+
+  async remove(breakpoint: Breakpoint): Promise<void> {
+    if (breakpoint.state === 'removed') return;
+    await this.#live.paused(async () => {
+      breakpoint.page?.end();
+      this.#forget(breakpoint);
+      await this.#bringInLine();
+    });
+  }
+
+  /** Runs the handlers of a hit, and brings QEMU's breakpoints in line with the pages that have come and gone. */
+  async atStop(): Promise<void> {
+    await this.#bringInLine();
+    const driver = this.#live.exactDriver;
+    const { hit } = driver.breakpoints;
+    if (hit === undefined) return;
+    const hooks = [...(this.#byVa.get(hit.va) ?? [])];
+    if (hooks.length === 0) return;
+    await driver.refreshRegisters();
+    const { paging } = this.#live.moment;
+    const root = rootOf(paging, driver.registers.readRegisters(hit.vcpu).cr3);
+    const own = hooks.filter(({ state, roots }) => state === 'armed' && (roots === undefined || roots.has(root)));
+    if (own.length === 0) return;
+    const registers = await driver.readAllRegisters(hit.vcpu);
+    const memory = this.#live.moment.memoryOf(root);
+    const write = (va: bigint, bytes: Uint8Array) => writeTo(this.#live, memory, va, bytes);
+    for (const breakpoint of own) {
+      await breakpoint.run({ ...hit, process: breakpoint.process, root, registers, memory, write });
+    }
+    await this.#bringInLine();
+  }
+
+  async #register(breakpoint: Breakpoint): Promise<void> {
+    const hooks = this.#byVa.get(breakpoint.va) ?? new Set();
+    this.#byVa.set(breakpoint.va, hooks.add(breakpoint));
+    this.#live.addHandler(this);
+    await this.#bringInLine();
+  }
+
+  #forget(breakpoint: Breakpoint): void {
+    breakpoint.become('removed');
+    const hooks = this.#byVa.get(breakpoint.va);
+    hooks?.delete(breakpoint);
+    if (hooks?.size === 0) this.#byVa.delete(breakpoint.va);
+  }
+
+  async #bringInLine(): Promise<void> {
+    const armed = [...this.#byVa].flatMap(([va, hooks]) =>
+      [...hooks].some(({ state }) => state === 'armed') ? [va] : [],
+    );
+    const wanted = new Set(armed);
+    const { breakpoints } = this.#live.exactDriver;
+    const leaving = [...this.#set].filter((va) => !wanted.has(va));
+    const coming = armed.filter((va) => !this.#set.has(va));
+    if (leaving.length > 0) await breakpoints.clear(leaving);
+    const refused = new Set(coming.length > 0 ? await breakpoints.set(coming) : []);
+    for (const va of leaving) this.#set.delete(va);
+    for (const va of coming) if (!refused.has(va)) this.#set.add(va);
+    if (this.isEmpty) this.#live.removeHandler(this);
+  }
+}
+
+/** Writes to an address space, page by page. The guest must be stopped. @throws PtmonError `read-failed`, before anything is written */
+export async function writeTo(live: LiveSession, memory: VirtualMemory, va: bigint, bytes: Uint8Array): Promise<void> {
+  const pieces: { pa: number; bytes: Uint8Array }[] = [];
+  for (let done = 0; done < bytes.length; ) {
+    const at = va + BigInt(done);
+    const found = await memory.walk(at);
+    if (!found.translates) {
+      throw new PtmonError(
+        'read-failed',
+        `0x${at.toString(16)} cannot be written: no page is present there (${found.reason})`,
+        { va: at },
+      );
+    }
+    const length = Math.min(bytes.length - done, 4096 - Number(at & 0xfffn));
+    pieces.push({ pa: found.pa, bytes: bytes.subarray(done, done + length) });
+    done += length;
+  }
+  for (const piece of pieces) await live.exactDriver.writePhysical(piece.pa, piece.bytes);
+}

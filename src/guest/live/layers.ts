@@ -1,0 +1,67 @@
+/** Several system layers as one: each hears of all that happens, and gives its own name to what concerns it. */
+import type { MonitorEvent } from '../../core/monitor/events.ts';
+import type { SourceEvent } from '../../driver/driver.ts';
+import type { SystemLayer } from '../../session/index.ts';
+
+/** What a handle knows of the guest's system, and what it does with its own events. */
+export interface EventLayer extends SystemLayer {
+  /** Called with the events that the layer has labelled, with the guest stopped. The guest waits for it. */
+  take(events: readonly MonitorEvent[]): Promise<void>;
+}
+
+export class Layers implements SystemLayer {
+  readonly #layers = new Set<EventLayer>();
+  readonly #onStop: () => void;
+
+  /** @param onStop called when the guest has stopped, before anything is done about it */
+  constructor(onStop: () => void) {
+    this.#onStop = onStop;
+  }
+
+  add(layer: EventLayer): void {
+    this.#layers.add(layer);
+  }
+
+  remove(layer: EventLayer): void {
+    this.#layers.delete(layer);
+  }
+
+  get isEmpty(): boolean {
+    return this.#layers.size === 0;
+  }
+
+  words(): Float64Array {
+    const lists = [...this.#layers].map((layer) => layer.words());
+    const all = new Float64Array(lists.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const list of lists) {
+      all.set(list, at);
+      at += list.length;
+    }
+    return all;
+  }
+
+  async update(batch: readonly SourceEvent[]): Promise<readonly SourceEvent[]> {
+    this.#onStop();
+    const said: SourceEvent[] = [];
+    const gone = new Set<number>();
+    for (const layer of [...this.#layers]) {
+      for (const event of await layer.update(batch)) {
+        // Two layers may watch one process: its end is one event.
+        if (event.kind === 'root-gone' && gone.has(event.root)) continue;
+        if (event.kind === 'root-gone') gone.add(event.root);
+        said.push(event);
+      }
+    }
+    return said;
+  }
+
+  /** The session keeps the monitor's own events; each layer gets its labelled ones. */
+  async label(events: readonly MonitorEvent[]): Promise<readonly MonitorEvent[]> {
+    for (const layer of [...this.#layers]) {
+      const own = await layer.label(events);
+      if (own.length > 0) await layer.take(own);
+    }
+    return events;
+  }
+}
