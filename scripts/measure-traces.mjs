@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { findWorkloadRoot, launchGuest, openQemu, QmpClient } from '../dist/drivers/qemu/index.js';
-import { openTrace, recordDriver } from '../dist/drivers/trace/index.js';
+import { openTrace, recordTrace } from '../dist/drivers/trace/index.js';
 import { openSession } from '../dist/session/index.js';
 
 const VA = 0x700000000000n;
@@ -27,8 +27,8 @@ try {
   const watch = async (pages, isRecorded) => {
     const stop = new AbortController();
     const qemu = await openQemu({ qmp: guest.qmpPath, gdb: guest.gdbPath });
-    const driver = isRecorded ? recordDriver(qemu, path) : qemu;
-    const session = await openSession({ driver, signal: stop.signal });
+    const recorder = isRecorded ? { recorder: recordTrace(path) } : {};
+    const session = await openSession({ driver: qemu, ...recorder, signal: stop.signal });
     await session.watch({ root, va: VA, byteLength: pages * 4096 });
     const running = session.run();
     const start = performance.now();
@@ -41,7 +41,7 @@ try {
 
   const replay = async () => {
     const start = performance.now();
-    const session = await openSession({ driver: openTrace(path) });
+    const session = await openSession({ ...openTrace(path) });
     await session.run();
     return performance.now() - start;
   };

@@ -6,7 +6,7 @@ import { mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { launchGuest, openQemu } from '../dist/drivers/qemu/index.js';
-import { recordDriver } from '../dist/drivers/trace/index.js';
+import { recordTrace } from '../dist/drivers/trace/index.js';
 import { EntryWords, openLinux } from '../dist/linux/index.js';
 import { openSession } from '../dist/session/index.js';
 import { ProcessFollower } from './process-follower.mjs';
@@ -110,13 +110,14 @@ async function record(name) {
     const qemu = await openQemu({ qmp: guest.qmpPath, gdb: guest.gdbPath, maxWatchpoints: 20_000 });
     const linux = await openLinux(qemu);
     const path = join(FOLDER, `${name}.trace`);
-    const driver = recordDriver(qemu, path, {
+    const recorder = recordTrace(path, {
       title: `Linux ${guest.kernel.release}: ${title}.`,
       options: { watch: 'exact' },
     });
     const stop = new AbortController();
     const session = await openSession({
-      driver,
+      driver: qemu,
+      recorder,
       kinds: ['protection', 'restructure'],
       signal: stop.signal,
       system: new EntryWords(linux.entryFormat),
@@ -128,7 +129,7 @@ async function record(name) {
     const start = performance.now();
     try {
       await story(async (command, note) => {
-        if (note !== undefined) driver.note(note);
+        if (note !== undefined) recorder.note(note);
         const reports = await guest.workload.command(command, { timeoutMs: 200_000 });
         await new Promise((resolve) => {
           setTimeout(resolve, 50);

@@ -30,7 +30,13 @@ export {
   type WatchState,
 } from './core/index.ts';
 export type { Driver, SourceEvent } from './driver/index.ts';
-export { openTrace, recordDriver, type RecordingDriver, type TraceDriver } from './drivers/trace/index.ts';
+export {
+  type OpenedTrace,
+  openTrace,
+  recordTrace,
+  type TraceDriver,
+  type TraceRecorder,
+} from './drivers/trace/index.ts';
 export {
   openSession,
   type Session,

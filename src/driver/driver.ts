@@ -8,7 +8,6 @@
  */
 import type { PageProtection } from '../core/memory/page-access.ts';
 import type { PhysicalMemory } from '../core/memory/physical-memory.ts';
-import type { SessionRecorder, SessionScript } from './session-parts.ts';
 
 /** A vCPU is about to write to a table: the write is in flight until that vCPU's `commit`. */
 export interface WriteEvent {
@@ -92,12 +91,6 @@ export interface BreakpointAccess {
   readonly hit: { readonly vcpu: number; readonly va: bigint } | undefined;
 }
 
-export interface GuestControl {
-  /** Stops every vCPU; returns when they stand still. */
-  pause(): Promise<void>;
-  resume(): Promise<void>;
-}
-
 /** A source. What it cannot do is absent, so asking is `if (driver.protection)`. */
 export interface Driver {
   /** What it is, for messages: `sim`, `qemu`, … */
@@ -107,12 +100,7 @@ export interface Driver {
   readonly traps?: EntryTraps;
   readonly registers?: RegisterAccess;
   readonly remote?: RemoteFetch;
-  readonly control?: GuestControl;
   readonly breakpoints?: BreakpointAccess;
-  /** Keeps a record of the session. */
-  readonly recorder?: SessionRecorder;
-  /** Repeats a session. */
-  readonly script?: SessionScript;
   /**
    * Lets the guest run and yields what happens, in order, the guest standing still after each batch. Ends when the guest ends
    * or `signal` is aborted; throws PtmonError `source-unavailable` when the source is lost.

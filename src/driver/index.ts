@@ -3,7 +3,6 @@ export type {
   CommitEvent,
   Driver,
   EntryTraps,
-  GuestControl,
   MissedEvent,
   PagingRegisters,
   RegisterAccess,

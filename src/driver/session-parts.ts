@@ -1,6 +1,7 @@
-/** The two ways in which a driver takes part in its session: one keeps a record of it, the other repeats one. */
+/** What may take part in a session beside its driver: a recorder keeps a record of it, a script repeats a recorded one. */
 import type { Paging, PagingOptions } from '../core/paging/format.ts';
-import type { SourceEvent } from './driver.ts';
+import type { PhysicalMemory } from '../core/memory/physical-memory.ts';
+import type { Driver, SourceEvent } from './driver.ts';
 import type { WatchCall, WatchTarget } from './watch-calls.ts';
 
 /** What a session is before anything has happened. */
@@ -35,14 +36,18 @@ export interface EventNames {
   readonly names: readonly EventName[];
 }
 
-/** Hears of all that decides a session's events, in order: the same again gives the same events. */
+/** Learns all that decides a session's events, in order: the same again gives the same events. */
 export interface SessionRecorder {
-  /** Once, before anything else. @throws where the record cannot be written */
+  /** Once, before anything else. @returns the memory that the session reads from then on: the driver's, as it is recorded */
+  follow(driver: Driver): PhysicalMemory;
+  /** Once, before anything is watched. @throws where the record cannot be written */
   begin(beginning: SessionBeginning): void;
   /** What is watched has changed. */
   called(call: WatchCall): void;
   /** The session has processed this. @param names of the events that it led to, where they were given others than their tags */
   heard(said: SourceEvent, names?: EventNames): void;
+  /** The guest has stopped; what happened is told next. */
+  stopped(): void;
   /**
    * The guest is about to run on.
    *
@@ -50,8 +55,10 @@ export interface SessionRecorder {
    * @throws where the record cannot be written
    */
   runsOn(entries: Float64Array): Promise<void>;
-  /** Once, after everything else. @throws where the record cannot be written */
+  /** After all of that. @throws where the record cannot be written */
   end(end: SessionEnd): void;
+  /** The driver is closed. Called on every path, also where the session never began. */
+  close(): void;
 }
 
 /** Says what a session is to watch, and when: what a recorder heard, made again. */

@@ -2,12 +2,17 @@ import type { PtmonError } from '../core/error.ts';
 import type { OptInKind } from '../core/monitor/events.ts';
 import type { Paging, PagingOptions } from '../core/paging/format.ts';
 import type { Driver, SourceEvent } from '../driver/driver.ts';
+import type { SessionRecorder, SessionScript } from '../driver/session-parts.ts';
 import type { Sink } from '../sinks/sink.ts';
 import type { SystemLayer } from './system-layer.ts';
 
 export interface SessionOptions {
   /** The session's from here on: closed with it, on every path. */
   readonly driver: Driver;
+  /** Keeps a record of the session; closed with it. */
+  readonly recorder?: SessionRecorder;
+  /** Repeats a recorded session on its driver. */
+  readonly script?: SessionScript;
   /** What is not told is read from the registers of vCPU 0. */
   readonly paging?: Paging | Partial<PagingOptions>;
   /** Event kinds beyond page-in and page-out. */

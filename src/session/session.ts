@@ -31,18 +31,19 @@ const LET_GO_MS = 2000;
  * closed then too.
  */
 export async function openSession(options: SessionOptions): Promise<Session> {
-  const { driver, kinds = [], sinks = [] } = options;
+  const { driver, recorder, script, kinds = [], sinks = [] } = options;
   try {
-    const paging = resolvePaging(driver, options.paging);
+    const paging = resolvePaging(options);
     const group = new SinkGroup(sinks);
     const session = new Session(options, paging, group);
-    driver.recorder?.begin({ paging, kinds });
-    driver.script?.perform(session.monitor, null);
+    recorder?.begin({ paging, kinds });
+    script?.perform(session.monitor, null);
     await group.begin({ source: driver.name, mode: paging.mode.name, kinds });
     if (group.failure !== undefined) await session.close();
     return session;
   } catch (error) {
     await driver.close();
+    recorder?.close();
     throw error;
   }
 }
@@ -70,17 +71,16 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
   #closing: Promise<void> | undefined;
 
   constructor(options: SessionOptions, paging: Paging, sinks: SinkGroup) {
-    const { driver, kinds = [], signal, onFault } = options;
+    const { driver, recorder, kinds = [], signal, onFault } = options;
     this.#options = options;
     this.#sinks = sinks;
     this.#signal = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
     // A consumer that takes nothing any more must not keep a guest standing still that nobody wants to watch.
     const letGo = () => void setTimeout(() => void driver.close(), LET_GO_MS).unref();
     this.#signal.addEventListener('abort', letGo, { once: true });
-    const { recorder } = driver;
     this.#monitor = new ObservedMonitor(
       {
-        memory: driver.memory,
+        memory: recorder?.follow(driver) ?? driver.memory,
         ...(driver.protection && { protection: driver.protection }),
         paging,
         kinds,
@@ -155,12 +155,12 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
   }
 
   async *#pump(): AsyncGenerator<MonitorEvent, void, undefined> {
-    const { driver, onBatch, system } = this.#options;
-    const { recorder, script } = driver;
+    const { driver, recorder, script, onBatch, system } = this.#options;
     const letOthersRun = makeEventLoopTurn();
     try {
       await this.#beforeItRuns();
       for await (const heard of driver.run(this.#signal)) {
+        recorder?.stopped();
         script?.perform(this.monitor, null);
         const batch = system === undefined ? heard : [...(await system.update(heard)), ...heard];
         for (const said of batch) {
@@ -227,8 +227,8 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
 
   /** The guest is about to run on: what is monitored by now is trapped. */
   async #beforeItRuns(): Promise<void> {
-    const { driver, system } = this.#options;
-    const { recorder, traps } = driver;
+    const { driver, recorder, system } = this.#options;
+    const { traps } = driver;
     if (recorder === undefined && traps === undefined) return;
     const entries = this.monitor.entryAddresses();
     await recorder?.runsOn(entries);
@@ -272,13 +272,14 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
     } finally {
       await this.#sinks.end(this.summary());
       await this.#options.driver.close();
+      this.#options.recorder?.close();
       this.#watches.end(this.#failure ?? this.#sinks.failure);
     }
   }
 
   #endRecord(): void {
     try {
-      this.#options.driver.recorder?.end(this.summary());
+      this.#options.recorder?.end(this.summary());
     } catch (error) {
       this.#failure ??= error;
       throw error;

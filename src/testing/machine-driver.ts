@@ -3,10 +3,9 @@ import { setImmediate } from 'node:timers/promises';
 import { PtmonError } from '../core/error.ts';
 import type { PageProtection } from '../core/memory/page-access.ts';
 import type { PhysicalMemory } from '../core/memory/physical-memory.ts';
-import type { Driver, GuestControl, RegisterAccess, RemoteFetch, SourceEvent } from '../driver/driver.ts';
+import type { Driver, RegisterAccess, RemoteFetch, SourceEvent } from '../driver/driver.ts';
 import type { FaultInjector } from './fault-injector.ts';
 import type { Machine } from './machine/machine.ts';
-import { PauseGate } from './pause-gate.ts';
 import { Random } from './random.ts';
 import { RemoteMemory } from './remote.ts';
 import { Scheduler } from './scheduler.ts';
@@ -38,10 +37,8 @@ export class MachineDriver implements Driver {
   readonly protection: PageProtection;
   readonly registers: RegisterAccess;
   readonly remote?: RemoteFetch;
-  readonly control: GuestControl;
   readonly #scheduler: Scheduler;
   readonly #remote: RemoteMemory | undefined;
-  readonly #gate = new PauseGate();
   #closed = false;
 
   constructor(options: MachineDriverOptions) {
@@ -54,11 +51,6 @@ export class MachineDriver implements Driver {
     this.memory = faults?.memory(memory) ?? memory;
     this.protection = faults?.protection(machine.views) ?? machine.views;
     this.#scheduler = new Scheduler(machine, workload, new Random(seed));
-    this.control = {
-      // Slots are synchronous: whoever can call this finds every vCPU between two of them.
-      pause: async () => this.#gate.close(),
-      resume: async () => this.#gate.open(),
-    };
   }
 
   /**
@@ -69,7 +61,6 @@ export class MachineDriver implements Driver {
     if (this.#closed) throw new PtmonError('closed', 'the simulated machine is closed');
     for (let slots = 1; ; slots++) {
       if (slots % SLOTS_PER_TURN === 0) await setImmediate();
-      if (this.#gate.closed) await this.#gate.passed(signal);
       if (this.#closed || signal?.aborted === true || this.#scheduler.finished) return;
       this.#remote?.forget();
       const batch = this.#scheduler.slot();
@@ -81,6 +72,5 @@ export class MachineDriver implements Driver {
     if (this.#closed) return;
     this.#closed = true;
     this.machine.views.clear();
-    this.#gate.open();
   }
 }

@@ -4,7 +4,7 @@ import type { MonitorEvent } from '../../src/core/monitor/events.ts';
 import type { Driver } from '../../src/driver/index.ts';
 import { openQemu, openQemuSampling } from '../../src/drivers/qemu/index.ts';
 import type { LaunchOptions } from '../../src/drivers/qemu/launch/launch.ts';
-import { openTrace, recordDriver, TraceReader } from '../../src/drivers/trace/index.ts';
+import { openTrace, recordTrace, TraceReader } from '../../src/drivers/trace/index.ts';
 import { openLinux, ProcessWatch } from '../../src/linux/index.ts';
 import { openSession } from '../../src/session/index.ts';
 import type { Statistics } from '../../src/sinks/index.ts';
@@ -59,7 +59,8 @@ describe.skipIf(leftOut('test/live/trace, recording a real guest')).each(MACHINE
       const output = new KeptText();
       const stop = new AbortController();
       const session = await openSession({
-        driver: recordDriver(driver, path, { options: HEADER }),
+        driver,
+        recorder: recordTrace(path, { options: HEADER }),
         kinds: KINDS,
         sinks: [jsonlSink(output, { options: HEADER })],
         signal: stop.signal,
@@ -109,7 +110,7 @@ describe.skipIf(leftOut('test/live/trace, recording a real guest')).each(MACHINE
 
       // A replay that is recorded says the same again, and the format's page is enough to read it.
       const again = file(`${name}-again.trace`);
-      await (await openSession({ driver: recordDriver(openTrace(path), again), kinds: KINDS })).run();
+      await (await openSession({ ...openTrace(path), recorder: recordTrace(again), kinds: KINDS })).run();
       expect(await replay(again, KINDS)).toBe(live.text);
       const said = (of: string) => readByThePage(of).records.filter(({ name: each }) => each !== 'instant');
       expect(said(again).filter(isSaid)).toEqual(said(path).filter(isSaid));
@@ -135,7 +136,8 @@ describe.skipIf(leftOut('test/live/trace, recording a real guest')).each(MACHINE
       const output = new KeptText();
       const stop = new AbortController();
       const session = await openSession({
-        driver: recordDriver(driver, path, { options: HEADER }),
+        driver,
+        recorder: recordTrace(path, { options: HEADER }),
         kinds: KINDS,
         sinks: [jsonlSink(output, { options: HEADER })],
         signal: stop.signal,

@@ -29,19 +29,19 @@ describe('T1 the paging of a session', () => {
       { mode: '4-level', noExecuteEnable: true },
     ],
   ] as const)('%s', (_, driver, told, expected) => {
-    expect(resolvePaging(driver, told)).toEqual(makePaging(expected));
+    expect(resolvePaging({ driver: driver, paging: told })).toEqual(makePaging(expected));
   });
 
   test('one that is already made is taken as it is', () => {
     const paging = makePaging({ mode: 'pae' });
-    expect(resolvePaging(driverWith({}), paging)).toBe(paging);
+    expect(resolvePaging({ driver: driverWith({}), paging: paging })).toBe(paging);
   });
 
   test.each([
     ['there are no registers', driverWith(), /script has no registers/],
     ['paging is off', driverWith({ cr0: 1n }), /paging is off/],
   ])('nobody knows when %s', (_, driver, message) => {
-    expect(() => resolvePaging(driver)).toThrow(message);
-    expect(() => resolvePaging(driver)).toThrow(expect.objectContaining({ code: 'bad-argument' }));
+    expect(() => resolvePaging({ driver })).toThrow(message);
+    expect(() => resolvePaging({ driver })).toThrow(expect.objectContaining({ code: 'bad-argument' }));
   });
 });

@@ -6,9 +6,9 @@ import { FRAME_TABLE } from '../../src/testing/guest/frames/frame-allocator.ts';
 
 /** A driver with some members replaced, as a faulty driver has them. */
 function broken(driver: SimDriver, fault: Partial<Driver>): Driver {
-  const { memory, protection, registers, control } = driver;
+  const { memory, protection, registers } = driver;
   const run = (signal?: AbortSignal): AsyncIterable<readonly SourceEvent[]> => driver.run(signal);
-  return { name: 'broken', memory, protection, registers, control, run, close: () => driver.close(), ...fault };
+  return { name: 'broken', memory, protection, registers, run, close: () => driver.close(), ...fault };
 }
 
 async function* filtered(driver: SimDriver, keep: (event: SourceEvent) => boolean) {

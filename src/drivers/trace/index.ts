@@ -16,7 +16,7 @@ export type {
   StepRecord,
   TableRecord,
 } from './format/records.ts';
-export { recordDriver, type RecordingDriver, type RecordOptions } from './record/recording-driver.ts';
-export { openTrace, TraceDriver, type TraceOptions } from './replay/trace-driver.ts';
+export { type RecordOptions, recordTrace, type TraceRecorder } from './record/recorder.ts';
+export { type OpenedTrace, openTrace, TraceDriver, type TraceOptions } from './replay/trace-driver.ts';
 export { type TraceInstant, TraceReader } from './replay/trace-reader.ts';
 export { openTraceSnapshot, type TraceSnapshotOptions } from './replay/trace-snapshot.ts';

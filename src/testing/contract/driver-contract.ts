@@ -5,7 +5,6 @@
 import type { Driver } from '../../driver/index.ts';
 import { CLOSING_CHECKS } from './closing-checks.ts';
 import type { Check, ContractCheck, ContractOptions, ContractResult, ContractSubject } from './contract-check.ts';
-import { CONTROL_CHECKS } from './control-checks.ts';
 import { MEMORY_CHECKS } from './memory-checks.ts';
 import { PROTECTION_CHECKS } from './protection-checks.ts';
 import { REGISTER_CHECKS } from './register-checks.ts';
@@ -16,7 +15,6 @@ const GROUPS = {
   protection: PROTECTION_CHECKS,
   registers: REGISTER_CHECKS,
   run: RUN_CHECKS,
-  control: CONTROL_CHECKS,
   closing: CLOSING_CHECKS,
 };
 

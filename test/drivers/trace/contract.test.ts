@@ -1,5 +1,5 @@
 import { beforeAll } from 'vitest';
-import { openTrace, recordDriver } from '../../../src/drivers/trace/index.ts';
+import { openTrace, recordTrace } from '../../../src/drivers/trace/index.ts';
 import { openSession } from '../../../src/session/index.ts';
 import { describeDriverContract } from '../../contract/describe-contract.ts';
 import { temporaryFolder } from './temporary-folder.ts';
@@ -13,13 +13,13 @@ beforeAll(async () => {
   const steps = Array.from({ length: 400 }, (_, n) => (guest: ToyGuest) => guest.write(n % 16, (n % 7) * 16));
   const guest = new ToyGuest(...steps);
   guest.memory.writeU64(0x3008, 7, 1);
-  const session = await openSession({ driver: recordDriver(guest, path), paging: { mode: '4-level' } });
+  const session = await openSession({ driver: guest, recorder: recordTrace(path), paging: { mode: '4-level' } });
   session.monitor.monitorRange({ root: 0x1000, va: 0, byteLength: 0x40_0000 });
   await session.run();
 });
 
 describeDriverContract('trace', {
-  open: () => ({ driver: openTrace(path), tables: () => [1, 2, 3, 4], hole: HOLE }),
+  open: () => ({ driver: openTrace(path, { repeat: false }).driver, tables: () => [1, 2, 3, 4], hole: HOLE }),
   deterministic: true,
   endless: false,
 });

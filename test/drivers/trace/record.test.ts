@@ -6,7 +6,7 @@ import type { Driver, SourceEvent } from '../../../src/driver/index.ts';
 import {
   openTrace,
   openTraceSnapshot,
-  recordDriver,
+  recordTrace,
   type TraceInstant,
   TraceReader,
 } from '../../../src/drivers/trace/index.ts';
@@ -23,8 +23,7 @@ const ROOT = 0x1000;
 /** Records a session; answers its instants. */
 async function record(guest: Guest, watch: (session: Session) => void, onEvent = (_session: Session) => {}) {
   const path = file('toy.trace');
-  const driver = recordDriver(guest, path);
-  const session = await openSession({ driver, paging });
+  const session = await openSession({ driver: guest, recorder: recordTrace(path), paging });
   watch(session);
   for await (const _event of session) onEvent(session);
   return instantsOf(path);
@@ -118,11 +117,11 @@ describe('what is in a trace', () => {
 
   test('notes, in their place', async () => {
     const path = file('noted.trace');
-    const driver = recordDriver(new Guest((g) => g.write(1, 0x10)), path, { title: 'a toy' });
-    const session = await openSession({ driver, paging });
+    const recorder = recordTrace(path, { title: 'a toy' });
+    const session = await openSession({ driver: new Guest((g) => g.write(1, 0x10)), recorder, paging });
     session.monitor.monitor({ root: ROOT, va: 0x1000 });
-    driver.note('before it runs');
-    for await (const _event of session) driver.note('it came');
+    recorder.note('before it runs');
+    for await (const _event of session) recorder.note('it came');
     const [first, second] = instantsOf(path);
     expect(typesOf(first!)).toEqual(['table', 'table', 'table', 'table', 'call', 'note']);
     expect(typesOf(second!)).toEqual(['changes', 'said', 'said', 'note', 'said']);
@@ -132,15 +131,14 @@ describe('what is in a trace', () => {
     const path = file('quiet.trace');
     const guest = new Guest((g) => g.write(1, 0x10));
     const stop = new AbortController();
-    const quiet = { ...recordDriver(guest, path) };
-    const { run } = quiet;
-    quiet.run = async function* (signal) {
-      yield* run(signal);
+    const run = guest.run.bind(guest);
+    guest.run = async function* () {
+      yield* run();
       await new Promise((resolve) => {
         stop.signal.addEventListener('abort', resolve);
       });
     };
-    const session = await openSession({ driver: quiet, paging, signal: stop.signal });
+    const session = await openSession({ driver: guest, recorder: recordTrace(path), paging, signal: stop.signal });
     session.monitor.monitor({ root: ROOT, va: 0x1000 });
     const running = session.run();
     const instants = (): number => {
@@ -189,7 +187,7 @@ describe('what is in a trace', () => {
       },
       close: () => guest.close(),
     };
-    const session = await openSession({ driver: recordDriver(remote, path), paging });
+    const session = await openSession({ driver: remote, recorder: recordTrace(path), paging });
     await session.watch({ root: ROOT, va: 0x1000, byteLength: 0x2000 });
     await session.run();
     const [first, second, third] = instantsOf(path);
@@ -219,17 +217,17 @@ describe('a replay', () => {
       [() => [], 'finished'],
       [fails, 'failed'],
     ] as const) {
-      const session = await openSession({ driver: recordDriver(new Guest(step), path), paging });
+      const session = await openSession({ driver: new Guest(step), recorder: recordTrace(path), paging });
       await session.run().catch(() => {});
-      const replayed = await openSession({ driver: openTrace(path) });
+      const replayed = await openSession({ ...openTrace(path) });
       await replayed.run().catch(() => {});
       expect(replayed.summary()).toEqual(session.summary());
       expect(replayed.summary().ended).toBe(ended);
     }
-    const session = await openSession({ driver: recordDriver(new Guest((g) => g.write(1, 1)), path), paging });
+    const session = await openSession({ driver: new Guest((g) => g.write(1, 1)), recorder: recordTrace(path), paging });
     session.monitor.monitor({ root: ROOT, va: 0x1000 });
     for await (const _event of session) break;
-    const replayed = await openSession({ driver: openTrace(path) });
+    const replayed = await openSession({ ...openTrace(path) });
     await replayed.run();
     expect(replayed.summary()).toEqual(session.summary());
     expect(replayed.summary().ended).toBe('stopped');
@@ -254,7 +252,8 @@ describe('a replay', () => {
     const kept = { texts: [] as string[] };
     const sink = { write: (event: MonitorEvent) => void kept.texts.push(eventLine(event, 0)), end: () => {} };
     const session = await openSession({
-      driver: recordDriver(new Guest(map, (g) => g.write(1, 0)), path),
+      driver: new Guest(map, (g) => g.write(1, 0)),
+      recorder: recordTrace(path),
       paging,
       sinks: [sink],
       system: { words: () => new Float64Array(), update: async () => [], label },
@@ -263,7 +262,7 @@ describe('a replay', () => {
     await session.run();
     const live = kept.texts.splice(0);
     expect(live.map((line) => JSON.parse(line).tags.join())).toEqual(['sh[7],heap', 'sh[7]', 'sh[7],3']);
-    await (await openSession({ driver: openTrace(path), sinks: [sink] })).run();
+    await (await openSession({ ...openTrace(path), sinks: [sink] })).run();
     expect(kept.texts).toEqual(live);
   });
 
@@ -277,8 +276,8 @@ describe('a replay', () => {
       ({ monitor }) => monitor.monitor({ root: ROOT, va: 0x1000 }),
     );
     const sink = new RecordingSink();
-    const driver = recordDriver(openTrace(file('toy.trace')), again);
-    await (await openSession({ driver, sinks: [sink] })).run();
+    const trace = openTrace(file('toy.trace'));
+    await (await openSession({ ...trace, recorder: recordTrace(again), sinks: [sink] })).run();
     expect(sink.heard).toEqual(['+1', '-1']);
     const strip = (of: TraceInstant[]) => of.map(({ state, steps }) => ({ state, steps }));
     expect(strip(instantsOf(again))).toEqual(strip(instantsOf(file('toy.trace'))));
@@ -295,7 +294,8 @@ describe('a replay', () => {
       (g) => g.write(1, 0),
     );
     const session = await openSession({
-      driver: recordDriver(guest, path),
+      driver: guest,
+      recorder: recordTrace(path),
       paging,
       onBatch: () => pause() as Promise<void>,
     });
@@ -303,12 +303,12 @@ describe('a replay', () => {
     await session.run();
     const timed = async (speed?: number): Promise<number> => {
       const start = performance.now();
-      await (await openSession({ driver: openTrace(path, speed === undefined ? {} : { speed }) })).run();
+      await (await openSession({ ...openTrace(path, speed === undefined ? {} : { speed }) })).run();
       return performance.now() - start;
     };
     expect(await timed(1)).toBeGreaterThan(390);
     expect(await timed()).toBeLessThan(390);
-    expect(() => openTrace(path, { speed: 0 })).toThrow(/speed of 0/);
+    expect(() => openTrace(path, { speed: 0 })).toThrow(/must be positive, not 0/);
   });
 
   test('of other addresses: those whose tables are in the trace, and a clear word for the others', async () => {
@@ -320,7 +320,7 @@ describe('a replay', () => {
       ({ monitor }) => monitor.monitorRange({ root: ROOT, va: 0x1000, byteLength: 0x2000 }),
     );
     const sink = new RecordingSink();
-    const session = await openSession({ driver: openTrace(file('toy.trace'), { repeat: false }), sinks: [sink] });
+    const session = await openSession({ ...openTrace(file('toy.trace'), { repeat: false }), sinks: [sink] });
     session.monitor.monitor({ root: ROOT, va: 0x2000, tag: 'other' });
     expect(() => session.monitor.monitor({ root: 0x7000, va: 0 })).toThrow(
       /the table at 0x7000 is not in the trace at 0\.0/,
@@ -359,14 +359,14 @@ describe('a file that cannot be written', () => {
     ['in no folder', file('none/x.trace')],
   ])('%s is refused before the guest is touched', (_name, path) => {
     mkdirSync(file('folder'), { recursive: true });
-    expect(() => recordDriver(new Guest(), path)).toThrow(expect.objectContaining({ code: 'bad-argument' }));
+    expect(() => recordTrace(path)).toThrow(expect.objectContaining({ code: 'bad-argument' }));
   });
 
   test.runIf(process.platform === 'linux')(
     'a full disk ends the session with a clear word, and lets the guest go',
     async () => {
       const guest = new Guest((g) => g.write(1, 1));
-      await expect(openSession({ driver: recordDriver(guest, '/dev/full'), paging })).rejects.toThrow(
+      await expect(openSession({ driver: guest, recorder: recordTrace('/dev/full'), paging })).rejects.toThrow(
         expect.objectContaining({
           code: 'write-failed',
           message: '/dev/full cannot be written to: there is no space left',

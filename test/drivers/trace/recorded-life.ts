@@ -2,7 +2,7 @@
 import { GuestWatch } from '../../../src/cli/commands/demo/guest-watch.ts';
 import type { OptInKind } from '../../../src/core/monitor/events.ts';
 import { createSimDriver, type SimOptions } from '../../../src/testing/index.ts';
-import { recordDriver } from '../../../src/drivers/trace/index.ts';
+import { recordTrace } from '../../../src/drivers/trace/index.ts';
 import { openSession } from '../../../src/session/index.ts';
 import type { Sink } from '../../../src/sinks/sink.ts';
 
@@ -17,8 +17,8 @@ export async function recordLife(
   sinks: readonly Sink[] = [],
 ): Promise<void> {
   const sim = createSimDriver(options);
-  const driver = recordDriver(sim, path, { options: HEADER, title: 'a simulated guest' });
-  const session = await openSession({ driver, kinds, sinks, onBatch: () => watch.update() });
+  const recorder = recordTrace(path, { options: HEADER, title: 'a simulated guest' });
+  const session = await openSession({ driver: sim, recorder, kinds, sinks, onBatch: () => watch.update() });
   const watch = new GuestWatch(sim.guest, session.monitor, 0);
   await session.run();
 }

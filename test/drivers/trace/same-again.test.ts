@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { recordedKinds } from '../../../src/cli/commands/replay/run-replay.ts';
 import type { MonitorEvent } from '../../../src/core/monitor/events.ts';
 import type { Driver, SourceEvent } from '../../../src/driver/index.ts';
-import { openTrace, recordDriver } from '../../../src/drivers/trace/index.ts';
+import { openTrace, recordTrace } from '../../../src/drivers/trace/index.ts';
 import { openSession, type Session, type SessionOptions } from '../../../src/session/index.ts';
 import { jsonlSink } from '../../../src/sinks/index.ts';
 import { ScriptedDriver } from '../../session/scripted-driver.ts';
@@ -36,7 +36,8 @@ async function sameAgain(
 ): Promise<string[]> {
   const [live, again] = [new KeptText(), new KeptText()];
   const session = await openSession({
-    driver: recordDriver(driver, path),
+    driver,
+    recorder: recordTrace(path),
     paging,
     sinks: [jsonlSink(live)],
     ...options,
@@ -45,7 +46,7 @@ async function sameAgain(
   await session.run();
   const trace = openTrace(path);
   const sinks = [jsonlSink(again)];
-  await (await openSession({ driver: trace, kinds: recordedKinds(trace.about), sinks })).run();
+  await (await openSession({ ...trace, kinds: recordedKinds(trace.driver.about), sinks })).run();
   expect(again.text).toBe(live.text);
   return live.text.trimEnd().split('\n');
 }

@@ -38,8 +38,8 @@ export async function tryReplay(
   const output = new KeptText();
   let failure: unknown;
   try {
-    const driver = openTrace(path, options);
-    await using session = await openSession({ driver, kinds, sinks: [jsonlSink(output, { options: HEADER })] });
+    const trace = openTrace(path, options);
+    await using session = await openSession({ ...trace, kinds, sinks: [jsonlSink(output, { options: HEADER })] });
     await session.run();
   } catch (error) {
     failure = error;

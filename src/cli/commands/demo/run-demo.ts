@@ -2,7 +2,7 @@
 import type { OptInKind } from '../../../core/monitor/events.ts';
 import type { PagingModeName } from '../../../core/paging/modes.ts';
 import { createSimDriver } from '../../../testing/index.ts';
-import { recordDriver } from '../../../drivers/trace/index.ts';
+import { recordTrace } from '../../../drivers/trace/index.ts';
 import { openSession } from '../../../session/session.ts';
 import { jsonlSink } from '../../../sinks/jsonl.ts';
 import type { TextOutput } from '../../../sinks/text-output.ts';
@@ -29,12 +29,19 @@ export async function runDemo(options: DemoOptions, output: TextOutput, signal: 
   const { seed, steps, after, vcpus, mode, isolation = false, selfMap = false, kinds = [], record } = options;
   const header = { seed, steps, after, vcpus, isolation, selfMap };
   const sim = createSimDriver({ ...header, steps: after + steps, mode });
-  const driver = record === undefined ? sim : recordDriver(sim, record, { options: header, title: titleOf(options) });
+  const recorder = record === undefined ? undefined : recordTrace(record, { options: header, title: titleOf(options) });
   const introduction = (): string => introductionText(options, watch.attachment);
   const sink = options.json
     ? jsonlSink(output, { options: header })
     : demoView({ output, guest: sim.guest, introduction });
-  const session = await openSession({ driver, kinds, sinks: [sink], signal, onBatch: () => watch.update() });
+  const session = await openSession({
+    driver: sim,
+    ...(recorder !== undefined && { recorder }),
+    kinds,
+    sinks: [sink],
+    signal,
+    onBatch: () => watch.update(),
+  });
   const watch = new GuestWatch(sim.guest, session.monitor, after);
   await session.run();
 }

@@ -38,7 +38,7 @@ export async function runExport(
   }
   expectOther(path, options.output);
   // What is no trace costs nobody the file that was there.
-  await openTrace(path).close();
+  await openTrace(path).driver.close();
   const file = await createFile(options.output);
   try {
     await exportTo(new TextOutput(file), path, options, messages, signal);
@@ -77,7 +77,7 @@ async function exportTo(
   let timeline: TimelineSink | undefined;
   // The first instant is there as soon as the trace is open.
   const early: TimedNote[] = [];
-  const driver = openTrace(path, {
+  const { driver, script } = openTrace(path, {
     onInstant: ({ steps, timeUs }) => {
       for (const step of steps) {
         if (step.type !== 'note') continue;
@@ -95,7 +95,13 @@ async function exportTo(
     const writer = format === 'perfetto' ? new PerfettoWriter() : new ChromeWriter();
     sink = timeline = timelineSink({ output, writer, timeUs, backedPages });
   }
-  const session: Session = await openSession({ driver, kinds: recordedKinds(driver.about), sinks: [sink], signal });
+  const session: Session = await openSession({
+    driver,
+    script,
+    kinds: recordedKinds(driver.about),
+    sinks: [sink],
+    signal,
+  });
   try {
     timeline?.start(backedAddresses(session.monitor));
     for (const note of early) timeline?.note(note.text, note.timeUs);

@@ -31,7 +31,7 @@ export async function runReplay(
 ): Promise<void> {
   const { json = false, speed, va } = options;
   const instants = new InstantLog();
-  const driver = openTrace(path, {
+  const { driver, script } = openTrace(path, {
     repeat: va === undefined,
     ...(speed !== undefined && { speed }),
     onInstant: (instant) => instants.add(instant),
@@ -47,6 +47,7 @@ export async function runReplay(
       });
   const session = await openSession({
     driver,
+    script,
     kinds: options.kinds ?? recordedKinds(about),
     sinks: [view ?? jsonlSink(output, { options: { ...about.options, ...(va && { replay: 'other addresses' }) } })],
     signal,

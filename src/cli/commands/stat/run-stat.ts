@@ -22,8 +22,8 @@ export async function runStat(
   signal: AbortSignal,
 ): Promise<void> {
   const tally = new StatTally();
-  const driver = openTrace(path, { onInstant: (instant) => tally.addInstant(instant) });
-  const session = await openSession({ driver, kinds: recordedKinds(driver.about), signal });
+  const { driver, script } = openTrace(path, { onInstant: (instant) => tally.addInstant(instant) });
+  const session = await openSession({ driver, script, kinds: recordedKinds(driver.about), signal });
   try {
     for await (const event of session) tally.addEvent(event, driver.timeUs);
   } finally {

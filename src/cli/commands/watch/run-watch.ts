@@ -3,8 +3,7 @@ import { hex } from '../../../core/address/va.ts';
 import { PtmonError } from '../../../core/error.ts';
 import type { OptInKind } from '../../../core/monitor/events.ts';
 import { rootOf } from '../../../core/paging/format.ts';
-import type { Driver } from '../../../driver/driver.ts';
-import { recordDriver } from '../../../drivers/trace/index.ts';
+import { recordTrace, type TraceRecorder } from '../../../drivers/trace/index.ts';
 import { retry } from '../../../driver/retry.ts';
 import { openSession, type Session } from '../../../session/session.ts';
 import { consoleSink } from '../../../sinks/console.ts';
@@ -62,9 +61,11 @@ export async function runWatch(
   const { system, processes } = await openOrClose(source, () =>
     openLinuxPart(source, options, say, () => over.abort(), signal),
   );
-  const driver = await recorded(source, options.record);
+  const recorder = await recorderFor(source, options.record);
+  const { driver } = source;
   const session = await openSession({
     driver,
+    ...(recorder !== undefined && { recorder }),
     ...(options.paging !== undefined && { paging: { mode: options.paging } }),
     // That a process has ended is told by its root.
     kinds: processes === undefined ? (options.kinds ?? []) : [...new Set([...(options.kinds ?? []), GONE])],
@@ -101,18 +102,21 @@ export async function runWatch(
     }
   } finally {
     await session.close();
-    if (driver !== source.driver) await say(`Recorded: ${options.record}`);
+    if (recorder !== undefined) await say(`Recorded: ${options.record}`);
     if (session.statistics().resyncs > 0) await say(source.costs(session.statistics()));
     if (verifier !== undefined) await say(verifier.verdict);
   }
   return (verifier?.different ?? 0) === 0;
 }
 
-/** The source's driver, and a record of what is done with it where one is wanted. */
-async function recorded({ driver, mode }: WatchSource, path: string | undefined): Promise<Driver> {
-  if (path === undefined) return driver;
+/** Leaves the source closed where the file cannot be written to. */
+async function recorderFor(
+  { driver, mode }: WatchSource,
+  path: string | undefined,
+): Promise<TraceRecorder | undefined> {
+  if (path === undefined) return undefined;
   try {
-    return recordDriver(driver, path, { options: headerOptions(mode) });
+    return recordTrace(path, { options: headerOptions(mode) });
   } catch (error) {
     await driver.close();
     throw error;

@@ -1,14 +1,15 @@
 /** Makes the records of a session: instant by instant, each with all that memory showed and all that was done then. */
 import { gfnOf } from '../../../core/address/pa.ts';
+import { PtmonError } from '../../../core/error.ts';
 import { READ_NOT_FETCHED } from '../../../core/memory/physical-memory.ts';
+import type { PhysicalMemory } from '../../../core/memory/physical-memory.ts';
 import type { Driver, PagingRegisters, SourceEvent } from '../../../driver/driver.ts';
 import type { EventNames, SessionBeginning, SessionEnd, SessionRecorder } from '../../../driver/session-parts.ts';
 import type { WatchCall } from '../../../driver/watch-calls.ts';
 import { type CaptureMode, pagingOptionsOf } from '../format/about.ts';
 import { type Capture, CAPTURES, type SlotChange, type StepRecord } from '../format/records.ts';
-import type { FollowedFrames } from './followed-frames.ts';
-import type { RecordOptions } from './recording-driver.ts';
-import type { TraceFile } from './trace-file.ts';
+import { FollowedFrames } from './followed-frames.ts';
+import { TraceFile } from './trace-file.ts';
 import { WritesInFlight } from './writes-in-flight.ts';
 
 /** A block holds a megabyte, and so ten times this. */
@@ -16,13 +17,29 @@ const RECORD_ITEMS = 8192;
 /** And so many names, unless they are longer than 1000 bytes each. */
 const RECORD_NAMES = 1024;
 
-export class Recorder implements SessionRecorder {
-  readonly #driver: Driver;
-  readonly #frames: FollowedFrames;
+export interface RecordOptions {
+  /** A line for people: what this is a trace of. */
+  readonly title?: string;
+  /** What the session's own output says of itself in its header, so that a replay's says the same. */
+  readonly options?: Readonly<Record<string, string | number | boolean>>;
+}
+
+/**
+ * Records a session in a file: `openSession({ driver, recorder: recordTrace(path) })`.
+ *
+ * @param path of the trace, which is made anew
+ * @throws PtmonError `bad-argument` where the file cannot be written to
+ */
+export function recordTrace(path: string, options: RecordOptions = {}): TraceRecorder {
+  return new TraceRecorder(new TraceFile(path), options);
+}
+
+export class TraceRecorder implements SessionRecorder {
   readonly #file: TraceFile;
   readonly #options: RecordOptions;
   readonly #writes = new WritesInFlight();
   readonly #registers: (PagingRegisters | undefined)[] = [];
+  #followed: { readonly driver: Driver; readonly frames: FollowedFrames } | undefined;
   #monitored: ReadonlySet<number> = new Set();
   #steps: StepRecord[] = [];
   #startMs = performance.now();
@@ -32,11 +49,20 @@ export class Recorder implements SessionRecorder {
   /** Until it has begun, and when it has ended. */
   #isOver = true;
 
-  constructor(driver: Driver, frames: FollowedFrames, file: TraceFile, options: RecordOptions) {
-    this.#driver = driver;
-    this.#frames = frames;
+  constructor(file: TraceFile, options: RecordOptions) {
     this.#file = file;
     this.#options = options;
+  }
+
+  /** Bytes that the trace has so far. */
+  get byteLength(): number {
+    return this.#file.byteLength;
+  }
+
+  follow(driver: Driver): PhysicalMemory {
+    const frames = new FollowedFrames(driver.memory);
+    this.#followed = { driver, frames };
+    return frames;
   }
 
   begin({ paging, kinds }: SessionBeginning): void {
@@ -70,6 +96,7 @@ export class Recorder implements SessionRecorder {
     for (const part of parts) this.#add({ type: 'names', found: names.found, names: part });
   }
 
+  /** Puts a word into the trace that a replay shows in its place: what the guest was told to do. */
   note(text: string): void {
     this.#add({ type: 'note', text });
   }
@@ -81,8 +108,7 @@ export class Recorder implements SessionRecorder {
     this.#expire();
   }
 
-  /** The guest stands still again. */
-  standsStill(): void {
+  stopped(): void {
     // What was done while it ran came before.
     if (this.#steps.length > 0 || this.#frames.hasNews) this.#closeInstant();
     this.#expire();
@@ -97,9 +123,22 @@ export class Recorder implements SessionRecorder {
     this.#file.close();
   }
 
-  /** The driver is closed. A session that lets go late still ends the record. */
-  release(): void {
+  /** A session that ends late still ends the record. */
+  close(): void {
     if (this.#isOver) this.#file.close();
+  }
+
+  get #driver(): Driver {
+    return this.#expectFollowed().driver;
+  }
+
+  get #frames(): FollowedFrames {
+    return this.#expectFollowed().frames;
+  }
+
+  #expectFollowed() {
+    if (this.#followed !== undefined) return this.#followed;
+    throw new PtmonError('bad-argument', 'a recorder records the one session that it was given to (openSession)');
   }
 
   /**

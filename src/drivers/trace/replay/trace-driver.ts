@@ -27,11 +27,24 @@ export interface TraceOptions {
   readonly onInstant?: (instant: TraceInstant) => void;
 }
 
-/** Opens a trace, at its beginning. @throws PtmonError `source-unavailable`, `corrupt-input`, `bad-argument` */
-export function openTrace(path: string, options: TraceOptions = {}): TraceDriver {
+/** What a session takes to repeat a trace. */
+export interface OpenedTrace {
+  readonly driver: TraceDriver;
+  /** Watches what was watched, from and to the same moments; also says how the guest pages. */
+  readonly script: SessionScript;
+}
+
+/**
+ * Opens a trace, at its beginning: `openSession({ ...openTrace(path), sinks })`.
+ *
+ * @throws PtmonError `source-unavailable`, `corrupt-input`, `bad-argument`
+ */
+export function openTrace(path: string, options: TraceOptions = {}): OpenedTrace {
   const { speed } = options;
-  if (speed !== undefined && !(speed > 0)) throw new PtmonError('bad-argument', `a speed of ${speed} gets nowhere`);
-  return new TraceDriver(new TraceReader(path), options);
+  if (speed !== undefined && !(speed > 0))
+    throw new PtmonError('bad-argument', `the speed must be positive, not ${speed}`);
+  const driver = new TraceDriver(new TraceReader(path), options);
+  return { driver, script: driver.script };
 }
 
 const UNSEEN: MissedEvent = { kind: 'missed', reason: 'not watched when it was recorded', lost: null };
@@ -54,10 +67,12 @@ export class TraceDriver implements Driver {
   /** Of its steps, the next one. */
   #next = 0;
   #isClosed = false;
+  #hasScript: boolean;
 
   constructor(reader: TraceReader, options: TraceOptions) {
     this.#reader = reader;
     this.#options = options;
+    this.#hasScript = options.repeat === false;
     const { about } = reader;
     this.about = about;
     this.name = about.source;
@@ -87,9 +102,14 @@ export class TraceDriver implements Driver {
     return this.#reader.byteLength;
   }
 
-  /** Once; a second call goes on where the first one was left. @throws PtmonError `closed`, `corrupt-input` */
+  /**
+   * Once; a second call goes on where the first one was left.
+   *
+   * @throws PtmonError `closed`, `corrupt-input`; `bad-argument` where the session has not got the script
+   */
   async *run(signal?: AbortSignal): AsyncGenerator<readonly SourceEvent[], void, undefined> {
     if (this.#isClosed) throw new PtmonError('closed', `the trace ${this.#reader.path} is closed`);
+    if (!this.#hasScript) throw noScript(this.#reader.path);
     const startMs = performance.now() - this.#dueMs();
     while (!this.#isOver(signal) && this.#step()) {
       const waitMs = Math.round(startMs + this.#dueMs() - performance.now());
@@ -135,6 +155,7 @@ export class TraceDriver implements Driver {
         return end()?.ended === 'stopped' ? 'stopped' : 'finished';
       },
       perform: (target, after) => {
+        this.#hasScript = true;
         if (this.#options.repeat !== false) this.#locate(() => this.#perform(target, after));
       },
       names: () => (this.#options.repeat === false ? undefined : this.#names()),
@@ -213,6 +234,15 @@ class RememberedAccess implements PageProtection {
     if (access === ACCESS_ALL) this.#access.delete(`${view} ${gfn}`);
     else this.#access.set(`${view} ${gfn}`, access);
   }
+}
+
+/** Nothing would be watched, and nothing reported. */
+function noScript(path: string): PtmonError {
+  return new PtmonError(
+    'bad-argument',
+    `${path}: the session has not got the script of this trace: openSession({ ...openTrace(path) }), or open it with repeat: false ` +
+      'to watch other addresses',
+  );
 }
 
 /** A timer cannot wait for longer. */

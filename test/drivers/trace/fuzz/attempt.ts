@@ -30,10 +30,15 @@ export async function attempt(bytes: Buffer, path: string): Promise<Outcome> {
   const { instants, failureCode, isWhole } = readAll(path);
   let events = 0;
   await expectWellFormed(failureCode, async () => {
-    const driver = openTrace(path);
+    const { driver, script } = openTrace(path);
     const tally = new StatTally();
     const sinks = sinksFor(() => driver.timeUs);
-    await using session = await openSession({ driver, kinds: ['protection', 'restructure', 'root-gone'], sinks });
+    await using session = await openSession({
+      driver,
+      script,
+      kinds: ['protection', 'restructure', 'root-gone'],
+      sinks,
+    });
     for await (const event of session) {
       events++;
       tally.addEvent(event, driver.timeUs);
