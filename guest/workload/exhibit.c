@@ -20,6 +20,9 @@
 #define BYTES (PAGES * PAGE)
 #define USER 1234
 
+#ifndef MADV_HWPOISON
+#define MADV_HWPOISON 100
+#endif
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41
 #define PR_SET_VMA_ANON_NAME 0
@@ -49,6 +52,8 @@ static void *idle(void *name) {
   return NULL;
 }
 
+static void pass_over(int signal) { (void)signal; }
+
 static void have_memory(void) {
   int rw = PROT_READ | PROT_WRITE;
   char *plain = map_some(rw, MAP_PRIVATE | MAP_ANONYMOUS, -1);
@@ -72,6 +77,19 @@ static void have_memory(void) {
   char *shared = segment < 0 ? (char *)-1 : shmat(segment, NULL, 0);
   if (shared != (char *)-1) shared[0] = 1;
   if (segment >= 0) shmctl(segment, IPC_RMID, NULL);
+
+  /* Memory that is broken, where the kernel knows it; since 6.11 it says so by a signal. */
+  signal(SIGBUS, pass_over);
+  char *broken = map_some(rw, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+  if (broken) madvise(broken, PAGE, MADV_HWPOISON);
+
+  /* A page of hugetlb, where some are reserved: one that is touched, one that is closed again. */
+  for (int i = 0; i < 2; i++) {
+    char *reserved = mmap(NULL, HUGE_PAGE, rw, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+    if (reserved == MAP_FAILED) break;
+    *(volatile char *)reserved = 1;
+    if (i == 1) mprotect(reserved, HUGE_PAGE, PROT_NONE);
+  }
 
   /* Huge pages: one that is written to, and the huge page of zeroes. */
   char *huge = mmap(NULL, 4 * HUGE_PAGE, rw, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -7,6 +7,7 @@ import { swapTypesOf } from './entries/swap-types.ts';
 import { findKernel, type FindKernelOptions, type KernelSource, type LinuxKernel } from './kernel/find-kernel.ts';
 import { type AreaPages, PageCounter } from './maps/area-pages.ts';
 import { AreaReader } from './maps/area-reader.ts';
+import { hasMapleTrees } from './maps/maple-tree.ts';
 import type { AreaList, MemoryArea } from './maps/memory-area.ts';
 import { FaultList } from './memory/fault-list.ts';
 import { attemptSteps, type Steps, StepRunner } from './memory/steps.ts';
@@ -62,7 +63,8 @@ export class LinuxGuest {
     const { mm } = process;
     const list = await this.run(() => this.areas.list(mm));
     const { physical } = this.kernel.memory;
-    const counter = new PageCounter(physical, this.entryFormat);
+    // Broken pages are resident since 6.9 and its stable updates of 6.1 and 6.6 (07a57a338adb); maple trees came with 6.1.
+    const counter = new PageCounter(physical, this.entryFormat, hasMapleTrees(this.kernel.btf));
     const faults = new FaultList();
     for (const fault of list.faults) faults.note(fault);
     const areas: MappedArea[] = [];
@@ -102,9 +104,10 @@ export class LinuxGuest {
 
   async #pages(counter: PageCounter, { roots }: Process, area: MemoryArea, faults: FaultList): Promise<AreaPages> {
     const [root] = roots;
-    const { start, end } = area;
+    const { start, end, isHugetlb } = area;
     if (root === undefined || start >= KERNEL_HALF) return NO_PAGES;
-    return (await this.run(() => attemptSteps(() => counter.count(root, start, end), faults.note))) ?? NO_PAGES;
+    const pages = await this.run(() => attemptSteps(() => counter.count(root, start, end), faults.note));
+    return isHugetlb && pages !== undefined ? { ...pages, resident: 0 } : (pages ?? NO_PAGES);
   }
 }
 

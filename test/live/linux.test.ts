@@ -55,6 +55,7 @@ describe.skipIf(isOut).each(GUESTS)('%s', { timeout: 180_000 }, (_name, options,
   beforeAll(async () => {
     guest = await launchGuest(options);
     await guest.waitForReady();
+    await shell(guest, 'echo 2 > /proc/sys/vm/nr_hugepages; echo 0 > /proc/sys/kernel/randomize_va_space');
     const [report] = await guest.workload.command('exhibit show');
     exhibit = Number(report?.kind === 'other' ? report.fields['pid'] : 0);
     await shell(

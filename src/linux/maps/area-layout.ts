@@ -21,6 +21,8 @@ export function areaLayout(btf: Btf) {
       // `anon_name` since 5.17 (9a10064f5625), and then only with CONFIG_ANON_VMA_NAME.
       ['vm_next', 'anon_name', 'shared'],
     ),
+    // vma_is_initial_heap (include/linux/mm.h): what only touches the heap is a part of it up to 6.6. Since 6.7, tasks have no thread_group.
+    isHeapExact: offsetOf(btf, 'task_struct', 'thread_group') === undefined,
     operations: offsetsOf(btf, 'vm_operations_struct', [], ['name']),
     specialName: offsetOf(btf, 'vm_special_mapping', 'name'),
     anonName: offsetOf(btf, 'anon_vma_name', 'name'),

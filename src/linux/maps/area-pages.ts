@@ -14,7 +14,7 @@ import {
   slotOf,
   tableGfn,
 } from '../../core/paging/format.ts';
-import { type EntryFormat, meaningOf } from '../entries/entry-meaning.ts';
+import { type EntryFormat, type EntryMeaning, meaningOf } from '../entries/entry-meaning.ts';
 import { GuestFault } from '../memory/guest-fault.ts';
 import type { Steps } from '../memory/steps.ts';
 
@@ -30,6 +30,8 @@ export interface AreaPages {
 /** `_PAGE_SPECIAL`: bit 9, of the page of zeroes and of what is no page of the kernel's. */
 const SPECIAL = 0x200;
 const WRITABLE = 0x2;
+/** Entries that are not present, of pages that are in memory (`is_pfn_swap_entry`, include/linux/swapops.h). */
+const RESIDENT: readonly EntryMeaning['kind'][] = ['inaccessible', 'migrating', 'changing', 'device'];
 /** Tables that are looked through at most, all in all: 2^18 map 512 GiB by small pages. */
 const MAX_TABLES = 1 << 18;
 
@@ -38,6 +40,7 @@ export class PageCounter {
   readonly #paging: Paging;
   readonly #memory: PhysicalMemory;
   readonly #format: EntryFormat;
+  readonly #resident: ReadonlySet<EntryMeaning['kind']>;
   /** Whether the large page at a frame holds zeroes only: many entries may lead to it. */
   readonly #zeroes = new Map<number, boolean>();
   /** What is below a table, where all of it is asked for: a guest may lead to it from many places, itself among them. */
@@ -45,10 +48,12 @@ export class PageCounter {
   readonly #entry = new Uint32Array(2);
   #tablesLeft = MAX_TABLES;
 
-  constructor(memory: PhysicalMemory, format: EntryFormat) {
+  /** @param countsPoison whether this kernel counts broken pages as resident */
+  constructor(memory: PhysicalMemory, format: EntryFormat, countsPoison: boolean) {
     this.#paging = format.paging;
     this.#memory = memory;
     this.#format = format;
+    this.#resident = new Set(countsPoison ? [...RESIDENT, 'poisoned'] : RESIDENT);
   }
 
   /**
@@ -104,7 +109,7 @@ export class PageCounter {
       } else if (kind === ENTRY_ABSENT) {
         const meaning = meaningOf(this.#format, u64Of(lo, hi), format.level)?.kind;
         if (meaning === 'swapped') pages.swapped += covered;
-        if (meaning === 'inaccessible' || meaning === 'migrating' || meaning === 'changing') pages.resident += covered;
+        if (meaning !== undefined && this.#resident.has(meaning)) pages.resident += covered;
       }
     }
     return pages;

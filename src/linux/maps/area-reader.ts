@@ -16,6 +16,7 @@ const VM_READ = 0x1n;
 const VM_WRITE = 0x2n;
 const VM_EXEC = 0x4n;
 const VM_MAYSHARE = 0x80n;
+const VM_HUGETLB = 0x40_0000n;
 
 const MAX_NAME_BYTES = 256;
 
@@ -69,7 +70,9 @@ export class AreaReader {
     const start = this.#pointer(at, vm_start);
     const rights = rightsOf(this.#pointer(at, vm_flags));
     if (rights.readable && attempt(() => this.#memory.pa(start)) === undefined) return [];
-    return [{ at, start, end: start + 4096n, rights, fileOffset: 0n, file: null, name: '[vsyscall]' }];
+    return [
+      { at, start, end: start + 4096n, rights, isHugetlb: false, fileOffset: 0n, file: null, name: '[vsyscall]' },
+    ];
   }
 
   /** Whether an area is still what was read of it: it may have been given back, or changed. */
@@ -122,6 +125,7 @@ export class AreaReader {
       start,
       end,
       rights: rightsOf(flags),
+      isHugetlb: (flags & VM_HUGETLB) !== 0n,
       fileOffset: open === 0n ? 0n : this.#pointer(at, area.vm_pgoff) << 12n,
       file: file === undefined ? null : { major: file.major, minor: file.minor, inode: file.inode },
       name: attempt(() => this.#nameOf(mm, at, start, end, file), note) ?? '',
@@ -134,7 +138,8 @@ export class AreaReader {
     if (file !== undefined) return given === '' ? file.path : `[anon_shmem:${given}]`;
     const special = this.#specialName(at);
     if (special !== undefined) return special;
-    if (start <= this.#pointer(mm, own.brk) && end >= this.#pointer(mm, own.start_brk)) return '[heap]';
+    const [heap, brk] = [this.#pointer(mm, own.start_brk), this.#pointer(mm, own.brk)];
+    if (this.layout.isHeapExact ? start < brk && end > heap : start <= brk && end >= heap) return '[heap]';
     const stack = this.#pointer(mm, own.start_stack);
     if (start <= stack && end >= stack) return '[stack]';
     return given === '' ? '' : `[anon:${given}]`;

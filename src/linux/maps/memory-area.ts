@@ -16,6 +16,8 @@ export interface MemoryArea {
   /** Exclusive. */
   readonly end: bigint;
   readonly rights: AreaRights;
+  /** Of reserved large pages (hugetlb): Linux does not count them as resident. */
+  readonly isHugetlb: boolean;
   /** Of `start`, in the file. */
   readonly fileOffset: bigint;
   /** Null where there is no file. */
