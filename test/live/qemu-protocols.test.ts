@@ -387,7 +387,7 @@ describe.skipIf(!isHere)('the guest is not harmed', { timeout: 60_000 }, () => {
     await expectToRun(qmp);
     const next = await connectGdb(guest.gdb);
     await qmp.execute('cont');
-    next.noteRunning();
+    next.noteResumed();
     await next.detach();
     await expectToRun(qmp);
   });

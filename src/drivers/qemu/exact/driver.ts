@@ -16,8 +16,8 @@ import type {
   SourceEvent,
 } from '../../../driver/driver.ts';
 import type { GdbClient } from '../gdb/client.ts';
-import { GDB_SIGNAL } from '../gdb/stop-reply.ts';
-import type { ThreadId } from '../gdb/thread-id.ts';
+import { GDB_SIGNAL } from '../gdb/reply/stop-reply.ts';
+import type { ThreadId } from '../gdb/reply/thread-id.ts';
 import { pagingOf } from '../../../driver/paging.ts';
 import { retry } from '../../../driver/retry.ts';
 import type { GuestMemory } from '../memory/open-memory.ts';

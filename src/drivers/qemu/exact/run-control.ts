@@ -6,9 +6,9 @@
  * did: qapi/run-state.json.
  */
 import type { GdbClient } from '../gdb/client.ts';
-import { GDB_SIGNAL, type StopReply } from '../gdb/stop-reply.ts';
+import { GDB_SIGNAL, type StopReply } from '../gdb/reply/stop-reply.ts';
 import type { GuestEnd } from '../guest-end.ts';
-import type { ThreadId } from '../gdb/thread-id.ts';
+import type { ThreadId } from '../gdb/reply/thread-id.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { QmpEvent } from '../qmp/messages.ts';
 import { isMigrating } from '../qmp/migration.ts';
@@ -126,7 +126,7 @@ export class RunControl {
     const { gdb } = this.#parts;
     while (!halt.aborted) {
       if (this.#heldAs !== undefined) this.#say({ kind: 'held', state: this.#heldAs });
-      if (gdb.isAstray) {
+      if (gdb.resumedElsewhere) {
         await this.#untilStandsStill(halt);
       } else if (this.#unseenRuns > 0) {
         return this.#look(undefined);
@@ -135,7 +135,7 @@ export class RunControl {
         const reply = await this.#run(halt);
         if (reply === undefined) return undefined;
         // Else somebody has let it run before it could be looked at.
-        if (!gdb.isAstray) return this.#look(reply);
+        if (!gdb.resumedElsewhere) return this.#look(reply);
       } else {
         await this.#change(halt);
       }
@@ -173,7 +173,7 @@ export class RunControl {
   /** Lets the guest go, unless somebody else holds it. @throws PtmonError where it may have been left standing still */
   async letGo(): Promise<void> {
     const { qmp, gdb } = this.#parts;
-    if (gdb.isAstray) await gdb.rejoin().catch(() => {});
+    if (gdb.resumedElsewhere) await gdb.rejoin().catch(() => {});
     const state = await readRunState(qmp, { timeoutMs: LAST_LOOK_MS }).catch(() => undefined);
     if (state !== undefined && !OURS.has(state)) this.#heldAs = state;
     try {
@@ -226,7 +226,7 @@ export class RunControl {
   async #untilStandsStill(halt: AbortSignal): Promise<void> {
     const changes = this.#changes;
     await this.#findHeld();
-    if (!this.#parts.gdb.isAstray) return;
+    if (!this.#parts.gdb.resumedElsewhere) return;
     if (changes === this.#changes) await this.#change(halt);
     if (halt.aborted) await this.#parts.gdb.rejoin();
   }
@@ -242,11 +242,11 @@ export class RunControl {
     } while (changes !== this.#changes);
     const hasInterrupted = gdb.interruptions > this.#knownInterruptions;
     if (isMeantToRun(state)) this.#knownInterruptions = gdb.interruptions;
-    if (state === 'running') return gdb.noteRunning();
+    if (state === 'running') return gdb.noteResumed();
     const isOurs = isMeantToRun(state) || (state === 'paused' && hasInterrupted);
     // Before anything else is waited for: whoever lets it run meanwhile takes this back.
     this.#heldAs = isOurs ? undefined : state;
-    if (gdb.isAstray) await gdb.rejoin();
+    if (gdb.resumedElsewhere) await gdb.rejoin();
   }
 
   #letRunByAnother(): void {
@@ -254,7 +254,7 @@ export class RunControl {
     this.#ownRuns = this.#runs;
     this.#heldAs = undefined;
     this.#unseenRuns++;
-    this.#parts.gdb.noteRunning();
+    this.#parts.gdb.noteResumed();
   }
 
   /** Says what is new of it. */

@@ -1,49 +1,29 @@
 /** A client of QEMU's gdbstub: what watching a guest takes of it, and no more. */
 import { PtmonError } from '../../../core/error.ts';
 import type { SocketAddress } from '../transport/socket-address.ts';
-import { type ConnectOptions, connectTransport, DEFAULT_TIMEOUT_MS } from '../transport/socket-transport.ts';
-import { GdbConnection } from './connection.ts';
+import { type GdbOptions, openConnection } from './connect.ts';
+import type { GdbConnection } from './connection.ts';
 import { readDocument } from './document-reader.ts';
-import { faultOfReply } from './error-reply.ts';
-import type { StubFeatures } from './features.ts';
-import { introduce, type Introduction } from './handshake.ts';
+import { faultOfReply, unexpectedReply } from './reply/error-reply.ts';
+import type { StubFeatures } from './reply/features.ts';
+import type { Introduction } from './handshake.ts';
+import { type DetachOptions, Leave } from './leave.ts';
 import { type MemoryRange, MemoryReader } from './memory-reader.ts';
-import { bytesOfCharacters, frameCommand } from './packet-encoder.ts';
-import { decodeRegisters, type GdbRegisters } from './registers.ts';
-import { parseStopReply, type StopReply } from './stop-reply.ts';
-import { readRegisterDescriptions, type RegisterDescription } from './target-description.ts';
-import { formatThreadId, parseThreadId, type ThreadId } from './thread-id.ts';
-import { Turn } from './turn.ts';
+import { decodeRegisters, type GdbRegisters } from './reply/registers.ts';
+import { parseStopReply, type StopReply } from './reply/stop-reply.ts';
+import { readRegisterDescriptions, type RegisterDescription } from './reply/target-description.ts';
+import { formatThreadId, parseThreadId, type ThreadId } from './reply/thread-id.ts';
+import { SerialQueue } from './serial-queue.ts';
 import { type WriteWatch, WriteWatches } from './write-watches.ts';
-
-export interface GdbOptions extends ConnectOptions {
-  /** Commands that may be under way at once; 64 by default. */
-  readonly window?: number;
-  /** Called once when the peer is gone; not after `close` or `detach`. */
-  readonly onLost?: (error: PtmonError) => void;
-  /** The guest stood still before, and is to do so if connecting fails: QEMU may find the connection later, and stops it then. */
-  readonly leaveStopped?: boolean;
-}
-
-export interface DetachOptions {
-  /** Leaves the guest standing still: for one that stood still before. */
-  readonly leaveStopped?: boolean;
-}
 
 /** A list of threads without an end. */
 const MAX_THREADS = 4096;
 
-/** For one who does not know the process yet: QEMU counts them from 1, and there is one for each cluster of processors. */
-const DETACH = 'D;1';
-/** Where the guest stands. QEMU takes it for a beginning, and clears watchpoints: in version 7.2 those of the chosen vCPU alone. */
-const ASK_STOP = '?';
-
 /**
- * The guest stands still whenever no `continue` is under way: connecting stops it. Calls are carried out one after the other; while
- * the guest runs, those that need it to stand still fail. All but `close` and
- * `abandon` throw PtmonError: `source-unavailable` when
- * QEMU is gone or does not answer within the time limit of each command, `corrupt-input` when it sends what is damaged or makes no
- * sense, `closed` after `close`.
+ * The guest is stopped whenever no `continue` is under way: connecting stops it. Calls are carried out one after the other; while the
+ * guest runs, those that need it stopped fail. All but `close` and `abandon` throw PtmonError: `source-unavailable` when QEMU is gone
+ * or does not answer within the time limit of each command, `corrupt-input` when it sends damaged or senseless packets, `closed` after
+ * `close`.
  */
 export class GdbClient {
   readonly #connection: GdbConnection;
@@ -51,7 +31,7 @@ export class GdbClient {
   readonly #memory: MemoryReader;
   readonly #watches: WriteWatches;
   readonly #breakpoints: WriteWatches;
-  readonly #turn = new Turn();
+  readonly #queue = new SerialQueue();
   #stop: StopReply;
   /** The thread that `g` speaks of; undefined where that is not known: each stop moves it. */
   #selected: string | undefined;
@@ -60,12 +40,11 @@ export class GdbClient {
   /** A `continue` was called and has not returned. */
   #isContinuing = false;
   /** Another client of QEMU has let the guest run. */
-  #isAstray = false;
+  #resumedElsewhere = false;
   /** As they were when they were last asked for. */
   #threads: readonly ThreadId[] = [];
   #interruptions = 0;
-  /** QEMU 7.2 dies of a second command to detach, and takes the first byte after one for an interrupt: nothing may follow it. */
-  #hasLeft = false;
+  readonly #leave: Leave;
 
   private constructor(connection: GdbConnection, { features, stop }: Introduction) {
     this.#connection = connection;
@@ -74,6 +53,14 @@ export class GdbClient {
     this.#memory = new MemoryReader(connection, features.packetByteLength);
     this.#watches = new WriteWatches(connection);
     this.#breakpoints = new WriteWatches(connection, 0);
+    this.#leave = new Leave({
+      connection,
+      stop: () => this.#stop,
+      threads: () => this.#threads,
+      listThreads: () => this.#listThreads(),
+      restoringCommand: () => this.#memory.restoringCommand,
+      hasTraps: () => this.#watches.count + this.#breakpoints.count > 0,
+    });
   }
 
   /**
@@ -83,38 +70,8 @@ export class GdbClient {
    *   `corrupt-input` when the peer does not speak the protocol; the reason of `options.signal` when it is aborted
    */
   static async connect(address: string | SocketAddress, options: GdbOptions = {}): Promise<GdbClient> {
-    const { timeoutMs = DEFAULT_TIMEOUT_MS, window, signal, onLost, leaveStopped = false } = options;
-    signal?.throwIfAborted();
-    // Not aborted half-way: a connection that waits for QEMU to take it stays there when it is closed.
-    const lastWords = leaveStopped ? undefined : bytesOfCharacters(frameCommand(DETACH));
-    const transport = await connectTransport(address, { timeoutMs, ...(lastWords && { lastWords }) });
-    let isReady = false;
-    const connection = new GdbConnection(transport, {
-      timeoutMs,
-      ...(window !== undefined && { window }),
-      onLost: (error) => {
-        if (isReady) onLost?.(error);
-      },
-    });
-    // QEMU may take this connection once its other client has left, stops the guest then, and finds these words.
-    const giveUp = () => (leaveStopped ? connection.close() : connection.abandon([DETACH]));
-    signal?.addEventListener('abort', giveUp, { once: true });
-    process.on('exit', giveUp);
-    try {
-      signal?.throwIfAborted();
-      const client = new GdbClient(connection, await introduce(connection, timeoutMs));
-      isReady = true;
-      return client;
-    } catch (error) {
-      // What is no gdbstub has no use for them.
-      if (connection.noiseSample === '') giveUp();
-      else connection.close();
-      signal?.throwIfAborted();
-      throw error;
-    } finally {
-      signal?.removeEventListener('abort', giveUp);
-      process.off('exit', giveUp);
-    }
+    const { connection, introduction } = await openConnection(address, options);
+    return new GdbClient(connection, introduction);
   }
 
   /** Where the peer is, for messages. */
@@ -135,9 +92,9 @@ export class GdbClient {
     return this.#isContinuing;
   }
 
-  /** Whether another client of QEMU has let the guest run, as `noteRunning` was told, and it was not stopped by this one since. */
-  get isAstray(): boolean {
-    return this.#isAstray;
+  /** Whether another client of QEMU has let the guest run, as `noteResumed` was told, and it was not stopped by this one since. */
+  get resumedElsewhere(): boolean {
+    return this.#resumedElsewhere;
   }
 
   /** How often this client has stopped a guest that another one had let run. */
@@ -146,14 +103,14 @@ export class GdbClient {
   }
 
   /** To be told where another client of QEMU lets the guest run: the next call that needs it to stand still stops it first. */
-  noteRunning(): void {
-    this.#isAstray = true;
+  noteResumed(): void {
+    this.#resumedElsewhere = true;
   }
 
   /** Is in step with QEMU again, the guest standing still, where another client let it run. */
   rejoin(): Promise<void> {
-    this.#isAstray = true;
-    return this.#standing(async () => {});
+    this.#resumedElsewhere = true;
+    return this.#whileStopped(async () => {});
   }
 
   /** How many write watchpoints this client has set, those of which it is not sure among them. */
@@ -163,16 +120,14 @@ export class GdbClient {
 
   /** The threads, which are QEMU's vCPUs, in their order. */
   threads(): Promise<ThreadId[]> {
-    return this.#standing(async () => {
-      const threads = await this.#listThreads();
-      this.#threads = threads;
-      return threads;
+    return this.#whileStopped(async () => {
+      return [...(await this.#listThreads())];
     });
   }
 
   /** The registers of a vCPU; of the one that stopped, unless another is named. */
   readRegisters(thread?: ThreadId): Promise<GdbRegisters> {
-    return this.#standing(async () => {
+    return this.#whileStopped(async () => {
       // QEMU sends the control registers only to those who have asked for the description.
       this.#descriptions ??= await readRegisterDescriptions((name) =>
         readDocument(this.#connection, name, this.#features.packetByteLength),
@@ -220,12 +175,12 @@ export class GdbClient {
    * @returns those that QEMU refused; under TCG none, under KVM all beyond the processor's four
    */
   setWriteWatches(watches: readonly WriteWatch[]): Promise<WriteWatch[]> {
-    return this.#standing(() => this.#watches.set(watches));
+    return this.#whileStopped(() => this.#watches.set(watches));
   }
 
   /** Clears write watchpoints that this client has set. @returns those that QEMU did not know any more */
   clearWriteWatches(watches: readonly WriteWatch[]): Promise<WriteWatch[]> {
-    return this.#standing(() => this.#watches.clear(watches));
+    return this.#whileStopped(() => this.#watches.clear(watches));
   }
 
   /**
@@ -235,13 +190,13 @@ export class GdbClient {
    */
   async setBreakpoints(addresses: readonly bigint[]): Promise<bigint[]> {
     const points = addresses.map((va) => ({ va, byteLength: 1 }));
-    return (await this.#standing(() => this.#breakpoints.set(points))).map(({ va }) => va);
+    return (await this.#whileStopped(() => this.#breakpoints.set(points))).map(({ va }) => va);
   }
 
   /** Clears breakpoints that this client has set. @returns those that QEMU did not know any more */
   async clearBreakpoints(addresses: readonly bigint[]): Promise<bigint[]> {
     const points = addresses.map((va) => ({ va, byteLength: 1 }));
-    return (await this.#standing(() => this.#breakpoints.clear(points))).map(({ va }) => va);
+    return (await this.#whileStopped(() => this.#breakpoints.clear(points))).map(({ va }) => va);
   }
 
   get breakpointCount(): number {
@@ -254,7 +209,7 @@ export class GdbClient {
 
   /** Writes bytes at a physical address. @throws PtmonError also `read-failed` where the stub refuses the address */
   writePhysical(pa: number, bytes: Uint8Array): Promise<void> {
-    return this.#standing(() => this.#memory.writePhysical(BigInt(pa), bytes));
+    return this.#whileStopped(() => this.#memory.writePhysical(BigInt(pa), bytes));
   }
 
   /**
@@ -262,7 +217,7 @@ export class GdbClient {
    * watchpoint that the instruction wrote to
    */
   step(thread: ThreadId): Promise<StopReply> {
-    return this.#standing(async () => {
+    return this.#whileStopped(async () => {
       this.#selected = undefined;
       const reply = await this.#connection.resume(`vCont;s:${formatThreadId(thread)}`);
       this.#stop = this.#expect(parseStopReply(reply), 'the command to step', reply);
@@ -297,13 +252,8 @@ export class GdbClient {
    * The same without waiting for anything, for a process that is about to end, or a QEMU that does not answer: nobody can tell whether
    * it has succeeded.
    */
-  abandon({ leaveStopped = false }: DetachOptions = {}): void {
-    if (this.#hasLeft) return this.close();
-    const restoring = this.#memory.restoringCommand;
-    const last = leaveStopped ? this.#clearingCommands() : [this.#detachCommand()];
-    this.#hasLeft = true;
-    const mayMeetWatch = !leaveStopped && this.#watches.count + this.#breakpoints.count > 0;
-    this.#connection.abandon([...(restoring === undefined ? [] : [restoring]), ...last], mayMeetWatch);
+  abandon(options: DetachOptions = {}): void {
+    this.#leave.abandon(options);
   }
 
   /** Closes the connection and leaves guest and watchpoints as they are: for a QEMU that is gone. May be called again. */
@@ -311,7 +261,7 @@ export class GdbClient {
     this.#connection.close();
   }
 
-  async #listThreads(): Promise<ThreadId[]> {
+  async #listThreads(): Promise<readonly ThreadId[]> {
     const threads: ThreadId[] = [];
     let reply = await this.#connection.request('qfThreadInfo');
     while (reply.startsWith('m') && threads.length < MAX_THREADS) {
@@ -319,23 +269,9 @@ export class GdbClient {
         threads.push(this.#expect(parseThreadId(text), 'a question for its threads', reply));
       reply = await this.#connection.request('qsThreadInfo');
     }
-    if (reply !== 'l') throw this.#nonsense('a question for its threads', reply);
+    if (reply !== 'l') throw this.#unexpected('a question for its threads', reply);
+    this.#threads = threads;
     return threads;
-  }
-
-  /** Clears the watchpoints of all vCPUs, whoever set them. */
-  async #clearAll(): Promise<void> {
-    if (this.#threads.length === 0) this.#threads = await this.#listThreads();
-    for (const command of this.#clearingCommands()) {
-      if (command === ASK_STOP) await this.#connection.requestStop(command);
-      else await this.#connection.request(command);
-    }
-  }
-
-  /** With one vCPU there is none to choose. */
-  #clearingCommands(): string[] {
-    if (this.#threads.length < 2) return [ASK_STOP];
-    return this.#threads.flatMap((thread) => [`Hc${formatThreadId(thread)}`, ASK_STOP]);
   }
 
   async #continue(signal: AbortSignal | undefined): Promise<StopReply> {
@@ -356,7 +292,10 @@ export class GdbClient {
   async #detach(options: DetachOptions): Promise<void> {
     this.#connection.interrupt();
     try {
-      await this.#turn.run(() => this.#leave(options));
+      await this.#queue.run(async () => {
+        if (this.#stop.kind === 'stopped') await this.#recover();
+        await this.#leave.detach(options);
+      });
     } catch (error) {
       // It may find this later.
       this.abandon(options);
@@ -366,29 +305,16 @@ export class GdbClient {
     }
   }
 
-  async #leave({ leaveStopped = false }: DetachOptions): Promise<void> {
-    if (this.#stop.kind !== 'stopped') return;
-    await this.#recover();
-    const restoring = this.#memory.restoringCommand;
-    // Whatever comes of it: to let the guest go matters more.
-    if (restoring !== undefined) await this.#connection.request(restoring).catch(() => {});
-    if (leaveStopped) return this.#clearAll();
-    await this.#connection.getInStep();
-    this.#hasLeft = true;
-    const reply = await this.#connection.request(this.#detachCommand());
-    if (reply !== 'OK') throw this.#nonsense('the command to detach', reply);
-  }
-
   /** Stops a guest that another client let run. */
   async #recover(): Promise<void> {
-    if (!this.#isAstray) return;
+    if (!this.#resumedElsewhere) return;
     // Whoever lets it run from here on, it is astray again.
-    this.#isAstray = false;
+    this.#resumedElsewhere = false;
     this.#selected = undefined;
     try {
       await this.#interrupting(() => this.#connection.fence());
     } catch (error) {
-      this.#isAstray = true;
+      this.#resumedElsewhere = true;
       throw error;
     }
   }
@@ -403,26 +329,21 @@ export class GdbClient {
     }
   }
 
-  #detachCommand(): string {
-    const pid = this.#stop.kind === 'stopped' ? this.#stop.thread?.pid : undefined;
-    return pid === undefined ? 'D' : `D;${pid.toString(16)}`;
-  }
-
   async #read(kind: 'physical' | 'virtual', ranges: readonly MemoryRange[]): Promise<Uint8Array[]> {
     const wrong = ranges.find(({ byteLength }) => !Number.isSafeInteger(byteLength) || byteLength < 0);
     if (wrong !== undefined) throw new PtmonError('bad-argument', `${wrong.byteLength} is not a number of bytes`);
-    return this.#standing(() => this.#memory.read(kind, ranges));
+    return this.#whileStopped(() => this.#memory.read(kind, ranges));
   }
 
   async #select(thread: string): Promise<void> {
     if (this.#selected === thread) return;
     const reply = await this.#connection.request(`Hg${thread}`);
-    if (reply !== 'OK') throw this.#nonsense(`the choice of thread ${thread}`, reply);
+    if (reply !== 'OK') throw this.#unexpected(`the choice of thread ${thread}`, reply);
     this.#selected = thread;
   }
 
   /** Does `work` when it is its turn; the guest stands still for it. */
-  #standing<T>(work: () => Promise<T>): Promise<T> {
+  #whileStopped<T>(work: () => Promise<T>): Promise<T> {
     return this.#inTurn(() => this.#interrupting(work));
   }
 
@@ -431,22 +352,18 @@ export class GdbClient {
       const message = `${this.address}: the guest is running; wait for it to stop, or abort the call that lets it run`;
       return Promise.reject(new PtmonError('bad-argument', message));
     }
-    return this.#turn.run(async () => {
+    return this.#queue.run(async () => {
       await this.#recover();
       return work();
     });
   }
 
   #expect<T>(value: T | undefined, what: string, reply: string): T {
-    if (value === undefined) throw this.#nonsense(what, reply);
+    if (value === undefined) throw this.#unexpected(what, reply);
     return value;
   }
 
-  #nonsense(what: string, reply: string): PtmonError {
-    const fault = faultOfReply(reply);
-    if (fault !== undefined) {
-      return new PtmonError('source-unavailable', `${this.address}: the gdbstub refused ${what} (${fault})`);
-    }
-    return new PtmonError('corrupt-input', `${this.address}: the gdbstub answered "${reply.slice(0, 40)}" to ${what}`);
+  #unexpected(what: string, reply: string): PtmonError {
+    return unexpectedReply(this.address, what, reply);
   }
 }

@@ -1,8 +1,8 @@
 /** Commands to a gdbstub and their replies: the link over a transport, several commands under way at once, and time limits. */
 import { PtmonError, type PtmonErrorCode } from '../../../core/error.ts';
 import type { Transport } from '../transport/transport.ts';
-import { bytesOfCharacters, frameCommand, HALT } from './packet-encoder.ts';
-import { type LinkCommand, type LinkEvent, PacketLink } from './packet-link.ts';
+import { bytesOfCharacters, frameCommand, HALT } from './packet/packet-encoder.ts';
+import { type LinkCommand, type LinkEvent, PacketLink } from './packet/packet-link.ts';
 
 /**
  * So many commands under way at once. Of 4,096 watchpoints, QEMU 7.2 set 13,000 a second with a window of 1, 58,000 with 8, 84,000 with

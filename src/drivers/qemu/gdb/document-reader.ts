@@ -1,7 +1,7 @@
 /** Documents that a stub sends in parts. GDB manual, "General Query Packets", qXfer. */
 import { PtmonError } from '../../../core/error.ts';
 import type { GdbConnection } from './connection.ts';
-import { faultOfReply } from './error-reply.ts';
+import { faultOfReply } from './reply/error-reply.ts';
 
 /** QEMU's descriptions of a PC have 12 KB. */
 const MAX_DOCUMENT_BYTES = 1024 * 1024;

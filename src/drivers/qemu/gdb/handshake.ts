@@ -1,8 +1,8 @@
 /** The first words with a gdbstub. */
 import { PtmonError } from '../../../core/error.ts';
 import type { GdbConnection } from './connection.ts';
-import { CLIENT_FEATURES, parseFeatures, type StubFeatures } from './features.ts';
-import { parseStopReply, type StopReply } from './stop-reply.ts';
+import { CLIENT_FEATURES, parseFeatures, type StubFeatures } from './reply/features.ts';
+import { parseStopReply, type StopReply } from './reply/stop-reply.ts';
 
 export interface Introduction {
   readonly features: StubFeatures;

@@ -1,7 +1,9 @@
-export { type DetachOptions, GdbClient, type GdbOptions } from './client.ts';
+export { GdbClient } from './client.ts';
+export type { GdbOptions } from './connect.ts';
+export type { DetachOptions } from './leave.ts';
 export { type GdbVisit, visitGdb, type VisitOptions } from './gdb-visit.ts';
-export type { StubFeatures } from './features.ts';
-export type { GdbRegisters } from './registers.ts';
-export { GDB_SIGNAL, type StopReply, type WatchHit } from './stop-reply.ts';
-export { formatThreadId, type ThreadId } from './thread-id.ts';
+export type { StubFeatures } from './reply/features.ts';
+export type { GdbRegisters } from './reply/registers.ts';
+export { GDB_SIGNAL, type StopReply, type WatchHit } from './reply/stop-reply.ts';
+export { formatThreadId, type ThreadId } from './reply/thread-id.ts';
 export type { WriteWatch } from './write-watches.ts';

@@ -1,8 +1,8 @@
 /** Guest memory through a gdbstub: GDB manual, "Packets", m and M; QEMU's `Qqemu.PhyMemMode` makes its addresses physical. */
 import { PtmonError } from '../../../core/error.ts';
 import type { GdbConnection } from './connection.ts';
-import { faultOfReply } from './error-reply.ts';
-import { bytesOfHex } from './hex.ts';
+import { faultOfReply } from './reply/error-reply.ts';
+import { bytesOfHex } from './reply/hex.ts';
 
 export interface MemoryRange {
   /** Physical or virtual, as the call says. */

@@ -1,7 +1,7 @@
 /** Write watchpoints and breakpoints: GDB manual, "Packets", z and Z. */
 import { PtmonError } from '../../../core/error.ts';
 import { type GdbConnection, isOutOfStep } from './connection.ts';
-import { faultOfReply } from './error-reply.ts';
+import { faultOfReply } from './reply/error-reply.ts';
 
 /** What stops the guest: an instruction that is about to run (Z0), or a write that has touched any of these bytes (Z2). */
 export type PointKind = 0 | 2;

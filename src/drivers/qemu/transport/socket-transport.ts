@@ -15,8 +15,8 @@ export interface ConnectOptions {
 }
 
 export interface TransportOptions extends ConnectOptions {
-  /** What the peer is to hear where connecting is given up, or this process ends, in the middle of it. */
-  readonly lastWords?: Uint8Array;
+  /** Sent to the peer where connecting is given up, or this process ends, in the middle of it. */
+  readonly finalPackets?: Uint8Array;
 }
 
 /**
@@ -26,7 +26,7 @@ export interface TransportOptions extends ConnectOptions {
  *   `signal` when it is aborted
  */
 export function connectTransport(address: string | SocketAddress, options: TransportOptions = {}): Promise<Transport> {
-  const { timeoutMs = DEFAULT_TIMEOUT_MS, signal, lastWords } = options;
+  const { timeoutMs = DEFAULT_TIMEOUT_MS, signal, finalPackets } = options;
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
     const target = typeof address === 'string' ? parseSocketAddress(address) : address;
@@ -36,7 +36,7 @@ export function connectTransport(address: string | SocketAddress, options: Trans
     const timer = setTimeout(() => fail(connectTimeout(target, timeoutMs)), timeoutMs);
     const abort = () => fail(signal?.reason);
     const leave = () => {
-      if (lastWords !== undefined) writeAtOnce(socket, lastWords);
+      if (finalPackets !== undefined) writeAtOnce(socket, finalPackets);
       // What is not connected yet is not to be connected while this process ends.
       socket.destroy();
     };

@@ -4,7 +4,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { PtmonError } from '../../../../src/core/error.ts';
 import { GdbConnection } from '../../../../src/drivers/qemu/gdb/connection.ts';
 import { GdbClient, type GdbOptions } from '../../../../src/drivers/qemu/gdb/index.ts';
-import { frameCommand, HALT } from '../../../../src/drivers/qemu/gdb/packet-encoder.ts';
+import { frameCommand, HALT } from '../../../../src/drivers/qemu/gdb/packet/packet-encoder.ts';
 import { connectTransport } from '../../../../src/drivers/qemu/transport/socket-transport.ts';
 import { startPeer, startReadingPeer } from '../transport/peer.ts';
 import { packet, Stub, type StubOptions } from './stub.ts';
@@ -192,14 +192,14 @@ describe('a guest that another client lets run', () => {
   test('is stopped by what needs it to stand still, and that is counted', async () => {
     const [gdb, stub] = await connect({ vcpus: 2 });
     stub.resumeBehindBack();
-    gdb.noteRunning();
-    expect([gdb.isAstray, await gdb.threads(), gdb.isAstray]).toEqual([true, expect.any(Array), false]);
+    gdb.noteResumed();
+    expect([gdb.resumedElsewhere, await gdb.threads(), gdb.resumedElsewhere]).toEqual([true, expect.any(Array), false]);
     expect([stub.isRunning, stub.strayStops, gdb.interruptions]).toEqual([false, 0, 1]);
     // One that stands still already is not stopped.
     await gdb.rejoin();
-    expect([gdb.isAstray, gdb.interruptions]).toEqual([false, 1]);
+    expect([gdb.resumedElsewhere, gdb.interruptions]).toEqual([false, 1]);
     stub.resumeBehindBack();
-    gdb.noteRunning();
+    gdb.noteResumed();
     await gdb.detach();
     expect([stub.isRunning, stub.commands.at(-1)]).toEqual([true, 'D;1']);
   });

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { PacketDecoder, type PacketItem } from '../../../../src/drivers/qemu/gdb/packet-decoder.ts';
-import { bytesOfCharacters, framePacket } from '../../../../src/drivers/qemu/gdb/packet-encoder.ts';
+import { PacketDecoder, type PacketItem } from '../../../../src/drivers/qemu/gdb/packet/packet-decoder.ts';
+import { bytesOfCharacters, framePacket } from '../../../../src/drivers/qemu/gdb/packet/packet-encoder.ts';
 
 function decode(characters: string | readonly string[], maxPacketByteLength?: number): PacketItem[] {
   const decoder = new PacketDecoder(maxPacketByteLength);

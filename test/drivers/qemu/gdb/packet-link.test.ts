@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { frameCommand, framePacket } from '../../../../src/drivers/qemu/gdb/packet-encoder.ts';
-import { type LinkEvent, MAX_ATTEMPTS, PacketLink } from '../../../../src/drivers/qemu/gdb/packet-link.ts';
+import { frameCommand, framePacket } from '../../../../src/drivers/qemu/gdb/packet/packet-encoder.ts';
+import { type LinkEvent, MAX_ATTEMPTS, PacketLink } from '../../../../src/drivers/qemu/gdb/packet/packet-link.ts';
 
 /** A link with what it was told and what it says, as characters. */
 class Conversation {

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { PtmonError } from '../../../../src/core/error.ts';
-import { decodeRegisters } from '../../../../src/drivers/qemu/gdb/registers.ts';
-import { readRegisterDescriptions } from '../../../../src/drivers/qemu/gdb/target-description.ts';
+import { decodeRegisters } from '../../../../src/drivers/qemu/gdb/reply/registers.ts';
+import { readRegisterDescriptions } from '../../../../src/drivers/qemu/gdb/reply/target-description.ts';
 import { DOCUMENTS, REGISTER_BYTES, registersReply } from './description.ts';
 
 /** Reads from a table of documents, and counts. */

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { faultOfReply } from '../../../../src/drivers/qemu/gdb/error-reply.ts';
-import { parseFeatures } from '../../../../src/drivers/qemu/gdb/features.ts';
-import { bytesOfHex, littleEndianOfHex, numberOfHex } from '../../../../src/drivers/qemu/gdb/hex.ts';
-import { parseStopReply, type StopReply } from '../../../../src/drivers/qemu/gdb/stop-reply.ts';
-import { formatThreadId, parseThreadId } from '../../../../src/drivers/qemu/gdb/thread-id.ts';
+import { faultOfReply } from '../../../../src/drivers/qemu/gdb/reply/error-reply.ts';
+import { parseFeatures } from '../../../../src/drivers/qemu/gdb/reply/features.ts';
+import { bytesOfHex, littleEndianOfHex, numberOfHex } from '../../../../src/drivers/qemu/gdb/reply/hex.ts';
+import { parseStopReply, type StopReply } from '../../../../src/drivers/qemu/gdb/reply/stop-reply.ts';
+import { formatThreadId, parseThreadId } from '../../../../src/drivers/qemu/gdb/reply/thread-id.ts';
 
 const stopped = (signal: number, more: Partial<Extract<StopReply, { kind: 'stopped' }>> = {}): StopReply => ({
   kind: 'stopped',

@@ -88,7 +88,7 @@ describe('a connection that cannot be made is said in words', () => {
     const peer = await startPeer((socket) => socket.on('data', (chunk) => (heard += chunk.toString())));
     // What Node comes to next are its timers.
     await new Promise(setImmediate);
-    const connected = connectTransport(peer.address, { timeoutMs: 5, lastWords: Buffer.from('farewell') });
+    const connected = connectTransport(peer.address, { timeoutMs: 5, finalPackets: Buffer.from('farewell') });
     // A process that does much else: the time is over before it looks at the socket.
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
     await expect(connected).rejects.toMatchObject({ code: 'source-unavailable' });

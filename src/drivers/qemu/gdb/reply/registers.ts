@@ -1,5 +1,5 @@
 /** The reply to `g`: all registers of a vCPU, in the order of the target description. GDB manual, "Packets", g. */
-import { PtmonError } from '../../../core/error.ts';
+import { PtmonError } from '../../../../core/error.ts';
 import { littleEndianOfHex } from './hex.ts';
 import type { RegisterDescription } from './target-description.ts';
 

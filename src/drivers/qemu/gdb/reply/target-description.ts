@@ -4,7 +4,7 @@
  * Read with a real XML parser: QEMU's descriptions have a DOCTYPE, and comments that hide `<reg>` elements that are not sent.
  */
 import { SaxesParser } from 'saxes';
-import { PtmonError } from '../../../core/error.ts';
+import { PtmonError } from '../../../../core/error.ts';
 
 /** An element that counts, in the order of the document. */
 export type DescriptionItem =
