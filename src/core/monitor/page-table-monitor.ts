@@ -10,8 +10,8 @@ import { frameOffsetOf, gfnOf, PAGE_BYTES } from '../address/pa.ts';
 import type { PhysicalMemory } from '../memory/physical-memory.ts';
 import { makePaging, type Paging, rootOf } from '../paging/format.ts';
 import { walk } from '../paging/walk.ts';
-import type { AddressSpace } from './address-space.ts';
-import { AddressSpaces } from './address-spaces.ts';
+import type { AddressSpace } from './tables/address-space.ts';
+import { AddressSpaces } from './tables/address-spaces.ts';
 import type {
   Address,
   Explanation,
@@ -22,19 +22,19 @@ import type {
   WatchRequest,
   WatchState,
 } from './api.ts';
-import { countEntries, countPagedIn, dump, stateOf } from './census.ts';
+import { countEntries, countPagedIn, dump, stateOf } from './inspect.ts';
 import { NumberList } from '../struct/number-list.ts';
-import { DirtyMarks } from './dirty-marks.ts';
-import { checkTag, checkVcpu, checkView, checkWrite, locate, locateRange } from './door.ts';
-import { EventWriter } from './event-writer.ts';
+import { DirtyMarks } from './batch/dirty-marks.ts';
+import { checkTag, checkVcpu, checkView, checkWrite, locate, locateRange } from './arguments.ts';
+import { EventWriter } from './events/event-writer.ts';
 import type { MonitorEvent, Tag } from './events.ts';
-import { LeafUpdate } from './leaf-update.ts';
-import { Mirror } from './mirror.ts';
-import { announceWrite, type NodesByFrame } from './nodes-by-frame.ts';
-import { ProtectedTables } from './protected-tables.ts';
-import type { TableNode } from './table-node.ts';
-import { Report } from './report.ts';
-import { Update } from './update.ts';
+import { LeafUpdate } from './fast-path/leaf-writes.ts';
+import { Mirror } from './batch/synchronizer.ts';
+import { announceWrite, type NodesByFrame } from './tables/rmap.ts';
+import { ProtectedTables } from './tables/protected-tables.ts';
+import type { TableNode } from './tables/table-node.ts';
+import { Report } from './events/report.ts';
+import { Update } from './batch/plan.ts';
 
 export class PageTableMonitor {
   readonly paging: Paging;

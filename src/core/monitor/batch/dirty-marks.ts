@@ -1,0 +1,94 @@
+/**
+ * Writes in flight (rules C4, C5): for each vCPU, the entries that it is about to write.
+ *
+ * A mark outlives the protection of its table. A write that trapped stays in flight when its table is released, and when the
+ * table is watched again before the write lands, only the mark knows that the entry just read is about to change (C1).
+ */
+import { NumberList } from '../../struct/number-list.ts';
+
+const NOTHING = new NumberList();
+
+export class DirtyMarks {
+  readonly #lists = new Map<number, NumberList>();
+  /** The list that is being processed: its order must last until `dropLent`. */
+  #lent: NumberList | undefined;
+  /** vCPUs with a write in flight. */
+  #pending = 0;
+  // The list asked for last: a write is marked, lent, and dropped (5 ns each instead of 20).
+  #lastVcpu = -1;
+  #last = NOTHING;
+
+  add(vcpu: number, entryPa: number): void {
+    let list = this.#find(vcpu);
+    if (list === undefined) {
+      list = new NumberList();
+      this.#lists.set(vcpu, list);
+    }
+    const { length } = list;
+    if (length === 0) this.#pending++;
+    // What is being processed may have been read already: even its last entry is in flight once more.
+    if (length > 0 && list !== this.#lent) {
+      if (list.at(length - 1) === entryPa) return;
+      // A vCPU that writes the same entries over and over must not grow its list: at each power of two, sort out first.
+      if (length >= 1024 && (length & (length - 1)) === 0) list.sortUnique();
+    }
+    list.push(entryPa);
+  }
+
+  /** The entries that `vcpu` has in flight, ascending: a list of its own. */
+  of(vcpu: number): NumberList {
+    const own = new NumberList();
+    own.pushAll(this.#find(vcpu) ?? NOTHING);
+    own.sortUnique();
+    return own;
+  }
+
+  /**
+   * The same in the order in which they were marked, some perhaps twice, to be processed: what is added until `dropLent` or
+   * `keepLent` stands behind them.
+   */
+  lend(vcpu: number): NumberList {
+    const list = this.#find(vcpu) ?? NOTHING;
+    if (list.length > 0) this.#lent = list;
+    return list;
+  }
+
+  /** vCPUs that have a write in flight. */
+  get pending(): number {
+    return this.#pending;
+  }
+
+  /** The entries that anybody has in flight, ascending: a list of its own. */
+  ofAll(): NumberList {
+    const all = new NumberList();
+    for (const list of this.#lists.values()) all.pushAll(list);
+    all.sortUnique();
+    return all;
+  }
+
+  /** Drops the first `count` entries of the list that is lent. */
+  dropLent(count: number): void {
+    const list = this.#lent!;
+    this.#lent = undefined;
+    list.dropFirst(count);
+    if (list.length === 0) this.#pending--;
+  }
+
+  /** They could not be processed: all of them stay. */
+  keepLent(): void {
+    this.#lent = undefined;
+  }
+
+  #find(vcpu: number): NumberList | undefined {
+    if (vcpu === this.#lastVcpu) return this.#last;
+    const list = this.#lists.get(vcpu);
+    if (list === undefined) return undefined;
+    this.#lastVcpu = vcpu;
+    this.#last = list;
+    return list;
+  }
+
+  vcpus(): number[] {
+    return [...this.#lists.keys()].sort((a, b) => a - b);
+  }
+}

@@ -1,0 +1,54 @@
+/** The address spaces that have watched addresses, by view and root. */
+import type { Pa } from '../../address/types.ts';
+import type { Paging } from '../../paging/format.ts';
+import { AddressSpace } from './address-space.ts';
+
+export class AddressSpaces {
+  readonly #paging: Paging;
+  readonly #views = new Map<number, Map<Pa, AddressSpace>>();
+
+  constructor(paging: Paging) {
+    this.#paging = paging;
+  }
+
+  /** Whether any space has had a range since there were spaces. */
+  hasRanges = false;
+  // The space that was asked for last (2 ns, where two maps take 50).
+  #last: AddressSpace | undefined;
+
+  find(view: number, root: Pa): AddressSpace | undefined {
+    const last = this.#last;
+    if (last !== undefined && last.root === root && last.view === view) return last;
+    const space = this.#views.get(view)?.get(root);
+    if (space !== undefined) this.#last = space;
+    return space;
+  }
+
+  /** The space, made if need be. */
+  open(view: number, root: Pa): AddressSpace {
+    const known = this.find(view, root);
+    if (known !== undefined) return known;
+    let roots = this.#views.get(view);
+    if (roots === undefined) {
+      roots = new Map();
+      this.#views.set(view, roots);
+    }
+    const space = new AddressSpace(this.#paging, view, root);
+    roots.set(root, space);
+    return space;
+  }
+
+  close(space: AddressSpace): void {
+    const roots = this.#views.get(space.view)!;
+    roots.delete(space.root);
+    if (roots.size === 0) this.#views.delete(space.view);
+    if (this.#views.size === 0) this.hasRanges = false;
+    this.#last = undefined;
+  }
+
+  /** The spaces of one view, or of all, in a list of its own. */
+  inView(view?: number): AddressSpace[] {
+    if (view !== undefined) return [...(this.#views.get(view)?.values() ?? [])];
+    return [...this.#views.values()].flatMap((roots) => [...roots.values()]);
+  }
+}
