@@ -1,7 +1,8 @@
 /** One figure, taken in a fresh process: `node child.js '{"row":…}'`. The answer is one line of JSON. */
 import process from 'node:process';
 import { calibrate } from './calibration.ts';
-import { type EngineName, ENGINES } from './engine.ts';
+import type { EngineName } from './engine.ts';
+import { ENGINES } from './engines.ts';
 import { measureRate, ROUND_WRITES } from './measure.ts';
 import { rowNamed, type SizeName } from './rows.ts';
 import { hold } from './rows/memory.ts';

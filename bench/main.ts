@@ -16,7 +16,7 @@ import { rowNamed, ROWS, type Row, SIZE_NAMES, type SizeName } from './rows.ts';
 import { renderReport } from './tables.ts';
 
 const CHILD = fileURLToPath(new URL('child.js', import.meta.url));
-/** Room for a million addresses of the naive implementation, which holds more than a kilobyte for each. */
+/** Room for a million addresses of the naive implementation, which needs more than a kilobyte for each. */
 const HEAP_MIB = 6144;
 
 interface Plan {

@@ -134,7 +134,7 @@ export class NaiveMonitor implements Engine {
       if (value === undefined) break;
       const key = entryKey(pa);
       walk.push(key);
-      this.#join(key, pa, level, value, watched);
+      this.#entryAt(key, pa, level, value).watchers.add(watched);
       if ((value & PRESENT) === 0n) break;
       if (level === 1 || (value & LARGE) !== 0n) {
         const within = (1n << shift) - 1n;
@@ -150,14 +150,14 @@ export class NaiveMonitor implements Engine {
     watched.walk = walk;
   }
 
-  #join(key: string, pa: number, level: number, value: bigint, watched: Watched): void {
+  #entryAt(key: string, pa: number, level: number, value: bigint): Entry {
     let entry = this.#entries.get(key);
     if (entry === undefined) {
       entry = { pa, level, value, watchers: new Set() };
       this.#entries.set(key, entry);
       this.#protect(gfnOf(pa));
     }
-    entry.watchers.add(watched);
+    return entry;
   }
 
   #leave(key: string, watched: Watched): void {

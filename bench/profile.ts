@@ -5,7 +5,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
-import { ENGINES } from './engine.ts';
+import { ENGINES } from './engines.ts';
 import { CpuProfiler } from './cpu-profiler.ts';
 import { ROUND_WRITES, repeat } from './measure.ts';
 import { type RateRow, ROWS, SIZE_NAMES } from './rows.ts';

@@ -28,7 +28,7 @@ interface RowFacts {
 export interface RateRow extends RowFacts {
   readonly unit: '/s';
   readonly begin: (setting: Setting) => Work;
-  /** Whether an engine has any part in it; true unless told. */
+  /** Whether it measures an engine; defaults to true. */
   readonly usesEngine?: false;
 }
 
@@ -58,19 +58,19 @@ const SMALL_PROCESSES = {
   '100k': { mode: '4-level', roots: 4096, addressesPerRoot: 64 },
 } as const;
 
-/** Targets at 100 k and 1 M, in millions of operations per second. */
-function millions(
-  wanted100k: number,
-  aim100k: number,
-  wanted1m: number,
-  rust100k?: number,
-  rust1m?: number,
-): RowFacts['targets'] {
-  const target = (wanted: number, rust: number | undefined) => ({
-    wanted: wanted * 1e6,
-    ...(rust === undefined ? {} : { rust: rust * 1e6 }),
+/** In millions of operations per second. `wanted`, and the Rust original, are at 100 k and 1 M; `aim` is at 100 k. */
+interface Millions {
+  readonly wanted: readonly [at100k: number, at1m: number];
+  readonly aim: number;
+  readonly rust?: readonly [at100k: number, at1m: number];
+}
+
+function millions({ wanted, aim, rust }: Millions): RowFacts['targets'] {
+  const target = (at: 0 | 1) => ({
+    wanted: wanted[at] * 1e6,
+    ...(rust === undefined ? {} : { rust: rust[at] * 1e6 }),
   });
-  return { '100k': { ...target(wanted100k, rust100k), aim: aim100k * 1e6 }, '1m': target(wanted1m, rust1m) };
+  return { '100k': { ...target(0), aim: aim * 1e6 }, '1m': target(1) };
 }
 
 const rate = (
@@ -94,7 +94,7 @@ export const ROWS: readonly Row[] = [
     'monitor',
     'monitor single addresses',
     (setting) => monitorWork(setting, 'ascending'),
-    millions(2, 5, 1, 0.68, 0.33),
+    millions({ wanted: [2, 1], aim: 5, rust: [0.68, 0.33] }),
   ),
   rate('monitor-shuffled', 'the same in random order', (setting) => monitorWork(setting, 'shuffled')),
   bytes('memory', 'memory per single address', watchSingly, {
@@ -105,14 +105,39 @@ export const ROWS: readonly Row[] = [
     '100k': { wanted: 16, aim: 8 },
     '1m': { wanted: 16 },
   }),
-  rate('flip', 'a random leaf flips: mark, process, event', flipWork, millions(5, 10, 2.5, 0.78, 0.5)),
-  rate('accessed-dirty', 'only A/D changes: mark, process', accessedDirtyWork, millions(10, 20, 5, 1.14, 0.67)),
-  rate('batch', 'flips in batches of 256', batchWork, millions(6, 15, 3, 0.83, 0.5)),
-  rate('unwatched', 'mark on a table that nothing watches', unwatchedWork, millions(40, 100, 40, 19.6, 15.8)),
-  rate('directory', 'a PDE flips, 512 below: events', directoryWork, millions(8, 20, 5, 0.49, 0.33)),
-  rate('unmonitor', 'unmonitor', (setting) => unmonitorWork(setting, 'ascending'), millions(2, 5, 1, 0.57, 0.64)),
+  rate(
+    'flip',
+    'a random leaf flips: mark, process, event',
+    flipWork,
+    millions({ wanted: [5, 2.5], aim: 10, rust: [0.78, 0.5] }),
+  ),
+  rate(
+    'accessed-dirty',
+    'only A/D changes: mark, process',
+    accessedDirtyWork,
+    millions({ wanted: [10, 5], aim: 20, rust: [1.14, 0.67] }),
+  ),
+  rate('batch', 'flips in batches of 256', batchWork, millions({ wanted: [6, 3], aim: 15, rust: [0.83, 0.5] })),
+  rate(
+    'unwatched',
+    'mark on a table that nothing watches',
+    unwatchedWork,
+    millions({ wanted: [40, 40], aim: 100, rust: [19.6, 15.8] }),
+  ),
+  rate(
+    'directory',
+    'a PDE flips, 512 below: events',
+    directoryWork,
+    millions({ wanted: [8, 5], aim: 20, rust: [0.49, 0.33] }),
+  ),
+  rate(
+    'unmonitor',
+    'unmonitor',
+    (setting) => unmonitorWork(setting, 'ascending'),
+    millions({ wanted: [2, 1], aim: 5, rust: [0.57, 0.64] }),
+  ),
   rate('unmonitor-shuffled', 'the same in random order', (setting) => unmonitorWork(setting, 'shuffled')),
-  rate('resync', 'resync, nothing changed: entries', resyncWork, millions(20, 60, 20)),
+  rate('resync', 'resync, nothing changed: entries', resyncWork, millions({ wanted: [20, 20], aim: 60 })),
   rate(
     'small-monitor',
     'roots of 64 addresses: monitor',

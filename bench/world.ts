@@ -18,7 +18,7 @@ export interface Layout {
 const FIRST_TABLE_GFN = 0x100;
 /** Frames that back the addresses; above every table. Nothing reads them. */
 const FIRST_DATA_GFN = 0x100_0000;
-/** Frames that hold tables, as far as a write to them tells, on nobody's walk. */
+/** Frames that look like tables and are on no watched walk. */
 const FIRST_UNWATCHED_GFN = 0x80_0000;
 
 const SLOTS = 512;

@@ -24,7 +24,7 @@ const PARTS = [
   ['core/struct/', ['core/error.ts', 'core/address/']],
   ['core/memory/', ['core/error.ts', 'core/address/', 'core/struct/']],
   ['core/paging/', ['core/error.ts', 'core/address/', 'core/struct/', 'core/memory/']],
-  ['core/monitor/events.ts', ['core/address/', 'core/paging/']],
+  ['core/monitor/events.ts', ['core/address/', 'core/paging/', 'core/struct/']],
   ['core/monitor/', [...BELOW_MONITOR, 'core/monitor/events.ts']],
   ['core/', ['core/']],
   ['driver/', BELOW_MONITOR],

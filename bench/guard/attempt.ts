@@ -3,7 +3,7 @@
  * before each. The fastest slice of either counts: no scheduler takes all of them away, and both had the same luck.
  */
 import process from 'node:process';
-import { ENGINES } from '../engine.ts';
+import { ENGINES } from '../engines.ts';
 import { rowNamed, type RateRow } from '../rows.ts';
 import type { Work } from '../rows/work.ts';
 import { World } from '../world.ts';

@@ -1,7 +1,8 @@
-/** Rows of what an engine holds: bytes before and after it watches everything, with all garbage collected. */
+/** Rows of memory: bytes before and after it watches everything, with all garbage collected. */
 import process from 'node:process';
 import { vaOf } from '../../src/core/address/va.ts';
-import { type Engine, type EngineName, ENGINES } from '../engine.ts';
+import type { Engine, EngineName } from '../engine.ts';
+import { ENGINES } from '../engines.ts';
 import { collectGarbage } from '../garbage.ts';
 import { World } from '../world.ts';
 import { mustBe } from './work.ts';

@@ -1,6 +1,7 @@
 /** What every row is made of: a setting, and rounds of work of which only the middle is timed. */
 import { Random } from '../../src/testing/random.ts';
-import type { Engine, MakeEngine } from '../engine.ts';
+import type { Engine } from '../engine.ts';
+import type { MakeEngine } from '../engines.ts';
 import type { World } from '../world.ts';
 
 export interface Setting {
@@ -15,7 +16,7 @@ export interface Setting {
 export interface Work {
   /** Not timed: what the next round needs. */
   prepare(): void;
-  /** Timed: one round. Answers how many operations it was. @throws Error when the engine's answers are wrong */
+  /** Timed: one round. Returns how many operations it was. @throws Error when the engine's results are wrong */
   run(): number;
   /** Not timed: right after a round. */
   finish?(): void;

@@ -31,8 +31,16 @@ function leafChooser(world: World): () => number {
   return () => world.leaf(random.below(world.addresses));
 }
 
-/** Marked, written and processed one by one. Bits alternate. */
-function writeEach(engine: Engine, world: World, plan: Plan, even: number, odd: number, receiver: Receiver): void {
+/** How the entries of a plan are written: where, to whom the events go, and which bits change in even and odd turns. */
+interface Writes {
+  readonly world: World;
+  readonly receiver: Receiver;
+  readonly even: number;
+  readonly odd: number;
+}
+
+/** Marked, written and processed one by one. */
+function writeEach(engine: Engine, plan: Plan, { world, receiver, even, odd }: Writes): void {
   const { memory } = world;
   for (let index = 0; index < plan.length; index++) {
     const pa = plan[index]!;
@@ -52,7 +60,7 @@ export function flipWork(setting: Setting): Work {
     prepare: () => draw(plan, choose),
     run() {
       const before = receiver.received;
-      writeEach(engine, setting.world, plan, PRESENT, PRESENT, receiver);
+      writeEach(engine, plan, { world: setting.world, receiver, even: PRESENT, odd: PRESENT });
       mustBe('events', receiver.received - before, plan.length);
       return plan.length;
     },
@@ -68,7 +76,7 @@ export function accessedDirtyWork(setting: Setting): Work {
   return {
     prepare: () => draw(plan, choose),
     run() {
-      writeEach(engine, setting.world, plan, ACCESSED, DIRTY, receiver);
+      writeEach(engine, plan, { world: setting.world, receiver, even: ACCESSED, odd: DIRTY });
       mustBe('events', receiver.received, 0);
       return plan.length;
     },
@@ -153,7 +161,7 @@ export function directoryWork(setting: Setting): Work {
     prepare: () => draw(plan, () => world.directoryEntry(random.below(world.fullDirectoryEntries))),
     run() {
       const before = receiver.received;
-      writeEach(engine, world, plan, PRESENT, PRESENT, receiver);
+      writeEach(engine, plan, { world, receiver, even: PRESENT, odd: PRESENT });
       mustBe('events', receiver.received - before, plan.length * 512);
       return plan.length * 512;
     },

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type Engine, ENGINES, type EngineName } from '../../bench/engine.ts';
+import type { Engine, EngineName } from '../../bench/engine.ts';
+import { ENGINES } from '../../bench/engines.ts';
 import { type RateRow, ROWS } from '../../bench/rows.ts';
 import { type Layout, World } from '../../bench/world.ts';
 import type { MonitorEvent } from '../../src/core/monitor/events.ts';

@@ -1,12 +1,12 @@
 /** The tests of one mode: random programs with fixed seeds, so that every run is the same run. `PTMON_PROGRAMS`: how many. */
 import { describe, expect, test } from 'vitest';
 import type { PagingModeName } from '../../src/core/paging/modes.ts';
-import { engine } from './engine.ts';
+import { ENGINE_NAMES, ENGINES } from './engine.ts';
 import { describeFailure, noCounts, type ProofName, proveSeed } from './prove.ts';
 import { programSeed } from './random.ts';
 
 const RUN_SEED = 20261122;
-const PROGRAMS = Number(process.env['PTMON_PROGRAMS'] ?? 1000);
+const PROGRAMS = Number(process.env['PTMON_PROGRAMS'] ?? 600);
 const TIMEOUT_MS = 600_000;
 
 /** For every so many programs that run once, one is put to the other proofs. */
@@ -18,7 +18,7 @@ const PROOFS: readonly (readonly [title: string, proof: ProofName, share: number
 ];
 
 export function describePrograms(mode: PagingModeName): void {
-  describe(`random programs in ${mode} paging`, () => {
+  describe.each(ENGINE_NAMES)(`random programs in ${mode} paging, %s`, (name) => {
     test.each(PROOFS)(
       '%s',
       (_title, proof, share) => {
@@ -29,13 +29,13 @@ export function describePrograms(mode: PagingModeName): void {
             mode,
             programSeed(RUN_SEED, index * share + MODE_SEEDS[mode]),
             [proof],
-            engine,
+            ENGINES[name],
             counts,
           );
           if (failure !== undefined) throw new Error(describeFailure(failure));
         }
         console.log(
-          `${mode} ${proof}: seed ${RUN_SEED}, ${programs} programs, ${counts.ops} operations, ${counts.events} events` +
+          `${mode} ${proof} ${name}: seed ${RUN_SEED}, ${programs} programs, ${counts.ops} operations, ${counts.events} events` +
             (counts.faults > 0 ? `, ${counts.faults} faults` : ''),
         );
         expect(counts.programs).toBe(programs);

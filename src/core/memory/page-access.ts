@@ -8,8 +8,8 @@ export const ACCESS_ALL = 7;
 export type PageAccess = number;
 
 /**
- * Query and set second-level permissions. A write to a frame whose access lacks `ACCESS_WRITE` traps and is reported before
- * it is in memory. Sources that find changes by comparing memory have no such thing.
+ * Queries and sets second-level permissions. A write to a frame whose access lacks `ACCESS_WRITE` traps and is reported before
+ * it is in memory. Sources that find changes by comparing memory have none.
  */
 export interface PageProtection {
   /** @throws PtmonError `no-such-view` where the view does not exist */

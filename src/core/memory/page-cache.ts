@@ -1,8 +1,8 @@
 /**
- * Pages of a memory that is elsewhere, put here by whoever fetches them, and good until the guest runs on.
+ * Pages of a remote memory, put here by the code that fetches them, and valid until the guest resumes.
  *
- * The bound is meant for pages nobody comes back to, such as the tables of an address space that is being enumerated. A
- * round that is run again until everything it needs is here (`not-fetched`, fetch, again) may need more pages than the
+ * The bound is meant for pages that are read once, such as the tables of an address space that is being enumerated. A
+ * round that is repeated until everything it needs is here (`not-fetched`, fetch, again) may need more pages than the
  * bound; a cache that insisted would drop the first while the last arrive, and the round would never end. So when a page is
  * asked for that was dropped, the bound is doubled until the next `clear`. Every round ends, and memory beyond the bound is
  * taken only where pages are come back to, and then for less than twice the pages that were asked for.
@@ -16,7 +16,7 @@ import { type PhysicalMemory, READ_NO_MEMORY, READ_NOT_FETCHED, READ_OK, type Re
 type CachedPage = Uint32Array | null;
 
 export interface PageCacheOptions {
-  /** Pages held at most while no round needs more; 4096 (16 MiB) unless told. At least 1. */
+  /** Pages kept at most while no round needs more; at least 1. Defaults to 4096 (16 MiB). */
   readonly maxPages?: number;
 }
 
@@ -34,18 +34,18 @@ export class PageCache implements PhysicalMemory {
   constructor(options: PageCacheOptions = {}) {
     const maxPages = options.maxPages ?? 4096;
     if (!Number.isSafeInteger(maxPages) || maxPages < 1) {
-      throw new PtmonError('bad-argument', `a cache of ${maxPages} pages is not one of at least 1`);
+      throw new PtmonError('bad-argument', `maxPages ${maxPages} is not a positive integer`);
     }
     this.#maxPages = maxPages;
     this.#limit = maxPages;
   }
 
-  /** Pages held now. */
+  /** Pages in the cache now. */
   get pageCount(): number {
     return this.#pages.size;
   }
 
-  /** Pages held at most until the next `clear`: `maxPages`, or more since a round needed more. */
+  /** Pages kept at most until the next `clear`: `maxPages`, or more since a round needed more. */
   get limit(): number {
     return this.#limit;
   }
@@ -58,14 +58,14 @@ export class PageCache implements PhysicalMemory {
    */
   put(gfn: number, bytes: Uint8Array | null): void {
     if (bytes !== null && bytes.byteLength !== PAGE_BYTES) {
-      throw new PtmonError('bad-argument', `frame ${hex(gfn)} was given ${bytes.byteLength} bytes, not ${PAGE_BYTES}`, {
+      throw new PtmonError('bad-argument', `frame ${hex(gfn)} got ${bytes.byteLength} bytes, not ${PAGE_BYTES}`, {
         gfn,
       });
     }
     this.#keep(gfn, bytes === null ? null : wordsOf(bytes));
   }
 
-  /** Forgets everything: the guest runs on, and no page can be trusted any more. */
+  /** Drops everything: the guest resumes, and its pages may change. */
   clear(): void {
     this.#pages.clear();
     this.#dropped.clear();
@@ -94,7 +94,7 @@ export class PageCache implements PhysicalMemory {
       this.#keep(gfn, page);
     } else if (this.#dropped.has(gfn)) {
       this.#limit *= 2;
-      // Its companions will be asked for in this same round: that is one shortage, not many.
+      // The round will ask for the other dropped pages as well: that is one shortage, not many.
       this.#dropped.clear();
     }
     return page;

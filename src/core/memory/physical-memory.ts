@@ -1,8 +1,8 @@
 /**
- * What the core asks of physical memory: one entry at a time, answered at once.
+ * Physical memory as the core reads it: one entry at a time, synchronously.
  *
- * Local memory always answers with a value or with "no memory". Remote memory may answer "not fetched yet": the core then
- * collects every address that it misses, changes nothing, and is called again once they are there (`PageCache`).
+ * Local memory always returns a value or "no memory". Remote memory may return "not fetched yet": the core then collects every
+ * address that it misses, changes nothing, and is called again once they are there (`PageCache`).
  */
 
 /** The entry is in `out`. */
@@ -25,9 +25,9 @@ export interface PhysicalMemory {
    */
   readEntry(pa: number, byteLength: 4 | 8, out: Uint32Array): ReadOutcome;
   /**
-   * Where the guest runs while its memory is read: whether these entries are in memory as `readEntry` answered. A table that was
-   * reached by one that is not may have been anything else when it was read; where any is not, what was read is forgotten, and
-   * everything is to be read anew. So that this ends, it answers true after a number of times that no guest but a hostile one reaches.
+   * Where the guest runs while its memory is read: whether these entries still have the values that `readEntry` returned. Where one
+   * has not, a table that was reached through it may have been something else when it was read: the core drops the plan and reads
+   * everything again. So that this ends, returns true after a number of times that only a hostile guest reaches.
    *
    * @param entries physical addresses
    * @throws as `readEntry`

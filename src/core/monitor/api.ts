@@ -1,4 +1,4 @@
-/** The words of the monitor's public calls. */
+/** The types of the monitor's public calls. */
 import type { Pa, Va } from '../address/types.ts';
 import type { PtmonError } from '../error.ts';
 import type { PageAccess, PageProtection } from '../memory/page-access.ts';
@@ -10,25 +10,30 @@ import type { OptInKind, Tag } from './events.ts';
 
 export interface MonitorOptions {
   readonly memory: PhysicalMemory;
-  /** Absent for sources that find changes by comparing (`resync`). */
+  /** Absent for sources that find changes by comparing memory (`resync`). */
   readonly protection?: PageProtection;
   readonly paging: Paging | PagingOptions;
   /** Event kinds beyond page-in and page-out. */
   readonly kinds?: readonly OptInKind[];
   /**
-   * Told, once for each, of protections that could not be restored (rule C9). The monitor tries again at its next call; a
-   * fault is not an error of the call during which it happened.
+   * Receives each protection that could not be restored, once (rule C9). The monitor tries again at its next call. A fault is
+   * not an error of the call during which it happened.
    */
   readonly onFault?: (fault: PtmonError) => void;
+  /**
+   * Whether common writes take a shorter way through the monitor (`fast-path/`). Defaults to true. Events and states are the
+   * same without it; it is there for measuring, and to rule the fast path out when a result looks wrong.
+   */
+  readonly fastPath?: boolean;
 }
 
 /** One virtual address of one address space, seen through one view. */
 export interface Address {
-  /** 0 unless told. */
+  /** Defaults to 0. */
   readonly view?: number;
   /** A CR3 value or the root's physical address: the bits that are not the root's address do not matter (rule T2). */
   readonly root: number | bigint;
-  /** 64 bits, canonical for the mode (rule T3). A number is taken where it is exact. */
+  /** 64 bits, canonical for the mode (rule T3). A number must be a safe integer. */
   readonly va: number | bigint;
 }
 
@@ -43,11 +48,11 @@ export interface RangeRequest extends WatchRequest {
 }
 
 export interface RangeWatchRequest extends RangeRequest {
-  /** One event for a run of neighbouring pages that changed alike, instead of one a page. False unless told. */
+  /** One event for a run of neighbouring pages that changed alike, instead of one for each page. Defaults to false. */
   readonly runs?: boolean;
 }
 
-/** What the monitor holds true of one watched address: what it last reported, or found when the watch began. */
+/** The state of one watched address: what the monitor last reported, or found when the watch began. */
 export interface WatchState {
   readonly view: number;
   readonly root: Pa;
@@ -63,19 +68,19 @@ export interface WatchState {
   readonly references: number;
 }
 
-/** A fresh walk of memory, beside what the monitor holds. */
+/** A fresh walk of memory, beside the monitor's state. */
 export interface Explanation {
   /** Undefined when the address is not watched. */
   readonly state: WatchState | undefined;
   readonly walk: Walk;
 }
 
-/** Everything that a monitor holds, in an order that depends on nothing but its content. */
+/** Everything that a monitor knows, in an order that depends on its content alone. */
 export interface MonitorDump {
   readonly mode: string;
-  /** Ordered by view, root, va. One record a watched address; pages of ranges are under `ranges`. */
+  /** Ordered by view, root, va. One record for each watched address; pages of ranges are under `ranges`. */
   readonly addresses: readonly WatchState[];
-  /** Ordered by view, root, va; the pieces that overlapping ranges were cut into. */
+  /** Ordered by view, root, va: the disjoint segments of overlapping ranges. */
   readonly ranges: readonly {
     readonly view: number;
     readonly root: Pa;
@@ -88,11 +93,11 @@ export interface MonitorDump {
   readonly tables: readonly {
     readonly view: number;
     readonly pa: Pa;
-    /** What will be restored; null where the source has no protection. */
+    /** The access that the monitor will restore; null where the source has no protection. */
     readonly capturedAccess: PageAccess | null;
     /** Monitored slots, ascending. */
     readonly slots: readonly number[];
   }[];
-  /** Writes in flight on protected tables: for each vCPU the entries it has marked, ascending. */
+  /** Writes in flight on protected tables: for each vCPU the entries that it has marked, ascending. */
   readonly marks: readonly { readonly vcpu: number; readonly entries: readonly Pa[] }[];
 }

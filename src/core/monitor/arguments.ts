@@ -1,12 +1,12 @@
-/** What every call checks before it touches anything (rule T3). */
+/** Argument validation: every call checks these before it touches anything (rule T3). */
 import { isPaRange, PAGE_BYTES } from '../address/pa.ts';
 import { hex, offsetOf, toU64 } from '../address/va.ts';
 import { PtmonError } from '../error.ts';
 import { canonicalVpn, foldVpn, type Paging } from '../paging/format.ts';
+import type { Tag } from '../struct/references.ts';
 import type { RangeRequest } from './api.ts';
-import type { Tag } from './events.ts';
 
-/** The page of an address, numbered as inside an address space, and the byte within it. */
+/** The page of an address, numbered as inside an address space (`foldVpn`), and the byte within it. */
 export function locate(paging: Paging, va: number | bigint): { page: number; offset: number } {
   const page = foldVpn(paging, canonicalVpn(paging, va));
   return { page, offset: typeof va === 'number' ? va % PAGE_BYTES : offsetOf(va) };
@@ -33,23 +33,26 @@ export function locateRange(paging: Paging, range: RangeRequest): { first: numbe
 
 export function checkWrite(pa: number, byteLength: number): void {
   if (typeof pa !== 'number') {
-    throw new PtmonError('bad-argument', `a physical address is a number, not the ${typeof pa} ${String(pa)}`);
+    throw new PtmonError('bad-argument', `physical address ${String(pa)} is a ${typeof pa}: pass a number`);
   }
   if (isPaRange(pa, byteLength)) return;
-  throw new PtmonError('bad-argument', `a write of ${byteLength} bytes at ${pa} is not within physical memory`);
+  throw new PtmonError(
+    'bad-argument',
+    `a write of ${byteLength} bytes at ${pa} is not within physical memory (52 bits)`,
+  );
 }
 
 export function checkView(view = 0): number {
   if (Number.isInteger(view) && view >= 0) return view;
-  throw new PtmonError('bad-argument', `view ${String(view)} is not a whole number from 0 on`);
+  throw new PtmonError('bad-argument', `view ${String(view)} is not a non-negative integer`);
 }
 
 export function checkVcpu(vcpu: number): void {
   if (Number.isInteger(vcpu) && vcpu >= 0) return;
-  throw new PtmonError('bad-argument', `vCPU ${String(vcpu)} is not a whole number from 0 on`);
+  throw new PtmonError('bad-argument', `vCPU ${String(vcpu)} is not a non-negative integer`);
 }
 
 export function checkTag(tag: Tag | undefined): void {
   if (tag === undefined || typeof tag === 'string' || (typeof tag === 'number' && !Number.isNaN(tag))) return;
-  throw new PtmonError('bad-argument', `tag ${String(tag)} is neither a string nor a number that equals itself`);
+  throw new PtmonError('bad-argument', `tag ${String(tag)} is neither a string nor a number other than NaN`);
 }

@@ -1,9 +1,9 @@
-/** What the monitor says. Plain objects: they may be kept, spread and serialised. */
+/** The monitor's events. Plain objects: callers may keep, spread and serialize them. */
 import type { Pa, Va } from '../address/types.ts';
 import type { Rights } from '../paging/rights.ts';
+import type { Tag } from '../struct/references.ts';
 
-/** A name that a user gives to a watched address, to know it again in its events. */
-export type Tag = string | number;
+export type { Tag };
 
 /** The entry whose change caused an event (rule E5). */
 export interface Cause {
@@ -14,7 +14,7 @@ export interface Cause {
   /** The entry's value before and after: 64 bits, or 32 in legacy paging. */
   readonly oldValue: bigint;
   readonly newValue: bigint;
-  /** What each means to the guest's system where it is not present, in words: `swap 0:4711`. Absent where nobody says. */
+  /** What each value means to the guest's kernel where it is not present: `swap 0:4711`. Absent without a system layer. */
   readonly oldMeaning?: string;
   readonly newMeaning?: string;
 }
@@ -24,9 +24,9 @@ interface EventBase {
   /** Physical address of the top-level table. */
   readonly root: Pa;
   readonly va: Va;
-  /** All tags of the address, in the order they were given. */
+  /** All tags of the address, in the order in which they were given. */
   readonly tags: readonly Tag[];
-  /** The vCPU whose writes were processed; null when nobody's were (`resync`, a root that is gone). */
+  /** The vCPU whose writes were processed; null for `resync` and for a root that is gone. */
   readonly vcpu: number | null;
   /** Null when no entry changed (a root that is gone). */
   readonly cause: Cause | null;
@@ -35,11 +35,11 @@ interface EventBase {
 /** The address gained or lost the physical memory behind it. */
 export interface PageEvent extends EventBase {
   readonly kind: 'page-in' | 'page-out';
-  /** Exact: the offset of `va` within its page is in it. */
+  /** Exact: includes the offset of `va` within its page. */
   readonly pa: Pa;
   /** Bytes that the mapping's leaf covers: 4 KiB, 2 MiB, 4 MiB or 1 GiB. */
   readonly pageSize: number;
-  /** 4 KiB pages from `va` on, contiguous in both address spaces, that this event speaks for: 1 unless runs were asked for. */
+  /** 4 KiB pages from `va` on, contiguous in both address spaces, that this event covers: 1 unless `runs` is set. */
   readonly pages: number;
 }
 
@@ -60,14 +60,14 @@ export interface RestructureEvent extends EventBase {
   readonly pageSize: number;
 }
 
-/** Opt-in (rules E6, R4): the address's top-level table is gone; nothing more will be said of it. */
+/** Opt-in (rules E6, R4): the address's top-level table is gone. The last event of the address. */
 export interface RootGoneEvent extends EventBase {
   readonly kind: 'root-gone';
-  /** 4 KiB pages from `va` on: a range says this once, not page by page. */
+  /** 4 KiB pages from `va` on: a range reports this once, not page by page. */
   readonly pages: number;
 }
 
 export type MonitorEvent = PageEvent | ProtectionEvent | RestructureEvent | RootGoneEvent;
 
-/** Kinds that are said only when asked for. */
+/** Kinds that the monitor reports only where `MonitorOptions.kinds` lists them. */
 export type OptInKind = 'protection' | 'restructure' | 'root-gone';

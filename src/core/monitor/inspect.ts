@@ -1,34 +1,64 @@
-/** Counts and pictures of what a monitor holds. These look at everything, and are the only ones that do, beside `resync`. */
+/** Counts and dump. These look at everything, and are the only ones that do, besides `resync`. */
 import { gfnOf, PAGE_BYTES, paOf } from '../address/pa.ts';
 import type { Pa } from '../address/types.ts';
 import { vaOf } from '../address/va.ts';
 import { ENTRY_LEAF, kindOf, type Paging, unfoldVpn } from '../paging/format.ts';
 import { rightsOf } from '../paging/rights.ts';
-import { type AddressSpace, settlingKey } from './tables/address-space.ts';
+import { NumberList } from '../struct/number-list.ts';
 import type { MonitorDump, WatchState } from './api.ts';
-import type { Piece } from './tables/range-set.ts';
 import type { DirtyMarks } from './batch/dirty-marks.ts';
 import { allTags } from './events/event-writer.ts';
-import { Mapping, translate, UNBACKED } from './tables/mapping.ts';
-import { type Holder, referencesOf, watchesAt } from './tables/page-watches.ts';
+import type { UnsettledAddresses } from './events/unsettled.ts';
+import type { AddressSpace } from './tables/address-space.ts';
+import type { AddressSpaces } from './tables/address-spaces.ts';
+import { Mapping, UNBACKED } from './tables/mapping.ts';
+import { referenceCount, watchersAt } from './tables/page-watches.ts';
 import type { ProtectedTables } from './tables/protected-tables.ts';
+import type { ReverseMap } from './tables/rmap.ts';
 import type { TableNode } from './tables/table-node.ts';
+import { translate } from './tables/translate.ts';
+
+/** What a monitor consists of, as far as `inspect` reads it. */
+export interface MonitorParts {
+  readonly paging: Paging;
+  readonly spaces: AddressSpaces;
+  readonly unsettled: UnsettledAddresses;
+  readonly tables: ProtectedTables;
+  readonly rmap: ReverseMap;
+  readonly marks: DirtyMarks;
+}
+
+/** Physical addresses of the entries on watched walks; an entry that serves several nodes comes as often. */
+export function entryAddresses({ rmap, paging }: MonitorParts): Float64Array {
+  const entries = new NumberList();
+  for (const first of rmap.firsts()) {
+    for (let node: TableNode | null = first; node !== null; node = node.nextInFrame) {
+      for (let position = node.firstFrom(0); position >= 0; position = node.nextAfter(position)) {
+        entries.push(node.entryPa(node.frame!.gfn, position, paging.mode.entryBytes));
+      }
+    }
+  }
+  return entries.toTypedArray();
+}
 
 /** Distinct entries, however many walks pass through each. */
-export function countEntries(tables: ProtectedTables): number {
+export function countEntries({ rmap }: MonitorParts): number {
   let count = 0;
-  for (const first of tables.nodes.firsts()) count += slotsOf(first, () => true).length;
+  for (const first of rmap.firsts()) count += slotsOf(first, () => true).length;
   return count;
 }
 
-/** Watched addresses of a space that are backed, as far as anybody was told. */
-export function countPagedIn(space: AddressSpace): number {
-  let count = countBacked(space.top);
+/** Watched addresses that are backed, as last reported. */
+export function countPagedIn({ spaces, unsettled }: MonitorParts): number {
+  let count = 0;
   const now = new Mapping();
-  for (const { page, reported } of space.unsettled.values()) {
-    translate(space, page, now);
-    if (now.gfn !== UNBACKED) count--;
-    if (reported.gfn !== UNBACKED) count++;
+  for (const space of spaces.inView()) {
+    count += countBacked(space.top);
+    for (const { page, reported } of unsettled.of(space)) {
+      translate(space, page, now);
+      if (now.gfn !== UNBACKED) count--;
+      if (reported.gfn !== UNBACKED) count++;
+    }
   }
   return count;
 }
@@ -48,11 +78,11 @@ function countBacked(node: TableNode): number {
 
 /** Watched addresses below a slot. */
 function countAddresses(node: TableNode, position: number): number {
-  const { coverage } = node.space;
+  const { ranges } = node.space;
   const first = node.pageAt(position);
   let count = 0;
   if (node.isPageTable) {
-    for (const { offset } of watchesAt(node, position)) if (offset > 0) count++;
+    for (const { offset } of watchersAt(node, position)) if (offset > 0) count++;
     return node.space.isWatched(first, 0) ? count + 1 : count;
   }
   const child = node.childAt(position);
@@ -62,79 +92,68 @@ function countAddresses(node: TableNode, position: number): number {
     return count;
   }
   const last = first + node.format.slotPages - 1;
-  for (const piece of coverage.overlapping(first, last)) {
-    count += Math.min(last, piece.last) - Math.max(first, piece.first) + 1;
+  for (const segment of ranges.overlapping(first, last)) {
+    count += Math.min(last, segment.last) - Math.max(first, segment.first) + 1;
   }
   return count;
 }
 
-/** What is held true of one watched address; undefined when it is not watched. */
-export function stateOf(paging: Paging, space: AddressSpace, page: number, offset: number): WatchState | undefined {
-  const holder = space.findHolder(page, offset);
-  const piece = offset === 0 ? space.coverage.find(page) : undefined;
-  if (holder === null && piece === undefined) return undefined;
-  let mapping = space.unsettled.get(settlingKey(page, offset))?.reported;
+/** The state of one byte of a page; undefined when it is not watched. */
+export function stateOf(
+  { paging, unsettled }: MonitorParts,
+  space: AddressSpace,
+  page: number,
+  offset: number,
+): WatchState | undefined {
+  const watcher = space.findWatcher(page, offset);
+  const segment = offset === 0 ? space.ranges.find(page) : undefined;
+  if (watcher === null && segment === undefined) return undefined;
+  let mapping = unsettled.find(space, page, offset)?.reported;
   if (mapping === undefined) {
     mapping = new Mapping();
     translate(space, page, mapping);
   }
-  return describe(paging, space, page, offset, holder, piece, mapping);
-}
-
-function describe(
-  paging: Paging,
-  space: AddressSpace,
-  page: number,
-  offset: number,
-  holder: Holder | null,
-  piece: Piece | undefined,
-  mapping: Mapping,
-): WatchState {
-  const backed = mapping.gfn !== UNBACKED;
+  const isBacked = mapping.gfn !== UNBACKED;
   return {
     view: space.view,
     root: space.root,
     va: vaOf(unfoldVpn(paging, page), offset),
-    pa: backed ? paOf(mapping.gfn, offset) : null,
-    pageSize: backed ? paging.byLevel[mapping.level]!.slotPages * PAGE_BYTES : null,
-    rights: backed ? rightsOf(mapping.rights) : null,
-    tags: allTags(holder, piece),
-    references: referencesOf(holder) + (piece?.references.count ?? 0),
+    pa: isBacked ? paOf(mapping.gfn, offset) : null,
+    pageSize: isBacked ? paging.byLevel[mapping.level]!.slotPages * PAGE_BYTES : null,
+    rights: isBacked ? rightsOf(mapping.rights) : null,
+    tags: allTags(watcher, segment),
+    references: referenceCount(watcher) + (segment?.references.count ?? 0),
   };
 }
 
-export function dump(
-  paging: Paging,
-  spaces: readonly AddressSpace[],
-  tables: ProtectedTables,
-  marks: DirtyMarks,
-): MonitorDump {
-  const ordered = spaces.toSorted((a, b) => a.view - b.view || a.root - b.root);
+export function dump(parts: MonitorParts): MonitorDump {
+  const { paging, tables, rmap, marks } = parts;
+  const spaces = parts.spaces.inView().sort((a, b) => a.view - b.view || a.root - b.root);
   return {
     mode: paging.mode.name,
-    addresses: ordered.flatMap((space) =>
+    addresses: spaces.flatMap((space) =>
       [...space.watched()]
-        .filter(({ holder }) => holder !== null)
-        .map(({ page, offset }) => stateOf(paging, space, page, offset)!),
+        .filter(({ watcher }) => watcher !== null)
+        .map(({ page, offset }) => stateOf(parts, space, page, offset)!),
     ),
-    ranges: ordered.flatMap((space) =>
-      space.coverage.pieces.map((piece) => ({
+    ranges: spaces.flatMap((space) =>
+      space.ranges.segments.map((segment) => ({
         view: space.view,
         root: space.root,
-        va: vaOf(unfoldVpn(paging, piece.first), 0),
-        byteLength: BigInt(piece.last - piece.first + 1) * BigInt(PAGE_BYTES),
-        tags: piece.references.tags(),
-        references: piece.references.count,
+        va: vaOf(unfoldVpn(paging, segment.first), 0),
+        byteLength: BigInt(segment.last - segment.first + 1) * BigInt(PAGE_BYTES),
+        tags: segment.references.tags(),
+        references: segment.references.count,
       })),
     ),
     tables: [...tables.frames()]
       .flatMap((frame) => frame.guards.map((guard) => ({ frame, guard })))
-      .toSorted((a, b) => a.guard.view - b.guard.view || a.frame.gfn - b.frame.gfn)
+      .sort((a, b) => a.guard.view - b.guard.view || a.frame.gfn - b.frame.gfn)
       .map(({ frame, guard }) => ({
         view: guard.view,
         pa: paOf(frame.gfn),
         capturedAccess: guard.captured,
-        slots: slotsOf(tables.nodes.firstIn(frame.gfn), (node) => node.space.view === guard.view),
+        slots: slotsOf(rmap.firstIn(frame.gfn), (node) => node.space.view === guard.view),
       })),
     marks: marks
       .vcpus()
@@ -143,14 +162,10 @@ export function dump(
         entries: marks
           .of(vcpu)
           .toArray()
-          .filter((pa) => isHeld(tables, pa)) as Pa[],
+          .filter((entryPa) => rmap.firstIn(gfnOf(entryPa)) !== null) as Pa[],
       }))
       .filter((each) => each.entries.length > 0),
   };
-}
-
-function isHeld(tables: ProtectedTables, entryPa: number): boolean {
-  return tables.nodes.firstIn(gfnOf(entryPa)) !== null;
 }
 
 /** The monitored slots of a frame, by the first node that it backs: ascending, each once. */

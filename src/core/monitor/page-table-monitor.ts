@@ -1,17 +1,14 @@
 /**
- * The monitor: the door through which every call comes.
+ * The monitor's public class: validates arguments, and hands each call to the part that does it.
  *
- *      markDirty              remember what a vCPU is about to write          dirty-marks
- *      processDirtyEntries    read those entries and what hangs below them    mirror, update (plan)
- *                             say where each address led and leads now        report
- *                             and let the mirror follow                       update (commit)
+ *      markDirty              notes what a vCPU is about to write             batch/dirty-marks
+ *      processDirtyEntries    reads those entries and everything below them   batch/synchronizer, batch/plan
+ *                             reports where each address led and leads now    events/report, events/event-writer
+ *                             and makes the nodes follow                      batch/plan (commit), tables/table-node
  */
 import { frameOffsetOf, gfnOf, PAGE_BYTES } from '../address/pa.ts';
-import type { PhysicalMemory } from '../memory/physical-memory.ts';
 import { makePaging, type Paging, rootOf } from '../paging/format.ts';
 import { walk } from '../paging/walk.ts';
-import type { AddressSpace } from './tables/address-space.ts';
-import { AddressSpaces } from './tables/address-spaces.ts';
 import type {
   Address,
   Explanation,
@@ -22,55 +19,76 @@ import type {
   WatchRequest,
   WatchState,
 } from './api.ts';
-import { countEntries, countPagedIn, dump, stateOf } from './inspect.ts';
-import { NumberList } from '../struct/number-list.ts';
-import { DirtyMarks } from './batch/dirty-marks.ts';
 import { checkTag, checkVcpu, checkView, checkWrite, locate, locateRange } from './arguments.ts';
+import { DirtyMarks } from './batch/dirty-marks.ts';
+import { Plan } from './batch/plan.ts';
+import { Synchronizer } from './batch/synchronizer.ts';
 import { EventWriter } from './events/event-writer.ts';
-import type { MonitorEvent, Tag } from './events.ts';
-import { LeafUpdate } from './fast-path/leaf-writes.ts';
-import { Mirror } from './batch/synchronizer.ts';
-import { announceWrite, type NodesByFrame } from './tables/rmap.ts';
-import { ProtectedTables } from './tables/protected-tables.ts';
-import type { TableNode } from './tables/table-node.ts';
 import { Report } from './events/report.ts';
-import { Update } from './batch/plan.ts';
+import { UnsettledAddresses } from './events/unsettled.ts';
+import type { MonitorEvent } from './events.ts';
+import { LeafWrites } from './fast-path/leaf-writes.ts';
+import { announce } from './fast-path/plain-tables.ts';
+import { WatchInPlace } from './fast-path/watch-in-place.ts';
+import { countEntries, countPagedIn, dump, entryAddresses, type MonitorParts, stateOf } from './inspect.ts';
+import type { AddressSpace } from './tables/address-space.ts';
+import { AddressSpaces } from './tables/address-spaces.ts';
+import { ProtectedTables } from './tables/protected-tables.ts';
+import { ReverseMap } from './tables/rmap.ts';
+import type { TableNode } from './tables/table-node.ts';
 
 export class PageTableMonitor {
   readonly paging: Paging;
-  readonly #memory: PhysicalMemory;
+  readonly #memory: MonitorOptions['memory'];
   readonly #tables: ProtectedTables;
-  readonly #nodes: NodesByFrame;
+  readonly #rmap = new ReverseMap();
   readonly #marks = new DirtyMarks();
   readonly #spaces: AddressSpaces;
-  readonly #mirror: Mirror;
+  readonly #parts: MonitorParts;
+  readonly #synchronizer: Synchronizer;
+  readonly #isFast: boolean;
   /** Bits of a frame offset that lie within an entry. */
   readonly #entryShift: number;
 
   /** @throws PtmonError `bad-argument` for impossible paging options */
   constructor(options: MonitorOptions) {
-    this.paging = 'levels' in options.paging ? options.paging : makePaging(options.paging);
-    this.#entryShift = Math.log2(this.paging.mode.entryBytes);
-    this.#memory = options.memory;
+    const paging = 'levels' in options.paging ? options.paging : makePaging(options.paging);
+    const { memory, fastPath = true } = options;
+    const { entryBytes } = paging.mode;
+    this.paging = paging;
+    this.#memory = memory;
+    this.#isFast = fastPath;
+    this.#entryShift = Math.log2(entryBytes);
     this.#tables = new ProtectedTables(options.protection, options.onFault ?? (() => {}));
-    this.#nodes = this.#tables.nodes;
-    this.#spaces = new AddressSpaces(this.paging);
-    const writer = new EventWriter(this.paging, new Set(options.kinds));
-    const report = new Report(this.paging, writer);
-    const { memory } = options;
-    this.#mirror = new Mirror({
-      update: new Update(memory, this.paging, this.#tables),
-      leafUpdate: new LeafUpdate({ memory, paging: this.paging, nodes: this.#nodes, report, writer }),
+    this.#spaces = new AddressSpaces(paging);
+
+    const [tables, rmap, marks, spaces] = [this.#tables, this.#rmap, this.#marks, this.#spaces];
+    const unsettled = new UnsettledAddresses();
+    const writer = new EventWriter(paging, new Set(options.kinds));
+    const report = new Report(paging, writer, unsettled);
+    const reportsRights = writer.writesRights;
+    this.#parts = { paging, spaces, unsettled, tables, rmap, marks };
+    this.#synchronizer = new Synchronizer({
+      plan: new Plan({ memory, paging, tables, rmap }),
       report,
-      tables: this.#tables,
-      marks: this.#marks,
-      spaces: this.#spaces,
-      paging: this.paging,
+      reportsRights,
+      unsettled,
+      tables,
+      rmap,
+      marks,
+      spaces,
+      entryBytes,
+      fastPath: fastPath
+        ? {
+            leafWrites: new LeafWrites({ memory, paging, rmap, report, reportsRights }),
+            watchInPlace: new WatchInPlace(memory, entryBytes),
+          }
+        : null,
     });
   }
 
   /**
-   * Watches one address. Says nothing about what is there already (rule E8); ask `state`.
+   * Watches one address. Emits no event for what is there already (rule E8): `state` returns it.
    *
    * @throws PtmonError `non-canonical`, `bad-argument`, `no-such-view`, `not-fetched`, or what the source throws; then nothing
    * has changed (rule C9)
@@ -80,7 +98,7 @@ export class PageTableMonitor {
     const root = rootOf(this.paging, request.root);
     const { page, offset } = locate(this.paging, request.va);
     checkTag(request.tag);
-    this.#mirror.watch(this.#spaces.open(view, root), page, offset, request.tag);
+    this.#synchronizer.watch(this.#spaces.open(view, root), page, offset, request.tag);
   }
 
   /**
@@ -94,72 +112,55 @@ export class PageTableMonitor {
     checkTag(request.tag);
 
     const space = this.#spaces.open(view, root);
-    this.#spaces.hasRanges = true;
-    const saved = space.coverage.save(first, last);
-    space.coverage.add(first, last, request.tag, request.runs ?? false);
-    this.#mirror.begin(space, first, last, {
-      unread: space.coverAll(first, last),
-      isNew: (page, offset) =>
-        offset === 0 &&
-        page >= first &&
-        page <= last &&
-        space.findHolder(page, 0) === null &&
-        !saved.some((piece) => piece.holds(page)),
-      undo: () => space.coverage.restore(first, last, saved),
-    });
+    this.#synchronizer.watchRange({ space, first, last }, request.tag, request.runs ?? false);
   }
 
-  /** Releases one reference of an address: of `tag`, where one is given. Answers whether there was one (rule R1). */
+  /** Releases one reference to an address: of `tag`, where it is given. Returns whether there was one (rule R1). */
   unmonitor(request: WatchRequest): boolean {
     const space = this.#findSpace(request);
     const { page, offset } = locate(this.paging, request.va);
     if (space === undefined) return false;
-    if (this.#mirror.release(space, page, offset, request.tag)) return true;
-    return offset === 0 && this.#releaseRange(space, page, page, request.tag);
+    if (this.#synchronizer.release(space, page, offset, request.tag)) return true;
+    return offset === 0 && this.#synchronizer.releaseRange({ space, first: page, last: page }, request.tag);
   }
 
-  /** Releases one reference of every page of a range that a range holds. Answers whether any was held. */
+  /** Releases one reference to every page of a range that ranges watch. Returns whether there was any. */
   unmonitorRange(request: RangeRequest): boolean {
     const view = checkView(request.view);
     const { first, last } = locateRange(this.paging, request);
     const space = this.#spaces.find(view, rootOf(this.paging, request.root));
-    return space !== undefined && this.#releaseRange(space, first, last, request.tag);
+    return space !== undefined && this.#synchronizer.releaseRange({ space, first, last }, request.tag);
   }
 
-  /** Releases every reference of an address, those of ranges included. Answers whether there was one. */
+  /** Releases every reference to an address, those of ranges included. Returns whether there was one. */
   unmonitorByForce(address: Address): boolean {
     const space = this.#findSpace(address);
     const { page, offset } = locate(this.paging, address.va);
     if (space === undefined || !space.isWatched(page, offset)) return false;
-    this.#mirror.removed(space, page, page, () => {
-      if (offset === 0) space.coverage.clear(page, page);
-      if (space.findHolder(page, offset) !== null) space.removeWatch(page, offset);
-    });
+    this.#synchronizer.releaseAll(space, page, offset);
     return true;
   }
 
   /** Releases every address of a view. */
   unmonitorView(view: number): void {
-    for (const space of this.#spaces.inView(checkView(view))) this.#mirror.drop(space);
-    this.#mirror.tidy();
+    this.#synchronizer.drop(this.#spaces.inView(checkView(view)));
   }
 
   /** Releases every address. */
   unmonitorAll(): void {
-    for (const space of this.#spaces.inView()) this.#mirror.drop(space);
-    this.#mirror.tidy();
+    this.#synchronizer.drop(this.#spaces.inView());
   }
 
   /**
-   * Releases every address of a root that is no top-level table any more (rule R4), in one view or in all.
+   * Releases every address of a root that is a top-level table no longer (rule R4), in one view or in all.
    *
-   * @returns a last page-out for each address that was backed, and `root-gone` where it was asked for
+   * @returns a last page-out for each address that was backed, and `root-gone` where `kinds` lists it
    */
   rootGone(root: number | bigint, view?: number): MonitorEvent[] {
     const rootPa = rootOf(this.paging, root);
     const only = view === undefined ? undefined : checkView(view);
     const gone = this.#spaces.inView(only).filter((space) => space.root === rootPa);
-    return this.#mirror.end(gone);
+    return this.#synchronizer.end(gone);
   }
 
   /**
@@ -172,10 +173,10 @@ export class PageTableMonitor {
     checkView(view);
     checkVcpu(vcpu);
     const gfn = gfnOf(pa);
-    const firstNode = this.#nodes.firstIn(gfn);
-    if (firstNode === null && !this.#tables.trapsForNobody(gfn)) return false;
+    const firstNode = this.#rmap.firstIn(gfn);
+    if (firstNode === null && !this.#tables.trapsUnmapped(gfn, this.#rmap.size)) return false;
     const offset = frameOffsetOf(pa);
-    const isMonitored = announceWrite(firstNode, offset >>> this.#entryShift);
+    const isMonitored = this.#isMonitored(firstNode, offset >>> this.#entryShift);
     this.#marks.add(vcpu, pa - (offset & (this.paging.mode.entryBytes - 1)));
     return isMonitored;
   }
@@ -192,30 +193,32 @@ export class PageTableMonitor {
     const first = gfnOf(pa);
     const last = gfnOf(pa + byteLength - 1);
     const { entryBytes } = this.paging.mode;
-    let monitored = false;
+    let isMonitored = false;
     for (const gfn of this.#tables.framesInFlight(first, last)) {
-      const firstNode = this.#nodes.firstIn(gfn);
+      const firstNode = this.#rmap.firstIn(gfn);
       const start = gfn * PAGE_BYTES;
       const from = Math.max(0, pa - start) >>> this.#entryShift;
       const to = (Math.min(PAGE_BYTES, pa + byteLength - start) - 1) >>> this.#entryShift;
       for (let slot = from; slot <= to; slot++) {
         this.#marks.add(vcpu, start + slot * entryBytes);
-        if (announceWrite(firstNode, slot)) monitored = true;
+        if (this.#isMonitored(firstNode, slot)) isMonitored = true;
       }
     }
-    return monitored;
+    return isMonitored;
   }
 
   /**
-   * What `vcpu` has marked is now in memory: brings every address that it touched to the truth.
+   * What `vcpu` has marked is now in memory: reads it, and reports every address that it touched.
+   *
+   * Addresses that other vCPUs touched are reported when those are processed (rule C4).
    *
    * @returns what changed, in a fresh array
-   * @throws PtmonError `not-fetched`, or what the source throws; marks and states are then as before, and the call can be made
-   * again (rule C9)
+   * @throws PtmonError `not-fetched`, or what the source throws; marks and states are then as before, and the call can be
+   * repeated (rule C9)
    */
   processDirtyEntries(vcpu: number): MonitorEvent[] {
     checkVcpu(vcpu);
-    return this.#mirror.processMarks(vcpu);
+    return this.#synchronizer.processMarks(vcpu);
   }
 
   /**
@@ -225,7 +228,7 @@ export class PageTableMonitor {
    */
   resync(view?: number): MonitorEvent[] {
     const only = view === undefined ? undefined : checkView(view);
-    return this.#mirror.compare(only);
+    return this.#synchronizer.compare(only);
   }
 
   /** Frames that are protected, however many views protect them. */
@@ -235,51 +238,46 @@ export class PageTableMonitor {
 
   /**
    * Physical addresses of the entries on watched walks, for sources that trap single entries; one that serves several tables
-   * or views comes as often. In the same order while nothing has changed. Looks at everything.
+   * or views comes as often. In the same order while nothing changes. Looks at everything.
    */
   entryAddresses(): Float64Array {
-    const entries = new NumberList();
-    for (const first of this.#nodes.firsts()) {
-      for (let node: TableNode | null = first; node !== null; node = node.nextInFrame) {
-        for (let position = node.firstFrom(0); position >= 0; position = node.nextAfter(position)) {
-          entries.push(node.entryPa(node.frame!.gfn, position, this.paging.mode.entryBytes));
-        }
-      }
-    }
-    return entries.toTypedArray();
+    return entryAddresses(this.#parts);
   }
 
   /** Entries on some watched walk, each counted once. Looks at everything. */
   monitoredEntries(): number {
-    return countEntries(this.#tables);
+    return countEntries(this.#parts);
   }
 
   /** Watched addresses that are backed, pages of ranges included. Looks at everything. */
   pagedInEntries(): number {
-    return this.#spaces.inView().reduce((sum, space) => sum + countPagedIn(space), 0);
+    return countPagedIn(this.#parts);
   }
 
-  /** What is held true of a watched address; undefined when it is not watched. Reads no memory. */
+  /** The state of a watched address; undefined when it is not watched. Reads no memory. */
   state(address: Address): WatchState | undefined {
     const space = this.#findSpace(address);
     const { page, offset } = locate(this.paging, address.va);
-    return space && stateOf(this.paging, space, page, offset);
+    return space && stateOf(this.#parts, space, page, offset);
   }
 
-  /** A fresh walk of an address, watched or not, beside what is held true of it. */
+  /** A fresh walk of an address, watched or not, beside its state. */
   explain(address: Address): Explanation {
     return { state: this.state(address), walk: walk(this.paging, this.#memory, address.root, address.va) };
   }
 
-  /** Everything that is held. Looks at everything. */
+  /** Everything that this monitor knows. Looks at everything. */
   dump(): MonitorDump {
-    return dump(this.paging, this.#spaces.inView(), this.#tables, this.#marks);
+    return dump(this.#parts);
   }
 
-  #releaseRange(space: AddressSpace, first: number, last: number, tag: Tag | undefined): boolean {
-    if (!space.coverage.release(first, last, tag)) return false;
-    this.#mirror.removed(space, first, last, () => {});
-    return true;
+  /** Whether the entry of a slot is on some watched walk, by the first node of its frame. */
+  #isMonitored(firstNode: TableNode | null, slot: number): boolean {
+    if (this.#isFast && firstNode !== null && announce(firstNode, slot)) return true;
+    for (let node = firstNode; node !== null; node = node.nextInFrame) {
+      if (node.find(slot - node.firstSlot) >= 0) return true;
+    }
+    return false;
   }
 
   #findSpace(address: Address): AddressSpace | undefined {

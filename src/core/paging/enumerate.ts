@@ -11,11 +11,11 @@ const VA_END = 2n ** 64n;
 const VPN_END = 2 ** 52;
 
 export interface EnumerateOptions {
-  /** Every page that [from, to) touches; the whole address space unless told. Neither bound needs to be canonical. */
+  /** Every page that [from, to) touches; defaults to the whole address space. Neither bound needs to be canonical. */
   readonly from?: bigint | number;
   /** Exclusive, up to 2^64. */
   readonly to?: bigint | number;
-  /** One range for leaves that continue each other, or one for each leaf. True unless told. */
+  /** One range for leaves that continue each other, or one for each leaf. Defaults to true. */
   readonly merge?: boolean;
 }
 

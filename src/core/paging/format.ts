@@ -1,8 +1,8 @@
 /**
  * One machine's paging: a mode, and what CPUID and the control registers say about it, turned into masks.
  *
- * An entry is two 32-bit words, because that is how a number can hold it exactly and how it is read fastest (4 ns, where a
- * `BigUint64Array` takes 17). The address of the frame leaves as a frame number:
+ * An entry is two 32-bit words: a number cannot represent 64 bits exactly, and reading a `BigUint64Array` is four times as slow. The
+ * address comes out as a frame number:
  *
  *      high word                        low word
  *      63 62…59 58…52 51…………………32      31………………12 11…9 8 7  6 5 4 3 2 1 0
@@ -32,16 +32,16 @@ const PS = 0x80;
 
 export interface PagingOptions {
   readonly mode: PagingModeName;
-  /** MAXPHYADDR, 32 to 52 (CPUID 80000008H:EAX[7:0]); 52 unless told. Address bits at or above it are reserved. */
+  /** MAXPHYADDR, 32 to 52 (CPUID 80000008H:EAX[7:0]); defaults to 52. Address bits at or above it are reserved. */
   readonly physicalAddressBits?: number;
   /**
-   * Address bits that memory encryption takes for itself (AMD's C-bit); never part of an address, never reserved. Within
+   * Address bits that memory encryption uses (AMD's C-bit): neither part of an address nor reserved. Within
    * bits 51:32, so legacy 32-bit paging, whose entries end at bit 31, has none (APM vol. 2, 7.10).
    */
   readonly encryptionMask?: bigint;
-  /** EFER.NXE; true unless told. Without it XD is reserved. Legacy 32-bit paging has no XD. */
+  /** EFER.NXE; defaults to true. Without it XD is reserved. Legacy 32-bit paging has no XD. */
   readonly noExecuteEnable?: boolean;
-  /** CR4.PSE; true unless told. Without it legacy 32-bit paging has no large pages. */
+  /** CR4.PSE; defaults to true. Without it legacy 32-bit paging has no large pages. */
   readonly pageSizeExtensions?: boolean;
 }
 
@@ -88,7 +88,7 @@ export interface Paging {
   readonly lowEnd: number;
   /** First page of the upper half; 2^52 where there is none. */
   readonly highStart: number;
-  /** A number below this, and a multiple of `rootAlignment`, is the address of a top-level table as it stands; 0: none is. */
+  /** A number below this that is a multiple of `rootAlignment` needs no masking to be a root; 0 where every root does. */
   readonly plainRootEnd: number;
   readonly rootAlignment: number;
 }
@@ -104,14 +104,20 @@ export function makePaging(options: PagingOptions): Paging {
   const mode = PAGING_MODES[options.mode];
   const bits = options.physicalAddressBits ?? 52;
   if (!Number.isInteger(bits) || bits < 32 || bits > 52) {
-    throw new PtmonError('bad-argument', `physical address bits ${bits} is not a whole number from 32 to 52`);
+    throw new PtmonError('bad-argument', `physical address bits ${bits} is not an integer from 32 to 52`);
   }
   const encryptionMask = toU64(options.encryptionMask ?? 0n, 'encryption mask');
   if ((encryptionMask & ~0xf_ffff_0000_0000n) !== 0n) {
     throw new PtmonError('bad-argument', `encryption mask 0x${encryptionMask.toString(16)} is not within bits 51:32`);
   }
 
-  const levels = mode.tables.map((table, index) => levelFormat(mode, table, index, bits, encryptionMask, options));
+  const machine = {
+    physicalAddressBits: bits,
+    encryptionMask,
+    noExecuteEnable: options.noExecuteEnable ?? true,
+    pageSizeExtensions: options.pageSizeExtensions ?? true,
+  };
+  const levels = mode.tables.map((_, index) => levelFormat(mode, index, machine));
   const byLevel = [...levels, levels.at(-1)!].reverse();
   const lowEnd = 2 ** (mode.vaBits - 12 - (mode.canonical ? 1 : 0));
   const highStart = mode.canonical ? VPN_LIMIT - lowEnd : VPN_LIMIT;
@@ -128,18 +134,14 @@ export function makePaging(options: PagingOptions): Paging {
   };
 }
 
-function levelFormat(
-  mode: PagingMode,
-  table: TableLevel,
-  index: number,
-  physicalAddressBits: number,
-  encryptionMask: bigint,
-  options: PagingOptions,
-): LevelFormat {
+/** The format of the table at `index`, counted from the root. */
+function levelFormat(mode: PagingMode, index: number, machine: Required<Omit<PagingOptions, 'mode'>>): LevelFormat {
+  const table: TableLevel = mode.tables[index]!;
+  const { physicalAddressBits, encryptionMask } = machine;
   const below = mode.tables.slice(index + 1).reduce((bits, next) => bits + next.indexBits, 0);
   const wide = mode.entryBytes === 8;
-  const noExecute = wide && (options.noExecuteEnable ?? true);
-  const large = table.leaf === 'page-size-bit' && (wide || (options.pageSizeExtensions ?? true));
+  const noExecute = wide && machine.noExecuteEnable;
+  const large = table.leaf === 'page-size-bit' && (wide || machine.pageSizeExtensions);
   const encryptHi = highWord(encryptionMask);
 
   // Bits 51:MAXPHYADDR, and XD where it is not enabled (SDM 4.1.4, 4.6). An encryption bit is neither.
@@ -189,8 +191,8 @@ export function leafGfn(format: LevelFormat, lo: number, hi: number): number {
 }
 
 /**
- * 1 where an entry of a page table maps a frame, else 0. A number that is computed and not decided: where pages come and go at random,
- * a processor guesses half of such decisions wrong, and waits for memory before it knows (a tenth of a flip).
+ * 1 where an entry of a page table maps a frame, else 0. Computed without a branch: where pages come and go at random, a processor
+ * mispredicts half of the branches.
  */
 export function mapsPage(format: LevelFormat, lo: number, hi: number): number {
   return (lo & format.leafReservedLo) | (hi & format.leafReservedHi) ? 0 : lo & PRESENT;
@@ -198,7 +200,7 @@ export function mapsPage(format: LevelFormat, lo: number, hi: number): number {
 
 /** The root that a CR3 value names (rule T2): PCID, LAM and encryption bits, and bit 63, are not part of it. */
 export function rootOf(paging: Paging, cr3: bigint | number): Pa {
-  // Most are roots already, as numbers: without a bigint it takes 2 ns instead of 150.
+  // Most are roots already, as numbers: no need for a bigint.
   if (typeof cr3 === 'number' && cr3 >= 0 && cr3 < paging.plainRootEnd && isMultiple(cr3, paging.rootAlignment)) {
     return cr3 as Pa;
   }
@@ -207,7 +209,7 @@ export function rootOf(paging: Paging, cr3: bigint | number): Pa {
   return Number(toU64(cr3, 'root') & mask) as Pa;
 }
 
-/** What `%` would say, which for numbers beyond 2^31 takes ten times as long. */
+/** `%` takes ten times as long for numbers beyond 2^31. */
 function isMultiple(value: number, unit: number): boolean {
   return Math.floor(value / unit) * unit === value;
 }

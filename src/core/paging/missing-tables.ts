@@ -15,7 +15,7 @@ export class MissingTables {
     return this.#addresses.size > 0;
   }
 
-  /** Notes one address for each frame. Answers whether that is enough for one error. */
+  /** Notes one address for each frame. Returns whether that is enough for one error. */
   add(entryPa: number): boolean {
     const gfn = gfnOf(entryPa);
     if (!this.#addresses.has(gfn)) this.#addresses.set(gfn, entryPa as Pa);

@@ -3,14 +3,14 @@
  *
  * An absent entry is stepped over with everything below it, so a hole costs one read whatever its span. Tables outside RAM,
  * reserved entries and absent ones map nothing. What lies below a table does not depend on where it is met, so a table that maps
- * nothing, or that is one piece from its first slot to its last, is looked through once: the shadow memory of a kernel with KASAN is
- * millions of ways to the same few tables.
+ * nothing, or that is one piece from its first slot to its last, is read once: the shadow memory of a kernel with KASAN is
+ * millions of paths to the same few tables.
  *
  * Depth is bounded by the mode's levels, so cyclic tables end too: a self-map shows every table once more, as a page. But a root
  * whose slots name itself maps the whole address space, page by page (2^36 of them in 4-level paging). That is what the processor
- * sees; `maxRepeats` is for those who have enough of it.
+ * sees; `maxRepeats` bounds it.
  *
- * Positions are folded page numbers: the upper half directly behind the lower, so that the non-canonical hole has none.
+ * Positions are folded page numbers: the upper half directly after the lower, so that the non-canonical hole has none.
  */
 import { paOf } from '../address/pa.ts';
 import { hex } from '../address/va.ts';
@@ -58,10 +58,10 @@ export interface Gap {
 }
 
 export interface PieceOptions {
-  /** Positions [from, to); everything unless told. */
+  /** Positions [from, to); default to the whole address space. */
   readonly from?: number;
   readonly to?: number;
-  /** How often a table may be looked through that was before; any number unless told. Systems hardly ever use one twice. */
+  /** How often a table may be read that was read before; defaults to no limit. Kernels hardly ever use one twice. */
   readonly maxRepeats?: number;
   /** Hears of each gap where it is met; of a table that is met again and again, at least once. */
   readonly onGap?: (gap: Gap) => void;
@@ -88,20 +88,20 @@ interface OpenTable {
   entryRights: number;
 }
 
-/** After so many tables a piece of no pages is yielded, so that whoever takes the pieces knows that it goes on. */
+/** After so many tables a piece of no pages is yielded, so that the caller can report progress and stop. */
 const TABLES_PER_SIGN = 256;
 const NOTHING: Piece = { vpn: 0, pages: 0, gfn: 0, step: 1, slotPages: 1, rights: 0 };
 
-/** Summaries kept at most: 100 MB of them. Tables beyond are looked through each time that they are met. */
+/** Summaries kept at most: 100 MB of them. Further tables are read each time that they are met. */
 const MAX_SUMMARIES = 2 ** 20;
 
 /**
- * The pieces of one address space, ascending, and now and then one of no pages, as a sign of life. The object that is yielded is used
- * again.
+ * The pieces of one address space, ascending, and now and then one of no pages, as a sign of progress. The object that is yielded
+ * is reused.
  *
  * @param root physical address of the top-level table
  * @throws PtmonError `not-fetched` where remote memory must be fetched first, with one address in each of the next frames: begin
- *   again, or at the end of the last piece received, which may go on there; `corrupt-input` for more than `maxRepeats`
+ *   again, or at the end of the last piece received, which may continue there; `corrupt-input` for more than `maxRepeats`
  */
 export function* pieces(
   paging: Paging,
@@ -118,12 +118,13 @@ export function* pieces(
   const open: OpenTable[] = [];
   let tables = 0;
   let repeats = 0;
-  const gap = (reason: Gap['reason'], format: LevelFormat, pa: number, start: number, pageCount: number) => {
-    const first = Math.max(start, from);
-    const count = Math.min(start + pageCount, to) - first;
-    onGap?.({ reason, vpn: unfoldVpn(paging, first), pages: count, level: format.level, pa });
+  const gap = (reason: Gap['reason'], { level }: LevelFormat, pa: number, span: { start: number; pages: number }) => {
+    const first = Math.max(span.start, from);
+    const count = Math.min(span.start + span.pages, to) - first;
+    onGap?.({ reason, vpn: unfoldVpn(paging, first), pages: count, level, pa });
   };
-  if (from < to) open.push(openTable(paging.levels[0]!, root, 0, RIGHTS_ALL, from));
+  const topFormat = paging.levels[0]!;
+  if (from < to) open.push(openTable({ format: topFormat, pa: root, start: 0, rights: RIGHTS_ALL }, from));
 
   while (open.length > 0) {
     const table = open.at(-1)!;
@@ -146,7 +147,7 @@ export function* pieces(
         piece.pages = 0;
         if (missing.add(entryPa)) break;
       } else {
-        gap('no-memory', format, table.pa, table.start, format.slotPages * format.slots);
+        gap('no-memory', format, table.pa, { start: table.start, pages: format.slotPages * format.slots });
       }
       if (open.length > 0) addTable(open.at(-1)!, outcome === READ_NOT_FETCHED ? undefined : EMPTY);
       continue;
@@ -164,12 +165,13 @@ export function* pieces(
       const summary = missing.found ? undefined : summaries.get(pa + below.level);
       table.entryRights = restrict(RIGHTS_ALL, format, lo, hi);
       if (summary === undefined || summary === MIXED) {
-        // Once something is missing, pages no longer matter and no table needs to be looked through twice. No bound cut it
-        // the first time: `from` cuts tables before anything can be missing, and none comes behind one that `to` cuts.
+        // Once something is missing, pages no longer matter and no table needs to be read twice. No bound cut it the first
+        // time: `from` cuts tables before anything can be missing, and none comes after one that `to` cuts.
         if (missing.found && !missing.firstVisit(below.level, pa)) continue;
         if (summary === MIXED && ++repeats > maxRepeats) throw tooManyRepeats(root, maxRepeats);
         if (++tables % TABLES_PER_SIGN === 0) yield NOTHING;
-        open.push(openTable(below, pa, position, restrict(table.rights, format, lo, hi), from));
+        const rights = restrict(table.rights, format, lo, hi);
+        open.push(openTable({ format: below, pa, start: position, rights }, from));
         continue;
       }
       addTable(table, summary);
@@ -190,7 +192,7 @@ export function* pieces(
       addSlot(table, next);
       next.rights = combine(table.rights, next.rights);
     } else {
-      if (kind === ENTRY_RESERVED) gap('reserved-bit', format, entryPa, position, format.slotPages);
+      if (kind === ENTRY_RESERVED) gap('reserved-bit', format, entryPa, { start: position, pages: format.slotPages });
       addSlot(table, EMPTY);
     }
     if (!isMapped || missing.found) continue;
@@ -208,10 +210,10 @@ export function* pieces(
   if (piece.pages > 0) yield piece;
 }
 
-/** A table about to be read, at the slot that holds `from` where that is not its first. */
-function openTable(format: LevelFormat, pa: number, start: number, rights: number, from: number): OpenTable {
-  const slot = slotOf(format, Math.max(start, from));
-  return { format, pa, start, rights, slot, summary: slot === 0 ? EMPTY : undefined, entryRights: 0 };
+/** A table about to be read, at the slot of `from` where that is not its first. */
+function openTable(table: Pick<OpenTable, 'format' | 'pa' | 'start' | 'rights'>, from: number): OpenTable {
+  const slot = slotOf(table.format, Math.max(table.start, from));
+  return { ...table, slot, summary: slot === 0 ? EMPTY : undefined, entryRights: 0 };
 }
 
 /** Adds the table below the last slot to what is known of the slots of this one. */
@@ -254,7 +256,7 @@ function isAscending({ step, pages }: Pick<Block, 'step' | 'pages'>): boolean {
 function tooManyRepeats(root: number, maxRepeats: number): PtmonError {
   return new PtmonError(
     'corrupt-input',
-    `the tables of root ${hex(root)} lead to each other, more than ${maxRepeats} times: they are no address space`,
+    `the tables of root ${hex(root)} lead to each other more than ${maxRepeats} times: this is no address space`,
     { root },
   );
 }

@@ -1,4 +1,4 @@
-/** Numbers that an empty list keeps room for. */
+/** An empty list keeps room for this many numbers. */
 const KEPT = 4096;
 
 /** A growing list of numbers in one typed array, reused from batch to batch so that a batch allocates nothing. */
@@ -36,7 +36,7 @@ export class NumberList {
     this.#length = kept;
   }
 
-  /** Drops the first `count` numbers, and gives back what a rare large batch took. */
+  /** Drops the first `count` numbers, and frees what a rare large batch took. */
   dropFirst(count: number): void {
     if (count < this.#length) this.#numbers.copyWithin(0, count, this.#length);
     this.#length -= count;

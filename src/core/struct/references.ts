@@ -1,12 +1,14 @@
-/** Who holds a watched address, and under which names (rule R1). */
-import type { Tag } from '../monitor/events.ts';
+/** Counted references, each with an optional tag (rule R1). */
+
+/** A name that a caller gives to a watched address, to recognize it in its events. */
+export type Tag = string | number;
 
 interface CountedTag {
   readonly tag: Tag;
   count: number;
 }
 
-/** One reference a `monitor` call. Tags stay while any reference is left, unless they are released by name. */
+/** One reference for each call that took one. A tag stays while any reference is left, unless it is released by name. */
 export class References {
   count = 0;
   /** Nothing, the one tag that most addresses have (an array would cost 56 bytes more), or all of them with their counts. */
@@ -25,7 +27,7 @@ export class References {
     else known.count++;
   }
 
-  /** Takes one reference away: of `tag`, or any. Answers whether there was one. */
+  /** Releases one reference: of `tag`, or any. Returns whether there was one. */
   release(tag: Tag | undefined): boolean {
     if (tag !== undefined) {
       if (!this.has(tag)) return false;
@@ -48,7 +50,7 @@ export class References {
     return Array.isArray(this.#tags) ? this.#tags.map((each) => each.tag) : [this.#tags];
   }
 
-  /** Whether both are held as often, under the same names in the same order. */
+  /** Whether both have as many references, with the same tags in the same order. */
   equals(other: References): boolean {
     if (this.count !== other.count) return false;
     if (!Array.isArray(this.#tags) && !Array.isArray(other.#tags)) return this.#tags === other.#tags;
@@ -59,29 +61,19 @@ export class References {
     );
   }
 
-  copy(): References {
-    const copy = new References();
-    copy.count = this.count;
-    copy.#tags = Array.isArray(this.#tags) ? this.#tags.map((each) => ({ ...each })) : this.#tags;
-    return copy;
+  /** Takes over the references of another. */
+  assign(other: References): void {
+    this.count = other.count;
+    this.#tags = Array.isArray(other.#tags) ? other.#tags.map((each) => ({ ...each })) : other.#tags;
+  }
+
+  clear(): void {
+    this.count = 0;
+    this.#tags = undefined;
   }
 
   #counted(): CountedTag[] {
     if (!Array.isArray(this.#tags)) this.#tags = this.#tags === undefined ? [] : [{ tag: this.#tags, count: 1 }];
     return this.#tags;
-  }
-}
-
-/** A watched address, other than as a page of a range: one byte offset of one page. */
-export class Watch extends References {
-  /** 0 to 4095. */
-  readonly offset: number;
-  /** The next watched offset of the same page. */
-  next: Watch | null;
-
-  constructor(offset: number, next: Watch | null) {
-    super();
-    this.offset = offset;
-    this.next = next;
   }
 }

@@ -1,4 +1,4 @@
-/** Objects by small numbers, which are given out again once they are free: what a typed array cannot hold, and must point to. */
+/** Objects by small numbers, reused once they are free: for what a typed array cannot store and must refer to. */
 export class Slab<T> {
   readonly #places: (T | undefined)[] = [];
   readonly #free: number[] = [];

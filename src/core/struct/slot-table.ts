@@ -1,52 +1,49 @@
 /**
- * The slots of one table that are held, and a record of words for each, in as little memory as they need.
+ * A set of slots of one table, and a record of words for each, in as little memory as they need.
  *
  * What belongs to a slot stands at its *position*. Slots that lie close together (a heap, a range) are a window: a slot's
  * position is a subtraction, and to add or remove one moves nothing. The others are a list:
  *
- *      window    slots 64 … 127      position = slot - 64, one bit for each that is held
+ *      window    slots 64 … 127      position = slot - 64, one bit for each that is present
  *      list      slots 3, 90, 400    position 0, 1, 2
  *
  * A position is good until the next `insert` or `remove`.
  */
 
-/** Positions that a window may have for each slot that it holds; a list of 512 slots is then no longer than 128. */
+/** Positions that a window may have for each slot that is present; a list of 512 slots is then no longer than 128. */
 const THIN = 4;
 
 const LEAST_LIST = 4;
 const NO_WORDS: Uint32Array = new Uint32Array(0);
 
 export class SlotTable<T> {
-  /** The record of the slot at a position begins at `position * stride`: zeros, until somebody writes there. */
-  words = NO_WORDS;
-  /** Window: the slot at position 0. */
-  #base = 0;
-  /** As many of the first positions of a gapless window as `findPlain` is to find: for the class that extends this one. */
-  plainCount = 0;
-  /** Of the same. These stand here because the four are in one cache line, which is all that most writes need of a table. */
-  plainEnd = 0;
-  /** Window of which the first positions are held, and no other: how many they are; 0 in others. */
-  #gapless = 0;
+  // What every look-up needs comes last, next to the first fields of the class that extends this one: fewer cache lines.
   #stride: number;
   #length = 0;
   #capacity = 0;
   /** List: the slots, ascending; null in a window. */
   #list: Uint16Array | null = null;
-  /** Window: the positions that are held. */
-  #held = NO_WORDS;
+  /** Window: a bit for each position, set where the slot is present. */
+  #present = NO_WORDS;
   /** Something beside each record; null until the first is set. */
   #items: (T | null)[] | null = null;
+  /** Window in which exactly the first positions are present: how many they are; 0 in others. */
+  #gapless = 0;
+  /** Window: the slot at position 0. */
+  #base = 0;
+  /** The record of the slot at a position begins at `position * stride`; all zeros at first. */
+  words = NO_WORDS;
 
   constructor(stride: number) {
     this.#stride = stride;
   }
 
-  /** Slots that are held. */
+  /** Slots that are present. */
   get slotCount(): number {
     return this.#length;
   }
 
-  /** Whether this is a window that holds its first positions, and no other. */
+  /** Whether this is a window in which exactly the first positions are present. */
   get isGapless(): boolean {
     return this.#gapless > 0;
   }
@@ -56,7 +53,7 @@ export class SlotTable<T> {
     return this.#stride;
   }
 
-  /** Positions that there are, held or not. */
+  /** Positions that there is room for. */
   get capacity(): number {
     return this.#capacity;
   }
@@ -66,23 +63,17 @@ export class SlotTable<T> {
     return this.#list === null ? this.#base + position : this.#list[position]!;
   }
 
-  /** The position of a slot; -1 when it is not held. */
+  /** The position of a slot; -1 where it is absent. */
   find(slot: number): number {
-    // Most windows have no gap. Small enough to be compiled into its callers, and without a look at the bits: 10 ns of a write.
+    // Most windows have no gap. Small enough to be inlined, and without a look at the bits.
     const position = slot - this.#base;
     return position >= 0 && position < this.#gapless ? position : this.#search(slot);
-  }
-
-  /** The position of a slot among the first `plainCount`; -1 elsewhere. */
-  findPlain(slot: number): number {
-    const position = slot - this.#base;
-    return position >= 0 && position < this.plainCount ? position : -1;
   }
 
   #search(slot: number): number {
     if (this.#list === null) {
       const position = slot - this.#base;
-      return position >= 0 && position < this.#capacity && this.#isHeld(position) ? position : -1;
+      return position >= 0 && position < this.#capacity && this.#isPresent(position) ? position : -1;
     }
     const position = this.#lowerBound(slot);
     return position < this.#length && this.#list[position] === slot ? position : -1;
@@ -90,29 +81,29 @@ export class SlotTable<T> {
 
   /** The position of the first slot that is not below `slot`; -1 where there is none. */
   firstFrom(slot: number): number {
-    if (this.#list === null) return this.#heldFrom(Math.max(0, slot - this.#base));
+    if (this.#list === null) return this.#presentFrom(Math.max(0, slot - this.#base));
     const position = this.#lowerBound(slot);
     return position < this.#length ? position : -1;
   }
 
-  /** The position of the next slot; -1 behind the last. */
+  /** The position of the next slot; -1 after the last. */
   nextAfter(position: number): number {
-    if (this.#list === null) return this.#heldFrom(position + 1);
+    if (this.#list === null) return this.#presentFrom(position + 1);
     return position + 1 < this.#length ? position + 1 : -1;
   }
 
-  /** Holds a slot that is not held yet. Answers its position. */
+  /** Adds a slot that is absent. Returns its position. */
   insert(slot: number): number {
     if (!this.#hasRoomFor(slot)) this.#arrange(slot);
     return this.#list === null ? this.#insertInWindow(slot) : this.#insertInList(slot);
   }
 
-  /** Holds the slot at a position no more. */
+  /** Removes the slot at a position. */
   remove(position: number): void {
     this.#length--;
     this.#gapless = position === this.#gapless - 1 ? position : 0;
     if (this.#list !== null) return this.#closeGap(position);
-    this.#held[position >>> 5]! &= ~(1 << (position & 31));
+    this.#present[position >>> 5]! &= ~(1 << (position & 31));
     this.#clear(position);
     if (this.#length > 0 && this.#capacity > 2 * THIN * this.#length) this.#arrange();
   }
@@ -148,19 +139,19 @@ export class SlotTable<T> {
     return slot >= this.#base && slot < this.#base + this.#capacity;
   }
 
-  #isHeld(position: number): boolean {
-    return ((this.#held[position >>> 5]! >>> (position & 31)) & 1) !== 0;
+  #isPresent(position: number): boolean {
+    return ((this.#present[position >>> 5]! >>> (position & 31)) & 1) !== 0;
   }
 
-  /** The first position from `position` on that is held. */
-  #heldFrom(position: number): number {
-    const held = this.#held;
+  /** The first position from `position` on that is present. */
+  #presentFrom(position: number): number {
+    const present = this.#present;
     let word = position >>> 5;
-    if (word >= held.length) return -1;
-    let bits = held[word]! & (-1 << (position & 31));
+    if (word >= present.length) return -1;
+    let bits = present[word]! & (-1 << (position & 31));
     while (bits === 0) {
-      if (++word === held.length) return -1;
-      bits = held[word]!;
+      if (++word === present.length) return -1;
+      bits = present[word]!;
     }
     return word * 32 + 31 - Math.clz32(bits & -bits);
   }
@@ -179,7 +170,7 @@ export class SlotTable<T> {
 
   #insertInWindow(slot: number): number {
     const position = slot - this.#base;
-    this.#held[position >>> 5]! |= 1 << (position & 31);
+    this.#present[position >>> 5]! |= 1 << (position & 31);
     const wasGapless = position === this.#gapless && this.#gapless === this.#length;
     this.#length++;
     this.#gapless = wasGapless || this.#length === this.#capacity ? this.#length : 0;
@@ -218,7 +209,7 @@ export class SlotTable<T> {
     if (this.#items !== null) this.#items[position] = null;
   }
 
-  /** New room for what is held, and for one slot more where one is given: a window where they lie close, or else a list. */
+  /** New room for the slots that are present, and for `coming` where it is given: a window where they lie close, else a list. */
   #arrange(coming = -1): void {
     const positions: number[] = [];
     for (let at = this.firstFrom(0); at >= 0; at = this.nextAfter(at)) positions.push(at);
@@ -233,7 +224,7 @@ export class SlotTable<T> {
     this.#capacity = isWindow ? powerOfTwo(span) : Math.max(LEAST_LIST, powerOfTwo(all.length));
     // Room where the table has just grown: behind its last slot, or before its first.
     this.#base = coming === first ? Math.max(0, last + 1 - this.#capacity) : first;
-    this.#held = isWindow ? new Uint32Array((this.#capacity + 31) >>> 5) : NO_WORDS;
+    this.#present = isWindow ? new Uint32Array((this.#capacity + 31) >>> 5) : NO_WORDS;
     this.#list = isWindow ? null : new Uint16Array(this.#capacity);
     this.#gapless = 0;
     this.#makeRecords();

@@ -1,18 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { frameOffsetOf, gfnOf, PA_LIMIT, PAGE_BYTES, paOf, toPa } from '../../../src/core/address/pa.ts';
-import {
-  hex,
-  highWord,
-  highWordOf,
-  lowWord,
-  lowWordOf,
-  offsetOf,
-  toU64,
-  u64Of,
-  vaOf,
-  vpnOf,
-} from '../../../src/core/address/va.ts';
+import { hex, highWord, lowWord, offsetOf, toU64, u64Of, vaOf, vpnOf } from '../../../src/core/address/va.ts';
 import { PtmonError } from '../../../src/core/error.ts';
 
 const EDGES = [
@@ -66,14 +55,6 @@ describe('64-bit values in numbers', () => {
     // Words that went through bit operations are negative.
     expect(u64Of(-1, 0)).toBe(0xffff_ffffn);
     expect(u64Of(0, -1)).toBe(0xffff_ffff_0000_0000n);
-  });
-
-  test('an exact number is a low and a high word', () => {
-    everywhere((value) => {
-      const exact = Number(value & (2n ** 53n - 1n));
-      expect(lowWordOf(exact)).toBe(Number(BigInt(exact) & 0xffff_ffffn));
-      expect(highWordOf(exact)).toBe(Number(BigInt(exact) >> 32n));
-    });
   });
 
   test.each([

@@ -88,7 +88,7 @@ describe('PageCache: refusals', () => {
     const cache = new PageCache();
     const attempt = () => cache.put(0xab, new Uint8Array(byteLength));
     expect(attempt).toThrow(PtmonError);
-    expect(attempt).toThrow(`frame 0xab was given ${byteLength} bytes, not 4096`);
+    expect(attempt).toThrow(`frame 0xab got ${byteLength} bytes, not 4096`);
     expect(attempt).toThrow(expect.objectContaining({ code: 'bad-argument', facts: { gfn: 0xab } }));
     expect(cache.pageCount).toBe(0);
   });
@@ -96,7 +96,7 @@ describe('PageCache: refusals', () => {
   test.each([0, -4, 2.5, Number.NaN, Number.POSITIVE_INFINITY])('a bound of %d pages', (maxPages) => {
     const attempt = () => new PageCache({ maxPages });
     expect(attempt).toThrow(PtmonError);
-    expect(attempt).toThrow(`a cache of ${maxPages} pages is not one of at least 1`);
+    expect(attempt).toThrow(`maxPages ${maxPages} is not a positive integer`);
     expect(attempt).toThrow(expect.objectContaining({ code: 'bad-argument' }));
   });
 

@@ -143,9 +143,9 @@ describe('C9 what makes no sense is refused, and leaves no trace', () => {
     [/a write of 8 bytes at -8 is/, ({ monitor }) => monitor.markDirty(-8, 8, 0, 0)],
     [/a write of 8 bytes at 0.5 is/, ({ monitor }) => monitor.markDirty(0.5, 8, 0, 0)],
     [/a write of 0.5 bytes at 8 is/, ({ monitor }) => monitor.markDirty(8, 0.5, 0, 0)],
-    [/physical address is a number, not the bigint 8/, ({ monitor }) => monitor.markDirty(8n as never, 8, 0, 0)],
-    [/vCPU -1 is not a whole number/, ({ monitor }) => monitor.markDirty(8, 8, 0, -1)],
-    [/vCPU 0.5 is not a whole number/, ({ monitor }) => monitor.processDirtyEntries(0.5)],
+    [/physical address 8 is a bigint: pass a number/, ({ monitor }) => monitor.markDirty(8n as never, 8, 0, 0)],
+    [/vCPU -1 is not a non-negative integer/, ({ monitor }) => monitor.markDirty(8, 8, 0, -1)],
+    [/vCPU 0.5 is not a non-negative integer/, ({ monitor }) => monitor.processDirtyEntries(0.5)],
     [/vCPU undefined is not/, ({ monitor }) => monitor.processDirtyEntries(undefined as never)],
   ];
 

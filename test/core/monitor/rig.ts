@@ -1,7 +1,8 @@
 /**
- * A guest that a test can read: memory, one protection per view and frame, and tables built by naming addresses. Writes are
+ * A guest whose state a test can read: memory, one protection per view and frame, and tables built by naming addresses. Writes are
  * made as a source reports them: marked, in memory, processed; or one of the three at a time.
  */
+import process from 'node:process';
 import { vaOf } from '../../../src/core/address/va.ts';
 import type { PtmonError } from '../../../src/core/error.ts';
 import { PtmonError as Failure } from '../../../src/core/error.ts';
@@ -28,7 +29,11 @@ export interface RigOptions {
   /** False for a source that only compares. */
   readonly protects?: boolean;
   readonly kinds?: NonNullable<MonitorOptions['kinds']>;
+  /** Defaults to true, or to false where PTMON_FAST_PATH is `off`: every test of the monitor passes either way. */
+  readonly fastPath?: boolean;
 }
+
+const FAST_PATH = process.env['PTMON_FAST_PATH'] !== 'off';
 
 export class Rig {
   readonly memory = new SparseMemory();
@@ -48,7 +53,7 @@ export class Rig {
   readonly #mode: PagingModeName;
   #nextFrame = 0x100;
 
-  constructor({ mode = '4-level', views = 1, protects = true, kinds = [] }: RigOptions = {}) {
+  constructor({ mode = '4-level', views = 1, protects = true, kinds = [], fastPath = FAST_PATH }: RigOptions = {}) {
     this.#mode = mode;
     this.#views = new Map(Array.from({ length: views }, (_, view) => [view, new Map<number, number>()]));
     this.monitor = new PageTableMonitor({
@@ -62,6 +67,7 @@ export class Rig {
       ...(protects ? { protection: this.#protection() } : {}),
       paging: { mode },
       kinds,
+      fastPath,
       onFault: (fault) => {
         this.faults.push(fault);
         this.onFault?.();

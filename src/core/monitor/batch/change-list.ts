@@ -1,23 +1,23 @@
 /**
- * The entries that one update changes. Its records are reused from update to update, so that a steady run makes no garbage;
- * they let go of their nodes, or what nobody watches any more would stay, with its whole tree.
+ * The entries that one plan changes. Its records are reused from plan to plan, so that a steady run makes no garbage. `clear` drops
+ * their nodes, because each keeps a whole tree alive.
  */
 import type { TableNode } from '../tables/table-node.ts';
 
-/** An entry that is not what the mirror says. */
+/** An entry whose value in memory differs from the one in its node. */
 export interface Change {
   readonly node: TableNode;
   readonly position: number;
   readonly lo: number;
   readonly hi: number;
-  /** Whether any address below can lead elsewhere, or with other rights, because of it. */
+  /** Whether an address below it may lead elsewhere, or with other rights, because of it. */
   readonly matters: boolean;
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 type Kept = Mutable<Omit<Change, 'node'>> & { node: TableNode | null };
 
-/** Records kept for the next update; more than this are left to the garbage collector. */
+/** Records that stay for the next plan; the garbage collector takes the others. */
 const KEPT = 1024;
 
 export class ChangeList {
@@ -33,7 +33,9 @@ export class ChangeList {
     return this.#records[index] as Change;
   }
 
-  add(node: TableNode, position: number, lo: number, hi: number, matters: boolean): void {
+  /** @param words the new value: low word, high word */
+  add(node: TableNode, position: number, words: Uint32Array, matters: boolean): void {
+    const [lo, hi] = [words[0]!, words[1]!];
     const record = this.#records[this.#length++];
     if (record === undefined) {
       this.#records.push({ node, position, lo, hi, matters });

@@ -1,8 +1,8 @@
 /**
  * Writes in flight (rules C4, C5): for each vCPU, the entries that it is about to write.
  *
- * A mark outlives the protection of its table. A write that trapped stays in flight when its table is released, and when the
- * table is watched again before the write lands, only the mark knows that the entry just read is about to change (C1).
+ * A mark outlives the protection of its table. A write that trapped stays in flight when its table is released. Where the table is
+ * watched again before the write lands, only the mark says that the entry, just read, is about to change (C1).
  */
 import { NumberList } from '../../struct/number-list.ts';
 
@@ -10,11 +10,11 @@ const NOTHING = new NumberList();
 
 export class DirtyMarks {
   readonly #lists = new Map<number, NumberList>();
-  /** The list that is being processed: its order must last until `dropLent`. */
+  /** The list that is being processed: its order stays until `dropLent` or `keepLent`. */
   #lent: NumberList | undefined;
   /** vCPUs with a write in flight. */
   #pending = 0;
-  // The list asked for last: a write is marked, lent, and dropped (5 ns each instead of 20).
+  // The list that was used last: a write is marked, lent and dropped.
   #lastVcpu = -1;
   #last = NOTHING;
 
@@ -26,16 +26,16 @@ export class DirtyMarks {
     }
     const { length } = list;
     if (length === 0) this.#pending++;
-    // What is being processed may have been read already: even its last entry is in flight once more.
+    // What is being processed may have been read already: even its last entry is in flight again.
     if (length > 0 && list !== this.#lent) {
       if (list.at(length - 1) === entryPa) return;
-      // A vCPU that writes the same entries over and over must not grow its list: at each power of two, sort out first.
+      // A vCPU that writes the same entries over and over must not grow its list: at each power of two, drop duplicates.
       if (length >= 1024 && (length & (length - 1)) === 0) list.sortUnique();
     }
     list.push(entryPa);
   }
 
-  /** The entries that `vcpu` has in flight, ascending: a list of its own. */
+  /** The entries that `vcpu` has in flight, ascending: a fresh list. */
   of(vcpu: number): NumberList {
     const own = new NumberList();
     own.pushAll(this.#find(vcpu) ?? NOTHING);
@@ -44,8 +44,8 @@ export class DirtyMarks {
   }
 
   /**
-   * The same in the order in which they were marked, some perhaps twice, to be processed: what is added until `dropLent` or
-   * `keepLent` stands behind them.
+   * The same in the order in which they were marked, some perhaps twice, for processing. Marks that are added before `dropLent` or
+   * `keepLent` come after them.
    */
   lend(vcpu: number): NumberList {
     const list = this.#find(vcpu) ?? NOTHING;
@@ -58,7 +58,7 @@ export class DirtyMarks {
     return this.#pending;
   }
 
-  /** The entries that anybody has in flight, ascending: a list of its own. */
+  /** The entries that any vCPU has in flight, ascending: a fresh list. */
   ofAll(): NumberList {
     const all = new NumberList();
     for (const list of this.#lists.values()) all.pushAll(list);
@@ -74,7 +74,7 @@ export class DirtyMarks {
     if (list.length === 0) this.#pending--;
   }
 
-  /** They could not be processed: all of them stay. */
+  /** Keeps the list that is lent: it could not be processed. */
   keepLent(): void {
     this.#lent = undefined;
   }

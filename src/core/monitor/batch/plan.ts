@@ -1,124 +1,117 @@
 /**
- * One step of the mirror towards memory, in two halves (rule C9).
+ * One step of the nodes towards memory, planned first and then committed or rolled back (rule C9).
  *
- * Planning reads entries and protects tables, and may fail at any read or protection; `abort` then leaves everything as it
- * was. Committing reads nothing and cannot fail. What is planned waits in `next` of the nodes that it re-reads, so that until
- * the end of the commit the tree holds both what was and what will be.
+ * Planning reads entries and protects tables, and may fail at any read or protection: `rollBack` then leaves everything as it was.
+ * Committing reads nothing and cannot fail. What is planned waits in `next` of the nodes that it reads anew, so that until the end
+ * of the commit the tree has both what was and what will be.
  */
 import { frameOffsetOf, gfnOf, paOf } from '../../address/pa.ts';
 import { type PhysicalMemory, READ_NO_MEMORY, READ_NOT_FETCHED, READ_OK } from '../../memory/physical-memory.ts';
-import {
-  ENTRY_LEAF,
-  ENTRY_TABLE,
-  kindOf,
-  leafGfn,
-  type LevelFormat,
-  type Paging,
-  slotOf,
-  tableGfn,
-} from '../../paging/format.ts';
+import { ENTRY_LEAF, ENTRY_TABLE, kindOf, leafGfn, type Paging, tableGfn } from '../../paging/format.ts';
 import { restrictLeaf, RIGHTS_ALL } from '../../paging/rights.ts';
 import type { NumberList } from '../../struct/number-list.ts';
+import type { TouchedPages } from '../events/touched-pages.ts';
 import type { AddressSpace, UnreadSlot } from '../tables/address-space.ts';
-import type { FormerWalks } from './former-walks.ts';
-import type { ProtectedTables, TableFrame } from '../tables/protected-tables.ts';
-import type { Report } from '../events/report.ts';
-import type { Backing, TableNode } from '../tables/table-node.ts';
-import type { Touched } from '../tables/touched-pages.ts';
+import { NO_TABLE } from '../tables/mapping.ts';
+import type { ProtectedTables } from '../tables/protected-tables.ts';
+import type { ReverseMap } from '../tables/rmap.ts';
+import type { TableFrame } from '../tables/table-frame.ts';
+import { type Backing, ENTRY_WORDS, type TableNode } from '../tables/table-node.ts';
 import { ChangeList } from './change-list.ts';
 
-const NO_TABLE = -1;
 const NOTHING: Backing = { frame: null, words: new Uint32Array(0) };
 
-export class Update {
+/** Hears of each change right before it is made: `Report`. */
+export interface ChangeListener {
+  entryChanges(node: TableNode, position: number, lo: number, hi: number): void;
+}
+
+export interface PlanParts {
+  readonly memory: PhysicalMemory;
+  readonly paging: Paging;
+  readonly tables: ProtectedTables;
+  readonly rmap: ReverseMap;
+}
+
+export class Plan {
   readonly #memory: PhysicalMemory;
-  readonly #paging: Paging;
+  readonly #entryBytes: 4 | 8;
   readonly #entryShift: number;
   readonly #tables: ProtectedTables;
+  readonly #rmap: ReverseMap;
   /** Whether a change of rights alone is a change. */
   #rightsMatter = true;
-  /** Where a watch begins with this update: its view must be there. Walks that are watched already outlive theirs (rule C2). */
+  /** Where a watch begins with this plan: its view must exist. Walks that are watched already outlive their view (rule C2). */
   #beginning: AddressSpace | null = null;
 
   /** Marked entries above the page tables. */
   readonly #above: { readonly node: TableNode; readonly position: number }[] = [];
   readonly #changes = new ChangeList();
   readonly #staged: TableNode[] = [];
-  /** Entries that could not be read yet. An update that misses any must not be committed. */
+  /** Entries that could not be read yet. A plan that misses any must not be committed. */
   readonly missing: number[] = [];
+  /** Low and high word of the entry that was read last. */
   readonly #entry = new Uint32Array(2);
 
-  constructor(memory: PhysicalMemory, paging: Paging, tables: ProtectedTables) {
+  constructor({ memory, paging, tables, rmap }: PlanParts) {
     this.#memory = memory;
-    this.#paging = paging;
+    this.#entryBytes = paging.mode.entryBytes;
     this.#entryShift = Math.log2(paging.mode.entryBytes);
     this.#tables = tables;
+    this.#rmap = rmap;
   }
 
   /**
-   * Plans what these entries (physical addresses, ascending) say now: from the top of the tree down, so that a table that
-   * goes takes all below it along.
+   * Plans what these entries (physical addresses, ascending) say now: from the top of the tree down, so that a table that goes takes
+   * everything below it along.
    *
-   * @param rightsMatter whether anybody will hear of, or remember, rights that changed alone
-   * @param beginning where a watch begins with this update
+   * @param rightsMatter whether rights that changed alone are reported or remembered
+   * @param beginning where a watch begins with this plan
    */
-  planEntries(entries: NumberList, rightsMatter: boolean, beginning: AddressSpace | null = null): void {
+  addEntries(entries: NumberList, rightsMatter: boolean, beginning: AddressSpace | null = null): void {
     this.#rightsMatter = rightsMatter;
     this.#beginning = beginning;
-    for (let index = 0; index < entries.length; index++) this.#noteTableEntries(entries.at(index));
+    for (let index = 0; index < entries.length; index++) this.#findEntriesAbove(entries.at(index));
     if (this.#above.length > 0) {
       this.#above.sort((a, b) => b.node.format.level - a.node.format.level);
-      for (const { node, position } of this.#above) this.#planTableEntry(node, position);
+      for (const { node, position } of this.#above) this.#planEntryAbove(node, position);
     }
     for (let index = 0; index < entries.length; index++) this.#planPageTableEntry(entries.at(index));
   }
 
-  /** Plans to back a node by the table in a frame, or by none: reads what it holds, and everything below. */
+  /** Plans to back a node by the table in a frame, or by none (`NO_TABLE`): reads its entries, and everything below. */
   stage(node: TableNode, gfn: number): void {
     if (node.next !== undefined) return;
     if (gfn === NO_TABLE && node.frame === null) return;
-    const { entryBytes } = this.#paging.mode;
     // The table may lie outside RAM, where there is nothing to protect (rule T8).
-    if (gfn === NO_TABLE || !this.#read(node.entryPa(gfn, 0, entryBytes))) return this.#stageNothing(node);
+    if (gfn === NO_TABLE || !this.#read(node.entryPa(gfn, 0, this.#entryBytes))) return this.#stageNothing(node);
 
     // Staged as nothing until it is protected, so that a failure undoes the node as well.
     node.next = NOTHING;
     this.#staged.push(node);
-    // Protected first, read afterwards: a write in between is one more mark, not a loss (rule C3).
+    // Protect first, read afterwards: a write in between becomes a mark and is not lost (rule C3).
     const frame = this.#tables.acquire(gfn, node.space.view, node.space !== this.#beginning);
-    const words = new Uint32Array(2 * node.capacity);
+    const words = new Uint32Array(ENTRY_WORDS * node.capacity);
     node.next = { frame, words };
     for (let position = node.firstFrom(0); position >= 0; position = node.nextAfter(position)) {
-      this.#read(node.entryPa(gfn, position, entryBytes));
-      words[2 * position] = this.#entry[0]!;
-      words[2 * position + 1] = this.#entry[1]!;
+      this.#read(node.entryPa(gfn, position, this.#entryBytes));
+      words.set(this.#entry, ENTRY_WORDS * position);
       if (!node.isPageTable) this.#stageBelow(node, position, this.#entry[0]!, this.#entry[1]!);
     }
   }
 
-  /** Plans the value of a slot that nothing has read yet, and what hangs below it. */
-  planNewSlot({ node, slot }: UnreadSlot): void {
+  /** Plans the value of a slot that nothing has read yet, and everything below it. */
+  addSlot({ node, slot }: UnreadSlot): void {
     if (node.frame === null || node.next !== undefined) return;
     const position = node.find(slot);
-    this.#read(node.entryPa(node.frame.gfn, position, this.#paging.mode.entryBytes));
+    this.#read(node.entryPa(node.frame.gfn, position, this.#entryBytes));
     const [lo, hi] = [this.#entry[0]!, this.#entry[1]!];
-    this.#changes.add(node, position, lo, hi, false);
+    this.#changes.add(node, position, this.#entry, false);
     if (!node.isPageTable) this.#stageBelow(node, position, lo, hi);
   }
 
-  /** Holds the slot of a page in a table that is read already, entry and all. Answers its position; -1 where it cannot be read. */
-  readInPlace(node: TableNode, page: number): number {
-    const { entryBytes } = this.#paging.mode;
-    const slot = slotOf(node.format, page);
-    const entryPa = paOf(node.frame!.gfn, (node.firstSlot + slot) * entryBytes);
-    if (this.#memory.readEntry(entryPa, entryBytes, this.#entry) !== READ_OK) return -1;
-    const position = node.insert(slot);
-    node.setEntry(position, this.#entry[0]!, this.#entry[1]!);
-    return position;
-  }
-
-  /** Adds the pages below these entries, by the walks that are known. */
-  addTouched(entries: NumberList, touched: Touched): void {
+  /** Adds the pages below these entries, as the nodes know them, to `touched`. */
+  addTouched(entries: NumberList, touched: TouchedPages): void {
     for (let index = 0; index < entries.length; index++) {
       const entryPa = entries.at(index);
       for (let node = this.#firstNodeAt(entryPa); node !== null; node = node.nextInFrame) {
@@ -128,12 +121,11 @@ export class Update {
     }
   }
 
-  /** The entries of a node that differ from memory are added to `into`. */
+  /** Adds the entries of a node that differ from memory to `into`. */
   compare(node: TableNode, into: NumberList): void {
-    const { entryBytes } = this.#paging.mode;
     const gfn = node.frame!.gfn;
     for (let position = node.firstFrom(0); position >= 0; position = node.nextAfter(position)) {
-      const entryPa = node.entryPa(gfn, position, entryBytes);
+      const entryPa = node.entryPa(gfn, position, this.#entryBytes);
       this.#read(entryPa);
       const [lo, hi] = [this.#entry[0]!, this.#entry[1]!];
       const same = lo === node.lowAt(position) && hi === node.highAt(position);
@@ -141,63 +133,61 @@ export class Update {
     }
   }
 
-  /** Whether the entries that lead to what is planned still do, where the guest runs while it is read (rule E2). */
-  holds(): boolean {
+  /** Whether the entries that lead to what is planned are still the same, where the guest runs while it is read (rule E2). */
+  isValid(): boolean {
     if (this.#memory.stillHolds === undefined) return true;
     const above = new Set<number>();
     for (let index = 0; index < this.#changes.length; index++) this.#addAbove(this.#changes.at(index).node, above);
     for (const node of this.#staged) this.#addAbove(node, above);
-    return above.size === 0 || this.#memory.stillHolds(above, this.#paging.mode.entryBytes);
+    return above.size === 0 || this.#memory.stillHolds(above, this.#entryBytes);
   }
 
   /** Adds the entries that lead to a node. */
   #addAbove(node: TableNode, above: Set<number>): void {
-    const { entryBytes } = this.#paging.mode;
     for (let below = node, parent = node.parent; parent !== null; below = parent, parent = below.parent) {
       const { frame } = parent.next ?? parent;
       if (frame === null) continue;
       const slot = (below.firstPage - parent.firstPage) / parent.format.slotPages;
-      const entryPa = paOf(frame.gfn, (parent.firstSlot + slot) * entryBytes);
+      const entryPa = paOf(frame.gfn, (parent.firstSlot + slot) * this.#entryBytes);
       if (above.has(entryPa)) return;
       above.add(entryPa);
     }
   }
 
-  /** Keeps the walks that the plan is about to lead elsewhere, but for those of pages that are spoken of now. */
-  rememberWalks(former: FormerWalks, touched: Touched): void {
+  /** The nodes that the plan is about to put on another frame, or on none, except those whose pages are all reported now. */
+  *movingNodes(touched: TouchedPages): Generator<TableNode> {
     for (const node of this.#staged) {
-      const { space, firstPage, format } = node;
       if (node.next!.frame === node.frame) continue;
-      if (!touched.hasSpan(space, firstPage, format.slots * format.slotPages)) former.add(node);
+      if (!touched.hasSpan(node.space, node.firstPage, node.pages)) yield node;
     }
   }
 
-  /** Makes the plan true, and says to `report` what it means; without one it means nothing to anybody yet. */
-  commit(report: Report | null): void {
+  /** Carries the plan out, and tells the listener of every change that matters. */
+  commit(listener: ChangeListener | null): void {
     for (let index = 0; index < this.#changes.length; index++) {
       const { node, position, lo, hi, matters } = this.#changes.at(index);
-      if (matters) report?.entryChanges(node, position, lo, hi);
+      if (matters) listener?.entryChanges(node, position, lo, hi);
       node.setEntry(position, lo, hi);
     }
     const left: [TableFrame, number][] = [];
     for (const node of this.#staged) {
       const { frame, words } = node.next!;
       if (node.frame !== null) {
-        this.#tables.nodes.detach(node);
+        this.#rmap.detach(node);
         left.push([node.frame, node.space.view]);
       }
       node.frame = frame;
       if (frame !== null) {
         node.setEntries(words);
-        this.#tables.nodes.attach(node);
+        this.#rmap.attach(node);
       }
     }
     this.#finish();
     for (const [frame, view] of left) this.#tables.release(frame, view);
   }
 
-  /** Forgets the plan: nothing has happened. */
-  abort(): void {
+  /** Drops the plan: everything is as it was before. */
+  rollBack(): void {
     const taken = this.#staged.filter((node) => node.next!.frame !== null);
     const frames = taken.map((node): [TableFrame, number] => [node.next!.frame!, node.space.view]);
     this.#finish();
@@ -225,7 +215,7 @@ export class Update {
 
   #stageBelow(node: TableNode, position: number, lo: number, hi: number): void {
     if (kindOf(node.format, lo, hi) === ENTRY_TABLE) {
-      const child = node.space.childAt(node, position, this.#paging);
+      const child = node.space.childAt(node, position);
       this.stage(child, tableGfn(node.format, lo, hi));
     } else {
       const child = node.childAt(position);
@@ -234,7 +224,7 @@ export class Update {
   }
 
   /** Entries above the page tables are sorted before they are planned. */
-  #noteTableEntries(entryPa: number): void {
+  #findEntriesAbove(entryPa: number): void {
     for (let node = this.#firstNodeAt(entryPa); node !== null; node = node.nextInFrame) {
       if (node.isPageTable) continue;
       const position = this.#positionOf(node, entryPa);
@@ -242,17 +232,17 @@ export class Update {
     }
   }
 
-  #planTableEntry(node: TableNode, position: number): void {
-    // Re-read already: an entry above it changed.
+  #planEntryAbove(node: TableNode, position: number): void {
+    // The whole table is read anew: an entry above it has changed.
     if (node.next !== undefined) return;
-    this.#read(node.entryPa(node.frame!.gfn, position, this.#paging.mode.entryBytes));
+    this.#read(node.entryPa(node.frame!.gfn, position, this.#entryBytes));
     const [lo, hi] = [this.#entry[0]!, this.#entry[1]!];
-    const oldLo = node.lowAt(position);
-    const oldHi = node.highAt(position);
-    const readable = this.#becomesReadable(node, position, lo, hi);
-    if (lo === oldLo && hi === oldHi && !readable) return;
-    const matters = readable || !this.#meansTheSame(node.format, oldLo, oldHi, lo, hi);
-    this.#changes.add(node, position, lo, hi, matters);
+    const isReadable = this.#becomesReadable(node, position, lo, hi);
+    if (lo === node.lowAt(position) && hi === node.highAt(position) && !isReadable) return;
+    const matters = isReadable || !this.#meansTheSame(node, position, lo, hi);
+    this.#entry[0] = lo;
+    this.#entry[1] = hi;
+    this.#changes.add(node, position, this.#entry, matters);
     if (matters) this.#stageBelow(node, position, lo, hi);
   }
 
@@ -265,10 +255,8 @@ export class Update {
       if (unread) this.#read(entryPa);
       unread = false;
       const [lo, hi] = [this.#entry[0]!, this.#entry[1]!];
-      const oldLo = node.lowAt(position);
-      const oldHi = node.highAt(position);
-      if (lo === oldLo && hi === oldHi) continue;
-      this.#changes.add(node, position, lo, hi, !this.#meansTheSame(node.format, oldLo, oldHi, lo, hi));
+      if (lo === node.lowAt(position) && hi === node.highAt(position)) continue;
+      this.#changes.add(node, position, this.#entry, !this.#meansTheSame(node, position, lo, hi));
     }
   }
 
@@ -279,7 +267,11 @@ export class Update {
     return this.#read(paOf(tableGfn(node.format, lo, hi)));
   }
 
-  #meansTheSame(format: LevelFormat, oldLo: number, oldHi: number, lo: number, hi: number): boolean {
+  /** Whether a value leads where the entry as last read does, with the same rights where they matter. */
+  #meansTheSame(node: TableNode, position: number, lo: number, hi: number): boolean {
+    const { format } = node;
+    const oldLo = node.lowAt(position);
+    const oldHi = node.highAt(position);
     const kind = kindOf(format, oldLo, oldHi);
     if (kind !== kindOf(format, lo, hi)) return false;
     if (kind === ENTRY_TABLE && tableGfn(format, oldLo, oldHi) !== tableGfn(format, lo, hi)) return false;
@@ -289,26 +281,27 @@ export class Update {
   }
 
   #firstNodeAt(entryPa: number): TableNode | null {
-    return this.#tables.nodes.firstIn(gfnOf(entryPa));
+    return this.#rmap.firstIn(gfnOf(entryPa));
   }
 
   #positionOf(node: TableNode, entryPa: number): number {
     return node.find((frameOffsetOf(entryPa) >>> this.#entryShift) - node.firstSlot);
   }
 
-  /** Reads an entry; one that cannot be read is taken for 0, which does not translate. Answers whether it is in memory. */
+  /** Reads an entry into `#entry`: 0, which does not translate, where it cannot. Returns whether it is in memory. */
   #read(entryPa: number): boolean {
-    const outcome = this.#memory.readEntry(entryPa, this.#paging.mode.entryBytes, this.#entry);
+    const outcome = this.#memory.readEntry(entryPa, this.#entryBytes, this.#entry);
     if (outcome === READ_OK) return true;
     if (outcome === READ_NOT_FETCHED) this.missing.push(entryPa);
-    else if (outcome !== READ_NO_MEMORY) throw new Error(`a memory answered ${String(outcome)} to a read`);
+    else if (outcome !== READ_NO_MEMORY)
+      throw new Error(`PhysicalMemory.readEntry returned ${String(outcome)}: not a ReadOutcome`);
     this.#entry[0] = 0;
     this.#entry[1] = 0;
     return false;
   }
 }
 
-/** Setting a length costs 15 ns even where there is nothing to drop, and most updates stage nothing. */
+/** Most plans stage nothing, and setting a length takes time even then. */
 function empty(list: unknown[]): void {
   if (list.length > 0) list.length = 0;
 }

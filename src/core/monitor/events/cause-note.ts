@@ -1,4 +1,4 @@
-/** The entry behind a batch of events: noted for every change, made into an object for the first event that needs it. */
+/** The entry that caused a batch's events: noted for every change, made into an object for the first event that needs it. */
 import type { Pa } from '../../address/types.ts';
 import { u64Of } from '../../address/va.ts';
 import type { Cause } from '../events.ts';
@@ -12,14 +12,24 @@ export class CauseNote {
   #newHi = 0;
   #made: Cause | null = null;
 
-  note(entryPa: number, level: number, oldLo: number, oldHi: number, newLo: number, newHi: number): void {
+  /** Begins the note of another entry. */
+  entry(entryPa: number, level: number): this {
     this.#entryPa = entryPa;
     this.#level = level;
-    this.#oldLo = oldLo;
-    this.#oldHi = oldHi;
-    this.#newLo = newLo;
-    this.#newHi = newHi;
     this.#made = null;
+    return this;
+  }
+
+  from(lo: number, hi: number): this {
+    this.#oldLo = lo;
+    this.#oldHi = hi;
+    return this;
+  }
+
+  to(lo: number, hi: number): this {
+    this.#newLo = lo;
+    this.#newHi = hi;
+    return this;
   }
 
   /** The same object for every event of one change. */

@@ -1,52 +1,68 @@
-/** Makes the events of one batch: from two mappings of one address to what a user reads (rules E3 to E6, R2). */
+/** Writes the events of one batch: from two mappings of one address to what the caller reads (rules E3 to E6, R2). */
 import { PAGE_BYTES, paOf } from '../../address/pa.ts';
 import type { Pa } from '../../address/types.ts';
 import { vaOf } from '../../address/va.ts';
 import { type Paging, unfoldVpn } from '../../paging/format.ts';
 import { rightsOf } from '../../paging/rights.ts';
-import type { AddressSpace } from '../tables/address-space.ts';
-import type { CauseNote } from './cause-note.ts';
-import type { Piece } from '../tables/range-set.ts';
 import type { Cause, MonitorEvent, OptInKind, PageEvent, Tag } from '../events.ts';
 import { type Mapping, UNBACKED } from '../tables/mapping.ts';
-import { type Holder, tagsOf } from '../tables/page-watches.ts';
+import { tagsOf, type Watcher } from '../tables/page-watches.ts';
+import type { Segment } from '../tables/range-set.ts';
+import type { Space } from '../tables/table-node.ts';
 
-type Because = Pick<CauseNote, 'cause'> | null;
+/** The watched address that the next events are about. One object, reused from address to address. */
+export interface Subject {
+  space: Space;
+  page: number;
+  offset: number;
+  /** Who watches it singly; null where nobody does. */
+  watcher: Watcher | null;
+  /** The ranges that include it. */
+  segment: Segment | undefined;
+}
+
+/** Where an address led when it was last reported, where it leads now, and the entry whose change made the difference. */
+export interface Difference {
+  readonly before: Mapping;
+  readonly after: Mapping;
+  readonly because: { readonly cause: Cause } | null;
+}
 
 /** A page event that the next page may still join. */
 interface Run {
   readonly event: PageEvent & { pages: number };
-  /** Where the event stands among those of the batch. */
+  /** Where the event is among those of the batch. */
   readonly index: number;
   nextVpn: number;
   nextGfn: number;
 }
 
+type PageKind = PageEvent['kind'];
+
 /** Never written to. */
-const NOTHING_SAID: MonitorEvent[] = [];
+const NO_EVENTS: MonitorEvent[] = [];
 
 export class EventWriter {
   readonly #paging: Paging;
   /** Bytes, by level. */
   readonly #pageSizes: readonly number[];
-  /** Whether rights must be known to say everything that was asked for. */
-  readonly saysRights: boolean;
-  readonly #saysSizes: boolean;
-  readonly #saysGone: boolean;
+  /** Whether rights must be known to write everything that the caller asked for. */
+  readonly writesRights: boolean;
+  readonly #writesSizes: boolean;
+  readonly #writesGone: boolean;
   #vcpu: number | null = null;
-  /** The events so far; whatever was there before, while there are none. */
-  #events = NOTHING_SAID;
+  /** The events since `begin`; any others while there are none. */
+  #events = NO_EVENTS;
   #count = 0;
-  // The run that each piece's next page may join. Tables that roots share make runs in several pieces at once.
-  readonly #outRuns = new Map<Piece, Run>();
-  readonly #inRuns = new Map<Piece, Run>();
+  // The run that each segment's next page may join. Tables that roots share make runs in several segments at once.
+  readonly #runs: Readonly<Record<PageKind, Map<Segment, Run>>> = { 'page-out': new Map(), 'page-in': new Map() };
 
   constructor(paging: Paging, kinds: ReadonlySet<OptInKind>) {
     this.#paging = paging;
     this.#pageSizes = paging.byLevel.map(({ slotPages }) => slotPages * PAGE_BYTES);
-    this.saysRights = kinds.has('protection');
-    this.#saysSizes = kinds.has('restructure');
-    this.#saysGone = kinds.has('root-gone');
+    this.writesRights = kinds.has('protection');
+    this.#writesSizes = kinds.has('restructure');
+    this.#writesGone = kinds.has('root-gone');
   }
 
   begin(vcpu: number | null): void {
@@ -54,79 +70,53 @@ export class EventWriter {
     this.#count = 0;
   }
 
-  /** Everything said since `begin`, in order; the next `begin` leaves it alone. */
+  /** The events since `begin`, in order. The array is the caller's. */
   take(): MonitorEvent[] {
     const events = this.#count === 0 ? [] : this.#events;
-    this.#events = NOTHING_SAID;
-    if (this.#outRuns.size > 0) this.#outRuns.clear();
-    if (this.#inRuns.size > 0) this.#inRuns.clear();
+    this.#events = NO_EVENTS;
+    for (const runs of [this.#runs['page-out'], this.#runs['page-in']]) if (runs.size > 0) runs.clear();
     return events;
   }
 
-  /** Most batches have one, and a list that begins with it is 100 bytes shorter than an empty one. */
-  #say(event: MonitorEvent): void {
+  /** Most batches have one event, and an array that begins with it is 100 bytes shorter than an empty one that grows. */
+  #write(event: MonitorEvent): void {
     if (this.#count === 0) this.#events = [event];
     else this.#events.push(event);
     this.#count++;
   }
 
-  /** One address led to `before`, as far as anybody was told, and leads to `after`. */
-  difference(
-    space: AddressSpace,
-    page: number,
-    offset: number,
-    holder: Holder | null,
-    piece: Piece | undefined,
-    before: Mapping,
-    after: Mapping,
-    because: Because,
-  ): void {
+  /** The events of one address that led to `before` and leads to `after`. */
+  difference(subject: Subject, difference: Difference): void {
+    const { before, after } = difference;
     if (before.gfn !== after.gfn) {
-      if (holder === null && piece?.runs === true) return this.#runs(space, page, piece, before, after, because);
-      if (before.gfn !== UNBACKED) {
-        this.#sayPage('page-out', space, page, offset, holder, piece, before, because);
-      }
-      if (after.gfn !== UNBACKED) {
-        this.#sayPage('page-in', space, page, offset, holder, piece, after, because);
-      }
+      if (subject.watcher === null && subject.segment?.runs === true) return this.#joinRuns(subject, difference);
+      if (before.gfn !== UNBACKED) this.#write(this.#pageEvent('page-out', subject, difference));
+      if (after.gfn !== UNBACKED) this.#write(this.#pageEvent('page-in', subject, difference));
       return;
     }
     if (after.gfn === UNBACKED) return;
-    if (before.level !== after.level && this.#saysSizes) {
+    const pa = paOf(after.gfn, subject.offset);
+    const pageSize = this.#pageSizes[after.level]!;
+    const { because } = difference;
+    if (before.level !== after.level && this.#writesSizes) {
       const oldPageSize = this.#pageSizes[before.level]!;
-      const pageSize = this.#pageSizes[after.level]!;
-      const base = this.#base(space, page, offset, holder, piece, because);
-      this.#say({ kind: 'restructure', ...base, pa: paOf(after.gfn, offset), oldPageSize, pageSize });
+      this.#write({ kind: 'restructure', ...this.#base(subject, because), pa, oldPageSize, pageSize });
     }
-    if (before.rights !== after.rights && this.saysRights) {
+    if (before.rights !== after.rights && this.writesRights) {
       const rights = { oldRights: rightsOf(before.rights), newRights: rightsOf(after.rights) };
-      const base = this.#base(space, page, offset, holder, piece, because);
-      const pa = paOf(after.gfn, offset);
-      this.#say({ kind: 'protection', ...base, pa, pageSize: this.#pageSizes[after.level]!, ...rights });
+      this.#write({ kind: 'protection', ...this.#base(subject, because), pa, pageSize, ...rights });
     }
   }
 
-  /** Every watched address of a space is released because its root is gone; a range says so once. */
-  rootGone(space: AddressSpace): void {
-    if (!this.#saysGone) return;
-    for (const { page, pages, offset, holder, piece } of space.watched()) {
-      this.#say({ kind: 'root-gone', ...this.#base(space, page, offset, holder, piece, null), pages });
-    }
+  /** An address, or a whole segment of ranges, is released because its root is gone. */
+  rootGone(subject: Subject, pages: number): void {
+    if (this.#writesGone) this.#write({ kind: 'root-gone', ...this.#base(subject, null), pages });
   }
 
-  /** A page event by itself. Spelled out, because spreading `#base` costs as much as all the rest (70 ns of 150). */
-  pageEvent(
-    kind: 'page-in' | 'page-out',
-    space: AddressSpace,
-    page: number,
-    offset: number,
-    holder: Holder | null,
-    piece: Piece | undefined,
-    gfn: number,
-    level: number,
-    vcpu: number | null,
-    cause: Cause | null,
-  ): PageEvent & { pages: number } {
+  /** Spelled out, because spreading `#base` takes as long as all the rest. */
+  #pageEvent(kind: PageKind, subject: Subject, difference: Difference): PageEvent & { pages: number } {
+    const { space, page, offset, watcher, segment } = subject;
+    const { gfn, level } = kind === 'page-out' ? difference.before : difference.after;
     return {
       kind,
       view: space.view,
@@ -135,85 +125,53 @@ export class EventWriter {
       pa: paOf(gfn, offset),
       pageSize: this.#pageSizes[level]!,
       pages: 1,
-      tags: allTags(holder, piece),
-      vcpu,
-      cause,
+      tags: allTags(watcher, segment),
+      vcpu: this.#vcpu,
+      cause: difference.because === null ? null : difference.because.cause,
     };
   }
 
-  #sayPage(
-    kind: 'page-in' | 'page-out',
-    space: AddressSpace,
-    page: number,
-    offset: number,
-    holder: Holder | null,
-    piece: Piece | undefined,
-    { gfn, level }: Mapping,
-    because: Because,
-  ): PageEvent & { pages: number } {
-    const cause = because === null ? null : because.cause;
-    const event = this.pageEvent(kind, space, page, offset, holder, piece, gfn, level, this.#vcpu, cause);
-    this.#say(event);
-    return event;
-  }
-
-  /** The same for a page whose neighbours may share its events. A page-in never joins a run that stands before its page-out. */
-  #runs(space: AddressSpace, page: number, piece: Piece, before: Mapping, after: Mapping, because: Because): void {
-    let outIndex = -1;
-    if (before.gfn !== UNBACKED) {
-      const run = this.#join('page-out', this.#outRuns, -1, space, page, piece, before, because);
-      outIndex = run.index;
-    }
-    if (after.gfn !== UNBACKED) this.#join('page-in', this.#inRuns, outIndex, space, page, piece, after, because);
-  }
-
-  /** Joins the piece's last run, if that stands behind `afterIndex`, or begins one. */
-  #join(
-    kind: 'page-in' | 'page-out',
-    runs: Map<Piece, Run>,
-    afterIndex: number,
-    space: AddressSpace,
-    page: number,
-    piece: Piece,
-    mapping: Mapping,
-    because: Because,
-  ): Run {
-    const vpn = unfoldVpn(this.#paging, page);
-    const last = runs.get(piece);
-    if (
-      last !== undefined &&
-      last.index > afterIndex &&
-      last.nextVpn === vpn &&
-      last.nextGfn === mapping.gfn &&
-      last.event.pageSize === this.#pageSizes[mapping.level]!
-    ) {
-      last.event.pages++;
-      last.nextVpn++;
-      last.nextGfn++;
-      return last;
-    }
-    const event = this.#sayPage(kind, space, page, 0, null, piece, mapping, because);
-    const run = { event, index: this.#count - 1, nextVpn: vpn + 1, nextGfn: mapping.gfn + 1 };
-    runs.set(piece, run);
-    return run;
-  }
-
-  #base(
-    space: AddressSpace,
-    page: number,
-    offset: number,
-    holder: Holder | null,
-    piece: Piece | undefined,
-    because: Because,
-  ): Base {
+  #base({ space, page, offset, watcher, segment }: Subject, because: Difference['because']): Base {
     return {
       view: space.view,
       root: space.root,
       va: vaOf(unfoldVpn(this.#paging, page), offset),
-      tags: allTags(holder, piece),
+      tags: allTags(watcher, segment),
       vcpu: this.#vcpu,
       cause: because === null ? null : because.cause,
     };
+  }
+
+  /** The page events of an address whose neighbours may share them. A page-in never joins a run that is before its page-out. */
+  #joinRuns(subject: Subject, difference: Difference): void {
+    let outIndex = -1;
+    if (difference.before.gfn !== UNBACKED) outIndex = this.#join('page-out', subject, difference, -1);
+    if (difference.after.gfn !== UNBACKED) this.#join('page-in', subject, difference, outIndex);
+  }
+
+  /** Joins the segment's last run, if that is after the event at `afterIndex`, or begins one. Returns its index. */
+  #join(kind: PageKind, subject: Subject, difference: Difference, afterIndex: number): number {
+    const { gfn, level } = kind === 'page-out' ? difference.before : difference.after;
+    const segment = subject.segment!;
+    const vpn = unfoldVpn(this.#paging, subject.page);
+    const last = this.#runs[kind].get(segment);
+    if (
+      last !== undefined &&
+      last.index > afterIndex &&
+      last.nextVpn === vpn &&
+      last.nextGfn === gfn &&
+      last.event.pageSize === this.#pageSizes[level]!
+    ) {
+      last.event.pages++;
+      last.nextVpn++;
+      last.nextGfn++;
+      return last.index;
+    }
+    const event = this.#pageEvent(kind, subject, difference);
+    this.#write(event);
+    const index = this.#count - 1;
+    this.#runs[kind].set(segment, { event, index, nextVpn: vpn + 1, nextGfn: gfn + 1 });
+    return index;
   }
 }
 
@@ -227,11 +185,11 @@ interface Base {
 }
 
 /** All tags of an address that is watched singly, by a range, or both. A fresh array. */
-export function allTags(holder: Holder | null, piece: Piece | undefined): Tag[] {
-  if (holder === null) return piece === undefined ? [] : piece.references.tags();
-  const tags = tagsOf(holder);
-  if (piece !== undefined) {
-    for (const tag of piece.references.tags()) if (!tags.includes(tag)) tags.push(tag);
+export function allTags(watcher: Watcher | null, segment: Segment | undefined): Tag[] {
+  if (watcher === null) return segment === undefined ? [] : segment.references.tags();
+  const tags = tagsOf(watcher);
+  if (segment !== undefined) {
+    for (const tag of segment.references.tags()) if (!tags.includes(tag)) tags.push(tag);
   }
   return tags;
 }

@@ -1,298 +1,278 @@
 /**
- * Says what a change of the mirror means to the watched addresses below it (rules E1 to E6).
+ * Reports what a change of the tables means to the watched addresses below it (rules E1 to E6).
  *
- * Nothing here knows what an entry transition is. For every watched page below a changed entry, where it led before is
- * compared with where it leads after, and the difference is said. Both are at hand while an update commits: the old entries
- * in the nodes, the new ones in what is staged for them.
+ * Nothing here knows what kinds of change there are. For every watched page below a changed entry, where it led before is compared
+ * with where it leads after, and the difference becomes events. Both are at hand while a plan is committed: the old entries in
+ * the nodes, the new ones in what the plan has staged for them (`TableNode.next`).
  */
 import { ENTRY_TABLE, type Paging } from '../../paging/format.ts';
-import { type AddressSpace, settlingKey } from '../tables/address-space.ts';
-import { CauseNote } from './cause-note.ts';
-import type { Piece } from '../tables/range-set.ts';
 import type { Cause, MonitorEvent } from '../events.ts';
-import { EventWriter } from './event-writer.ts';
-import { Mapping, rightsAbove, translate } from '../tables/mapping.ts';
-import type { Holder } from '../tables/page-watches.ts';
-import { Watch } from '../../struct/references.ts';
-import type { TableNode } from '../tables/table-node.ts';
-import type { Touched } from '../tables/touched-pages.ts';
+import type { AddressSpace } from '../tables/address-space.ts';
+import { Mapping, NO_TABLE } from '../tables/mapping.ts';
+import { Watch } from '../tables/page-watches.ts';
+import type { Space, TableNode } from '../tables/table-node.ts';
+import { rightsAbove, translate } from '../tables/translate.ts';
+import { CauseNote } from './cause-note.ts';
+import type { Difference, EventWriter, Subject } from './event-writer.ts';
+import type { TouchedPages } from './touched-pages.ts';
+import type { UnsettledAddresses } from './unsettled.ts';
 
-type IsNew = (space: AddressSpace, page: number, offset: number) => boolean;
+type IsNew = (space: Space, page: number, offset: number) => boolean;
+
+/** Pages that one slot translates, or a whole address space: where they led and will lead. One for each level, reused. */
+class SpanChange implements Difference {
+  /** The node of the table below the slot; null where there is none, and only ranges watch these pages. */
+  node: TableNode | null = null;
+  firstPage = 0;
+  pages = 0;
+  readonly before = new Mapping();
+  readonly after = new Mapping();
+  /** The entry to name as the cause. */
+  because: CauseNote | null = null;
+  /** The note of this level. */
+  readonly note = new CauseNote();
+
+  /** Drops the node, which keeps its whole tree alive. */
+  forget(): void {
+    this.node = null;
+    this.before.clear();
+    this.after.clear();
+  }
+}
 
 export class Report {
   readonly #paging: Paging;
   readonly #writer: EventWriter;
-  /** Pages that may be spoken of; null for all. */
-  #touched: Touched | null = null;
+  readonly #unsettled: UnsettledAddresses;
+  /** Pages that may be reported; null for all. */
+  #touched: TouchedPages | null = null;
   #isNew: IsNew | null = null;
-  /** Address spaces with unsettled addresses. */
-  readonly #waiting = new Set<AddressSpace>();
+  /** By the level of the slot; `[0]` is for a whole address space. */
+  readonly #spans: readonly SpanChange[];
+  #subject: Subject | null = null;
 
-  // One of each per level: where a slot led and will lead, and the entry to blame.
-  readonly #before: Mapping[];
-  readonly #after: Mapping[];
-  readonly #notes: CauseNote[];
-  readonly #pageBefore = new Mapping();
-  readonly #pageAfter = new Mapping();
-
-  constructor(paging: Paging, writer: EventWriter) {
+  constructor(paging: Paging, writer: EventWriter, unsettled: UnsettledAddresses) {
     this.#paging = paging;
     this.#writer = writer;
-    this.#before = paging.byLevel.map(() => new Mapping());
-    this.#after = paging.byLevel.map(() => new Mapping());
-    this.#notes = paging.byLevel.map(() => new CauseNote());
-  }
-
-  /** Whether rights that changed alone are said. */
-  get saysRights(): boolean {
-    return this.#writer.saysRights;
-  }
-
-  get hasUnsettled(): boolean {
-    return this.#waiting.size > 0;
+    this.#unsettled = unsettled;
+    this.#spans = paging.byLevel.map(() => new SpanChange());
   }
 
   /**
-   * @param touched the pages that may be spoken of; null for all
-   * @param isNew addresses whose watch begins with this batch: there is nothing to say of them yet (rule E8)
+   * @param touched the pages that may be reported; null for all
+   * @param isNew addresses whose watch begins with this batch: nothing is reported of them yet (rule E8)
    */
-  begin(vcpu: number | null, touched: Touched | null, isNew: IsNew | null = null): void {
+  begin(vcpu: number | null, touched: TouchedPages | null, isNew: IsNew | null = null): void {
     this.#touched = touched;
     this.#isNew = isNew;
     this.#writer.begin(vcpu);
   }
 
-  /** Says what there is left to say of touched addresses, and hands over everything said since `begin`. */
+  /** Reports touched addresses that are still unsettled. Returns all events since `begin`. */
   end(): MonitorEvent[] {
-    if (this.#waiting.size > 0) for (const space of this.#waiting) this.#settleWaiting(space);
+    if (!this.#unsettled.isEmpty) for (const space of this.#unsettled.spaces()) this.#settle(space, true);
     this.#touched = null;
     this.#isNew = null;
+    this.#subject = null;
+    for (const span of this.#spans) if (span.node !== null) span.forget();
     return this.#writer.take();
   }
 
-  /** An entry is about to become (`lo`, `hi`). What is staged below it is where its addresses will lead. */
+  /** An entry is about to become (`lo`, `hi`). What is staged below it is where its pages will lead. */
   entryChanges(node: TableNode, position: number, lo: number, hi: number): void {
     const { format } = node;
+    const span = this.#spans[format.level]!;
     const oldLo = node.lowAt(position);
     const oldHi = node.highAt(position);
-    const note = this.#notes[format.level]!;
-    note.note(
-      node.entryPa(node.frame!.gfn, position, this.#paging.mode.entryBytes),
-      format.level,
-      oldLo,
-      oldHi,
-      lo,
-      hi,
-    );
+    const entryPa = node.entryPa(node.frame!.gfn, position, this.#paging.mode.entryBytes);
+    span.because = span.note.entry(entryPa, format.level).from(oldLo, oldHi).to(lo, hi);
 
-    const before = this.#before[format.level]!;
-    const after = this.#after[format.level]!;
-    const rights = this.#writer.saysRights || this.#touched !== null ? rightsAbove(node) : 0;
+    const rights = this.#writer.writesRights || this.#touched !== null ? rightsAbove(node) : 0;
     const child = node.childAt(position);
-    const kindBefore = before.setEntry(format, oldLo, oldHi, rights);
-    const kindAfter = after.setEntry(format, lo, hi, rights);
-    if (node.isPageTable) {
-      this.#page(node, position, before, after, note);
-      return;
-    }
-    if (kindBefore === ENTRY_TABLE) enterOld(before, child);
-    if (kindAfter === ENTRY_TABLE) enterNew(after, child);
-    this.#below(node.space, child, node.pageAt(position), format.slotPages, before, after, note);
+    if (span.before.setEntry(format, oldLo, oldHi, rights) === ENTRY_TABLE) enterOld(span.before, child);
+    if (span.after.setEntry(format, lo, hi, rights) === ENTRY_TABLE) enterNew(span.after, child);
+    if (node.isPageTable) return this.#page(node, position, span);
+    span.node = child;
+    span.firstPage = node.pageAt(position);
+    span.pages = format.slotPages;
+    this.#below(node.space, span);
   }
 
-  /** The root of a space turns out to be in memory after all: what is staged for it is where its addresses will lead. */
-  rootAppears(space: AddressSpace): void {
-    this.#before[0]!.clear();
-    this.#after[0]!.clear();
-    enterNew(this.#after[0]!, space.top);
-    this.#wholeSpace(space);
+  /** The root of a space is in memory after all: what is staged for it is where its pages will lead. */
+  rootAppears(space: Space): void {
+    const span = this.#wholeSpace(space);
+    enterNew(span.after, space.top);
+    this.#below(space, span);
   }
 
   /** A whole address space ends: its backed addresses are paged out, and all of them are gone (rule R4). */
   rootGone(space: AddressSpace): void {
-    this.#before[0]!.clear();
-    enterOld(this.#before[0]!, space.top);
-    this.#after[0]!.clear();
-    this.#wholeSpace(space);
-    this.#settleWaiting(space, null);
-    this.#writer.rootGone(space);
-  }
-
-  /** Unsettled addresses of a space between two pages that are watched no more, or never will be again. */
-  forgetUnsettled(space: AddressSpace, first: number, last: number): void {
-    for (const [key, { page, offset }] of space.unsettled) {
-      if (page < first || page > last) continue;
-      if (!space.isWatched(page, offset)) this.#settled(space, key);
+    const span = this.#wholeSpace(space);
+    enterOld(span.before, space.top);
+    this.#below(space, span);
+    this.#settle(space, false);
+    for (const { page, pages, offset, watcher, segment } of space.watched()) {
+      this.#writer.rootGone({ space, page, offset, watcher, segment }, pages);
     }
   }
 
-  /** A space is dropped as a whole. */
-  dropUnsettled(space: AddressSpace): void {
-    space.unsettled.clear();
-    this.#waiting.delete(space);
+  #wholeSpace(space: Space): SpanChange {
+    const span = this.#spans[0]!;
+    span.node = space.top;
+    span.firstPage = 0;
+    span.pages = space.top.pages;
+    span.before.clear();
+    span.after.clear();
+    span.because = null;
+    return span;
   }
 
-  #wholeSpace(space: AddressSpace): void {
-    const { slots, slotPages } = space.top.format;
-    this.#below(space, space.top, 0, slots * slotPages, this.#before[0]!, this.#after[0]!, null);
-  }
-
-  /** Every watched page of a span, where it led before and where it will lead. */
-  #below(
-    space: AddressSpace,
-    node: TableNode | null,
-    firstPage: number,
-    pages: number,
-    before: Mapping,
-    after: Mapping,
-    note: CauseNote | null,
-  ): void {
-    if (before.isNothing && after.isNothing) return;
-    if (node === null) return this.#flat(space, firstPage, pages, before, after, note);
+  /** Every watched page of a span. */
+  #below(space: Space, span: SpanChange): void {
+    const { node, before, after } = span;
+    if (before.leadsNowhere && after.leadsNowhere) return;
+    if (node === null) return this.#pagesOfRanges(space, span);
 
     const { format } = node;
-    const oldSlot = node.isPageTable ? this.#pageBefore : this.#before[format.level]!;
-    const newSlot = node.isPageTable ? this.#pageAfter : this.#after[format.level]!;
-    const sameTable = before.frame !== null && before.frame === after.frame;
+    const slot = this.#spans[format.level]!;
+    const isSameTable = before.tableGfn !== NO_TABLE && before.tableGfn === after.tableGfn;
     for (let position = node.firstFrom(0); position >= 0; position = node.nextAfter(position)) {
       const child = node.childAt(position);
-      const pagesIn = node.slotAt(position) * format.slotPages;
-      if (enterSlot(oldSlot, before, format, position, pagesIn) === ENTRY_TABLE) enterOld(oldSlot, child);
-      if (enterSlot(newSlot, after, format, position, pagesIn) === ENTRY_TABLE) enterNew(newSlot, child);
-      const closer = sameTable && (oldSlot.gfn !== newSlot.gfn || oldSlot.frame !== newSlot.frame);
-      const blame = closer ? this.#narrow(node, position, before, after) : note;
-      if (node.isPageTable) this.#page(node, position, oldSlot, newSlot, blame);
-      else this.#below(space, child, firstPage + pagesIn, format.slotPages, oldSlot, newSlot, blame);
-    }
-  }
-
-  /** Pages that only ranges watch, below an entry that is a large leaf or nothing, before and after. */
-  #flat(
-    space: AddressSpace,
-    firstPage: number,
-    pages: number,
-    before: Mapping,
-    after: Mapping,
-    note: CauseNote | null,
-  ): void {
-    for (const piece of space.coverage.overlapping(firstPage, firstPage + pages - 1)) {
-      const last = Math.min(piece.last, firstPage + pages - 1);
-      for (let page = Math.max(piece.first, firstPage); page <= last; page++) {
-        this.#pageBefore.setWithin(before, page - firstPage);
-        this.#pageAfter.setWithin(after, page - firstPage);
-        if (this.#pageBefore.leadsLike(this.#pageAfter)) continue;
-        this.#address(space, page, 0, null, piece, this.#pageBefore, this.#pageAfter, note);
+      if (enterSlot(slot.before, before, node, position) === ENTRY_TABLE) enterOld(slot.before, child);
+      if (enterSlot(slot.after, after, node, position) === ENTRY_TABLE) enterNew(slot.after, child);
+      // Where both walks pass through one table, an entry of it that leads elsewhere is closer to the cause than the one above.
+      const isCloser =
+        isSameTable && (slot.before.gfn !== slot.after.gfn || slot.before.tableGfn !== slot.after.tableGfn);
+      slot.because = isCloser ? this.#note(node, position, span) : span.because;
+      if (node.isPageTable) {
+        this.#page(node, position, slot);
+      } else {
+        slot.node = child;
+        slot.firstPage = node.pageAt(position);
+        slot.pages = format.slotPages;
+        this.#below(space, slot);
       }
     }
   }
 
-  /** Where both walks pass through one table, an entry of it that leads elsewhere is closer to the cause than the one above. */
-  #narrow(node: TableNode, position: number, before: Mapping, after: Mapping): CauseNote {
-    const { format } = node;
-    const entryPa = node.entryPa(after.frame!.gfn, position, this.#paging.mode.entryBytes);
-    const note = this.#notes[format.level]!;
-    note.note(
-      entryPa,
-      format.level,
-      before.lowAt(position),
-      before.highAt(position),
-      after.lowAt(position),
-      after.highAt(position),
-    );
-    return note;
+  /** Notes the change of the entry at `position` of the table that a span leads to, before and after. */
+  #note(node: TableNode, position: number, { before, after }: SpanChange): CauseNote {
+    const { level } = node.format;
+    const entryPa = node.entryPa(after.tableGfn, position, this.#paging.mode.entryBytes);
+    return this.#spans[level]!.note.entry(entryPa, level)
+      .from(before.lowAt(position), before.highAt(position))
+      .to(after.lowAt(position), after.highAt(position));
+  }
+
+  /** Pages that only ranges watch, below an entry that is a large leaf or maps nothing, before and after. */
+  #pagesOfRanges(space: Space, span: SpanChange): void {
+    const { firstPage } = span;
+    const lastPage = firstPage + span.pages - 1;
+    const one = this.#spans[1]!;
+    one.because = span.because;
+    for (const segment of space.ranges.overlapping(firstPage, lastPage)) {
+      const last = Math.min(segment.last, lastPage);
+      for (let page = Math.max(segment.first, firstPage); page <= last; page++) {
+        one.before.setWithin(span.before, page - firstPage);
+        one.after.setWithin(span.after, page - firstPage);
+        if (one.before.equals(one.after)) continue;
+        this.#address(this.#about({ space, page, offset: 0, watcher: null, segment }), one);
+      }
+    }
   }
 
   /** The watched addresses of one page. */
-  #page(node: TableNode, position: number, before: Mapping, after: Mapping, note: CauseNote | null): void {
-    if (before.leadsLike(after)) return;
+  #page(node: TableNode, position: number, difference: Difference): void {
+    if (difference.before.equals(difference.after)) return;
     const { space } = node;
     const page = node.pageAt(position);
-    const piece = space.coverage.isEmpty ? undefined : space.coverage.find(page);
-    const holder = node.watchedAt(position);
-    const offset = holder === null ? 0 : holder instanceof Watch ? holder.offset : node.offsetAt(position);
-    if (piece !== undefined && (holder === null || offset > 0)) {
-      this.#address(space, page, 0, null, piece, before, after, note);
+    const segment = space.ranges.isEmpty ? undefined : space.ranges.find(page);
+    const watcher = node.watcherAt(position);
+    const offset = watcher === null ? 0 : watcher instanceof Watch ? watcher.offset : node.offsetAt(position);
+    if (segment !== undefined && (watcher === null || offset > 0)) {
+      this.#address(this.#about({ space, page, offset: 0, watcher: null, segment }), difference);
     }
-    if (holder === null) return;
-    this.#address(space, page, offset, holder, offset === 0 ? piece : undefined, before, after, note);
-    if (!(holder instanceof Watch)) return;
-    for (let { next } = holder; next !== null; next = next.next) {
-      this.#address(space, page, next.offset, next, undefined, before, after, note);
+    if (watcher === null) return;
+    const its = offset === 0 ? segment : undefined;
+    this.#address(this.#about({ space, page, offset, watcher, segment: its }), difference);
+    if (!(watcher instanceof Watch)) return;
+    for (let { next } = watcher; next !== null; next = next.next) {
+      const also = { space, page, offset: next.offset, watcher: next, segment: undefined };
+      this.#address(this.#about(also), difference);
     }
   }
 
-  /** One watched address: said if it may be, kept for later if not. */
-  #address(
-    space: AddressSpace,
-    page: number,
-    offset: number,
-    holder: Holder | null,
-    piece: Piece | undefined,
-    before: Mapping,
-    after: Mapping,
-    note: CauseNote | null,
-  ): void {
-    if (this.#touched === null && space.unsettled.size === 0) {
-      return this.#writer.difference(space, page, offset, holder, piece, before, after, note);
+  /** The same object each time: the compiler makes none for the argument. */
+  #about({ space, page, offset, watcher, segment }: Subject): Subject {
+    const subject = this.#subject;
+    if (subject === null) {
+      this.#subject = { space, page, offset, watcher, segment };
+      return this.#subject;
     }
-    const key = settlingKey(page, offset);
-    const unsettled = space.unsettled.get(key);
-    const cause = unsettled === undefined || note === null ? note : { cause: since(unsettled.cause, note.cause) };
+    subject.space = space;
+    subject.page = page;
+    subject.offset = offset;
+    subject.watcher = watcher;
+    subject.segment = segment;
+    return subject;
+  }
+
+  /** One watched address: reported if it may be, unsettled if not. */
+  #address(subject: Subject, difference: Difference): void {
+    if (this.#touched === null && this.#unsettled.isEmpty) return this.#writer.difference(subject, difference);
+    const { space, page, offset } = subject;
+    const { before, after, because } = difference;
+    const unsettled = this.#unsettled.find(space, page, offset);
+    const cause =
+      unsettled === undefined || because === null ? because : { cause: since(unsettled.cause, because.cause) };
     if (this.#touched === null || this.#touched.has(space, page)) {
-      if (unsettled !== undefined) this.#settled(space, key);
-      this.#writer.difference(space, page, offset, holder, piece, unsettled?.reported ?? before, after, cause);
+      if (unsettled !== undefined) this.#unsettled.delete(space, page, offset);
+      this.#writer.difference(subject, { before: unsettled?.reported ?? before, after, because: cause });
     } else if (cause !== null && !this.#isNew?.(space, page, offset)) {
       const reported = unsettled?.reported ?? before.copy();
-      space.unsettled.set(key, { page, offset, reported, cause: cause.cause });
-      this.#waiting.add(space);
+      this.#unsettled.set(space, { page, offset, reported, cause: cause.cause });
     }
   }
 
-  /** Unsettled addresses that are touched, though nothing changed for them this time. */
-  #settleWaiting(space: AddressSpace, because?: null): void {
-    for (const [key, { page, offset, reported, cause }] of space.unsettled) {
+  /** Reports the unsettled addresses of a space that are touched, though nothing has changed for them in this batch. */
+  #settle(space: Space, hasCause: boolean): void {
+    for (const { page, offset, reported, cause } of this.#unsettled.of(space)) {
       if (this.#touched !== null && !this.#touched.has(space, page)) continue;
-      this.#settled(space, key);
-      translate(space, page, this.#pageAfter);
-      const holder = space.findHolder(page, offset);
-      const piece = offset === 0 ? space.coverage.find(page) : undefined;
-      const note = because === null ? null : { cause };
-      this.#writer.difference(space, page, offset, holder, piece, reported, this.#pageAfter, note);
+      this.#unsettled.delete(space, page, offset);
+      const after = new Mapping();
+      translate(space, page, after);
+      const watcher = space.findWatcher(page, offset);
+      const segment = offset === 0 ? space.ranges.find(page) : undefined;
+      const because = hasCause ? { cause } : null;
+      this.#writer.difference({ space, page, offset, watcher, segment }, { before: reported, after, because });
     }
-  }
-
-  #settled(space: AddressSpace, key: bigint): void {
-    space.unsettled.delete(key);
-    if (space.unsettled.size === 0) this.#waiting.delete(space);
   }
 }
 
-/** Leads where the slot at `position` of a span's table does, or the part of the span's memory that the slot covers. */
-function enterSlot(
-  slot: Mapping,
-  span: Mapping,
-  format: TableNode['format'],
-  position: number,
-  pagesIn: number,
-): number | undefined {
-  if (span.frame !== null) {
+/** Leads where the slot at `position` of a span's table leads, or the part of the span's memory that the slot covers. */
+function enterSlot(slot: Mapping, span: Mapping, node: TableNode, position: number): number | undefined {
+  const { format } = node;
+  if (span.tableGfn !== NO_TABLE) {
     return slot.setEntry(format, span.lowAt(position), span.highAt(position), span.rights);
   }
-  slot.setWithin(span, pagesIn);
+  slot.setWithin(span, node.slotAt(position) * format.slotPages);
   return undefined;
 }
 
-/** What changed since an address was last spoken of: one entry from its first old value to its last new one, or the last entry. */
+/** What changed since an address was last reported: one entry from its first old value to its last new one, or the last entry. */
 function since(first: Cause, last: Cause): Cause {
-  const sameEntry = first.entryPa === last.entryPa && first.oldValue !== last.newValue;
-  return sameEntry ? { ...last, oldValue: first.oldValue } : last;
+  const isSameEntry = first.entryPa === last.entryPa && first.oldValue !== last.newValue;
+  return isSameEntry ? { ...last, oldValue: first.oldValue } : last;
 }
 
-function enterOld(mapping: Mapping, child: TableNode | null): void {
-  if (child !== null) mapping.setTable(child.frame, child.words, child.stride, mapping.rights);
+/** Leads to the table that backs a node now. */
+function enterOld(mapping: Mapping, node: TableNode | null): void {
+  if (node !== null && node.frame !== null) mapping.setTable(node.frame.gfn, node.words, node.stride);
 }
 
-function enterNew(mapping: Mapping, child: TableNode | null): void {
-  if (child?.next === undefined) enterOld(mapping, child);
-  else mapping.setTable(child.next.frame, child.next.words, 2, mapping.rights);
+/** Leads to the table that will back a node. */
+function enterNew(mapping: Mapping, node: TableNode | null): void {
+  if (node?.next === undefined) return enterOld(mapping, node);
+  const { frame, words } = node.next;
+  if (frame !== null) mapping.setTable(frame.gfn, words, 2);
 }

@@ -1,12 +1,19 @@
-/** The pages whose walks one vCPU has written to: those that its processing may speak of (rule C4). */
-import type { AddressSpace } from './address-space.ts';
+/** The pages whose walks contain an entry that one vCPU wrote: its processing reports these, and no others (rule C4). */
+import type { Space } from '../tables/table-node.ts';
 
-export class Touched {
-  readonly #pages = new Map<AddressSpace, Set<number>>();
+export class TouchedPages {
+  readonly #pages = new Map<Space, Set<number>>();
   /** Longer spans: the last page, by the first. */
-  readonly #spans = new Map<AddressSpace, Map<number, number>>();
+  readonly #spans = new Map<Space, Map<number, number>>();
 
-  add(space: AddressSpace, first: number, pages: number): void {
+  /** Every page of these spaces. */
+  static allOf(spaces: Iterable<Space>): TouchedPages {
+    const touched = new TouchedPages();
+    for (const space of spaces) touched.add(space, 0, Infinity);
+    return touched;
+  }
+
+  add(space: Space, first: number, pages: number): void {
     if (pages === 1) {
       entryOf(this.#pages, space, () => new Set<number>()).add(first);
       return;
@@ -15,12 +22,12 @@ export class Touched {
     spans.set(first, Math.max(first + pages - 1, spans.get(first) ?? 0));
   }
 
-  has(space: AddressSpace, page: number): boolean {
+  has(space: Space, page: number): boolean {
     return this.#pages.get(space)?.has(page) === true || this.hasSpan(space, page, 1);
   }
 
-  /** Whether all of these pages lie in one span that was added. */
-  hasSpan(space: AddressSpace, first: number, pages: number): boolean {
+  /** Whether one span that was added contains all of these pages. */
+  hasSpan(space: Space, first: number, pages: number): boolean {
     for (const [from, to] of this.#spans.get(space) ?? []) if (from <= first && first + pages - 1 <= to) return true;
     return false;
   }

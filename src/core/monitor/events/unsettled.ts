@@ -1,12 +1,13 @@
 /**
- * An address that another vCPU's unprocessed write has changed (rule C4).
+ * Watched addresses that another vCPU's unprocessed write has changed (rule C4).
  *
- * Processing one vCPU reads every marked entry, whoever marked it, because the addresses that it touches must come out true.
- * Addresses that it does not touch have then moved in the mirror without a word; what was last said of them is kept here
- * until the vCPU that moved them is processed.
+ * Processing one vCPU reads every marked entry, whoever marked it, because the addresses that this vCPU touches must come out true.
+ * Other addresses then move in the nodes without an event. What was last reported of them is kept here until the vCPU that
+ * moved them is processed.
  */
 import type { Cause } from '../events.ts';
 import type { Mapping } from '../tables/mapping.ts';
+import type { Space } from '../tables/table-node.ts';
 
 export interface Unsettled {
   readonly page: number;
@@ -15,4 +16,80 @@ export interface Unsettled {
   /** What was last reported, or found when the watch began. */
   readonly reported: Mapping;
   readonly cause: Cause;
+}
+
+/** By page: the unsettled bytes of it. */
+type Pages = Map<number, Unsettled[]>;
+
+export class UnsettledAddresses {
+  readonly #spaces = new Map<Space, Pages>();
+  /** Every call asks this: a field is faster than a map's size. */
+  #isEmpty = true;
+
+  get isEmpty(): boolean {
+    return this.#isEmpty;
+  }
+
+  find(space: Space, page: number, offset: number): Unsettled | undefined {
+    return this.#spaces
+      .get(space)
+      ?.get(page)
+      ?.find((each) => each.offset === offset);
+  }
+
+  /** A copy. */
+  of(space: Space): Unsettled[] {
+    return [...(this.#spaces.get(space)?.values() ?? [])].flat();
+  }
+
+  /** The spaces that have any: a copy. */
+  spaces(): Space[] {
+    return [...this.#spaces.keys()];
+  }
+
+  /** Adds an address, or replaces what is known of it. */
+  set(space: Space, unsettled: Unsettled): void {
+    let pages = this.#spaces.get(space);
+    if (pages === undefined) {
+      pages = new Map();
+      this.#spaces.set(space, pages);
+      this.#isEmpty = false;
+    }
+    const { page, offset } = unsettled;
+    const others = pages.get(page)?.filter((each) => each.offset !== offset) ?? [];
+    pages.set(page, [...others, unsettled]);
+  }
+
+  delete(space: Space, page: number, offset: number): void {
+    const rest = this.#spaces
+      .get(space)
+      ?.get(page)
+      ?.filter((each) => each.offset !== offset);
+    if (rest !== undefined) this.#setPage(space, page, rest);
+  }
+
+  /** Deletes the addresses between two pages that are watched no longer. */
+  deleteReleased(space: Space, first: number, last: number): void {
+    const pages = this.#spaces.get(space);
+    if (pages === undefined) return;
+    const isShort = last - first < pages.size;
+    const those = isShort ? Array.from({ length: last - first + 1 }, (_, index) => first + index) : [...pages.keys()];
+    for (const page of those) {
+      const all = page < first || page > last ? undefined : pages.get(page);
+      const rest = all?.filter(({ offset }) => space.isWatched(page, offset));
+      if (rest !== undefined) this.#setPage(space, page, rest);
+    }
+  }
+
+  deleteSpace(space: Space): void {
+    this.#spaces.delete(space);
+    this.#isEmpty = this.#spaces.size === 0;
+  }
+
+  #setPage(space: Space, page: number, rest: Unsettled[]): void {
+    const pages = this.#spaces.get(space)!;
+    if (rest.length > 0) pages.set(page, rest);
+    else pages.delete(page);
+    if (pages.size === 0) this.deleteSpace(space);
+  }
 }

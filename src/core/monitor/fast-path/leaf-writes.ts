@@ -1,88 +1,95 @@
 /**
- * The step of the mirror that nearly all writes take: entries of page tables were written, and nobody else has anything in
- * flight. The same two halves as `Update`'s (rule C9), without tables to stage and without lists of nodes: all entries are
- * read first, and what was read is then followed entry by entry. A flip takes half the time that it takes through `Update`
- * and `Report`, and a change of accessed or dirty bits a third.
+ * Fast path of `processDirtyEntries`, which nearly all writes take: the entries are of page tables, and no other vCPU has anything in
+ * flight. The same two steps as a plan's (rule C9), without tables to stage and without lists of nodes: all entries are read
+ * first, and each is then followed to its watched addresses. Ranges and rights are left to `Report`.
+ *
+ * For speed, functions here take more positional parameters than elsewhere. Words are signed in this file: only bits matter,
+ * and a number above 2^31 would be boxed at each call.
  */
-import { frameOffsetOf, gfnOf } from '../../address/pa.ts';
+import { frameOffsetOf, gfnOf, PAGE_BYTES, paOf } from '../../address/pa.ts';
 import type { Pa } from '../../address/types.ts';
-import { u64Of } from '../../address/va.ts';
+import { u64Of, vaOf } from '../../address/va.ts';
 import { type PhysicalMemory, READ_NO_MEMORY, READ_OK } from '../../memory/physical-memory.ts';
-import { leafGfn, type LevelFormat, mapsPage, type Paging } from '../../paging/format.ts';
+import { leafGfn, type LevelFormat, mapsPage, type Paging, unfoldVpn } from '../../paging/format.ts';
 import type { NumberList } from '../../struct/number-list.ts';
-import type { EventWriter } from '../events/event-writer.ts';
 import type { Cause, MonitorEvent } from '../events.ts';
-import type { NodesByFrame } from '../tables/rmap.ts';
-import type { Holder } from '../tables/page-watches.ts';
-import { Watch } from '../../struct/references.ts';
-import type { Report } from '../events/report.ts';
-import { RECORD_WORDS, type TableNode } from '../tables/table-node.ts';
+import { tagsOf, Watch, type Watcher } from '../tables/page-watches.ts';
+import type { ReverseMap } from '../tables/rmap.ts';
+import { HIGH, LOW, RECORD_WORDS, type Space, type TableNode } from '../tables/table-node.ts';
+import { findPlain, isPlain } from './plain-tables.ts';
 
-/** Room that stays from batch to batch; a larger batch has its own. */
+/** Words that are kept from batch to batch; a larger batch has its own. */
 const KEPT_WORDS = 8192;
 
 // A constant to the compiler, as an import is not (`address/pa.ts`).
 const OK = READ_OK;
 
-/** By whether there is a page now. */
+/** By whether a page is there now. */
 const KINDS = ['page-out', 'page-in'] as const;
 
-/** Bits of a leaf's low word that say nothing of where it leads, or with which rights, in any mode. */
+/** Bits of a leaf's low word that change neither where it leads nor its rights, in any mode. */
 const ACCESSED_DIRTY = 0x60;
 
-export interface LeafUpdateParts {
+/** What the fast path leaves to the general way: `Report`. */
+interface Reporter {
+  begin(vcpu: number, touched: null): void;
+  entryChanges(node: TableNode, position: number, lo: number, hi: number): void;
+  end(): MonitorEvent[];
+}
+
+export interface LeafWritesParts {
   readonly memory: PhysicalMemory;
   readonly paging: Paging;
-  readonly nodes: NodesByFrame;
-  readonly report: Report;
-  readonly writer: EventWriter;
+  readonly rmap: ReverseMap;
+  readonly report: Reporter;
+  /** Whether rights that changed alone are reported. */
+  readonly reportsRights: boolean;
 }
 
 type Events = MonitorEvent[] | null;
 
-export class LeafUpdate {
+export class LeafWrites {
   readonly #memory: PhysicalMemory;
+  readonly #paging: Paging;
   readonly #format: LevelFormat;
   readonly #entryBytes: 4 | 8;
   readonly #entryShift: number;
-  readonly #nodes: NodesByFrame;
-  readonly #report: Report;
-  readonly #writer: EventWriter;
+  readonly #rmap: ReverseMap;
+  readonly #report: Reporter;
+  readonly #reportsRights: boolean;
   readonly #entry = new Uint32Array(2);
-  /**
-   * Low and high word of each entry that `follow` has read. Words are signed in this file: bits are all that is looked at, and a
-   * number above 2^31 is made an object at each call.
-   */
+  /** Low and high word of each entry that `follow` has read. */
   readonly #words = new Int32Array(KEPT_WORDS);
-  /** Whether `Report` has begun to put into words what changes in this batch. */
-  #reports = false;
+  /** Whether `Report` has begun to report this batch. */
+  #isReporting = false;
 
-  constructor({ memory, paging, nodes, report, writer }: LeafUpdateParts) {
+  constructor({ memory, paging, rmap, report, reportsRights }: LeafWritesParts) {
     this.#memory = memory;
+    this.#paging = paging;
     this.#format = paging.byLevel[1]!;
     this.#entryBytes = paging.mode.entryBytes;
     this.#entryShift = Math.log2(paging.mode.entryBytes);
-    this.#nodes = nodes;
+    this.#rmap = rmap;
     this.#report = report;
-    this.#writer = writer;
+    this.#reportsRights = reportsRights;
   }
 
   /**
-   * Follows these entries (physical addresses, some perhaps twice). Answers what it means, in a fresh array; null where one is
-   * of a table that is no page table to everybody, or not fetched yet: then this is a matter for `Update`, and nothing has
-   * happened.
+   * Follows these entries (physical addresses, some perhaps twice). Returns the events, in a fresh array. Null where an entry is in
+   * a frame that is not only a page table, or is not fetched yet: then this takes the general way, and nothing has happened.
    *
    * @throws what the source throws; nothing has happened
    */
-  follow(entries: NumberList, vcpu: number): MonitorEvent[] | null {
-    // A source that is asked for memory may report more: that is for the next call.
+  follow(entries: NumberList, vcpu: number): Events {
+    // A source that is asked for memory may add marks: those are for the next call.
     const { length } = entries;
+    if (length === 1) return this.#followOne(entries.at(0), vcpu);
     const words = 2 * length <= KEPT_WORDS ? this.#words : new Int32Array(2 * length);
     for (let index = 0; index < length; index++) {
       const entryPa = entries.at(index);
-      const first = this.#nodes.firstIn(gfnOf(entryPa));
+      const first = this.#rmap.firstIn(gfnOf(entryPa));
       if (first === null) continue;
-      if (first.plainCount === 0 && !isPageTable(first)) return null;
+      if (!isPlain(first) && !isOnlyPageTable(first)) return null;
       if (!this.#read(entryPa)) return null;
       words[2 * index] = this.#entry[0]!;
       words[2 * index + 1] = this.#entry[1]!;
@@ -90,33 +97,33 @@ export class LeafUpdate {
     let events: Events = null;
     for (let index = 0; index < length; index++) {
       const entryPa = entries.at(index);
-      const first = this.#nodes.firstIn(gfnOf(entryPa));
+      const first = this.#rmap.firstIn(gfnOf(entryPa));
       if (first !== null) events = this.#become(first, entryPa, words[2 * index]!, words[2 * index + 1]!, vcpu, events);
     }
     return this.#end(events);
   }
 
-  /** The same for one entry. Most are of a plain table, and change accessed or dirty bits alone: no node but its first line is looked at. */
-  followOne(entryPa: number, vcpu: number): MonitorEvent[] | null {
-    const first = this.#nodes.firstIn(gfnOf(entryPa));
+  /** The same for one entry. Most change the accessed or dirty bit of a plain table: that needs no more than the node's first line. */
+  #followOne(entryPa: number, vcpu: number): Events {
+    const first = this.#rmap.firstIn(gfnOf(entryPa));
     if (first === null) return [];
-    if (first.plainCount === 0 && !isPageTable(first)) return null;
+    if (!isPlain(first) && !isOnlyPageTable(first)) return null;
     if (!this.#read(entryPa)) return null;
     const lo = this.#entry[0]! | 0;
     const hi = this.#entry[1]! | 0;
-    const position = first.findPlain(frameOffsetOf(entryPa) >>> this.#entryShift);
+    const position = findPlain(first, frameOffsetOf(entryPa) >>> this.#entryShift);
     if (position >= 0) {
       const { words } = first;
       const at = position * RECORD_WORDS;
-      if (isSameLeaf(words[at]! | 0, words[at + 1]! | 0, lo, hi)) {
-        words[at] = lo;
+      if (isSameLeaf(words[at + LOW]! | 0, words[at + HIGH]! | 0, lo, hi)) {
+        words[at + LOW] = lo;
         return [];
       }
     }
     return this.#end(this.#become(first, entryPa, lo, hi, vcpu, null));
   }
 
-  /** Reads an entry; one that is not in memory is 0. Answers whether it could. */
+  /** Reads an entry; one that is not in memory is 0. Returns whether it could. */
   #read(entryPa: number): boolean {
     const outcome = this.#memory.readEntry(entryPa, this.#entryBytes, this.#entry);
     if (outcome === OK) return true;
@@ -125,33 +132,33 @@ export class LeafUpdate {
   }
 
   #end(events: Events): MonitorEvent[] {
-    if (!this.#reports) return events ?? [];
-    this.#reports = false;
+    if (!this.#isReporting) return events ?? [];
+    this.#isReporting = false;
     return [...(events ?? []), ...this.#report.end()];
   }
 
-  /** One entry, at every node that it serves. */
-  #become(first: TableNode, entryPa: number, lo: number, hi: number, vcpu: number, said: Events): Events {
+  /** An entry has become (`lo`, `hi`): every node of its frame follows. */
+  #become(first: TableNode, entryPa: number, lo: number, hi: number, vcpu: number, events: Events): Events {
     const slot = frameOffsetOf(entryPa) >>> this.#entryShift;
     for (let node: TableNode | null = first; node !== null; node = node.nextInFrame) {
       const position = node.find(slot - node.firstSlot);
       if (position < 0) continue;
       const { words } = node;
       const at = position * node.stride;
-      const oldLo = words[at]! | 0;
-      const oldHi = words[at + 1]! | 0;
+      const oldLo = words[at + LOW]! | 0;
+      const oldHi = words[at + HIGH]! | 0;
       if (!isSameLeaf(oldLo, oldHi, lo, hi)) {
         if (this.#mustReport(node, vcpu)) this.#report.entryChanges(node, position, lo, hi);
-        else said = this.#changes(node, position, entryPa, oldLo, oldHi, lo, hi, vcpu, said);
+        else events = this.#change(node, position, entryPa, oldLo, oldHi, lo, hi, vcpu, events);
       }
-      words[at] = lo;
-      words[at + 1] = hi;
+      words[at + LOW] = lo;
+      words[at + HIGH] = hi;
     }
-    return said;
+    return events;
   }
 
-  /** An entry has become (`lo`, `hi`): the same as `Report` would say, where single watches are all that there is. */
-  #changes(
+  /** The events of one node's entry: what `Report` would report, where there are only single watches. */
+  #change(
     node: TableNode,
     position: number,
     entryPa: number,
@@ -160,7 +167,7 @@ export class LeafUpdate {
     lo: number,
     hi: number,
     vcpu: number,
-    said: Events,
+    events: Events,
   ): Events {
     const was = mapsPage(this.#format, oldLo, oldHi);
     const is = mapsPage(this.#format, lo, hi);
@@ -170,50 +177,61 @@ export class LeafUpdate {
     let other = gfn;
     if (was === is) {
       if (was === 1) other = leafGfn(this.#format, oldLo, oldHi);
-      if (other === gfn) return said;
+      if (other === gfn) return events;
     }
     const cause = { entryPa: entryPa as Pa, level: 1, oldValue: u64Of(oldLo, oldHi), newValue: u64Of(lo, hi) };
     const page = node.pageAt(position);
-    let holder = node.watchedAt(position);
-    while (holder !== null) {
-      const offset = holder instanceof Watch ? holder.offset : node.offsetAt(position);
+    let watcher = node.watcherAt(position);
+    while (watcher !== null) {
+      const offset = watcher instanceof Watch ? watcher.offset : node.offsetAt(position);
       if (other !== gfn) {
-        said = append(said, this.#pageEvent('page-out', node, page, offset, holder, other, vcpu, cause));
+        events = append(events, this.#pageEvent('page-out', node.space, page, offset, watcher, other, vcpu, cause));
       }
-      said = append(said, this.#pageEvent(KINDS[is]!, node, page, offset, holder, gfn, vcpu, cause));
-      holder = holder instanceof Watch ? holder.next : null;
+      events = append(events, this.#pageEvent(KINDS[is]!, node.space, page, offset, watcher, gfn, vcpu, cause));
+      watcher = watcher instanceof Watch ? watcher.next : null;
     }
-    return said;
+    return events;
   }
 
   #pageEvent(
     kind: 'page-in' | 'page-out',
-    { space }: TableNode,
+    space: Space,
     page: number,
     offset: number,
-    holder: Holder,
+    watcher: Watcher,
     gfn: number,
     vcpu: number,
     cause: Cause,
   ): MonitorEvent {
-    return this.#writer.pageEvent(kind, space, page, offset, holder, undefined, gfn, 1, vcpu, cause);
+    return {
+      kind,
+      view: space.view,
+      root: space.root,
+      va: vaOf(unfoldVpn(this.#paging, page), offset),
+      pa: paOf(gfn, offset),
+      pageSize: PAGE_BYTES,
+      pages: 1,
+      tags: tagsOf(watcher),
+      vcpu,
+      cause,
+    };
   }
 
   /**
-   * Whether `Report` puts it into words: where rights are said, and from the first change on in a space with ranges, which may
-   * be told in runs.
+   * Whether `Report` reports the change: where rights are reported, in a space with ranges, which may be reported in runs, and from
+   * the first such change of a batch on.
    */
   #mustReport(node: TableNode, vcpu: number): boolean {
-    if (this.#reports) return true;
-    if (node.space.coverage.isEmpty && !this.#writer.saysRights) return false;
+    if (this.#isReporting) return true;
+    if (node.space.ranges.isEmpty && !this.#reportsRights) return false;
     this.#report.begin(vcpu, null);
-    this.#reports = true;
+    this.#isReporting = true;
     return true;
   }
 }
 
-/** Whether a frame is a page table to everybody. */
-function isPageTable(first: TableNode): boolean {
+/** Whether a frame is a page table for all its nodes. */
+function isOnlyPageTable(first: TableNode): boolean {
   for (let node: TableNode | null = first; node !== null; node = node.nextInFrame) {
     if (!node.isPageTable) return false;
   }
@@ -225,7 +243,7 @@ function isSameLeaf(oldLo: number, oldHi: number, lo: number, hi: number): boole
   return hi === oldHi && ((lo ^ oldLo) & ~ACCESSED_DIRTY) === 0;
 }
 
-/** Most batches have one event, and a list that begins with it is 100 bytes shorter than one that was empty. */
+/** Most batches have one event, and an array that begins with it is 100 bytes shorter than an empty one that grows. */
 function append(events: Events, event: MonitorEvent): MonitorEvent[] {
   if (events === null) return [event];
   events.push(event);

@@ -6,15 +6,14 @@ import { AddressSpace } from './address-space.ts';
 export class AddressSpaces {
   readonly #paging: Paging;
   readonly #views = new Map<number, Map<Pa, AddressSpace>>();
+  /** Whether a range has been watched since there was no address space. */
+  hasRanges = false;
+  /** The space that `find` returned last: most calls are for the same one. */
+  #last: AddressSpace | undefined;
 
   constructor(paging: Paging) {
     this.#paging = paging;
   }
-
-  /** Whether any space has had a range since there were spaces. */
-  hasRanges = false;
-  // The space that was asked for last (2 ns, where two maps take 50).
-  #last: AddressSpace | undefined;
 
   find(view: number, root: Pa): AddressSpace | undefined {
     const last = this.#last;
@@ -24,7 +23,7 @@ export class AddressSpaces {
     return space;
   }
 
-  /** The space, made if need be. */
+  /** The space, made if there is none. */
   open(view: number, root: Pa): AddressSpace {
     const known = this.find(view, root);
     if (known !== undefined) return known;
@@ -46,7 +45,7 @@ export class AddressSpaces {
     this.#last = undefined;
   }
 
-  /** The spaces of one view, or of all, in a list of its own. */
+  /** The spaces of one view, or of all, in a fresh array. */
   inView(view?: number): AddressSpace[] {
     if (view !== undefined) return [...(this.#views.get(view)?.values() ?? [])];
     return [...this.#views.values()].flatMap((roots) => [...roots.values()]);

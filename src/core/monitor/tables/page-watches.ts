@@ -1,106 +1,122 @@
 /**
- * The single watches of one page, kept in its page table's node.
+ * The single watches of one page: who watches which of its bytes.
  *
- * Nearly every watched page has one watch with one reference and at most one tag. That is kept in the slot's record
- * (`table-node`): 8 bytes, where a `Watch` takes 64 and one more cache miss (30 ns of a flip among 100 k). Everything else is a
- * chain of `Watch`, by offset.
+ * Nearly every watched page has one watch, with one reference and at most one tag. The record of the page's slot stores that one
+ * itself (`table-node`). Anything more is a chain of `Watch` objects, by offset.
  */
-import type { Tag } from '../events.ts';
-import { Watch } from '../../struct/references.ts';
-import type { TableNode } from './table-node.ts';
+import { References, type Tag } from '../../struct/references.ts';
+
+/** A watched byte of a page, where it needs more than one reference and one tag, or shares the page with another. */
+export class Watch extends References {
+  /** 0 to 4095. */
+  readonly offset: number;
+  /** The next watched byte of the same page. */
+  next: Watch | null;
+
+  constructor(offset: number, next: Watch | null) {
+    super();
+    this.offset = offset;
+    this.next = next;
+  }
+}
 
 /** A watch with one reference and no tag. */
 export const UNTAGGED = Symbol('untagged');
 
-/** Who holds an address: its only reference's tag, or a watch of its own. */
-export type Holder = Tag | typeof UNTAGGED | Watch;
+/** Who watches an address singly: the tag of its only reference, or a `Watch`. */
+export type Watcher = Tag | typeof UNTAGGED | Watch;
 
-/** Who holds one byte of a page; null when nobody does. */
-export function holderAt(node: TableNode, position: number, offset: number): Holder | null {
-  const item = node.watchedAt(position);
-  if (item === null || !(item instanceof Watch))
-    return item !== null && node.offsetAt(position) === offset ? item : null;
-  let watch: Watch | null = item;
+/** The page table whose records store the watches of its pages. */
+interface WatchedTable {
+  /** The only watcher of the page at a position, or the first of the chain; null where there is none. */
+  watcherAt(position: number): Watcher | null;
+  /** Where in its page the only watcher at `position` watches, if it is no `Watch`. */
+  offsetAt(position: number): number;
+  setWatcher(position: number, watcher: Watcher | null, offset: number): void;
+}
+
+/** Who watches one byte of a page; null where nobody does. */
+export function findWatcher(table: WatchedTable, position: number, offset: number): Watcher | null {
+  const first = table.watcherAt(position);
+  if (first === null || !(first instanceof Watch))
+    return first !== null && table.offsetAt(position) === offset ? first : null;
+  let watch: Watch | null = first;
   while (watch !== null && watch.offset !== offset) watch = watch.next;
   return watch;
 }
 
-/** One more reference to one byte of a page. Answers whether it is the first. */
-export function hold(node: TableNode, position: number, offset: number, tag: Tag | undefined): boolean {
-  if (node.watchedAt(position) === null) {
-    node.setWatched(position, tag ?? UNTAGGED, offset);
-    return true;
-  }
-  const first = chainAt(node, position);
+/** Adds one reference to one byte of a page. */
+export function addReference(table: WatchedTable, position: number, offset: number, tag: Tag | undefined): void {
+  if (table.watcherAt(position) === null) return table.setWatcher(position, tag ?? UNTAGGED, offset);
   let before: Watch | null = null;
-  let watch: Watch | null = first;
+  let watch: Watch | null = makeChain(table, position);
   while (watch !== null && watch.offset < offset) {
     before = watch;
     watch = watch.next;
   }
-  const isNew = watch === null || watch.offset !== offset;
-  if (isNew) {
+  if (watch === null || watch.offset !== offset) {
     watch = new Watch(offset, watch);
-    if (before === null) node.setWatched(position, watch, 0);
+    if (before === null) table.setWatcher(position, watch, 0);
     else before.next = watch;
   }
-  watch!.add(tag);
-  return isNew;
+  watch.add(tag);
 }
 
-/** One reference less (of `tag`, where one is given) to one byte that is held. Answers whether there was one. */
-export function release(node: TableNode, position: number, offset: number, tag: Tag | undefined): boolean {
-  const item = node.watchedAt(position);
-  if (!(item instanceof Watch)) {
-    if (tag !== undefined && item !== tag) return false;
-    node.setWatched(position, null, 0);
+/** Releases one reference (of `tag`) to one byte that is watched. Returns whether there was one. */
+export function releaseReference(table: WatchedTable, position: number, offset: number, tag: Tag | undefined): boolean {
+  const first = table.watcherAt(position);
+  if (!(first instanceof Watch)) {
+    if (tag !== undefined && first !== tag) return false;
+    table.setWatcher(position, null, 0);
     return true;
   }
-  const watch = holderAt(node, position, offset) as Watch;
+  const watch = findWatcher(table, position, offset) as Watch;
   if (!watch.release(tag)) return false;
-  if (watch.count === 0) releaseAll(node, position, offset);
+  if (watch.count === 0) releaseAll(table, position, offset);
   return true;
 }
 
-/** No reference any more to one byte that is held. */
-export function releaseAll(node: TableNode, position: number, offset: number): void {
-  const item = node.watchedAt(position);
-  if (!(item instanceof Watch)) return node.setWatched(position, null, 0);
-  if (item.offset === offset) return node.setWatched(position, item.next, 0);
-  let before = item;
+/** Releases every reference to one byte that is watched. */
+export function releaseAll(table: WatchedTable, position: number, offset: number): void {
+  const first = table.watcherAt(position);
+  if (!(first instanceof Watch)) return table.setWatcher(position, null, 0);
+  if (first.offset === offset) return table.setWatcher(position, first.next, 0);
+  let before = first;
   while (before.next!.offset !== offset) before = before.next!;
   before.next = before.next!.next;
 }
 
-/** How often an address is held. */
-export function referencesOf(holder: Holder | null): number {
-  if (holder === null) return 0;
-  return holder instanceof Watch ? holder.count : 1;
+export function referenceCount(watcher: Watcher | null): number {
+  if (watcher === null) return 0;
+  return watcher instanceof Watch ? watcher.count : 1;
 }
 
-/** The tags under which an address is held. A fresh array. */
-export function tagsOf(holder: Holder): Tag[] {
-  if (holder instanceof Watch) return holder.tags();
-  return holder === UNTAGGED ? [] : [holder];
+/** A fresh array. */
+export function tagsOf(watcher: Watcher): Tag[] {
+  if (watcher instanceof Watch) return watcher.tags();
+  return watcher === UNTAGGED ? [] : [watcher];
 }
 
 /** Every watched byte of a page, ascending. */
-export function* watchesAt(node: TableNode, position: number): Generator<{ offset: number; holder: Holder }> {
-  const item = node.watchedAt(position);
-  if (item instanceof Watch) {
-    for (let watch: Watch | null = item; watch !== null; watch = watch.next)
-      yield { offset: watch.offset, holder: watch };
-  } else if (item !== null) {
-    yield { offset: node.offsetAt(position), holder: item };
+export function* watchersAt(
+  table: WatchedTable,
+  position: number,
+): Generator<{ readonly offset: number; readonly watcher: Watcher }> {
+  const first = table.watcherAt(position);
+  if (first instanceof Watch) {
+    for (let watch: Watch | null = first; watch !== null; watch = watch.next)
+      yield { offset: watch.offset, watcher: watch };
+  } else if (first !== null) {
+    yield { offset: table.offsetAt(position), watcher: first };
   }
 }
 
-/** The same watches as a chain, whatever they were. */
-function chainAt(node: TableNode, position: number): Watch {
-  const item = node.watchedAt(position)!;
-  if (item instanceof Watch) return item;
-  const watch = new Watch(node.offsetAt(position), null);
-  watch.add(item === UNTAGGED ? undefined : item);
-  node.setWatched(position, watch, 0);
+/** Turns the watches of a page into a chain, where they are none yet. */
+function makeChain(table: WatchedTable, position: number): Watch {
+  const first = table.watcherAt(position)!;
+  if (first instanceof Watch) return first;
+  const watch = new Watch(table.offsetAt(position), null);
+  watch.add(first === UNTAGGED ? undefined : first);
+  table.setWatcher(position, watch, 0);
   return watch;
 }

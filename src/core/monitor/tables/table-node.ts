@@ -1,85 +1,110 @@
 /**
  * One table of a watched address space, seen from its virtual addresses.
  *
- * Nodes mirror the guest's radix tree, holding only the slots on some watched walk. A node stands for a span of virtual
- * addresses and stays while addresses in it are watched; which physical table backs that span comes and goes:
+ * Nodes mirror the guest's radix tree, with only the slots on some watched walk. A node covers a span of virtual addresses and
+ * stays while an address in it is watched. The physical table behind the span comes and goes:
  *
- *      frame === null    no walk reaches a table here; the span is unmapped, or mapped by a large leaf above
- *      frame !== null    `values` are the entries of that table, as last read from memory
+ *      frame === null    no walk reaches a table here: the span is unmapped, or a large leaf above maps it
+ *      frame !== null    the records contain the entries of that table, as last read from memory
  *
- * An address of a shared table is simply one more node on the same frame; in a recursive self-map one frame backs several
- * nodes of one tree.
+ * A shared table is one frame with several nodes; so is a table of a recursive self-map, whose nodes are in one tree.
  *
- * A slot's record is its entry, and in a page table with single watches who watches it: all that a write needs to know of a
- * slot is in one cache line (each miss costs 30 ns among 100 k addresses, and 200 among a million).
+ * Each slot has a record. In a page table with single watches it also says who watches the page, so that all that a write needs to
+ * know of a slot is in one cache line:
  *
- *      word 0    low word of the entry
- *      word 1    high word
- *      word 2    who: a tag that is a whole number below 2^32, or a place in the space's `holders`
- *      word 3    bits 11:0 offset in the page, bits 13:12 what `who` is
- *
- * Most page tables are *plain*: the only node of their frame, their slots a window without a gap, their records ending alike, as
- * they do where everybody watches the first byte of a page, by a number.
+ *      LOW      low word of the entry
+ *      HIGH     high word
+ *      WHO      a tag that is an integer below 2^32, or an index into the space's `watchers`
+ *      WHERE    bits 11:0 offset in the page, bits 13:12 what WHO is
  */
 import { paOf } from '../../address/pa.ts';
 import type { Pa } from '../../address/types.ts';
 import { type LevelFormat, slotOf } from '../../paging/format.ts';
+import type { Slab } from '../../struct/slab.ts';
 import { SlotTable } from '../../struct/slot-table.ts';
-import type { AddressSpace } from './address-space.ts';
-import { type Holder, UNTAGGED } from './page-watches.ts';
-import type { TableFrame } from './protected-tables.ts';
+import { UNTAGGED, type Watcher } from './page-watches.ts';
+import type { RangeSet } from './range-set.ts';
+import type { TableFrame } from './table-frame.ts';
 
-const ENTRY_WORDS = 2;
-/** Words of a record, of a page table with single watches. */
+/** Words of a record, and the fields in it. */
+export const LOW = 0;
+export const HIGH = 1;
+export const WHO = 2;
+export const WHERE = 3;
+/** Length of a record without watches, and with. */
+export const ENTRY_WORDS = 2;
 export const RECORD_WORDS = 4;
 
-// What `who` is.
+// What WHO is.
 const NOBODY = 0;
 const NO_TAG = 1;
 const NUMBER = 2;
-const KEPT = 3;
+const INDEX = 3;
 
-/** No record ends so. */
-const NO_END = -1;
+/** The address space of a node: `AddressSpace`. */
+export interface Space {
+  readonly view: number;
+  /** Physical address of the top-level table. */
+  readonly root: Pa;
+  readonly top: TableNode;
+  readonly ranges: RangeSet;
+  /** The watchers that are no small number. */
+  readonly watchers: Slab<Watcher>;
+  /** Who watches one byte of a page singly; null where nobody does. */
+  findWatcher(page: number, offset: number): Watcher | null;
+  /** Whether a watch or a range includes one byte of a page. */
+  isWatched(page: number, offset: number): boolean;
+  /** The child below a slot, made if there is none. */
+  childAt(node: TableNode, position: number): TableNode;
+}
 
-/** What is to back a node once an update is committed. */
+/** What will back a node once the plan is committed. */
 export interface Backing {
   readonly frame: TableFrame | null;
   /** The entries, two words for each position of the node. */
   readonly words: Uint32Array;
 }
 
+export interface NodeOptions {
+  readonly space: Space;
+  readonly format: LevelFormat;
+  readonly parent: TableNode | null;
+  /** First page of the span. */
+  readonly firstPage: number;
+  /** Slot of the frame at which the table starts: 0, except for PAE's four-entry root, of which a frame has room for 128. */
+  readonly firstSlot: number;
+}
+
+/** `plainCount` of a node whose shape has changed since the fast path looked at it. */
+export const SHAPE_UNKNOWN = -1;
+
 /** The slots on some watched walk. Above the page tables, their items are the nodes below them. */
 export class TableNode extends SlotTable<TableNode> {
-  // What every write asks comes first, that it be in few cache lines.
-  /** The node that follows among those of the frame. */
+  // What every write needs comes first, so that it is in few cache lines.
+  // The fast path's notes (`fast-path/plain-tables`), which no other file reads.
+  plainCount = SHAPE_UNKNOWN;
+  plainBase = 0;
+  plainEnd = 0;
+  /** The next node of the same frame. */
   nextInFrame: TableNode | null = null;
-  /** Slot of the frame at which the table starts: 0, but for PAE's four-entry root, of which a frame holds 128. */
   readonly firstSlot: number;
   readonly isPageTable: boolean;
-  readonly space: AddressSpace;
-  /** First page of the span. */
+  readonly space: Space;
   readonly firstPage: number;
   readonly format: LevelFormat;
   frame: TableFrame | null = null;
   readonly parent: TableNode | null;
-  /** The node before it; of the first one, the last. */
+  /** The previous node of the same frame; of the first one, the last. */
   previousInFrame: TableNode | null = null;
-  // How records of watched pages end: in this word, so many of them.
-  #usualEnd = NO_END;
-  #usualEnds = 0;
-  /** Watched addresses of a page table, pages of ranges not counted; above, children that have any. They keep a node where no table backs it. */
+  /**
+   * Single watches of a page table; above, children that have any. They keep a node where no table backs it, which ranges do not
+   * need.
+   */
   watchCount = 0;
-  /** Set between the planning of an update and its end, on every node that it re-reads. */
+  /** Set from planning to commit or rollback, on every node that the plan reads anew. */
   next: Backing | undefined = undefined;
 
-  constructor(
-    space: AddressSpace,
-    format: LevelFormat,
-    parent: TableNode | null,
-    firstPage: number,
-    firstSlot: number,
-  ) {
+  constructor({ space, format, parent, firstPage, firstSlot }: NodeOptions) {
     super(ENTRY_WORDS);
     this.space = space;
     this.format = format;
@@ -91,32 +116,28 @@ export class TableNode extends SlotTable<TableNode> {
 
   /** Low word of the entry at `position`, as last read. */
   lowAt(position: number): number {
-    return this.words[position * this.stride]!;
+    return this.words[position * this.stride + LOW]!;
   }
 
   /** High word of the entry at `position`, as last read. */
   highAt(position: number): number {
-    return this.words[position * this.stride + 1]!;
+    return this.words[position * this.stride + HIGH]!;
   }
 
-  /** The position of the slot that translates a page; -1 when it is not held. */
-  positionOf(page: number): number {
-    return this.find(slotOf(this.format, page));
+  setEntry(position: number, lo: number, hi: number): void {
+    const { words, stride } = this;
+    words[position * stride + LOW] = lo;
+    words[position * stride + HIGH] = hi;
   }
 
-  /** Whether a page is in the span. */
-  spans(page: number): boolean {
-    return page >= this.firstPage && page < this.firstPage + this.format.slots * this.format.slotPages;
-  }
-
-  /** The slot of a page, if the table went on in both directions. */
-  slotTowards(page: number): number {
-    return Math.floor((page - this.firstPage) / this.format.slotPages);
-  }
-
-  /** First page of the slot at `position`. */
-  pageAt(position: number): number {
-    return this.firstPage + this.slotAt(position) * this.format.slotPages;
+  /** Replaces all entries: two words for each position. */
+  setEntries(entries: Uint32Array): void {
+    const { words, stride } = this;
+    if (stride === ENTRY_WORDS) return words.set(entries);
+    for (let from = 0, to = 0; from < entries.length; from += ENTRY_WORDS, to += stride) {
+      words[to + LOW] = entries[from + LOW]!;
+      words[to + HIGH] = entries[from + HIGH]!;
+    }
   }
 
   /** Physical address of the entry at `position` when `gfn` backs this node. */
@@ -124,51 +145,29 @@ export class TableNode extends SlotTable<TableNode> {
     return paOf(gfn, (this.firstSlot + this.slotAt(position)) * entryBytes);
   }
 
-  /**
-   * A write to the entry of a slot is announced, where this is plain and the slot is held: the processor is to fetch its record,
-   * which is long in coming, while the guest's write is. A store does not wait, as a load would: 90 ns of a flip in a batch, among a
-   * million addresses. What is stored is what is there. Answers whether it was so.
-   */
-  announce(slot: number): boolean {
-    const position = this.findPlain(slot);
-    if (position < 0) return false;
-    this.words[position * RECORD_WORDS + 3] = this.plainEnd;
-    return true;
+  /** The position of the slot that translates a page; -1 where it is absent. */
+  positionOf(page: number): number {
+    return this.find(slotOf(this.format, page));
   }
 
-  /** To be called when what makes a node plain may have changed: its slots, who watches them, what else is on the frame. */
-  comparePlain(): void {
-    const isPlain =
-      this.isPageTable && this.isGapless && this.#usualEnds === this.slotCount && this.nextInFrame === null;
-    this.plainCount = isPlain ? this.slotCount : 0;
-    this.plainEnd = this.#usualEnd;
+  /** First page of the slot at `position`. */
+  pageAt(position: number): number {
+    return this.firstPage + this.slotAt(position) * this.format.slotPages;
   }
 
-  override insert(slot: number): number {
-    const position = super.insert(slot);
-    this.comparePlain();
-    return position;
+  /** Pages of the span. */
+  get pages(): number {
+    return this.format.slots * this.format.slotPages;
   }
 
-  override remove(position: number): void {
-    super.remove(position);
-    this.comparePlain();
+  /** Whether a page is in the span. */
+  spans(page: number): boolean {
+    return page >= this.firstPage && page < this.firstPage + this.pages;
   }
 
-  setEntry(position: number, lo: number, hi: number): void {
-    const { words, stride } = this;
-    words[position * stride] = lo;
-    words[position * stride + 1] = hi;
-  }
-
-  /** All entries anew, two words for each position. */
-  setEntries(entries: Uint32Array): void {
-    const { words, stride } = this;
-    if (stride === ENTRY_WORDS) return words.set(entries);
-    for (let from = 0, to = 0; from < entries.length; from += ENTRY_WORDS, to += stride) {
-      words[to] = entries[from]!;
-      words[to + 1] = entries[from + 1]!;
-    }
+  /** The slot of a page, as if the table continued in both directions. */
+  slotTowards(page: number): number {
+    return Math.floor((page - this.firstPage) / this.format.slotPages);
   }
 
   /** The node below a slot; null in a page table, and where there is none. */
@@ -188,12 +187,27 @@ export class TableNode extends SlotTable<TableNode> {
     }
   }
 
-  /** Who watches a page of this page table singly (`page-watches`); null where nobody does. */
-  watchedAt(position: number): Holder | null {
+  override insert(slot: number): number {
+    this.shapeChanges();
+    return super.insert(slot);
+  }
+
+  override remove(position: number): void {
+    this.shapeChanges();
+    super.remove(position);
+  }
+
+  /** To be called when the slots, their watchers or the other nodes of the frame change: the fast path looks again. */
+  shapeChanges(): void {
+    this.plainCount = SHAPE_UNKNOWN;
+  }
+
+  /** See `page-watches`. */
+  watcherAt(position: number): Watcher | null {
     const { words, stride } = this;
     if (stride === ENTRY_WORDS) return null;
-    const who = words[position * stride + 2]!;
-    switch (whatIs(words[position * stride + 3]!)) {
+    const who = words[position * stride + WHO]!;
+    switch (whatIs(words[position * stride + WHERE]!)) {
       case NOBODY:
         return null;
       case NO_TAG:
@@ -201,37 +215,30 @@ export class TableNode extends SlotTable<TableNode> {
       case NUMBER:
         return who;
       default:
-        return this.space.holders.get(who);
+        return this.space.watchers.get(who);
     }
   }
 
-  /** Where in its page the watch at `position` is, if there is one and it is no chain. */
+  /** See `page-watches`. */
   offsetAt(position: number): number {
-    return this.words[position * this.stride + 3]! & 0xfff;
+    return this.words[position * this.stride + WHERE]! & 0xfff;
   }
 
-  setWatched(position: number, holder: Holder | null, offset: number): void {
-    const { holders } = this.space;
+  /** See `page-watches`. */
+  setWatcher(position: number, watcher: Watcher | null, offset: number): void {
+    const { watchers } = this.space;
+    this.shapeChanges();
     if (this.stride === ENTRY_WORDS) this.widen(RECORD_WORDS);
     const { words } = this;
-    const at = position * RECORD_WORDS + 2;
-    if (whatIs(words[at + 1]!) === KEPT) holders.free(words[at]!);
-    const isNumber = typeof holder === 'number' && holder >>> 0 === holder && !Object.is(holder, -0);
-    const what = holder === null ? NOBODY : holder === UNTAGGED ? NO_TAG : isNumber ? NUMBER : KEPT;
-    words[at] = isNumber ? holder : what === KEPT ? holders.put(holder!) : 0;
-    this.#setEnd(at + 1, (what << 12) | offset);
+    const at = position * RECORD_WORDS;
+    if (whatIs(words[at + WHERE]!) === INDEX) watchers.free(words[at + WHO]!);
+    const isNumber = typeof watcher === 'number' && watcher >>> 0 === watcher && !Object.is(watcher, -0);
+    const what = watcher === null ? NOBODY : watcher === UNTAGGED ? NO_TAG : isNumber ? NUMBER : INDEX;
+    words[at + WHO] = isNumber ? watcher : what === INDEX ? watchers.put(watcher!) : 0;
+    words[at + WHERE] = (what << 12) | offset;
   }
 
-  #setEnd(at: number, end: number): void {
-    const { words } = this;
-    if (this.#usualEnd === words[at]) this.#usualEnds--;
-    if (this.#usualEnds === 0) this.#usualEnd = whatIs(end) === NOBODY ? NO_END : end;
-    if (end === this.#usualEnd) this.#usualEnds++;
-    words[at] = end;
-    this.comparePlain();
-  }
-
-  /** One watch more, here and, where it is the first, in what is above. */
+  /** One more watch, here and, where it is the first, in the node above. */
   countWatch(): void {
     this.watchCount++;
     if (this.watchCount === 1) this.parent?.countWatch();
@@ -244,7 +251,7 @@ export class TableNode extends SlotTable<TableNode> {
   }
 }
 
-/** What `who` is, by the last word of a record. */
+/** What WHO is, by WHERE. */
 function whatIs(where: number): number {
   return (where >>> 12) & 3;
 }
