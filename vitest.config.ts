@@ -11,7 +11,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/live/**'],
+          exclude: ['test/live/**', 'test/kvm/**'],
           // On two cores vitest takes one worker, to leave the other to itself: 160 s instead of 95 s.
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
@@ -25,6 +25,17 @@ export default defineConfig({
           include: ['test/live/**/*.test.ts'],
           maxWorkers: 1,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'kvm',
+          // Guests under KVM: this machine's own, or the bed where that has been made. `npm run test:kvm` makes it.
+          include: ['test/kvm/**/*.test.ts'],
+          globalSetup: ['test/kvm/setup.ts'],
+          maxWorkers: 1,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

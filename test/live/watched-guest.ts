@@ -21,6 +21,8 @@ export interface WatchPlan {
   /** Asks QEMU to translate every watched address at each stop. */
   readonly verify?: boolean;
   readonly options?: Partial<QemuOptions>;
+  /** How long each command may take; default two minutes. */
+  readonly timeoutMs?: number;
   /** Waited for after the last command, before the watch ends. */
   readonly until?: (events: readonly MonitorEvent[]) => boolean;
 }
@@ -92,7 +94,7 @@ export class WatchedGuest {
     });
     for (const { va, pages: count } of plan.ranges) await session.watch({ root, va, byteLength: count * 4096 });
     const isEnough = () => plan.until === undefined || plan.until(events);
-    const work = this.#work(plan.commands).finally(() => {
+    const work = this.#work(plan.commands, plan.timeoutMs).finally(() => {
       if (isEnough()) enough.abort();
       plan = { ...plan, commands: [] };
       done = true;
@@ -115,11 +117,10 @@ export class WatchedGuest {
     };
   }
 
-  async #work(commands: WatchPlan['commands']): Promise<WorkloadReport[]> {
+  async #work(commands: WatchPlan['commands'], timeoutMs = 120_000): Promise<WorkloadReport[]> {
     const reports: WorkloadReport[] = [];
     for (const command of commands) {
-      if (typeof command === 'string')
-        reports.push(...(await this.guest.workload.command(command, { timeoutMs: 120_000 })));
+      if (typeof command === 'string') reports.push(...(await this.guest.workload.command(command, { timeoutMs })));
       else await command();
     }
     return reports;

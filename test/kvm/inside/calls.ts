@@ -1,0 +1,112 @@
+/** What can be called: a guest under KVM, its workload, watches of it, and the command line. */
+import { execFileSync } from 'node:child_process';
+import process from 'node:process';
+import { runProgram } from '../../../src/cli/program.ts';
+import type { LaunchOptions } from '../../../src/drivers/qemu/launch/launch.ts';
+import { differences } from '../../live/page-history.ts';
+import { WatchedGuest, type WatchedRange } from '../../live/watched-guest.ts';
+import { Recorder } from '../../sinks/examples.ts';
+
+/** The module of the bed that makes emulated debug registers count; undefined where registers are silicon. */
+const MODULE = process.env['PTMON_BED_MODULE'];
+
+let machine: WatchedGuest | undefined;
+
+function guest(): WatchedGuest {
+  if (machine === undefined) throw new Error('no guest has been booted');
+  return machine;
+}
+
+export interface BootResult {
+  readonly release: string;
+  readonly cpus: number;
+  readonly la57: boolean;
+  readonly pti: boolean;
+}
+
+export interface WatchCall {
+  readonly ranges: readonly { readonly va: string; readonly pages: number }[];
+  readonly commands: readonly string[];
+  readonly timeoutMs?: number;
+}
+
+export interface WatchResult {
+  readonly events: number;
+  readonly pageIns: number;
+  readonly differences: readonly string[];
+  readonly lost: { readonly known: number; readonly unknown: boolean };
+  readonly foundByResync: number;
+  readonly stops: number;
+  readonly milliseconds: number;
+}
+
+export interface CommandResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export const CALLS = {
+  /** Boots a guest under KVM, after ending the one before. */
+  async boot(options: LaunchOptions): Promise<BootResult> {
+    await CALLS.stop({});
+    machine = await WatchedGuest.boot({ accelerator: 'kvm', cpu: 'host', append: 'no_timer_check', ...options });
+    const { release, cpus, la57, pti } = await machine.guest.workload.ready();
+    return { release, cpus, la57, pti };
+  },
+
+  async stop(_options: object): Promise<void> {
+    await machine?.stop();
+    machine = undefined;
+  },
+
+  /** Whether writes to watched addresses stop the guest: only the bed can have it otherwise. */
+  async debugRegisters({ work }: { readonly work: boolean }): Promise<void> {
+    if (MODULE === undefined) throw new Error('only the bed can take the debug registers away');
+    const isLoaded = /^dr7 /m.test(execFileSync('cat', ['/proc/modules'], { encoding: 'utf8' }));
+    if (isLoaded !== work) execFileSync('busybox', work ? ['insmod', MODULE] : ['rmmod', 'dr7']);
+  },
+
+  async command({ command }: { readonly command: string }): Promise<number> {
+    return (await guest().guest.workload.command(command, { timeoutMs: 120_000 })).length;
+  },
+
+  /** Watches while the workload does as it is told, and compares what was seen with what the workload reports. */
+  async watch({ ranges, commands, timeoutMs }: WatchCall): Promise<WatchResult> {
+    const watched: WatchedRange[] = ranges.map(({ va, pages }) => ({ va: BigInt(va), pages }));
+    const isWatched = (va: bigint) =>
+      watched.some((range) => va >= range.va && va < range.va + BigInt(range.pages) * 4096n);
+    const { pid } = guest();
+    const since = performance.now();
+    const { events, reports, statistics, stops } = await guest().watch({
+      ranges: watched,
+      commands,
+      ...(timeoutMs !== undefined && { timeoutMs }),
+    });
+    return {
+      events: events.length,
+      pageIns: statistics.counts['page-in'],
+      differences: differences(events, reports, isWatched, pid).slice(0, 10),
+      lost: statistics.lost,
+      foundByResync: statistics.foundByResync,
+      stops: stops.stops,
+      milliseconds: Math.round(performance.now() - since),
+    };
+  },
+
+  /** Runs a command line; `QMP` and `GDB` in it are the guest's sockets, `ROOT` its workload's root. */
+  async ptmon({ args }: { readonly args: readonly string[] }): Promise<CommandResult> {
+    const { qmpPath, gdbPath } = guest().guest;
+    const known: Readonly<Record<string, string>> = {
+      QMP: qmpPath,
+      GDB: gdbPath,
+      ROOT: `0x${guest().root.toString(16)}`,
+    };
+    const [stdout, stderr] = [new Recorder(), new Recorder()];
+    const code = await runProgram(
+      args.map((arg) => known[arg] ?? arg),
+      { stdout, stderr },
+    );
+    return { code, stdout: stdout.text, stderr: stderr.text };
+  },
+};
