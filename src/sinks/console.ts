@@ -1,7 +1,8 @@
-/** Events as lines for people. */
+/** Events as lines of text. */
 import type { Writable } from 'node:stream';
 import { Ansis } from 'ansis';
-import { coloursFor, columnsOf } from './colours.ts';
+import { coloursFor } from './colours.ts';
+import { columnsOf } from './columns.ts';
 import { rowOf } from './event-row.ts';
 import { printable } from './printable.ts';
 import { RowLayout } from './row-layout.ts';
@@ -9,13 +10,13 @@ import type { Sink, Statistics, Summary } from './sink.ts';
 import { TextOutput } from './text-output.ts';
 
 export interface ConsoleOptions {
-  /** Colour or none; unless told, what the stream and NO_COLOR and FORCE_COLOR say. */
+  /** Whether to use colour; defaults to what the stream, NO_COLOR and FORCE_COLOR say. */
   readonly colour?: boolean;
-  /** Width to lay out for; the terminal's unless told, 80 where there is none. */
+  /** Width of the lines; defaults to that of the terminal, or 80. */
   readonly columns?: number;
 }
 
-/** Writes to `output`, which is flushed at the end but stays open: it is its maker's. */
+/** Writes to `output`, flushes it at the end, and leaves it open. */
 export function consoleSink(output: Writable | TextOutput, { colour, columns }: ConsoleOptions = {}): Sink {
   const text = output instanceof TextOutput ? output : new TextOutput(output);
   const layout = new RowLayout({
@@ -38,7 +39,7 @@ function summaryText(summary: Summary): string {
   return `${events}; ${summary.writes} writes, ${lostText(summary)}\n${failure}`;
 }
 
-/** What went unseen, in words. */
+/** The lost events as text. */
 export function lostText({ lost, foundByResync, resyncs }: Statistics): string {
   const compared = resyncs === 0 ? '' : `, ${foundByResync} events found by comparing (${resyncs} times)`;
   if (lost.unknown) return `${lost.known === 0 ? '' : `${lost.known} and `}an unknown number of events lost${compared}`;

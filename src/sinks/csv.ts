@@ -1,4 +1,4 @@
-/** Events as a table: RFC 4180, a line each, with the time. */
+/** Events as CSV (RFC 4180): one line each, with the time. */
 import { hex } from '../core/address/va.ts';
 import type { MonitorEvent } from '../core/monitor/events.ts';
 import type { Sink } from './sink.ts';
@@ -6,7 +6,7 @@ import type { TextOutput } from './text-output.ts';
 
 const COLUMNS = 'time_us,kind,view,root,va,pa,page_size,pages,tags,vcpu,entry_pa,level,old_value,new_value';
 
-/** @param timeUs where the recording is, in microseconds */
+/** @param timeUs returns the time of the recording, in microseconds */
 export function csvSink(output: TextOutput, timeUs: () => number): Sink {
   return {
     begin: () => output.write(`${COLUMNS}\r\n`),

@@ -1,4 +1,4 @@
-/** What a line for people says of an event. */
+/** An event as the cells of a line of text. */
 import { hex } from '../core/address/va.ts';
 import type { Cause, MonitorEvent } from '../core/monitor/events.ts';
 import type { Rights } from '../core/paging/rights.ts';
@@ -7,10 +7,10 @@ import type { Row } from './row-layout.ts';
 
 const PAGE_BYTES = 4096;
 
-/** Entries by the level of the table that holds them, as the manuals call them. */
+/** The names of entries by the level of their table, as in the SDM. */
 const ENTRY_NAMES = ['', 'PTE', 'PDE', 'PDPTE', 'PML4E', 'PML5E'];
 
-/** @param wide whether there is room for whole entries and the vCPU */
+/** @param wide whether the line has room for whole entries and the vCPU */
 export function rowOf(event: MonitorEvent, wide: boolean): Row {
   return {
     kind: event.kind,
@@ -22,7 +22,7 @@ export function rowOf(event: MonitorEvent, wide: boolean): Row {
   };
 }
 
-/** Bytes in the largest unit that divides them. */
+/** A size in the largest unit that divides it. */
 export function bytesText(byteLength: number): string {
   for (const [unit, name] of [
     [2 ** 30, 'G'],
@@ -63,13 +63,13 @@ function whyText(event: MonitorEvent, wide: boolean): string {
   return wide ? `${change}, ${cause}` : change;
 }
 
-/** What changed, where it is not the backing. */
+/** What changed, for events that do not change the backing. */
 function changeText(event: MonitorEvent): string | undefined {
   if (event.kind === 'protection') return `${rightsText(event.oldRights)} → ${rightsText(event.newRights)}`;
   return event.kind === 'restructure' ? `was ${bytesText(event.oldPageSize)}` : undefined;
 }
 
-/** `PTE 0x0 → …067`: of a value that names a frame only the flags, unless there is room; `PTE …067 → swap 0:12` where somebody says. */
+/** `PTE 0x0 → …067`: only the flags of a value with a frame, unless the line is wide; `PTE …067 → swap 0:12` if the system layer gives a meaning. */
 function causeText(cause: Cause, wide: boolean): string {
   const value = (entry: bigint, meaning: string | undefined): string => {
     if (meaning !== undefined) return wide ? `${hex(entry)} (${meaning})` : meaning;
@@ -79,7 +79,7 @@ function causeText(cause: Cause, wide: boolean): string {
   return `${entryName(cause.level)} ${value(oldValue, oldMeaning)} → ${value(newValue, newMeaning)}`;
 }
 
-/** `rwxu`, a dash for what is not allowed, and the protection key unless it is 0. */
+/** `rwxu`, a dash for a missing right, and the protection key unless it is 0. */
 export function rightsText({ writable, user, noExecute, protectionKey }: Rights): string {
   const key = protectionKey === 0 ? '' : protectionKey;
   return `r${writable ? 'w' : '-'}${noExecute ? '-' : 'x'}${user ? 'u' : '-'}${key}`;

@@ -1,19 +1,19 @@
-/** The lines of docs/formats/jsonl.md. Addresses and entry values are strings, because JSON's numbers end at 2^53. */
+/** The lines of docs/formats/jsonl.md. Addresses and entry values are strings, because JSON numbers are exact only up to 2^53. */
 import { hex } from '../core/address/va.ts';
 import type { MonitorEvent } from '../core/monitor/events.ts';
 import type { SourceInfo, Summary } from './sink.ts';
 
-/** The format's version: it changes when a line's meaning does, not when a field is added. */
+/** The version of the format. It changes when the meaning of a line changes, not when a field is added. */
 export const JSONL_VERSION = 1;
 
-/** What a program wants remembered with its events: the options that they depend on. */
+/** The options that the events depend on. */
 export type HeaderOptions = Readonly<Record<string, string | number | boolean>>;
 
 export function headerLine(version: string, source: SourceInfo, options: HeaderOptions = {}): string {
   return line('header', { ptmon: version, source: source.source, mode: source.mode, kinds: source.kinds, options });
 }
 
-/** @param seq the event's place among the events of this stream, from 0 */
+/** @param seq number of the event in this stream, from 0 */
 export function eventLine(event: MonitorEvent, seq: number): string {
   const { cause } = event;
   return line(event.kind, {
@@ -58,7 +58,7 @@ function ownFields(event: MonitorEvent): object {
   }
 }
 
-/** Most events speak for one page, and do not say so. */
+/** Events of one page omit the count. */
 function runOf({ pages }: { pages: number }): object {
   return pages > 1 ? { pages } : {};
 }

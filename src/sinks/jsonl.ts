@@ -1,4 +1,4 @@
-/** Events as JSONL: one object a line, the same bytes for the same events (docs/formats/jsonl.md). */
+/** Events as JSONL: one object per line, the same bytes for the same events (docs/formats/jsonl.md). */
 import type { Writable } from 'node:stream';
 import { endLine, eventLine, type HeaderOptions, headerLine } from './jsonl-format.ts';
 import type { Sink } from './sink.ts';
@@ -6,11 +6,11 @@ import { TextOutput } from './text-output.ts';
 import { VERSION } from './version.ts';
 
 export interface JsonlOptions {
-  /** Put into the header line: what the events depend on, such as a seed. */
+  /** For the header line: what the events depend on, such as a seed. */
   readonly options?: HeaderOptions;
 }
 
-/** Writes to `output`, which is flushed at the end but stays open: it is its maker's. */
+/** Writes to `output`, flushes it at the end, and leaves it open. */
 export function jsonlSink(output: Writable | TextOutput, { options }: JsonlOptions = {}): Sink {
   const text = output instanceof TextOutput ? output : new TextOutput(output);
   let seq = 0;

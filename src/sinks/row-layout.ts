@@ -1,8 +1,8 @@
-/** Lines of columns that hold from 80 on: `fault + nginx[12]:heap  0x55d0c0a01000  0x1a3f000  4K  PTE 0x0 → …067`. */
+/** Lines of columns, for widths of 80 and more: `fault + nginx[12]:heap  0x55d0c0a01000  0x1a3f000  4K  PTE 0x0 → …067`. */
 import type { Ansis } from 'ansis';
 import type { MonitorEvent } from '../core/monitor/events.ts';
 
-/** From here on there is room for whole entries and the vCPU. */
+/** From this width on, lines have room for whole entries and the vCPU. */
 const WIDE_COLUMNS = 110;
 const WHY_COLUMNS = { narrow: 15, wide: 52 };
 const SHORTEST_WHO = 8;
@@ -15,10 +15,10 @@ const SIGNS: Readonly<Record<MonitorEvent['kind'], string>> = {
   'root-gone': 'x',
 };
 
-/** What a line says, as text. */
+/** The cells of a line. */
 export interface Row {
   readonly kind: MonitorEvent['kind'];
-  /** Whose address. */
+  /** The owner of the address: its tags or its root. */
   readonly who: string;
   readonly va: string;
   readonly pa: string;
@@ -28,11 +28,11 @@ export interface Row {
 
 export interface RowLayoutOptions {
   readonly colours: Ansis;
-  /** Asked for every line: a terminal may change. */
+  /** Called for every line: the width of a terminal may change. */
   readonly columns: () => number;
-  /** Columns in front, whose text `line` is given. */
+  /** Width of the first column, whose text is an argument of `line`. */
   readonly leadColumns?: number;
-  /** Columns that virtual addresses have at least. */
+  /** Minimum width of virtual addresses. */
   readonly vaColumns?: number;
 }
 
@@ -40,7 +40,7 @@ export class RowLayout {
   readonly colours: Ansis;
   readonly #columns: () => number;
   readonly #lead: number;
-  // They grow when something longer comes, so that what follows stays aligned.
+  // They grow with longer values, so that later lines stay aligned.
   readonly #widths: { va: number; pa: number; size: number };
 
   constructor({ colours, columns, leadColumns = 0, vaColumns = 14 }: RowLayoutOptions) {
@@ -50,12 +50,12 @@ export class RowLayout {
     this.#widths = { va: vaColumns, pa: 11, size: 5 };
   }
 
-  /** Whether lines have room for more than the necessary. */
+  /** Whether lines have room for whole entries and the vCPU. */
   get wide(): boolean {
     return this.#columns() >= WIDE_COLUMNS;
   }
 
-  /** One line, without its end. */
+  /** One line, without its line feed. */
   line(row: Row, lead = ''): string {
     const { colours } = this;
     const paint = paintOf(row.kind, colours);
@@ -107,7 +107,7 @@ function fit(text: string, width: number): string {
   return width === 0 ? '' : `${text.slice(0, width - 1)}…`;
 }
 
-/** The same, at the cost of what stands before a bracket: `redis-server[2]:heap` says most at its end. */
+/** The same, but shortens the part before a bracket: the end of `redis-server[2]:heap` matters most. */
 function fitWho(text: string, width: number): string {
   const tail = text.includes('[') ? text.slice(text.indexOf('[')) : '';
   const head = width - tail.length;

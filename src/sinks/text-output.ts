@@ -1,12 +1,12 @@
-/** Text (or bytes) to a stream that may be slow, may fail, and may lose its reader. */
+/** Writes text or bytes to a stream that may be slow, may fail, and may lose its reader. */
 import type { Writable } from 'node:stream';
 
-/** What a stream says when whoever read it has gone (`| head`): not an error, only the end of the interest. */
+/** The errors of a stream whose reader closed it (`| head`). They end the output, and are no failures. */
 const READER_GONE = new Set(['EPIPE', 'ECONNRESET', 'ERR_STREAM_DESTROYED', 'ERR_STREAM_WRITE_AFTER_END']);
 
 /**
- * Writes with back-pressure. A reader that has gone makes every later write do nothing and aborts `closed`; any other error of
- * the stream is thrown by the next call. The stream stays its maker's: it is flushed, never ended.
+ * Writes with back-pressure. After the reader closes the stream, writes do nothing and `closed` is aborted. The next call throws any
+ * other error of the stream. The stream is flushed, never ended.
  */
 export class TextOutput {
   readonly stream: Writable;
@@ -28,12 +28,12 @@ export class TextOutput {
     });
   }
 
-  /** Aborted once nobody reads any more. */
+  /** Aborted once the reader has closed the stream. */
   get closed(): AbortSignal {
     return this.#closed.signal;
   }
 
-  /** Returns a promise only where the stream wants its writer to wait. @throws the stream's error */
+  /** Returns a promise only if the stream needs to drain. @throws the error of the stream */
   write(text: string | Uint8Array): void | Promise<void> {
     this.#rethrow();
     if (this.closed.aborted || this.stream.write(text) || !this.stream.writableNeedDrain) return;
@@ -42,11 +42,11 @@ export class TextOutput {
     }).then(() => this.#rethrow());
   }
 
-  /** Resolves when all that was written has left the process, or nobody wants it. @throws the stream's error */
+  /** Resolves when all text has left the process, or the reader has closed the stream. @throws the error of the stream */
   async flush(): Promise<void> {
     this.#rethrow();
     if (this.closed.aborted) return;
-    // The callback comes after those of all earlier writes, and with an error where the stream is lost meanwhile.
+    // This callback follows those of all earlier writes; it has an error if the stream is lost meanwhile.
     await new Promise<void>((resolve) => {
       this.stream.write('', () => resolve());
     });

@@ -11,7 +11,7 @@ import { type ScriptedVm, startVm, type VmOptions } from './scripted-vm.ts';
 
 const sockets = (vm: Pick<ScriptedVm, 'qmp' | 'gdb'>) => ['--qmp', vm.qmp, '--gdb', vm.gdb];
 
-const NOT_SHOWN = { outcome: 'skipped', detail: 'only the gdbstub shows it' };
+const NOT_SHOWN = { outcome: 'skipped', detail: 'only the gdbstub reports it' };
 
 /** The checks by name, and the modes. */
 async function doctor(args: readonly string[]) {
@@ -30,7 +30,7 @@ describe('without a VM', () => {
     expect(stdout).toContain('-qmp unix:/tmp/qmp,server=on,wait=off\n');
     expect(stdout).toContain('-gdb unix:/tmp/gdb,server=on,wait=off');
     expect(stdout).toContain('-object memory-backend-file,id=mem,size=SIZE,mem-path=/dev/shm/guest,share=on');
-    expect(stdout.trimEnd().split('\n').at(-1)).toBe('ptmon watch will not work yet: see what is missing above.');
+    expect(stdout.trimEnd().split('\n').at(-1)).toBe('ptmon watch does not work yet: see above what is missing.');
   });
 
   test('a RAM file is enough for sampling', async () => {
@@ -40,7 +40,10 @@ describe('without a VM', () => {
     writeFileSync(file, new Uint8Array(2 ** 20));
     const { code, checks, modes } = await doctor(['--ram-file', file]);
     expect({ code, modes }).toEqual({ code: 0, modes: ['sample'] });
-    expect(checks['file']).toEqual({ outcome: 'ok', detail: `${file}, 1M; whose RAM it is, only QMP can tell` });
+    expect(checks['file']).toEqual({
+      outcome: 'ok',
+      detail: `${file}, 1M; without QMP, ptmon cannot verify whose RAM it is`,
+    });
     expect(checks['qmp']).toMatchObject({ outcome: 'missing' });
   });
 
@@ -60,20 +63,20 @@ describe('a VM that can be watched', () => {
     expect(lines).toEqual([
       `ok       QMP             unix:${vm.qmp}: QEMU 7.2.22`,
       'ok       guest           running',
-      'ok       accelerator     not KVM: TCG, unless QEMU was told otherwise',
+      'ok       accelerator     not KVM; TCG, unless QEMU was started with another one',
       'ok       vCPUs           1, x86_64',
       `ok       gdbstub         unix:${vm.gdb} answers`,
       'ok       registers       CR3 of vCPU 0: 0x41005',
       'ok       paging          4-level',
-      "missing  RAM file        QEMU keeps the guest's memory in no file",
+      "missing  RAM file        no file backs the guest's memory",
       '                         → -object memory-backend-file,id=mem,size=2M,mem-path=/dev/shm/guest,share=on -machine memory-backend=mem',
       "failed   QEMU's memory",
       `ok       gdbstub memory  the gdbstub at unix:${vm.gdb}, 2 MiB, the slowest way`,
       'ok       table aliases   root 0x41000 of vCPU 0 maps its own table writable, at 0xffff888000041000',
-      'ok       watchpoints     any number is accepted, as by TCG',
-      "missing  sampling        it takes a RAM file, or QEMU's memory on this host: the gdbstub reads only while the guest stands still",
+      'ok       watchpoints     QEMU accepts any number, as TCG does',
+      "missing  sampling        needs a RAM file, or QEMU's memory on this host: the gdbstub reads only while the guest is stopped",
       '',
-      'ptmon watch will work: exact; not by sampling.',
+      'ptmon watch works in exact mode only.',
       '',
     ]);
     expect(vm.state()).toBe('running');
@@ -117,7 +120,7 @@ describe('what is missing is said, with what gives it', () => {
       'four watchpoints',
       { kvm: true, maxWatches: 4 },
       'watchpoints',
-      { outcome: 'missing', detail: expect.stringMatching(/^4 of 5 were accepted/) as string, remedy: '-accel tcg' },
+      { outcome: 'missing', detail: expect.stringMatching(/^QEMU accepts 4 of 5/) as string, remedy: '-accel tcg' },
     ],
     [
       'no watchpoints',
@@ -132,7 +135,7 @@ describe('what is missing is said, with what gives it', () => {
       { outcome: 'missing', remedy: 'let the guest boot' },
     ],
     ['paging off: no sampling', { registers: () => ({ cr0: 0x10n }) }, 'sampling', { outcome: 'missing' }],
-    ['not x86', { target: 'aarch64' }, 'vcpus', { outcome: 'failed', detail: '1, aarch64: only x86 is known here' }],
+    ['not x86', { target: 'aarch64' }, 'vcpus', { outcome: 'failed', detail: '1, aarch64: ptmon supports only x86' }],
     ['no registers', { reply: (payload) => (payload === 'g' ? 'E01' : undefined) }, 'registers', { outcome: 'failed' }],
     ['no memory', { reply: (payload) => (payload.startsWith('m') ? 'E14' : undefined) }, 'stub', { outcome: 'failed' }],
   ])('%s', async (_what, options, name, expected) => {
@@ -199,7 +202,7 @@ describe('sockets that are dead, or something else', () => {
     expect(checks['gdb']).toMatchObject({
       outcome: 'failed',
       remedy:
-        '-gdb tcp:127.0.0.1:1,server=on,wait=off, or in the monitor of a QEMU that runs: gdbserver tcp:127.0.0.1:1,server=on,wait=off',
+        '-gdb tcp:127.0.0.1:1,server=on,wait=off, or in the monitor of a running QEMU: gdbserver tcp:127.0.0.1:1,server=on,wait=off',
     });
     expect(checks).toMatchObject({ qmp: { outcome: 'ok' }, registers: NOT_SHOWN, stub: { outcome: 'skipped' } });
   });
@@ -254,7 +257,7 @@ describe('a guest that stands still', () => {
     expect(code).toBe(0);
     expect(checks['release']).toEqual({
       outcome: 'ok',
-      detail: `watchpoints cleared; the guest stood still (${state}), and runs now`,
+      detail: `watchpoints cleared; the guest was stopped (${state}), and runs now`,
     });
     expect(vm.state()).toBe('running');
     expect(vm.stub.watches).toEqual([]);
@@ -265,7 +268,7 @@ describe('a guest that stands still', () => {
     vm.stub.watches.push('1000,8');
     const { code, checks } = await doctor([...sockets(vm), '--release']);
     expect({ code, watches: vm.stub.watches, state: vm.state() }).toEqual({ code: 0, watches: [], state: 'running' });
-    expect(checks['release']).toMatchObject({ detail: 'watchpoints cleared; it ran before, and runs on' });
+    expect(checks['release']).toMatchObject({ detail: 'watchpoints cleared; the guest ran before, and still runs' });
   });
 
   test('panicked: --release does not let it run', async () => {
@@ -280,7 +283,7 @@ describe('a guest that stands still', () => {
     const vm = await startVm({ state: 'debug' });
     const { code, checks } = await doctor(['--gdb', vm.gdb, '--release']);
     expect(code).toBe(0);
-    expect(checks['release']).toMatchObject({ detail: 'watchpoints cleared, and the guest was told to run' });
+    expect(checks['release']).toMatchObject({ detail: 'watchpoints cleared, and the guest resumed' });
     expect(vm.stub.isRunning).toBe(true);
   });
 
@@ -294,10 +297,10 @@ describe('a guest that stands still', () => {
 
 describe('refuses with 2, and prints no data', () => {
   test.each([
-    [['--release'], '--release takes --gdb'],
+    [['--release'], '--release needs --gdb'],
     [['--qmp', 'nowhere'], '"nowhere" is not the address of a socket'],
     [['--qmp', 'a:0'], '"a:0" is not the address of a socket'],
-    [['--watch'], "unknown option '--watch'"],
+    [['--watch'], 'unknown option --watch'],
     [['now'], 'too many arguments'],
   ] as const)('%j', async (args, expected) => {
     const { code, stdout, stderr } = await run(['doctor', ...args]);

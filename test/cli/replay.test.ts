@@ -52,11 +52,11 @@ describe('replay', { timeout }, () => {
     expect(code).toBe(0);
     for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80);
     expect(stdout).toContain('Recorded on 20');
-    expect(stdout).toContain('Exact: each write to a watched entry is in it.');
+    expect(stdout).toContain('Exact: it contains each write to a watched entry.');
     expect(stdout).toMatch(/── fork: parent and child share all pages/);
     expect(stdout).toMatch(/process +pages in +out +entry +pages in +out\nworkload\[\d+\] +\+\d+ +-\d+/);
     expect(stdout).toMatch(/\d+ writes, no events lost, 0 events found by comparing/);
-    expect(stdout).toMatch(/s of the guest in \d+\.\d+ s/);
+    expect(stdout).toMatch(/s of guest time in \d+\.\d+ s/);
   });
 
   test('of other addresses: those whose tables are in the trace', async () => {

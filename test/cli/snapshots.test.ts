@@ -152,7 +152,7 @@ pages of 4K: 1 paged out, 2 moved
 
   test('says that nothing differs, and exits with 0', async () => {
     const { code, stdout } = await run(['diff', dumpOf(program()), dumpOf(program(), kdumpDump)]);
-    expect({ code, stdout }).toEqual({ code: 0, stdout: 'no difference\n' });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'no differences\n' });
   });
 
   test('page by page, as JSON, with the words of events', async () => {
@@ -273,7 +273,7 @@ describe('ptmon roots', () => {
         userEntries: 0,
       },
     ]);
-    expect((await run(['roots', '--paging', 'pae', raw(kernel())])).stdout).toBe('nothing looks like a root\n');
+    expect((await run(['roots', '--paging', 'pae', raw(kernel())])).stdout).toBe('no roots found\n');
   });
 
   test('the other commands search where nobody tells them, and say so', async () => {
@@ -304,8 +304,8 @@ describe('what could not be looked at', () => {
   test('is counted and named by map, as text and as JSON, and by its exit code', async () => {
     const path = without(VA, 1);
     const text = await run(['map', path]);
-    expect(text).toMatchObject({ code: 5, stderr: expect.stringContaining('1 page table is not in memory') as string });
-    expect(text.stderr).toContain('it is not known what 2M of addresses map: 0x400000+2M (PT at 0x10');
+    expect(text).toMatchObject({ code: 5, stderr: expect.stringContaining('1 page table is missing') as string });
+    expect(text.stderr).toContain('the mappings of 2M of addresses are unknown: 0x400000+2M (PT at 0x10');
     expect(text.stdout).toContain('1 range, 1 physical run');
     const json = await run(['map', path, '--json']);
     const gap = { reason: 'no-memory', va: '0x400000', pages: 512, level: 1 };
@@ -313,7 +313,7 @@ describe('what could not be looked at', () => {
     expect(json.code).toBe(5);
     expect((await run(['map', path, '--va', '0xffff888000000000+2M'])).code).toBe(0);
     expect(await run(['translate', path, '--pa', '0x0'])).toMatchObject({
-      stdout: expect.stringContaining('1 page table is not in memory') as string,
+      stdout: expect.stringContaining('1 page table is missing') as string,
     });
   });
 
@@ -325,14 +325,14 @@ describe('what could not be looked at', () => {
       [[cut, whole], 'A'],
     ] as const) {
       const { code, stdout, stderr } = await run(['diff', ...files]);
-      expect({ code, stdout }).toEqual({ code: 5, stdout: 'no difference\n' });
-      expect(stderr).toContain(`ptmon: ${side}: 1 page table is not in memory`);
+      expect({ code, stdout }).toEqual({ code: 5, stdout: 'no differences\n' });
+      expect(stderr).toContain(`ptmon: ${side}: 1 page table is missing`);
     }
   });
 
   test.each([
-    ['a root that is not in memory', () => without(VA, 4), 'the root itself is not in memory'],
-    ['tables that are not', () => dumpOf(program()), 'the tables that it leads to are not in memory', '0x101000'],
+    ['a root that is not in memory', () => without(VA, 4), 'the root itself is missing'],
+    ['tables that are not', () => dumpOf(program()), 'the tables that it points to are missing', '0x101000'],
     ['nothing but absent entries', () => dumpOf(withEmptyTable()), 'no entry below it is present', '0x106000'],
   ])('nothing is mapped: %s', async (_what, make, why, root = '0x100000') => {
     const { code, stdout, stderr } = await run(['map', make(), '--root', root]);
@@ -357,7 +357,7 @@ describe('what could not be looked at', () => {
 
   test('nothing matches a filter: said, and exit code 0', async () => {
     const { code, stderr } = await run(['map', dumpOf(program()), '--page-size', '1G']);
-    expect(stderr).toContain('nothing that is mapped is like that');
+    expect(stderr).toContain('no mapped range matches the filters');
     expect(code).toBe(0);
   });
 });
@@ -366,27 +366,27 @@ describe('refused', () => {
   const path = dumpFile.bind(undefined);
 
   test.each<[args: string[], code: number, why: string]>([
-    [['map'], 2, 'what is to be read? Give the path of a dump first'],
+    [['map'], 2, 'no source: give the path of a dump or trace first'],
     [['map', '/nowhere'], 3, '/nowhere does not exist'],
     [['map', '/dev/null'], 3, '/dev/null is not a file'],
     [['map', '/'], 3, '/ is not a file'],
     [['map', 'DUMP', 'more'], 2, 'too many arguments'],
     [['map', 'DUMP', '--wx', '--read-only'], 2, 'cannot be used with'],
     [['map', 'DUMP', '--json', '--csv'], 2, 'cannot be used with'],
-    [['map', 'DUMP', '--va', '400000'], 2, 'Write 0x…'],
-    [['map', 'DUMP', '--va', '0x5000-0x5000'], 2, 'must end behind its start'],
-    [['map', 'DUMP', '--min-size', '1X'], 2, 'Write a number of bytes'],
-    [['map', 'DUMP', '--page-size', '8K'], 2, 'some of 4K,2M,4M,1G'],
+    [['map', 'DUMP', '--va', '400000'], 2, '--va 400000: not a hexadecimal address'],
+    [['map', 'DUMP', '--va', '0x5000-0x5000'], 2, 'its end must be above its start'],
+    [['map', 'DUMP', '--min-size', '1X'], 2, 'not a number of bytes'],
+    [['map', 'DUMP', '--page-size', '8K'], 2, 'give some of 4K,2M,4M,1G'],
     [['map', 'DUMP', '--vcpu', '1'], 2, 'there is no vCPU 1: the dump has only vCPU 0'],
     [['map', 'DUMP', '--ram-map', '0x0+4K@0'], 2, 'says itself where its memory is (elf)'],
-    [['map', 'DUMP', '--qmp', '/q', '--gdb', '/g'], 2, 'a live guest is read: what is "'],
-    [['map', '--qmp', '/q'], 2, 'a live guest takes both --qmp and --gdb'],
-    [['roots', 'DUMP', '--qmp', '/q', '--gdb', '/g'], 2, 'a live guest is read: what is "'],
-    [['diff', 'DUMP'], 2, 'two dumps are compared, not 1'],
-    [['diff', 'DUMP', 'DUMP', 'DUMP'], 2, 'two dumps are compared, not 3'],
-    [['diff', 'DUMP', 'DUMP', '--qmp', '/q', '--gdb', '/g'], 2, 'one dump is compared with a live guest, not 2'],
+    [['map', 'DUMP', '--qmp', '/q', '--gdb', '/g'], 2, 'unexpected argument "'],
+    [['map', '--qmp', '/q'], 2, 'a live guest needs both --qmp and --gdb: --gdb is missing'],
+    [['roots', 'DUMP', '--qmp', '/q', '--gdb', '/g'], 2, 'unexpected argument "'],
+    [['diff', 'DUMP'], 2, 'diff takes two dumps, not 1'],
+    [['diff', 'DUMP', 'DUMP', 'DUMP'], 2, 'diff takes two dumps, not 3'],
+    [['diff', 'DUMP', 'DUMP', '--qmp', '/q', '--gdb', '/g'], 2, 'with a live guest, diff takes one dump, not 2'],
     [['diff', 'DUMP', '/nowhere'], 3, '/nowhere does not exist'],
-    [['diff', 'DUMP', 'DUMP', '--kinds', 'moved'], 2, 'some of page-in,page-out,protection,restructure'],
+    [['diff', 'DUMP', 'DUMP', '--kinds', 'moved'], 2, 'give some of page-in,page-out,protection,restructure'],
     [['diff', 'DUMP', 'DUMP', '--pages', '--runs'], 2, 'cannot be used with'],
     [['roots', 'TEXT'], 4, 'is no dump that ptmon knows'],
     [['map', 'TORN'], 4, 'a table of program headers'],
@@ -437,7 +437,7 @@ describe('traces', () => {
   });
 
   test('the ends of two are compared', async () => {
-    expect(await run(['diff', trace('tour'), trace('tour')])).toMatchObject({ code: 0, stdout: 'no difference\n' });
+    expect(await run(['diff', trace('tour'), trace('tour')])).toMatchObject({ code: 0, stdout: 'no differences\n' });
     expect(await run(['diff', trace('tour'), trace('fork')])).toMatchObject({ code: 1 });
   });
 

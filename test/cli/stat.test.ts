@@ -8,18 +8,20 @@ const file = temporaryFolder();
 const timeout = 60_000;
 const tour = bundledTrace('tour');
 
-test('a screenful: events by kind, process and entry, the most restless addresses, rates', { timeout }, async () => {
+test('a screenful: events by kind, process and entry, the most frequently changed addresses, rates', {
+  timeout,
+}, async () => {
   const { code, stdout, stderr } = await run(['stat', tour], { columns: 80 });
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   const lines = stdout.split('\n');
   expect(lines.length).toBeLessThanOrEqual(40);
   for (const line of lines) expect(line.length, line).toBeLessThanOrEqual(80);
   expect(stdout).toMatch(/\d+ page-in, \d+ page-out, \d+ protection/);
-  expect(stdout).toMatch(/\d+ instants, \d+ bytes, \d+\.\d a write; at most \d+ tables/);
+  expect(stdout).toMatch(/\d+ instants, \d+ bytes, \d+\.\d per write; at most \d+ tables/);
   expect(stdout).toMatch(
     /process +pages in +out +entry +pages in +out\nworkload\[\d+\] +\+2\d\d\d +-2\d\d\d +PDE +\+2048 +-2048/,
   );
-  expect(stdout).toMatch(/events most restless +root +what\n +\d+ 0x1000002/);
+  expect(stdout).toMatch(/events most changed +root +who\n +\d+ 0x1000002/);
   expect(stdout).toMatch(/writes\/s [ ▁▂▃▄▅▆▇█]+ max \d+\nevents\/s [ ▁▂▃▄▅▆▇█]+ max \d+\n/);
 });
 

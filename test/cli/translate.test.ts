@@ -85,9 +85,9 @@ describe('ptmon translate', () => {
       stdout: `0x123abc: root 0x41000, 4-level paging
   0x7f1234567abc: 4 KiB page, writable, user, no-execute
   0xffff888000123abc: 2 MiB page, writable, supervisor, no-execute
-  2 virtual addresses lead there
+  2 virtual addresses translate to it
 0x200000: root 0x41000, 4-level paging
-  no virtual address leads there
+  no virtual address translates to it
 `,
     });
     const json = await run(['translate', '--json', '--pa', '0x123abc', ...sockets(vm)]);
@@ -110,14 +110,14 @@ describe('refuses with 2, prints no data, and harms no guest', () => {
     [['0x800000000000'], 'virtual address 0x800000000000 is not canonical in 4-level paging'],
     [['0x1000', '0x800000000000'], 'is not canonical'],
     [['0x1000', '--vcpu', '1'], 'there is no vCPU 1: the guest has only vCPU 0'],
-    [['1000'], '"1000" is no virtual address; write 0x…'],
-    [['--pa', '0x10000000000000000'], 'Write 0x… with up to 13 digits'],
-    [['0x11112222333344445'], 'is no virtual address'],
-    [['0x1000', '--root', 'cr3'], 'Write current, or 0x…'],
-    [['0x1000', '--memory', 'file', '--vcpu', 'x'], 'a whole number from 0'],
-    [['0x1000', '--memory', 'disk'], 'Allowed choices are auto, file, process, gdb'],
+    [['1000'], '1000: not a hexadecimal address'],
+    [['--pa', '0x10000000000000000'], '--pa 0x10000000000000000: not a physical address'],
+    [['0x11112222333344445'], 'not a hexadecimal address'],
+    [['0x1000', '--root', 'cr3'], '--root cr3: neither "current" nor'],
+    [['0x1000', '--memory', 'file', '--vcpu', 'x'], 'not an integer from 0'],
+    [['0x1000', '--memory', 'disk'], '--memory disk: not one of auto, file, process, gdb'],
     [['0x1000', '--memory', 'gdb', '--ram-file', '/dev/null'], 'the RAM file /dev/null was given'],
-    [[], 'which address is to be translated? Give some, or --pa'],
+    [[], 'nothing to translate: give virtual addresses, or --pa'],
   ] as const)('%j', async (args, expected) => {
     const vm = await startVm();
     const { code, stdout, stderr } = await run(['translate', ...args, ...sockets(vm)]);
@@ -133,17 +133,17 @@ describe('refuses with 2, prints no data, and harms no guest', () => {
     const { code, stdout, stderr } = await runWithInput(['translate', '-', '--json', ...sockets(vm)], input);
     expect(code).toBe(2);
     expect(parse(stdout).map(({ va }) => va)).toEqual(['0x1000', hex(PAGED_VA), '0x2000']);
-    expect(stderr).toContain('line 2 of standard input: "7" is no virtual address; write 0x… with up to 16 digits\n');
-    expect(stderr).toContain('line 3 of standard input: virtual address 0x800000000000 is not canonical in 4-level');
+    expect(stderr).toContain('standard input, line 2: 7: not a hexadecimal address; write 0x and 1 to 16 digits\n');
+    expect(stderr).toContain('standard input, line 3: virtual address 0x800000000000 is not canonical in 4-level');
     expect(vm.state()).toBe('running');
   });
 
   test.each([
-    [['translate', '0x1'], 'Give the path of a dump first, or --qmp and --gdb of a live guest'],
-    [['translate', '-'], 'Give the path of a dump first'],
-    [['translate', '0x1', '--qmp', '/q'], 'a live guest takes both --qmp and --gdb'],
-    [['translate', '0x1', '--qmp', '/q', '--gdb', '/g', '--ram-map', '0+1M@0'], '--ram-map is for files of raw memory'],
-    [['translate', 'vm.core'], 'which address is to be translated?'],
+    [['translate', '0x1'], 'give the path of a dump or trace first, or --qmp and --gdb of a live guest'],
+    [['translate', '-'], 'give the path of a dump or trace first'],
+    [['translate', '0x1', '--qmp', '/q'], 'a live guest needs both --qmp and --gdb: --gdb is missing'],
+    [['translate', '0x1', '--qmp', '/q', '--gdb', '/g', '--ram-map', '0+1M@0'], '--ram-map is for raw memory files'],
+    [['translate', 'vm.core'], 'nothing to translate'],
     [['translate', '0x1', '--qmp', 'nowhere', '--gdb', '/g'], '"nowhere" is not the address of a socket'],
   ] as const)('%j', async (args, expected) => {
     const { code, stdout, stderr } = await run(args);

@@ -24,7 +24,7 @@ describe('a guest that stands still by the will of another', () => {
     expect(vm.stub.commands.filter((command) => /^(vCont|D|c)/.test(command))).toEqual([]);
     expect(stdout).toMatch(/^0 page-in, 0 page-out/);
     expect(stderr).toContain(
-      `Somebody else has the guest stand still (${state}): it is watched on when they let it run.`,
+      `Paused by another QEMU client (${state}): watching goes on when that client resumes the guest.`,
     );
   });
 

@@ -166,7 +166,7 @@ describe.skipIf(!isHere)('ptmon watch on a real guest', { timeout: 120_000 }, ()
       [0, 1, 2, 3].map((page) => expect.stringMatching(new RegExp(`^\\+ here +${hex(VA + BigInt(page) * 4096n)} `))),
     );
     expect(watch.stdout).toMatch(/an unknown number of events lost/);
-    expect(watch.stderr).toMatch(/\d+ samples, one every [\d.]+ ms .*changed back between two of them was not seen/);
+    expect(watch.stderr).toMatch(/\d+ samples, one every [\d.]+ ms .*changed back between two of them was missed/);
     await expectFree(machine);
   });
 
@@ -181,10 +181,10 @@ describe.skipIf(!isHere)('ptmon watch on a real guest', { timeout: 120_000 }, ()
       'half of what exact watching takes',
       () => ['--gdb', machine.guest.gdbPath, ...place()],
       2,
-      /takes --qmp and --gdb/,
+      /needs --qmp and --gdb/,
     ],
     ['nothing to watch', () => [...sockets()], 2, /--va/],
-    ['an address that is none', () => [...sockets(), '--va', 'main'], 2, /Write 0x…/],
+    ['an address that is none', () => [...sockets(), '--va', 'main'], 2, /--va main: not a hexadecimal address/],
     ['an address that is not canonical', () => [...sockets(), '--va', '0x1000000000000000'], 2, /0x1000000000000000/],
     [
       'too many watchpoints',
@@ -192,7 +192,12 @@ describe.skipIf(!isHere)('ptmon watch on a real guest', { timeout: 120_000 }, ()
       3,
       /watchpoints would be needed, and 1 are allowed/,
     ],
-    ['a RAM file without paging', () => ['--ram-file', machine.guest.ramFile, ...place()], 2, /give --paging/],
+    [
+      'a RAM file without paging',
+      () => ['--ram-file', machine.guest.ramFile, ...place()],
+      2,
+      /give the paging mode with --paging/,
+    ],
   ] as const)('%s: exit code and a sentence', async (_, args, code, message) => {
     const watch = startPtmon('watch', ...args());
     expect(await watch.ended).toBe(code);

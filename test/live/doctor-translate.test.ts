@@ -151,7 +151,7 @@ describe.skipIf(!isHere)('ptmon doctor on a real QEMU', { timeout: 60_000 }, () 
     const guest = await startCounting();
     const gdb = join(temporaryFolder(), 'gdb');
     const { stdout } = await run(['doctor', '--qmp', guest.qmp, '--gdb', gdb]);
-    const command = /in the monitor of a QEMU that runs: (.*)/.exec(stdout)?.[1];
+    const command = /in the monitor of a running QEMU: (.*)/.exec(stdout)?.[1];
     // The one that it was started with is the only one that it has.
     await asking(guest, (qmp) => qmp.humanMonitor('gdbserver none'));
     const said = await asking(guest, (qmp) => qmp.humanMonitor(command!));
@@ -178,7 +178,7 @@ describe.skipIf(!isHere)('ptmon doctor on a real QEMU', { timeout: 60_000 }, () 
     expect(report.checks.at(-1)).toEqual({
       name: 'release',
       outcome: 'ok',
-      detail: 'watchpoints cleared; the guest stood still (debug), and runs now',
+      detail: 'watchpoints cleared; the guest was stopped (debug), and runs now',
     });
     await expectToRun(guest);
   });

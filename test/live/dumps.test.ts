@@ -335,7 +335,7 @@ describe.skipIf(isLeftOut)('P3 dumps of a real guest with 4-level paging', { tim
     expect(live.stdout === stdout).toBe(true);
     await machine.dump(path('again'));
     const none = await runWith(['diff', path('after'), path('again'), '--root', hex(machine.root)]);
-    expect(none).toMatchObject({ code: 0, stdout: 'no difference\n' });
+    expect(none).toMatchObject({ code: 0, stdout: 'no differences\n' });
     await machine.resume();
   });
 

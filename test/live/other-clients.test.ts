@@ -213,7 +213,7 @@ describe.skipIf(leftOut('test/live/other-clients, a real guest that others pause
       await expect.poll(() => watch.stderr, { timeout: 20_000 }).toMatch(/Exact:/);
       await expect.poll(state).toBe('running');
       await pause();
-      await expect.poll(() => watch.stderr, { timeout: 20_000 }).toMatch(/has the guest stand still \(paused\)/);
+      await expect.poll(() => watch.stderr, { timeout: 20_000 }).toMatch(/Paused by another QEMU client \(paused\)/);
       watch.child.kill('SIGINT');
       await sleep(apartMs);
       watch.child.kill('SIGTERM');

@@ -1,5 +1,5 @@
 /** A real guest that is watched while its workload does as it is told. */
-import { Verifier } from '../../src/cli/commands/watch/verifier.ts';
+import { Verifier } from '../../src/cli/live/verifier.ts';
 import type { MonitorEvent } from '../../src/core/monitor/events.ts';
 import { openQemu, type QemuOptions, type StopStatistics } from '../../src/drivers/qemu/exact/index.ts';
 import { findWorkloadRoot } from '../../src/drivers/qemu/launch/find-root.ts';

@@ -1,31 +1,34 @@
-/** What every command does that looks at one address space of a snapshot: opens it, finds the space, prints, lets go. */
+/** The work of every command that examines one address space of a snapshot: open it, find the space, print, close it. */
 import { PtmonError } from '../../core/error.ts';
 import type { LongWorkOptions } from '../../driver/pacer.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
-import type { TextOutput } from '../../sinks/text-output.ts';
 import { type AddressSpace, findAddressSpace } from '../../snapshot/index.ts';
-import { openSnapshot, type SourceName } from './open-snapshot.ts';
-import { ProgressLine } from './progress-line.ts';
-import { type SourceAndSpaceOptions, spaceRequest } from './source-options.ts';
+import type { TextOutput } from '../../sinks/text-output.ts';
+import type { Streams } from '../context.ts';
+import { type SourceAndSpaceOptions, type SourceName, spaceRequest } from '../options/source.ts';
+import { ProgressLine } from '../output/progress-line.ts';
+import { openSnapshot } from './open-snapshot.ts';
 
-export interface VisitStreams {
-  readonly output: TextOutput;
-  readonly messages: TextOutput;
+export interface VisitRequest {
+  readonly source: SourceName;
+  readonly options: SourceAndSpaceOptions;
+  readonly streams: Streams;
+  readonly signal: AbortSignal;
 }
 
 export interface Visit {
   readonly snapshot: Snapshot;
   readonly space: AddressSpace;
-  /** For whatever takes long. */
+  /** For work that may take long. */
   readonly work: LongWorkOptions & { readonly signal: AbortSignal };
-  /** Prints; of a live guest, once it runs on: whoever reads slowly holds up no guest. */
+  /** Prints; for a live guest, after it has resumed, so that a slow reader does not keep it paused. */
   print(text: string): void | Promise<void>;
 }
 
 /**
- * Work with a line that says how far it is, while `run` runs.
+ * Shows progress while `run` runs.
  *
- * @param run is also given what takes the line away, for before something is printed
+ * @param run is also given a function that removes the progress line, to call before it prints
  */
 export async function withProgress<T>(
   messages: TextOutput,
@@ -40,35 +43,32 @@ export async function withProgress<T>(
   }
 }
 
-/** What is missing or odd in a source. */
+/** What is missing or inconsistent in a source. */
 export function warningLines({ warnings = [] }: Snapshot): string {
   return warnings.map((warning) => `ptmon: warning: ${warning}\n`).join('');
 }
 
-/** @throws as `openSnapshot`, `findAddressSpace` and `look` */
+/** @throws as `openSnapshot`, `findAddressSpace` and `examine` */
 export async function visitSnapshot(
-  source: SourceName,
-  options: SourceAndSpaceOptions,
-  { output, messages }: VisitStreams,
-  signal: AbortSignal,
-  look: (visit: Visit) => Promise<void>,
+  { source, options, streams: { output, messages }, signal }: VisitRequest,
+  examine: (visit: Visit) => Promise<void>,
 ): Promise<void> {
   const texts: string[] = [];
-  let said = '';
+  let description = '';
   await withProgress(messages, signal, async (work, clear) => {
     const snapshot = await openSnapshot(source, options, work);
     try {
       clear();
       await messages.write(warningLines(snapshot));
       const space = await findAddressSpace(snapshot, spaceRequest(options), work);
-      said = `${snapshot.description}\n${space.isGuess ? `${space.from}\n` : ''}`;
+      description = `${snapshot.description}\n${space.isGuess ? `${space.from}\n` : ''}`;
       const print = (text: string) => {
         if (source === undefined) return void texts.push(text);
         clear();
         return output.write(text);
       };
       clear();
-      await look({ snapshot, space, work, print });
+      await examine({ snapshot, space, work, print });
     } catch (error) {
       throw withSource(error, source);
     } finally {
@@ -76,10 +76,10 @@ export async function visitSnapshot(
     }
   });
   await output.write(texts.join(''));
-  await messages.write(said);
+  await messages.write(description);
 }
 
-/** What is wrong at an offset or with a root is named by its source, which of two may be the other one; the rest is named here. */
+/** Errors with an offset or a root already name their source, which may be the other one of two. Adds the name to the rest. */
 function withSource(error: unknown, source: SourceName): unknown {
   if (!(error instanceof PtmonError) || error.code !== 'corrupt-input' || source === undefined) return error;
   const { offset, root } = error.facts;

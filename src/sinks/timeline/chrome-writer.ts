@@ -1,4 +1,4 @@
-/** Chrome's Trace Event Format, as JSON: what chrome://tracing, Perfetto and others read. */
+/** Chrome's Trace Event Format as JSON, for chrome://tracing, Perfetto and others. */
 import type { TimelineFacts, TimelineWriter } from './timeline-writer.ts';
 
 /** Counters belong to the guest as a whole. */

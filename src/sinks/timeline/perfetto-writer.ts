@@ -16,7 +16,7 @@ const ANNOTATION = { uintValue: 3, stringValue: 6, name: 10 } as const;
 const TYPE = { sliceBegin: 1, sliceEnd: 2, instant: 3, counter: 4 } as const;
 const UNIT_COUNT = 2;
 const INCREMENTAL_STATE_CLEARED = 1;
-/** All packets are of one writer. */
+/** One writer writes all packets. */
 const SEQUENCE = 1;
 const NS_PER_US = 1000;
 
@@ -72,7 +72,7 @@ export class PerfettoWriter implements TimelineWriter {
   }
 
   finish(): void {
-    // A trace has no end of its own.
+    // The format has no end mark.
   }
 
   take(): Uint8Array {

@@ -1,6 +1,6 @@
 /**
- * Events along the time: a track for each watched page, with what was behind it while something was, below its process or tag; what
- * caused it; and how much is in memory, and how much happens.
+ * Events over time. Each watched page has a track, below its process or tag, that shows the frame behind it. Other tracks show the
+ * entries that changed, the number of backed pages, and the rate of events.
  */
 import { hex } from '../../core/address/va.ts';
 import type { Cause, MonitorEvent, PageEvent } from '../../core/monitor/events.ts';
@@ -10,14 +10,14 @@ import type { TextOutput } from '../text-output.ts';
 import type { TimelineFacts, TimelineWriter } from './timeline-writer.ts';
 
 const PAGE_BYTES = 4096n;
-/** Events are counted over so long. */
+/** The interval over which events are counted. */
 const RATE_US = 100_000;
-/** What is written is gathered so far: each write takes a call of the system. */
+/** Events per write: each write is a system call. */
 const EVENTS_A_WRITE = 64;
-/** More tracks nobody looks at, and the programs that show them do not bear. */
+/** More tracks than this slow the programs that show them to a halt. */
 const MAX_TRACKS = 10_000;
 
-/** A page that was in memory before the first event. */
+/** A page that was backed before the first event. */
 export interface BackedPage {
   readonly view?: number;
   readonly root: number;
@@ -30,17 +30,17 @@ export interface BackedPage {
 export interface TimelineOptions {
   readonly output: TextOutput;
   readonly writer: TimelineWriter;
-  /** Where the recording is, in microseconds. */
+  /** Returns the time of the recording, in microseconds. */
   readonly timeUs: () => number;
-  /** Watched pages that are in memory. Asked for now and then. */
+  /** Returns the number of watched pages that are backed. Called now and then. */
   readonly backedPages: () => number;
 }
 
 export interface TimelineSink extends Sink {
-  /** Once, when the first watches are set: shows pages that have been there from the beginning on. */
+  /** Call it once, when the first watches are set: shows the pages that are backed from the beginning. */
   start(pages: Iterable<BackedPage>): void;
   note(text: string, timeUs: number): void;
-  /** Events of pages that have no track, because there are too many. */
+  /** Events of pages without a track, because of the limit of tracks. */
   readonly leftOut: number;
 }
 
@@ -61,7 +61,7 @@ class Timeline implements TimelineSink {
   readonly #groups = new Map<string, Group>();
   readonly #tracks = new Map<string, number>();
   readonly #open = new Set<number>();
-  /** By track, when its page went out last. */
+  /** By track, the time of its last page-out. */
   readonly #lastUs = new Map<number, number>();
   #lastId = 0;
   #notes: number | undefined;
@@ -133,13 +133,13 @@ class Timeline implements TimelineSink {
   #pageOut(of: Owner, va: bigint, timeUs: number): void {
     const track = this.#trackOf(of, va);
     if (track === undefined) return;
-    // It came when nobody looked: since the watch began, or since it was seen last.
+    // Its page-in was not recorded: it came after the watch began, or after the last page-out.
     if (!this.#open.delete(track)) this.#writer.begin(track, this.#lastUs.get(track) ?? 0, 'in memory', {});
     this.#writer.end(track, timeUs);
     this.#lastUs.set(track, timeUs);
   }
 
-  /** One entry may be behind many events, of a huge page for example: it is shown once. */
+  /** One entry may cause many events, as for a huge page: it is shown once. */
   #addCause(event: MonitorEvent, timeUs: number): void {
     const { cause } = event;
     const group = this.#groupOf(...groupNameOf(event));
@@ -181,7 +181,7 @@ class Timeline implements TimelineSink {
   }
 
   #groupOf(name: string, pid: number | undefined): Group {
-    // Whatever it executes, a process is one.
+    // exec() changes the name of a process, not its PID.
     const key = pid === undefined ? name : `pid ${pid}`;
     const known = this.#groups.get(key);
     if (known !== undefined) return known;
@@ -208,17 +208,17 @@ interface Owner {
   readonly tags: MonitorEvent['tags'];
 }
 
-/** `nginx[12]` and 12 for the tag `nginx[12]:heap`; the tag for any other; the root where there is none. */
+/** `nginx[12]` and 12 for the tag `nginx[12]:heap`; the whole tag, if it has another form; the root without a tag. */
 function groupNameOf({ tags, root }: Owner): [name: string, pid: number | undefined] {
   const tag = tags[0];
   if (tag === undefined) return [`root ${hex(root)}`, undefined];
   const process = /^[^:]*\[(\d+)\]/.exec(String(tag));
   const pid = Number(process?.[1] ?? NaN);
-  // Of Linux, a number of a process has 22 bits (PID_MAX_LIMIT); the formats have room for 31. Other tags may look alike.
+  // A PID of Linux has at most 22 bits (PID_MAX_LIMIT), and the formats have room for 31. Other tags may look alike.
   return process === null || pid >= 2 ** 31 ? [String(tag), undefined] : [process[0], pid];
 }
 
-/** What the tags say beside the group: `heap` of `nginx[12]:heap`, or of `nginx[12]` and `heap`. */
+/** What the tags contain beside the group: `heap` of `nginx[12]:heap`, or of `nginx[12]` and `heap`. */
 function partsOf({ tags }: Owner): string[] {
   return tags.flatMap((tag, index) => /:(.+)$/.exec(String(tag))?.[1] ?? (index === 0 ? [] : String(tag)));
 }

@@ -1,21 +1,21 @@
-/** What a program that shows events along the time is told; each of them has a format of its own. */
+/** A writer of one format for programs that show events over time. */
 
-/** Facts behind something that is shown, by name. */
+/** Details of an item, by name. */
 export type TimelineFacts = Readonly<Record<string, string | number>>;
 
-/** Groups, tracks and counters are numbers from 1 on, each its own; times are microseconds. */
+/** Groups, tracks and counters are identified by numbers from 1 on. Times are in microseconds. */
 export interface TimelineWriter {
-  /** A process, where there is a number of one, or anything else that tracks belong to. */
+  /** A process, if `pid` is given, or another owner of tracks. */
   group(id: number, name: string, pid: number | undefined): void;
-  /** A line of its own, below its group. */
+  /** A line below its group. */
   track(id: number, group: number, name: string): void;
   counter(id: number, name: string): void;
   begin(track: number, timeUs: number, name: string, facts: TimelineFacts): void;
   end(track: number, timeUs: number): void;
   instant(track: number, timeUs: number, name: string, facts: TimelineFacts): void;
   count(counter: number, timeUs: number, value: number): void;
-  /** Nothing follows. */
+  /** Ends the output. */
   finish(): void;
-  /** What has been written since this was last called. */
+  /** Returns what was written since the last call. */
   take(): string | Uint8Array;
 }

@@ -154,11 +154,11 @@ test('csv: a line for each event, with its time', { timeout }, async () => {
 
 describe('a wrong command line or file', { timeout }, () => {
   test.each([
-    [['export', tour], 2, 'required option'],
+    [['export', tour], 2, '--format <format> is missing'],
     [['export', tour, '--format', 'xml'], 2, 'perfetto, chrome, csv'],
     [['export', file('none'), '--format', 'csv'], 3, 'ENOENT'],
-    [['export', tour, '--format', 'csv', '--output', file('none/x')], 2, 'none/x cannot be written to (ENOENT)'],
-    [['export', tour, '--format', 'csv', '--output', file('')], 2, 'cannot be written to (EISDIR)'],
+    [['export', tour, '--format', 'csv', '--output', file('none/x')], 2, 'none/x: cannot be written (ENOENT)'],
+    [['export', tour, '--format', 'csv', '--output', file('')], 2, 'cannot be written (EISDIR)'],
   ])('%j', async (args, expected, why) => {
     const { code, stderr } = await run(args);
     expect(code).toBe(expected);

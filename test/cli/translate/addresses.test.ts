@@ -23,18 +23,20 @@ test('refuses at once what has no end and is no address', async () => {
   async function* zeroes(): AsyncGenerator<string> {
     for (; ; chunks++) yield '\0'.repeat(65_536);
   }
-  await expect(readAddresses(['-'], zeroes)).rejects.toThrow(/^line 1 of standard input: "\\u0000.*…" is no virtual/);
+  await expect(readAddresses(['-'], zeroes)).rejects.toThrow(
+    /^standard input, line 1: \\x00.*…: not a hexadecimal address/,
+  );
   expect(chunks).toBe(0);
 });
 
 test('names the line of a word, wherever chunks end', async () => {
   const { found, wrong } = await readAddresses(['-'], () => chunksOf('0x1\r\n\n0', 'x2 0x', 'g\n0x3'));
   expect(found).toEqual([1n, 2n, 3n]);
-  expect(wrong).toEqual(['line 3 of standard input: "0xg" is no virtual address; write 0x… with up to 16 digits']);
+  expect(wrong).toEqual(['standard input, line 3: 0xg: not a hexadecimal address; write 0x and 1 to 16 digits']);
 });
 
 test('lists as many wrong words as a reader can use', async () => {
   const { found, wrong } = await readAddresses(['-'], () => chunksOf('what '.repeat(300_000), '0x1'));
   expect(found).toEqual([1n]);
-  expect([wrong.length, wrong[100]]).toEqual([101, '299900 more words are no addresses']);
+  expect([wrong.length, wrong[100]]).toEqual([101, '299900 more words are not addresses']);
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { makePaging, type Paging, type PagingOptions } from '../../../src/core/paging/format.ts';
 import type { WalkStep } from '../../../src/core/paging/walk.ts';
-import { type EntryExplanation, explainEntry, rightsInWords } from '../../../src/cli/commands/translate/explain.ts';
+import { type EntryExplanation, explainEntry, rightsNames } from '../../../src/cli/commands/translate/explain.ts';
 
 /** An entry as a walk would have read it. */
 function explain(paging: Paging, level: number, value: bigint) {
@@ -148,5 +148,5 @@ test.each([
     'read-only, supervisor, no-execute, protection key 3',
   ],
 ])('rights in words: %j', (rights, words) => {
-  expect(rightsInWords(rights).join(', ')).toBe(words);
+  expect(rightsNames(rights).join(', ')).toBe(words);
 });

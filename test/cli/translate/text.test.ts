@@ -76,7 +76,7 @@ describe('an address that does not translate: why, and at which level', () => {
   test('not present, with a value of the system behind it', () => {
     const machine = new Machine({ mode: '4-level' });
     expect(last(machine, machine.chain(VA, 1, 0x1234_5600n))).toEqual([
-      "        not present, the other bits are the system's own",
+      '        not present, the operating system uses the other bits',
       '  does not translate: the PTE (level 1) is not present',
     ]);
     expect(last(machine, machine.chain(VA, 3, 0n))).toEqual([
@@ -106,11 +106,11 @@ describe('an address that does not translate: why, and at which level', () => {
     const root = machine.chain(VA, 3, 0x7_7777_7000n | 0x27n);
     expect(last(machine, root)).toEqual([
       '        present, writable, user, accessed',
-      '  does not translate: the PD at 0x777777000 (level 2) is not in memory',
+      '  does not translate: the PD at 0x777777000 (level 2) lies outside RAM',
     ]);
     expect(text(machine, 0x123_4000n, VA)).toBe(`
 0x7f1234567abc: root 0x1234000, 4-level paging
-  does not translate: the PML4 at 0x1234000 (level 4) is not in memory
+  does not translate: the PML4 at 0x1234000 (level 4) lies outside RAM
 `);
   });
 
@@ -121,7 +121,7 @@ describe('an address that does not translate: why, and at which level', () => {
     ['32-bit', 0x1_0000_0000n, 'it has more than 32 bits'],
   ] as const)('not canonical: %s, %s', (mode, va, why) => {
     expect(last(new Machine({ mode }), 0x1000n, va)[1]).toBe(
-      `  does not translate: it is no address in ${mode} paging: ${why}`,
+      `  does not translate: it is not an address of ${mode} paging: ${why}`,
     );
   });
 });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { recordedKinds } from '../../../src/cli/commands/replay/run-replay.ts';
+import { recordedKinds } from '../../../src/cli/trace/about-text.ts';
 import type { MonitorEvent } from '../../../src/core/monitor/events.ts';
 import type { Driver, SourceEvent } from '../../../src/driver/index.ts';
 import { openTrace, recordTrace } from '../../../src/drivers/trace/index.ts';

@@ -1,4 +1,4 @@
-/** The traces of real guests that come with ptmon. */
+/** The traces of real guests that the package contains. */
 import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { PtmonError } from '../../../core/error.ts';
@@ -6,7 +6,7 @@ import { PtmonError } from '../../../core/error.ts';
 const FOLDER = fileURLToPath(new URL('../../../../traces/', import.meta.url));
 const SUFFIX = '.trace';
 
-/** The one that shows a bit of everything. */
+/** Shows events of every kind. */
 export const DEFAULT_TRACE = 'tour';
 
 /** Their names, the default one first. */
@@ -16,12 +16,12 @@ export function bundledTraces(): readonly string[] {
   return names.sort((a, b) => Number(b === DEFAULT_TRACE) - Number(a === DEFAULT_TRACE) || a.localeCompare(b));
 }
 
-/** @throws PtmonError `bad-argument` where there is none of this name */
+/** @throws PtmonError `bad-argument` for an unknown name */
 export function bundledTrace(name: string): string {
   const names = bundledTraces();
   if (names.includes(name)) return `${FOLDER}${name}${SUFFIX}`;
   throw new PtmonError(
     'bad-argument',
-    `there is no trace ${JSON.stringify(name)} here; there are: ${names.join(', ')}`,
+    `no recording ${JSON.stringify(name)} in this package; give one of ${names.join(', ')}`,
   );
 }

@@ -1,69 +1,61 @@
 /** `ptmon demo`. */
-import { Command, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { PtmonError } from '../../../core/error.ts';
-import type { OptInKind } from '../../../core/monitor/events.ts';
-import type { TextOutput } from '../../../sinks/text-output.ts';
+import type { CommandContext } from '../../context.ts';
+import { addEventOptions, addRecordOption, addSpeedOption } from '../../options/events.ts';
+import { PAGING_MODES, wholeNumber } from '../../options/values.ts';
+import { EXIT_OK } from '../../process/exit-codes.ts';
+import { interruptible } from '../../process/interruptible.ts';
 import { bundledTrace, bundledTraces, DEFAULT_TRACE } from './bundled-traces.ts';
-import { type DemoOptions, runDemo } from './run-demo.ts';
-import { EXIT_OK } from '../../exit-codes.ts';
-import { interruptible } from '../../interruptible.ts';
-import { listOf, OPT_IN_KINDS, PAGING_MODES, positiveNumber, wholeNumber } from '../../option-values.ts';
-import { runReplay } from '../replay/run-replay.ts';
+import type { DemoOptions } from './run-demo.ts';
 
-/** A life in which much happens within 40 pieces of work: fork, exit, copy on write, a huge page, swap. */
+/** With this seed much happens within 40 steps: fork, exit, copy-on-write, a huge page, swap. */
 const EVENTFUL_SEED = 58;
 
-const EXAMPLES = `
-Without --sim, a recording of a real Linux guest is replayed; with it, a
-simulated guest lives as its options say.
+const HELP = `
+Without --sim, demo replays a recording of a real Linux guest. With --sim, it
+runs a simulated guest, which the options from --seed on configure.
 
 Examples:
   ptmon demo                              what a real Linux guest did
-  ptmon demo swap --speed 2               another one, twice as fast as it was
+  ptmon demo swap --speed 2               another recording, at twice its speed
   ptmon demo --json | head                the same events as JSON lines
-  ptmon demo --sim                        a simulated guest, two processors
-  ptmon demo --sim --seed 7 --steps 500   another life, and a longer one
-  ptmon demo --sim --mode pae --vcpus 4   32-bit paging, 4 processors
+  ptmon demo --sim                        a simulated guest with two vCPUs
+  ptmon demo --sim --seed 7 --steps 500   another seed, and a longer run
+  ptmon demo --sim --mode pae --vcpus 4   PAE paging, 4 vCPUs
 `;
 
 interface Options extends DemoOptions {
   readonly sim?: boolean;
   readonly speed?: number;
-  readonly kinds?: readonly OptInKind[];
 }
 
 /** Options of the simulated guest alone. */
 const SIM_OPTIONS = ['seed', 'steps', 'after', 'vcpus', 'mode', 'isolation', 'selfMap', 'record'];
 
-/** @param exit is told the exit code of a run that did not fail */
-export function demoCommand(output: TextOutput, exit: (code: number) => void): Command {
-  return new Command('demo')
-    .description(
-      'watch the processes of a guest gain and lose their memory: of a real one, recorded, or of a simulated one',
-    )
-    .argument('[trace]', `one of ${bundledTraces().join(', ')} (default: ${DEFAULT_TRACE})`)
-    .option('--json', 'print JSON lines, not text')
-    .option(
-      '--speed <n>',
-      '1 for as fast as it happened, 2 for twice as fast; as fast as it goes unless told',
-      positiveNumber,
-    )
-    .option('--kinds <kinds>', `other kinds of events: ${OPT_IN_KINDS.join(',')}`, listOf(OPT_IN_KINDS))
-    .option('--sim', 'a simulated guest; the options that follow are for it')
-    .option('--seed <n>', 'what happens: the same seed, the same events', wholeNumber(0, 2 ** 32 - 1), EVENTFUL_SEED)
-    .option('--steps <n>', 'pieces of work that the guest does, watched', wholeNumber(1, 1e9), 40)
-    .option('--after <n>', 'pieces of work that it does before', wholeNumber(0, 1e9), 300)
-    .option('--vcpus <n>', 'processors of the guest', wholeNumber(1, 16), 2)
+export function defineDemo(command: Command, context: CommandContext): void {
+  command.argument('[trace]', `one of ${bundledTraces().join(', ')} (default: ${DEFAULT_TRACE})`);
+  addEventOptions(addSpeedOption(command))
+    .option('--sim', 'run a simulated guest; the options below configure it')
+    .option('--seed <n>', 'the same seed gives the same events', wholeNumber(0, 2 ** 32 - 1), EVENTFUL_SEED)
+    .option('--steps <n>', 'steps that the guest runs while it is watched', wholeNumber(1, 1e9), 40)
+    .option('--after <n>', 'steps that it runs before', wholeNumber(0, 1e9), 300)
+    .option('--vcpus <n>', 'vCPUs of the guest', wholeNumber(1, 16), 2)
     .addOption(new Option('--mode <mode>', 'paging mode').choices(PAGING_MODES).default(PAGING_MODES[0]))
-    .option('--isolation', 'two roots a process, as Linux has against Meltdown')
-    .option('--self-map', 'page tables that map themselves, as Windows has them')
-    .option('--record <file>', 'write a trace, for ptmon replay')
-    .addHelpText('after', EXAMPLES)
-    .action(async (trace: string | undefined, options: Options, command: Command) => {
+    .option('--isolation', 'two roots for each process, as Linux page-table isolation (PTI)')
+    .option('--self-map', 'recursive page tables, as Windows');
+  addRecordOption(command)
+    .addHelpText('after', HELP)
+    .action(async (trace: string | undefined, options: Options) => {
       checkTogether(trace, options, command);
-      await interruptible(output, exit, async (signal) => {
-        if (options.sim === true) await runDemo(options, output, signal);
-        else await runReplay(bundledTrace(trace ?? DEFAULT_TRACE), replayOptions(options), output, signal);
+      await interruptible(context, async (signal) => {
+        if (options.sim === true) {
+          const { runDemo } = await import('./run-demo.ts');
+          await runDemo(options, context.output, signal);
+        } else {
+          const { runReplay } = await import('../../trace/run-replay.ts');
+          await runReplay(bundledTrace(trace ?? DEFAULT_TRACE), replayOptions(options), context.output, signal);
+        }
         return EXIT_OK;
       });
     });
@@ -73,14 +65,14 @@ function checkTogether(trace: string | undefined, { sim, speed }: Options, comma
   if (sim === true) {
     const extra = trace ?? (speed === undefined ? undefined : '--speed');
     if (extra === undefined) return;
-    throw new PtmonError('bad-argument', `${extra} is for a recorded guest, --sim for a simulated one: not both`);
+    throw new PtmonError('bad-argument', `${extra} belongs to a recording and --sim to a simulated guest: drop one`);
   }
   const given = command.options.find(
     (option) =>
       SIM_OPTIONS.includes(option.attributeName()) && command.getOptionValueSource(option.attributeName()) === 'cli',
   );
   if (given !== undefined) {
-    throw new PtmonError('bad-argument', `${given.long} is for the simulated guest: ptmon demo --sim ${given.flags}`);
+    throw new PtmonError('bad-argument', `${given.long} needs the simulated guest: ptmon demo --sim ${given.flags}`);
   }
 }
 

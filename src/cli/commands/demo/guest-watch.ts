@@ -1,4 +1,4 @@
-/** Keeps the watched ranges what the guest's processes have: what a Linux layer does by reading the guest's own lists. */
+/** Watches the areas that the guest's processes have at the moment, as a Linux layer does by reading the guest's own lists. */
 import type { PageTableMonitor } from '../../../core/monitor/page-table-monitor.ts';
 import type { Guest, GuestActionName, SimArea, SimProcess } from '../../../testing/index.ts';
 
@@ -9,7 +9,7 @@ interface Watched {
   readonly tag: string;
 }
 
-/** What was there when the watch began. */
+/** What existed when the watch began. */
 export interface Attachment {
   readonly processes: number;
   readonly areas: number;
@@ -19,14 +19,14 @@ export interface Attachment {
 export class GuestWatch {
   readonly #guest: Guest;
   readonly #monitor: PageTableMonitor;
-  /** By root, then by place and tag. */
+  /** By root, then by range and tag. */
   #watched = new Map<number, Map<string, Watched>>();
-  /** By vCPU, its piece of work that changes areas: they may change once more until it begins another. */
+  /** By vCPU, the step that changes areas: they may change again until the vCPU begins another step. */
   readonly #changing = new Map<number, number>();
   #stale = false;
   #attachment: Attachment | undefined;
 
-  /** @param after pieces of the guest's work that pass before anything is watched */
+  /** @param after steps of the guest before the watch begins */
   constructor(guest: Guest, monitor: PageTableMonitor, after: number) {
     this.#guest = guest;
     this.#monitor = monitor;
@@ -35,18 +35,18 @@ export class GuestWatch {
         if (step <= after || (this.#attachment !== undefined && !CHANGES_AREAS.has(action))) return;
         this.#changing.set(vcpu, step);
         this.#stale = true;
-        // Not later, or the first pages of a new address space would be in before anybody watches it.
+        // Not later: the first pages of a new address space would come in before it is watched.
         if (this.#attachment === undefined || ADDS_SPACE.has(action)) this.update();
       },
     });
   }
 
-  /** Undefined while nothing is watched yet. */
+  /** Undefined before the watch begins. */
   get attachment(): Attachment | undefined {
     return this.#attachment;
   }
 
-  /** Watches what has appeared since the last call, and releases what has gone. */
+  /** Watches the areas that have appeared since the last call, and releases those that have gone. */
   update(): void {
     for (const [vcpu, step] of this.#changing) {
       if (this.#guest.actionOn(vcpu)?.step !== step) {
@@ -63,7 +63,7 @@ export class GuestWatch {
         now.set(root, this.#updateRoot(process, root, index > 0));
       }
     }
-    // A root that no process has any more is still being taken down: the driver says when it is gone, and then all is released.
+    // A root that no process has any more may still change. The driver reports when it is gone, which releases its areas.
     this.#watched = now;
     this.#attachment ??= {
       processes: processes.length,
@@ -83,7 +83,7 @@ export class GuestWatch {
     }
     for (const [key, watched] of before) {
       if (now.has(key)) continue;
-      // While its pages are being unmapped an area has left the process's list already: those page-outs are not to be missed.
+      // An area leaves the list of the process before its pages are unmapped: keep it, or their page-outs are missed.
       if (process.busy) {
         now.set(key, watched);
         this.#stale = this.#changing.size === 0;
@@ -106,7 +106,7 @@ const CHANGES_AREAS: ReadonlySet<GuestActionName> = new Set<GuestActionName>([
   'reset',
 ]);
 
-/** `nginx[12]:heap`; where page tables are isolated, `nginx[12]:heap@user` for what the user's root shows of it. */
+/** `nginx[12]:heap`; where page tables are isolated, `nginx[12]:heap@user` in the user's root. */
 export function tagOf(process: SimProcess, area: SimArea, isUser: boolean): string {
   return `${process.name}[${process.pid}]:${areaName(process, area)}${isUser ? '@user' : ''}`;
 }

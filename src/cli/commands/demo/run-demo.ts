@@ -1,30 +1,28 @@
-/** The demo: the simulated guest, everything that its processes have watched, and the events that they cause. */
-import type { OptInKind } from '../../../core/monitor/events.ts';
+/** The demo: a simulated guest, with all areas of its processes watched. */
 import type { PagingModeName } from '../../../core/paging/modes.ts';
 import { createSimDriver } from '../../../testing/index.ts';
 import { recordTrace } from '../../../drivers/trace/index.ts';
 import { openSession } from '../../../session/session.ts';
 import { jsonlSink } from '../../../sinks/jsonl.ts';
 import type { TextOutput } from '../../../sinks/text-output.ts';
+import type { EventOptions } from '../../options/events.ts';
 import { demoView } from './demo-view.ts';
 import { type Attachment, GuestWatch } from './guest-watch.ts';
 
-export interface DemoOptions {
+export interface DemoOptions extends EventOptions {
   readonly seed: number;
   readonly steps: number;
-  /** Pieces of the guest's work that pass before anything is watched. */
+  /** Steps of the guest before the watch begins. */
   readonly after: number;
   readonly vcpus: number;
   readonly mode: PagingModeName;
   readonly isolation?: boolean;
   readonly selfMap?: boolean;
-  readonly kinds?: readonly OptInKind[];
-  readonly json?: boolean;
   /** The file of a trace. */
   readonly record?: string;
 }
 
-/** Runs it to its end, or until `signal` is aborted. @throws PtmonError, or what `output` throws */
+/** Runs the guest to its end, or until `signal` is aborted. @throws PtmonError, or what `output` throws */
 export async function runDemo(options: DemoOptions, output: TextOutput, signal: AbortSignal): Promise<void> {
   const { seed, steps, after, vcpus, mode, isolation = false, selfMap = false, kinds = [], record } = options;
   const header = { seed, steps, after, vcpus, isolation, selfMap };
@@ -54,7 +52,7 @@ function introductionText(options: DemoOptions, attachment: Attachment | undefin
   const { areas, pages, processes } = attachment ?? { areas: 0, pages: 0, processes: 0 };
   return [
     titleOf(options),
-    `Watching ${count(processes, 'process')}: ${count(areas, 'area')}, ${count(pages, 'page')} in memory (+ page in, - page out).`,
+    `Watching ${count(processes, 'process')}: ${count(areas, 'area')}, ${count(pages, 'page')} backed (+ page in, - page out).`,
   ].join('\n');
 }
 

@@ -1,9 +1,9 @@
-/** Differences as lines: for people with the signs of events, or as JSON with their words. */
+/** Differences as lines: of text, with the signs of events, or of JSON, with their kinds. */
 import { hex } from '../../../core/address/va.ts';
 import { bytesText, rightsText } from '../../../sinks/event-row.ts';
 import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
 import type { Difference } from '../../../snapshot/index.ts';
-import { bytesInWords } from '../../snapshot/size-text.ts';
+import { sizeText } from '../../output/size-text.ts';
 
 const SIGNS: Readonly<Record<Difference['kind'], string>> = {
   'page-in': '+',
@@ -14,7 +14,7 @@ const SIGNS: Readonly<Record<Difference['kind'], string>> = {
 
 export function differenceLine(difference: Difference): string {
   const { kind, va, pages, pa, runs, pageSize, rights } = difference;
-  const where = `${hex(va).padEnd(18)} ${bytesInWords(pages * 4096).padStart(7)}`;
+  const where = `${hex(va).padEnd(18)} ${sizeText(pages * 4096).padStart(7)}`;
   const physical = runs === 1 ? hex(pa) : `${hex(pa)} and ${runs - 1} more ${runs === 2 ? 'run' : 'runs'}`;
   const size =
     difference.kind === 'restructure'
@@ -34,7 +34,7 @@ export function differenceJson({ va, pa, ...difference }: Difference, root: numb
   return `${JSON.stringify({ v: JSONL_VERSION, kind, ...fields })}\n`;
 }
 
-/** Pages by kind. */
+/** Counts pages by kind of difference. */
 export class DifferenceTotals {
   readonly pages = { 'page-in': 0, 'page-out': 0, moved: 0, protection: 0, restructure: 0 };
 
@@ -49,7 +49,7 @@ export class DifferenceTotals {
   }
 
   get text(): string {
-    if (this.isEmpty) return 'no difference\n';
+    if (this.isEmpty) return 'no differences\n';
     const { 'page-in': gained, 'page-out': lost, moved, protection, restructure } = this.pages;
     const parts = [
       [gained, 'paged in'],
@@ -58,8 +58,8 @@ export class DifferenceTotals {
       [protection, 'with other rights'],
       [restructure, 'in other page sizes'],
     ] as const;
-    const said = parts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
-    return `\npages of 4K: ${said.join(', ')}\n`;
+    const texts = parts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
+    return `\npages of 4K: ${texts.join(', ')}\n`;
   }
 
   get json(): string {

@@ -1,7 +1,7 @@
-/** What the doctor looks at, and what it finds. */
+/** The checks of `ptmon doctor`, and their outcomes. */
 import { PtmonError } from '../../../core/error.ts';
 
-/** In the order in which they are shown. */
+/** In the order of the report. */
 export const CHECK_TITLES = {
   qmp: 'QMP',
   state: 'guest',
@@ -21,22 +21,22 @@ export const CHECK_TITLES = {
 
 export type CheckName = keyof typeof CHECK_TITLES;
 
-/** `missing`: QEMU was not given it, or was not asked for it; `skipped`: it cannot be looked at without another one. */
+/** `missing`: the command line of QEMU or of ptmon lacks it; `skipped`: another check must succeed first. */
 export type Outcome = 'ok' | 'missing' | 'failed' | 'skipped';
 
 export interface Check {
   readonly name: CheckName;
   readonly outcome: Outcome;
-  /** One line for people. */
+  /** One line of text. */
   readonly detail: string;
-  /** What to do: a flag of QEMU, or a command. */
+  /** What to do: an option of QEMU, or a command. */
   readonly remedy?: string;
 }
 
-/** The errors of a source, as against mistakes of ours and of the command line. */
+/** The errors of a source; others are faults of ptmon or of the command line. */
 const SOURCE_ERRORS: ReadonlySet<string> = new Set(['source-unavailable', 'corrupt-input', 'read-failed']);
 
-/** What a check comes to that threw. @throws what is no answer of the source */
+/** The outcome of a check that threw. @throws an error that is not of the source */
 export function failedBy(name: CheckName, error: unknown, remedy?: string): Check {
   if (!(error instanceof PtmonError) || !SOURCE_ERRORS.has(error.code)) throw error;
   return { name, outcome: 'failed', detail: error.message, ...(remedy !== undefined && { remedy }) };

@@ -1,4 +1,4 @@
-/** Whether writes to page tables can be caught: through a kernel's own writable mapping of them, by watchpoints. */
+/** Checks whether watchpoints on the kernel's writable mapping of its page tables can trap writes to them. */
 import { gfnOf } from '../../../core/address/pa.ts';
 import { hex } from '../../../core/address/va.ts';
 import { rootOf } from '../../../core/paging/format.ts';
@@ -11,19 +11,19 @@ import { type Check, failedBy } from './checks.ts';
 import { TCG_FLAG } from './flags.ts';
 import { readAllRegisters, vcpusOf } from './gdb-checks.ts';
 
-/** How long the guest is let run, a moment at a time, until a processor is found in its kernel's own address space. */
+/** How long the guest may run, in short steps, until a vCPU has the kernel's own address space loaded. */
 const SEARCH_MS = 3000;
 const MAX_STEP_MS = 5;
 
-/** One more than a processor of x86 has: SDM vol. 3B, "Debug registers". */
+/** One more than x86 has debug registers: SDM vol. 3B, "Debug registers". */
 const PROBES = 5;
 
 export interface ExactPlaces {
   readonly gdb: GdbClient;
   readonly memory: GuestMemory;
-  /** MAXPHYADDR, where QEMU says it. */
+  /** MAXPHYADDR, if QEMU reports it. */
   readonly physicalAddressBits: number | undefined;
-  /** The guest ran before, and may be let run to be found elsewhere. */
+  /** The guest ran before, so it may run in between. */
   readonly mayRun: boolean;
   readonly signal: AbortSignal;
 }
@@ -49,7 +49,7 @@ interface KernelRoot {
   readonly alias: bigint;
 }
 
-/** With page-table isolation, a processor in user mode has loaded a root that shows little of the kernel. */
+/** With page-table isolation, a vCPU in user mode has loaded a root that maps little of the kernel. */
 async function findKernelRoot(places: ExactPlaces): Promise<KernelRoot | undefined> {
   const { gdb, memory, physicalAddressBits, mayRun, signal } = places;
   const deadline = performance.now() + SEARCH_MS;
@@ -78,19 +78,24 @@ function aliasCheck(found: KernelRoot | undefined): Check {
     return { name: 'aliases', outcome: 'ok', detail };
   }
   const detail =
-    'no vCPU was seen with a root that maps its own page tables writable, so writes to them cannot be caught';
-  return { name: 'aliases', outcome: 'failed', detail, remedy: 'try again while the guest works, or sample' };
+    'no vCPU had a root loaded that maps its own page tables writable, so writes to them cannot be trapped';
+  return {
+    name: 'aliases',
+    outcome: 'failed',
+    detail,
+    remedy: 'try again while the guest is busy, or use --mode sample',
+  };
 }
 
-/** Sets more of them than a processor has, and clears them again: the guest stands still. */
+/** Sets more watchpoints than a processor has, and clears them again. The guest is stopped meanwhile. */
 async function checkWatchpoints(gdb: GdbClient, at: bigint): Promise<Check> {
   const probes = Array.from({ length: PROBES }, (_, index) => ({ va: at + BigInt(index * 8), byteLength: 8 }));
   try {
     const refused = await gdb.setWriteWatches(probes);
     await gdb.clearWriteWatches(probes);
     if (refused.length === 0)
-      return { name: 'watchpoints', outcome: 'ok', detail: 'any number is accepted, as by TCG' };
-    const detail = `${PROBES - refused.length} of ${PROBES} were accepted: there are as many as the processor has, which are too few`;
+      return { name: 'watchpoints', outcome: 'ok', detail: 'QEMU accepts any number, as TCG does' };
+    const detail = `QEMU accepts ${PROBES - refused.length} of ${PROBES}: those of the processor, which are too few`;
     return { name: 'watchpoints', outcome: 'missing', detail, remedy: TCG_FLAG };
   } catch (error) {
     return failedBy('watchpoints', error);

@@ -1,4 +1,4 @@
-/** What the gdbstub answers: registers, and the paging that they switch on. */
+/** Checks the gdbstub: registers, and the paging that they select. */
 import { hex } from '../../../core/address/va.ts';
 import type { GdbClient, GdbRegisters, ThreadId } from '../../../drivers/qemu/index.ts';
 import { type GdbVisit, visitGdb, type VisitOptions } from '../../../drivers/qemu/gdb/index.ts';
@@ -10,26 +10,26 @@ import { gdbFlag, gdbMonitorCommand } from './flags.ts';
 
 export interface GdbFindings {
   readonly checks: readonly Check[];
-  /** Undefined where the gdbstub does not answer. */
+  /** Undefined if the gdbstub does not answer. */
   readonly visit?: GdbVisit;
 }
 
 export const NO_GDB: readonly Check[] = (['registers', 'paging'] as const).map((name) =>
-  skipped(name, 'only the gdbstub shows it'),
+  skipped(name, 'only the gdbstub reports it'),
 );
 
 export function gdbNotGiven(): Check {
-  const remedy = `${gdbFlag()}, or in the monitor of a QEMU that runs: ${gdbMonitorCommand()}`;
-  return { name: 'gdb', outcome: 'missing', detail: 'no --gdb given; exact watching takes it', remedy };
+  const remedy = `${gdbFlag()}, or in the monitor of a running QEMU: ${gdbMonitorCommand()}`;
+  return { name: 'gdb', outcome: 'missing', detail: 'no --gdb given; --mode exact needs it', remedy };
 }
 
-/** The guest stands still from then on, until the visit ends. */
+/** The guest is stopped from then on, until the visit ends. */
 export async function checkGdb(address: string, options: VisitOptions): Promise<GdbFindings> {
   let visit: GdbVisit;
   try {
     visit = await visitGdb(address, options);
   } catch (error) {
-    const remedy = `${gdbFlag(address)}, or in the monitor of a QEMU that runs: ${gdbMonitorCommand(address)}`;
+    const remedy = `${gdbFlag(address)}, or in the monitor of a running QEMU: ${gdbMonitorCommand(address)}`;
     return { checks: [failedBy('gdb', error, remedy), ...NO_GDB] };
   }
   const checks: Check[] = [{ name: 'gdb', outcome: 'ok', detail: `${visit.gdb.address} answers` }];
@@ -38,7 +38,7 @@ export async function checkGdb(address: string, options: VisitOptions): Promise<
     const cr3s = vcpusOf(registers).map((vcpu) => `vCPU ${vcpu}: ${hex(registers.readRegisters(vcpu).cr3)}`);
     checks.push({ name: 'registers', outcome: 'ok', detail: `CR3 of ${cr3s.join(', ')}` }, pagingCheck(registers));
   } catch (error) {
-    checks.push(failedBy('registers', error), skipped('paging', 'it takes the registers'));
+    checks.push(failedBy('registers', error), skipped('paging', 'needs the registers'));
   }
   return { checks, visit };
 }

@@ -1,4 +1,4 @@
-/** The ways to the guest's memory: each is tried. */
+/** Checks every way to read the guest's memory. */
 import { PAGE_BYTES } from '../../../core/address/pa.ts';
 import type { GdbClient, GuestMemoryKind, QmpClient } from '../../../drivers/qemu/index.ts';
 import { type GuestMemory, openGuestMemory } from '../../../drivers/qemu/memory/index.ts';
@@ -27,8 +27,11 @@ const WAYS: readonly (readonly [CheckName, GuestMemoryKind])[] = [
 
 export async function checkMemory({ qmp, gdb, ramFile }: MemoryPlaces): Promise<MemoryFindings> {
   if (qmp === undefined) {
-    const why = 'only QMP says where the guest has its memory';
-    const unknown = { ...skipped('file', why), remedy: `${ramFileFlags(undefined)} (for sampling, and for speed)` };
+    const why = 'only QMP reports where the guest has its memory';
+    const unknown = {
+      ...skipped('file', why),
+      remedy: `${ramFileFlags(undefined)} (for --mode sample, and for speed)`,
+    };
     const file = ramFile === undefined ? unknown : checkFileAlone(ramFile);
     return { checks: [file, skipped('process', why), skipped('stub', why)] };
   }
@@ -59,39 +62,43 @@ export async function checkMemory({ qmp, gdb, ramFile }: MemoryPlaces): Promise<
 }
 
 async function whyNotToTry(kind: GuestMemoryKind, { qmp, gdb, ramFile }: MemoryPlaces): Promise<Check | undefined> {
-  if (kind === 'gdb' && gdb === undefined) return skipped('stub', 'there is no connection to the gdbstub');
+  if (kind === 'gdb' && gdb === undefined) return skipped('stub', 'no connection to the gdbstub');
   if (kind !== 'file' || ramFile !== undefined || qmp === undefined) return undefined;
   const backends = await listRamBackends(qmp);
   if (backends.some(({ type }) => type === 'memory-backend-file')) return undefined;
   const remedy = ramFileFlags(await ramByteLength(qmp));
-  return { name: 'file', outcome: 'missing', detail: "QEMU keeps the guest's memory in no file", remedy };
+  return { name: 'file', outcome: 'missing', detail: "no file backs the guest's memory", remedy };
 }
 
-/** That it opens is not all: it is read, too. */
+/** Opens it, and reads from it. */
 async function tryWay(name: CheckName, way: GuestMemory): Promise<Check> {
   try {
     const [first] = way.regions;
     const bytes = first && (await way.readBytes(first.pa, PAGE_BYTES));
     if (bytes !== undefined) return { name, outcome: 'ok', detail: way.description };
-    return { name, outcome: 'failed', detail: `${way.description}: it has nothing where QEMU says that RAM is` };
+    return {
+      name,
+      outcome: 'failed',
+      detail: `${way.description}: nothing is there at the addresses that QEMU reports as RAM`,
+    };
   } catch (error) {
     return failedBy(name, error);
   }
 }
 
-/** Some hypervisor's file. */
+/** A file of any hypervisor. */
 function checkFileAlone(path: string): Check {
   try {
     const file = new RamFile(path);
     file.close();
-    const detail = `${path}, ${formatByteLength(file.byteLength)}; whose RAM it is, only QMP can tell`;
+    const detail = `${path}, ${formatByteLength(file.byteLength)}; without QMP, ptmon cannot verify whose RAM it is`;
     return { name: 'file', outcome: 'ok', detail };
   } catch (error) {
     return failedBy('file', error);
   }
 }
 
-/** Undefined where QEMU does not say. */
+/** Undefined if QEMU does not report it. */
 async function ramByteLength(qmp: QmpClient): Promise<number | undefined> {
   const summary = await qmp.execute('query-memory-size-summary').catch(() => undefined);
   const size = (summary as { readonly 'base-memory'?: unknown } | undefined)?.['base-memory'];

@@ -1,21 +1,21 @@
-/** What QMP answers: who it is, whether the guest runs, and on what. */
+/** Checks QMP: the version of QEMU, whether the guest runs, its accelerator and its vCPUs. */
 import { QmpClient, qmpRefusalOf, readRunState } from '../../../drivers/qemu/index.ts';
-import { canBeLetRun } from '../../live/run-state.ts';
+import { canResume } from './run-state.ts';
 import { type Check, failedBy } from './checks.ts';
 import { qmpFlag, TCG_FLAG } from './flags.ts';
 
 export interface QmpFindings {
   readonly checks: readonly Check[];
-  /** Both undefined where QMP does not answer. */
+  /** Both undefined if QMP does not answer. */
   readonly qmp?: QmpClient;
   readonly state?: string;
 }
 
-/** What a state that is not `running` means: qapi/run-state.json, RunState. */
+/** The meaning of states other than `running`: qapi/run-state.json, RunState. */
 const STATES: Readonly<Record<string, string>> = {
-  paused: 'paused: by a user, or by a debugger that died; it stays so',
-  prelaunch: 'prelaunch: QEMU was started with -S and nobody has let the guest run; it stays so',
-  debug: 'debug: a debugger stopped it and is gone',
+  paused: 'paused: by a user, or by a debugger that died; ptmon leaves it paused',
+  prelaunch: 'prelaunch: QEMU was started with -S, and no client has started the guest; ptmon leaves it so',
+  debug: 'debug: a debugger stopped it and has disconnected',
 };
 
 export async function checkQmp(
@@ -23,7 +23,7 @@ export async function checkQmp(
   options: { readonly signal: AbortSignal; readonly timeoutMs?: number },
 ): Promise<QmpFindings> {
   if (address === undefined) {
-    const detail = 'no --qmp given; every way to watch but a RAM file alone takes it';
+    const detail = 'no --qmp given; watching needs it, except with --ram-file alone';
     return { checks: [{ name: 'qmp', outcome: 'missing', detail, remedy: qmpFlag() }] };
   }
   let qmp: QmpClient;
@@ -47,29 +47,29 @@ export async function checkQmp(
 
 function stateCheck(state: string): Check {
   if (state === 'running') return { name: 'state', outcome: 'ok', detail: 'running' };
-  const detail = STATES[state] ?? `${state}: it does not run, and letting it run is not for a debugger to do`;
-  if (!canBeLetRun(state)) return { name: 'state', outcome: 'failed', detail };
-  const remedy = 'ptmon doctor --release lets it run';
+  const detail = STATES[state] ?? `${state}: the guest does not run, and a debugger must not resume it`;
+  if (!canResume(state)) return { name: 'state', outcome: 'failed', detail };
+  const remedy = 'ptmon doctor --release resumes it';
   return { name: 'state', outcome: state === 'debug' ? 'failed' : 'ok', detail, remedy };
 }
 
 async function acceleratorCheck(qmp: QmpClient): Promise<Check> {
   const kvm = await ask<{ readonly enabled?: unknown }>(qmp, 'query-kvm');
   if (kvm?.enabled !== true) {
-    return { name: 'accelerator', outcome: 'ok', detail: 'not KVM: TCG, unless QEMU was told otherwise' };
+    return { name: 'accelerator', outcome: 'ok', detail: 'not KVM; TCG, unless QEMU was started with another one' };
   }
-  const detail = 'KVM: sampling; for exact watching it has four watchpoints, which are too few';
+  const detail = 'KVM: --mode sample works; for --mode exact its four watchpoints are too few';
   return {
     name: 'accelerator',
     outcome: 'missing',
     detail,
-    remedy: `${TCG_FLAG} (instead of KVM, for exact watching)`,
+    remedy: `${TCG_FLAG} (instead of KVM, for --mode exact)`,
   };
 }
 
 async function vcpuCheck(qmp: QmpClient): Promise<Check> {
   const cpus = await ask<readonly { readonly target?: unknown }[]>(qmp, 'query-cpus-fast');
-  if (!Array.isArray(cpus)) return { name: 'vcpus', outcome: 'failed', detail: 'QEMU does not list its processors' };
+  if (!Array.isArray(cpus)) return { name: 'vcpus', outcome: 'failed', detail: 'QEMU does not list its vCPUs' };
   const targets = [
     ...new Set(
       cpus.map(({ target }: { readonly target?: unknown }) => (typeof target === 'string' ? target : 'unknown')),
@@ -79,10 +79,10 @@ async function vcpuCheck(qmp: QmpClient): Promise<Check> {
   const isX86 = targets.every((target) => ['x86_64', 'i386', 'unknown'].includes(target));
   return isX86
     ? { name: 'vcpus', outcome: 'ok', detail }
-    : { name: 'vcpus', outcome: 'failed', detail: `${detail}: only x86 is known here` };
+    : { name: 'vcpus', outcome: 'failed', detail: `${detail}: ptmon supports only x86` };
 }
 
-/** Undefined where QEMU refuses. */
+/** Undefined if QEMU rejects the command. */
 async function ask<T>(qmp: QmpClient, command: string): Promise<T | undefined> {
   try {
     return (await qmp.execute(command)) as T;

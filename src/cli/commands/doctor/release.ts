@@ -1,26 +1,26 @@
-/** `--release`: lets a guest run that a client has left standing still. */
+/** `--release`: resumes a guest that a client has left paused. */
 import { type QmpClient, readRunState } from '../../../drivers/qemu/index.ts';
 import type { GdbVisit } from '../../../drivers/qemu/gdb/index.ts';
-import { canBeLetRun } from '../../live/run-state.ts';
+import { canResume } from './run-state.ts';
 import { type Check, failedBy, skipped } from './checks.ts';
 
 /**
- * Ends the visit, and says what that has done. To connect has cleared all watchpoints: QEMU does so for each new client.
+ * Ends the visit and reports the result. Connecting has cleared all watchpoints: QEMU does so for each new client.
  *
  * @param before the guest's state before the visit; undefined without QMP
  */
 export async function release(visit: GdbVisit | undefined, qmp?: QmpClient, before?: string): Promise<Check> {
-  if (visit === undefined) return skipped('release', 'nothing was done: only the gdbstub clears watchpoints');
+  if (visit === undefined) return skipped('release', 'nothing done: only the gdbstub clears watchpoints');
   try {
     await visit.leave();
     if (qmp === undefined || before === undefined) {
-      return { name: 'release', outcome: 'ok', detail: 'watchpoints cleared, and the guest was told to run' };
+      return { name: 'release', outcome: 'ok', detail: 'watchpoints cleared, and the guest resumed' };
     }
-    if (!canBeLetRun(before)) {
+    if (!canResume(before)) {
       return {
         name: 'release',
         outcome: 'failed',
-        detail: `watchpoints cleared; the guest is left as it is: ${before}`,
+        detail: `watchpoints cleared; the guest stays ${before}`,
       };
     }
     return outcomeOf(before, await readRunState(qmp));
@@ -34,6 +34,6 @@ function outcomeOf(before: string, after: string): Check {
     return { name: 'release', outcome: 'failed', detail: `watchpoints cleared, but the guest does not run: ${after}` };
   }
   const detail =
-    before === 'running' ? 'it ran before, and runs on' : `the guest stood still (${before}), and runs now`;
+    before === 'running' ? 'the guest ran before, and still runs' : `the guest was stopped (${before}), and runs now`;
   return { name: 'release', outcome: 'ok', detail: `watchpoints cleared; ${detail}` };
 }

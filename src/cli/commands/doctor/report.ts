@@ -1,4 +1,4 @@
-/** The doctor's findings, for people and for programs. */
+/** The report of `ptmon doctor`, as text and as JSON. */
 import type { Ansis } from 'ansis';
 import { VERSION } from '../../../sinks/version.ts';
 import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
@@ -13,7 +13,7 @@ const COLOURS = { ok: 'green', missing: 'yellow', failed: 'red', skipped: 'dim' 
 const OUTCOME_WIDTH = 'skipped'.length;
 const TITLE_WIDTH = Math.max(...Object.values(CHECK_TITLES).map((title) => title.length));
 
-/** A line for each check, one below it where there is something to do, and the conclusion. */
+/** A line for each check, below it a line with what to do about it, and the conclusion. */
 export function reportText(checks: readonly Check[], colours: Ansis): string {
   const lines = checks.flatMap(({ name, outcome, detail, remedy }) => {
     const mark = colours[COLOURS[outcome]](outcome.padEnd(OUTCOME_WIDTH));

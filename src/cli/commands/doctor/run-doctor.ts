@@ -1,62 +1,76 @@
-/** Looks at a VM, one thing after the other, and leaves it as it was. */
+/** Checks a VM, one property after the other, and leaves it as it was. */
+import { coloursFor } from '../../../sinks/colours.ts';
+import type { TextOutput } from '../../../sinks/text-output.ts';
 import { type QmpClient, readPhysicalAddressBits } from '../../../drivers/qemu/index.ts';
 import type { GuestMemory } from '../../../drivers/qemu/memory/index.ts';
 import type { GdbVisit } from '../../../drivers/qemu/gdb/index.ts';
-import { canBeLetRun } from '../../live/run-state.ts';
+import { canResume } from './run-state.ts';
 import { type Check, isOk, skipped } from './checks.ts';
-import { samplingCheck } from './conclusion.ts';
+import { samplingCheck, workingModes } from './conclusion.ts';
 import { checkExact } from './exact-checks.ts';
 import { checkGdb, gdbNotGiven, NO_GDB } from './gdb-checks.ts';
 import { checkMemory } from './memory-checks.ts';
 import { checkQmp } from './qmp-checks.ts';
 import { release } from './release.ts';
+import { reportJson, reportText } from './report.ts';
 
 export interface DoctorOptions {
   readonly qmp?: string;
   readonly gdb?: string;
   readonly ramFile?: string;
   readonly release?: boolean;
-  /** How long QEMU may take for each answer, in milliseconds; 5,000 unless told. */
+  /** How long QEMU may take for each reply, in milliseconds; defaults to 5,000. */
   readonly timeoutMs?: number;
 }
 
-/** What must be let go of. */
-interface Held {
+/** What must be closed at the end. */
+interface OpenParts {
   qmp?: QmpClient;
   visit?: GdbVisit;
   memory?: GuestMemory;
 }
 
+/** Prints the report. Returns whether the guest can be watched or, with `release`, whether it runs. @throws PtmonError as `examine` */
+export async function runDoctor(
+  options: DoctorOptions & { readonly json?: boolean },
+  output: TextOutput,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const checks = await examine(options, signal);
+  await output.write(options.json === true ? reportJson(checks) : reportText(checks, coloursFor(output.stream)));
+  return options.release === true ? isOk(checks, 'release') : workingModes(checks).length > 0;
+}
+
 /** @throws PtmonError `bad-argument` for a malformed address; the reason of `signal` when it is aborted */
 export async function examine(options: DoctorOptions, signal: AbortSignal): Promise<readonly Check[]> {
-  const held: Held = {};
+  const open: OpenParts = {};
   try {
-    return await look(options, signal, held);
+    return await runChecks(options, signal, open);
   } finally {
-    // Each is tried; of what fails here, the checks have told or the error that is under way does.
-    for (const step of [() => held.visit?.leave(), () => held.memory?.close(), () => held.qmp?.close()]) {
+    // Every step is tried. The checks, or the error on its way, already report what fails here.
+    for (const step of [() => open.visit?.leave(), () => open.memory?.close(), () => open.qmp?.close()]) {
       await Promise.resolve(step()).catch(() => {});
     }
   }
 }
 
-async function look(options: DoctorOptions, signal: AbortSignal, held: Held): Promise<readonly Check[]> {
+async function runChecks(options: DoctorOptions, signal: AbortSignal, open: OpenParts): Promise<readonly Check[]> {
   const limits = options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs };
-  const { checks: said, qmp, state } = await checkQmp(options.qmp, { ...limits, signal });
-  const checks: Check[] = [...said];
-  if (qmp !== undefined) held.qmp = qmp;
+  const { checks: qmpChecks, qmp, state } = await checkQmp(options.qmp, { ...limits, signal });
+  const checks: Check[] = [...qmpChecks];
+  if (qmp !== undefined) open.qmp = qmp;
   signal.throwIfAborted();
 
-  const { checks: gdbSaid, visit } = await lookAtGdb(options, state);
-  checks.push(...gdbSaid);
-  if (visit !== undefined) held.visit = visit;
+  const { checks: gdbChecks, visit } = await checkGdbIfSafe(options, state);
+  checks.push(...gdbChecks);
+  if (visit !== undefined) open.visit = visit;
   signal.throwIfAborted();
 
   const { ramFile } = options;
   const places = { ...(qmp && { qmp }), ...(visit && { gdb: visit.gdb }), ...(ramFile !== undefined && { ramFile }) };
-  const { checks: memorySaid, best } = await checkMemory(places);
-  checks.push(...memorySaid);
-  if (best !== undefined) held.memory = best;
+  const { checks: memoryChecks, best } = await checkMemory(places);
+  checks.push(...memoryChecks);
+  if (best !== undefined) open.memory = best;
   signal.throwIfAborted();
 
   if (visit !== undefined && best !== undefined && isOk(checks, 'paging')) {
@@ -64,7 +78,7 @@ async function look(options: DoctorOptions, signal: AbortSignal, held: Held): Pr
     const places = { gdb: visit.gdb, memory: best, physicalAddressBits, mayRun: state === 'running', signal };
     checks.push(...(await checkExact(places)));
   } else {
-    const why = 'it takes the gdbstub, memory, and a guest whose paging is on';
+    const why = 'needs the gdbstub, readable memory, and a guest with paging on';
     checks.push(skipped('aliases', why), skipped('watchpoints', why));
   }
   checks.push(samplingCheck(checks));
@@ -73,16 +87,16 @@ async function look(options: DoctorOptions, signal: AbortSignal, held: Held): Pr
 }
 
 /**
- * Without QMP nobody knows whether the guest ran before the visit, which stops it: it is looked at only if it is to run afterwards
- * anyway.
+ * To connect to the gdbstub stops the guest, and only QMP tells whether it ran before. Without QMP this connects only if the guest is to
+ * run afterwards anyway.
  */
-async function lookAtGdb(options: DoctorOptions, state: string | undefined): ReturnType<typeof checkGdb> {
+async function checkGdbIfSafe(options: DoctorOptions, state: string | undefined): ReturnType<typeof checkGdb> {
   const { gdb, release, timeoutMs } = options;
   if (gdb === undefined) return { checks: [gdbNotGiven(), ...NO_GDB] };
   if (state === undefined && release !== true) {
-    const why = 'not looked at: to connect stops the guest, and only QMP says whether it ran before';
+    const why = 'not checked: connecting stops the guest, and only QMP tells whether it ran before';
     return { checks: [skipped('gdb', why), ...NO_GDB] };
   }
-  const isToRun = state === undefined || state === 'running' || (release === true && canBeLetRun(state));
-  return checkGdb(gdb, { leaveStopped: !isToRun, ...(timeoutMs !== undefined && { timeoutMs }) });
+  const runsAfterwards = state === undefined || state === 'running' || (release === true && canResume(state));
+  return checkGdb(gdb, { leaveStopped: !runsAfterwards, ...(timeoutMs !== undefined && { timeoutMs }) });
 }

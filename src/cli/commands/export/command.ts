@@ -1,31 +1,33 @@
 /** `ptmon export`. */
-import { Command, Option } from 'commander';
-import type { TextOutput } from '../../../sinks/text-output.ts';
-import { EXIT_OK } from '../../exit-codes.ts';
-import { EXPORT_FORMATS, type ExportOptions, runExport } from './run-export.ts';
-import { interruptible } from '../../interruptible.ts';
+import { type Command, Option } from 'commander';
+import type { CommandContext } from '../../context.ts';
+import { EXIT_OK } from '../../process/exit-codes.ts';
+import { interruptible } from '../../process/interruptible.ts';
+import type { ExportOptions } from './run-export.ts';
 
-const EXAMPLES = `
+const FORMATS = ['perfetto', 'chrome', 'csv'] as const satisfies readonly ExportOptions['format'][];
+
+const HELP = `
 perfetto and chrome show a track for each watched page, below its process or
-tag: what was behind it, and when; what caused it; pages in memory and events a
-second. Open them at ui.perfetto.dev. csv is a line for each event.
+tag: the frame behind it over time, the entries that changed, pages in memory,
+and events per second. Open them at ui.perfetto.dev. csv has a line for each
+event.
 
 Examples:
   ptmon export guest.trace --format perfetto --output guest.pftrace
   ptmon export guest.trace --format csv | head
 `;
 
-/** @param exit is told the exit code of a run that did not fail */
-export function exportCommand(output: TextOutput, messages: TextOutput, exit: (code: number) => void): Command {
-  return new Command('export')
-    .description('write a trace in a format that other programs show')
+export function defineExport(command: Command, context: CommandContext): void {
+  command
     .argument('<file>', 'the trace')
-    .addOption(new Option('--format <format>', 'whose').choices(EXPORT_FORMATS).makeOptionMandatory())
-    .option('--output <file>', 'where to; standard output unless told')
-    .addHelpText('after', EXAMPLES)
+    .addOption(new Option('--format <format>', 'output format').choices(FORMATS).makeOptionMandatory())
+    .option('--output <file>', 'output file; defaults to standard output')
+    .addHelpText('after', HELP)
     .action(async (file: string, options: ExportOptions) => {
-      await interruptible(output, exit, async (signal) => {
-        await runExport(file, options, { output, messages }, signal);
+      await interruptible(context, async (signal) => {
+        const { runExport } = await import('./run-export.ts');
+        await runExport(file, options, context, signal);
         return EXIT_OK;
       });
     });

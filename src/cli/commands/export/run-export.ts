@@ -1,4 +1,4 @@
-/** Replays a trace into the format of a program that shows it. */
+/** Replays a trace into the format of another program. */
 import { once } from 'node:events';
 import { createWriteStream, statSync, type WriteStream } from 'node:fs';
 import { finished } from 'node:stream/promises';
@@ -12,32 +12,34 @@ import { TextOutput } from '../../../sinks/text-output.ts';
 import { ChromeWriter } from '../../../sinks/timeline/chrome-writer.ts';
 import { PerfettoWriter } from '../../../sinks/timeline/perfetto-writer.ts';
 import { type BackedPage, timelineSink, type TimelineSink } from '../../../sinks/timeline/timeline-sink.ts';
-import type { TimedNote } from '../replay/replay-view.ts';
-import { recordedKinds } from '../replay/run-replay.ts';
-
-export const EXPORT_FORMATS = ['perfetto', 'chrome', 'csv'] as const;
+import type { Streams } from '../../context.ts';
+import { recordedKinds } from '../../trace/about-text.ts';
+import type { TimedNote } from '../../trace/replay-view.ts';
 
 export interface ExportOptions {
-  readonly format: (typeof EXPORT_FORMATS)[number];
-  /** A file; standard output unless told. */
+  readonly format: 'perfetto' | 'chrome' | 'csv';
+  /** A file; defaults to standard output. */
   readonly output?: string;
 }
 
-/** @throws PtmonError as `openTrace`; `bad-argument` for a terminal; what the output throws */
+/** @throws PtmonError as `openTrace`; `bad-argument` for binary output to a terminal; what the output throws */
 export async function runExport(
   path: string,
   options: ExportOptions,
-  { output, messages }: { readonly output: TextOutput; readonly messages: TextOutput },
+  { output, messages }: Streams,
   signal: AbortSignal,
 ): Promise<void> {
   if (options.output === undefined) {
     if (options.format === 'perfetto' && 'isTTY' in output.stream && output.stream.isTTY === true) {
-      throw new PtmonError('bad-argument', 'Perfetto’s format is not for terminals: give --output FILE, or pipe it');
+      throw new PtmonError(
+        'bad-argument',
+        'the perfetto format is binary, and standard output is a terminal: give --output FILE, or pipe it',
+      );
     }
     return exportTo(output, path, options, messages, signal);
   }
   expectOther(path, options.output);
-  // What is no trace costs nobody the file that was there.
+  // An invalid trace must not cost the user the existing output file.
   await openTrace(path).driver.close();
   const file = await createFile(options.output);
   try {
@@ -48,23 +50,23 @@ export async function runExport(
   }
 }
 
-/** @throws PtmonError `bad-argument` where there can be no such file */
+/** @throws PtmonError `bad-argument` where the file cannot be created */
 async function createFile(path: string): Promise<WriteStream> {
   const file = createWriteStream(path);
   try {
     await once(file, 'open');
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw new PtmonError('bad-argument', `${path} cannot be written to (${code})`, {}, { cause: error });
+    throw new PtmonError('bad-argument', `--output ${path}: cannot be written (${code})`, {}, { cause: error });
   }
   return file;
 }
 
-/** @throws PtmonError `bad-argument` where the trace itself would be written over */
+/** @throws PtmonError `bad-argument` where the output would overwrite the trace itself */
 function expectOther(path: string, output: string): void {
   const [trace, there] = [path, output].map((each) => statSync(each, { throwIfNoEntry: false }));
   if (trace === undefined || there === undefined || trace.ino !== there.ino || trace.dev !== there.dev) return;
-  throw new PtmonError('bad-argument', `${output} is the trace itself: give another file`);
+  throw new PtmonError('bad-argument', `--output ${output}: is the trace itself; give another file`);
 }
 
 async function exportTo(
@@ -75,7 +77,7 @@ async function exportTo(
   signal: AbortSignal,
 ): Promise<void> {
   let timeline: TimelineSink | undefined;
-  // The first instant is there as soon as the trace is open.
+  // Opening the trace delivers its first instant.
   const early: TimedNote[] = [];
   const { driver, script } = openTrace(path, {
     onInstant: ({ steps, timeUs }) => {
@@ -110,13 +112,13 @@ async function exportTo(
     await session.close();
     if (timeline !== undefined && timeline.leftOut > 0) {
       await messages.write(
-        `${timeline.leftOut} changes of pages are not shown: there are more than anybody could look at\n`,
+        `${timeline.leftOut} page changes left out: the programs that show this format are limited to a few thousand tracks\n`,
       );
     }
   }
 }
 
-/** Of the addresses that are watched one by one, those that are in memory. */
+/** The single watched addresses that are backed. */
 function* backedAddresses(monitor: PageTableMonitor): Generator<BackedPage> {
   for (const { view, root, va, pa, pageSize, tags } of monitor.dump().addresses) {
     if (pa !== null && pageSize !== null) yield { view, root, va, pa, pageSize, tags };

@@ -1,13 +1,13 @@
-/** Ranges as lines: for people, as JSON, as CSV. */
+/** Ranges as lines of text, JSON or CSV. */
 import { PAGE_BYTES } from '../../../core/address/pa.ts';
 import { hex } from '../../../core/address/va.ts';
 import { bytesText, rightsText } from '../../../sinks/event-row.ts';
 import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
 import type { AddressRange, AddressSpace, GapTotals, RangeTotals } from '../../../snapshot/index.ts';
-import { gapFields } from '../../snapshot/gap-text.ts';
-import { bytesInWords } from '../../snapshot/size-text.ts';
+import { gapFields } from '../../output/gap-text.ts';
+import { sizeText } from '../../output/size-text.ts';
 
-/** How a map is written. */
+/** An output format. */
 export interface RangeWriter {
   heading(space: AddressSpace): string;
   range(range: AddressRange, space: AddressSpace): string;
@@ -23,17 +23,17 @@ export const TEXT: RangeWriter = {
     const { va, byteLength, rights, sizes } = range;
     const pages = sizes.map(({ pageSize }) => bytesText(pageSize)).join(' ');
     const places = [va, endOf(range)].map((each) => hex(each).padEnd(addressWidth(space))).join(' ');
-    const size = bytesInWords(byteLength).padStart(7);
+    const size = sizeText(byteLength).padStart(7);
     return `${places} ${size}  ${rightsText(rights).padEnd(6)}  ${pages.padEnd(8)} ${physicalText(range)}\n`;
   },
   totals: (totals) => {
     const { ranges, runs, byteLength, sizes, user, writable, executable, writableExecutable } = totals.sums;
-    const bySize = sizes.map(({ pageSize, byteLength: part }) => `${bytesInWords(part)} by ${bytesText(pageSize)}`);
+    const bySize = sizes.map(({ pageSize, byteLength: part }) => `${sizeText(part)} by ${bytesText(pageSize)}`);
     return (
       `\n${ranges} ${ranges === 1 ? 'range' : 'ranges'}, ${runs} physical ${runs === 1 ? 'run' : 'runs'}: ` +
-      `${bytesInWords(byteLength)}${bySize.length > 0 ? ` (${bySize.join(', ')})` : ''}; ` +
-      `user ${bytesInWords(user)}, writable ${bytesInWords(writable)}, executable ${bytesInWords(executable)}, ` +
-      `both ${bytesInWords(writableExecutable)}\n`
+      `${sizeText(byteLength)}${bySize.length > 0 ? ` (${bySize.join(', ')})` : ''}; ` +
+      `user ${sizeText(user)}, writable ${sizeText(writable)}, executable ${sizeText(executable)}, ` +
+      `both ${sizeText(writableExecutable)}\n`
     );
   },
 };
@@ -70,25 +70,25 @@ export const JSON_LINES: RangeWriter = {
   },
 };
 
-/** RFC 4180, with a heading; nothing in it needs quotes. */
+/** RFC 4180, with a heading. No value needs quotes. */
 export const CSV: RangeWriter = {
   heading: () => 'start,end,bytes,writable,user,executable,protection_key,page_sizes,physical,runs,repeats\r\n',
   range: (range) => {
     const { va, byteLength, rights, sizes, pa, runs, repeats } = range;
     const flags = [rights.writable, rights.user, !rights.noExecute];
     const pageSizes = sizes.map(({ pageSize }) => pageSize).join(' ');
-    // As a number it would be written with as few digits as tell it from its neighbours: wrong from 2^53 on.
+    // BigInt prints all digits; a number above 2^53 does not.
     return `${[hex(va), hex(endOf(range)), BigInt(byteLength), ...flags, rights.protectionKey, pageSizes, hex(pa), runs, repeats].join()}\r\n`;
   },
   totals: () => '',
 };
 
-/** Columns of an address. */
+/** Width of an address. */
 function addressWidth({ paging }: AddressSpace): number {
   return paging.mode.canonical ? 18 : 11;
 }
 
-/** Exclusive; 0x0 behind the last page of all. */
+/** Exclusive; 0x0 after the last page of the address space. */
 function endOf({ va, byteLength }: AddressRange): bigint {
   return BigInt.asUintN(64, va + BigInt(byteLength));
 }

@@ -1,13 +1,13 @@
-/** What `ptmon maps` prints (docs/formats/linux.md). */
+/** The output of `ptmon maps` (docs/formats/linux.md). */
 import { hex } from '../../../core/address/va.ts';
 import { type MappedArea, rightsText } from '../../../linux/index.ts';
 import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
-import { columns } from '../../linux/columns.ts';
+import { columns } from '../../output/columns.ts';
 import { printable } from '../../../sinks/printable.ts';
 
 const PAGE_BYTES = 4096n;
 
-/** With its end. */
+/** One line, with its line feed. */
 export function areaJson(pid: number, area: MappedArea): string {
   const { start, end, rights, fileOffset, file, name, resident, swapped } = area;
   return `${JSON.stringify({
@@ -29,7 +29,7 @@ export function areaJson(pid: number, area: MappedArea): string {
 const HEADING = ['START', 'END', 'RIGHTS', 'KIB', 'RESIDENT', 'SWAPPED', 'NAME'];
 const NUMBERS = new Set([3, 4, 5]);
 
-/** Lines without their ends. */
+/** Lines without line feeds. */
 export function areaTable(areas: readonly MappedArea[]): string[] {
   const rows = areas.map(({ start, end, rights, resident, swapped, name }) => [
     hex(start),
@@ -40,5 +40,5 @@ export function areaTable(areas: readonly MappedArea[]): string[] {
     String(swapped * 4),
     printable(name),
   ]);
-  return columns([HEADING, ...rows], NUMBERS);
+  return columns([HEADING, ...rows], { right: NUMBERS });
 }

@@ -1,22 +1,22 @@
 /** `ptmon ps`. */
-import { Command } from 'commander';
-import { PtmonError } from '../../../core/error.ts';
-import type { TextOutput } from '../../../sinks/text-output.ts';
-import { processJson, processTable } from './ps-output.ts';
-import { askLinux } from '../../linux/run-linux.ts';
-import { takeSource } from '../../snapshot/open-snapshot.ts';
+import type { Command } from 'commander';
+import type { CommandContext } from '../../context.ts';
+import { addJsonOption } from '../../options/events.ts';
 import {
   addSourceOptions,
   addSpaceOptions,
+  onlySource,
   SOURCE_HELP,
   type SourceAndSpaceOptions,
-} from '../../snapshot/source-options.ts';
+  sourceUsage,
+} from '../../options/source.ts';
 
 const HELP = `
 ${SOURCE_HELP}
 
-Nothing is needed in the guest, nor its symbols: the kernel is found by its page
-tables, and says itself how it is laid out (BTF, CONFIG_DEBUG_INFO_BTF).
+ptmon needs nothing in the guest, and no symbols: it finds the kernel through
+the page tables, and reads the layout of its structures from its BTF
+(CONFIG_DEBUG_INFO_BTF).
 
 Examples:
   ptmon ps vm.core
@@ -28,22 +28,13 @@ interface Options extends SourceAndSpaceOptions {
   readonly json?: boolean;
 }
 
-/** @param exit is told the exit code of a run that did not fail */
-export function psCommand(output: TextOutput, messages: TextOutput, exit: (code: number) => void): Command {
-  const command = new Command('ps')
-    .description('list the processes of a Linux guest')
-    .usage('[options] SOURCE\n       ptmon ps [options] --qmp SOCKET --gdb SOCKET')
-    .argument('[source]', 'the source, unless it is live')
-    .option('--json', 'print JSON lines, not text');
-  return addSpaceOptions(addSourceOptions(command))
+export function definePs(command: Command, context: CommandContext): void {
+  command.usage(sourceUsage('ps')).argument('[source]', 'path of a dump or trace, unless the guest is live');
+  addSpaceOptions(addSourceOptions(addJsonOption(command)))
     .addHelpText('after', HELP)
     .action(async (word: string | undefined, options: Options) => {
-      const { source, rest } = takeSource(word === undefined ? [] : [word], options);
-      if (rest.length > 0) throw new PtmonError('bad-argument', `what is "${rest[0]}"? A live guest takes no SOURCE`);
-      await askLinux(source, options, { output, messages }, exit, async (linux) => {
-        const { processes, faults } = await linux.processes();
-        const lines = options.json ? processes.map(processJson) : [`${processTable(processes).join('\n')}\n`];
-        return { text: lines.join(''), faults };
-      });
+      const source = onlySource(word, options);
+      const { runPs } = await import('./run-ps.ts');
+      await runPs(source, options, context);
     });
 }

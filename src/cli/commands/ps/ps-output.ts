@@ -1,11 +1,11 @@
-/** What `ptmon ps` prints (docs/formats/linux.md). */
+/** The output of `ptmon ps` (docs/formats/linux.md). */
 import { hex } from '../../../core/address/va.ts';
 import type { Process } from '../../../linux/index.ts';
 import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
-import { columns } from '../../linux/columns.ts';
+import { columns } from '../../output/columns.ts';
 import { printable } from '../../../sinks/printable.ts';
 
-/** With its end. */
+/** One line, with its line feed. */
 export function processJson(process: Process): string {
   const { task, mm, roots, ...plain } = process;
   return `${JSON.stringify({
@@ -21,7 +21,7 @@ export function processJson(process: Process): string {
 const HEADING = ['PID', 'PARENT', 'USER', 'STATE', 'THREADS', 'ROOT', 'COMMAND'];
 const NUMBERS = new Set([0, 1, 2, 4]);
 
-/** Lines without their ends. A kernel thread is in brackets, as ps(1) has it. */
+/** Lines without line feeds. A kernel thread is in brackets, as in ps(1). */
 export function processTable(processes: readonly Process[]): string[] {
   const rows = processes.map(({ pid, parent, euid, state, threads, roots, command, isKernelThread }) => [
     String(pid),
@@ -32,5 +32,5 @@ export function processTable(processes: readonly Process[]): string[] {
     roots.length === 0 ? '-' : roots.map(hex).join(','),
     printable(isKernelThread ? `[${command}]` : command),
   ]);
-  return columns([HEADING, ...rows], NUMBERS);
+  return columns([HEADING, ...rows], { right: NUMBERS });
 }

@@ -1,47 +1,44 @@
 /** `ptmon replay`. */
-import { Command } from 'commander';
-import type { TextOutput } from '../../../sinks/text-output.ts';
-import { EXIT_OK } from '../../exit-codes.ts';
-import { interruptible } from '../../interruptible.ts';
-import { listOf, OPT_IN_KINDS, positiveNumber } from '../../option-values.ts';
-import { type ReplayOptions, runReplay } from './run-replay.ts';
-import { addAddress, rootOption } from '../watch/address-option.ts';
+import type { Command } from 'commander';
+import type { CommandContext } from '../../context.ts';
+import { addAddress, rootOption } from '../../options/address.ts';
+import { addEventOptions, addSpeedOption } from '../../options/events.ts';
+import { EXIT_OK } from '../../process/exit-codes.ts';
+import { interruptible } from '../../process/interruptible.ts';
+import type { ReplayOptions } from '../../trace/run-replay.ts';
 
-const EXAMPLES = `
-A replay of a guest that was watched exactly says byte for byte what was said
-then. Other addresses can be watched where their tables are in the trace, as
-those of neighbours are; what the guest did to them between two stops is
-unknown.
+const HELP = `
+The replay of a guest that was watched exactly prints the same events, byte for
+byte. Other addresses can be watched if the trace contains their tables, as it
+does for neighbors of the recorded ones; changes to them between two stops of
+the guest are unknown.
 
 Examples:
-  ptmon replay guest.trace                       as fast as it goes
-  ptmon replay guest.trace --speed 1             as it happened
+  ptmon replay guest.trace                       without pauses
+  ptmon replay guest.trace --speed 1             at the recorded speed
   ptmon replay guest.trace --json                the events as JSON lines
   ptmon replay guest.trace --va 0x7f0012345000   another address
 `;
 
-/** @param exit is told the exit code of a run that did not fail */
-export function replayCommand(output: TextOutput, exit: (code: number) => void): Command {
-  return new Command('replay')
-    .description('say again what was said when a trace was recorded (watch --record)')
-    .argument('<file>', 'the trace')
+export function defineReplay(command: Command, context: CommandContext): void {
+  command.argument('<file>', 'the trace, as ptmon watch --record writes it');
+  addSpeedOption(command)
     .option(
-      '--speed <n>',
-      '1 for as fast as it happened, 2 for twice as fast; as fast as it goes unless told',
-      positiveNumber,
+      '--va <address>',
+      'watch another address: 0x…, or a range 0x…+LENGTH; =TAG after it; repeatable',
+      addAddress,
     )
-    .option('--va <address>', 'another address: 0x…, or a range 0x…+LENGTH; =TAG after it; repeatable', addAddress)
     .option(
       '--root <cr3>',
-      'its address space: 0x…, or current (vCPU 0); that of the first watch unless told',
+      'its address space: 0x…, or current (vCPU 0); defaults to that of the first watch',
       rootOption,
-    )
-    .option('--kinds <kinds>', `other kinds of events: ${OPT_IN_KINDS.join(',')}`, listOf(OPT_IN_KINDS))
-    .option('--json', 'print JSON lines, not text')
-    .addHelpText('after', EXAMPLES)
+    );
+  addEventOptions(command)
+    .addHelpText('after', HELP)
     .action(async (file: string, options: ReplayOptions) => {
-      await interruptible(output, exit, async (signal) => {
-        await runReplay(file, options, output, signal);
+      await interruptible(context, async (signal) => {
+        const { runReplay } = await import('../../trace/run-replay.ts');
+        await runReplay(file, options, context.output, signal);
         return EXIT_OK;
       });
     });

@@ -1,4 +1,4 @@
-/** A guest for people who have none at hand: made where it is missing, booted, and asked for its address space. */
+/** A guest to try ptmon on: built if it is missing, booted, and searched for the address space of its workload. */
 import { PtmonError } from '../../../core/error.ts';
 import {
   chooseKernel,
@@ -19,9 +19,9 @@ export interface BootedGuest {
 }
 
 /**
- * Boots the guest and waits until its workload takes commands. What is missing of it and can be made is made first.
+ * Builds the parts of the guest that are missing, boots it, and waits until its workload takes commands.
  *
- * @param say is told what takes its time
+ * @param say prints what takes long
  * @throws PtmonError `source-unavailable` where QEMU, a kernel or a compiler is missing (with the package to install), or the guest
  *   does not boot; the reason of `signal` when it is aborted
  */
@@ -32,7 +32,9 @@ export async function bootGuest(
 ): Promise<BootedGuest> {
   findQemu(options.qemu);
   if (isMissing(() => findPrograms()) || (options.kernel === undefined && isMissing(() => chooseKernel()))) {
-    await say('Making the guest: a kernel from Debian, and a small program to run on it (once, about a minute).');
+    await say(
+      'Building the guest, once: a Debian kernel, and a small program to run on it. This takes about a minute.',
+    );
     await prepareGuest({ onLine: (line) => void say(`  ${line}`), signal });
   }
   signal.throwIfAborted();
@@ -46,7 +48,9 @@ export async function bootGuest(
     const qmp = await QmpClient.connect(guest.qmpPath);
     try {
       const root = await findWorkloadRoot(qmp, guest.workload);
-      await say(`It runs: process ${hello.pid} in ${hello.la57 ? 5 : 4}-level paging, ${hello.cpus} vCPU(s).`);
+      await say(
+        `Booted: process ${hello.pid}, ${hello.la57 ? 5 : 4}-level paging, ${hello.cpus} ${hello.cpus === 1 ? 'vCPU' : 'vCPUs'}.`,
+      );
       return { guest, root };
     } finally {
       await qmp.close();

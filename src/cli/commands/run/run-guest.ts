@@ -1,47 +1,35 @@
-/** Boots a guest, and watches a process of it that plays with its memory. */
+/** Boots a guest, and watches a process of it that changes its memory all the time. */
 import { setTimeout } from 'node:timers/promises';
-import type { OptInKind } from '../../../core/monitor/events.ts';
 import { type LaunchedGuest, type LaunchOptions, openQemu } from '../../../drivers/qemu/index.ts';
-import type { MapChoice } from '../../../linux/index.ts';
-import { mapText } from '../watch/map-option.ts';
-import { runWatch, type WatchStreams } from '../watch/run-watch.ts';
-import { exactly, noticeLine } from '../watch/source.ts';
+import type { Streams } from '../../context.ts';
+import { runWatch } from '../../live/run-watch.ts';
+import { exactSource, noticeLine } from '../../live/source.ts';
+import type { LiveEventOptions } from '../../options/events.ts';
+import { mapText } from '../../options/map-choice.ts';
 import { bootGuest } from './boot-guest.ts';
 
-export interface RunOptions extends LaunchOptions {
-  readonly json?: boolean;
-  readonly verify?: boolean;
-  readonly kinds?: readonly OptInKind[];
-  /** The file of a trace. */
-  readonly record?: string;
-  /** Seconds. */
-  readonly duration?: number;
-  /** Events. */
-  readonly count?: number;
+export interface RunOptions extends LaunchOptions, LiveEventOptions {
   /** Milliseconds between two changes of the workload. */
   readonly pace?: number;
-  /** False leaves the guest to others to watch. */
+  /** False only boots the guest. */
   readonly watch?: boolean;
-  /** Of the workload's memory; what it plays with most unless told. */
-  readonly map?: MapChoice;
 }
 
-/** Pages that the workload plays with, and nobody else. */
+/** Pages that the workload changes by itself. */
 const PAGES = 8;
 
 /**
  * Ends with the guest, or with the watch.
  *
- * @returns whether QEMU agreed with all that it was asked to verify
+ * @returns whether QEMU agreed with all that it verified
  * @throws PtmonError as `bootGuest` and `runWatch`
  */
-export async function runGuest(options: RunOptions, streams: WatchStreams, signal: AbortSignal): Promise<boolean> {
+export async function runGuest(options: RunOptions, streams: Streams, signal: AbortSignal): Promise<boolean> {
   const say = (line: string) => streams.messages.write(`${line}\n`);
   const { guest, root } = await bootGuest(options, say, signal);
   try {
     const { firstVa, pid } = await guest.workload.ready();
     const sockets = `--qmp ${guest.qmpPath} --gdb ${guest.gdbPath}`;
-    const range = `0x${firstVa.toString(16)}+${PAGES * 4}K`;
     if (options.watch === false) {
       void play(guest, options.pace);
       await say(`Watch it from another terminal:\n  ptmon watch ${sockets} --comm workload`);
@@ -49,23 +37,23 @@ export async function runGuest(options: RunOptions, streams: WatchStreams, signa
       if (!signal.aborted) await say(`The guest has ended: ${await guest.ended}.`);
       return true;
     }
+    const { map } = options;
     const what =
-      options.map === undefined
-        ? `--root 0x${root.toString(16)} --va ${range}=workload`
-        : `--pid ${pid} --map ${mapText(options.map)}`;
+      map === undefined
+        ? `--root 0x${root.toString(16)} --va 0x${firstVa.toString(16)}+${PAGES * 4}K=workload`
+        : `--pid ${pid} --map ${mapText(map)}`;
     await say(`ptmon watch ${sockets} ${what}`);
-    const source = exactly(
-      await openQemu({
-        qmp: guest.qmpPath,
-        gdb: guest.gdbPath,
-        signal,
-        onNotice: (notice) => void say(noticeLine(notice)),
-      }),
-    );
+    const driver = await openQemu({
+      qmp: guest.qmpPath,
+      gdb: guest.gdbPath,
+      signal,
+      onNotice: (notice) => void say(noticeLine(notice)),
+    });
     const va = [{ va: firstVa, byteLength: BigInt(PAGES * 4096), tag: 'workload' }];
-    const target = options.map === undefined ? { root, va } : { root: 'current' as const, pid, map: options.map };
-    const begin = options.map === undefined ? play : playWithHeap;
-    return await runWatch(source, { ...options, ...target }, streams, signal, () => void begin(guest, options.pace));
+    const target = map === undefined ? { root, va } : { root: 'current' as const, pid, map };
+    const begin = map === undefined ? play : playWithHeap;
+    const onStart = () => void begin(guest, options.pace);
+    return await runWatch(exactSource(driver), { ...options, ...target }, streams, { signal, onStart });
   } finally {
     await guest.stop();
   }
@@ -73,11 +61,11 @@ export async function runGuest(options: RunOptions, streams: WatchStreams, signa
 
 /** Touches, protects, unmaps and maps pages again, one after the other, until the guest ends. */
 async function play({ workload }: LaunchedGuest, paceMs = 200): Promise<void> {
-  // That the guest has ended is told by the watch.
+  // The watch reports that the guest has ended.
   await workload.command(`play ${paceMs}`, { timeoutMs: 2 ** 31 - 1 }).catch(() => {});
 }
 
-/** Lets the heap grow and shrink again, until the guest ends. */
+/** Grows and shrinks the heap until the guest ends. */
 async function playWithHeap({ workload }: LaunchedGuest, paceMs = 200): Promise<void> {
   try {
     for (;;) {
@@ -87,7 +75,7 @@ async function playWithHeap({ workload }: LaunchedGuest, paceMs = 200): Promise<
       }
     }
   } catch {
-    // That the guest has ended is told by the watch.
+    // The watch reports that the guest has ended.
   }
 }
 

@@ -1,19 +1,18 @@
 /** `ptmon stat`. */
-import { Command } from 'commander';
-import type { TextOutput } from '../../../sinks/text-output.ts';
-import { EXIT_OK } from '../../exit-codes.ts';
-import { interruptible } from '../../interruptible.ts';
-import { runStat, type StatOptions } from './run-stat.ts';
+import type { Command } from 'commander';
+import type { CommandContext } from '../../context.ts';
+import { EXIT_OK } from '../../process/exit-codes.ts';
+import { interruptible } from '../../process/interruptible.ts';
+import type { StatOptions } from './run-stat.ts';
 
-/** @param exit is told the exit code of a run that did not fail */
-export function statCommand(output: TextOutput, exit: (code: number) => void): Command {
-  return new Command('stat')
-    .description('say what happened in a trace: events by kind, process and entry, the most restless addresses, rates')
+export function defineStat(command: Command, context: CommandContext): void {
+  command
     .argument('<file>', 'the trace')
-    .option('--json', 'print a line of JSON, not text')
+    .option('--json', 'print one line of JSON instead of text')
     .action(async (file: string, options: StatOptions) => {
-      await interruptible(output, exit, async (signal) => {
-        await runStat(file, options, output, signal);
+      await interruptible(context, async (signal) => {
+        const { runStat } = await import('./run-stat.ts');
+        await runStat(file, options, context.output, signal);
         return EXIT_OK;
       });
     });

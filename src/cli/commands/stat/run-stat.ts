@@ -1,20 +1,21 @@
-/** Replays a trace and counts. */
+/** Replays a trace and counts its events. */
 import { openTrace } from '../../../drivers/trace/index.ts';
 import { openSession } from '../../../session/session.ts';
-import { coloursFor, columnsOf } from '../../../sinks/colours.ts';
+import { coloursFor } from '../../../sinks/colours.ts';
+import { columnsOf } from '../../../sinks/columns.ts';
 import type { TextOutput } from '../../../sinks/text-output.ts';
-import { introductionText, recordedKinds } from '../replay/run-replay.ts';
+import { introductionText, recordedKinds } from '../../trace/about-text.ts';
 import { StatTally } from './stat-tally.ts';
 import { statText } from './stat-text.ts';
 
 const RATE_PARTS = 60;
-const RESTLESS = 20;
+const MOST_CHANGED = 20;
 
 export interface StatOptions {
   readonly json?: boolean;
 }
 
-/** What can be counted of a damaged trace is said before its fault is thrown. @throws PtmonError as `openTrace` */
+/** Prints what a damaged trace contains before it throws the fault. @throws PtmonError as `openTrace` */
 export async function runStat(
   path: string,
   { json }: StatOptions,
@@ -52,8 +53,8 @@ function jsonOf(tally: StatTally, timeUs: number) {
     mostTables: tally.mostTables,
     changes: tally.changes,
     byProcess: Object.fromEntries(tally.pages.byProcess),
-    byEntry: Object.fromEntries(tally.pages.byAction),
-    mostRestless: tally.mostRestless(RESTLESS),
+    byEntry: Object.fromEntries(tally.pages.byKey),
+    mostRestless: tally.mostChanged(MOST_CHANGED),
     eventsPerSecond: tally.rates('events', RATE_PARTS, timeUs),
     writesPerSecond: tally.rates('writes', RATE_PARTS, timeUs),
   };

@@ -1,26 +1,26 @@
-/** Counts what happens in a trace: by kind, by process, by entry, by address, by time. */
+/** Counts the events of a trace by process, entry, address and time. */
 import { hex } from '../../../core/address/va.ts';
 import type { MonitorEvent } from '../../../core/monitor/events.ts';
 import type { TraceInstant } from '../../../drivers/trace/index.ts';
 import { entryName } from '../../../sinks/event-row.ts';
-import { DemoTally } from '../demo/demo-tally.ts';
-import { pagesOf } from '../demo/event-groups.ts';
+import { PageTally } from '../../output/page-tally.ts';
+import { pagesOf } from '../../output/alike-row.ts';
 
 const PAGE_BYTES = 4096n;
-/** Of one event, pages that are told apart; more is more than anybody reads about. */
+/** The pages of one event that are counted one by one. */
 const MAX_PAGES = 1024;
 
-export interface RestlessAddress {
+export interface ChangedAddress {
   readonly va: string;
   readonly root: string;
   readonly tags: string;
-  /** Events of it. */
+  /** Its events. */
   events: number;
 }
 
 export class StatTally {
-  readonly pages = new DemoTally();
-  readonly #addresses = new Map<string, RestlessAddress>();
+  readonly pages = new PageTally();
+  readonly #addresses = new Map<string, ChangedAddress>();
   /** Events and writes, by millisecond. */
   readonly #events = new Map<number, number>();
   readonly #writes = new Map<number, number>();
@@ -51,12 +51,12 @@ export class StatTally {
     }
   }
 
-  /** Those that most was said of. */
-  mostRestless(count: number): RestlessAddress[] {
+  /** The addresses with the most events. */
+  mostChanged(count: number): ChangedAddress[] {
     return [...this.#addresses.values()].sort((a, b) => b.events - a.events).slice(0, count);
   }
 
-  /** How many a second in each of `count` equal parts of the time. */
+  /** Rates per second in each of `count` equal parts of the time. */
   rates(of: 'events' | 'writes', count: number, endUs: number): number[] {
     const partMs = Math.max(1, endUs / 1000 / count);
     const parts = Array.from({ length: count }, () => 0);

@@ -1,20 +1,20 @@
-/** What happened in a trace, in a screenful. */
+/** The summary of a trace, as one screen of text. */
 import type { Ansis } from 'ansis';
 import { lostText } from '../../../sinks/console.ts';
 import { printable } from '../../../sinks/printable.ts';
 import type { Summary } from '../../../sinks/sink.ts';
-import { tallyTables } from '../demo/tally-tables.ts';
-import type { RestlessAddress, StatTally } from './stat-tally.ts';
+import { tallyTables } from '../../output/tally-tables.ts';
+import type { ChangedAddress, StatTally } from './stat-tally.ts';
 
 const BARS = ' ▁▂▃▄▅▆▇█';
-const RESTLESS = 6;
+const MOST_CHANGED = 6;
 
 export interface StatFacts {
   readonly introduction: string;
   readonly tally: StatTally;
   readonly summary: Summary;
   readonly seconds: number;
-  /** Of the file. */
+  /** The size of the file. */
   readonly byteLength: number;
 }
 
@@ -23,18 +23,18 @@ export function statText(facts: StatFacts, columns: number, colours: Ansis): str
   const { counts, writes } = summary;
   const kinds = Object.entries(counts).flatMap(([kind, count]) => (count > 0 ? [`${count} ${kind}`] : []));
   const parts = Math.max(1, columns - 22);
-  const perWrite = writes === 0 ? '' : `, ${(byteLength / writes).toFixed(1)} a write`;
+  const perWrite = writes === 0 ? '' : `, ${(byteLength / writes).toFixed(1)} per write`;
   return [
     introduction,
     `${seconds.toFixed(3)} s, ${tally.instants} instants, ${byteLength} bytes${perWrite}; at most ${tally.mostTables} tables`,
     '',
     kinds.length === 0 ? 'no events' : kinds.join(', '),
-    `${writes} writes: ${tally.changes.write} entries changed by them, ${tally.changes.compare} more found by comparing`,
+    `${writes} writes: ${tally.changes.write} entries that they changed, ${tally.changes.compare} more found by comparing`,
     `${lostText(summary)}${summary.ended === 'failed' ? `; failed: ${printable(summary.failure?.message ?? '')}` : ''}`,
     ...(tally.pages.byProcess.size === 0
       ? []
-      : ['', ...tallyTables(['process', tally.pages.byProcess], ['entry', tally.pages.byAction], colours)]),
-    ...restlessLines(tally.mostRestless(RESTLESS), columns, colours),
+      : ['', ...tallyTables(['process', tally.pages.byProcess], ['entry', tally.pages.byKey], colours)]),
+    ...changedLines(tally.mostChanged(MOST_CHANGED), columns, colours),
     '',
     rateLine('writes/s', tally.rates('writes', parts, seconds * 1e6), colours),
     rateLine('events/s', tally.rates('events', parts, seconds * 1e6), colours),
@@ -42,12 +42,12 @@ export function statText(facts: StatFacts, columns: number, colours: Ansis): str
   ].join('\n');
 }
 
-function restlessLines(addresses: readonly RestlessAddress[], columns: number, colours: Ansis): string[] {
+function changedLines(addresses: readonly ChangedAddress[], columns: number, colours: Ansis): string[] {
   if (addresses.length === 0) return [];
   const lines = addresses.map(({ va, root, tags, events }) =>
     `${String(events).padStart(8)} ${va.padEnd(18)} ${root.padEnd(12)} ${printable(tags)}`.slice(0, columns),
   );
-  return ['', colours.dim(`${'events'.padStart(8)} ${'most restless'.padEnd(18)} ${'root'.padEnd(12)} what`), ...lines];
+  return ['', colours.dim(`${'events'.padStart(8)} ${'most changed'.padEnd(18)} ${'root'.padEnd(12)} who`), ...lines];
 }
 
 /** `writes/s  ▁▂█▃  at most 900`. */

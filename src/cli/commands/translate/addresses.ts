@@ -1,23 +1,24 @@
-/** The addresses to translate: words of the command line, and of standard input for `-`. */
+/** The addresses to translate: from the command line, and from standard input for `-`. */
 import { PtmonError } from '../../../core/error.ts';
 import { isCanonical, type Paging } from '../../../core/paging/format.ts';
 import { hex, vpnOf } from '../../../core/address/va.ts';
+import { printable } from '../../../sinks/printable.ts';
 
 const ADDRESS = /^0x[0-9a-f]{1,16}$/i;
-/** Of a longer word, the beginning is shown. */
+/** Messages show only the beginning of a longer word. */
 const MAX_SHOWN = 64;
-/** A word without an end is no list of addresses. */
+/** A longer word ends the reading: the input is not a list of addresses. */
 const MAX_WORD = 1 << 16;
-/** Wrong words of standard input that are listed. */
+/** The invalid words of standard input that are listed. */
 const MAX_LISTED = 100;
 
 export interface AddressWord {
   readonly va: bigint;
-  /** `line 3 of standard input: `; empty for a word of the command line. */
+  /** `standard input, line 3: `; empty for a word of the command line. */
   readonly where: string;
 }
 
-/** What is wrong in standard input: the rest of it is translated all the same. */
+/** The invalid words of standard input. The others are translated. */
 export class WrongWords {
   readonly #lines: string[] = [];
   #count = 0;
@@ -30,18 +31,18 @@ export class WrongWords {
     if (++this.#count <= MAX_LISTED) this.#lines.push(line);
   }
 
-  /** Human-readable, one line each, and how many are not listed. */
+  /** One line each, and how many are not listed. */
   get lines(): string[] {
     const more = this.#count - this.#lines.length;
-    return more === 0 ? this.#lines : [...this.#lines, `${more} more words are no addresses`];
+    return more === 0 ? this.#lines : [...this.#lines, `${more} more words are not addresses`];
   }
 }
 
 /**
- * Reads all of `input` before it returns: nobody knows how long that takes, and a live guest is stopped later.
+ * Reads all of `input` before it returns: that may take long, and a live guest must not be paused meanwhile.
  *
- * @param wrong learns of words of `input` that are no addresses
- * @throws PtmonError `bad-argument` for the first word of the command line that is no address
+ * @param wrong collects the words of `input` that are not addresses
+ * @throws PtmonError `bad-argument` for the first word of the command line that is not an address
  */
 export async function readAddresses(
   words: readonly string[],
@@ -55,7 +56,7 @@ export async function readAddresses(
       continue;
     }
     for await (const { text, line } of wordsOf(input())) {
-      const where = `line ${line} of standard input: `;
+      const where = `standard input, line ${line}: `;
       if (ADDRESS.test(text)) found.push({ va: BigInt(text), where });
       else wrong.add(`${where}${notAnAddress(text)}`);
     }
@@ -64,9 +65,9 @@ export async function readAddresses(
 }
 
 /**
- * The addresses that are canonical in this paging.
+ * Returns the addresses that are canonical in this paging mode.
  *
- * @throws PtmonError `non-canonical` for the first of the command line that is not; those of standard input are `wrong`
+ * @throws PtmonError `non-canonical` for the first other one of the command line; `wrong` collects those of standard input
  */
 export function canonicalOnly(paging: Paging, addresses: readonly AddressWord[], wrong: WrongWords): bigint[] {
   const found: bigint[] = [];
@@ -82,7 +83,7 @@ export function canonicalOnly(paging: Paging, addresses: readonly AddressWord[],
   return found;
 }
 
-/** As they come. @throws PtmonError `bad-argument` for a word without an end */
+/** Yields words as they arrive. @throws PtmonError `bad-argument` for a word that is too long */
 async function* wordsOf(
   input: AsyncIterable<unknown>,
 ): AsyncGenerator<{ readonly text: string; readonly line: number }> {
@@ -96,7 +97,7 @@ async function* wordsOf(
       else if (part.trim() !== '') yield { text: part, line };
     }
     if (rest.length >= MAX_WORD) {
-      throw new PtmonError('bad-argument', `line ${line} of standard input: ${notAnAddress(rest)}`);
+      throw new PtmonError('bad-argument', `standard input, line ${line}: ${notAnAddress(rest)}`);
     }
   }
   if (rest !== '') yield { text: rest, line };
@@ -109,5 +110,5 @@ function addressOf(word: string): bigint {
 
 function notAnAddress(word: string): string {
   const shown = word.length > MAX_SHOWN ? `${word.slice(0, MAX_SHOWN)}…` : word;
-  return `${JSON.stringify(shown)} is no virtual address; write 0x… with up to 16 digits`;
+  return `${printable(shown)}: not a hexadecimal address; write 0x and 1 to 16 digits`;
 }

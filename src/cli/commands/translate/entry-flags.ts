@@ -4,15 +4,15 @@
  */
 import type { Paging, LevelFormat } from '../../../core/paging/format.ts';
 
-/** One bit, and the words for it. */
+/** One bit and its names. */
 export interface EntryFlag {
   readonly bit: number;
   readonly set: string;
-  /** What a clear bit means, where that is worth a word. */
+  /** What a clear bit means, where it has a name. */
   readonly clear?: string;
 }
 
-/** A bit that is reserved on this machine is none of these: not XD without EFER.NXE. */
+/** Excludes bits that are reserved on this machine, such as XD without EFER.NXE. */
 export type EntryFlags = readonly EntryFlag[];
 
 const PRESENT: EntryFlag = { bit: 0, set: 'present' };
@@ -36,7 +36,7 @@ const POINTER: EntryFlags = [PRESENT, ...RIGHTS, ...CACHING, ACCESSED];
 const LARGE_LEAF: EntryFlags = [...POINTER, DIRTY, LARGE, GLOBAL, PAT_OF_LARGE];
 const PAGE_LEAF: EntryFlags = [...POINTER, DIRTY, PAT_OF_PTE, GLOBAL];
 
-/** What an entry that is present is taken for. */
+/** How a present entry is interpreted. */
 export type EntryShape = 'table' | 'large' | 'page';
 
 const NARROW: Readonly<Record<EntryShape, EntryFlags>> = {

@@ -1,4 +1,4 @@
-/** A walk's answer in words: what each entry says, and what comes of it. Knows nothing of where the walk was made. */
+/** Explains a walk: the flags of each entry, and where it points. Independent of the source of the tables. */
 import { PAGE_BYTES, paOf } from '../../../core/address/pa.ts';
 import { highWord, lowWord, u64Of } from '../../../core/address/va.ts';
 import {
@@ -15,22 +15,22 @@ import type { Rights } from '../../../core/paging/rights.ts';
 import type { WalkStep } from '../../../core/paging/walk.ts';
 import { type EntryShape, flagsFor, KEY_SHIFT } from './entry-flags.ts';
 
-/** Where an entry leads. */
+/** What an entry points to. */
 export type EntryTarget =
   | { readonly kind: 'table'; readonly name: LevelFormat['name']; readonly pa: number }
   | { readonly kind: 'page'; readonly pa: number; readonly byteLength: number };
 
 export interface EntryExplanation {
-  /** `PTE`, as the manuals call it. */
+  /** `PTE`, as in the SDM. */
   readonly name: string;
   readonly step: WalkStep;
-  /** Its flags, in words: `present`, `read-only`, … */
+  /** The names of its flags: `present`, `read-only`, … */
   readonly flags: readonly string[];
-  /** Bits that must not be set and are. */
+  /** Reserved bits that are set. */
   readonly reservedBits: readonly number[];
-  /** Bits that the processor leaves to the system, and that are set. None where the entry is not present: all are. */
+  /** Ignored bits that are set. Empty where the entry is not present: then all bits are ignored. */
   readonly ignoredBits: readonly number[];
-  /** Null where it leads nowhere. */
+  /** Null for an entry that does not translate. */
   readonly target: EntryTarget | null;
 }
 
@@ -50,25 +50,25 @@ export function explainEntry(paging: Paging, step: WalkStep): EntryExplanation {
   }
   const shape = shapeOf(format, lo);
   const reserved = step.value & reservedMask(format, shape);
-  const meant = step.value & ~reserved;
+  const valid = step.value & ~reserved;
   const known = flagsFor(paging, format, shape).filter(({ bit }) => (reserved & (1n << BigInt(bit))) === 0n);
-  const key = shape === 'table' || format.keyMask === 0 ? 0n : (meant >> KEY_SHIFT) & 0xfn;
-  const flags = known.flatMap(({ bit, set, clear }) => ((meant >> BigInt(bit)) & 1n ? [set] : (clear ?? [])));
+  const key = shape === 'table' || format.keyMask === 0 ? 0n : (valid >> KEY_SHIFT) & 0xfn;
+  const flags = known.flatMap(({ bit, set, clear }) => ((valid >> BigInt(bit)) & 1n ? [set] : (clear ?? [])));
   if (key !== 0n) flags.push(`protection key ${key}`);
-  if ((meant & paging.encryptionMask) !== 0n) flags.push('encrypted');
-  const spoken = known.reduce((mask, { bit }) => mask | (1n << BigInt(bit)), addressMask(format, shape));
+  if ((valid & paging.encryptionMask) !== 0n) flags.push('encrypted');
+  const explained = known.reduce((mask, { bit }) => mask | (1n << BigInt(bit)), addressMask(format, shape));
   return {
     name,
     step,
     flags,
     reservedBits: bitsOf(reserved),
-    ignoredBits: bitsOf(meant & ~spoken & ~(key << KEY_SHIFT) & ~paging.encryptionMask),
+    ignoredBits: bitsOf(valid & ~explained & ~(key << KEY_SHIFT) & ~paging.encryptionMask),
     target: kind === ENTRY_RESERVED ? null : targetOf(paging, format, lo, hi, kind === ENTRY_TABLE),
   };
 }
 
-/** Effective rights in words. */
-export function rightsInWords({ writable, user, noExecute, protectionKey }: Rights): string[] {
+/** Effective rights as text. */
+export function rightsNames({ writable, user, noExecute, protectionKey }: Rights): string[] {
   return [
     writable ? 'writable' : 'read-only',
     user ? 'user' : 'supervisor',

@@ -6,7 +6,7 @@ import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
 import { type LinuxExplanation, rightsText } from '../../../linux/index.ts';
 import { type EntryTarget, explainEntry } from './explain.ts';
 
-/** With its end. */
+/** One line, with its line feed. */
 export function translationJson(paging: Paging, walk: Walk, system?: LinuxExplanation): string {
   const steps = walk.steps.map((step) => {
     const { name, flags, reservedBits, ignoredBits, target } = explainEntry(paging, step);

@@ -1,14 +1,14 @@
-/** The other way round: the virtual addresses that lead to a physical one. */
+/** Reverse translation: the virtual addresses that translate to a physical one. */
 import { frameOffsetOf, PAGE_BYTES } from '../../../core/address/pa.ts';
 import { hex } from '../../../core/address/va.ts';
 import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
 import { type AddressRange, GapTotals, listRanges } from '../../../snapshot/index.ts';
-import { gapLines } from '../../snapshot/gap-text.ts';
+import { gapLines } from '../../output/gap-text.ts';
 import type { Visit } from '../../snapshot/visit-snapshot.ts';
-import { rightsInWords } from './explain.ts';
-import { sizeText } from './text.ts';
+import { rightsNames } from './explain.ts';
+import { pageSizeText } from './text.ts';
 
-/** Prints every virtual address that leads to `pa`; pages that follow each other and have the same frame are one answer. */
+/** Prints every virtual address that translates to `pa`; adjacent pages with the same frame share a line. */
 export async function translateBack(visit: Visit, pa: number, json: boolean): Promise<void> {
   const { snapshot, space, work } = visit;
   const filter = { physical: { pa, byteLength: 1 } };
@@ -19,15 +19,16 @@ export async function translateBack(visit: Visit, pa: number, json: boolean): Pr
     pages += range.byteLength / PAGE_BYTES;
     await visit.print(json ? rangeJson(visit, range, pa) : rangeLine(range, pa));
   }
-  const count = pages === 1 ? '1 virtual address leads' : `${pages} virtual addresses lead`;
-  if (!json) await visit.print(`  ${pages === 0 ? 'no virtual address leads' : count} there\n${gapLines(gaps, space)}`);
+  const count = pages === 1 ? '1 virtual address translates' : `${pages} virtual addresses translate`;
+  if (!json)
+    await visit.print(`  ${pages === 0 ? 'no virtual address translates' : count} to it\n${gapLines(gaps, space)}`);
 }
 
 function rangeLine(range: AddressRange, pa: number): string {
   const pages = range.byteLength / PAGE_BYTES;
-  const more = pages === 1 ? '' : `, and the ${pages - 1} pages behind it`;
-  const size = sizeText(range.sizes[0]!.pageSize);
-  return `  ${hex(addressIn(range, pa))}: ${size} page, ${rightsInWords(range.rights).join(', ')}${more}\n`;
+  const more = pages === 1 ? '' : `, and the ${pages - 1} pages after it`;
+  const size = pageSizeText(range.sizes[0]!.pageSize);
+  return `  ${hex(addressIn(range, pa))}: ${size} page, ${rightsNames(range.rights).join(', ')}${more}\n`;
 }
 
 function rangeJson({ space }: Visit, range: AddressRange, pa: number): string {

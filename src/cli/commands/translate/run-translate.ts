@@ -1,19 +1,53 @@
-/** Explains addresses, whatever the tables come from. */
+/** Explains how addresses translate, whatever the source of the tables. */
 import { type Walk, walk } from '../../../core/paging/walk.ts';
-import { retry } from '../../../driver/retry.ts';
 import { Pacer } from '../../../driver/pacer.ts';
+import { retry } from '../../../driver/retry.ts';
 import { Explainer, type LinuxGuest } from '../../../linux/index.ts';
-import type { Visit } from '../../snapshot/visit-snapshot.ts';
+import type { CommandContext } from '../../context.ts';
+import type { SourceAndSpaceOptions, SourceName } from '../../options/source.ts';
+import { EXIT_OK, EXIT_USAGE } from '../../process/exit-codes.ts';
+import { interruptible } from '../../process/interruptible.ts';
+import { linuxIfAny } from '../../snapshot/ask-linux.ts';
+import { type Visit, visitSnapshot } from '../../snapshot/visit-snapshot.ts';
+import { type AddressWord, canonicalOnly, type WrongWords } from './addresses.ts';
 import { translationJson } from './json.ts';
+import { translateBack } from './reverse.ts';
 import { translationLines } from './text.ts';
 
+export interface TranslateRequest {
+  readonly source: SourceName;
+  readonly addresses: readonly AddressWord[];
+  /** Collects the invalid words of standard input. */
+  readonly wrong: WrongWords;
+  /** Physical addresses, for the reverse. */
+  readonly physical: readonly number[];
+  readonly json: boolean;
+}
+
+/** @throws PtmonError `non-canonical` before anything is printed; as `visitSnapshot` */
+export async function runTranslate(
+  { source, addresses, wrong, physical, json }: TranslateRequest,
+  options: SourceAndSpaceOptions,
+  context: CommandContext,
+): Promise<void> {
+  await interruptible(context, async (signal) => {
+    await visitSnapshot({ source, options, streams: context, signal }, async (visit) => {
+      let linux: Promise<LinuxGuest | undefined> | undefined;
+      const known = canonicalOnly(visit.space.paging, addresses, wrong);
+      await translate(visit, known, json, () => (linux ??= linuxIfAny(visit, options)));
+      for (const pa of physical) await translateBack(visit, pa, json);
+    });
+    for (const line of wrong.lines) await context.messages.write(`ptmon: ${line}\n`);
+    return wrong.count === 0 ? EXIT_OK : EXIT_USAGE;
+  });
+}
+
 /**
- * Prints one explanation for each address, with an empty line between two of them where they are for people.
+ * Prints one explanation for each address; in text, with an empty line between two of them.
  *
- * @param findLinux called where an address leads nowhere: what that means is the system's to say
- * @throws what the source throws
+ * @param findLinux called for an address that does not translate: the guest's system knows what its entry means
  */
-export async function translate(
+async function translate(
   visit: Visit,
   addresses: readonly bigint[],
   json: boolean,

@@ -4,9 +4,10 @@ import type { Paging } from '../../../core/paging/format.ts';
 import type { NoTranslation, Walk } from '../../../core/paging/walk.ts';
 import { type LinuxExplanation, explanationText } from '../../../linux/index.ts';
 import { printable } from '../../../sinks/printable.ts';
-import { type EntryExplanation, entryName, type EntryTarget, explainEntry, rightsInWords } from './explain.ts';
+import { columns } from '../../output/columns.ts';
+import { type EntryExplanation, entryName, type EntryTarget, explainEntry, rightsNames } from './explain.ts';
 
-/** The lines, without their ends. @param system what the guest's own system knows of an address that leads nowhere */
+/** Lines without line feeds. @param system what the guest's system knows of an address that does not translate */
 export function translationLines(paging: Paging, walk: Walk, system?: LinuxExplanation): string[] {
   const entries = walk.steps.map((step) => explainEntry(paging, step));
   const rows = entries.map(({ name, step, target }) => [
@@ -18,7 +19,7 @@ export function translationLines(paging: Paging, walk: Walk, system?: LinuxExpla
     hex(step.value),
     target === null ? '' : `→ ${targetText(target)}`,
   ]);
-  const lines = aligned(rows).flatMap((row, at) => [`  ${row}`, `        ${flagsText(entries[at]!, paging)}`]);
+  const lines = columns(rows).flatMap((row, at) => [`  ${row}`, `        ${flagsText(entries[at]!, paging)}`]);
   return [
     `${hex(walk.va)}: root ${hex(walk.root)}, ${paging.mode.name} paging`,
     ...lines,
@@ -28,26 +29,26 @@ export function translationLines(paging: Paging, walk: Walk, system?: LinuxExpla
 }
 
 /** `4 KiB`, `2 MiB`, … */
-export function sizeText(byteLength: number): string {
+export function pageSizeText(byteLength: number): string {
   const [unit, name] =
     byteLength >= 2 ** 30 ? [2 ** 30, 'GiB'] : byteLength >= 2 ** 20 ? [2 ** 20, 'MiB'] : [1024, 'KiB'];
   return `${byteLength / unit} ${name}`;
 }
 
 function targetText(target: EntryTarget): string {
-  return `${target.kind === 'table' ? target.name : `${sizeText(target.byteLength)} page`} at ${hex(target.pa)}`;
+  return `${target.kind === 'table' ? target.name : `${pageSizeText(target.byteLength)} page`} at ${hex(target.pa)}`;
 }
 
 function flagsText({ step, flags, reservedBits, ignoredBits }: EntryExplanation, paging: Paging): string {
   const words = [...flags];
   if (reservedBits.length > 0) words.push(`reserved: ${reservedText(reservedBits, paging)}`);
   if (ignoredBits.length > 0) words.push(`ignored: ${bitsText(ignoredBits)}`);
-  if (flags[0] === 'not present' && step.value !== 0n) words.push("the other bits are the system's own");
+  if (flags[0] === 'not present' && step.value !== 0n) words.push('the operating system uses the other bits');
   return words.join(', ');
 }
 
 function resultText(walk: Extract<Walk, { translates: true }>): string {
-  return `translates to ${hex(walk.pa)}: ${sizeText(walk.pageSize)} page, ${rightsInWords(walk.rights).join(', ')}`;
+  return `translates to ${hex(walk.pa)}: ${pageSizeText(walk.pageSize)} page, ${rightsNames(walk.rights).join(', ')}`;
 }
 
 function stopText(paging: Paging, walk: NoTranslation, entries: readonly EntryExplanation[]): string {
@@ -56,19 +57,19 @@ function stopText(paging: Paging, walk: NoTranslation, entries: readonly EntryEx
   if (reason === 'non-canonical' || level === null) {
     const { canonical, name, vaBits } = paging.mode;
     const why = canonical ? `its bits 63:${vaBits - 1} are not all the same` : `it has more than ${vaBits} bits`;
-    return `it is no address in ${name} paging: ${why}`;
+    return `it is not an address of ${name} paging: ${why}`;
   }
   const { name } = paging.byLevel[level]!;
   if (reason === 'no-memory') {
     const pa = last?.target?.pa ?? walk.root;
-    return `the ${name} at ${hex(pa)} (level ${level}) is not in memory`;
+    return `the ${name} at ${hex(pa)} (level ${level}) lies outside RAM`;
   }
   const entry = `the ${entryName(name)} (level ${level})`;
   if (reason === 'not-present') return `${entry} is not present`;
   return `${entry} has reserved bits set: ${reservedText(last?.reservedBits ?? [], paging)}`;
 }
 
-/** Why each of them is reserved, where that is not so on every machine. */
+/** The bits; with the reason for those that are reserved only on some machines. */
 function reservedText(bits: readonly number[], { physicalAddressBits, mode }: Paging): string {
   const beyond = bits.filter((bit) => bit >= physicalAddressBits && bit < 52);
   const executable = bits.filter((bit) => bit === 63 && mode.name !== 'pae');
@@ -83,14 +84,4 @@ function reservedText(bits: readonly number[], { physicalAddressBits, mode }: Pa
 /** `bit 7`, `bits 13 14 58`. */
 function bitsText(bits: readonly number[]): string {
   return `${bits.length === 1 ? 'bit' : 'bits'} ${bits.join(' ')}`;
-}
-
-function aligned(rows: readonly (readonly string[])[]): string[] {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  return rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column]!))
-      .join(' ')
-      .trimEnd(),
-  );
 }

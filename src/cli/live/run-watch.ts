@@ -1,0 +1,151 @@
+/** Watches a live guest until it ends, or a limit is reached. */
+import { hex } from '../../core/address/va.ts';
+import { PtmonError } from '../../core/error.ts';
+import type { OptInKind } from '../../core/monitor/events.ts';
+import { rootOf } from '../../core/paging/format.ts';
+import { retry } from '../../driver/retry.ts';
+import { recordTrace, type TraceRecorder } from '../../drivers/trace/index.ts';
+import { openSession, type Session } from '../../session/session.ts';
+import { consoleSink } from '../../sinks/console.ts';
+import { jsonlSink } from '../../sinks/jsonl.ts';
+import type { Streams } from '../context.ts';
+import type { AddressOption, RootOption } from '../options/address.ts';
+import { openSource, type WatchSource } from './source.ts';
+import { Verifier } from './verifier.ts';
+import { checkWatchOptions, type WatchOptions } from './watch-options.ts';
+import { countPages, pagesOf, watchAddresses } from './watched-addresses.ts';
+import { openLinuxPart } from './watched-processes.ts';
+
+const GONE: OptInKind = 'root-gone';
+
+/** Opens the source that the options name, and watches. @throws PtmonError as `checkWatchOptions`, `openSource` and `runWatch` */
+export async function openAndWatch(options: WatchOptions, streams: Streams, signal: AbortSignal): Promise<boolean> {
+  const choice = checkWatchOptions(options);
+  const source = await openSource(choice, options, signal, (line) => streams.messages.write(`${line}\n`));
+  return runWatch(source, options, streams, { signal });
+}
+
+export interface WatchRun {
+  readonly signal: AbortSignal;
+  /** Called when the guest is about to run. */
+  readonly onStart?: () => void;
+}
+
+/**
+ * Watches, and closes the source however it ends.
+ *
+ * @returns whether QEMU agreed with all that it verified
+ * @throws PtmonError where the source is lost, or an address is invalid
+ */
+export async function runWatch(
+  source: WatchSource,
+  options: WatchOptions,
+  { output, messages }: Streams,
+  { signal, onStart }: WatchRun,
+): Promise<boolean> {
+  const say = (line: string) => messages.write(`${line}\n`);
+  const limit = options.duration === undefined ? [] : [AbortSignal.timeout(options.duration * 1000)];
+  const over = new AbortController();
+  const { system, processes } = await closingOnError(source, () =>
+    openLinuxPart(source, options, { say, onEnd: () => over.abort(), signal }),
+  );
+  const recorder = await recorderFor(source, options.record);
+  const session = await openSession({
+    driver: source.driver,
+    ...(recorder !== undefined && { recorder }),
+    ...(options.paging !== undefined && { paging: { mode: options.paging } }),
+    // The end of a process shows in its root.
+    kinds: processes === undefined ? (options.kinds ?? []) : [...new Set([...(options.kinds ?? []), GONE])],
+    sinks: [options.json === true ? jsonlSink(output, { options: headerOptions(source.mode) }) : consoleSink(output)],
+    signal: AbortSignal.any([signal, over.signal, ...limit]),
+    ...(system !== undefined && { system }),
+    onBatch: () => verifier?.verify(session.monitor),
+  });
+  let verifier: Verifier | undefined;
+  try {
+    let what: string;
+    if (processes === undefined) {
+      const addresses = options.va ?? [];
+      const root = rootFrom(source, session, options.root);
+      await watchAddresses(session, root, addresses);
+      if (options.verify === true) verifier = verifierOf(source, root, addresses, say);
+      what = `${counted(countPages(addresses), 'address', 'addresses')} of root ${hex(root)}`;
+    } else {
+      await processes.begin(session);
+      what = counted(BigInt(processes.watched.length), 'process', 'processes');
+    }
+    await say(introduction(source, session, what));
+    onStart?.();
+    const isUnfinished = await takeEvents(session, options.count);
+    // The batch of the last event was not processed to its end: a comparison finds the rest of it.
+    if (isUnfinished && verifier !== undefined) {
+      await retry(() => session.monitor.resync(), { remote: source.driver.remote });
+      await verifier.verify(session.monitor);
+    }
+  } finally {
+    await session.close();
+    if (recorder !== undefined) await say(`Recorded: ${options.record}`);
+    if (session.statistics().resyncs > 0) await say(source.costs(session.statistics()));
+    if (verifier !== undefined) await say(verifier.verdict);
+  }
+  return (verifier?.different ?? 0) === 0;
+}
+
+/** Undefined without a path. Closes the source if the file cannot be written. */
+async function recorderFor(source: WatchSource, path: string | undefined): Promise<TraceRecorder | undefined> {
+  if (path === undefined) return undefined;
+  return closingOnError(source, () => recordTrace(path, { options: headerOptions(source.mode) }));
+}
+
+function headerOptions(mode: WatchSource['mode']) {
+  return { watch: mode };
+}
+
+function rootFrom({ driver }: WatchSource, { monitor }: Session, wanted: RootOption): number {
+  if (wanted !== 'current') return rootOf(monitor.paging, wanted);
+  if (driver.registers !== undefined) return rootOf(monitor.paging, driver.registers.readRegisters(0).cr3);
+  throw new PtmonError(
+    'bad-argument',
+    '--ram-file has no registers, so no current address space: give --root 0x…, or --qmp',
+  );
+}
+
+function verifierOf(
+  { qemu }: WatchSource,
+  root: number,
+  addresses: readonly AddressOption[],
+  say: (line: string) => unknown,
+): Verifier | undefined {
+  return qemu && new Verifier(qemu, [...pagesOf(root, addresses)], say);
+}
+
+/** Runs the guest until `count` events have come, then leaves it stopped. Returns whether they have. */
+async function takeEvents(session: Session, count = Infinity): Promise<boolean> {
+  const events = session[Symbol.asyncIterator]();
+  for (let seen = 0; seen < count; seen++) {
+    if ((await events.next()).done === true) return false;
+  }
+  return true;
+}
+
+function counted(count: bigint, one: string, many: string): string {
+  return `${count} ${count === 1n ? one : many}`;
+}
+
+/** Closes the source if what is opened on top of it fails. */
+async function closingOnError<T>({ driver }: WatchSource, open: () => T | Promise<T>): Promise<T> {
+  try {
+    return await open();
+  } catch (error) {
+    await driver.close();
+    throw error;
+  }
+}
+
+function introduction(source: WatchSource, { monitor }: Session, what: string): string {
+  return (
+    `Watching ${what} (${monitor.paging.mode.name} paging), ` +
+    `${monitor.pagedInEntries()} in memory: ${monitor.monitoredEntries()} entries of ${monitor.monitoredTables()} tables.\n` +
+    source.introduction
+  );
+}

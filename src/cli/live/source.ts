@@ -1,0 +1,102 @@
+/** The sources of a watch, and what is printed about each mode. */
+import type { Driver } from '../../driver/driver.ts';
+import { openQemu, openQemuSampling, type QemuDriver, type RunNotice } from '../../drivers/qemu/index.ts';
+import { openRamFile, type Sampling } from '../../drivers/ramfile/index.ts';
+import type { Statistics } from '../../sinks/sink.ts';
+import type { SourceChoice, SourceOptions, WatchMode } from './watch-options.ts';
+
+export interface WatchSource {
+  readonly driver: Driver;
+  readonly mode: WatchMode;
+  /** How the guest is watched, in a sentence, and where its memory is read. */
+  readonly introduction: string;
+  /** What watching cost, and how complete it is. */
+  costs(statistics: Statistics): string;
+  /** Set where QEMU can verify translations. */
+  readonly qemu?: QemuDriver;
+}
+
+/**
+ * @param say prints what other clients of QEMU do with the guest
+ * @throws PtmonError as the drivers
+ */
+export async function openSource(
+  choice: SourceChoice,
+  options: SourceOptions,
+  signal: AbortSignal,
+  say: (line: string) => unknown,
+): Promise<WatchSource> {
+  const { interval, ramFile, ramMap } = options;
+  if (choice.mode === 'exact') {
+    const { qmp, gdb } = choice;
+    return exactSource(await openQemu({ ...options, qmp, gdb, signal, onNotice: (notice) => say(noticeLine(notice)) }));
+  }
+  const intervalMs = interval === undefined ? {} : { intervalMs: interval };
+  if ('ramFile' in choice) {
+    const regions = ramMap === undefined ? {} : { regions: ramMap };
+    const driver = await openRamFile({ path: choice.ramFile, ...regions, ...intervalMs });
+    return samplingSource(driver, `RAM file ${choice.ramFile}`);
+  }
+  const driver = await openQemuSampling({
+    qmp: choice.qmp,
+    memory: choice.memory,
+    ...intervalMs,
+    ...(ramFile !== undefined && { ramFile }),
+    signal,
+  });
+  return samplingSource(driver, driver.memorySource);
+}
+
+/** What other clients of QEMU do with the guest, in a line. */
+export function noticeLine(notice: RunNotice): string {
+  switch (notice.kind) {
+    case 'held':
+      return `Paused by another QEMU client (${notice.state}): watching goes on when that client resumes the guest.`;
+    case 'migrating':
+      return 'The guest is migrating: until that ends, ptmon sets no watchpoints and misses what changes.';
+    case 'free':
+      return 'ptmon watches the guest again.';
+  }
+}
+
+export function exactSource(driver: QemuDriver): WatchSource {
+  return {
+    driver,
+    mode: 'exact',
+    qemu: driver,
+    introduction: `Exact: the guest stops after each write to a watched entry. Memory: ${driver.memorySource}`,
+    costs: ({ foundByResync, counts }) => {
+      const { stops, hits, watchpoints, runningMs, stoppedMs } = driver.statistics;
+      const events = Object.values(counts).reduce((sum, each) => sum + each, 0);
+      const totalMs = Math.max(runningMs + stoppedMs, 1);
+      return (
+        `${stops} stops (${((1000 * stops) / totalMs).toFixed(0)} per second), ${hits} of them by ${watchpoints} watchpoints; ` +
+        `${percent(foundByResync, events)} of ${events} events found only by comparing; ` +
+        `the guest was stopped ${percent(stoppedMs, totalMs)} of the time`
+      );
+    },
+  };
+}
+
+function samplingSource(driver: Driver & { readonly sampling: Sampling }, memorySource: string): WatchSource {
+  const { intervalMs } = driver.sampling;
+  return {
+    driver,
+    mode: 'sample',
+    introduction:
+      `Sampling every ${intervalMs} ms while the guest runs: what changes and changes back between two samples is missed. ` +
+      `Memory: ${memorySource}`,
+    costs: () => {
+      const { samples, achievedIntervalMs } = driver.sampling;
+      const achieved =
+        achievedIntervalMs === null
+          ? ''
+          : `, one every ${achievedIntervalMs.mean.toFixed(1)} ms (at most ${achievedIntervalMs.max.toFixed(1)} ms apart, ${intervalMs} ms requested)`;
+      return `${samples} ${samples === 1 ? 'sample' : 'samples'}${achieved}; what changed and changed back between two of them was missed`;
+    },
+  };
+}
+
+function percent(part: number, whole: number): string {
+  return `${(whole === 0 ? 0 : (100 * part) / whole).toFixed(1)} %`;
+}

@@ -1,0 +1,82 @@
+/** The options of a watch, and every refusal of options that contradict each other: all of it before anything is opened. */
+import { PtmonError } from '../../core/error.ts';
+import type { AddressOption, RootOption } from '../options/address.ts';
+import type { LiveEventOptions } from '../options/events.ts';
+import type { LiveOptions, SpaceOptions } from '../options/source.ts';
+import { countPages, MAX_VERIFIED_PAGES } from './watched-addresses.ts';
+
+/** Exact: the guest stops after each write to a watched entry. Sample: memory is read at intervals while the guest runs. */
+export type WatchMode = 'exact' | 'sample';
+
+export interface SourceOptions extends LiveOptions, Pick<SpaceOptions, 'paging'> {
+  readonly mode?: WatchMode;
+  /** Milliseconds between two samples. */
+  readonly interval?: number;
+  readonly maxWatchpoints?: number;
+}
+
+/** What is watched: processes of a Linux guest, or addresses. */
+export interface TargetOptions extends LiveEventOptions {
+  readonly pid?: number;
+  readonly comm?: string;
+  readonly va?: readonly AddressOption[];
+  readonly root: RootOption;
+}
+
+export interface WatchOptions extends SourceOptions, TargetOptions {}
+
+/** Where the guest is, once the options are known to make sense. */
+export type SourceChoice =
+  | { readonly mode: 'exact'; readonly qmp: string; readonly gdb: string }
+  | { readonly mode: 'sample'; readonly qmp: string; readonly memory: 'auto' | 'file' | 'process' }
+  | { readonly mode: 'sample'; readonly ramFile: string };
+
+/** @throws PtmonError `bad-argument` for options that are missing or contradict each other */
+export function checkWatchOptions(options: WatchOptions): SourceChoice {
+  checkTargets(options);
+  const choice = chooseSource(options);
+  const { verify, va = [] } = options;
+  if (verify === true) {
+    if (choice.mode !== 'exact') throw refusal('--verify compares at each stop of the guest: it needs --mode exact');
+    checkVerifiable(va);
+  }
+  return choice;
+}
+
+/** @throws PtmonError `bad-argument` for more pages than QEMU translates in reasonable time */
+export function checkVerifiable(addresses: readonly AddressOption[]): void {
+  const pages = countPages(addresses);
+  if (pages > MAX_VERIFIED_PAGES) {
+    throw refusal(`--verify takes at most ${MAX_VERIFIED_PAGES} pages, not ${pages}`);
+  }
+}
+
+function checkTargets({ va, pid, comm, map, verify }: TargetOptions): void {
+  const targets = [va, pid, comm].filter((target) => target !== undefined);
+  if (targets.length === 0) throw refusal('nothing to watch: give --pid, --comm or --va');
+  if (targets.length > 1) throw refusal('--pid, --comm and --va exclude each other: give one of them');
+  if (va !== undefined && map !== undefined)
+    throw refusal('--map selects memory of a process: it needs --pid or --comm');
+  if (va === undefined && verify === true) {
+    throw refusal('--verify needs --va: the watched addresses of a process change');
+  }
+}
+
+function chooseSource(options: SourceOptions): SourceChoice {
+  const { qmp, gdb, ramFile, memory = 'auto', paging, mode = gdb === undefined ? 'sample' : 'exact' } = options;
+  if (mode === 'exact') {
+    if (qmp !== undefined && gdb !== undefined) return { mode, qmp, gdb };
+    throw refusal('--mode exact needs --qmp and --gdb; --mode sample needs only --qmp or --ram-file');
+  }
+  if (qmp !== undefined) {
+    if (memory === 'gdb') throw refusal('--memory gdb pauses the guest: it does not go with --mode sample');
+    return { mode, qmp, memory };
+  }
+  if (ramFile === undefined) throw refusal('no guest: give --qmp and --gdb, or --ram-file');
+  if (paging === undefined) throw refusal('--ram-file has no registers: give the paging mode with --paging, or --qmp');
+  return { mode, ramFile };
+}
+
+function refusal(message: string): PtmonError {
+  return new PtmonError('bad-argument', message);
+}

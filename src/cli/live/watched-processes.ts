@@ -1,0 +1,54 @@
+/** `--pid` and `--comm`: watches the processes of a Linux guest instead of addresses. */
+import { makePaging, rootOf } from '../../core/paging/format.ts';
+import { EntryWords, kernelCache, openLinux, ProcessWatch } from '../../linux/index.ts';
+import type { SystemLayer } from '../../session/system-layer.ts';
+import { noLinux } from '../snapshot/ask-linux.ts';
+import type { WatchSource } from './source.ts';
+import type { WatchOptions } from './watch-options.ts';
+
+/** The part that the guest's Linux plays in a watch. */
+export interface LinuxPart {
+  /** Undefined without a known Linux. */
+  readonly system: SystemLayer | undefined;
+  /** The same object, where processes are watched. */
+  readonly processes: ProcessWatch | undefined;
+}
+
+export interface LinuxPartCallbacks {
+  readonly say: (line: string) => unknown;
+  /** Called when no watched process is left. */
+  readonly onEnd: () => void;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Finds the guest's Linux. Watched processes need it; with watched addresses it explains what their entries mean, if there is one.
+ *
+ * @throws PtmonError as `openLinux`, where processes are watched
+ */
+export async function openLinuxPart(
+  { driver, mode }: WatchSource,
+  { pid, comm, map, root, paging }: WatchOptions,
+  { say, onEnd, signal }: LinuxPartCallbacks,
+): Promise<LinuxPart> {
+  // A memory file has no registers: the options give the address space to begin in.
+  const given = paging === undefined || root === 'current' ? undefined : makePaging({ mode: paging });
+  const space = given && root !== 'current' ? { space: { paging: given, root: rootOf(given, root) } } : {};
+  const open = () => openLinux(driver, { cache: kernelCache(), signal, ...space });
+  if (pid === undefined && comm === undefined) {
+    const linux = await open().catch(noLinux);
+    return { system: linux && new EntryWords(linux.entryFormat), processes: undefined };
+  }
+  const processes = new ProcessWatch({
+    linux: await open(),
+    selection: {
+      by: pid === undefined ? { command: comm ?? '' } : { pid },
+      ...(map !== undefined && { map }),
+    },
+    isExact: mode === 'exact',
+    vcpuCount: driver.registers?.vcpuCount ?? 1,
+    onNotice: (text) => void say(text),
+    onEnd,
+  });
+  return { system: processes, processes };
+}

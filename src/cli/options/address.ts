@@ -1,0 +1,40 @@
+/** Addresses as options: `--va` with ranges and tags, `--root`. */
+import { InvalidArgumentError } from 'commander';
+
+export interface AddressOption {
+  /** Zero-extended. */
+  readonly va: bigint;
+  /** Bytes of a range; undefined for one address. */
+  readonly byteLength: bigint | undefined;
+  readonly tag: string | undefined;
+}
+
+/** The address space that addresses belong to: the one that a vCPU has loaded, or that of a top-level table. */
+export type RootOption = 'current' | bigint;
+
+const UNITS: Readonly<Record<string, bigint>> = { '': 1n, K: 1n << 10n, M: 1n << 20n, G: 1n << 30n, T: 1n << 40n };
+
+const FORM = /^(0x[0-9a-f]{1,16})(?:\+(0x[0-9a-f]{1,16}|\d{1,20})([KMGT]?))?(?:=(.+))?$/i;
+
+/** Collects a repeatable option. @throws InvalidArgumentError, which commander prints */
+export function addAddress(text: string, before: readonly AddressOption[] = []): AddressOption[] {
+  const match = FORM.exec(text);
+  if (match === null) {
+    const isHex = /^0x[0-9a-f]{1,16}([+=]|$)/i.test(text);
+    throw new InvalidArgumentError(
+      isHex ? 'a range is 0x…+LENGTH (K, M, G or T after it); =TAG goes last' : 'not a hexadecimal address',
+    );
+  }
+  const [, va = '', length, unit = '', tag] = match;
+  const byteLength = length === undefined ? undefined : BigInt(length) * UNITS[unit.toUpperCase()]!;
+  return [...before, { va: BigInt(va), byteLength, tag }];
+}
+
+/** `current`, or the physical address of a top-level table. */
+export function rootOption(text: string): RootOption {
+  if (text === 'current') return text;
+  if (/^0x[0-9a-f]{1,16}$/i.test(text)) return BigInt(text);
+  throw new InvalidArgumentError(
+    'neither "current" nor a hexadecimal address of a top-level table (the value of a CR3)',
+  );
+}

@@ -1,0 +1,62 @@
+/** The options of commands that print events: of a recorded, a simulated or a live guest. */
+import type { Command } from 'commander';
+import type { OptInKind } from '../../core/monitor/events.ts';
+import type { MapChoice } from '../../linux/index.ts';
+import { mapOption } from './map-choice.ts';
+import { listOf, OPT_IN_KINDS, positiveNumber, wholeNumber } from './values.ts';
+
+export interface EventOptions {
+  readonly kinds?: readonly OptInKind[];
+  readonly json?: boolean;
+}
+
+/** Of a guest that is watched live. */
+export interface LiveEventOptions extends EventOptions {
+  readonly map?: MapChoice;
+  /** Seconds. */
+  readonly duration?: number;
+  /** Events. */
+  readonly count?: number;
+  /** The file of a trace. */
+  readonly record?: string;
+  readonly verify?: boolean;
+}
+
+export function addJsonOption(command: Command): Command {
+  return command.option('--json', 'print JSON lines instead of text');
+}
+
+export function addEventOptions(command: Command): Command {
+  return addJsonOption(
+    command.option(
+      '--kinds <kinds>',
+      `also report events of these kinds: ${OPT_IN_KINDS.join(',')}`,
+      listOf(OPT_IN_KINDS),
+    ),
+  );
+}
+
+export function addSpeedOption(command: Command): Command {
+  return command.option(
+    '--speed <n>',
+    '1 replays at the recorded speed, 2 twice as fast; defaults to no pauses at all',
+    positiveNumber,
+  );
+}
+
+export function addRecordOption(command: Command): Command {
+  return command.option('--record <file>', 'also write a trace, for ptmon replay');
+}
+
+export function addLiveEventOptions(command: Command): Command {
+  addEventOptions(
+    command
+      .option('--map <map>', 'of a process, watch only: heap, stack, anon, a FILE, or the area at 0x…', mapOption)
+      .option('--duration <seconds>', 'stop after this time', wholeNumber(1, 1e6))
+      .option('--count <n>', 'stop after this many events', wholeNumber(1, 1e9)),
+  );
+  return addRecordOption(command).option(
+    '--verify',
+    "compare every watched address with QEMU's own translation at each stop",
+  );
+}

@@ -1,0 +1,131 @@
+/** The options by which commands choose a source and an address space of it: the same words for each command. */
+import { existsSync } from 'node:fs';
+import { type Command, Option } from 'commander';
+import { PtmonError } from '../../core/error.ts';
+import type { PagingModeName } from '../../core/paging/modes.ts';
+import type { GuestMemoryKind } from '../../drivers/qemu/index.ts';
+import type { AddressSpaceRequest } from '../../snapshot/index.ts';
+import { type RootOption, rootOption } from './address.ts';
+import { PAGING_MODES, wholeNumber } from './values.ts';
+
+/** How a live guest is reached, and how its memory is read. */
+export interface LiveOptions {
+  readonly qmp?: string;
+  readonly gdb?: string;
+  readonly memory?: GuestMemoryKind | 'auto';
+  readonly ramFile?: string;
+  readonly ramMap?: string;
+}
+
+export interface SpaceOptions {
+  readonly root: RootOption;
+  readonly vcpu: number;
+  readonly paging?: PagingModeName;
+}
+
+/** Everything that a command has of both. */
+export type SourceAndSpaceOptions = LiveOptions & SpaceOptions;
+
+const MEMORY_WAYS = ['auto', 'file', 'process', 'gdb'] as const;
+
+/** What `ptmon COMMAND --help` explains of the first argument. */
+export const SOURCE_HELP =
+  'SOURCE is the path of a dump or of a trace. The format is recognized by its\n' +
+  'content: ELF core or kdump (of QEMU or makedumpfile, flattened or not), LiME,\n' +
+  'raw memory. Of a trace, its end is examined. With --qmp and --gdb there is no\n' +
+  'SOURCE: ptmon pauses the live guest, reads it, and resumes it.';
+
+/** The two usage lines of a command that takes a SOURCE. @param rest what follows it, with a space before */
+export function sourceUsage(name: string, rest = ''): string {
+  return `[options] SOURCE${rest}\n       ptmon ${name} [options]${rest} --qmp SOCKET --gdb SOCKET`;
+}
+
+export function addSocketOptions(command: Command): Command {
+  return command
+    .option('--qmp <socket>', 'QMP socket of a live QEMU: a path, or host:port')
+    .option('--gdb <socket>', 'gdbstub socket of a live QEMU: a path, or host:port');
+}
+
+export function addRamFileOption(command: Command): Command {
+  return command.option(
+    '--ram-file <path>',
+    "file that backs the guest's memory, where the path that QEMU reports does not exist on this host",
+  );
+}
+
+/** How a source is reached. */
+export function addSourceOptions(command: Command): Command {
+  addRamFileOption(
+    addSocketOptions(command).addOption(
+      new Option('--memory <way>', "how to read a live guest's memory").choices(MEMORY_WAYS).default('auto'),
+    ),
+  );
+  return command.option('--ram-map <map>', 'where RAM lies in a raw memory file: 0x0+3G@0,0x100000000+1G@3G');
+}
+
+export function addRootOption(command: Command): Command {
+  return command.option(
+    '--root <cr3>',
+    'address space: current (the one that the vCPU has loaded), or 0x…',
+    rootOption,
+    'current',
+  );
+}
+
+/** @param what the mode is for */
+export function addPagingOption(command: Command, what = 'paging mode, where the source has no registers'): Command {
+  return command.addOption(new Option('--paging <mode>', what).choices(PAGING_MODES));
+}
+
+/** Which address space of a source. */
+export function addSpaceOptions(command: Command): Command {
+  return addPagingOption(
+    addRootOption(command).option(
+      '--vcpu <n>',
+      'vCPU whose registers give the paging mode and the current root',
+      wholeNumber(0, 4095),
+      0,
+    ),
+  );
+}
+
+/** As the library takes it. */
+export function spaceRequest({ root, vcpu, paging }: SpaceOptions): AddressSpaceRequest {
+  return { vcpu, ...(root !== 'current' && { root }), ...(paging !== undefined && { mode: paging }) };
+}
+
+/** The path of a file; undefined for the live guest that the options name. */
+export type SourceName = string | undefined;
+
+/** Whether the options name a live guest: then no argument is the path of a file. */
+export function isLive({ qmp, gdb }: LiveOptions): boolean {
+  return qmp !== undefined || gdb !== undefined;
+}
+
+/**
+ * Splits arguments: the first is the source, unless the options name a live guest.
+ *
+ * @throws PtmonError `bad-argument` without a source
+ */
+export function takeSource<Word extends string>(
+  words: readonly Word[],
+  options: LiveOptions,
+): { readonly source: SourceName; readonly rest: readonly Word[] } {
+  if (isLive(options)) return { source: undefined, rest: words };
+  const [source, ...rest] = words;
+  // An address in the place of the source: the sockets were forgotten.
+  if (source === undefined || (/^(0x[0-9a-f]+|-)$/i.test(source) && !existsSync(source))) {
+    throw new PtmonError(
+      'bad-argument',
+      'no source: give the path of a dump or trace first, or --qmp and --gdb of a live guest',
+    );
+  }
+  return { source, rest };
+}
+
+/** The same for commands without other arguments. @throws PtmonError `bad-argument` without a source, or with more than one */
+export function onlySource(word: string | undefined, options: LiveOptions): SourceName {
+  const { source, rest } = takeSource(word === undefined ? [] : [word], options);
+  if (rest.length === 0) return source;
+  throw new PtmonError('bad-argument', `unexpected argument "${rest[0]}": --qmp and --gdb already name the guest`);
+}

@@ -1,0 +1,56 @@
+/** Parsers of option values. What they refuse, commander reports after the option and the value: `--vcpus 17: not …`. */
+import { InvalidArgumentError } from 'commander';
+import type { OptInKind } from '../../core/monitor/events.ts';
+import type { PagingModeName } from '../../core/paging/modes.ts';
+
+export const OPT_IN_KINDS = ['protection', 'restructure', 'root-gone'] as const satisfies readonly OptInKind[];
+export const PAGING_MODES = ['4-level', '5-level', 'pae', '32-bit'] as const satisfies readonly PagingModeName[];
+
+/** Decimal digits only: `1e3`, `0x10` and ` 7` are more likely typing errors than numbers. */
+export function wholeNumber(min: number, max: number): (value: string) => number {
+  return (value) => {
+    const number = Number(value);
+    if (!/^\d+$/.test(value) || number < min || number > max) {
+      throw new InvalidArgumentError(`not an integer from ${min} to ${max}`);
+    }
+    return number;
+  };
+}
+
+/** A decimal number above 0. */
+export function positiveNumber(value: string): number {
+  const number = Number(value);
+  if (!/^\d+(\.\d+)?$/.test(value) || !(number > 0)) throw new InvalidArgumentError('must be a positive number');
+  return number;
+}
+
+/** Some of these words, separated by commas. */
+export function listOf<T extends string>(words: readonly T[]): (value: string) => T[] {
+  return (value) => {
+    const given = [...new Set(value.split(',').map((word) => word.trim()))];
+    const unknown = given.find((word) => !words.includes(word as T));
+    if (unknown === undefined) return given as T[];
+    const what = unknown === '' ? 'an empty name' : `unknown name ${JSON.stringify(unknown)}`;
+    throw new InvalidArgumentError(`${what}; give some of ${words.join(',')}, separated by commas`);
+  };
+}
+
+/** Collects physical addresses. */
+export function addPhysical(text: string, before: readonly number[] = []): number[] {
+  if (!/^0x[0-9a-f]{1,13}$/i.test(text)) {
+    throw new InvalidArgumentError('not a physical address: write 0x and 1 to 13 hexadecimal digits');
+  }
+  return [...before, Number(text)];
+}
+
+const SIZE_UNITS = ['', 'K', 'M', 'G', 'T'];
+
+/** A number of bytes: decimal, or hexadecimal after `0x`; K, M, G, T multiply it. */
+export function byteCount(text: string): number {
+  const match = /^(0x[\da-f]+|\d+)([KMGT]?)$/i.exec(text);
+  const value = match === null ? NaN : Number(match[1]) * 1024 ** SIZE_UNITS.indexOf(match[2]!.toUpperCase());
+  if (!Number.isSafeInteger(value)) {
+    throw new InvalidArgumentError('not a number of bytes: write digits, and K, M, G or T after them');
+  }
+  return value;
+}

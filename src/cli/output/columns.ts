@@ -1,0 +1,21 @@
+/** Tables of text. */
+
+export interface ColumnsOptions {
+  /** Columns of numbers, which are aligned on the right. */
+  readonly right?: ReadonlySet<number>;
+  /** Spaces between two columns. */
+  readonly gap?: number;
+}
+
+/** Lines of columns as wide as their content, without spaces at the ends. */
+export function columns(rows: readonly (readonly string[])[], { right, gap = 1 }: ColumnsOptions = {}): string[] {
+  const widths = (rows[0] ?? []).map((_, column) =>
+    rows.reduce((width, row) => Math.max(width, row[column]!.length), 0),
+  );
+  return rows.map((row) =>
+    row
+      .map((cell, column) => (right?.has(column) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)))
+      .join(' '.repeat(gap))
+      .trimEnd(),
+  );
+}

@@ -1,0 +1,83 @@
+/** A replay as text: when, who, what and why; the notes of the recording; and the totals. */
+import type { Ansis } from 'ansis';
+import { lostText } from '../../sinks/console.ts';
+import { entryName } from '../../sinks/event-row.ts';
+import { printable } from '../../sinks/printable.ts';
+import type { Sink, Summary } from '../../sinks/sink.ts';
+import type { TextOutput } from '../../sinks/text-output.ts';
+import { type AlikeEvents, EventBursts } from '../output/event-bursts.ts';
+import { EventFrame } from '../output/event-frame.ts';
+
+/** `  123.456`. */
+const TIME_COLUMNS = 9;
+
+export interface TimedNote {
+  readonly timeUs: number;
+  readonly text: string;
+}
+
+export interface ReplayViewOptions {
+  readonly output: TextOutput;
+  /** Where the trace is, in microseconds. */
+  readonly timeUs: () => number;
+  /** Returns the notes of the recording since the last call. */
+  readonly takeNotes: () => readonly TimedNote[];
+  /** Lines before the first event. Called when it comes. */
+  readonly introduction: () => string;
+}
+
+export interface ReplayView extends Sink {
+  /** Prints notes that no event follows yet. */
+  showNotes(): Promise<void>;
+}
+
+export function replayView({ output, timeUs, takeNotes, introduction }: ReplayViewOptions): ReplayView {
+  const lead = { name: '  seconds', columns: TIME_COLUMNS };
+  const frame = new EventFrame({ output, lead, introduction, tallyName: 'entry' });
+  const bursts = new EventBursts();
+  const lines = (complete: readonly AlikeEvents[]): string =>
+    complete.map(({ events, timeUs }) => frame.line(events, timeText(timeUs))).join('');
+  const notes = (): string => {
+    const taken = takeNotes();
+    if (taken.length === 0) return '';
+    return lines(bursts.end()) + taken.map((note) => noteLine(note, frame.columns, frame.colours)).join('');
+  };
+  return {
+    write(event) {
+      frame.count(event, event.cause === null ? 'no entry' : entryName(event.cause.level));
+      const text = frame.introduce() + notes() + lines(bursts.add(event, timeUs()));
+      return text === '' ? undefined : output.write(text);
+    },
+    async showNotes() {
+      const text = notes();
+      if (text !== '') await output.write(frame.introduce() + text);
+    },
+    async end(summary) {
+      await output.write(frame.introduce() + notes() + lines(bursts.end()));
+      await output.write(frame.totals(summary, totalLines(summary, timeUs() / 1e6, frame.seconds)));
+      await output.flush();
+    },
+  };
+}
+
+function timeText(timeUs: number): string {
+  return (timeUs / 1e6).toFixed(3).padStart(TIME_COLUMNS);
+}
+
+function noteLine(note: TimedNote, columns: number, colours: Ansis): string {
+  const text = printable(note.text);
+  const width = Math.max(20, columns - TIME_COLUMNS - 1);
+  const shown = text.length > width - 4 ? `${text.slice(0, width - 5)}…` : text;
+  return `${colours.cyan(timeText(note.timeUs))} ${colours.bold(`── ${shown}`)}\n`;
+}
+
+function totalLines(summary: Summary, guestSeconds: number, replaySeconds: number): string[] {
+  const { ended, failure, writes } = summary;
+  const faster = guestSeconds / Math.max(replaySeconds, 0.001);
+  return [
+    `${writes} writes, ${lostText(summary)}`,
+    `${guestSeconds.toFixed(2)} s of guest time in ${replaySeconds.toFixed(2)} s` +
+      (faster >= 1.5 ? `, ${faster.toFixed(faster < 10 ? 1 : 0)} times as fast as recorded` : ''),
+    ...(ended === 'failed' && failure !== undefined ? [`failed: ${printable(failure.message)}`] : []),
+  ];
+}
