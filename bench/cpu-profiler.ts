@@ -85,7 +85,7 @@ export class CpuProfiler {
   }
 }
 
-/** `process  src/core/monitor/update.js:120` */
+/** `process  src/core/monitor/batch/plan.js:120` */
 function nameOfFrame({ functionName, url, lineNumber }: Profiler.ProfileNode['callFrame']): string {
   const name = functionName === '' ? '(anonymous)' : functionName;
   if (!url.startsWith('file:')) return name;
