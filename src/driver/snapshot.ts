@@ -35,6 +35,8 @@ export interface Snapshot {
   readonly remote?: RemoteFetch;
   /** Where RAM is, in ascending order. */
   readonly regions: readonly MemoryRegion[];
+  /** Bytes of a file whose positions are taken for physical addresses; absent where addresses are known. */
+  readonly rawBytes?: number;
   /** Absent where nobody knows them: raw memory. */
   readonly registers?: RegisterAccess;
   /** Absent where the source names none. */

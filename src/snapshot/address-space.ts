@@ -6,7 +6,8 @@ import { PtmonError } from '../core/error.ts';
 import type { LongWorkOptions } from '../driver/pacer.ts';
 import { pagingOf } from '../driver/paging.ts';
 import type { Snapshot } from '../driver/snapshot.ts';
-import { findRoots } from './roots/find-roots.ts';
+import { refuseDroppedGaps } from './roots/dropped-gaps.ts';
+import { findRoots, type FoundRoot } from './roots/find-roots.ts';
 
 export interface AddressSpaceRequest {
   /** A CR3 value; the source's own unless told. */
@@ -42,6 +43,7 @@ export async function findAddressSpace(
   const known = knownAddressSpace(snapshot, request);
   if (known !== undefined) return known;
   const { root, mode } = request;
+  await refuseDroppedGaps(snapshot, options);
   const found = await findRoots(snapshot, { ...options, ...(mode !== undefined && { modes: [mode] }) });
   const wanted = found.find(
     (each) => root === undefined || rootOf(makePaging({ mode: each.mode }), root) === each.root,
@@ -54,9 +56,19 @@ export async function findAddressSpace(
       `${hex(root)} does not look like a root, so --paging must tell how the guest pages`,
     );
   }
-  const how = `found by a search, ${wanted.confidence}: ${wanted.reason}`;
+  const alike = found.filter(({ confidence }) => confidence === wanted.confidence).length;
+  const others =
+    root !== undefined || alike === 1 ? '' : `; one of ${alike} that are ${wanted.confidence}, --root chooses another`;
+  const what = `${wanted.confidence}, ${WHAT[wanted.maps]}: ${wanted.reason}`;
+  const how = `found by a search, ${what}${others}`;
   return { ...space(makePaging({ mode: wanted.mode }), BigInt(wanted.root), how), isGuess: true };
 }
+
+const WHAT: Readonly<Record<FoundRoot['maps'], string>> = {
+  kernel: "a kernel's half alone, no process's",
+  process: "a process's",
+  identity: 'memory at its own addresses',
+};
 
 /** Undefined where it must be searched for. */
 function knownAddressSpace(snapshot: Snapshot, request: AddressSpaceRequest): AddressSpace | undefined {

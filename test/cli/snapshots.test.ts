@@ -256,8 +256,8 @@ describe('ptmon roots', () => {
     const { code, stdout } = await run(['roots', raw(kernel())]);
     expect({ code, stdout }).toEqual({
       code: 0,
-      stdout: `root      paging   confidence  user entries  because
-0x100000  4-level  sure        0             its upper half maps the table itself, writable
+      stdout: `root      paging   confidence  maps    user entries  because
+0x100000  4-level  likely      kernel  0             its upper half maps the table itself, writable; nothing else agrees
 `,
     });
     const json = await run(['roots', '--json', raw(kernel())]);
@@ -267,8 +267,9 @@ describe('ptmon roots', () => {
         kind: 'root',
         root: '0x100000',
         mode: '4-level',
-        confidence: 'sure',
-        reason: 'its upper half maps the table itself, writable',
+        confidence: 'likely',
+        maps: 'kernel',
+        reason: 'its upper half maps the table itself, writable; nothing else agrees',
         sharing: 1,
         userEntries: 0,
       },
@@ -281,7 +282,9 @@ describe('ptmon roots', () => {
     const { code, stdout, stderr } = await run(['translate', path, '0xffff888000001234']);
     expect(code).toBe(0);
     expect(stdout).toContain('translates to 0x1234: 4 KiB page');
-    expect(stderr).toContain('root 0x100000 (found by a search, sure: its upper half maps the table itself, writable)');
+    expect(stderr).toContain(
+      "root 0x100000 (found by a search, likely, a kernel's half alone, no process's: its upper half maps the table itself",
+    );
     expect((await run(['map', path, '--root', '0x100000', '--paging', '4-level'])).stderr).not.toContain('search');
   });
 });

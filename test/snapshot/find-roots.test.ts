@@ -93,14 +93,56 @@ describe('findRoots', () => {
     expect((await findRoots(kernel.snapshot(), { modes: ['4-level'] }))[0]).toMatchObject({ root: Number(pml4) });
   });
 
-  test('a root that is one of its own tables is sure of itself', async () => {
+  test('a root that is one of its own tables is sure where there is code of a kernel, and likely where not', async () => {
     const builder = new SpaceBuilder();
     builder.map(0xffff_f800_0000_0000n, 4, 0x1000n, PRESENT | WRITABLE);
     builder.machine.put(builder.root + 493n * 8n, builder.root | PRESENT | WRITABLE);
     expect((await findRoots(builder.snapshot()))[0]).toMatchObject({
       root: Number(builder.root),
+      confidence: 'likely',
+      reason: 'its entry 493 is the table itself; nothing else agrees',
+    });
+    builder.map(0xffff_f801_0000_0000n, 64, 0x2_0000n, PRESENT);
+    for (let pa = 0x2_0000; pa < 0x6_0000; pa += 1024) {
+      builder.machine.memory.addPage(Math.floor(pa / 4096));
+      builder.machine.memory.writeU32(pa, 0x9090_9090);
+    }
+    expect((await findRoots(builder.snapshot()))[0]).toMatchObject({
+      root: Number(builder.root),
       confidence: 'sure',
-      reason: 'its entry 493 is the table itself',
+      maps: 'kernel',
+      reason: "its entry 493 is the table itself, and has a kernel's code",
+    });
+  });
+
+  test('a page table of a direct map that maps itself is no root', async () => {
+    for (const mode of ['32-bit', '4-level'] as const) {
+      const builder = new SpaceBuilder(mode);
+      builder.map(KERNEL[mode], 1024, 0n, PRESENT | WRITABLE);
+      const direct = builder.tableFor(KERNEL[mode], 1);
+      addOther(builder, 3);
+      const found = await findRoots(builder.snapshot());
+      expect(found.filter(({ root }) => root === Number(direct))).toEqual([]);
+    }
+  });
+
+  test('64-bit tables are no roots of 32-bit paging', async () => {
+    const { kernel } = guest('4-level', 4);
+    kernel.map(KERNEL['4-level'] + 0x20_0000n, 4096, 0x20_0000n, PRESENT | WRITABLE);
+    const found = await findRoots(kernel.snapshot(), { modes: ['32-bit'] });
+    expect(found.filter(({ confidence }) => confidence !== 'possible')).toEqual([]);
+  });
+
+  test.each(MODES)('a root of %s paging that maps memory where it is, as firmware does, is likely', async (mode) => {
+    const builder = new SpaceBuilder(mode);
+    builder.map(0n, 320, 0n, PRESENT | WRITABLE);
+    const found = await findRoots(builder.snapshot());
+    expect(found[0]).toMatchObject({
+      root: Number(builder.root),
+      mode,
+      confidence: 'likely',
+      maps: 'identity',
+      reason: 'it maps memory, itself included, at its own addresses',
     });
   });
 
@@ -118,7 +160,7 @@ describe('findRoots', () => {
     builder.machine.put(entryArea, 0x5000n | PRESENT);
     const found = await findRoots(builder.snapshot(), { modes: ['4-level'] });
     expect(found.map(({ root, confidence, reason }) => `${hex(root)} ${confidence}: ${reason}`)).toEqual([
-      '0x100000 sure: its upper half maps the table itself, writable',
+      '0x100000 likely: its upper half maps the table itself, writable; nothing else agrees',
       "0x101000 likely: the user's half of a pair, the kernel's is 0x100000",
     ]);
   });
@@ -196,7 +238,9 @@ describe('findAddressSpace', () => {
 
   test('by a search, which says how sure it is', async () => {
     const { kernel, roots } = guest('4-level');
-    const reason = 'found by a search, sure: its upper half maps the table itself, writable';
+    const reason =
+      "found by a search, sure, a kernel's half alone, no process's: its upper half maps the table itself, writable; " +
+      'one of 4 that are sure, --root chooses another';
     expect(await findAddressSpace(kernel.snapshot())).toMatchObject({
       root: roots[0],
       isGuess: true,

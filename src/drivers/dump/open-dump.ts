@@ -58,6 +58,7 @@ export async function openDump(path: string, options: DumpOptions = {}): Promise
       ...(warnings.length > 0 && { warnings }),
       memory,
       regions: memory.regions.map(({ pa, byteLength }) => ({ pa, byteLength })),
+      ...(name === 'raw' && options.ramMap === undefined && { rawBytes: bytes.byteLength }),
       ...(registers !== undefined && { registers }),
       ...(kernelRoot !== undefined && { kernelRoot }),
       readBytes: (pa, byteLength) => memory.readBytes(pa, byteLength),

@@ -1,6 +1,7 @@
 /**
- * Top-level tables by what they look like: each entry is 0 or leads to a table in RAM, at least one of them in the upper half, and what is
- * found below is like page tables down to pages. Nothing is assumed of the guest's system but that its kernel is in the upper half.
+ * Top-level tables by what they look like: each entry is 0 or leads to a table in RAM, and what is
+ * found below is like page tables down to pages. Nothing is assumed of the guest's system but that its kernel is in the upper half, or that memory is
+ * mapped where it is.
  */
 import { createHash } from 'node:crypto';
 import { PAGE_BYTES, paOf } from '../../core/address/pa.ts';
@@ -12,10 +13,13 @@ import {
   ENTRY_LEAF,
   ENTRY_RESERVED,
   ENTRY_TABLE,
+  isCanonical,
   kindOf,
+  leafGfn,
   type Paging,
   tableGfn,
 } from '../../core/paging/format.ts';
+import { walk } from '../../core/paging/walk.ts';
 import type { MemoryRegion } from '../../driver/snapshot.ts';
 
 /** A table that looks like a root. */
@@ -29,6 +33,10 @@ export interface Candidate {
   readonly userEntries: number;
   /** Of an entry that leads to the table itself. */
   readonly selfMap: number | undefined;
+  /** Whether its upper half leads anywhere. */
+  readonly highHalf: boolean;
+  /** Whether it maps itself and other memory at their own addresses. */
+  readonly isIdentity: boolean;
   /** The tables that its entries lead to: physical addresses. */
   readonly tables: readonly number[];
 }
@@ -36,7 +44,9 @@ export interface Candidate {
 /** Accessed and dirty. */
 const SET_BY_PROCESSOR = 0x60;
 /** Tables that are looked at below one. */
-const SAMPLES = 2;
+const SAMPLES = 4;
+/** Addresses that firmware maps where they are, whatever else. */
+const IDENTITY_SAMPLES = [0x1000, 0x8_0000, 0xf_f000];
 
 const entry = new Uint32Array(2);
 
@@ -65,11 +75,9 @@ export function mayBeRoots(
 function mayBeRoot(paging: Paging, words: Uint32Array, at: number, isRam: (gfn: number) => boolean): boolean {
   const format = paging.levels[0]!;
   const width = paging.mode.entryBytes / 4;
-  const half = format.slots / 2;
-  let kernel = 0;
+  let [even, odd] = [0, 0];
   // From the top: that is where there is something, and where it is seen soonest that it is nothing.
   for (let slot = format.slots - 1; slot >= 0; slot--) {
-    if (slot < half && kernel === 0) return false;
     const lo = words[at + slot * width]!;
     const hi = width === 2 ? words[at + slot * width + 1]! : 0;
     if ((lo | hi) === 0) continue;
@@ -77,9 +85,12 @@ function mayBeRoot(paging: Paging, words: Uint32Array, at: number, isRam: (gfn: 
     if (kind === ENTRY_ABSENT || kind === ENTRY_RESERVED) return false;
     if ((lo & format.refusedAtLoad & ~SET_BY_PROCESSOR) !== 0) return false;
     if (kind === ENTRY_TABLE && !isRam(tableGfn(format, lo, hi))) return false;
-    if (slot >= half) kernel++;
+    if (slot % 2 === 0) even++;
+    else odd++;
   }
-  return true;
+  // A table of entries that are twice as wide: every second word is the upper half of one.
+  if (width === 1 && odd === 0 && even > 3) return false;
+  return even + odd > 0;
 }
 
 /**
@@ -95,9 +106,22 @@ export function candidateAt(
   memory: PhysicalMemory,
   isRam: (gfn: number) => boolean,
 ): Candidate | undefined {
-  return looksLikeTables(paging, root, paging.levels[0]!.level, memory, isRam)
-    ? describe(paging, words, at, root)
-    : undefined;
+  const found = describe(paging, words, at, root);
+  const { highHalf } = found;
+  const isIdentity = mapsItself(paging, root, memory);
+  if (!highHalf && !isIdentity) return undefined;
+  const quality = judgeTable(paging, root, paging.levels[0]!.level, memory, isRam, highHalf);
+  return quality === 'good' || (isIdentity && quality !== 'bad') ? { ...found, isIdentity } : undefined;
+}
+
+/** Whether memory lies at its own addresses, as under firmware and boot loaders: the root, what it leads to, and the first MiB. */
+function mapsItself(paging: Paging, root: number, memory: PhysicalMemory): boolean {
+  const at = (va: number): boolean => {
+    if (!isCanonical(paging, Math.floor(va / PAGE_BYTES))) return false;
+    const found = walk(paging, memory, root, va);
+    return found.translates && found.pa === va && found.rights.writable;
+  };
+  return at(root) && IDENTITY_SAMPLES.every(at);
 }
 
 /** Whether there is RAM at a frame, for as many questions as there are entries. */
@@ -115,43 +139,61 @@ export function ramTest(regions: readonly MemoryRegion[]): (gfn: number) => bool
   };
 }
 
-/** Whether some of the tables below, down to pages, have nothing in them that no page table has. */
-function looksLikeTables(
+/** What a table is by its entries and some of those below: `unclear` has nothing that speaks for it. */
+type Quality = 'good' | 'unclear' | 'bad';
+
+function judgeTable(
   paging: Paging,
   pa: number,
   level: number,
   memory: PhysicalMemory,
   isRam: (gfn: number) => boolean,
-): boolean {
+  highHalf = false,
+): Quality {
   const format = paging.byLevel[level]!;
   const below: number[] = [];
-  let leaves = 0;
+  let [inRam, elsewhere, notes, odd, even] = [0, 0, 0, 0, 0];
   // Of the root, what is the kernel's; the highest first.
-  const end = format === paging.levels[0] ? format.slots / 2 : 0;
+  const end = highHalf ? format.slots / 2 : 0;
   for (let slot = format.slots - 1; slot >= end; slot--) {
     const entryPa = pa + slot * paging.mode.entryBytes;
     const outcome = memory.readEntry(entryPa, paging.mode.entryBytes, entry);
     if (outcome === READ_NOT_FETCHED) {
       throw new PtmonError('not-fetched', `entry ${hex(entryPa)} is not fetched yet`, { missing: [entryPa] });
     }
-    if (outcome !== READ_OK) return false;
+    if (outcome !== READ_OK) return 'bad';
     const [lo, hi] = [entry[0]!, entry[1]!];
     if ((lo | hi) === 0) continue;
+    if (slot % 2 === 0) even++;
+    else odd++;
     const kind = kindOf(format, lo, hi);
     // In the lower levels systems keep notes of their own in entries that are not present.
-    if (kind === ENTRY_RESERVED || (kind === ENTRY_ABSENT && level > 2)) return false;
-    if (kind === ENTRY_LEAF) leaves++;
+    if (kind === ENTRY_RESERVED || (kind === ENTRY_ABSENT && level > 2)) return 'bad';
+    if (kind === ENTRY_ABSENT) notes++;
+    if (kind === ENTRY_LEAF) {
+      if (isRam(leafGfn(format, lo, hi))) inRam++;
+      else elsewhere++;
+    }
     if (kind !== ENTRY_TABLE) continue;
     const gfn = tableGfn(format, lo, hi);
-    if (!isRam(gfn)) return false;
+    if (!isRam(gfn)) return 'bad';
     below.push(paOf(gfn));
   }
-  if (below.length === 0) return leaves > 0;
-  // The first and the last are as far from each other as can be.
-  const samples = [...new Set([...below.slice(0, SAMPLES - 1), below.at(-1)!])].filter((table) => table !== pa);
-  if (samples.length === 0) return true;
-  const looks = samples.map((table) => looksLikeTables(paging, table, level - 1, memory, isRam));
-  return level > 2 ? looks.every(Boolean) : looks.some(Boolean);
+  if (paging.mode.entryBytes === 4 && odd === 0 && even > 3) return 'bad';
+  // Where two of three entries lead out of RAM, or most are notes, it may be any page of data.
+  const isTable = inRam > 0 && inRam * 2 >= elsewhere && notes <= inRam + elsewhere;
+  if (below.length === 0) return isTable ? 'good' : 'unclear';
+  const samples = spread(below).filter((table) => table !== pa);
+  const looks = samples.map((table) => judgeTable(paging, table, level - 1, memory, isRam));
+  const count = (quality: Quality) => looks.filter((look) => look === quality).length;
+  if (level > 2 ? count('bad') > 0 : count('bad') > count('good')) return 'bad';
+  return isTable || count('good') > 0 || samples.length === 0 ? 'good' : 'unclear';
+}
+
+/** Some of a list, as far from each other as can be. */
+function spread(list: readonly number[]): number[] {
+  const found = Array.from({ length: SAMPLES }, (_, at) => list[Math.round((at * (list.length - 1)) / (SAMPLES - 1))]!);
+  return [...new Set(found)];
 }
 
 function describe(paging: Paging, words: Uint32Array, at: number, root: number): Candidate {
@@ -170,7 +212,8 @@ function describe(paging: Paging, words: Uint32Array, at: number, root: number):
     else kernel.push(`${slot}:${low}:${hi}`);
   }
   const [kernelHalf, userHalf] = [digest(kernel), digest(user)];
-  return { root, paging, kernelHalf, userHalf, userEntries: user.length, selfMap, tables };
+  const highHalf = kernel.length > 0 || (selfMap !== undefined && selfMap >= format.slots / 2);
+  return { root, paging, kernelHalf, userHalf, userEntries: user.length, selfMap, highHalf, isIdentity: false, tables };
 }
 
 /** As good as the entries themselves, and short: memory may be full of what looks like roots. */

@@ -3,13 +3,15 @@
  * tells is that a kernel has to write to its page tables, so a root's own upper half maps the root itself, writable: through a direct
  * map, a self-map, or the kernel's image, whatever the system.
  */
-import { gfnOf, PAGE_BYTES } from '../../core/address/pa.ts';
-import type { Pa } from '../../core/address/types.ts';
+import { gfnOf, PAGE_BYTES, paOf } from '../../core/address/pa.ts';
+import type { Pa, Va } from '../../core/address/types.ts';
 import { hex, vaOf } from '../../core/address/va.ts';
+import { READ_OK } from '../../core/memory/physical-memory.ts';
 import { PtmonError } from '../../core/error.ts';
 import { makePaging, type Paging } from '../../core/paging/format.ts';
 import type { PagingModeName } from '../../core/paging/modes.ts';
-import { RIGHT_USER, RIGHT_WRITABLE } from '../../core/paging/rights.ts';
+import type { Piece } from '../../core/paging/pieces.ts';
+import { RIGHT_NO_EXECUTE, RIGHT_USER, RIGHT_WRITABLE } from '../../core/paging/rights.ts';
 import { retry } from '../../driver/retry.ts';
 import { type LongWorkOptions, Pacer } from '../../driver/pacer.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
@@ -17,7 +19,10 @@ import { type Candidate, candidateAt, isAllZero, mayBeRoots, PAGE_WORDS, ramTest
 import { spacePieces } from '../space-pieces.ts';
 import { memoryChunks } from './memory-chunks.ts';
 
-/** `sure`: it maps itself. `likely`: others have the same upper half. `possible`: it looks like one. */
+/**
+ * `sure`: it maps itself, and so do others with the same upper half, or that half has a kernel's code. `likely`: one of these. `possible`:
+ * it looks like one.
+ */
 export type RootConfidence = 'sure' | 'likely' | 'possible';
 
 export interface FoundRoot {
@@ -25,7 +30,9 @@ export interface FoundRoot {
   readonly root: Pa;
   readonly mode: PagingModeName;
   readonly confidence: RootConfidence;
-  /** Why, in words for people. */
+  /** What it maps: a kernel alone, a process as well, or memory at its own addresses, as firmware does. */
+  readonly maps: 'kernel' | 'process' | 'identity';
+  /** Human-readable. */
   readonly reason: string;
   /** Roots that have the same upper half, this one among them. */
   readonly sharing: number;
@@ -42,6 +49,8 @@ export interface FindRootsOptions extends LongWorkOptions {
 const MAX_CANDIDATES = 2 ** 14;
 /** Upper halves that are gone through, the most frequent first. */
 const MAX_GROUPS = 64;
+/** Of a kernel's code, at least: 256 KiB. */
+const CODE_PAGES = 64;
 
 /** The widest first. */
 const MODES: readonly PagingModeName[] = ['5-level', '4-level', 'pae', '32-bit'];
@@ -53,17 +62,24 @@ export async function findRoots(snapshot: Snapshot, options: FindRootsOptions = 
   const candidates = await findCandidates(snapshot, pagings, options);
   const groups = groupsOf(candidates);
   const sure = new Set<Candidate>();
+  const evidence = new Map<Candidate, Evidence>();
   for (const group of groups.slice(0, MAX_GROUPS)) {
-    for (const candidate of await mappedByThemselves(snapshot, group, options)) sure.add(candidate);
+    const { mapped, code } = await mappedByThemselves(snapshot, group, options);
+    for (const candidate of mapped) {
+      evidence.set(candidate, { agreeing: mapped.length, hasCode: code !== undefined });
+      if (mapped.length > 1 || code !== undefined) sure.add(candidate);
+    }
   }
-  const parts = partsOf(sure);
+  // Where nothing is sure, what maps itself tells at least which mode is meant.
+  const best = sure.size > 0 ? sure : new Set(evidence.keys());
+  const parts = partsOf(best);
   // A frame that is a root in two modes is one of the wider entries, of which every second half looks like nothing in the other.
-  const byMode = [...sure].sort((a, b) => MODES.indexOf(b.paging.mode.name) - MODES.indexOf(a.paging.mode.name));
+  const byMode = [...best].sort((a, b) => MODES.indexOf(b.paging.mode.name) - MODES.indexOf(a.paging.mode.name));
   const roots = new Map(byMode.map((candidate) => [candidate.root, candidate]));
   const found = groups.flatMap((group) =>
     group
       .filter((each) => isBest(each, roots) && !parts.has(partKey(each)))
-      .map((each) => judge(each, group.length, sure, roots)),
+      .map((each) => judge(each, group.length, evidence.get(each), roots)),
   );
   return found.sort(
     (a, b) =>
@@ -114,34 +130,63 @@ function groupsOf(candidates: readonly Candidate[]): Candidate[][] {
   return [...groups.values()].sort((a, b) => b.length - a.length);
 }
 
+interface Evidence {
+  /** Roots with the same upper half that it maps, this one among them. */
+  readonly agreeing: number;
+  readonly hasCode: boolean;
+}
+
+interface Mapped {
+  readonly mapped: readonly Candidate[];
+  /** Where the code of a kernel is. */
+  readonly code: Va | undefined;
+}
+
 /** Those that their common upper half maps, writable by the kernel alone. */
 async function mappedByThemselves(
   snapshot: Snapshot,
   group: readonly Candidate[],
   options: LongWorkOptions,
-): Promise<Candidate[]> {
-  const [{ paging, root }] = group as [Candidate];
+): Promise<Mapped> {
+  const [{ paging, root, highHalf }] = group as [Candidate];
+  if (!highHalf) return { mapped: [], code: undefined };
   const from = paging.mode.canonical ? vaOf(paging.highStart, 0) : 0x8000_0000n;
   const byFrame = [...group].sort((a, b) => a.root - b.root);
   const frames = Float64Array.from(byFrame, (candidate) => gfnOf(candidate.root));
   const mapped = new Set(group.filter(({ selfMap }) => selfMap !== undefined));
+  let code: Va | undefined;
   try {
     const space = { paging, root };
     for await (const batch of spacePieces(snapshot, space, { ...options, from })) {
-      for (const { gfn, pages, step, rights } of batch) {
+      for (const piece of batch) {
+        const { vpn, gfn, pages, step, rights } = piece;
+        if (code === undefined && isCode(snapshot, piece)) code = vaOf(vpn, 0);
         if ((rights & (RIGHT_WRITABLE | RIGHT_USER)) !== RIGHT_WRITABLE) continue;
         const end = step === 0 ? gfn + 1 : gfn + pages;
         for (let at = firstAtLeast(frames, gfn); at < frames.length && frames[at]! < end; at++)
           mapped.add(byFrame[at]!);
       }
-      if (mapped.size === group.length) break;
+      if (mapped.size === group.length && (group.length > 1 || code !== undefined)) break;
     }
   } catch (error) {
     // Tables without end are no kernel's; a page that cannot be read is another matter.
     if (!(error instanceof PtmonError) || error.code !== 'corrupt-input' || error.facts.offset !== undefined)
       throw error;
   }
-  return [...mapped];
+  return { mapped: [...mapped], code };
+}
+
+/** Whether pages are what a kernel's code is: many, next to each other, to be executed and not to be written by it alone, and not empty. */
+function isCode(snapshot: Snapshot, { gfn, pages, step, rights }: Piece): boolean {
+  if ((rights & (RIGHT_WRITABLE | RIGHT_USER | RIGHT_NO_EXECUTE)) !== 0 || pages < CODE_PAGES || step === 0)
+    return false;
+  const samples = [0, 1, 2, 3].map((part) => paOf(gfn + Math.floor((pages * part) / 4)));
+  const entry = new Uint32Array(2);
+  const isFull = (pa: number) =>
+    [0, 1024, 2048, 3072].some((offset) => {
+      return snapshot.memory.readEntry(pa + offset, 8, entry) === READ_OK && (entry[0]! | entry[1]!) !== 0;
+    });
+  return samples.filter(isFull).length >= 3;
 }
 
 /** The tables right below roots that are sure: a kernel's PML4 under 5-level paging looks like a root of 4-level paging. */
@@ -170,24 +215,33 @@ function partKey({ paging, root }: Candidate): string {
 function judge(
   candidate: Candidate,
   sharing: number,
-  sure: ReadonlySet<Candidate>,
+  evidence: Evidence | undefined,
   roots: ReadonlyMap<number, Candidate>,
 ): FoundRoot {
-  const { root, paging, userEntries, selfMap, userHalf } = candidate;
-  const base = { root: root as Pa, mode: paging.mode.name, sharing, userEntries };
-  if (sure.has(candidate)) {
+  const { root, paging, userEntries, selfMap, userHalf, highHalf, isIdentity } = candidate;
+  const maps = isIdentity ? 'identity' : userEntries === 0 ? 'kernel' : 'process';
+  const base = { root: root as Pa, mode: paging.mode.name, maps, sharing, userEntries } as const;
+  if (evidence !== undefined) {
     const how =
       selfMap === undefined
         ? 'its upper half maps the table itself, writable'
         : `its entry ${selfMap} is the table itself`;
-    return { ...base, confidence: 'sure', reason: how };
+    const { agreeing, hasCode } = evidence;
+    const more = hasCode ? ", and has a kernel's code" : '';
+    if (agreeing > 1 || hasCode) return { ...base, confidence: 'sure', reason: `${how}${more}` };
+    if (!isIdentity) return { ...base, confidence: 'likely', reason: `${how}; nothing else agrees` };
+  }
+  if (isIdentity) {
+    return { ...base, confidence: 'likely', reason: 'it maps memory, itself included, at its own addresses' };
   }
   // Page-table isolation: the kernel's root and the user's lie in two frames that follow each other.
   const pair = roots.get(root - PAGE_BYTES);
   if (pair !== undefined && pair.userHalf === userHalf) {
     return { ...base, confidence: 'likely', reason: `the user's half of a pair, the kernel's is ${hex(pair.root)}` };
   }
-  if (sharing > 1) return { ...base, confidence: 'likely', reason: `${sharing} tables have the same upper half` };
+  if (sharing > 1 && highHalf) {
+    return { ...base, confidence: 'possible', reason: `${sharing} tables have the same upper half` };
+  }
   return { ...base, confidence: 'possible', reason: 'it looks like a root' };
 }
 

@@ -9,9 +9,10 @@ const HELP = `
 ${SOURCE_HELP}
 
 roots reads all memory. "sure": the upper half maps the table itself, writable,
-as the page tables of a kernel do. "likely": several tables share this upper
-half. "possible": the table has the form of a root. A kernel's own root has 0
-user entries.
+as the page tables of a kernel do, and other roots with this upper half or the
+code of a kernel agree. "likely": nothing else agrees, or the table maps memory
+at its own addresses, as firmware does. "possible": the table has the form of a
+root. "maps": the half of a kernel alone, a process as well, or identity.
 
 Examples:
   ptmon roots memory.raw

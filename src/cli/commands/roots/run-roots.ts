@@ -2,7 +2,7 @@
 import { hex } from '../../../core/address/va.ts';
 import type { PagingModeName } from '../../../core/paging/modes.ts';
 import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
-import { findRoots, type FoundRoot } from '../../../snapshot/index.ts';
+import { findRoots, type FoundRoot, refuseDroppedGaps } from '../../../snapshot/index.ts';
 import type { CommandContext } from '../../context.ts';
 import type { LiveOptions, SourceName } from '../../options/source.ts';
 import { columns } from '../../output/columns.ts';
@@ -25,6 +25,7 @@ export async function runRoots(source: SourceName, options: RootsOptions, contex
       try {
         clear();
         await messages.write(warningLines(snapshot));
+        await refuseDroppedGaps(snapshot, work);
         const modes = options.paging === undefined ? {} : { modes: [options.paging] };
         return { found: await findRoots(snapshot, { ...work, ...modes }), description: snapshot.description };
       } finally {
@@ -40,10 +41,10 @@ export async function runRoots(source: SourceName, options: RootsOptions, contex
 function textOf(found: readonly FoundRoot[]): string {
   if (found.length === 0) return 'no roots found\n';
   const rows = [
-    ['root', 'paging', 'confidence', 'user entries', 'because'],
-    ...found.map(({ root, mode, confidence, userEntries, reason, sharing }) => {
+    ['root', 'paging', 'confidence', 'maps', 'user entries', 'because'],
+    ...found.map(({ root, mode, confidence, maps, userEntries, reason, sharing }) => {
       const others = sharing > 1 && confidence === 'sure' ? `, as ${sharing - 1} others do` : '';
-      return [hex(root), mode, confidence, String(userEntries), `${reason}${others}`];
+      return [hex(root), mode, confidence, maps, String(userEntries), `${reason}${others}`];
     }),
   ];
   return columns(rows, { gap: 2 })

@@ -1,0 +1,70 @@
+/**
+ * Page tables by what they hold alone, wherever they lie: pages of a file whose physical addresses nobody knows. Long-mode and PAE
+ * entries, as both have 64 bits and the same low flags.
+ */
+import { PAGE_BYTES } from '../../core/address/pa.ts';
+import type { Pacer } from '../../driver/pacer.ts';
+import type { Snapshot } from '../../driver/snapshot.ts';
+
+const CHUNK_PAGES = 256;
+/** Tables and links that are kept: enough for an agreement, and some 100 MB of work at most. */
+const MAX_TABLES = 2 ** 14;
+const MAX_LINKS = 2 ** 13;
+/** Of one table: a table that is none would make too much of itself. */
+const LINKS_PER_TABLE = 8;
+
+const PRESENT = 1;
+const PS = 0x80;
+const GLOBAL = 0x100;
+
+export interface TableLinks {
+  /** Positions of pages that hold nothing but entries, ascending. */
+  readonly tables: Float64Array;
+  /** Physical addresses of tables, as entries name them, ascending. */
+  readonly links: Float64Array;
+}
+
+/**
+ * Reads the file as pages that begin at `phase`.
+ *
+ * @param snapshot of a file whose addresses are its positions
+ */
+export async function findTableLinks(snapshot: Snapshot, phase: number, pacer: Pacer): Promise<TableLinks> {
+  const byteLength = snapshot.rawBytes ?? 0;
+  const tables: number[] = [];
+  const links = new Set<number>();
+  const limit = (byteLength + 2 ** 32) / 2 ** 32;
+  for (let at = phase; at + PAGE_BYTES <= byteLength; at += CHUNK_PAGES * PAGE_BYTES) {
+    if (pacer.isDue) {
+      await pacer.turn({ what: 'looking for dropped gaps', done: at, total: byteLength, unit: 'bytes' });
+    }
+    const pages = Math.min(CHUNK_PAGES, Math.floor((byteLength - at) / PAGE_BYTES));
+    const bytes = snapshot.readBytes?.(at, pages * PAGE_BYTES);
+    if (bytes === undefined) break;
+    const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+    for (let page = 0; page < pages; page++) {
+      const found = linksOf(words, (page * PAGE_BYTES) / 4, limit);
+      if (found === undefined) continue;
+      if (tables.length < MAX_TABLES) tables.push(at + page * PAGE_BYTES);
+      for (const link of found) if (links.size < MAX_LINKS) links.add(link);
+    }
+  }
+  return { tables: Float64Array.from(tables), links: Float64Array.from(links).sort() };
+}
+
+/** What the entries of a table lead to, of those that lead to a table; undefined for what is no table. */
+function linksOf(words: Uint32Array, start: number, limit: number): readonly number[] | undefined {
+  const links: number[] = [];
+  let entries = 0;
+  for (let word = start; word < start + PAGE_BYTES / 4; word += 2) {
+    const [lo, hi] = [words[word]!, words[word + 1]!];
+    if ((lo | hi) === 0) continue;
+    // Bits 62:52 are the system's own; no entry of a table that leads to tables uses address bits beyond the file.
+    if ((lo & PRESENT) === 0 || (hi & 0xfffff) >= limit) return undefined;
+    entries++;
+    if ((lo & (PS | GLOBAL)) === 0 && links.length < LINKS_PER_TABLE) {
+      links.push((hi & 0xfffff) * 2 ** 32 + (lo >>> 12) * PAGE_BYTES);
+    }
+  }
+  return entries > 0 ? links : undefined;
+}
