@@ -42,8 +42,8 @@ export async function findDroppedGaps(
   snapshot: Snapshot,
   options: LongWorkOptions = {},
 ): Promise<readonly PlacedPiece[] | undefined> {
-  const { rawBytes, readBytes } = snapshot;
-  if (rawBytes === undefined || readBytes === undefined) return undefined;
+  const { rawBytes } = snapshot;
+  if (rawBytes === undefined || snapshot.readBytes === undefined) return undefined;
   const pacer = new Pacer(options);
   // Where RAM ends in the middle of a page (0x9fbff), all that follows is off by as much, and so is the end of the file.
   for (const phase of new Set([rawBytes % PAGE_BYTES, 0])) {
