@@ -7,7 +7,19 @@ export { Btf } from './btf/btf.ts';
 export { findKernel, type FindKernelOptions, type KernelSource, type LinuxKernel } from './kernel/find-kernel.ts';
 export { kernelCache, kernelCacheFolder } from './kernel/kernel-cache.ts';
 export type { KernelCache, KernelPlaces } from './kernel/kernel-places.ts';
-export { LinuxGuest, type MappedArea, type MemoryMap, openLinux } from './linux-guest.ts';
+export { areaAt, kernelAreas } from './areas/kernel-areas.ts';
+export type { AreaSource, KernelArea } from './areas/area-source.ts';
+export { readKallsyms } from './symbols/kallsyms.ts';
+export { type KernelModule, readModules } from './symbols/modules.ts';
+export { type KernelPlace, readSymbolFile } from './symbols/symbol-file.ts';
+export type { SymbolFile } from './symbols/symbol-file-source.ts';
+export {
+  type KernelSymbol,
+  type NamedAddress,
+  symbolText,
+  SymbolTable,
+} from './symbols/symbol-table.ts';
+export { type KernelNames, LinuxGuest, type MappedArea, type MemoryMap, openLinux } from './linux-guest.ts';
 export type { AreaPages } from './maps/area-pages.ts';
 export { type AreaList, type AreaRights, type MemoryArea, rightsText } from './maps/memory-area.ts';
 export { EntryWords } from './watch/entry-words.ts';

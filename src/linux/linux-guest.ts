@@ -11,8 +11,24 @@ import { hasMapleTrees } from './maps/maple-tree.ts';
 import type { AreaList, MemoryArea } from './maps/memory-area.ts';
 import { FaultList } from './memory/fault-list.ts';
 import { attemptSteps, type Steps, StepRunner } from './memory/steps.ts';
+import { kernelAreas } from './areas/kernel-areas.ts';
+import type { KernelArea } from './areas/area-source.ts';
+import { readKallsyms } from './symbols/kallsyms.ts';
+import { type KernelModule, readModules } from './symbols/modules.ts';
+import { joinTables, type SymbolTable, tableOf } from './symbols/symbol-table.ts';
 import type { Process, ProcessList } from './process/process.ts';
 import { TaskReader } from './process/task-reader.ts';
+
+/** What of the kernel has which name. */
+export interface KernelNames {
+  /** Undefined where the kernel was built without CONFIG_KALLSYMS, and no file has them. */
+  readonly symbols: SymbolTable | undefined;
+  /** Ascending; none overlaps another. */
+  readonly areas: readonly KernelArea[];
+  readonly modules: readonly KernelModule[];
+  /** Human-readable: each inconsistency. */
+  readonly faults: readonly string[];
+}
 
 /** An area, and how much of it is in memory. */
 export interface MappedArea extends MemoryArea, AreaPages {}
@@ -34,6 +50,7 @@ export class LinuxGuest {
   /** How it writes entries that are not present. */
   readonly entryFormat: EntryFormat;
   readonly #runner: StepRunner;
+  #names: Promise<KernelNames> | undefined;
 
   /** @throws PtmonError `corrupt-input` where the kernel's BTF lacks what a process is told by */
   constructor(kernel: LinuxKernel, remote?: RemoteFetch, signal?: AbortSignal) {
@@ -80,6 +97,36 @@ export class LinuxGuest {
   /** The areas of a process. @param mm address of its `mm_struct` */
   areasOf(mm: bigint): Promise<AreaList> {
     return this.run(() => this.areas.list(mm));
+  }
+
+  /**
+   * The kernel's symbols, its modules, and the areas of its half. Looks through the kernel's image the first time.
+   *
+   * @param known symbols from elsewhere, a file, instead of the kernel's own
+   * @throws PtmonError `corrupt-input` where the BTF does not describe modules
+   */
+  names(known?: SymbolTable): Promise<KernelNames> {
+    if (known !== undefined) return this.#readNames(known);
+    this.#names ??= this.#readNames();
+    return this.#names;
+  }
+
+  async #readNames(known?: SymbolTable): Promise<KernelNames> {
+    const own = known ?? (await this.run(() => readKallsyms(this.kernel)));
+    if (own !== undefined) await this.run(() => own.prepare());
+    const faults = new FaultList();
+    const list = own?.find('modules')?.address;
+    const modules = list === undefined ? [] : await this.run(() => readModules(this.kernel, list, faults.note));
+    const { kernelStart } = this.kernel.memory;
+    const loaded = tableOf(
+      modules.flatMap(({ symbols }) => symbols),
+      kernelStart,
+    );
+    // The kernel's own are without those of modules; a copy of /proc/kallsyms has them.
+    const symbols = own && (known?.hasModules === true ? own : joinTables(own, loaded));
+    if (symbols !== undefined) await this.run(() => symbols.prepare());
+    const areas = await this.do(() => kernelAreas({ kernel: this.kernel, symbols, modules }));
+    return { symbols, areas, modules, faults: faults.texts };
   }
 
   /** What the guest swaps to. Looks through the kernel's data. */

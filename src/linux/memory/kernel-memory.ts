@@ -41,6 +41,11 @@ export class KernelMemory {
     this.wordBytes = paging.mode.canonical ? 8 : 4;
   }
 
+  /** The lowest address that may be the kernel's: the upper half, or what 32-bit kernels leave to themselves at least. */
+  get kernelStart(): bigint {
+    return this.wordBytes === 8 ? 1n << 63n : 0x4000_0000n;
+  }
+
   /** The guest has run: what was mapped by small pages (modules, vmalloc) may be elsewhere now. The map of all memory is not. */
   forget(): void {
     this.#passing.clear();

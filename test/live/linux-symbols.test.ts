@@ -1,0 +1,119 @@
+/** The names of a real kernel's addresses beside its own /proc: symbols, modules, areas. */
+import { createHash } from 'node:crypto';
+import { basename, dirname } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { findKernels } from '../../src/drivers/qemu/launch/guest-files.ts';
+import { type LaunchedGuest, launchGuest, type LaunchOptions } from '../../src/drivers/qemu/launch/launch.ts';
+import { openQemuSnapshot } from '../../src/drivers/qemu/index.ts';
+import { areaAt, type KernelNames, openLinux } from '../../src/linux/index.ts';
+import { shell } from './proc-files.ts';
+import { leftOut } from './real-guest.ts';
+
+const isOut = leftOut('test/live/linux-symbols, the names of a real kernel');
+
+const MACHINES: readonly LaunchOptions[] = [
+  { cpu: 'max' },
+  { cpu: 'max,la57=off', nokaslr: true },
+  { cpu: 'Skylake-Server' },
+];
+
+const GUESTS = isOut
+  ? []
+  : findKernels()
+      .filter(({ path }) => basename(dirname(dirname(path))) === 'kernels')
+      .map(({ path, release }, at) => [release, { ...MACHINES[at % MACHINES.length]!, kernel: path }] as const);
+
+describe.skipIf(isOut).each(GUESTS)('Linux %s', { timeout: 120_000 }, (_release, options) => {
+  let guest: LaunchedGuest;
+  let names: KernelNames;
+  let tasks: readonly bigint[];
+  beforeAll(async () => {
+    guest = await launchGuest({ ...options, append: 'no_hash_pointers' });
+    await guest.waitForReady();
+    await shell(guest, 'echo 0 > /proc/sys/kernel/kptr_restrict');
+    const snapshot = await openQemuSnapshot({
+      qmp: guest.qmpPath,
+      gdb: guest.gdbPath,
+      signal: new AbortController().signal,
+    });
+    try {
+      const linux = await openLinux(snapshot);
+      names = await linux.names();
+      tasks = (await linux.processes()).processes.map(({ task }) => task);
+    } finally {
+      await snapshot.close();
+    }
+  }, 150_000);
+  afterAll(() => guest?.stop());
+
+  const isKernels = (va: bigint) => va >= 1n << 63n || guest.kernel.release.includes('-686');
+
+  test('every symbol of the kernel as in /proc/kallsyms', async () => {
+    const [sum = '', count = ''] = await shell(
+      guest,
+      'grep -v "\\[" /proc/kallsyms | sha256sum; grep -vc "\\[" /proc/kallsyms',
+    );
+    const hash = createHash('sha256');
+    const symbols = names.symbols!;
+    const digits = guest.kernel.release.includes('-686') ? 8 : 16;
+    let own = 0;
+    for (let index = 0; index < symbols.size; index++) {
+      const { address, type, name, module } = symbols.symbol(index);
+      if (module !== null) continue;
+      own++;
+      hash.update(`${address.toString(16).padStart(digits, '0')} ${type} ${name}\n`);
+    }
+    expect([own, hash.digest('hex')]).toEqual([Number(count), sum.split(' ')[0]]);
+    expect(own).toBeGreaterThan(50_000);
+  });
+
+  test('every symbol of a module as in /proc/kallsyms', async () => {
+    const loaded = names.modules.map(({ name }) => name);
+    const lines = await shell(
+      guest,
+      `grep -E "\\[(${loaded.join('|')})\\]$" /proc/kallsyms | tr "[:upper:]" "[:lower:]"`,
+    );
+    const theirs = lines.map((line) => line.trim().split(/\s+/).slice(0, 3).join(' ')).sort();
+    const digits = guest.kernel.release.includes('-686') ? 8 : 16;
+    const ours = names.modules
+      .flatMap(({ symbols }) => symbols)
+      .map(({ address, type, name }) => `${address.toString(16).padStart(digits, '0')} ${type} ${name}`.toLowerCase());
+    expect(ours.sort()).toEqual(theirs);
+    expect(names.faults).toEqual([]);
+  });
+
+  test('modules and their memory as in /proc/modules and /proc/vmallocinfo', async () => {
+    const lines = await shell(guest, 'cat /proc/modules');
+    const theirs = lines.map((line) => line.split(' '));
+    expect(names.modules.map(({ name }) => name)).toEqual(theirs.map(([name]) => name));
+    for (const [name, , , , , address] of theirs) {
+      expect(areaAt(names.areas, BigInt(address!))?.name).toBe(`module ${name}`);
+    }
+  });
+
+  test('what the kernel has mapped by vmalloc is in its area, or in that of modules', async () => {
+    const lines = await shell(guest, "cut -d' ' -f1 /proc/vmallocinfo");
+    const starts = lines.map((line) => BigInt(line.split('-')[0]!)).filter(isKernels);
+    expect(starts.length).toBeGreaterThan(20);
+    const found = new Set(starts.map((va) => areaAt(names.areas, va)?.name.replace(/ .*/, '')));
+    expect([...found].sort().filter((name) => !['module', 'modules', 'vmalloc', 'cpu'].includes(String(name)))).toEqual(
+      [],
+    );
+    expect(found.has('vmalloc')).toBe(true);
+  });
+
+  test('tasks are in the direct map, functions in the text, variables in the data', () => {
+    const nameAt = (va: bigint | undefined) => va && areaAt(names.areas, va)?.name;
+    const address = (name: string) => names.symbols!.find(name)?.address;
+    expect(new Set(tasks.filter((task) => task !== address('init_task')).map(nameAt))).toEqual(new Set(['direct map']));
+    expect(nameAt(address('schedule'))).toBe('kernel text');
+    expect(nameAt(address('linux_banner'))).toBe('kernel rodata');
+    expect(nameAt(address('init_task'))).toBe('kernel data');
+  });
+
+  test('areas are in order, and none overlaps another', () => {
+    const { areas } = names;
+    expect(areas.every(({ start, end }) => start < end)).toBe(true);
+    expect(areas.every(({ start }, index) => index === 0 || areas[index - 1]!.end <= start)).toBe(true);
+  });
+});
