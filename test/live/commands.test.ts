@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { QmpClient } from '../../src/drivers/qemu/qmp/client.ts';
-import { type PtmonProcess, startCrashingPtmon, startPtmon } from './ptmon-process.ts';
+import { childrenOf, type PtmonProcess, startCrashingPtmon, startPtmon } from './ptmon-process.ts';
 import { leftOut } from './real-guest.ts';
 import { WatchedGuest } from './watched-guest.ts';
 
@@ -143,8 +143,9 @@ describe.skipIf(!isHere)('ptmon watch on a real guest', { timeout: 120_000 }, ()
     await expectFree(machine);
   });
 
-  test('killed, it leaves the guest stopped; doctor --release frees it', async () => {
+  test('killed together with its guardian, it leaves the guest stopped; doctor --release resumes it', async () => {
     const watch = await started();
+    for (const guardian of childrenOf(watch.child.pid!)) process.kill(guardian, 'SIGKILL');
     watch.child.kill('SIGKILL');
     expect(await watch.ended).toBe('SIGKILL');
     await expect.poll(() => statusOf(machine), { timeout: 20_000 }).toBe('debug');

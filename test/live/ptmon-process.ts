@@ -1,5 +1,5 @@
 /** The command as a process of its own; whatever is waited for of it is waited for so long and no longer. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -33,7 +33,14 @@ export function startCrashingPtmon(afterMs: number, ...args: readonly string[]):
   return startNode('--import', `data:text/javascript,${encodeURIComponent(bug)}`, MAIN, ...args);
 }
 
-function startNode(...args: readonly string[]): PtmonProcess {
+/** Processes that this one has started, as a guardian. */
+export function childrenOf(pid: number): number[] {
+  const printed = execFileSync('ps', ['-o', 'pid=', '--ppid', String(pid)], { encoding: 'utf8' });
+  return printed.trim().split(/\s+/).map(Number);
+}
+
+/** Starts Node with these arguments; it is killed when the test ends. */
+export function startNode(...args: readonly string[]): PtmonProcess {
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   onTestFinished(() => void child.kill('SIGKILL'));
   let [stdout, stderr] = ['', ''];

@@ -1,7 +1,8 @@
 /** Checks the gdbstub: registers, and the paging that they select. */
 import { hex } from '../../../core/address/va.ts';
 import type { GdbClient, GdbRegisters, ThreadId } from '../../../drivers/qemu/index.ts';
-import { type GdbVisit, visitGdb, type VisitOptions } from '../../../drivers/qemu/gdb/index.ts';
+import type { GdbVisit } from '../../../drivers/qemu/gdb/index.ts';
+import { type GuardedVisitOptions, visitGuarded } from '../../../drivers/qemu/release/guarded-visit.ts';
 import type { RegisterAccess } from '../../../driver/driver.ts';
 import { knownRegisters } from '../../../driver/known-registers.ts';
 import { pagingOf } from '../../../driver/paging.ts';
@@ -24,10 +25,10 @@ export function gdbNotGiven(): Check {
 }
 
 /** The guest is stopped from then on, until the visit ends. */
-export async function checkGdb(address: string, options: VisitOptions): Promise<GdbFindings> {
+export async function checkGdb(address: string, options: GuardedVisitOptions): Promise<GdbFindings> {
   let visit: GdbVisit;
   try {
-    visit = await visitGdb(address, options);
+    visit = await visitGuarded(address, options);
   } catch (error) {
     const remedy = `${gdbFlag(address)}, or in the monitor of a running QEMU: ${gdbMonitorCommand(address)}`;
     return { checks: [failedBy('gdb', error, remedy), ...NO_GDB] };

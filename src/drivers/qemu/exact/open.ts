@@ -9,6 +9,7 @@ import { readRunState } from '../qmp/run-state.ts';
 import { expectFreeStub } from './free-stub.ts';
 import { QemuDriver } from './driver.ts';
 import { GuestEnd } from '../guest-end.ts';
+import { guardGuest } from '../release/guard.ts';
 import { isMeantToRun, RunControl, type RunNotice } from './run-control.ts';
 
 export interface QemuOptions {
@@ -56,13 +57,18 @@ export async function openQemu(options: QemuOptions): Promise<QemuDriver> {
     await expectNoMigration(qmp);
     const stateBefore = await readRunState(qmp);
     const leaveStopped = !isMeantToRun(stateBefore);
+    // Connecting stops the guest.
+    const guard = guardGuest({ gdb: options.gdb, qmp: options.qmp, isHeld: leaveStopped });
+    undo.push(async () => {
+      if (control === undefined) guard.done();
+    });
     // Not to be aborted half-way: connecting stops the guest, and only who is connected can let it go.
     const gdb = await GdbClient.connect(options.gdb, {
       ...(timeoutMs !== undefined && { timeoutMs }),
       leaveStopped,
       onLost: (error) => end.lose(error),
     });
-    const held = new RunControl({ qmp, gdb, end, stateBefore, onNotice: options.onNotice });
+    const held = new RunControl({ qmp, gdb, end, stateBefore, onNotice: options.onNotice, guard });
     control = held;
     undo.push(() => held.letGo());
     signal?.throwIfAborted();

@@ -13,6 +13,7 @@ import type { QmpClient } from '../qmp/client.ts';
 import type { QmpEvent } from '../qmp/messages.ts';
 import { isMigrating } from '../qmp/migration.ts';
 import { readRunState } from '../qmp/run-state.ts';
+import type { Guard } from '../release/guard.ts';
 
 /** States of a guest that is to run: one that a debugger has stopped is, too. */
 const MEANT_TO_RUN: ReadonlySet<string> = new Set(['running', 'debug']);
@@ -50,6 +51,8 @@ export interface RunControlParts {
   /** QEMU's word for where the guest stood before the gdbstub was connected to. */
   readonly stateBefore: string;
   readonly onNotice?: ((notice: RunNotice) => void) | undefined;
+  /** Releases the guest where this process ends before `letGo` has. */
+  readonly guard?: Guard;
 }
 
 function isAtBreakpoint(reply: StopReply, gdb: GdbClient): boolean {
@@ -77,7 +80,7 @@ export class RunControl {
 
   constructor(parts: RunControlParts) {
     this.#parts = parts;
-    if (!isMeantToRun(parts.stateBefore)) this.#heldAs = parts.stateBefore;
+    if (!isMeantToRun(parts.stateBefore)) this.#setHeld(parts.stateBefore);
     // Whatever ends this process, the guest is let go.
     process.on('exit', this.#abandon);
   }
@@ -175,9 +178,10 @@ export class RunControl {
     const { qmp, gdb } = this.#parts;
     if (gdb.resumedElsewhere) await gdb.rejoin().catch(() => {});
     const state = await readRunState(qmp, { timeoutMs: LAST_LOOK_MS }).catch(() => undefined);
-    if (state !== undefined && !OURS.has(state)) this.#heldAs = state;
+    if (state !== undefined && !OURS.has(state)) this.#setHeld(state);
     try {
       await gdb.detach({ leaveStopped: this.isHeld });
+      this.#parts.guard?.done();
     } finally {
       process.off('exit', this.#abandon);
     }
@@ -245,16 +249,21 @@ export class RunControl {
     if (state === 'running') return gdb.noteResumed();
     const isOurs = isMeantToRun(state) || (state === 'paused' && hasInterrupted);
     // Before anything else is waited for: whoever lets it run meanwhile takes this back.
-    this.#heldAs = isOurs ? undefined : state;
+    this.#setHeld(isOurs ? undefined : state);
     if (gdb.resumedElsewhere) await gdb.rejoin();
   }
 
   #letRunByAnother(): void {
     // The next that is one too many is of another again.
     this.#ownRuns = this.#runs;
-    this.#heldAs = undefined;
+    this.#setHeld(undefined);
     this.#unseenRuns++;
     this.#parts.gdb.noteResumed();
+  }
+
+  #setHeld(state: string | undefined): void {
+    this.#heldAs = state;
+    this.#parts.guard?.setHeld(this.isHeld);
   }
 
   /** Says what is new of it. */

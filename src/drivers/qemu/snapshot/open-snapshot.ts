@@ -1,11 +1,12 @@
 /** Page tables of a running QEMU, which stands still while they are read and is left as it was found. */
 import { knownRegisters } from '../../../driver/known-registers.ts';
 import type { Snapshot } from '../../../driver/snapshot.ts';
-import { type GdbRegisters, visitGdb } from '../gdb/index.ts';
+import type { GdbRegisters } from '../gdb/index.ts';
 import { type GuestMemoryKind, openGuestMemory } from '../memory/open-memory.ts';
 import { QmpClient } from '../qmp/client.ts';
 import { readPhysicalAddressBits } from '../qmp/physical-address-bits.ts';
 import { readRunState } from '../qmp/run-state.ts';
+import { visitGuarded } from '../release/guarded-visit.ts';
 
 export interface QemuSnapshotOptions {
   /** QEMU's sockets: a path, or host:port. */
@@ -41,7 +42,7 @@ export async function openQemuSnapshot(options: QemuSnapshotOptions): Promise<Sn
     undo.push(() => qmp.close());
     const physicalAddressBits = await readPhysicalAddressBits(qmp);
     const leaveStopped = (await readRunState(qmp)) !== 'running';
-    const visit = await visitGdb(options.gdb, { leaveStopped });
+    const visit = await visitGuarded(options.gdb, { leaveStopped, qmp: options.qmp });
     undo.push(() => visit.leave());
     const { gdb } = visit;
     signal?.throwIfAborted();

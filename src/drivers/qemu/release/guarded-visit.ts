@@ -1,0 +1,27 @@
+/** A visit to the gdbstub under the eyes of the guardian. */
+import { type GdbVisit, visitGdb, type VisitOptions } from '../gdb/gdb-visit.ts';
+import { guardGuest } from './guard.ts';
+
+export interface GuardedVisitOptions extends VisitOptions {
+  /** QEMU's `-qmp` socket, which tells the guardian how the guest is left. */
+  readonly qmp?: string | undefined;
+}
+
+/** As `visitGdb`; any end of this process before `leave` returns has the guest run on as well. @throws as `visitGdb` */
+export async function visitGuarded(address: string, options: GuardedVisitOptions): Promise<GdbVisit> {
+  const guard = guardGuest({ gdb: address, qmp: options.qmp, isHeld: options.leaveStopped });
+  try {
+    const visit = await visitGdb(address, options);
+    return {
+      gdb: visit.gdb,
+      leave: async () => {
+        await visit.leave();
+        guard.done();
+      },
+    };
+  } catch (error) {
+    // Connecting has ended with what a guest needs (`openConnection`).
+    guard.done();
+    throw error;
+  }
+}
