@@ -4,6 +4,8 @@ export default defineConfig({
   test: {
     // Nothing here is slow by itself; machines that do other things besides are.
     testTimeout: 30_000,
+    // Some tests start the built command.
+    globalSetup: './scripts/vitest-bundle.mjs',
     coverage: { include: ['src/**/*.ts'], reporter: ['text', 'html'] },
     projects: [
       {

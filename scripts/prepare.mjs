@@ -2,6 +2,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import process from 'node:process';
+import { isBundleStale } from './bundle.mjs';
 import { runChild, toolCommand } from './run-child.mjs';
 
 const UNREACHABLE = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_SOCKET_TIMEOUT/;
@@ -66,15 +67,28 @@ function tscCommand(project, product) {
   return existsSync(product) ? command : [...command, '--force'];
 }
 
+/** A declaration that the compiler writes for `src`; scripts/bundle.mjs makes its JavaScript. */
+const DECLARATIONS = 'dist/index.d.ts';
+
 /**
  * Builds a project, or ends this process.
  *
  * @param {string} project as for `tscCommand`
- * @param {string} product as for `tscCommand`
+ * @param {string} product as for `tscCommand`, for projects other than `src`
  */
 async function build(project, product) {
-  const { code } = await runChild(tscCommand(project, product), { output: 'stderr' });
-  if (code !== 0) fail(`the build of ${project} failed; what the compiler said is above.`);
+  const { code } = await runChild(tscCommand(project, project === 'src' ? DECLARATIONS : product), {
+    output: 'stderr',
+  });
+  if (code !== 0) fail(`the build of ${project} failed: see the compiler's messages above.`);
+  if (project === 'src') await bundle();
 }
 
-export { build, install, npmCommand, requireNode, tscCommand };
+/** The JavaScript of `src`, unless it is up to date. Ends this process if that fails. */
+async function bundle() {
+  if (!isBundleStale()) return;
+  const { code } = await runChild([process.execPath, 'scripts/bundle.mjs'], { output: 'stderr' });
+  if (code !== 0) fail("the bundle of src failed: see the bundler's messages above.");
+}
+
+export { build, bundle, DECLARATIONS, install, npmCommand, requireNode, tscCommand };

@@ -5,7 +5,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
-import { install, requireNode, tscCommand } from './prepare.mjs';
+import { bundle, DECLARATIONS, install, requireNode, tscCommand } from './prepare.mjs';
 import { runChild, toolCommand } from './run-child.mjs';
 
 /** Where the reporter leaves what vitest counted. */
@@ -34,7 +34,8 @@ function report({ name, code, output, seconds }) {
 }
 
 // The package check and the tests of the command need the build.
-report(await check('types', tscCommand('.', 'dist/cli/main.js')));
+report(await check('types', tscCommand('.', DECLARATIONS)));
+await bundle();
 
 const checks = [
   check('lint', [...toolCommand('oxlint'), '--format=unix']),

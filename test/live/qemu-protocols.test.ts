@@ -320,7 +320,7 @@ describe.skipIf(!isHere)('the guest is not harmed', { timeout: 60_000 }, () => {
     const qmp = await connectQmp(guest.qmp);
     await qmp.execute('cont');
     const program = `
-      import { GdbClient } from ${JSON.stringify(new URL('../../dist/drivers/qemu/gdb/index.js', import.meta.url).href)};
+      import { GdbClient } from ${JSON.stringify(new URL('../../dist/drivers/qemu/index.js', import.meta.url).href)};
       void GdbClient.connect(${JSON.stringify(guest.gdb)});
       process.nextTick(() => process.nextTick(() => process.exit()));`;
     await once(spawn(process.execPath, ['--input-type=module', '--eval', program]), 'exit');

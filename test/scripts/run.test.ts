@@ -9,8 +9,23 @@ const FAKE_TSC = `
 import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
 console.log('compiler output');
 appendFileSync('calls.log', ['tsc', ...process.argv.slice(2)].join(' ') + '\\n');
-mkdirSync('dist/cli', { recursive: true });
-writeFileSync('dist/cli/main.js', 'console.log(JSON.stringify(process.argv.slice(2))); process.exitCode = 7;');
+mkdirSync('dist', { recursive: true });
+writeFileSync('dist/index.d.ts', '');
+`;
+const FAKE_ROLLDOWN = `
+import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
+export async function rolldown() {
+  return {
+    async write() {
+      console.log('bundler output');
+      appendFileSync('calls.log', 'rolldown\\n');
+      mkdirSync('dist/cli', { recursive: true });
+      writeFileSync('dist/cli/main.js', 'console.log(JSON.stringify(process.argv.slice(2))); process.exitCode = 7;');
+      return { output: [{ fileName: 'cli/main.js' }] };
+    },
+    async close() {},
+  };
+}
 `;
 const FAKE_NPM = `
 const { appendFileSync, cpSync, writeFileSync } = require('node:fs');
@@ -33,6 +48,12 @@ beforeEach(() => {
   mkdirSync(join(clone, 'packages/typescript'), { recursive: true });
   writeFileSync(join(clone, 'packages/typescript/package.json'), '{"type":"module","bin":{"tsc":"tsc.js"}}');
   writeFileSync(join(clone, 'packages/typescript/tsc.js'), FAKE_TSC);
+  mkdirSync(join(clone, 'packages/rolldown'), { recursive: true });
+  writeFileSync(join(clone, 'packages/rolldown/package.json'), '{"type":"module","exports":"./rolldown.js"}');
+  writeFileSync(join(clone, 'packages/rolldown/rolldown.js'), FAKE_ROLLDOWN);
+  writeFileSync(join(clone, 'package.json'), '{"type":"module","exports":{}}');
+  mkdirSync(join(clone, 'src'));
+  writeFileSync(join(clone, 'src/a.ts'), '');
   writeFileSync(join(clone, 'npm-fake.cjs'), FAKE_NPM);
 });
 
@@ -62,14 +83,15 @@ function calls(): string[] {
 describe('npm start in a fresh clone', () => {
   test('installs, builds and runs; standard output is the program’s alone, and so is the exit code', () => {
     const { code, stdout, stderr } = start(['--seed', '3']);
-    expect(calls()).toEqual(['npm ci', 'tsc -b src --force']);
+    expect(calls()).toEqual(['npm ci', 'tsc -b src --force', 'rolldown']);
     expect(stdout).toBe('["demo","--seed","3"]\n');
     expect(stderr).toContain('package manager output');
     expect(stderr).toContain('compiler output');
+    expect(stderr).toContain('bundler output');
     expect(code).toBe(7);
   });
 
-  test('installs once, and again when the lockfile is newer; builds what a deleted product needs', () => {
+  test('installs once, and again when the lockfile is newer; builds what a deleted product or a changed source needs', () => {
     start();
     calls();
     start();
@@ -77,7 +99,11 @@ describe('npm start in a fresh clone', () => {
 
     rmSync(join(clone, 'dist'), { recursive: true });
     start();
-    expect(calls()).toEqual(['tsc -b src --force']);
+    expect(calls()).toEqual(['tsc -b src --force', 'rolldown']);
+
+    writeFileSync(join(clone, 'src/b.ts'), '');
+    start();
+    expect(calls()).toEqual(['tsc -b src', 'rolldown']);
 
     const later = new Date(Date.now() + 60_000);
     utimesSync(join(clone, 'package-lock.json'), later, later);

@@ -31,7 +31,7 @@ export async function openSnapshot(
       '--ram-map is for raw memory files: of a live guest, QEMU reports where RAM lies',
     );
   }
-  const { openQemuSnapshot } = await import('../../drivers/qemu/index.ts');
+  const { openQemuSnapshot } = await import('../../drivers/qemu/snapshot/open-snapshot.ts');
   return openQemuSnapshot({ qmp, gdb, memory, ...(ramFile !== undefined && { ramFile }), signal: work.signal });
 }
 

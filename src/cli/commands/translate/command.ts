@@ -12,7 +12,6 @@ import {
   takeSource,
 } from '../../options/source.ts';
 import { addPhysical } from '../../options/values.ts';
-import { readAddresses, WrongWords } from './addresses.ts';
 
 const HELP = `
 ${SOURCE_HELP}
@@ -45,13 +44,10 @@ export function defineTranslate(command: Command, context: CommandContext): void
     .action(async (words: readonly string[], options: Options) => {
       const { source, rest } = takeSource(words, options);
       const { pa: physical = [], json = false } = options;
-      // Read before a live guest is paused: nothing bounds how long standard input takes.
-      const wrong = new WrongWords();
-      const addresses = await readAddresses(rest, context.input, wrong);
       if (rest.length === 0 && physical.length === 0) {
         throw new PtmonError('bad-argument', 'nothing to translate: give virtual addresses, or --pa');
       }
       const { runTranslate } = await import('./run-translate.ts');
-      await runTranslate({ source, addresses, wrong, physical, json }, options, context);
+      await runTranslate({ source, words: rest, physical, json }, options, context);
     });
 }

@@ -9,27 +9,29 @@ import { EXIT_OK, EXIT_USAGE } from '../../process/exit-codes.ts';
 import { interruptible } from '../../process/interruptible.ts';
 import { linuxIfAny } from '../../snapshot/ask-linux.ts';
 import { type Visit, visitSnapshot } from '../../snapshot/visit-snapshot.ts';
-import { type AddressWord, canonicalOnly, type WrongWords } from './addresses.ts';
+import { canonicalOnly, readAddresses, WrongWords } from './addresses.ts';
 import { translationJson } from './json.ts';
 import { translateBack } from './reverse.ts';
 import { translationLines } from './text.ts';
 
 export interface TranslateRequest {
   readonly source: SourceName;
-  readonly addresses: readonly AddressWord[];
-  /** Collects the invalid words of standard input. */
-  readonly wrong: WrongWords;
+  /** `0x…`, or `-` for standard input. */
+  readonly words: readonly string[];
   /** Physical addresses, for the reverse. */
   readonly physical: readonly number[];
   readonly json: boolean;
 }
 
-/** @throws PtmonError `non-canonical` before anything is printed; as `visitSnapshot` */
+/** @throws PtmonError `bad-argument` and `non-canonical` before anything is printed; as `visitSnapshot` */
 export async function runTranslate(
-  { source, addresses, wrong, physical, json }: TranslateRequest,
+  { source, words, physical, json }: TranslateRequest,
   options: SourceAndSpaceOptions,
   context: CommandContext,
 ): Promise<void> {
+  // Before a live guest is paused: standard input may take any time.
+  const wrong = new WrongWords();
+  const addresses = await readAddresses(words, context.input, wrong);
   await interruptible(context, async (signal) => {
     await visitSnapshot({ source, options, streams: context, signal }, async (visit) => {
       let linux: Promise<LinuxGuest | undefined> | undefined;

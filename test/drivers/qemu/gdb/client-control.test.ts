@@ -346,7 +346,7 @@ describe('detaching', () => {
     });
     // The system has made the connection by the time that `connect` returns; the process hears of it a turn later.
     const program = `
-      import { GdbClient } from ${JSON.stringify(new URL('../../../../dist/drivers/qemu/gdb/index.js', import.meta.url).href)};
+      import { GdbClient } from ${JSON.stringify(new URL('../../../../dist/drivers/qemu/index.js', import.meta.url).href)};
       void GdbClient.connect(${JSON.stringify(peer.address)}, { leaveStopped: ${leaveStopped} });
       process.exit(3);`;
     const [code] = await once(spawn(process.execPath, ['--input-type=module', '--eval', program]), 'exit');

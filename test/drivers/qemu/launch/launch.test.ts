@@ -174,7 +174,7 @@ describe('whoever launched a guest may end without a word', () => {
   ])('%s, with a %s', async (signal, play) => {
     const { directory, qemu, extraArguments } = playOptions(play);
     // The built package is what a process of its own can run.
-    const built = new URL('../../../../dist/drivers/qemu/launch/index.js', import.meta.url).href;
+    const built = new URL('../../../../dist/drivers/qemu/index.js', import.meta.url).href;
     const program =
       `const { launchGuest } = await import(${JSON.stringify(built)});` +
       `const guest = await launchGuest(${JSON.stringify({ directory, qemu, extraArguments })});` +

@@ -1,0 +1,182 @@
+/**
+ * Makes the JavaScript of `dist/`: a file for each export of the package and for the command, and the chunks that they share. `tsc -b src`
+ * writes the declarations beside it. Few files start faster than many, because Node resolves and reads each of them.
+ *
+ * `node scripts/bundle.mjs` makes it anew.
+ */
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join, posix, relative, resolve, sep } from 'node:path';
+import process from 'node:process';
+
+const ROOT = join(import.meta.dirname, '..');
+const SRC = join(ROOT, 'src');
+const DIST = join(ROOT, 'dist');
+const COMMAND = 'cli/main';
+/** The folder of the shared chunks: one level below `dist/`, as `keepPlaces` assumes. */
+const CHUNKS = 'chunks';
+
+/**
+ * Modules that are loaded together share a chunk: the first pattern that matches names it. The bundler splits the rest as it finds best.
+ * The parts of `src/` do not depend on each other in a circle, so neither do their chunks.
+ *
+ * @type {readonly (readonly [pattern: RegExp, name: string])[]}
+ */
+const CHUNK_NAMES = [
+  // What every command needs.
+  [/^(core\/error|sinks\/(text-output|printable|columns|version)|cli\/process\/.*)\.ts$/, 'base'],
+  [/^cli\/options\//, 'options'],
+  [/^core\/(monitor\/|index\.ts$)/, 'monitor'],
+  [/^core\//, 'core'],
+  [/^sinks\/(timeline\/|index\.ts$)/, 'timeline'],
+  [/^sinks\//, 'sinks'],
+  [/^drivers\/qemu\/launch\//, 'qemu-launch'],
+  [/^drivers\/qemu\/exact\//, 'qemu-exact'],
+  [/^drivers\/(\w+)\//, 'driver-$1'],
+  [/^(driver|guest|linux|session|snapshot|testing)\//, '$1'],
+  [/^\.\.\/node_modules\/(?:saxes|xmlchars)\//, 'saxes'],
+  [/^\.\.\/node_modules\/([\w-]+)\//, '$1'],
+];
+
+/** `core/index` for `./dist/core/index.js`: the exports of the package, and the command. */
+function entryNames() {
+  const { exports } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  const targets = /** @type {(string | { default: string })[]} */ (Object.values(exports));
+  const names = targets.flatMap((target) => {
+    const match = typeof target === 'string' ? null : /^\.\/dist\/(.+)\.js$/.exec(target.default);
+    return match === null ? [] : [match[1] ?? ''];
+  });
+  return [COMMAND, ...names];
+}
+
+/** The path of a module below `src/`, with slashes. @param {string} id */
+function placeOf(id) {
+  return relative(SRC, id).replaceAll(sep, '/');
+}
+
+/** @param {string} id */
+function chunkOf(id) {
+  const place = placeOf(id);
+  for (const [pattern, name] of CHUNK_NAMES) {
+    const match = pattern.exec(place);
+    if (match !== null) return name.replace('$1', match[1] ?? '');
+  }
+  return null;
+}
+
+/** `command-map` for the definition of a command; else the name of the group or of the module. @param {import('rolldown').PreRenderedChunk} chunk */
+function fileNameOf({ name, facadeModuleId }) {
+  const command = /^cli\/commands\/(\w+)\/command\.ts$/.exec(placeOf(facadeModuleId ?? ''));
+  return command === null ? name : `command-${command[1]}`;
+}
+
+/**
+ * Modules find files of the package relative to themselves. A chunk is elsewhere, so their `import.meta.url` becomes that of the place
+ * that they have in `src/`.
+ *
+ * @returns {import('rolldown').Plugin}
+ */
+function keepPlaces() {
+  return {
+    name: 'keep-places',
+    transform(code, id) {
+      const place = placeOf(id);
+      if (place.startsWith('../') || !code.includes('import.meta.url')) return null;
+      const url = `new URL(${JSON.stringify(`../${place}`)}, import.meta.url).href`;
+      return { code: code.replaceAll('import.meta.url', url), map: null };
+    },
+    generateBundle(_options, bundle) {
+      for (const file of Object.values(bundle)) {
+        if (file.type !== 'chunk' || posix.dirname(file.fileName) === CHUNKS) continue;
+        if (file.code.includes('import.meta.url'))
+          this.error(`${file.fileName} uses import.meta.url outside ${CHUNKS}/`);
+      }
+    },
+  };
+}
+
+/** Every file below a folder. @param {string} folder @returns {string[]} */
+function filesOf(folder) {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name));
+}
+
+/** Milliseconds since the epoch; 0 for a file that does not exist. @param {string} path */
+function changedAt(path) {
+  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+}
+
+/** Whether a source, or a folder of sources, has changed since the bundle was made. */
+export function isBundleStale() {
+  const made = changedAt(join(DIST, `${COMMAND}.js`));
+  const sources = [SRC, ...filesOf(SRC), join(ROOT, 'package.json'), import.meta.filename];
+  return sources.some((path) => changedAt(path) >= made);
+}
+
+/** Makes the bundle, and removes the JavaScript of an earlier one. */
+export async function makeBundle() {
+  // Not at the top: who only asks whether the bundle is stale does not wait for the bundler.
+  const { rolldown } = await import('rolldown');
+  const build = await rolldown({
+    cwd: ROOT,
+    input: Object.fromEntries(entryNames().map((name) => [name, join(SRC, `${name}.ts`)])),
+    platform: 'node',
+    external: [/^node:/],
+    preserveEntrySignatures: 'allow-extension',
+    plugins: [keepPlaces()],
+    // No module of src/ does anything when it is loaded, so none is loaded for what it only re-exports.
+    treeshake: { moduleSideEffects: [{ test: /[\\/]src[\\/](?!cli[\\/]main\.ts)/, sideEffects: false }] },
+  });
+  const { output } = await build.write({
+    dir: DIST,
+    format: 'esm',
+    sourcemap: true,
+    entryFileNames: '[name].js',
+    chunkFileNames: (chunk) => `${CHUNKS}/${fileNameOf(chunk)}.js`,
+    codeSplitting: { groups: [{ debugName: 'parts of src', name: chunkOf }], includeDependenciesRecursively: false },
+    // Comments are for readers of the sources; those of the declarations are for users.
+    comments: false,
+  });
+  await build.close();
+  const made = new Set(output.map(({ fileName }) => join(DIST, fileName)));
+  for (const path of filesOf(DIST)) if (/\.js(\.map)?$/.test(path) && !made.has(path)) rmSync(path);
+  hideInternalDeclarations();
+  writeLicences(output);
+}
+
+/** Keeps declarations that no export refers to out of the package: npm obeys this file. */
+function hideInternalDeclarations() {
+  const needed = new Set();
+  /** @param {string} path */
+  const need = (path) => {
+    if (needed.has(path) || !existsSync(path)) return;
+    needed.add(path);
+    for (const [, specifier = ''] of readFileSync(path, 'utf8').matchAll(/(?:from |import\()'(\.[^']+)\.[jt]s'/g)) {
+      need(resolve(dirname(path), `${specifier}.d.ts`));
+    }
+  };
+  for (const name of entryNames()) if (name !== COMMAND) need(join(DIST, `${name}.d.ts`));
+  const hidden = filesOf(DIST).filter((path) => path.endsWith('.d.ts') && !needed.has(path));
+  const lines = hidden.map((path) => `/${relative(DIST, path).replaceAll(sep, '/')}\n`);
+  writeFileSync(join(DIST, '.npmignore'), ['*.map\n', '*.tsbuildinfo\n', ...lines.sort()].join(''));
+}
+
+/**
+ * The licences of the packages that the bundle contains, which they want to be copied with them.
+ *
+ * @param {readonly (import('rolldown').OutputChunk | import('rolldown').OutputAsset)[]} output
+ */
+function writeLicences(output) {
+  const modules = output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : []));
+  const packages = new Set(
+    modules.flatMap((id) => /^.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+/.exec(id) ?? []),
+  );
+  const texts = [...packages].sort().map((folder) => {
+    const { name, version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+    const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
+    const text = file === undefined ? `License: ${license}` : readFileSync(join(folder, file), 'utf8').trim();
+    return `## ${name} ${version}\n\n${text}\n`;
+  });
+  writeFileSync(join(DIST, 'THIRD-PARTY.md'), `# Packages that this one contains\n\n${texts.join('\n')}`);
+}
+
+if (process.argv[1] === import.meta.filename) await makeBundle();
