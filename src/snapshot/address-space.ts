@@ -6,6 +6,8 @@ import { PtmonError } from '../core/error.ts';
 import type { LongWorkOptions } from '../driver/pacer.ts';
 import { pagingOf } from '../driver/paging.ts';
 import type { Snapshot } from '../driver/snapshot.ts';
+import { retry } from '../driver/retry.ts';
+import { encryptionMaskOf } from './roots/encryption-bit.ts';
 import { refuseDroppedGaps } from './roots/dropped-gaps.ts';
 import { findRoots, type FoundRoot } from './roots/find-roots.ts';
 
@@ -14,6 +16,11 @@ export interface AddressSpaceRequest {
   readonly root?: bigint;
   /** Overrules what the source says. */
   readonly mode?: PagingModeName;
+  /**
+   * Address bits that memory encryption takes. Defaults to `auto`: what the source names, or else the one bit above RAM that all entries of
+   * the root share.
+   */
+  readonly encryptionMask?: bigint | 'auto';
   /** Whose registers say how addresses are translated; vCPU 0 unless told. */
   readonly vcpu?: number;
 }
@@ -40,14 +47,23 @@ export async function findAddressSpace(
   request: AddressSpaceRequest = {},
   options: LongWorkOptions = {},
 ): Promise<AddressSpace> {
-  const known = knownAddressSpace(snapshot, request);
-  if (known !== undefined) return known;
+  const { encryptionMask = 'auto' } = request;
+  const named = encryptionMask === 'auto' ? snapshot.kernelRoot?.encryptionMask : encryptionMask;
+  const known = knownAddressSpace(snapshot, request, named);
+  if (known !== undefined) {
+    if (named !== undefined) return known;
+    const find = () => encryptionMaskOf(snapshot, known.paging, known.root);
+    const mask = await retry(find, { remote: snapshot.remote, signal: options.signal });
+    return mask === 0n ? known : knownAddressSpace(snapshot, request, mask)!;
+  }
   const { root, mode } = request;
   await refuseDroppedGaps(snapshot, options);
-  const found = await findRoots(snapshot, { ...options, ...(mode !== undefined && { modes: [mode] }) });
-  const wanted = found.find(
-    (each) => root === undefined || rootOf(makePaging({ mode: each.mode }), root) === each.root,
-  );
+  const found = await findRoots(snapshot, {
+    ...options,
+    encryptionMask,
+    ...(mode !== undefined && { modes: [mode] }),
+  });
+  const wanted = found.find((each) => root === undefined || rootOf(pagingOfRoot(each), root) === each.root);
   if (wanted === undefined) {
     if (root === undefined)
       throw new PtmonError('source-unavailable', 'there is no page table in this memory that looks like a root');
@@ -61,7 +77,11 @@ export async function findAddressSpace(
     root !== undefined || alike === 1 ? '' : `; one of ${alike} that are ${wanted.confidence}, --root chooses another`;
   const what = `${wanted.confidence}, ${WHAT[wanted.maps]}: ${wanted.reason}`;
   const how = `found by a search, ${what}${others}`;
-  return { ...space(makePaging({ mode: wanted.mode }), BigInt(wanted.root), how), isGuess: true };
+  return { ...space(pagingOfRoot(wanted), BigInt(wanted.root), how), isGuess: true };
+}
+
+function pagingOfRoot({ mode, encryptionMask }: FoundRoot): Paging {
+  return makePaging({ mode, ...(encryptionMask !== undefined && { encryptionMask }) });
 }
 
 const WHAT: Readonly<Record<FoundRoot['maps'], string>> = {
@@ -71,11 +91,15 @@ const WHAT: Readonly<Record<FoundRoot['maps'], string>> = {
 };
 
 /** Undefined where it must be searched for. */
-function knownAddressSpace(snapshot: Snapshot, request: AddressSpaceRequest): AddressSpace | undefined {
+function knownAddressSpace(
+  snapshot: Snapshot,
+  { root, mode, vcpu = 0 }: AddressSpaceRequest,
+  encryptionMask: bigint | undefined,
+): AddressSpace | undefined {
   const { registers, kernelRoot } = snapshot;
-  const { root, mode, vcpu = 0 } = request;
+  const given = { ...(mode !== undefined && { mode }), ...(encryptionMask !== undefined && { encryptionMask }) };
   if (registers !== undefined) {
-    const paging = pagingOf(registers, vcpu, mode === undefined ? {} : { mode });
+    const paging = pagingOf(registers, vcpu, given);
     if (paging !== undefined) {
       const how = root === undefined ? `CR3 of vCPU ${vcpu}` : 'as told';
       return space(paging, root ?? registers.readRegisters(vcpu).cr3, how);
@@ -83,20 +107,19 @@ function knownAddressSpace(snapshot: Snapshot, request: AddressSpaceRequest): Ad
     if (mode === undefined) throw pagingIsOff(vcpu);
   }
   if (kernelRoot !== undefined) {
-    const { encryptionMask, from } = kernelRoot;
-    const paging = makePaging({
-      mode: mode ?? kernelRoot.mode,
-      ...(encryptionMask !== undefined && { encryptionMask }),
-    });
-    return space(paging, root ?? BigInt(kernelRoot.root), root === undefined ? `the kernel's, by ${from}` : 'as told');
+    const paging = makePaging({ ...given, mode: mode ?? kernelRoot.mode });
+    const how = root === undefined ? `the kernel's, by ${kernelRoot.from}` : 'as told';
+    return space(paging, root ?? BigInt(kernelRoot.root), how);
   }
-  if (root !== undefined && mode !== undefined) return space(makePaging({ mode }), root, 'as told');
+  if (root !== undefined && mode !== undefined) return space(makePaging({ ...given, mode }), root, 'as told');
   return undefined;
 }
 
 function space(paging: Paging, cr3: bigint, how: string): AddressSpace {
   const root = rootOf(paging, cr3);
-  return { paging, root, from: `root ${hex(root)} (${how}), ${paging.mode.name} paging`, isGuess: false };
+  const { mode, encryptionMask } = paging;
+  const encrypted = encryptionMask === 0n ? '' : `, encryption bits ${hex(encryptionMask)}`;
+  return { paging, root, from: `root ${hex(root)} (${how}), ${mode.name} paging${encrypted}`, isGuess: false };
 }
 
 function pagingIsOff(vcpu: number): PtmonError {

@@ -6,7 +6,7 @@ import type { PagingModeName } from '../../core/paging/modes.ts';
 import type { GuestMemoryKind } from '../../drivers/qemu/index.ts';
 import type { AddressSpaceRequest } from '../../snapshot/index.ts';
 import { type RootOption, rootOption } from './address.ts';
-import { PAGING_MODES, wholeNumber } from './values.ts';
+import { encryptionMask, PAGING_MODES, wholeNumber } from './values.ts';
 
 /** How a live guest is reached, and how its memory is read. */
 export interface LiveOptions {
@@ -21,6 +21,7 @@ export interface SpaceOptions {
   readonly root: RootOption;
   readonly vcpu: number;
   readonly paging?: PagingModeName;
+  readonly encryptionMask: bigint | 'auto';
 }
 
 /** Everything that a command has of both. */
@@ -77,10 +78,19 @@ export function addPagingOption(command: Command, what = 'paging mode, where the
   return command.addOption(new Option('--paging <mode>', what).choices(PAGING_MODES));
 }
 
+export function addEncryptionOption(command: Command): Command {
+  return command.option(
+    '--encryption-mask <mask>',
+    'address bits that memory encryption takes: auto, 0x…, or bitN (bit51)',
+    encryptionMask,
+    'auto',
+  );
+}
+
 /** Which address space of a source. */
 export function addSpaceOptions(command: Command): Command {
   return addPagingOption(
-    addRootOption(command).option(
+    addRootOption(addEncryptionOption(command)).option(
       '--vcpu <n>',
       'vCPU whose registers give the paging mode and the current root',
       wholeNumber(0, 4095),
@@ -90,8 +100,13 @@ export function addSpaceOptions(command: Command): Command {
 }
 
 /** As the library takes it. */
-export function spaceRequest({ root, vcpu, paging }: SpaceOptions): AddressSpaceRequest {
-  return { vcpu, ...(root !== 'current' && { root }), ...(paging !== undefined && { mode: paging }) };
+export function spaceRequest({ root, vcpu, paging, encryptionMask: mask }: SpaceOptions): AddressSpaceRequest {
+  return {
+    vcpu,
+    encryptionMask: mask,
+    ...(root !== 'current' && { root }),
+    ...(paging !== undefined && { mode: paging }),
+  };
 }
 
 /** The path of a file; undefined for the live guest that the options name. */

@@ -43,6 +43,17 @@ export function addPhysical(text: string, before: readonly number[] = []): numbe
   return [...before, Number(text)];
 }
 
+/** Address bits within 51:32, where memory encryption takes them: `auto`, a mask, or one bit by its number. */
+export function encryptionMask(text: string): bigint | 'auto' {
+  if (text === 'auto') return 'auto';
+  const [, bit] = /^bit[ :=]?(\d{1,2})$/.exec(text) ?? [];
+  const mask = bit !== undefined ? 1n << BigInt(bit) : /^0x[0-9a-f]{1,16}$/i.test(text) ? BigInt(text) : undefined;
+  if (mask === undefined)
+    throw new InvalidArgumentError('write auto, 0x and hexadecimal digits, or bit and its number');
+  if ((mask & ~0xf_ffff_0000_0000n) !== 0n) throw new InvalidArgumentError('it must be within bits 51:32');
+  return mask;
+}
+
 const SIZE_UNITS = ['', 'K', 'M', 'G', 'T'];
 
 /** A number of bytes: decimal, or hexadecimal after `0x`; K, M, G, T multiply it. */

@@ -16,6 +16,7 @@ import { retry } from '../../driver/retry.ts';
 import { type LongWorkOptions, Pacer } from '../../driver/pacer.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
 import { type Candidate, candidateAt, isAllZero, mayBeRoots, PAGE_WORDS, ramTest } from './candidates.ts';
+import { EncryptionCensus } from './encryption-bit.ts';
 import { spacePieces } from '../space-pieces.ts';
 import { memoryChunks } from './memory-chunks.ts';
 
@@ -34,6 +35,8 @@ export interface FoundRoot {
   readonly maps: 'kernel' | 'process' | 'identity';
   /** Human-readable. */
   readonly reason: string;
+  /** Address bits that memory encryption takes; absent where it takes none. */
+  readonly encryptionMask?: bigint;
   /** Roots that have the same upper half, this one among them. */
   readonly sharing: number;
   /** Entries of its lower half that lead somewhere: 0 for a kernel's own. */
@@ -41,6 +44,8 @@ export interface FoundRoot {
 }
 
 export interface FindRootsOptions extends LongWorkOptions {
+  /** Address bits that memory encryption takes; defaults to `auto`: the bit above RAM that page tables share, if they do. */
+  readonly encryptionMask?: bigint | 'auto';
   /** The modes that are looked for; all unless told. */
   readonly modes?: readonly PagingModeName[];
 }
@@ -58,8 +63,22 @@ const ORDER: readonly RootConfidence[] = ['sure', 'likely', 'possible'];
 
 /** The best first. @throws what reading throws; the reason of the signal when it is aborted */
 export async function findRoots(snapshot: Snapshot, options: FindRootsOptions = {}): Promise<readonly FoundRoot[]> {
-  const pagings = (options.modes ?? MODES).map((mode) => makePaging({ mode }));
-  const candidates = await findCandidates(snapshot, pagings, options);
+  const { encryptionMask = 'auto' } = options;
+  const census = new EncryptionCensus(snapshot);
+  const plain = await search(snapshot, encryptionMask === 'auto' ? 0n : encryptionMask, options, census);
+  if (encryptionMask !== 'auto' || census.mask === 0n || plain[0]?.confidence === 'sure') return plain;
+  const encrypted = await search(snapshot, census.mask, options);
+  return encrypted.length > 0 ? encrypted : plain;
+}
+
+async function search(
+  snapshot: Snapshot,
+  encryptionMask: bigint,
+  options: FindRootsOptions,
+  census?: EncryptionCensus,
+): Promise<readonly FoundRoot[]> {
+  const pagings = (options.modes ?? MODES).map((mode) => makePaging({ mode, encryptionMask }));
+  const candidates = await findCandidates(snapshot, pagings, options, census);
   const groups = groupsOf(candidates);
   const sure = new Set<Candidate>();
   const evidence = new Map<Candidate, Evidence>();
@@ -94,6 +113,7 @@ async function findCandidates(
   snapshot: Snapshot,
   pagings: readonly Paging[],
   options: LongWorkOptions,
+  census: EncryptionCensus | undefined,
 ): Promise<Candidate[]> {
   const { memory, remote, regions } = snapshot;
   const isRam = ramTest(regions);
@@ -106,6 +126,7 @@ async function findCandidates(
       done += PAGE_BYTES;
       if (pacer.isDue) await pacer.turn({ what: 'searching for page tables', done, total, unit: 'bytes' });
       if (isAllZero(words, page)) continue;
+      census?.add(words, page);
       for (const paging of pagings) {
         for (const at of mayBeRoots(paging, words, page, isRam)) {
           const describe = () => candidateAt(paging, words, at, pa + at * 4, memory, isRam);
@@ -220,7 +241,15 @@ function judge(
 ): FoundRoot {
   const { root, paging, userEntries, selfMap, userHalf, highHalf, isIdentity } = candidate;
   const maps = isIdentity ? 'identity' : userEntries === 0 ? 'kernel' : 'process';
-  const base = { root: root as Pa, mode: paging.mode.name, maps, sharing, userEntries } as const;
+  const { encryptionMask } = paging;
+  const base = {
+    root: root as Pa,
+    mode: paging.mode.name,
+    ...(encryptionMask !== 0n && { encryptionMask }),
+    maps,
+    sharing,
+    userEntries,
+  } as const;
   if (evidence !== undefined) {
     const how =
       selfMap === undefined

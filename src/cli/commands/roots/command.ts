@@ -2,7 +2,14 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../../context.ts';
 import { addJsonOption } from '../../options/events.ts';
-import { addPagingOption, addSourceOptions, onlySource, SOURCE_HELP, sourceUsage } from '../../options/source.ts';
+import {
+  addEncryptionOption,
+  addPagingOption,
+  addSourceOptions,
+  onlySource,
+  SOURCE_HELP,
+  sourceUsage,
+} from '../../options/source.ts';
 import type { RootsOptions } from './run-roots.ts';
 
 const HELP = `
@@ -21,7 +28,9 @@ Examples:
 
 export function defineRoots(command: Command, context: CommandContext): void {
   command.usage(sourceUsage('roots')).argument('[source]', 'path of a dump or trace, unless the guest is live');
-  addSourceOptions(addPagingOption(addJsonOption(command), 'search for roots of this paging mode only'))
+  addEncryptionOption(
+    addSourceOptions(addPagingOption(addJsonOption(command), 'search for roots of this paging mode only')),
+  )
     .addHelpText('after', HELP)
     .action(async (word: string | undefined, options: RootsOptions) => {
       const source = onlySource(word, options);

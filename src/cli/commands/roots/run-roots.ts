@@ -13,6 +13,7 @@ import { warningLines, withProgress } from '../../snapshot/visit-snapshot.ts';
 
 export interface RootsOptions extends LiveOptions {
   readonly paging?: PagingModeName;
+  readonly encryptionMask: bigint | 'auto';
   readonly json?: boolean;
 }
 
@@ -26,7 +27,8 @@ export async function runRoots(source: SourceName, options: RootsOptions, contex
         clear();
         await messages.write(warningLines(snapshot));
         await refuseDroppedGaps(snapshot, work);
-        const modes = options.paging === undefined ? {} : { modes: [options.paging] };
+        const { paging, encryptionMask } = options;
+        const modes = { encryptionMask, ...(paging !== undefined && { modes: [paging] }) };
         return { found: await findRoots(snapshot, { ...work, ...modes }), description: snapshot.description };
       } finally {
         await snapshot.close();
@@ -42,9 +44,10 @@ function textOf(found: readonly FoundRoot[]): string {
   if (found.length === 0) return 'no roots found\n';
   const rows = [
     ['root', 'paging', 'confidence', 'maps', 'user entries', 'because'],
-    ...found.map(({ root, mode, confidence, maps, userEntries, reason, sharing }) => {
+    ...found.map(({ root, mode, confidence, maps, userEntries, reason, sharing, encryptionMask }) => {
       const others = sharing > 1 && confidence === 'sure' ? `, as ${sharing - 1} others do` : '';
-      return [hex(root), mode, confidence, maps, String(userEntries), `${reason}${others}`];
+      const encrypted = encryptionMask === undefined ? '' : `; encryption bits ${hex(encryptionMask)}`;
+      return [hex(root), mode, confidence, maps, String(userEntries), `${reason}${others}${encrypted}`];
     }),
   ];
   return columns(rows, { gap: 2 })
@@ -52,6 +55,7 @@ function textOf(found: readonly FoundRoot[]): string {
     .join('');
 }
 
-function jsonOf({ root, ...rest }: FoundRoot): string {
-  return `${JSON.stringify({ v: JSONL_VERSION, kind: 'root', root: hex(root), ...rest })}\n`;
+function jsonOf({ root, encryptionMask, ...rest }: FoundRoot): string {
+  const mask = encryptionMask === undefined ? {} : { encryptionMask: hex(encryptionMask) };
+  return `${JSON.stringify({ v: JSONL_VERSION, kind: 'root', root: hex(root), ...rest, ...mask })}\n`;
 }
