@@ -123,9 +123,12 @@ export class BreakpointSet implements StopHandler {
   readonly #byVa = new Map<bigint, Set<Breakpoint>>();
   /** Addresses at which QEMU has a breakpoint. */
   readonly #set = new Set<bigint>();
+  readonly #onEmpty: () => void;
 
-  constructor(live: LiveSession) {
+  /** @param onEmpty called when the last one is removed */
+  constructor(live: LiveSession, onEmpty: () => void) {
     this.#live = live;
+    this.#onEmpty = onEmpty;
     live.onEnd(() => {
       for (const breakpoints of this.#byVa.values()) for (const each of breakpoints) each.become('removed');
       this.#byVa.clear();
@@ -222,7 +225,9 @@ export class BreakpointSet implements StopHandler {
     const refused = new Set(coming.length > 0 ? await breakpoints.set(coming) : []);
     for (const va of leaving) this.#set.delete(va);
     for (const va of coming) if (!refused.has(va)) this.#set.add(va);
-    if (this.isEmpty) this.#live.removeHandler(this);
+    if (!this.isEmpty) return;
+    this.#live.removeHandler(this);
+    this.#onEmpty();
   }
 }
 

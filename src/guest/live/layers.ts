@@ -5,7 +5,7 @@ import type { SystemLayer } from '../../session/index.ts';
 
 /** What a handle knows of the guest's system, and what it does with its own events. */
 export interface EventLayer extends SystemLayer {
-  /** Called with the events that the layer has labelled, with the guest stopped. The guest waits for it. */
+  /** Called at each stop with the events that the layer has labelled, if any. The guest stays stopped until it returns. */
   take(events: readonly MonitorEvent[]): Promise<void>;
 }
 
@@ -59,8 +59,7 @@ export class Layers implements SystemLayer {
   /** The session keeps the monitor's own events; each layer gets its labelled ones. */
   async label(events: readonly MonitorEvent[]): Promise<readonly MonitorEvent[]> {
     for (const layer of [...this.#layers]) {
-      const own = await layer.label(events);
-      if (own.length > 0) await layer.take(own);
+      await layer.take(await layer.label(events));
     }
     return events;
   }

@@ -15,6 +15,8 @@ export class ProcessWatchHandle implements AsyncIterable<ProcessEvent>, AsyncDis
   readonly #queue: EventQueue<ProcessEvent>;
   readonly #onStop: () => void;
   #isStopped = false;
+  /** The process has: its last events are still to be read. */
+  #hasEnded = false;
 
   private constructor(live: LiveSession, selection: ProcessSelection, onStop: () => void) {
     this.#live = live;
@@ -26,7 +28,7 @@ export class ProcessWatchHandle implements AsyncIterable<ProcessEvent>, AsyncDis
       isExact: live.isExact,
       vcpuCount: live.vcpuCount,
       owner: `watch ${handles++}`,
-      onEnd: () => this.#queue.end(),
+      onEnd: () => (this.#hasEnded = true),
     });
     live.onEnd((failure) => this.#queue.end(failure));
   }
@@ -79,5 +81,6 @@ export class ProcessWatchHandle implements AsyncIterable<ProcessEvent>, AsyncDis
 
   async take(events: readonly MonitorEvent[]): Promise<void> {
     for (const event of events) await this.#queue.push(event as ProcessEvent);
+    if (this.#hasEnded) await this.stop();
   }
 }

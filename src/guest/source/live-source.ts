@@ -39,25 +39,24 @@ export class LiveSource implements GuestSource {
   }
 
   paused<T>(work: (moment: Moment) => Promise<T>): Promise<T> {
-    const live = this.#watching?.live;
-    if (live !== undefined) return live.paused(() => work(live.moment));
-    return this.#inTurn(() => this.#visit(work));
+    const ask = () => {
+      const live = this.#watching?.live;
+      return live === undefined ? this.#visit(work) : this.#using(() => live.paused(() => work(live.moment)));
+    };
+    // A session that is being opened or closed has the gdbstub's one place until then.
+    return this.#watching === undefined ? this.#inTurn(ask) : ask();
   }
 
-  async watching<T>(work: (watching: Watching) => Promise<T>): Promise<T> {
-    this.#users++;
-    try {
-      return await work(await this.#open());
-    } finally {
-      this.#users--;
-      this.releaseIfIdle();
-    }
+  watching<T>(work: (watching: Watching) => Promise<T>): Promise<T> {
+    return this.#using(async () => work(await this.#open()));
   }
 
   releaseIfIdle(): void {
     setImmediate(() => {
-      const live = this.#watching?.live;
-      if (live?.isIdle === true && this.#users === 0) void this.#inTurn(() => this.#closeLive()).catch(() => {});
+      const close = async () => {
+        if (this.#watching?.live.isIdle === true && this.#users === 0) await this.#closeLive();
+      };
+      void this.#inTurn(close).catch(() => {});
     });
   }
 
@@ -65,12 +64,23 @@ export class LiveSource implements GuestSource {
     return this.#inTurn(() => this.#closeLive());
   }
 
+  /** The session stays open for the work, and is released afterwards where nothing else uses it. */
+  async #using<T>(work: () => Promise<T>): Promise<T> {
+    this.#users++;
+    try {
+      return await work();
+    } finally {
+      this.#users--;
+      this.releaseIfIdle();
+    }
+  }
+
   #open(): Promise<Watching> {
     return this.#inTurn(async () => {
       if (this.#watching !== undefined) return this.#watching;
       const { qmp, gdb } = this.#options;
       const live = await LiveSession.open({ qmp, gdb, signal: this.#signal });
-      const watching = { live, breakpoints: new BreakpointSet(live) };
+      const watching = { live, breakpoints: new BreakpointSet(live, () => this.releaseIfIdle()) };
       live.onEnd(() => {
         if (this.#watching === watching) this.#watching = undefined;
       });

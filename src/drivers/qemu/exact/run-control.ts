@@ -27,6 +27,9 @@ const OURS: ReadonlySet<string> = new Set([...MEANT_TO_RUN, 'paused']);
 
 const MIGRATION_POLL_MS = 100;
 
+/** Steps that may have run nothing, one after the other. */
+const MAX_STEPS = 4;
+
 /** How long QEMU may take to say where the guest stands when it is let go. */
 const LAST_LOOK_MS = 1000;
 
@@ -55,6 +58,17 @@ export interface RunControlParts {
   readonly guard?: Guard;
 }
 
+interface StoppedThread {
+  readonly thread: ThreadId;
+  readonly va: bigint;
+}
+
+/** Whether a thread has stopped because it has run one instruction. */
+function isStepOf(thread: ThreadId, reply: StopReply): boolean {
+  if (reply.kind !== 'stopped' || reply.signal !== GDB_SIGNAL.trap) return false;
+  return reply.watch === undefined && reply.thread?.tid === thread.tid;
+}
+
 function isAtBreakpoint(reply: StopReply, gdb: GdbClient): boolean {
   return gdb.breakpointCount > 0 && reply.kind === 'stopped' && reply.signal === GDB_SIGNAL.trap;
 }
@@ -75,7 +89,8 @@ export class RunControl {
   #onChange = () => {};
   /** Ends the run that is under way. */
   #interruption = new AbortController();
-  #breakpoint: { readonly thread: ThreadId; readonly va: bigint } | undefined;
+  /** vCPUs that are stopped at a breakpoint and have not run its instruction, by thread. */
+  readonly #atBreakpoint = new Map<number, StoppedThread>();
   readonly #abandon = () => this.#parts.gdb.abandon({ leaveStopped: this.isHeld });
 
   constructor(parts: RunControlParts) {
@@ -97,7 +112,7 @@ export class RunControl {
 
   /** A vCPU is stopped at a breakpoint: it runs the instruction there, alone, before the guest runs on. */
   stoppedAtBreakpoint(thread: ThreadId, va: bigint): void {
-    this.#breakpoint = { thread, va };
+    this.#atBreakpoint.set(thread.tid, { thread, va });
   }
 
   /** To be told of QEMU's events, from the moment on that the gdbstub was connected to. */
@@ -197,7 +212,7 @@ export class RunControl {
     const { gdb } = this.#parts;
     this.#unseenRuns++;
     this.#knownInterruptions = gdb.interruptions;
-    const stepped = await this.#leaveBreakpoint();
+    const stepped = await this.#leaveBreakpoints();
     const ending = AbortSignal.any([halt, this.#interruption.signal]);
     if (stepped === undefined) this.#ownRuns++;
     const reply = stepped ?? (await gdb.continue({ signal: ending }));
@@ -208,22 +223,39 @@ export class RunControl {
     return reply;
   }
 
-  /** Runs the instruction at a breakpoint. @returns why the vCPU stopped, where that is anything but having run it */
-  async #leaveBreakpoint(): Promise<StopReply | undefined> {
+  /** Runs the instruction of each vCPU at a breakpoint. @returns why one stopped, where that is anything but having run it */
+  async #leaveBreakpoints(): Promise<StopReply | undefined> {
     const { gdb } = this.#parts;
-    const at = this.#breakpoint;
-    this.#breakpoint = undefined;
-    if (at === undefined || !gdb.hasBreakpoint(at.va)) return undefined;
-    this.#ownRuns++;
-    await gdb.clearBreakpoints([at.va]);
-    let reply: StopReply;
-    try {
-      reply = await gdb.step(at.thread);
-    } finally {
-      await gdb.setBreakpoints([at.va]);
+    for (const { thread, va } of [...this.#atBreakpoint.values()]) {
+      this.#atBreakpoint.delete(thread.tid);
+      if (!gdb.hasBreakpoint(va)) continue;
+      await gdb.clearBreakpoints([va]);
+      let stepped: { readonly reply: StopReply; readonly hasRun: boolean };
+      try {
+        stepped = await this.#step(thread, va);
+      } finally {
+        await gdb.setBreakpoints([va]);
+      }
+      const { reply, hasRun } = stepped;
+      if (isStepOf(thread, reply)) continue;
+      // A stop of another vCPU came before the step: the instruction is still to be run, without a second report.
+      if (!hasRun) this.#atBreakpoint.set(thread.tid, { thread, va });
+      return reply;
     }
-    const hasStepped = reply.kind === 'stopped' && reply.signal === GDB_SIGNAL.trap && reply.watch === undefined;
-    return hasStepped ? undefined : reply;
+    return undefined;
+  }
+
+  /** Steps one vCPU until it has left `va`: QEMU 7.2 at times reports a step, with several vCPUs, that has run nothing. */
+  async #step(thread: ThreadId, va: bigint): Promise<{ readonly reply: StopReply; readonly hasRun: boolean }> {
+    const { gdb } = this.#parts;
+    for (let attempt = 1; ; attempt++) {
+      this.#ownRuns++;
+      const reply = await gdb.step(thread);
+      const { values } = await gdb.readRegisters(thread);
+      const hasRun = (values.get('rip') ?? values.get('eip')) !== va;
+      // An instruction that jumps to itself never leaves.
+      if (hasRun || !isStepOf(thread, reply) || attempt === MAX_STEPS) return { reply, hasRun };
+    }
   }
 
   /** Somebody else lets the guest run. Our watchpoints stop it as ever, but from version 8.1 on QEMU tells that to QMP alone. */
