@@ -18,7 +18,7 @@ describe('scripts', () => {
   beforeAll(() => {
     folder = installPackedPackage();
     for (const [name, text] of SCRIPTS) writeFileSync(join(folder, name), text);
-  });
+  }, 120_000);
 
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -66,7 +66,25 @@ describe('scripts', () => {
   test('monitor.mjs prints the page-in', () => {
     const text = linesOf('monitor.mjs').join('\n');
     expect(text).toContain("kind: 'page-in'");
-    expect(text).toContain(`pa: ${0x5123}`);
+    expect(text).toContain('pa: 20771'); // 0x5123
+  });
+
+  test('drivers.md: the commands are those that the next tests run', () => {
+    expect(fencesOf('docs/drivers.md').find(({ language }) => language === 'sh')?.text).toBe(
+      'npm install ptmon\nnode watch.mjs\nnode --test my-driver.test.mjs\n',
+    );
+  });
+
+  test('drivers.md: the session prints what the document says', () => {
+    const lines = linesOf('watch.mjs');
+    expect(lines.slice(0, 3)).toEqual(['page-in 100000', 'page-out 100000', 'page-in 101000']);
+    expect(lines.length).toBe(199);
+  });
+
+  test('drivers.md: the driver keeps the contract', () => {
+    const output = linesOf('--test', '--test-reporter=tap', 'my-driver.test.mjs').join('\n');
+    expect(output).toMatch(/^# fail 0$/m);
+    expect(Number(/^# pass (\d+)$/m.exec(output)?.[1])).toBeGreaterThan(12);
   });
 
   test('watch-heap.mjs names the VMs that there are, where there is no such VM', () => {
