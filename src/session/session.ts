@@ -64,6 +64,8 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
   readonly #monitor: ObservedMonitor;
   readonly #watches = new Watches(() => this.#advance());
   #taken = false;
+  /** The source was closed although a step of the pump was under way. */
+  #closedEarly = false;
   /** The next event, asked for by a watch. */
   #pull: Promise<IteratorResult<MonitorEvent, void>> | undefined;
   #ended: 'finished' | 'stopped' = 'stopped';
@@ -76,7 +78,12 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
     this.#sinks = sinks;
     this.#signal = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
     // A consumer that takes nothing any more must not keep a guest standing still that nobody wants to watch.
-    const letGo = () => void setTimeout(() => void driver.close(), LET_GO_MS).unref();
+    const letGo = () => {
+      setTimeout(() => {
+        this.#closedEarly = true;
+        void driver.close();
+      }, LET_GO_MS).unref();
+    };
     this.#signal.addEventListener('abort', letGo, { once: true });
     this.#monitor = new ObservedMonitor(
       {
@@ -289,6 +296,7 @@ export class Session implements AsyncIterable<MonitorEvent, void, undefined>, As
   /** An abort that was asked for is the end of the loop, not a failure of it. */
   #isAbort(error: unknown): boolean {
     const { aborted, reason } = this.#signal;
+    if (this.#closedEarly && error instanceof PtmonError && error.code === 'closed') return true;
     return aborted && (error === reason || (error instanceof Error && error.name === 'AbortError'));
   }
 }

@@ -54,6 +54,11 @@ export function noticeLine(notice: RunNotice): string {
       return `Paused by another QEMU client (${notice.state}): watching goes on when that client resumes the guest.`;
     case 'migrating':
       return 'The guest is migrating: until that ends, ptmon sets no watchpoints and misses what changes.';
+    case 'left':
+      return (
+        `The gdbstub does not answer: the guest may be stopped${notice.state === undefined ? '' : ` (QMP: ${notice.state})`}, or a watchpoint may ` +
+        'stop it. ptmon doctor --release, with the same --qmp and --gdb, resumes it.'
+      );
     case 'free':
       return 'ptmon watches the guest again.';
   }

@@ -1,39 +1,61 @@
-/** `--release`: resumes a guest that a client has left paused. */
-import { type QmpClient, readRunState } from '../../../drivers/qemu/index.ts';
-import type { GdbVisit } from '../../../drivers/qemu/gdb/index.ts';
+/** `--release`: resumes a guest that a client has left paused. Ends within five seconds, whatever the guest and QEMU do. */
+import { setTimeout } from 'node:timers/promises';
+import { QmpClient } from '../../../drivers/qemu/index.ts';
+import { type ReleaseOutcome, releaseGuest } from '../../../drivers/qemu/release/release-guest.ts';
+import type { Check } from './checks.ts';
 import { canResume } from './run-state.ts';
-import { type Check, failedBy, skipped } from './checks.ts';
 
-/**
- * Ends the visit and reports the result. Connecting has cleared all watchpoints: QEMU does so for each new client.
- *
- * @param before the guest's state before the visit; undefined without QMP
- */
-export async function release(visit: GdbVisit | undefined, qmp?: QmpClient, before?: string): Promise<Check> {
-  if (visit === undefined) return skipped('release', 'nothing done: only the gdbstub clears watchpoints');
+/** For each answer of QEMU. */
+const ANSWER_MS = 700;
+const LIMIT_MS = 4500;
+
+export interface ReleaseAddresses {
+  readonly qmp?: string;
+  readonly gdb: string;
+  readonly timeoutMs?: number;
+}
+
+/** Nothing of the guest's memory is read: its tables may be hostile. @throws PtmonError `bad-argument` for a malformed address */
+export async function release(addresses: ReleaseAddresses, signal: AbortSignal): Promise<Check> {
+  const late = setTimeout(LIMIT_MS, undefined, { ref: false }).then(() =>
+    failed(`QEMU took longer than ${LIMIT_MS} ms`),
+  );
+  return Promise.race([releaseAt(addresses, signal), late]);
+}
+
+async function releaseAt({ qmp: address, gdb, timeoutMs }: ReleaseAddresses, signal: AbortSignal): Promise<Check> {
+  const limits = { timeoutMs: Math.min(timeoutMs ?? ANSWER_MS, ANSWER_MS) };
+  // Whatever is wrong with QMP, the gdbstub may be sound.
+  const qmp =
+    address === undefined ? undefined : await QmpClient.connect(address, { ...limits, signal }).catch(() => undefined);
+  signal.throwIfAborted();
   try {
-    await visit.leave();
-    if (qmp === undefined || before === undefined) {
-      return { name: 'release', outcome: 'ok', detail: 'watchpoints cleared, and the guest resumed' };
-    }
-    if (!canResume(before)) {
-      return {
-        name: 'release',
-        outcome: 'failed',
-        detail: `watchpoints cleared; the guest stays ${before}`,
-      };
-    }
-    return outcomeOf(before, await readRunState(qmp));
-  } catch (error) {
-    return failedBy('release', error);
+    const mayRun = (state: string | undefined) => state === undefined || canResume(state);
+    return outcomeOf(await releaseGuest({ gdb, qmp, mayRun, ...limits }));
+  } finally {
+    await qmp?.close();
   }
 }
 
-function outcomeOf(before: string, after: string): Check {
-  if (after !== 'running') {
-    return { name: 'release', outcome: 'failed', detail: `watchpoints cleared, but the guest does not run: ${after}` };
+function outcomeOf({ failure, before, after }: ReleaseOutcome): Check {
+  if (failure !== undefined) {
+    const runs = after === 'running' ? 'the guest runs now, resumed by QMP, but ' : '';
+    const isStopped = after === undefined || after === 'running' ? '' : `; the guest is ${after}`;
+    return failed(`${runs}watchpoints were not cleared, and may stop it again: ${failure.message}${isStopped}`);
   }
-  const detail =
-    before === 'running' ? 'the guest ran before, and still runs' : `the guest was stopped (${before}), and runs now`;
-  return { name: 'release', outcome: 'ok', detail: `watchpoints cleared; ${detail}` };
+  if (before === undefined) return ok('watchpoints cleared, and the guest resumed');
+  if (!canResume(before)) return failed(`watchpoints cleared; the guest stays ${before}`);
+  if (after !== 'running')
+    return failed(`watchpoints cleared, but the guest does not run: ${after ?? 'QMP fell silent'}`);
+  return ok(
+    `watchpoints cleared; ${before === 'running' ? 'the guest ran before, and still runs' : `the guest was stopped (${before}), and runs now`}`,
+  );
+}
+
+function ok(detail: string): Check {
+  return { name: 'release', outcome: 'ok', detail };
+}
+
+function failed(detail: string): Check {
+  return { name: 'release', outcome: 'failed', detail };
 }

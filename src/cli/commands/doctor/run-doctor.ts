@@ -4,7 +4,6 @@ import type { TextOutput } from '../../../sinks/text-output.ts';
 import { type QmpClient, readPhysicalAddressBits } from '../../../drivers/qemu/index.ts';
 import type { GuestMemory } from '../../../drivers/qemu/memory/index.ts';
 import type { GdbVisit } from '../../../drivers/qemu/gdb/index.ts';
-import { canResume } from './run-state.ts';
 import { type Check, isOk, skipped } from './checks.ts';
 import { samplingCheck, workingModes } from './conclusion.ts';
 import { checkExact } from './exact-checks.ts';
@@ -43,6 +42,11 @@ export async function runDoctor(
 
 /** @throws PtmonError `bad-argument` for a malformed address; the reason of `signal` when it is aborted */
 export async function examine(options: DoctorOptions, signal: AbortSignal): Promise<readonly Check[]> {
+  const { release: isRelease, gdb, qmp, timeoutMs } = options;
+  if (isRelease === true && gdb !== undefined) {
+    const limits = timeoutMs === undefined ? {} : { timeoutMs };
+    return [await release({ gdb, ...(qmp !== undefined && { qmp }), ...limits }, signal)];
+  }
   const open: OpenParts = {};
   try {
     return await runChecks(options, signal, open);
@@ -82,21 +86,23 @@ async function runChecks(options: DoctorOptions, signal: AbortSignal, open: Open
     checks.push(skipped('aliases', why), skipped('watchpoints', why));
   }
   checks.push(samplingCheck(checks));
-  if (options.release === true) checks.push(await release(visit, qmp, state));
   return checks;
 }
 
 /**
- * To connect to the gdbstub stops the guest, and only QMP tells whether it ran before. Without QMP this connects only if the guest is to
- * run afterwards anyway.
+ * To connect to the gdbstub stops the guest, and only QMP tells whether it ran before. Without QMP this does not
+ * connect.
  */
 async function checkGdbIfSafe(options: DoctorOptions, state: string | undefined): ReturnType<typeof checkGdb> {
-  const { gdb, release, timeoutMs } = options;
+  const { gdb, timeoutMs } = options;
   if (gdb === undefined) return { checks: [gdbNotGiven(), ...NO_GDB] };
-  if (state === undefined && release !== true) {
+  if (state === undefined) {
     const why = 'not checked: connecting stops the guest, and only QMP tells whether it ran before';
     return { checks: [skipped('gdb', why), ...NO_GDB] };
   }
-  const runsAfterwards = state === undefined || state === 'running' || (release === true && canResume(state));
-  return checkGdb(gdb, { leaveStopped: !runsAfterwards, ...(timeoutMs !== undefined && { timeoutMs }) });
+  return checkGdb(gdb, {
+    leaveStopped: state !== 'running',
+    qmp: options.qmp,
+    ...(timeoutMs !== undefined && { timeoutMs }),
+  });
 }

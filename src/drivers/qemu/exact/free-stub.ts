@@ -1,7 +1,7 @@
 /** Whether a gdbstub is free: who waits behind another debugger stops the guest later. */
 import { PtmonError } from '../../../core/error.ts';
 import { qmpRefusalOf } from '../qmp/pending-commands.ts';
-import type { QmpClient } from '../qmp/client.ts';
+import type { QmpClient, QmpCommandOptions } from '../qmp/client.ts';
 
 /** QEMU's name for the socket of its gdbstub: gdbstub, gdbserver_start(). */
 const STUB_LABEL = 'gdb';
@@ -11,8 +11,8 @@ const STUB_LABEL = 'gdb';
  *
  * @throws PtmonError `source-unavailable` where somebody is
  */
-export async function expectFreeStub(qmp: QmpClient, address: string): Promise<void> {
-  const devices = await qmp.execute('query-chardev').catch((error: unknown) => {
+export async function expectFreeStub(qmp: QmpClient, address: string, options: QmpCommandOptions = {}): Promise<void> {
+  const devices = await qmp.execute('query-chardev', undefined, options).catch((error: unknown) => {
     if (qmpRefusalOf(error) === undefined) throw error;
     return [];
   });

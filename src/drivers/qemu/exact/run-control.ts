@@ -5,6 +5,8 @@
  * meanwhile, and not let run by us. QMP tells of every stop (STOP) and every run (RESUME), whoever caused it; only the state says who
  * did: qapi/run-state.json.
  */
+import { setTimeout } from 'node:timers/promises';
+import { PtmonError } from '../../../core/error.ts';
 import type { GdbClient } from '../gdb/client.ts';
 import { GDB_SIGNAL, type StopReply } from '../gdb/reply/stop-reply.ts';
 import type { GuestEnd } from '../guest-end.ts';
@@ -14,6 +16,7 @@ import type { QmpEvent } from '../qmp/messages.ts';
 import { isMigrating } from '../qmp/migration.ts';
 import { readRunState } from '../qmp/run-state.ts';
 import type { Guard } from '../release/guard.ts';
+import { mayRunAfterUs, releaseGuest } from '../release/release-guest.ts';
 
 /** States of a guest that is to run: one that a debugger has stopped is, too. */
 const MEANT_TO_RUN: ReadonlySet<string> = new Set(['running', 'debug']);
@@ -30,14 +33,19 @@ const MIGRATION_POLL_MS = 100;
 /** Steps that may have run nothing, one after the other. */
 const MAX_STEPS = 4;
 
-/** How long QEMU may take to say where the guest stands when it is let go. */
+/** How long QEMU may take to tell the guest's state when it is left. */
 const LAST_LOOK_MS = 1000;
+/** How long a gdbstub may take to detach, and then each answer to a second attempt. */
+const DETACH_MS = 2000;
+const RELEASE_MS = 700;
 
 /** What others do with the guest: they have it stand still (in QEMU's words how), move it, or neither any more. */
 export type RunNotice =
   | { readonly kind: 'held'; readonly state: string }
   | { readonly kind: 'migrating' }
-  | { readonly kind: 'free' };
+  | { readonly kind: 'free' }
+  /** The gdbstub does not answer any more: the guest may be stopped, or a watchpoint may stop it. @see releaseGuest */
+  | { readonly kind: 'left'; readonly state: string | undefined };
 
 /** Where the guest stands still, with all that it has written in memory. */
 export interface Stop {
@@ -188,18 +196,44 @@ export class RunControl {
     }
   }
 
-  /** Lets the guest go, unless somebody else holds it. @throws PtmonError where it may have been left standing still */
+  /**
+   * Detaches: the guest runs on, unless another client wants it stopped. Where the gdbstub does not let go in time, a new connection
+   * does that, or QMP.
+   *
+   * @throws PtmonError where it may have been left stopped, or with watchpoints
+   */
   async letGo(): Promise<void> {
+    const { qmp, gdb, guard, end } = this.#parts;
+    try {
+      await withinTime(this.#detach(), DETACH_MS, () => gdb.abandon({ leaveStopped: this.isHeld }));
+      guard?.done();
+    } catch (error) {
+      // Nothing is left of a guest that has ended.
+      if (end.isShutDown) return guard?.done();
+      await this.#releaseAnew(qmp, error);
+      guard?.done();
+    } finally {
+      process.off('exit', this.#abandon);
+    }
+  }
+
+  async #detach(): Promise<void> {
     const { qmp, gdb } = this.#parts;
     if (gdb.resumedElsewhere) await gdb.rejoin().catch(() => {});
     const state = await readRunState(qmp, { timeoutMs: LAST_LOOK_MS }).catch(() => undefined);
     if (state !== undefined && !OURS.has(state)) this.#setHeld(state);
-    try {
-      await gdb.detach({ leaveStopped: this.isHeld });
-      this.#parts.guard?.done();
-    } finally {
-      process.off('exit', this.#abandon);
-    }
+    await gdb.detach({ leaveStopped: this.isHeld });
+  }
+
+  /** @throws `cause`, and what is left to do, where the guest may be stopped or stop again */
+  async #releaseAnew(qmp: QmpClient, cause: unknown): Promise<void> {
+    const { gdb } = this.#parts;
+    const mayRun = mayRunAfterUs(this.isHeld);
+    const { failure, after } = await releaseGuest({ gdb: gdb.address, qmp, mayRun, timeoutMs: RELEASE_MS });
+    if (failure === undefined) return;
+    if (after === undefined && isNotListening(failure)) return;
+    this.#say({ kind: 'left', state: after });
+    throw cause;
   }
 
   #look(reply: StopReply | undefined): Stop {
@@ -314,5 +348,29 @@ export class RunControl {
       if (signal.aborted) resolve();
     });
     signal.removeEventListener('abort', halted);
+  }
+}
+
+/** Whether no process listens on a socket any more: QEMU has ended. */
+function isNotListening({ cause }: PtmonError): boolean {
+  const code = (cause as { readonly code?: unknown } | undefined)?.code;
+  return code === 'ECONNREFUSED' || code === 'ENOENT';
+}
+
+/** @throws PtmonError where `work` takes longer, after `giveUp`; what `work` throws */
+async function withinTime(work: Promise<void>, ms: number, giveUp: () => void): Promise<void> {
+  const late = new AbortController();
+  const limit = setTimeout(ms, undefined, { signal: late.signal, ref: false }).then(
+    () => {
+      giveUp();
+      throw new PtmonError('source-unavailable', `the gdbstub did not detach within ${ms} ms`);
+    },
+    () => {},
+  );
+  work.catch(() => {});
+  try {
+    await Promise.race([work, limit]);
+  } finally {
+    late.abort();
   }
 }

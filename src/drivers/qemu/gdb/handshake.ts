@@ -34,7 +34,8 @@ async function firstAnswer(connection: GdbConnection, timeoutMs: number): Promis
     if (!(cause instanceof PtmonError) || cause.code !== 'source-unavailable' || cause.cause !== undefined) throw cause;
     const noise = connection.noiseSample;
     if (noise !== '') {
-      const message = `${connection.address} does not speak the GDB remote protocol: it sent "${noise}"`;
+      const swapped = noise.startsWith('{"QMP"') ? ' It is a QMP socket: are the addresses of the two swapped?' : '';
+      const message = `${connection.address} does not speak the GDB remote protocol: it sent "${noise}".${swapped}`;
       throw new PtmonError('corrupt-input', message, {}, { cause });
     }
     throw new PtmonError(

@@ -1,5 +1,7 @@
 /** A client of QMP: the codec over a transport, and time limits. */
 import { PtmonError } from '../../../core/error.ts';
+import { DETACH } from '../gdb/leave.ts';
+import { bytesOfCharacters, frameCommand } from '../gdb/packet/packet-encoder.ts';
 import type { SocketAddress } from '../transport/socket-address.ts';
 import { type ConnectOptions, connectTransport, DEFAULT_TIMEOUT_MS } from '../transport/socket-transport.ts';
 import type { Transport } from '../transport/transport.ts';
@@ -27,6 +29,12 @@ export interface MonitorCommandOptions extends QmpCommandOptions {
   /** The vCPU that commands such as `gva2gpa` ask; QEMU's current one by default. */
   readonly vcpu?: number;
 }
+
+/**
+ * QEMU's gdbstub stops a running guest for each client, and reports that without being asked. To a client of a guest that was stopped
+ * before it reports nothing.
+ */
+const STOP_OF_STUB = /^\+*\$T[0-9a-f]{2}/;
 
 export class QmpClient {
   readonly #transport: Transport;
@@ -139,6 +147,7 @@ export class QmpClient {
       if (this.#end !== undefined) return;
       this.#handle(message);
     }
+    if (this.#greeting === undefined && STOP_OF_STUB.test(this.#decoder.pendingSample)) this.#leaveStub();
   }
 
   #handle(message: QmpMessage): void {
@@ -160,6 +169,18 @@ export class QmpClient {
         this.#transport.close();
         return this.#lose(this.#notQmp(`${message.reason}${message.sample === '' ? '' : `, "${message.sample}"`}`));
     }
+  }
+
+  /** A gdbstub has stopped its guest because we connected: the guest runs on. */
+  #leaveStub(): void {
+    this.#transport.send(bytesOfCharacters(frameCommand(DETACH)));
+    this.#transport.close();
+    this.#lose(
+      new PtmonError(
+        'bad-argument',
+        `${this.address} is a gdbstub, not a QMP socket: are the addresses of the two swapped? The guest was stopped for a moment`,
+      ),
+    );
   }
 
   #lose(error: PtmonError): void {

@@ -6,7 +6,7 @@ import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { QmpClient } from '../qmp/client.ts';
 import type { GuardedGuest, GuardianMessage } from './guarded-guest.ts';
-import { releaseGuest } from './release-guest.ts';
+import { mayRunAfterUs, releaseGuest } from './release-guest.ts';
 
 /** A guest is to run on within two seconds; QEMU answers in a few milliseconds where it has a processor. */
 const TIMEOUT_MS = 1000;
@@ -28,9 +28,10 @@ await Promise.all([...guests.values()].map(rescue));
 async function rescue(guest: GuardedGuest): Promise<void> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const qmp = await connect(guest.qmp);
-    const { isCleared } = await releaseGuest({ ...guest, qmp, timeoutMs: TIMEOUT_MS });
+    const mayRun = mayRunAfterUs(guest.isHeld);
+    const { failure } = await releaseGuest({ gdb: guest.gdb, qmp, mayRun, timeoutMs: TIMEOUT_MS });
     await qmp?.close();
-    if (isCleared) return;
+    if (failure === undefined) return;
   }
 }
 

@@ -1,52 +1,72 @@
 /** Has a guest run on that a client of its gdbstub has left: stopped, or with watchpoints that will stop it. */
+import { PtmonError } from '../../../core/error.ts';
 import { expectFreeStub } from '../exact/free-stub.ts';
 import { visitGdb } from '../gdb/gdb-visit.ts';
 import type { QmpClient } from '../qmp/client.ts';
+import { qmpRefusalOf } from '../qmp/pending-commands.ts';
 import { readRunState } from '../qmp/run-state.ts';
 
 export interface ReleaseOptions {
   /** QEMU's `-gdb` socket. */
   readonly gdb: string;
-  /** Without it the guest's state is unknown, and `isHeld` alone decides. */
   readonly qmp?: QmpClient | undefined;
-  /** Another client of QEMU wants it stopped, as far as is known: watchpoints are cleared, and it stays stopped. */
-  readonly isHeld: boolean;
+  /** Whether a guest in this state is to run; undefined where QMP does not tell its state. Otherwise only watchpoints are cleared. */
+  readonly mayRun: (state: string | undefined) => boolean;
   /** How long QEMU may take for each answer. */
   readonly timeoutMs: number;
 }
 
 export interface ReleaseOutcome {
-  /** Whether watchpoints are cleared. */
-  readonly isCleared: boolean;
-  /** QEMU's word for the guest's state afterwards; undefined where QMP does not answer. */
-  readonly state: string | undefined;
+  /** Why watchpoints could not be cleared; undefined where they are. */
+  readonly failure: PtmonError | undefined;
+  /** QEMU's word for the guest's state; undefined where QMP does not answer. */
+  readonly before: string | undefined;
+  readonly after: string | undefined;
 }
 
-/** States in which a gdbstub's client may have left a guest, beside `paused`. In all others QEMU or another client wants it stopped. */
-const OURS: ReadonlySet<string> = new Set(['running', 'debug']);
+/**
+ * For a guest that this program has left stopped. One that is `paused` was stopped by this program or by another client of QEMU; all other
+ * states but these belong to QEMU or to another client.
+ *
+ * @param isHeld whether another client wanted it stopped, as far as is known
+ */
+export function mayRunAfterUs(isHeld: boolean): ReleaseOptions['mayRun'] {
+  return (state) => {
+    if (state === undefined || state === 'paused') return !isHeld;
+    return state === 'running' || state === 'debug';
+  };
+}
 
 /**
- * Connects to the gdbstub, clears all watchpoints, and detaches. Where that does not work, QMP resumes the guest. Never throws.
- *
- * Does nothing while another debugger is connected: the guest is that one's.
+ * Connects to the gdbstub, clears all watchpoints, and detaches. Where that does not work, or another debugger is connected, QMP resumes
+ * the guest; watchpoints may stop it again then. Takes a few of the time limits at most, and throws no PtmonError.
  */
-export async function releaseGuest({ gdb, qmp, isHeld, timeoutMs }: ReleaseOptions): Promise<ReleaseOutcome> {
-  const state = () => qmp && readRunState(qmp, { timeoutMs }).catch(() => undefined);
+export async function releaseGuest({ gdb, qmp, mayRun, timeoutMs }: ReleaseOptions): Promise<ReleaseOutcome> {
+  let canAsk = qmp !== undefined;
+  const ask = async <T>(question: (qmp: QmpClient) => Promise<T>): Promise<T | undefined> => {
+    if (qmp === undefined || !canAsk) return undefined;
+    // One that does not answer once is not asked again: that would take as long each time.
+    return question(qmp).catch((error: unknown) => {
+      canAsk = qmpRefusalOf(error) !== undefined;
+      return undefined;
+    });
+  };
+  const state = () => ask((asked) => readRunState(asked, { timeoutMs }));
   const before = await state();
-  const mayRun = before === undefined || before === 'paused' ? !isHeld : OURS.has(before);
-  let isCleared = false;
+  const isToRun = mayRun(before);
+  let failure: PtmonError | undefined;
   try {
-    if (qmp !== undefined) await expectFreeStub(qmp, gdb);
-    const visit = await visitGdb(gdb, { leaveStopped: !mayRun, timeoutMs });
+    if (qmp !== undefined && canAsk) await expectFreeStub(qmp, gdb, { timeoutMs });
+    const visit = await visitGdb(gdb, { leaveStopped: !isToRun, timeoutMs });
     await visit.leave();
-    isCleared = true;
-  } catch {
-    // QMP is what is left.
+  } catch (error) {
+    if (!(error instanceof PtmonError)) throw error;
+    failure = error;
   }
   const after = await state();
-  // A vCPU may have run into a watchpoint while it was halted, and stops once more. A pause is another client's by now.
-  const isStopped = after === 'debug' || (after === 'paused' && !isCleared);
-  if (!mayRun || !isStopped || qmp === undefined) return { isCleared, state: after };
-  await qmp.execute('cont', undefined, { timeoutMs }).catch(() => {});
-  return { isCleared, state: await state() };
+  // A vCPU may have run into a watchpoint while it was halted, and stops once more. Any other pause is another client's by now.
+  const isStopped = after !== 'running' && (failure !== undefined || after === 'debug');
+  if (!isToRun || !isStopped || after === undefined || !mayRun(after)) return { failure, before, after };
+  await ask((asked) => asked.execute('cont', undefined, { timeoutMs }));
+  return { failure, before, after: await state() };
 }

@@ -186,11 +186,20 @@ describe('a peer that is no QMP server, or serves another, is said so', () => {
     });
   });
 
-  test('a gdbstub: what it says has no end of line', async () => {
-    const peer = await startPeer((socket) => socket.write('$T02thread:01;#04'));
-    await expect(QmpClient.connect(peer.address, { timeoutMs: SHORT_MS })).rejects.toThrow(
-      /no QMP greeting came within 60 ms; only "\$T02thread:01;#04" came/,
-    );
+  test.each([
+    ['at once', ['$T02thread:p01.01;#04']],
+    ['in pieces', ['+$', 'T', '02thread:01;#04']],
+  ])('a gdbstub that has stopped its guest for us, %s: it is told to detach', async (_, pieces) => {
+    let heard = '';
+    const peer = await startPeer((socket) => {
+      socket.on('data', (chunk: Buffer) => (heard += chunk.toString('latin1')));
+      for (const [at, piece] of pieces.entries()) setTimeout(() => socket.write(piece), at * 10);
+    });
+    await expect(QmpClient.connect(peer.address)).rejects.toMatchObject({
+      code: 'bad-argument',
+      message: expect.stringMatching(/is a gdbstub, not a QMP socket: .*swapped/),
+    });
+    await expect.poll(() => heard).toBe('\x03+\x03$D;1#b0');
   });
 
   test('a peer that greets but never negotiates', async () => {
