@@ -21,7 +21,7 @@ export function installPackedPackage(): string {
   execFileSync('tar', ['-xzf', `${name}-${version}.tgz`, '--strip-components=1', '-C', join('node_modules', name)], {
     cwd: folder,
   });
-  for (const dependency of Object.keys(dependencies))
+  for (const dependency of Object.keys(dependencies ?? {}))
     symlinkSync(resolve('node_modules', dependency), join(folder, 'node_modules', dependency), 'junction');
   return folder;
 }
