@@ -24,7 +24,7 @@ const CHUNKS = 'chunks';
 const CHUNK_NAMES = [
   // What every command needs.
   [/^(core\/error|sinks\/(text-output|printable|columns|version)|cli\/process\/.*)\.ts$/, 'base'],
-  [/^cli\/options\//, 'options'],
+  [/^(cli\/options|guest\/discovery)\//, 'options'],
   [/^core\/(monitor\/|index\.ts$)/, 'monitor'],
   [/^core\//, 'core'],
   [/^sinks\/(timeline\/|index\.ts$)/, 'timeline'],

@@ -29,6 +29,18 @@ export class Moment {
     return this.#parts.paging;
   }
 
+  /**
+   * The top-level table that a vCPU has loaded; of a source without registers, the kernel's where the source names it.
+   *
+   * @throws PtmonError `source-unavailable` where neither is known
+   */
+  currentRoot(vcpu = 0): number {
+    const { registers, kernelRoot } = this.#parts;
+    if (registers !== undefined) return rootOf(this.paging, registers.readRegisters(vcpu).cr3);
+    if (kernelRoot !== undefined) return kernelRoot.root;
+    throw new PtmonError('source-unavailable', 'the source has no registers, so no current address space: name a root');
+  }
+
   /** The memory of an address space. @param root a CR3 value, or the physical address of a top-level table */
   memoryOf(root: bigint | number): VirtualMemory {
     return new VirtualMemory(this.#parts, rootOf(this.#parts.paging, root));

@@ -24,6 +24,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./run/command.ts')).defineRun,
   },
   {
+    name: 'vms',
+    summary: 'list the VMs of this host, and how each can be watched',
+    load: async () => (await import('./vms/command.ts')).defineVms,
+  },
+  {
     name: 'watch',
     summary: 'report which pages processes or addresses of a running guest gain and lose',
     load: async () => (await import('./watch/command.ts')).defineWatch,
@@ -37,6 +42,21 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: 'maps',
     summary: 'list the memory areas of a process of a Linux guest',
     load: async () => (await import('./maps/command.ts')).defineMaps,
+  },
+  {
+    name: 'read',
+    summary: 'print memory of a process, an address space, or physical memory',
+    load: async () => (await import('./read/command.ts')).defineRead,
+  },
+  {
+    name: 'search',
+    summary: 'find a text or bytes in the memory of a guest',
+    load: async () => (await import('./search/command.ts')).defineSearch,
+  },
+  {
+    name: 'dump',
+    summary: 'write the memory of a process to files',
+    load: async () => (await import('./dump/command.ts')).defineDump,
   },
   {
     name: 'replay',

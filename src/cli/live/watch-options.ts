@@ -72,7 +72,7 @@ function chooseSource(options: SourceOptions): SourceChoice {
     if (memory === 'gdb') throw refusal('--memory gdb pauses the guest: it does not go with --mode sample');
     return { mode, qmp, memory };
   }
-  if (ramFile === undefined) throw refusal('no guest: give --qmp and --gdb, or --ram-file');
+  if (ramFile === undefined) throw refusal('no guest: give --vm, --qmp and --gdb, or --ram-file');
   if (paging === undefined) throw refusal('--ram-file has no registers: give the paging mode with --paging, or --qmp');
   return { mode, ramFile };
 }

@@ -7,6 +7,7 @@ import type { GuestMemoryKind } from '../../drivers/qemu/index.ts';
 import type { AddressSpaceRequest } from '../../snapshot/index.ts';
 import { type RootOption, rootOption } from './address.ts';
 import { encryptionMask, PAGING_MODES, wholeNumber } from './values.ts';
+import { addVmOption } from './vm.ts';
 
 /** How a live guest is reached, and how its memory is read. */
 export interface LiveOptions {
@@ -33,16 +34,16 @@ const MEMORY_WAYS = ['auto', 'file', 'process', 'gdb'] as const;
 export const SOURCE_HELP =
   'SOURCE is the path of a dump or of a trace. The format is recognized by its\n' +
   'content: ELF core or kdump (of QEMU or makedumpfile, flattened or not), LiME,\n' +
-  'raw memory. Of a trace, its end is examined. With --qmp and --gdb there is no\n' +
-  'SOURCE: ptmon pauses the live guest, reads it, and resumes it.';
+  'raw memory. Of a trace, its end is examined. With --vm, or --qmp and --gdb, there\n' +
+  'is no SOURCE: ptmon pauses the live guest, reads it, and resumes it.';
 
 /** The two usage lines of a command that takes a SOURCE. @param rest what follows it, with a space before */
 export function sourceUsage(name: string, rest = ''): string {
-  return `[options] SOURCE${rest}\n       ptmon ${name} [options]${rest} --qmp SOCKET --gdb SOCKET`;
+  return `[options] SOURCE${rest}\n       ptmon ${name} [options]${rest} --vm NAME`;
 }
 
 export function addSocketOptions(command: Command): Command {
-  return command
+  return addVmOption(command)
     .option('--qmp <socket>', 'QMP socket of a live QEMU: a path, or host:port')
     .option('--gdb <socket>', 'gdbstub socket of a live QEMU: a path, or host:port');
 }
@@ -132,7 +133,7 @@ export function takeSource<Word extends string>(
   if (source === undefined || (/^(0x[0-9a-f]+|-)$/i.test(source) && !existsSync(source))) {
     throw new PtmonError(
       'bad-argument',
-      'no source: give the path of a dump or trace first, or --qmp and --gdb of a live guest',
+      'no source: give the path of a dump or trace first, or --vm, or --qmp and --gdb of a live guest',
     );
   }
   return { source, rest };

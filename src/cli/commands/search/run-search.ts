@@ -1,0 +1,92 @@
+/** Searches memory of a guest. */
+import { hex } from '../../../core/address/va.ts';
+import { PtmonError } from '../../../core/error.ts';
+import { search } from '../../../guest/index.ts';
+import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
+import { printable } from '../../../sinks/printable.ts';
+import type { CommandContext } from '../../context.ts';
+import { type OwnedMemory, withMemory } from '../../memory/owned-memory.ts';
+import type { OptionRange } from '../../options/address-range.ts';
+import type { OwnerOptions } from '../../options/guest-memory.ts';
+import type { SourceName } from '../../options/source.ts';
+import { sizeText } from '../../output/size-text.ts';
+import { EXIT_FAILED, EXIT_OK } from '../../process/exit-codes.ts';
+import { interruptible } from '../../process/interruptible.ts';
+
+export interface SearchCommandOptions extends OwnerOptions {
+  readonly pattern: string;
+  readonly hex?: boolean;
+  readonly va?: OptionRange;
+  readonly count?: number;
+  readonly json?: boolean;
+}
+
+interface Place {
+  readonly va: bigint;
+  readonly byteLength: bigint;
+  /** The area of a process; undefined elsewhere. */
+  readonly map: string | undefined;
+}
+
+/** Exits with 1 where nothing is found, as grep(1) does. @throws PtmonError as `withMemory` */
+export function runSearch(source: SourceName, options: SearchCommandOptions, context: CommandContext): Promise<void> {
+  const pattern = patternOf(options);
+  const { count = Infinity, json } = options;
+  return interruptible(context, async (signal) => {
+    const lines: string[] = [];
+    let absentBytes = 0;
+    await withMemory(source, options, signal, async (owned) => {
+      for (const { va, byteLength, map } of await placesOf(owned, options.va)) {
+        const onAbsent = (piece: { readonly byteLength: number }) =>
+          (absentBytes += map === undefined ? 0 : piece.byteLength);
+        for await (const found of search(owned.memory, pattern, { va, byteLength, signal, onAbsent })) {
+          lines.push(
+            json === true ? matchJson(found, map) : `${hex(found)}${map === undefined ? '' : `  ${printable(map)}`}\n`,
+          );
+          if (lines.length >= count) return;
+        }
+      }
+    });
+    for (const line of lines) await context.output.write(line);
+    if (absentBytes > 0) await context.messages.write(`${sizeText(absentBytes)} of the searched areas are absent\n`);
+    return lines.length > 0 ? EXIT_OK : EXIT_FAILED;
+  });
+}
+
+function matchJson(va: bigint, map: string | undefined): string {
+  return `${JSON.stringify({ v: JSONL_VERSION, kind: 'match', va: hex(va), map: map ?? null })}\n`;
+}
+
+function patternOf({ pattern, hex: isHex }: SearchCommandOptions): Uint8Array | string {
+  if (isHex !== true) return pattern;
+  const digits = pattern.replace(/^0x/i, '').replaceAll(/[ :]/g, '');
+  if (digits !== '' && /^(?:[\da-f]{2})+$/i.test(digits)) return Buffer.from(digits, 'hex');
+  throw new PtmonError('bad-argument', `PATTERN ${pattern}: with --hex, write an even number of hexadecimal digits`);
+}
+
+async function placesOf(
+  { process, linux, moment }: OwnedMemory,
+  va: OptionRange | undefined,
+): Promise<readonly Place[]> {
+  if (va !== undefined) return [{ va: va.from, byteLength: va.to - va.from, map: undefined }];
+  if (process?.mm != null && linux !== undefined) {
+    const { areas } = await linux.areasOf(process.mm);
+    return areas.map(({ start, end, name }) => ({
+      va: start,
+      byteLength: end - start,
+      map: name === '' ? 'anon' : name,
+    }));
+  }
+  const { lowEnd, highStart } = canonicalHalves(moment.paging.mode.name);
+  return [
+    { va: 0n, byteLength: lowEnd, map: undefined },
+    ...(highStart === undefined ? [] : [{ va: highStart, byteLength: (1n << 64n) - highStart, map: undefined }]),
+  ];
+}
+
+/** Where the canonical halves of an address space end and begin (SDM vol. 1, 3.3.7.1). */
+function canonicalHalves(mode: string): { readonly lowEnd: bigint; readonly highStart: bigint | undefined } {
+  const bits = mode === '5-level' ? 56n : 47n;
+  if (mode === 'pae' || mode === '32-bit') return { lowEnd: 1n << 32n, highStart: undefined };
+  return { lowEnd: 1n << bits, highStart: (1n << 64n) - (1n << bits) };
+}

@@ -1,0 +1,26 @@
+/** `ptmon vms`. */
+import type { Command } from 'commander';
+import type { CommandContext } from '../../context.ts';
+import { addJsonOption } from '../../options/events.ts';
+
+const HELP = `
+WATCH is how ptmon can watch the VM: exact (each write to a watched page table
+stops the guest), exact, four entries (KVM's debug registers), sampled.
+MISSING lists what to add to QEMU's command line for more.
+
+Every other command takes a VM by --vm NAME or --vm PID.
+
+Examples:
+  ptmon vms
+  ptmon ps --vm web
+  ptmon vms --json | jq -r 'select(.gdb == null).name'
+`;
+
+export function defineVms(command: Command, context: CommandContext): void {
+  addJsonOption(command.usage('[options]'))
+    .addHelpText('after', HELP)
+    .action(async (options: { readonly json?: boolean }) => {
+      const { runVms } = await import('./run-vms.ts');
+      await runVms(options, context);
+    });
+}

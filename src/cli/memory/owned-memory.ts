@@ -1,0 +1,52 @@
+/** Opens the memory that the options name, of a guest that stays paused for the work. */
+import { rootOf } from '../../core/paging/format.ts';
+import { PtmonError } from '../../core/error.ts';
+import { attach, type Guest, type Moment, type VirtualMemory } from '../../guest/index.ts';
+import type { LinuxGuest, Process } from '../../linux/index.ts';
+import { attachment, checkOwner, type OwnerOptions } from '../options/guest-memory.ts';
+import type { SourceName } from '../options/source.ts';
+
+export interface OwnedMemory {
+  readonly memory: VirtualMemory;
+  readonly moment: Moment;
+  /** The process, where one is named. */
+  readonly process: Process | undefined;
+  readonly linux: LinuxGuest | undefined;
+}
+
+/**
+ * @param work done with the guest paused
+ * @throws PtmonError as `attach`; `bad-argument` where there is no such process; what `work` throws
+ */
+export async function withMemory<T>(
+  source: SourceName,
+  options: OwnerOptions,
+  signal: AbortSignal,
+  work: (owned: OwnedMemory) => Promise<T>,
+): Promise<T> {
+  checkOwner(options);
+  const guest: Guest = await attach(attachment(source, options), { signal });
+  try {
+    return await guest.paused(async (moment) => work(await ownedMemory(moment, options)));
+  } finally {
+    await guest.close();
+  }
+}
+
+async function ownedMemory(moment: Moment, { pid, comm, root }: OwnerOptions): Promise<OwnedMemory> {
+  if (pid === undefined && comm === undefined) {
+    const table = root === undefined || root === 'current' ? moment.currentRoot() : rootOf(moment.paging, root);
+    return { memory: moment.memoryOf(table), moment, process: undefined, linux: undefined };
+  }
+  const linux = await moment.linux();
+  const { processes } = await linux.processes();
+  const process = processes.find((each) => each.pid === pid || each.command === comm);
+  if (process === undefined) {
+    throw new PtmonError('bad-argument', `the guest has no process ${pid ?? `named "${comm}"`}; ptmon ps lists them`);
+  }
+  const [table] = process.roots;
+  if (table === undefined) {
+    throw new PtmonError('bad-argument', `${process.command}[${process.pid}] has no memory of its own`);
+  }
+  return { memory: moment.memoryOf(table), moment, process, linux };
+}

@@ -1,0 +1,57 @@
+/** The options of commands that read a guest's memory: which guest, and whose memory. */
+import type { Command } from 'commander';
+import { PtmonError } from '../../core/error.ts';
+import { type RootOption, rootOption } from './address.ts';
+import { addSocketOptions, isLive, type LiveOptions, type SourceName, takeSource } from './source.ts';
+import { wholeNumber } from './values.ts';
+
+export interface OwnerOptions extends Pick<LiveOptions, 'qmp' | 'gdb'> {
+  readonly pid?: number;
+  readonly comm?: string;
+  readonly root?: RootOption;
+}
+
+/** Whose memory: a process's, or that of a top-level table; by default, the one that vCPU 0 has loaded. */
+export function addOwnerOptions(command: Command): Command {
+  return addSocketOptions(command)
+    .option('--pid <n>', 'memory of the process with this PID', wholeNumber(0, 2 ** 22))
+    .option('--comm <name>', 'memory of the first process with this name')
+    .option('--root <cr3>', 'memory of the address space of this top-level table: 0x…', rootOption);
+}
+
+/** @throws PtmonError `bad-argument` where they exclude each other */
+export function checkOwner({ pid, comm, root }: OwnerOptions): void {
+  if ([pid, comm, root].filter((each) => each !== undefined).length < 2) return;
+  throw new PtmonError('bad-argument', '--pid, --comm and --root exclude each other: give one of them');
+}
+
+/** What `attach` takes: a path, or the sockets of a live guest. @throws PtmonError `bad-argument` without a source */
+export function attachment(source: SourceName, { qmp, gdb }: OwnerOptions): string | { qmp: string; gdb?: string } {
+  if (source !== undefined) return source;
+  if (qmp === undefined) throw new PtmonError('bad-argument', 'a live guest needs --qmp as well as --gdb, or --vm');
+  return { qmp, ...(gdb !== undefined && { gdb }) };
+}
+
+/** The one argument that follows the source. @throws PtmonError `bad-argument` where it is missing, or more follow */
+export function sourceAndOne(
+  words: readonly string[],
+  options: OwnerOptions,
+  what: string,
+): { source: SourceName; word: string } {
+  const { source, rest } = takeSource(words, options);
+  const [word, unexpected] = rest;
+  if (word === undefined) throw new PtmonError('bad-argument', `missing argument: ${what}`);
+  if (unexpected === undefined) return { source, word };
+  const why = isLive(options) ? ': --vm, or --qmp and --gdb, already name the guest' : '';
+  throw new PtmonError('bad-argument', `unexpected argument "${unexpected}"${why}`);
+}
+
+/** An argument by the parser of an option. @throws PtmonError `bad-argument` with what the parser refuses */
+export function parseArgument<T>(name: string, word: string, parse: (text: string) => T): T {
+  try {
+    return parse(word);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new PtmonError('bad-argument', `${name} ${word}: ${why}`);
+  }
+}
