@@ -8,6 +8,7 @@ export type PtmonErrorCode =
   | 'read-failed'
   | 'protect-failed'
   | 'restore-failed'
+  | 'range-limit'
   | 'source-unavailable'
   | 'corrupt-input'
   | 'write-failed'

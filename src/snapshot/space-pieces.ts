@@ -2,7 +2,7 @@
 import { PtmonError } from '../core/error.ts';
 import { positionsOf } from '../core/paging/enumerate.ts';
 import { foldVpn } from '../core/paging/format.ts';
-import { type Gap, type Piece, pieces } from '../core/paging/pieces.ts';
+import { type Gap, MAX_REPEATS, type Piece, pieces } from '../core/paging/pieces.ts';
 import { type LongWorkOptions, Pacer } from '../driver/pacer.ts';
 import type { Snapshot } from '../driver/snapshot.ts';
 import type { AddressSpace } from './address-space.ts';
@@ -10,9 +10,6 @@ import type { GapTotals } from './gap-totals.ts';
 
 /** Pieces that are taken at once. */
 const BATCH = 512;
-
-/** Processes that share page tables of large mappings use some twice. Beyond, tables lead to each other. */
-const MAX_REPEATS = 2 ** 13;
 
 export interface SpaceOptions extends LongWorkOptions {
   /** Every page that [from, to) touches; the whole address space unless told. */

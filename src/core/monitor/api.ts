@@ -17,9 +17,16 @@ export interface MonitorOptions {
   readonly kinds?: readonly OptInKind[];
   /**
    * Receives each protection that could not be restored, once (rule C9). The monitor tries again at its next call. A fault is
-   * not an error of the call during which it happened.
+   * not an error of the call during which it happened. Also receives `range-limit`, once for each address space (`maxRangePages`).
    */
   readonly onFault?: (fault: PtmonError) => void;
+  /**
+   * 4 KiB pages that the page tables on the walks of one address space's ranges may have entries for; a table that the address space
+   * reaches by several paths counts once for each, and such repeats may use a 16th of the limit. Beyond it, entries are not followed:
+   * `onFault` receives `range-limit`, and `state` says `unknown` for the pages below them. Single addresses have no limit. Bounds the
+   * time and memory that tables which point at each other can cost. Defaults to 2^23, which is 32 GiB of 4 KiB pages.
+   */
+  readonly maxRangePages?: number;
   /**
    * Whether common writes take a shorter way through the monitor (`fast-path/`). Defaults to true. Events and states are the
    * same without it; it is there for measuring, and to rule the fast path out when a result looks wrong.
@@ -64,6 +71,11 @@ export interface WatchState {
   /** Null when the address is not backed. */
   readonly rights: Rights | null;
   readonly tags: readonly Tag[];
+  /**
+   * Present where the state of a page of a range is not known, and then why: its tables are beyond `MonitorOptions.maxRangePages`.
+   * `explain` still walks memory.
+   */
+  readonly unknown?: 'range-limit';
   /** `monitor` calls that `unmonitor` has not released yet, ranges that cover the address included. */
   readonly references: number;
 }

@@ -52,6 +52,11 @@ export function checkVcpu(vcpu: number): void {
   throw new PtmonError('bad-argument', `vCPU ${String(vcpu)} is not a non-negative integer`);
 }
 
+export function checkMaxRangePages(pages: number): number {
+  if (Number.isSafeInteger(pages) && pages > 0) return pages;
+  throw new PtmonError('bad-argument', `maxRangePages ${String(pages)} is not a positive integer`);
+}
+
 export function checkTag(tag: Tag | undefined): void {
   if (tag === undefined || typeof tag === 'string' || (typeof tag === 'number' && !Number.isNaN(tag))) return;
   throw new PtmonError('bad-argument', `tag ${String(tag)} is neither a string nor a number other than NaN`);

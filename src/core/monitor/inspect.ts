@@ -2,7 +2,7 @@
 import { gfnOf, PAGE_BYTES, paOf } from '../address/pa.ts';
 import type { Pa } from '../address/types.ts';
 import { vaOf } from '../address/va.ts';
-import { ENTRY_LEAF, kindOf, type Paging, unfoldVpn } from '../paging/format.ts';
+import { ENTRY_LEAF, ENTRY_TABLE, kindOf, type Paging, unfoldVpn } from '../paging/format.ts';
 import { rightsOf } from '../paging/rights.ts';
 import { NumberList } from '../struct/number-list.ts';
 import type { MonitorDump, WatchState } from './api.ts';
@@ -123,7 +123,21 @@ export function stateOf(
     rights: isBacked ? rightsOf(mapping.rights) : null,
     tags: allTags(watcher, segment),
     references: referenceCount(watcher) + (segment?.references.count ?? 0),
+    ...(isBacked || !space.expansion.isCut || !isCutAt(space.top, page) ? {} : { unknown: 'range-limit' }),
   };
+}
+
+/** Whether the walk of a page reaches an entry that is not followed. */
+function isCutAt(top: TableNode, page: number): boolean {
+  let node: TableNode | null = top;
+  while (node !== null && node.frame !== null) {
+    const position: number = node.positionOf(page);
+    if (position < 0) return false;
+    const isPointer = kindOf(node.format, node.lowAt(position), node.highAt(position)) === ENTRY_TABLE;
+    if (!isPointer) return false;
+    node = node.childAt(position);
+  }
+  return node !== top;
 }
 
 export function dump(parts: MonitorParts): MonitorDump {

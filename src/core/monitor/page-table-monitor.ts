@@ -19,7 +19,7 @@ import type {
   WatchRequest,
   WatchState,
 } from './api.ts';
-import { checkTag, checkVcpu, checkView, checkWrite, locate, locateRange } from './arguments.ts';
+import { checkMaxRangePages, checkTag, checkVcpu, checkView, checkWrite, locate, locateRange } from './arguments.ts';
 import { DirtyMarks } from './batch/dirty-marks.ts';
 import { Plan } from './batch/plan.ts';
 import { Synchronizer } from './batch/synchronizer.ts';
@@ -33,6 +33,8 @@ import { WatchInPlace } from './fast-path/watch-in-place.ts';
 import { countEntries, countPagedIn, dump, entryAddresses, type MonitorParts, stateOf } from './inspect.ts';
 import type { AddressSpace } from './tables/address-space.ts';
 import { AddressSpaces } from './tables/address-spaces.ts';
+import { DEFAULT_RANGE_PAGES } from './tables/expansion.ts';
+import { Faults } from './tables/faults.ts';
 import { ProtectedTables } from './tables/protected-tables.ts';
 import { ReverseMap } from './tables/rmap.ts';
 import type { TableNode } from './tables/table-node.ts';
@@ -53,14 +55,15 @@ export class PageTableMonitor {
   /** @throws PtmonError `bad-argument` for impossible paging options */
   constructor(options: MonitorOptions) {
     const paging = 'levels' in options.paging ? options.paging : makePaging(options.paging);
-    const { memory, fastPath = true } = options;
+    const { memory, fastPath = true, maxRangePages = DEFAULT_RANGE_PAGES } = options;
     const { entryBytes } = paging.mode;
     this.paging = paging;
     this.#memory = memory;
     this.#isFast = fastPath;
     this.#entryShift = Math.log2(entryBytes);
-    this.#tables = new ProtectedTables(options.protection, options.onFault ?? (() => {}));
-    this.#spaces = new AddressSpaces(paging);
+    const faults = new Faults(options.onFault ?? (() => {}));
+    this.#tables = new ProtectedTables(options.protection, faults);
+    this.#spaces = new AddressSpaces({ paging, maxRangePages: checkMaxRangePages(maxRangePages) });
 
     const [tables, rmap, marks, spaces] = [this.#tables, this.#rmap, this.#marks, this.#spaces];
     const unsettled = new UnsettledAddresses();
@@ -69,12 +72,13 @@ export class PageTableMonitor {
     const reportsRights = writer.writesRights;
     this.#parts = { paging, spaces, unsettled, tables, rmap, marks };
     this.#synchronizer = new Synchronizer({
-      plan: new Plan({ memory, paging, tables, rmap }),
+      plan: new Plan({ memory, paging, tables, rmap, faults }),
       report,
       reportsRights,
       unsettled,
       tables,
       rmap,
+      faults,
       marks,
       spaces,
       entryBytes,

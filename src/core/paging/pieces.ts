@@ -8,7 +8,7 @@
  *
  * Depth is bounded by the mode's levels, so cyclic tables end too: a self-map shows every table once more, as a page. But a root
  * whose slots name itself maps the whole address space, page by page (2^36 of them in 4-level paging). That is what the processor
- * sees; `maxRepeats` bounds it.
+ * sees. `maxRepeats` bounds what is read of it.
  *
  * Positions are folded page numbers: the upper half directly after the lower, so that the non-canonical hole has none.
  */
@@ -61,11 +61,17 @@ export interface PieceOptions {
   /** Positions [from, to); default to the whole address space. */
   readonly from?: number;
   readonly to?: number;
-  /** How often a table may be read that was read before; defaults to no limit. Kernels hardly ever use one twice. */
+  /** How often a table may be read that was read before. Defaults to `MAX_REPEATS`. */
   readonly maxRepeats?: number;
   /** Hears of each gap where it is met; of a table that is met again and again, at least once. */
   readonly onGap?: (gap: Gap) => void;
 }
+
+/**
+ * Processes that share the page tables of large mappings use some of them twice. More repeats than this are tables that point at each
+ * other: a handful of them can be billions of paths.
+ */
+export const MAX_REPEATS = 2 ** 13;
 
 /** What a table is from its first slot to its last. Its rights are those that its own entries and those below it leave. */
 type Summary = Block | typeof EMPTY | typeof MIXED;
@@ -107,7 +113,7 @@ export function* pieces(
   paging: Paging,
   memory: PhysicalMemory,
   root: number,
-  { from = 0, to = Infinity, maxRepeats = Infinity, onGap }: PieceOptions = {},
+  { from = 0, to = Infinity, maxRepeats = MAX_REPEATS, onGap }: PieceOptions = {},
 ): Generator<Piece, void, undefined> {
   const { entryBytes } = paging.mode;
   const entry = new Uint32Array(2);

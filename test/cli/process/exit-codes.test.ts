@@ -15,6 +15,7 @@ const ofCode: Record<PtmonErrorCode, number> = {
   'not-fetched': 1,
   'write-failed': 1,
   'restore-failed': 1,
+  'range-limit': 1,
   closed: 1,
   'events-dropped': 1,
 };

@@ -31,6 +31,7 @@ export interface RigOptions {
   readonly kinds?: NonNullable<MonitorOptions['kinds']>;
   /** Defaults to true, or to false where PTMON_FAST_PATH is `off`: every test of the monitor passes either way. */
   readonly fastPath?: boolean;
+  readonly maxRangePages?: number;
 }
 
 const FAST_PATH = process.env['PTMON_FAST_PATH'] !== 'off';
@@ -53,7 +54,14 @@ export class Rig {
   readonly #mode: PagingModeName;
   #nextFrame = 0x100;
 
-  constructor({ mode = '4-level', views = 1, protects = true, kinds = [], fastPath = FAST_PATH }: RigOptions = {}) {
+  constructor({
+    mode = '4-level',
+    views = 1,
+    protects = true,
+    kinds = [],
+    fastPath = FAST_PATH,
+    ...rest
+  }: RigOptions = {}) {
     this.#mode = mode;
     this.#views = new Map(Array.from({ length: views }, (_, view) => [view, new Map<number, number>()]));
     this.monitor = new PageTableMonitor({
@@ -68,6 +76,7 @@ export class Rig {
       paging: { mode },
       kinds,
       fastPath,
+      ...(rest.maxRangePages === undefined ? {} : { maxRangePages: rest.maxRangePages }),
       onFault: (fault) => {
         this.faults.push(fault);
         this.onFault?.();

@@ -286,4 +286,29 @@ describe('C8 Enumeration of self-maps and cycles', () => {
       '0x2000+0x1000 -> 0x5000 / 0x1000 wux',
     ]);
   });
+
+  test.each([8, 32, 96])('a root of which %i slots name itself is read to a bound, and no further', (k) => {
+    const machine = new Machine({ mode: '4-level' });
+    for (let slot = 0n; slot < k; slot++) machine.put(0x5000n + slot * 8n, 0x5027n);
+    const memory = new Watched(machine);
+    const read = (options: EnumerateOptions) => {
+      for (const range of mappedRanges(machine.paging, memory, 0x5000n, options)) void range;
+    };
+    expect(() => read({ maxRepeats: 50 })).toThrow(/tables of root 0x5000 lead to each other more than 50 times/);
+    expect(memory.reads).toBeLessThan(60 * 512);
+    const before = memory.reads;
+    if (k === 32) expect(() => read({})).toThrow(/more than 8192 times/);
+    expect(memory.reads - before).toBeLessThan(2 ** 23);
+  });
+
+  test('a root that names itself in every slot ends', () => {
+    const machine = new Machine({ mode: '4-level' });
+    for (let slot = 0n; slot < 512n; slot++) machine.put(0x5000n + slot * 8n, 0x5027n);
+    let ranges = 0;
+    const read = () => {
+      for (const range of mappedRanges(machine.paging, machine.memory, 0x5000n)) if (range.pa >= 0) ranges++;
+    };
+    expect(read).toThrow(/more than 4194304 pages share a frame with their neighbour, here frame 0x5:/);
+    expect(ranges).toBeLessThan(2 ** 22 + 2);
+  });
 });

@@ -6,20 +6,23 @@
  * of the commit the tree has both what was and what will be.
  */
 import { frameOffsetOf, gfnOf, paOf } from '../../address/pa.ts';
+import { hex, vaOf } from '../../address/va.ts';
+import { PtmonError } from '../../error.ts';
 import { type PhysicalMemory, READ_NO_MEMORY, READ_NOT_FETCHED, READ_OK } from '../../memory/physical-memory.ts';
-import { ENTRY_LEAF, ENTRY_TABLE, kindOf, leafGfn, type Paging, tableGfn } from '../../paging/format.ts';
+import { ENTRY_LEAF, ENTRY_TABLE, kindOf, leafGfn, type Paging, tableGfn, unfoldVpn } from '../../paging/format.ts';
 import { restrictLeaf, RIGHTS_ALL } from '../../paging/rights.ts';
 import type { NumberList } from '../../struct/number-list.ts';
 import type { TouchedPages } from '../events/touched-pages.ts';
 import type { AddressSpace, UnreadSlot } from '../tables/address-space.ts';
+import type { Faults } from '../tables/faults.ts';
 import { NO_TABLE } from '../tables/mapping.ts';
 import type { ProtectedTables } from '../tables/protected-tables.ts';
 import type { ReverseMap } from '../tables/rmap.ts';
 import type { TableFrame } from '../tables/table-frame.ts';
-import { type Backing, ENTRY_WORDS, type TableNode } from '../tables/table-node.ts';
+import { type Backing, ENTRY_WORDS, type Space, type TableNode } from '../tables/table-node.ts';
 import { ChangeList } from './change-list.ts';
 
-const NOTHING: Backing = { frame: null, words: new Uint32Array(0) };
+const NOTHING: Backing = { frame: null, words: new Uint32Array(0), isCounted: false };
 
 /** Hears of each change right before it is made: `Report`. */
 export interface ChangeListener {
@@ -31,14 +34,17 @@ export interface PlanParts {
   readonly paging: Paging;
   readonly tables: ProtectedTables;
   readonly rmap: ReverseMap;
+  readonly faults: Faults;
 }
 
 export class Plan {
   readonly #memory: PhysicalMemory;
+  readonly #paging: Paging;
   readonly #entryBytes: 4 | 8;
   readonly #entryShift: number;
   readonly #tables: ProtectedTables;
   readonly #rmap: ReverseMap;
+  readonly #faults: Faults;
   /** Whether a change of rights alone is a change. */
   #rightsMatter = true;
   /** Where a watch begins with this plan: its view must exist. Walks that are watched already outlive their view (rule C2). */
@@ -48,13 +54,17 @@ export class Plan {
   readonly #above: { readonly node: TableNode; readonly position: number }[] = [];
   readonly #changes = new ChangeList();
   readonly #staged: TableNode[] = [];
+  /** Entries that are not followed because of the range limit: the first of each space. */
+  readonly #cut = new Map<Space, { readonly node: TableNode; readonly position: number }>();
   /** Entries that could not be read yet. A plan that misses any must not be committed. */
   readonly missing: number[] = [];
   /** Low and high word of the entry that was read last. */
   readonly #entry = new Uint32Array(2);
 
-  constructor({ memory, paging, tables, rmap }: PlanParts) {
+  constructor({ memory, paging, tables, rmap, faults }: PlanParts) {
     this.#memory = memory;
+    this.#paging = paging;
+    this.#faults = faults;
     this.#entryBytes = paging.mode.entryBytes;
     this.#entryShift = Math.log2(paging.mode.entryBytes);
     this.#tables = tables;
@@ -92,7 +102,9 @@ export class Plan {
     // Protect first, read afterwards: a write in between becomes a mark and is not lost (rule C3).
     const frame = this.#tables.acquire(gfn, node.space.view, node.space !== this.#beginning);
     const words = new Uint32Array(ENTRY_WORDS * node.capacity);
-    node.next = { frame, words };
+    const isCounted = !node.space.ranges.isEmpty;
+    if (isCounted) node.space.expansion.add(gfn, node.format);
+    node.next = { frame, words, isCounted };
     for (let position = node.firstFrom(0); position >= 0; position = node.nextAfter(position)) {
       this.#read(node.entryPa(gfn, position, this.#entryBytes));
       words.set(this.#entry, ENTRY_WORDS * position);
@@ -171,16 +183,22 @@ export class Plan {
     }
     const left: [TableFrame, number][] = [];
     for (const node of this.#staged) {
-      const { frame, words } = node.next!;
+      const { frame, words, isCounted } = node.next!;
       if (node.frame !== null) {
         this.#rmap.detach(node);
         left.push([node.frame, node.space.view]);
       }
+      if (node.isCounted) node.space.expansion.remove(node.frame!.gfn, node.format);
       node.frame = frame;
+      node.isCounted = isCounted;
       if (frame !== null) {
         node.setEntries(words);
         this.#rmap.attach(node);
       }
+    }
+    for (const [space, { node, position }] of this.#cut) {
+      if (!space.expansion.isCut) this.#faults.add(this.#limitFault(node, position));
+      space.expansion.isCut = true;
     }
     this.#finish();
     for (const [frame, view] of left) this.#tables.release(frame, view);
@@ -190,6 +208,9 @@ export class Plan {
   rollBack(): void {
     const taken = this.#staged.filter((node) => node.next!.frame !== null);
     const frames = taken.map((node): [TableFrame, number] => [node.next!.frame!, node.space.view]);
+    for (const { space, format, next } of taken) {
+      if (next!.isCounted) space.expansion.remove(next!.frame!.gfn, format);
+    }
     this.#finish();
     for (const [frame, view] of frames) this.#tables.release(frame, view);
   }
@@ -204,7 +225,23 @@ export class Plan {
     empty(this.#above);
     this.#changes.clear();
     empty(this.#staged);
+    if (this.#cut.size > 0) this.#cut.clear();
     empty(this.missing);
+  }
+
+  /** Names the entry that is not followed, and the range whose pages are below it. */
+  #limitFault(node: TableNode, position: number): PtmonError {
+    const { view, root, ranges } = node.space;
+    const first = node.pageAt(position);
+    const [segment] = ranges.overlapping(first, first + node.format.slotPages - 1);
+    const vaOfPage = (page: number) => vaOf(unfoldVpn(this.#paging, page), 0);
+    const va = vaOfPage(Math.max(first, segment?.first ?? first));
+    const entryPa = node.entryPa((node.next ?? node).frame!.gfn, position, this.#entryBytes);
+    const range =
+      segment === undefined ? '' : ` from ${hex(vaOfPage(segment.first))} to ${hex(vaOfPage(segment.last))}`;
+    const what = `the range${range} of root ${hex(root)} in view ${view} reaches more page tables than maxRangePages allows`;
+    const where = `the entry at ${hex(entryPa)} (level ${node.format.level}, for ${hex(va)}) and others are not followed`;
+    return new PtmonError('range-limit', `${what}: ${where}`, { va, root, view, level: node.format.level, entryPa });
   }
 
   #stageNothing(node: TableNode): void {
@@ -214,13 +251,19 @@ export class Plan {
   }
 
   #stageBelow(node: TableNode, position: number, lo: number, hi: number): void {
+    const child = node.childAt(position);
     if (kindOf(node.format, lo, hi) === ENTRY_TABLE) {
-      const child = node.space.childAt(node, position);
-      this.stage(child, tableGfn(node.format, lo, hi));
-    } else {
-      const child = node.childAt(position);
-      if (child !== null) this.stage(child, NO_TABLE);
+      const gfn = tableGfn(node.format, lo, hi);
+      if (this.#mayFollow(node, child, gfn)) return this.stage(node.space.childAt(node, position), gfn);
+      if (!this.#cut.has(node.space)) this.#cut.set(node.space, { node, position });
     }
+    if (child !== null) this.stage(child, NO_TABLE);
+  }
+
+  /** Whether a table may back the node below an entry: always for single watches, within a limit for ranges (rule C8). */
+  #mayFollow(node: TableNode, child: TableNode | null, gfn: number): boolean {
+    if (child !== null && (child.watchCount > 0 || (child.next ?? child).frame?.gfn === gfn)) return true;
+    return node.space.expansion.admits(gfn, this.#paging.byLevel[node.format.level - 1]!);
   }
 
   /** Entries above the page tables are sorted before they are planned. */
@@ -264,7 +307,8 @@ export class Plan {
   #becomesReadable(node: TableNode, position: number, lo: number, hi: number): boolean {
     const child = node.childAt(position);
     if (kindOf(node.format, lo, hi) !== ENTRY_TABLE || (child !== null && child.frame !== null)) return false;
-    return this.#read(paOf(tableGfn(node.format, lo, hi)));
+    const gfn = tableGfn(node.format, lo, hi);
+    return this.#mayFollow(node, child, gfn) && this.#read(paOf(gfn));
   }
 
   /** Whether a value leads where the entry as last read does, with the same rights where they matter. */

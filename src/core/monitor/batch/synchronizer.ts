@@ -15,6 +15,7 @@ import type { WatchInPlace } from '../fast-path/watch-in-place.ts';
 import type { AddressSpace, UnreadSlot } from '../tables/address-space.ts';
 import type { AddressSpaces } from '../tables/address-spaces.ts';
 import { addReference, findWatcher, releaseReference } from '../tables/page-watches.ts';
+import type { Faults } from '../tables/faults.ts';
 import type { ProtectedTables } from '../tables/protected-tables.ts';
 import type { ReverseMap } from '../tables/rmap.ts';
 import type { TableNode } from '../tables/table-node.ts';
@@ -50,6 +51,7 @@ export interface SynchronizerParts {
   readonly unsettled: UnsettledAddresses;
   readonly tables: ProtectedTables;
   readonly rmap: ReverseMap;
+  readonly faults: Faults;
   readonly marks: DirtyMarks;
   readonly spaces: AddressSpaces;
   readonly entryBytes: number;
@@ -318,6 +320,7 @@ export class Synchronizer {
   /** After watches between two pages were removed: drops what served only them. */
   #prune({ space, first, last }: Pages): void {
     if (!this.#unsettled.isEmpty) this.#unsettled.deleteReleased(space, first, last);
+    if (space.ranges.isEmpty) space.expansion.isCut = false;
     space.prune(first, last, this.#forget);
     if (space.isEmpty) this.#spaces.close(space);
   }
@@ -351,14 +354,17 @@ export class Synchronizer {
     const { frame } = node;
     if (frame === null) return;
     this.#parts.rmap.detach(node);
+    if (node.isCounted) node.space.expansion.remove(frame.gfn, node.format);
+    node.isCounted = false;
     node.frame = null;
     this.#tables.release(frame, node.space.view);
   };
 
-  /** At the end of every call: retries failed restorations, and drops what only writes in flight needed. */
+  /** At the end of every call: drops what only writes in flight needed, retries failed restorations, and reports faults. */
   finish(): void {
     if (!this.#formerWalks.isEmpty && this.#marks.pending === 0 && this.#unsettled.isEmpty) this.#formerWalks.clear();
     this.#tables.retryRestores();
+    this.#parts.faults.report();
   }
 
   /** Whether the nodes are known to be equal to memory (C1). */

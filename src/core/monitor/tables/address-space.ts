@@ -10,9 +10,17 @@ import { type Paging, slotOf } from '../../paging/format.ts';
 import type { NumberList } from '../../struct/number-list.ts';
 import type { Tag } from '../../struct/references.ts';
 import { Slab } from '../../struct/slab.ts';
+import { Expansion } from './expansion.ts';
 import { addReference, findWatcher, releaseAll, type Watcher, watchersAt } from './page-watches.ts';
 import { RangeSet, type Segment } from './range-set.ts';
 import { type Space, TableNode } from './table-node.ts';
+
+/** The same for all spaces of a monitor. */
+export interface SpaceOptions {
+  readonly paging: Paging;
+  /** `MonitorOptions.maxRangePages`. */
+  readonly maxRangePages: number;
+}
 
 /** A slot that was added, and that nothing has read yet. */
 export interface UnreadSlot {
@@ -34,6 +42,7 @@ export class AddressSpace implements Space {
   readonly root: Pa;
   readonly top: TableNode;
   readonly ranges: RangeSet;
+  readonly expansion: Expansion;
   readonly watchers = new Slab<Watcher>();
   /** Until the first watch has found out whether there is a table at the root. */
   isNew = true;
@@ -41,11 +50,12 @@ export class AddressSpace implements Space {
   /** The page table that `pageTableOf` found last: callers watch and release neighbours one after the other. */
   #lastTable: TableNode | null = null;
 
-  constructor(paging: Paging, view: number, root: Pa) {
+  constructor({ paging, maxRangePages }: SpaceOptions, view: number, root: Pa) {
     this.#paging = paging;
     this.view = view;
     this.root = root;
     this.ranges = new RangeSet(paging.lowEnd);
+    this.expansion = new Expansion(maxRangePages);
     const firstSlot = frameOffsetOf(root) / paging.mode.entryBytes;
     this.top = new TableNode({ space: this, format: paging.levels[0]!, parent: null, firstPage: 0, firstSlot });
   }
@@ -82,7 +92,7 @@ export class AddressSpace implements Space {
     return (offset === 0 && this.ranges.find(page) !== undefined) || this.findWatcher(page, offset) !== null;
   }
 
-  /** Watches one byte of a page that no single watch watches yet. Returns the topmost slot that this adds; null where none. */
+  /** Watches one byte of a page that no single watch watches yet. Returns the topmost slot to read; null where none is new. */
   addWatch(page: number, offset: number, tag: Tag | undefined): UnreadSlot | null {
     let firstNew: UnreadSlot | null = null;
     let node = this.top;
@@ -98,6 +108,8 @@ export class AddressSpace implements Space {
         node.countWatch();
         return firstNew;
       }
+      // An entry that ranges may not follow is followed now.
+      if (this.expansion.isCut && node.childAt(position) === null) firstNew ??= { node, slot };
       node = this.childAt(node, position);
     }
   }

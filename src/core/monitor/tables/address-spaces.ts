@@ -1,18 +1,17 @@
 /** The address spaces that have watched addresses, by view and root. */
 import type { Pa } from '../../address/types.ts';
-import type { Paging } from '../../paging/format.ts';
-import { AddressSpace } from './address-space.ts';
+import { AddressSpace, type SpaceOptions } from './address-space.ts';
 
 export class AddressSpaces {
-  readonly #paging: Paging;
+  readonly #options: SpaceOptions;
   readonly #views = new Map<number, Map<Pa, AddressSpace>>();
   /** Whether a range has been watched since there was no address space. */
   hasRanges = false;
   /** The space that `find` returned last: most calls are for the same one. */
   #last: AddressSpace | undefined;
 
-  constructor(paging: Paging) {
-    this.#paging = paging;
+  constructor(options: SpaceOptions) {
+    this.#options = options;
   }
 
   find(view: number, root: Pa): AddressSpace | undefined {
@@ -32,7 +31,7 @@ export class AddressSpaces {
       roots = new Map();
       this.#views.set(view, roots);
     }
-    const space = new AddressSpace(this.#paging, view, root);
+    const space = new AddressSpace(this.#options, view, root);
     roots.set(root, space);
     return space;
   }

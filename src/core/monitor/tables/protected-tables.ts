@@ -7,6 +7,7 @@
 import { PtmonError } from '../../error.ts';
 import { ACCESS_WRITE, type PageAccess, type PageProtection } from '../../memory/page-access.ts';
 import { NumberMap } from '../../struct/number-map.ts';
+import type { Faults } from './faults.ts';
 import { TableFrame } from './table-frame.ts';
 
 const NO_FRAMES: readonly number[] = [];
@@ -22,15 +23,13 @@ interface Unrestored {
 
 export class ProtectedTables {
   readonly #protection: PageProtection | undefined;
-  readonly #onFault: (fault: PtmonError) => void;
+  readonly #faults: Faults;
   readonly #frames = new NumberMap<TableFrame>();
   #unrestored: Unrestored[] = [];
-  /** Reported at the end of the call, when everything is consistent: the listener may call the monitor. */
-  #unreported: PtmonError[] = [];
 
-  constructor(protection: PageProtection | undefined, onFault: (fault: PtmonError) => void) {
+  constructor(protection: PageProtection | undefined, faults: Faults) {
     this.#protection = protection;
-    this.#onFault = onFault;
+    this.#faults = faults;
   }
 
   /** Whether the source reports writes to protected tables; else only comparing finds changes. */
@@ -87,7 +86,7 @@ export class ProtectedTables {
     const failure = this.#restore(unrestored);
     if (failure === undefined) return;
     this.#unrestored.push(unrestored);
-    this.#unreported.push(faultOf(unrestored, failure));
+    this.#faults.add(faultOf(unrestored, failure));
   }
 
   /**
@@ -119,12 +118,11 @@ export class ProtectedTables {
     return (this.#frames.size !== mapped || this.#unrestored.length > 0) && this.traps(gfn);
   }
 
-  /** Tries again to restore what could not be restored, and reports what has failed since the last call. Never throws. */
+  /** Tries again to restore what could not be restored. Never throws. */
   retryRestores(): void {
     if (this.#unrestored.length > 0) {
       this.#unrestored = this.#unrestored.filter((each) => this.#restore(each) !== undefined);
     }
-    if (this.#unreported.length > 0) this.#report();
   }
 
   #protect(gfn: number, view: number, viewMayBeGone: boolean): PageAccess | null {
@@ -149,18 +147,6 @@ export class ProtectedTables {
       return isGoneView(error) ? undefined : (error ?? new Error('unknown'));
     }
     return undefined;
-  }
-
-  #report(): void {
-    const faults = this.#unreported;
-    this.#unreported = [];
-    for (const fault of faults) {
-      try {
-        this.#onFault(fault);
-      } catch {
-        // What the listener throws is not a failure of this call (rule C9).
-      }
-    }
   }
 }
 

@@ -23,6 +23,7 @@ import { type LevelFormat, slotOf } from '../../paging/format.ts';
 import type { Slab } from '../../struct/slab.ts';
 import { SlotTable } from '../../struct/slot-table.ts';
 import { UNTAGGED, type Watcher } from './page-watches.ts';
+import type { Expansion } from './expansion.ts';
 import type { RangeSet } from './range-set.ts';
 import type { TableFrame } from './table-frame.ts';
 
@@ -48,6 +49,8 @@ export interface Space {
   readonly root: Pa;
   readonly top: TableNode;
   readonly ranges: RangeSet;
+  /** How far the ranges are expanded. */
+  readonly expansion: Expansion;
   /** The watchers that are no small number. */
   readonly watchers: Slab<Watcher>;
   /** Who watches one byte of a page singly; null where nobody does. */
@@ -63,6 +66,8 @@ export interface Backing {
   readonly frame: TableFrame | null;
   /** The entries, two words for each position of the node. */
   readonly words: Uint32Array;
+  /** Whether the node counts in the space's `Expansion`. */
+  readonly isCounted: boolean;
 }
 
 export interface NodeOptions {
@@ -93,6 +98,8 @@ export class TableNode extends SlotTable<TableNode> {
   readonly firstPage: number;
   readonly format: LevelFormat;
   frame: TableFrame | null = null;
+  /** Whether the node counts in the space's `Expansion`. */
+  isCounted = false;
   readonly parent: TableNode | null;
   /** The previous node of the same frame; of the first one, the last. */
   previousInFrame: TableNode | null = null;

@@ -5,9 +5,15 @@
  * other systems through a self-map; what is looked for is any writable leaf, so nothing is assumed about the system.
  */
 import { gfnOf, PAGE_BYTES } from '../../../core/address/pa.ts';
+import { vaOf } from '../../../core/address/va.ts';
+import { PtmonError } from '../../../core/error.ts';
 import type { PhysicalMemory } from '../../../core/memory/physical-memory.ts';
-import { mappedRanges } from '../../../core/paging/enumerate.ts';
 import type { Paging } from '../../../core/paging/format.ts';
+import { type PieceOptions, pieces } from '../../../core/paging/pieces.ts';
+import { RIGHT_USER, RIGHT_WRITABLE } from '../../../core/paging/rights.ts';
+
+/** Tables of the lower half that may be read again: each is up to 512 aliases, and the guest is stopped meanwhile. */
+const PROCESS_REPEATS = 64;
 
 interface Alias {
   readonly gfn: number;
@@ -25,15 +31,27 @@ export class WritableAliases {
     this.root = root;
   }
 
-  /** What a root maps writable. @throws PtmonError `not-fetched`, or what the memory throws */
+  /** What a root maps writable, as far as its tables do not point at each other. @throws PtmonError `not-fetched`, or what the memory throws */
   static of(paging: Paging, memory: PhysicalMemory, root: number): WritableAliases {
     const aliases = new WritableAliases(root);
-    for (const { va, pa, byteLength, rights } of mappedRanges(paging, memory, root)) {
-      if (!rights.writable) continue;
-      const list = rights.user ? aliases.#user : aliases.#supervisor;
-      list.push({ gfn: gfnOf(pa), pages: byteLength / PAGE_BYTES, va });
-    }
+    // The upper half first and by itself: tables of a process that point at each other do not hide the system's own mappings.
+    aliases.#search(paging, memory, { from: paging.lowEnd });
+    aliases.#search(paging, memory, { to: paging.lowEnd, maxRepeats: PROCESS_REPEATS });
     return aliases;
+  }
+
+  #search(paging: Paging, memory: PhysicalMemory, part: PieceOptions): void {
+    try {
+      for (const { vpn, gfn, pages, step, rights } of pieces(paging, memory, this.root, part)) {
+        if (pages === 0 || (rights & RIGHT_WRITABLE) === 0) continue;
+        const list = (rights & RIGHT_USER) === 0 ? this.#supervisor : this.#user;
+        // Of pages that all map one frame, the first.
+        list.push({ gfn, pages: step === 0 ? 1 : pages, va: vaOf(vpn, 0) });
+      }
+    } catch (error) {
+      // Tables that point at each other: the rest of this half stays unknown.
+      if (!(error instanceof PtmonError) || error.code !== 'corrupt-input') throw error;
+    }
   }
 
   /** The root's own frame is writable through it: so it is of a system's own table, not one that shows a process little more than itself. */

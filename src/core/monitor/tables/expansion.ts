@@ -1,0 +1,56 @@
+/**
+ * How far the ranges of one address space are expanded into nodes (rule C8).
+ *
+ * A node stands for one path to a table, and a guest can make as many paths as it likes with few tables: entries of a PML4 that point at
+ * the PML4 itself are k + k^2 + k^3 paths. Every node that exists because of ranges counts as many pages as its table has entries. A
+ * table that the same address space reaches again at the same level may use a 16th of the limit only, so that a knot of tables
+ * cannot use up what the rest of the address space needs. Nodes of single watches are not limited: each has few.
+ */
+import type { LevelFormat } from '../../paging/format.ts';
+
+/** 32 GiB of 4 KiB pages: 16,384 tables, some 100 MB. */
+export const DEFAULT_RANGE_PAGES = 2 ** 23;
+
+/** Part of the limit that repeated tables may use. */
+const REPEATED_SHARE = 16;
+
+export class Expansion {
+  readonly #limit: number;
+  #pages = 0;
+  #repeatedPages = 0;
+  /** Nodes that are counted, by table and level. */
+  readonly #nodes = new Map<number, number>();
+  /** Whether an entry has not been followed since the space had no ranges. */
+  isCut = false;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** Whether a table may get one more node at the level of `format`. */
+  admits(gfn: number, { level, slots }: LevelFormat): boolean {
+    if (this.#pages + slots > this.#limit) return false;
+    return !this.#nodes.has(keyOf(gfn, level)) || this.#repeatedPages + slots <= this.#limit / REPEATED_SHARE;
+  }
+
+  add(gfn: number, { level, slots }: LevelFormat): void {
+    const key = keyOf(gfn, level);
+    const count = this.#nodes.get(key) ?? 0;
+    this.#nodes.set(key, count + 1);
+    this.#pages += slots;
+    if (count > 0) this.#repeatedPages += slots;
+  }
+
+  remove(gfn: number, { level, slots }: LevelFormat): void {
+    const key = keyOf(gfn, level);
+    const count = this.#nodes.get(key)!;
+    if (count > 1) this.#nodes.set(key, count - 1);
+    else this.#nodes.delete(key);
+    this.#pages -= slots;
+    if (count > 1) this.#repeatedPages -= slots;
+  }
+}
+
+function keyOf(gfn: number, level: number): number {
+  return gfn * 8 + level;
+}

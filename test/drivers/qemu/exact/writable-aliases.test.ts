@@ -1,0 +1,29 @@
+/** Where a root maps frames writable, of a guest that builds its tables against the search (rule C8). */
+import { expect, test } from 'vitest';
+import { SparseMemory } from '../../../../src/core/memory/sparse-memory.ts';
+import { makePaging } from '../../../../src/core/paging/format.ts';
+import { WritableAliases } from '../../../../src/drivers/qemu/exact/writable-aliases.ts';
+
+const PAGING = makePaging({ mode: '4-level' });
+const ROOT = 0x100_000;
+const WRITABLE = 3;
+
+/** A PML4 whose first `k` slots name itself, and a page table that maps the root at the start of the upper half. */
+function knotted(k: number): SparseMemory {
+  const memory = new SparseMemory();
+  memory.addPage(ROOT / 4096);
+  for (let slot = 0; slot < k; slot++) memory.writeU64(ROOT + 8 * slot, ROOT | 7, 0);
+  let table = ROOT + 8 * 256;
+  for (const next of [0x101_000, 0x102_000, 0x103_000]) {
+    memory.writeU64(table, next | WRITABLE, 0);
+    table = next;
+  }
+  memory.writeU64(0x103_000, ROOT | WRITABLE, 0);
+  return memory;
+}
+
+test.each([0, 1, 32, 200])('%i slots of the lower half that name the root do not hide the upper half', (k) => {
+  const aliases = WritableAliases.of(PAGING, knotted(k), ROOT);
+  expect(aliases.find(ROOT / 4096)).toContain(0xffff_8000_0000_0000n);
+  expect(aliases.isComplete).toBe(true);
+});
