@@ -1,4 +1,5 @@
 /** `ptmon watch` on a real guest, as processes: however one ends, the guest runs on with no watchpoint left. */
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { QmpClient } from '../../src/drivers/qemu/qmp/client.ts';
@@ -130,6 +131,46 @@ describe.skipIf(!isHere)('ptmon watch on a real guest', { timeout: 120_000 }, ()
     await expectFree(machine);
   });
 
+  test('Ctrl-Z: the guest runs unwatched while the command is suspended, and is watched again after', async () => {
+    const watch = await started();
+    watch.child.kill('SIGTSTP');
+    await expect.poll(() => stateOf(watch.child.pid!), { timeout: 10_000 }).toBe('T');
+    for (let round = 0; round < 3; round++) await expectIdle();
+    await machine.guest.workload.command(`dontneed ${hex(VA)} 4`);
+    watch.child.kill('SIGCONT');
+    await expect.poll(() => watch.stderr, { timeout: 10_000 }).toMatch(/the guest ran unwatched meanwhile/);
+    const before = watch.stdout.length;
+    await machine.guest.workload.command(`touch ${hex(VA)} 4`);
+    const pageIns = () => watch.stdout.slice(before).match(/"kind":"page-in"/g)?.length ?? 0;
+    await expect.poll(pageIns, { timeout: 10_000 }).toBe(4);
+    watch.child.kill('SIGINT');
+    expect(await watch.ended).toBe(130);
+    expect(watch.lastLine()).toMatchObject({ kind: 'end', lost: { unknown: true } });
+    // Each address alternates: nothing was reported twice, and nothing of what lasted was missed (E1).
+    const stream = watch.stdout.split('\n').filter((line) => line.includes('"kind":"page-'));
+    const last = new Map<string, string>();
+    for (const { va, kind } of stream.map((line) => JSON.parse(line))) {
+      expect(kind).not.toBe(last.get(va));
+      last.set(va, kind);
+    }
+    await expectFree(machine);
+  });
+
+  test('Ctrl-Z while nobody reads the output', async () => {
+    const watch = startPtmon('watch', ...sockets(), ...place(), '--json');
+    await watch.lines(1);
+    watch.child.stdout!.pause();
+    const loop = machine.guest.workload.command(`loop fault 2000 pages=4 at=${hex(VA)}`);
+    await sleep(2000);
+    watch.child.kill('SIGTSTP');
+    await expect.poll(() => stateOf(watch.child.pid!), { timeout: 10_000 }).toBe('T');
+    await loop;
+    watch.child.kill('SIGCONT');
+    await expect.poll(() => watch.stderr, { timeout: 10_000 }).toMatch(/the guest ran unwatched meanwhile/);
+    watch.child.kill('SIGTERM');
+    await expectFree(machine);
+  });
+
   test('a reader that goes away ends it quietly', async () => {
     const watch = await started();
     watch.child.stdout!.destroy();
@@ -221,6 +262,9 @@ describe.skipIf(!isHere)('ptmon watch on a real guest', { timeout: 120_000 }, ()
     await machine.guest.workload.ready();
     expect(await statusOf(machine)).toBe('running');
   });
+
+  /** Of a process: `T` where it is stopped. proc(5). */
+  const stateOf = (pid: number): string => readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]![0]!;
 
   /** The loop that `started` began has ended. */
   async function expectIdle(): Promise<void> {

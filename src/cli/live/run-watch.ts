@@ -11,6 +11,7 @@ import { jsonlSink } from '../../sinks/jsonl.ts';
 import type { Streams } from '../context.ts';
 import type { AddressOption, RootOption } from '../options/address.ts';
 import { openSource, type WatchSource } from './source.ts';
+import { runUnwatchedWhileSuspended } from './suspend.ts';
 import { Verifier } from './verifier.ts';
 import { checkWatchOptions, type WatchOptions } from './watch-options.ts';
 import { countPages, pagesOf, watchAddresses } from './watched-addresses.ts';
@@ -62,6 +63,7 @@ export async function runWatch(
     onBatch: () => verifier?.verify(session.monitor),
   });
   let verifier: Verifier | undefined;
+  const giveSignalsBack = source.qemu && runUnwatchedWhileSuspended(source.qemu, say);
   try {
     let what: string;
     if (processes === undefined) {
@@ -83,6 +85,7 @@ export async function runWatch(
       await verifier.verify(session.monitor);
     }
   } finally {
+    giveSignalsBack?.();
     await session.close();
     if (recorder !== undefined) await say(`Recorded: ${options.record}`);
     if (session.statistics().resyncs > 0) await say(source.costs(session.statistics()));

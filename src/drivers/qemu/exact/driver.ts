@@ -4,6 +4,7 @@
  * At a stop the write is in memory, so it is reported and committed at once. Stops merge when several vCPUs write, and so all
  * that is monitored is compared at each (rule C10); what only that comparison finds is counted.
  */
+import { setTimeout } from 'node:timers/promises';
 import { PtmonError } from '../../../core/error.ts';
 import type { PhysicalMemory } from '../../../core/memory/physical-memory.ts';
 import { rootOf } from '../../../core/paging/format.ts';
@@ -31,6 +32,8 @@ import { WritableAliases } from './writable-aliases.ts';
 /** How often the guest is let run for a moment until a processor is found in its kernel's own address space. */
 const SEARCH_ROUNDS = 200;
 const SEARCH_STEP_MS = 5;
+/** How long a consumer of events may take until it asks for the next batch. */
+const CONSUMER_MS = 300;
 
 export interface QemuParts {
   readonly qmp: QmpClient;
@@ -71,6 +74,11 @@ export class QemuDriver implements Driver {
   #hits = 0;
   #runningMs = 0;
   #stoppedMs = 0;
+  /** To be done when the loop of `run` comes to it. */
+  #unwatched: { readonly begin: () => Promise<void> } | undefined;
+  #isInRun = false;
+  /** The guest has run unwatched: all that is monitored is compared before it runs on. */
+  #mustLook = false;
   readonly #stop = new AbortController();
   #closed: Promise<void> | undefined;
   #hit: BreakpointAccess['hit'];
@@ -126,7 +134,7 @@ export class QemuDriver implements Driver {
   }
 
   async *run(signal?: AbortSignal): AsyncGenerator<readonly SourceEvent[], void, undefined> {
-    const { guestMemory, control, end } = this.#parts;
+    const { guestMemory, end } = this.#parts;
     const halt = AbortSignal.any([this.#stop.signal, end.signal, ...(signal === undefined ? [] : [signal])]);
     // Those that were set before the guest runs trap from the first instruction on.
     this.traps.takeAdded();
@@ -139,7 +147,7 @@ export class QemuDriver implements Driver {
     while (!halt.aborted) {
       this.#stoppedMs += elapsed();
       guestMemory.clear();
-      const stop = (await control.isMigrating()) ? await this.#standAside(halt) : await control.next(halt);
+      const stop = await this.#next(halt);
       guestMemory.clear();
       this.#runningMs += elapsed();
       if (stop === undefined || end.failure !== undefined) break;
@@ -148,6 +156,69 @@ export class QemuDriver implements Driver {
       yield this.#batchOf(stop);
     }
     if (end.failure !== undefined) throw end.failure;
+  }
+
+  /**
+   * Lets the guest run with no watchpoint and no breakpoint set while `work` is under way, for a program that is about to be suspended;
+   * watches it again afterwards, and reports `missed` with an unknown loss. May be called at any time while the driver is open.
+   */
+  async runUnwatched(work: () => void | Promise<void>): Promise<void> {
+    let hasBegun = false;
+    const done = new Promise<void>((resolve, reject) => {
+      const begin = () => {
+        hasBegun = true;
+        return this.#runUnwatched(work).then(resolve, reject);
+      };
+      this.#unwatched = { begin };
+    });
+    if (this.#isInRun) this.#parts.control.interrupt();
+    await Promise.race([done, setTimeout(CONSUMER_MS, undefined, { ref: false })]);
+    // The consumer does not come back: then the guest stands still until it does.
+    if (!hasBegun) await this.#beginUnwatched();
+    await done;
+  }
+
+  /** The next stop; while a call of `runUnwatched` waits, that is done instead. */
+  async #next(halt: AbortSignal): Promise<Stop | undefined> {
+    const { control } = this.#parts;
+    await this.#beginUnwatched();
+    if (this.#mustLook) {
+      this.#mustLook = false;
+      return { reply: undefined, isSure: false };
+    }
+    this.#isInRun = true;
+    try {
+      return (await control.isMigrating()) ? await this.#standAside(halt) : await control.next(halt);
+    } finally {
+      this.#isInRun = false;
+      await this.#beginUnwatched();
+    }
+  }
+
+  async #beginUnwatched(): Promise<void> {
+    const waiting = this.#unwatched;
+    this.#unwatched = undefined;
+    await waiting?.begin();
+  }
+
+  async #runUnwatched(work: () => void | Promise<void>): Promise<void> {
+    const { gdb, control, guestMemory, end } = this.#parts;
+    const breakpoints = gdb.breakpoints;
+    await this.traps.clear();
+    await gdb.clearBreakpoints(breakpoints);
+    const over = new AbortController();
+    const running = control.next(AbortSignal.any([over.signal, end.signal]), true);
+    running.catch(() => {});
+    try {
+      await control.untilRunning();
+      await work();
+    } finally {
+      over.abort();
+      await running;
+      guestMemory.clear();
+      this.#mustLook = true;
+      await gdb.setBreakpoints(breakpoints);
+    }
   }
 
   /** Lets the guest migrate with no watchpoint left, and looks at it when that is over. */

@@ -118,6 +118,17 @@ export class RunControl {
     this.#interruption.abort();
   }
 
+  /** The guest was told to run, and does by now, or another client wants it stopped; a QEMU that does not answer is not waited for. */
+  async untilRunning(): Promise<void> {
+    const { qmp } = this.#parts;
+    const endMs = performance.now() + LAST_LOOK_MS;
+    while (!this.isHeld && performance.now() < endMs) {
+      const state = await readRunState(qmp, { timeoutMs: LAST_LOOK_MS }).catch(() => undefined);
+      if (state === 'running' || state === undefined) return;
+      await setTimeout(5);
+    }
+  }
+
   /** A vCPU is stopped at a breakpoint: it runs the instruction there, alone, before the guest runs on. */
   stoppedAtBreakpoint(thread: ThreadId, va: bigint): void {
     this.#atBreakpoint.set(thread.tid, { thread, va });

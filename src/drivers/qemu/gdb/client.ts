@@ -199,6 +199,11 @@ export class GdbClient {
     return (await this.#whileStopped(() => this.#breakpoints.clear(points))).map(({ va }) => va);
   }
 
+  /** Addresses of all breakpoints that this client has set. */
+  get breakpoints(): bigint[] {
+    return this.#breakpoints.list().map(({ va }) => va);
+  }
+
   get breakpointCount(): number {
     return this.#breakpoints.count;
   }

@@ -39,6 +39,14 @@ export class WriteWatches {
     return this.#known.size;
   }
 
+  /** Those that are set, and those of which it is not sure. */
+  list(): WriteWatch[] {
+    return [...this.#known.keys()].map((argument) => {
+      const [va = '', byteLength = ''] = argument.split(',');
+      return { va: BigInt(`0x${va}`), byteLength: Number.parseInt(byteLength, 16) };
+    });
+  }
+
   has({ va, byteLength }: WriteWatch): boolean {
     return this.#known.get(`${va.toString(16)},${byteLength.toString(16)}`) === 'set';
   }
