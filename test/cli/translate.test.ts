@@ -133,7 +133,9 @@ describe('refuses with 2, prints no data, and harms no guest', () => {
     const { code, stdout, stderr } = await runWithInput(['translate', '-', '--json', ...sockets(vm)], input);
     expect(code).toBe(2);
     expect(parse(stdout).map(({ va }) => va)).toEqual(['0x1000', hex(PAGED_VA), '0x2000']);
-    expect(stderr).toContain('standard input, line 2: 7: not a hexadecimal address; write 0x and 1 to 16 digits\n');
+    expect(stderr).toContain(
+      'standard input, line 2: 7: not a hexadecimal address (0x and 1 to 16 digits), nor a symbol\n',
+    );
     expect(stderr).toContain('standard input, line 3: virtual address 0x800000000000 is not canonical in 4-level');
     expect(vm.state()).toBe('running');
   });

@@ -1,11 +1,14 @@
 /** The names of a real kernel's addresses beside its own /proc: symbols, modules, areas. */
 import { createHash } from 'node:crypto';
-import { basename, dirname } from 'node:path';
+import { writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findKernels } from '../../src/drivers/qemu/launch/guest-files.ts';
 import { type LaunchedGuest, launchGuest, type LaunchOptions } from '../../src/drivers/qemu/launch/launch.ts';
 import { openQemuSnapshot } from '../../src/drivers/qemu/index.ts';
 import { areaAt, type KernelNames, openLinux } from '../../src/linux/index.ts';
+import { parse, run } from '../cli/run.ts';
+import { temporaryFolder } from '../drivers/qemu/transport/peer.ts';
 import { shell } from './proc-files.ts';
 import { leftOut } from './real-guest.ts';
 
@@ -115,5 +118,59 @@ describe.skipIf(isOut).each(GUESTS)('Linux %s', { timeout: 120_000 }, (_release,
     const { areas } = names;
     expect(areas.every(({ start, end }) => start < end)).toBe(true);
     expect(areas.every(({ start }, index) => index === 0 || areas[index - 1]!.end <= start)).toBe(true);
+  });
+
+  async function ask(...command: readonly string[]): Promise<Record<string, unknown>[]> {
+    const sockets = ['--qmp', guest.qmpPath, '--gdb', guest.gdbPath];
+    const { code, stdout, stderr } = await run([...command, '--json', ...sockets]);
+    expect({ code, stderr: code === 0 ? '' : stderr }).toEqual({ code: 0, stderr: '' });
+    return parse(stdout);
+  }
+
+  test('translate takes symbols, and names addresses', async () => {
+    const { address } = names.symbols!.find('sys_call_table')!;
+    const { address: schedule } = names.symbols!.find('schedule')!;
+    const inSchedule = `0x${(schedule + 5n).toString(16)}`;
+    const said = await ask('translate', 'sys_call_table+0x8', inSchedule);
+    expect(said).toMatchObject([
+      { va: `0x${(address + 8n).toString(16)}`, symbol: { name: 'sys_call_table', offset: '0x8', module: null } },
+      { va: inSchedule, symbol: { name: 'schedule', offset: '0x5' }, kernelArea: 'kernel text', translates: true },
+    ]);
+    const { code, stderr } = await run(['translate', 'no_such_symbol', '--qmp', guest.qmpPath, '--gdb', guest.gdbPath]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining('no_such_symbol: neither a virtual address')]);
+  });
+
+  test('symbols of a file take the place of those of the kernel, wherever KASLR has put it', async () => {
+    const lines = await shell(guest, 'grep -E " (_text|schedule|vfs_read)$" /proc/kallsyms');
+    const moved = lines.map((line) =>
+      line.replace(/^[0-9a-f]+/, (digits) => (BigInt(`0x${digits}`) - 0x10_0000n).toString(16)),
+    );
+    const path = join(temporaryFolder(), 'System.map');
+    writeFileSync(path, `${moved.join('\n')}\n`);
+    const { address } = names.symbols!.find('vfs_read')!;
+    const [said] = await ask('translate', 'vfs_read', '--symbols', path);
+    expect(said).toMatchObject({ va: `0x${address.toString(16)}`, symbol: { name: 'vfs_read', offset: '0x0' } });
+  });
+
+  test('map names the ranges of a process, and of the kernel; roots and diff take processes', async () => {
+    const pid = String(guest.workload.hello?.pid);
+    const ranges = (await ask('map', '--pid', pid)).filter(({ kind }) => kind === 'range');
+    const named = (name: string) => ranges.find((range) => (range['names'] as string[] | undefined)?.includes(name));
+    const areas = await ask('maps', pid);
+    const stack = areas.find(({ name }) => name === '[stack]')!;
+    const start = BigInt(named('[stack]')!['va'] as string);
+    expect(start >= BigInt(stack['start'] as string) && start < BigInt(stack['end'] as string)).toBe(true);
+    const program = areas.find(({ file }) => file !== null)!;
+    expect(named(program['name'] as string)).toBeDefined();
+    expect(named('kernel text')).toBeDefined();
+    expect(named('direct map')).toBeDefined();
+    const unnamed = ranges.filter(({ names: each }) => each === undefined).map(({ va }) => va);
+    expect(unnamed).toEqual([]);
+
+    const [root] = await ask('roots', '--pid', pid);
+    const process = (await ask('ps')).find((each) => each['pid'] === Number(pid))!;
+    expect(root).toMatchObject({ root: (process['roots'] as string[])[0], pid: Number(pid), command: 'workload' });
+    const [map] = await ask('map', '--comm', 'init', '--va', '0x400000');
+    expect(map!['root']).toBe(((await ask('ps')).find((each) => each['pid'] === 1)!['roots'] as string[])[0]);
   });
 });

@@ -2,7 +2,7 @@
 import { makePaging, rootOf } from '../../core/paging/format.ts';
 import { EntryWords, kernelCache, openLinux, ProcessWatch } from '../../linux/index.ts';
 import type { SystemLayer } from '../../session/system-layer.ts';
-import { noLinux } from '../snapshot/ask-linux.ts';
+import { noLinux } from '../snapshot/linux-view.ts';
 import type { WatchSource } from './source.ts';
 import type { WatchOptions } from './watch-options.ts';
 
@@ -28,7 +28,7 @@ export interface LinuxPartCallbacks {
  */
 export async function openLinuxPart(
   { driver, mode }: WatchSource,
-  { pid, comm, map, root, paging }: WatchOptions,
+  { pid, comm, map, va, root, paging }: WatchOptions,
   { say, onEnd, signal }: LinuxPartCallbacks,
 ): Promise<LinuxPart> {
   // A memory file has no registers: the options give the address space to begin in.
@@ -37,7 +37,10 @@ export async function openLinuxPart(
   const open = () => openLinux(driver, { cache: kernelCache(), signal, ...space });
   if (pid === undefined && comm === undefined) {
     const linux = await open().catch(noLinux);
-    return { system: linux && new EntryWords(linux.entryFormat), processes: undefined };
+    // Names of the kernel's addresses take a look through its image: only where some are watched.
+    const isKernels = (at: bigint) => linux !== undefined && at >= linux.kernel.memory.kernelStart;
+    const names = (va ?? []).some((address) => isKernels(address.va)) ? await linux?.names() : undefined;
+    return { system: linux && new EntryWords(linux.entryFormat, names?.symbols), processes: undefined };
   }
   const processes = new ProcessWatch({
     linux: await open(),

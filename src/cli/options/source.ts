@@ -23,6 +23,11 @@ export interface SpaceOptions {
   readonly vcpu: number;
   readonly paging?: PagingModeName;
   readonly encryptionMask: bigint | 'auto';
+  /** The process of a Linux guest whose address space it is. */
+  readonly pid?: number;
+  readonly comm?: string;
+  /** A file of the kernel's symbols. */
+  readonly symbols?: string;
 }
 
 /** Everything that a command has of both. */
@@ -98,6 +103,30 @@ export function addSpaceOptions(command: Command): Command {
       0,
     ),
   );
+}
+
+/** An address space by its process, instead of its root. */
+export function addProcessOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--pid <n>', 'address space of the process of a Linux guest with this PID')
+        .argParser(wholeNumber(1, 2 ** 22))
+        .conflicts('comm'),
+    )
+    .option('--comm <name>', 'address space of the only process of a Linux guest with this name');
+}
+
+export function addSymbolsOption(command: Command): Command {
+  return command.option(
+    '--symbols <file>',
+    "a Linux kernel's symbols (System.map, vmlinux, /proc/kallsyms) instead of its own",
+  );
+}
+
+/** @throws PtmonError `bad-argument` for two ways to choose one address space */
+export function refuseTwoSpaces({ root, pid, comm }: SpaceOptions): void {
+  if (root === 'current' || (pid === undefined && comm === undefined)) return;
+  throw new PtmonError('bad-argument', '--root and --pid or --comm exclude each other: each chooses an address space');
 }
 
 /** As the library takes it. */

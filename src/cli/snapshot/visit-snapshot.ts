@@ -5,8 +5,9 @@ import type { Snapshot } from '../../driver/snapshot.ts';
 import { type AddressSpace, findAddressSpace } from '../../snapshot/index.ts';
 import type { TextOutput } from '../../sinks/text-output.ts';
 import type { Streams } from '../context.ts';
-import { type SourceAndSpaceOptions, type SourceName, spaceRequest } from '../options/source.ts';
+import { refuseTwoSpaces, type SourceAndSpaceOptions, type SourceName, spaceRequest } from '../options/source.ts';
 import { ProgressLine } from '../output/progress-line.ts';
+import { LinuxView, spaceOf } from './linux-view.ts';
 import { openSnapshot } from './open-snapshot.ts';
 
 export interface VisitRequest {
@@ -19,6 +20,8 @@ export interface VisitRequest {
 export interface Visit {
   readonly snapshot: Snapshot;
   readonly space: AddressSpace;
+  /** What is known of the guest's Linux. */
+  readonly linux: LinuxView;
   /** For work that may take long. */
   readonly work: LongWorkOptions & { readonly signal: AbortSignal };
   /** Prints; for a live guest, after it has resumed, so that a slow reader does not keep it paused. */
@@ -60,7 +63,11 @@ export async function visitSnapshot(
     try {
       clear();
       await messages.write(warningLines(snapshot));
-      const space = await findAddressSpace(snapshot, spaceRequest(options), work);
+      refuseTwoSpaces(options);
+      const found = await findAddressSpace(snapshot, spaceRequest(options), work);
+      const linux = new LinuxView({ snapshot, space: found, options, work });
+      const process = await linux.process();
+      const space = process === undefined ? found : spaceOf(process, found);
       description = `${snapshot.description}\n${space.isGuess ? `${space.from}\n` : ''}`;
       const print = (text: string) => {
         if (source === undefined) return void texts.push(text);
@@ -68,7 +75,7 @@ export async function visitSnapshot(
         return output.write(text);
       };
       clear();
-      await examine({ snapshot, space, work, print });
+      await examine({ snapshot, space, linux, work, print });
     } catch (error) {
       throw withSource(error, source);
     } finally {

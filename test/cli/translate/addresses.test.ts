@@ -9,7 +9,7 @@ async function* chunksOf(...chunks: readonly string[]): AsyncGenerator<string> {
 async function readAddresses(words: readonly string[], input: () => AsyncIterable<unknown>) {
   const wrong = new WrongWords();
   const found = await read(words, input, wrong);
-  return { found: found.map(({ va }) => va), wrong: wrong.lines };
+  return { found: found.map((word) => ('va' in word ? word.va : word.symbol)), wrong: wrong.lines };
 }
 
 test('takes more addresses than a call takes arguments', async () => {
@@ -32,11 +32,13 @@ test('refuses at once what has no end and is no address', async () => {
 test('names the line of a word, wherever chunks end', async () => {
   const { found, wrong } = await readAddresses(['-'], () => chunksOf('0x1\r\n\n0', 'x2 0x', 'g\n0x3'));
   expect(found).toEqual([1n, 2n, 3n]);
-  expect(wrong).toEqual(['standard input, line 3: 0xg: not a hexadecimal address; write 0x and 1 to 16 digits']);
+  expect(wrong).toEqual([
+    'standard input, line 3: 0xg: not a hexadecimal address (0x and 1 to 16 digits), nor a symbol',
+  ]);
 });
 
 test('lists as many wrong words as a reader can use', async () => {
-  const { found, wrong } = await readAddresses(['-'], () => chunksOf('what '.repeat(300_000), '0x1'));
+  const { found, wrong } = await readAddresses(['-'], () => chunksOf('7 '.repeat(300_000), '0x1'));
   expect(found).toEqual([1n]);
   expect([wrong.length, wrong[100]]).toEqual([101, '299900 more words are not addresses']);
 });

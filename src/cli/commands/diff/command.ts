@@ -6,7 +6,7 @@ import type { CommandContext } from '../../context.ts';
 import { rootOption } from '../../options/address.ts';
 import { addressRange } from '../../options/address-range.ts';
 import { addJsonOption } from '../../options/events.ts';
-import { addSourceOptions, addSpaceOptions, isLive } from '../../options/source.ts';
+import { addProcessOptions, addSourceOptions, addSpaceOptions, isLive } from '../../options/source.ts';
 import { listOf } from '../../options/values.ts';
 import type { DiffOptions } from './run-diff.ts';
 
@@ -39,7 +39,7 @@ export function defineDiff(command: Command, context: CommandContext): void {
     .option('--kinds <kinds>', `only differences of these kinds: ${KINDS.join(',')}`, listOf(KINDS))
     .addOption(new Option('--pages', 'one line for each page, with its frame').conflicts('runs'))
     .option('--runs', 'one line for each run of contiguous physical memory');
-  addSpaceOptions(addSourceOptions(addJsonOption(command)))
+  addProcessOptions(addSpaceOptions(addSourceOptions(addJsonOption(command))))
     .addHelpText('after', HELP)
     .action(async (dumps: readonly string[], options: DiffOptions) => {
       const wanted = isLive(options) ? 1 : 2;

@@ -59,10 +59,10 @@ export async function runDiff(a: string, b: SourceName, options: DiffOptions, co
 async function warnOfOtherRoot(
   before: Visit,
   after: Visit,
-  { rootB }: DiffOptions,
+  { rootB, pid, comm }: DiffOptions,
   { messages }: CommandContext,
 ): Promise<void> {
-  if (before.space.root === after.space.root || rootB !== undefined) return;
+  if (before.space.root === after.space.root || rootB !== undefined || pid !== undefined || comm !== undefined) return;
   await messages.write(
     `ptmon: the roots differ: ${before.space.from}; ${after.space.from}. Choose them with --root and --root-b\n`,
   );

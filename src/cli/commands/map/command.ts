@@ -2,7 +2,15 @@
 import { type Command, Option } from 'commander';
 import type { CommandContext } from '../../context.ts';
 import { addressRange } from '../../options/address-range.ts';
-import { addSourceOptions, addSpaceOptions, onlySource, SOURCE_HELP, sourceUsage } from '../../options/source.ts';
+import {
+  addProcessOptions,
+  addSourceOptions,
+  addSpaceOptions,
+  addSymbolsOption,
+  onlySource,
+  SOURCE_HELP,
+  sourceUsage,
+} from '../../options/source.ts';
 import { byteCount, listOf } from '../../options/values.ts';
 import type { MapOptions } from './run-map.ts';
 
@@ -45,7 +53,7 @@ export function defineMap(command: Command, context: CommandContext): void {
     .option('--runs', 'one range for each run of contiguous physical memory')
     .addOption(new Option('--json', 'print JSON lines instead of text').conflicts('csv'))
     .option('--csv', 'print CSV, without totals');
-  addSpaceOptions(addSourceOptions(command))
+  addSymbolsOption(addProcessOptions(addSpaceOptions(addSourceOptions(command))))
     .addHelpText('after', HELP)
     .action(async (word: string | undefined, options: MapOptions) => {
       const source = onlySource(word, options);

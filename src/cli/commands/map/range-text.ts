@@ -2,15 +2,22 @@
 import { PAGE_BYTES } from '../../../core/address/pa.ts';
 import { hex } from '../../../core/address/va.ts';
 import { bytesText, rightsText } from '../../../sinks/event-row.ts';
+import { printable } from '../../../sinks/printable.ts';
 import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
 import type { AddressRange, AddressSpace, GapTotals, RangeTotals } from '../../../snapshot/index.ts';
 import { gapFields } from '../../output/gap-text.ts';
 import { sizeText } from '../../output/size-text.ts';
 
+/** Names in a line of text. */
+const MAX_NAMES = 3;
+/** Most entries of the column are not wider. */
+const PHYSICAL_WIDTH = 24;
+
 /** An output format. */
 export interface RangeWriter {
   heading(space: AddressSpace): string;
-  range(range: AddressRange, space: AddressSpace): string;
+  /** @param names of the areas that the range is in */
+  range(range: AddressRange, space: AddressSpace, names: readonly string[]): string;
   totals(totals: RangeTotals, gaps: GapTotals): string;
 }
 
@@ -19,12 +26,12 @@ export const TEXT: RangeWriter = {
     const width = addressWidth(space);
     return `${'start'.padEnd(width)} ${'end'.padEnd(width)} ${'size'.padStart(7)}  rights  ${'pages'.padEnd(8)} physical\n`;
   },
-  range: (range, space) => {
+  range: (range, space, names) => {
     const { va, byteLength, rights, sizes } = range;
     const pages = sizes.map(({ pageSize }) => bytesText(pageSize)).join(' ');
     const places = [va, endOf(range)].map((each) => hex(each).padEnd(addressWidth(space))).join(' ');
     const size = sizeText(byteLength).padStart(7);
-    return `${places} ${size}  ${rightsText(rights).padEnd(6)}  ${pages.padEnd(8)} ${physicalText(range)}\n`;
+    return `${places} ${size}  ${rightsText(rights).padEnd(6)}  ${pages.padEnd(8)} ${placeText(range, names)}\n`;
   },
   totals: (totals) => {
     const { ranges, runs, byteLength, sizes, user, writable, executable, writableExecutable } = totals.sums;
@@ -40,7 +47,7 @@ export const TEXT: RangeWriter = {
 
 export const JSON_LINES: RangeWriter = {
   heading: ({ paging, root, from, isGuess }) => json('map', { mode: paging.mode.name, root: hex(root), from, isGuess }),
-  range: (range) => {
+  range: (range, _space, names) => {
     const { va, byteLength, rights, sizes, pa, runs, repeats } = range;
     return json('range', {
       va: hex(va),
@@ -51,6 +58,7 @@ export const JSON_LINES: RangeWriter = {
       pa: hex(pa),
       runs,
       ...(repeats && { repeats }),
+      ...(names.length > 0 && { names }),
     });
   },
   totals: (totals, gaps) => {
@@ -91,6 +99,14 @@ function addressWidth({ paging }: AddressSpace): number {
 /** Exclusive; 0x0 after the last page of the address space. */
 function endOf({ va, byteLength }: AddressRange): bigint {
   return BigInt.asUintN(64, va + BigInt(byteLength));
+}
+
+/** Where a range lies in physical memory, and what it is called. */
+function placeText(range: AddressRange, names: readonly string[]): string {
+  if (names.length === 0) return physicalText(range);
+  const shown = names.slice(0, MAX_NAMES).map(printable).join(', ');
+  const more = names.length > MAX_NAMES ? ` and ${names.length - MAX_NAMES} more` : '';
+  return `${physicalText(range).padEnd(PHYSICAL_WIDTH)} ${shown}${more}`;
 }
 
 function physicalText({ pa, runs, repeats }: AddressRange): string {

@@ -8,6 +8,7 @@ import { EXIT_INCOMPLETE, EXIT_OK } from '../../process/exit-codes.ts';
 import { interruptible } from '../../process/interruptible.ts';
 import { emptyLine, gapLines } from '../../output/gap-text.ts';
 import { visitSnapshot } from '../../snapshot/visit-snapshot.ts';
+import { RangeNames } from './range-names.ts';
 import { CSV, JSON_LINES, TEXT } from './range-text.ts';
 
 export interface MapOptions extends SourceAndSpaceOptions {
@@ -41,10 +42,11 @@ export async function runMap(source: SourceName, options: MapOptions, context: C
       const { snapshot, space, work } = visit;
       await visit.print(writer.heading(space));
       const by = runs ? 'runs' : 'rights';
+      const names = new RangeNames(visit);
       const filter = filterOf(options);
       for await (const range of listRanges(snapshot, space, { ...work, ...va, by, gaps, filter })) {
         totals.add(range);
-        await visit.print(writer.range(range, space));
+        await visit.print(writer.range(range, space, csv ? [] : await names.of(range)));
       }
       await visit.print(writer.totals(totals, gaps));
       notes = gapLines(gaps, space);

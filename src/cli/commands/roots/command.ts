@@ -5,6 +5,7 @@ import { addJsonOption } from '../../options/events.ts';
 import {
   addEncryptionOption,
   addPagingOption,
+  addProcessOptions,
   addSourceOptions,
   onlySource,
   SOURCE_HELP,
@@ -28,8 +29,10 @@ Examples:
 
 export function defineRoots(command: Command, context: CommandContext): void {
   command.usage(sourceUsage('roots')).argument('[source]', 'path of a dump or trace, unless the guest is live');
-  addEncryptionOption(
-    addSourceOptions(addPagingOption(addJsonOption(command), 'search for roots of this paging mode only')),
+  addProcessOptions(
+    addEncryptionOption(
+      addSourceOptions(addPagingOption(addJsonOption(command), 'search for roots of this paging mode only')),
+    ),
   )
     .addHelpText('after', HELP)
     .action(async (word: string | undefined, options: RootsOptions) => {

@@ -2,42 +2,84 @@
 import { hex } from '../../../core/address/va.ts';
 import type { PagingModeName } from '../../../core/paging/modes.ts';
 import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
-import { findRoots, type FoundRoot, refuseDroppedGaps } from '../../../snapshot/index.ts';
+import type { Snapshot } from '../../../driver/snapshot.ts';
+import type { Process } from '../../../linux/index.ts';
+import { printable } from '../../../sinks/printable.ts';
+import { findAddressSpace, findRoots, type FoundRoot, refuseDroppedGaps } from '../../../snapshot/index.ts';
 import type { CommandContext } from '../../context.ts';
-import type { LiveOptions, SourceName } from '../../options/source.ts';
+import { type LiveOptions, type SourceName, spaceRequest } from '../../options/source.ts';
 import { columns } from '../../output/columns.ts';
 import { EXIT_OK } from '../../process/exit-codes.ts';
 import { interruptible } from '../../process/interruptible.ts';
 import { openSnapshot } from '../../snapshot/open-snapshot.ts';
-import { warningLines, withProgress } from '../../snapshot/visit-snapshot.ts';
+import { LinuxView } from '../../snapshot/linux-view.ts';
+import { type Visit, warningLines, withProgress } from '../../snapshot/visit-snapshot.ts';
 
 export interface RootsOptions extends LiveOptions {
   readonly paging?: PagingModeName;
   readonly encryptionMask: bigint | 'auto';
   readonly json?: boolean;
+  /** Only the roots of a process of a Linux guest. */
+  readonly pid?: number;
+  readonly comm?: string;
 }
 
 /** @throws PtmonError as `openSnapshot` and `findRoots` */
 export async function runRoots(source: SourceName, options: RootsOptions, context: CommandContext): Promise<void> {
   const { output, messages } = context;
   await interruptible(context, async (signal) => {
-    const { found, description } = await withProgress(messages, signal, async (work, clear) => {
+    const { found, process, description } = await withProgress(messages, signal, async (work, clear) => {
       const snapshot = await openSnapshot(source, options, work);
       try {
         clear();
         await messages.write(warningLines(snapshot));
+        const process = await processOf(snapshot, options, work);
+        if (process !== undefined) return { found: [], process, description: snapshot.description };
         await refuseDroppedGaps(snapshot, work);
         const { paging, encryptionMask } = options;
         const modes = { encryptionMask, ...(paging !== undefined && { modes: [paging] }) };
-        return { found: await findRoots(snapshot, { ...work, ...modes }), description: snapshot.description };
+        const found = await findRoots(snapshot, { ...work, ...modes });
+        return { found, process: undefined, description: snapshot.description };
       } finally {
         await snapshot.close();
       }
     });
-    await output.write(options.json === true ? found.map(jsonOf).join('') : textOf(found));
+    if (process !== undefined) await output.write(processText(process, options.json === true));
+    else await output.write(options.json === true ? found.map(jsonOf).join('') : textOf(found));
     await messages.write(`${description}\n`);
     return EXIT_OK;
   });
+}
+
+/** The process that the options choose; undefined without such an option. @throws PtmonError as `LinuxView` */
+async function processOf(
+  snapshot: Snapshot,
+  { pid, comm, paging, encryptionMask }: RootsOptions,
+  work: Visit['work'],
+): Promise<Process | undefined> {
+  if (pid === undefined && comm === undefined) return undefined;
+  const options = {
+    root: 'current',
+    vcpu: 0,
+    encryptionMask,
+    ...(pid !== undefined && { pid }),
+    ...(comm !== undefined && { comm }),
+    ...(paging !== undefined && { paging }),
+  } as const;
+  const space = await findAddressSpace(snapshot, spaceRequest(options), work);
+  return new LinuxView({ snapshot, space, options, work }).process();
+}
+
+/** Of a process, the kernel's table first; the second one is that of user mode under page-table isolation. */
+function processText({ pid, command, roots }: Process, isJson: boolean): string {
+  return roots
+    .map((root, at) => {
+      const halves = at === 0 ? 'kernel' : 'user';
+      return isJson
+        ? `${JSON.stringify({ v: JSONL_VERSION, kind: 'process-root', root: hex(root), pid, command, mode: halves })}\n`
+        : `${hex(root)} ${printable(command)}[${pid}]${at === 0 ? '' : ' (user mode)'}\n`;
+    })
+    .join('');
 }
 
 function textOf(found: readonly FoundRoot[]): string {

@@ -12,11 +12,22 @@ const MAX_WORD = 1 << 16;
 /** The invalid words of standard input that are listed. */
 const MAX_LISTED = 100;
 
-export interface AddressWord {
+/** A symbol of the kernel, and bytes behind it: `schedule`, `sys_call_table+0x8`. */
+const SYMBOL = /^([A-Za-z_.$][\w.$@]{0,511})(?:\+(0x[\da-f]{1,16}|\d{1,10}))?$/i;
+
+export interface KnownAddress {
   readonly va: bigint;
   /** `standard input, line 3: `; empty for a word of the command line. */
   readonly where: string;
 }
+
+export interface SymbolWord {
+  readonly symbol: string;
+  readonly offset: bigint;
+  readonly where: string;
+}
+
+export type AddressWord = KnownAddress | SymbolWord;
 
 /** The invalid words of standard input. The others are translated. */
 export class WrongWords {
@@ -52,13 +63,16 @@ export async function readAddresses(
   const found: AddressWord[] = [];
   for (const word of words) {
     if (word !== '-') {
-      found.push({ va: addressOf(word), where: '' });
+      const known = addressOf(word, '');
+      if (known === undefined) throw new PtmonError('bad-argument', notAnAddress(word));
+      found.push(known);
       continue;
     }
     for await (const { text, line } of wordsOf(input())) {
       const where = `standard input, line ${line}: `;
-      if (ADDRESS.test(text)) found.push({ va: BigInt(text), where });
-      else wrong.add(`${where}${notAnAddress(text)}`);
+      const known = addressOf(text, where);
+      if (known === undefined) wrong.add(`${where}${notAnAddress(text)}`);
+      else found.push(known);
     }
   }
   return found;
@@ -69,7 +83,7 @@ export async function readAddresses(
  *
  * @throws PtmonError `non-canonical` for the first other one of the command line; `wrong` collects those of standard input
  */
-export function canonicalOnly(paging: Paging, addresses: readonly AddressWord[], wrong: WrongWords): bigint[] {
+export function canonicalOnly(paging: Paging, addresses: readonly KnownAddress[], wrong: WrongWords): bigint[] {
   const found: bigint[] = [];
   for (const { va, where } of addresses) {
     if (isCanonical(paging, vpnOf(va))) {
@@ -103,12 +117,13 @@ async function* wordsOf(
   if (rest !== '') yield { text: rest, line };
 }
 
-function addressOf(word: string): bigint {
-  if (ADDRESS.test(word)) return BigInt(word);
-  throw new PtmonError('bad-argument', notAnAddress(word));
+function addressOf(word: string, where: string): AddressWord | undefined {
+  if (ADDRESS.test(word)) return { va: BigInt(word), where };
+  const match = SYMBOL.exec(word);
+  return match === null ? undefined : { symbol: match[1]!, offset: BigInt(match[2] ?? 0), where };
 }
 
 function notAnAddress(word: string): string {
   const shown = word.length > MAX_SHOWN ? `${word.slice(0, MAX_SHOWN)}…` : word;
-  return `${printable(shown)}: not a hexadecimal address; write 0x and 1 to 16 digits`;
+  return `${printable(shown)}: not a hexadecimal address (0x and 1 to 16 digits), nor a symbol`;
 }

@@ -4,8 +4,10 @@ import { PtmonError } from '../../../core/error.ts';
 import type { CommandContext } from '../../context.ts';
 import { addJsonOption } from '../../options/events.ts';
 import {
+  addProcessOptions,
   addSourceOptions,
   addSpaceOptions,
+  addSymbolsOption,
   SOURCE_HELP,
   type SourceAndSpaceOptions,
   sourceUsage,
@@ -23,6 +25,8 @@ translated.
 
 Examples:
   ptmon translate vm.core 0xffffffff81000000 0x400000
+  ptmon translate vm.core sys_call_table schedule+0x12
+  ptmon translate vm.core 0x7ffd12340000 --pid 81
   ptmon translate vm.core - --json <addresses
   ptmon translate vm.core --pa 0x1234000
   ptmon translate memory.raw 0x400000 --root 0x1234000 --paging 4-level
@@ -37,9 +41,12 @@ interface Options extends SourceAndSpaceOptions {
 export function defineTranslate(command: Command, context: CommandContext): void {
   command
     .usage(sourceUsage('translate', ' VA…'))
-    .argument('[va...]', 'path of a dump or trace, unless the guest is live; then 0x…, or - for standard input')
+    .argument(
+      '[va...]',
+      'path of a dump or trace, unless the guest is live; then 0x…, symbols of the kernel, or - for standard input',
+    )
     .option('--pa <address>', 'the reverse: list virtual addresses that translate to 0x…; repeatable', addPhysical);
-  addSpaceOptions(addSourceOptions(addJsonOption(command)))
+  addSymbolsOption(addProcessOptions(addSpaceOptions(addSourceOptions(addJsonOption(command)))))
     .addHelpText('after', HELP)
     .action(async (words: readonly string[], options: Options) => {
       const { source, rest } = takeSource(words, options);

@@ -5,9 +5,10 @@ import type { Walk } from '../../../core/paging/walk.ts';
 import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
 import { type LinuxExplanation, rightsText } from '../../../linux/index.ts';
 import { type EntryTarget, explainEntry } from './explain.ts';
+import { nameJson, type SystemFacts } from './kernel-name.ts';
 
 /** One line, with its line feed. */
-export function translationJson(paging: Paging, walk: Walk, system?: LinuxExplanation): string {
+export function translationJson(paging: Paging, walk: Walk, { system, name }: SystemFacts = {}): string {
   const steps = walk.steps.map((step) => {
     const { name, flags, reservedBits, ignoredBits, target } = explainEntry(paging, step);
     return {
@@ -33,6 +34,7 @@ export function translationJson(paging: Paging, walk: Walk, system?: LinuxExplan
     va: hex(walk.va),
     translates: walk.translates,
     ...result,
+    ...(name && nameJson(name)),
     ...(system && { system: systemJson(system) }),
     steps,
   })}\n`;

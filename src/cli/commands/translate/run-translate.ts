@@ -2,15 +2,18 @@
 import { type Walk, walk } from '../../../core/paging/walk.ts';
 import { Pacer } from '../../../driver/pacer.ts';
 import { retry } from '../../../driver/retry.ts';
-import { Explainer, type LinuxGuest } from '../../../linux/index.ts';
+import { PtmonError } from '../../../core/error.ts';
+import { areaAt, Explainer, type SymbolTable } from '../../../linux/index.ts';
+import type { AddressSpace } from '../../../snapshot/index.ts';
+import { printable } from '../../../sinks/printable.ts';
 import type { CommandContext } from '../../context.ts';
 import type { SourceAndSpaceOptions, SourceName } from '../../options/source.ts';
 import { EXIT_OK, EXIT_USAGE } from '../../process/exit-codes.ts';
 import { interruptible } from '../../process/interruptible.ts';
-import { linuxIfAny } from '../../snapshot/ask-linux.ts';
 import { type Visit, visitSnapshot } from '../../snapshot/visit-snapshot.ts';
-import { canonicalOnly, readAddresses, WrongWords } from './addresses.ts';
+import { type AddressWord, canonicalOnly, type KnownAddress, readAddresses, WrongWords } from './addresses.ts';
 import { translationJson } from './json.ts';
+import type { KernelName } from './kernel-name.ts';
 import { translateBack } from './reverse.ts';
 import { translationLines } from './text.ts';
 
@@ -34,9 +37,8 @@ export async function runTranslate(
   const addresses = await readAddresses(words, context.input, wrong);
   await interruptible(context, async (signal) => {
     await visitSnapshot({ source, options, streams: context, signal }, async (visit) => {
-      let linux: Promise<LinuxGuest | undefined> | undefined;
-      const known = canonicalOnly(visit.space.paging, addresses, wrong);
-      await translate(visit, known, json, () => (linux ??= linuxIfAny(visit, options)));
+      const known = canonicalOnly(visit.space.paging, await resolveSymbols(visit, addresses, wrong), wrong);
+      await translate(visit, known, json);
       for (const pa of physical) await translateBack(visit, pa, json);
     });
     for (const line of wrong.lines) await context.messages.write(`ptmon: ${line}\n`);
@@ -46,21 +48,15 @@ export async function runTranslate(
 
 /**
  * Prints one explanation for each address; in text, with an empty line between two of them.
- *
- * @param findLinux called for an address that does not translate: the guest's system knows what its entry means
+ * With what the guest's system knows of an address: what it is called, and what an entry means that is not present.
  */
-async function translate(
-  visit: Visit,
-  addresses: readonly bigint[],
-  json: boolean,
-  findLinux: () => Promise<LinuxGuest | undefined>,
-): Promise<void> {
+async function translate(visit: Visit, addresses: readonly bigint[], json: boolean): Promise<void> {
   const { memory, remote } = visit.snapshot;
   const { paging, root } = visit.space;
   let explainer: Explainer | undefined;
   const meaningOf = async (found: Walk) => {
     if (found.translates || found.reason !== 'not-present') return undefined;
-    const linux = await findLinux();
+    const linux = await visit.linux.guestIfAny();
     if (linux !== undefined) explainer ??= new Explainer(linux);
     return explainer?.explain(found);
   };
@@ -68,8 +64,67 @@ async function translate(
   for (const [at, va] of addresses.entries()) {
     if (pacer.isDue) await pacer.turn({ what: 'translating', done: at, total: addresses.length, unit: 'addresses' });
     const found = await retry(() => walk(paging, memory, root, va), { remote, signal: visit.work.signal });
-    const meaning = await meaningOf(found);
-    if (json) await visit.print(translationJson(paging, found, meaning));
-    else await visit.print(`${at > 0 ? '\n' : ''}${translationLines(paging, found, meaning).join('\n')}\n`);
+    const facts = { system: await meaningOf(found), name: await nameOf(visit, va) };
+    if (json) await visit.print(translationJson(paging, found, facts));
+    else await visit.print(`${at > 0 ? '\n' : ''}${translationLines(paging, found, facts).join('\n')}\n`);
   }
+}
+
+/** What the kernel calls an address of its half; undefined for any other, or without a known Linux. */
+async function nameOf({ linux, space }: Visit, va: bigint): Promise<KernelName | undefined> {
+  if (va < kernelStartOf(space)) return undefined;
+  const names = await linux.names();
+  const [symbol, area] = [names?.symbols?.at(va), names && areaAt(names.areas, va)];
+  return symbol === undefined && area === undefined ? undefined : { symbol, area };
+}
+
+/** The lowest address that may be a kernel's: what lies below is not looked up. */
+function kernelStartOf({ paging }: AddressSpace): bigint {
+  return paging.mode.canonical ? 1n << 63n : 0x4000_0000n;
+}
+
+/**
+ * The addresses of words that are symbols.
+ *
+ * @throws PtmonError for a word of the command line: `bad-argument` where it is no symbol, and as `symbolsOf`
+ */
+async function resolveSymbols(visit: Visit, words: readonly AddressWord[], wrong: WrongWords): Promise<KnownAddress[]> {
+  const found: KnownAddress[] = [];
+  let symbols: Promise<SymbolTable> | undefined;
+  for (const word of words) {
+    if ('va' in word) {
+      found.push(word);
+      continue;
+    }
+    const { symbol, offset, where } = word;
+    try {
+      symbols ??= symbolsOf(visit);
+      found.push({ va: BigInt.asUintN(64, addressOf(await symbols, symbol) + offset), where });
+    } catch (error) {
+      if (where === '' || !(error instanceof PtmonError)) throw error;
+      wrong.add(`${where}${printable(symbol)}: ${error.message}`);
+    }
+  }
+  return found;
+}
+
+/** @throws PtmonError `bad-argument` */
+function addressOf(symbols: SymbolTable, name: string): bigint {
+  const address = symbols.find(name)?.address;
+  if (address !== undefined) return address;
+  throw new PtmonError(
+    'bad-argument',
+    `${printable(name)}: neither a virtual address (0x…) nor a symbol of the kernel`,
+  );
+}
+
+/** @throws PtmonError `source-unavailable` where there are none; as `openLinux` */
+async function symbolsOf({ linux }: Visit): Promise<SymbolTable> {
+  await linux.guest();
+  const symbols = (await linux.names())?.symbols;
+  if (symbols !== undefined) return symbols;
+  throw new PtmonError(
+    'source-unavailable',
+    'the kernel has no symbols (it was built without CONFIG_KALLSYMS): give a file of them with --symbols',
+  );
 }

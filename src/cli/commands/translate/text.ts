@@ -2,13 +2,14 @@
 import { hex } from '../../../core/address/va.ts';
 import type { Paging } from '../../../core/paging/format.ts';
 import type { NoTranslation, Walk } from '../../../core/paging/walk.ts';
-import { type LinuxExplanation, explanationText } from '../../../linux/index.ts';
+import { explanationText } from '../../../linux/index.ts';
 import { printable } from '../../../sinks/printable.ts';
 import { columns } from '../../output/columns.ts';
 import { type EntryExplanation, entryName, type EntryTarget, explainEntry, rightsNames } from './explain.ts';
+import { nameText, type SystemFacts } from './kernel-name.ts';
 
-/** Lines without line feeds. @param system what the guest's system knows of an address that does not translate */
-export function translationLines(paging: Paging, walk: Walk, system?: LinuxExplanation): string[] {
+/** Lines without line feeds. @param facts what the guest's system knows of the address */
+export function translationLines(paging: Paging, walk: Walk, { system, name }: SystemFacts = {}): string[] {
   const entries = walk.steps.map((step) => explainEntry(paging, step));
   const rows = entries.map(({ name, step, target }) => [
     name,
@@ -22,6 +23,7 @@ export function translationLines(paging: Paging, walk: Walk, system?: LinuxExpla
   const lines = columns(rows).flatMap((row, at) => [`  ${row}`, `        ${flagsText(entries[at]!, paging)}`]);
   return [
     `${hex(walk.va)}: root ${hex(walk.root)}, ${paging.mode.name} paging`,
+    ...(name === undefined ? [] : [`  ${printable(nameText(name))}`]),
     ...lines,
     `  ${walk.translates ? resultText(walk) : `does not translate: ${stopText(paging, walk, entries)}`}`,
     ...(system === undefined ? [] : [`  Linux: ${printable(explanationText(system))}`]),

@@ -1,0 +1,53 @@
+/** What a guest's Linux calls the ranges of a map: areas of its kernel's half, and of the process that has the address space. */
+import type { KernelArea, MemoryArea } from '../../../linux/index.ts';
+import type { AddressRange } from '../../../snapshot/index.ts';
+import type { Visit } from '../../snapshot/visit-snapshot.ts';
+
+interface Named {
+  readonly start: bigint;
+  /** Exclusive. */
+  readonly end: bigint;
+  readonly name: string;
+}
+
+/** Asks for names of a half when the first range of it comes. */
+export class RangeNames {
+  readonly #visit: Visit;
+  readonly #kernelStart: bigint;
+  #kernel: Promise<readonly KernelArea[]> | undefined;
+  #process: Promise<readonly MemoryArea[]> | undefined;
+
+  constructor(visit: Visit) {
+    this.#visit = visit;
+    this.#kernelStart = visit.space.paging.mode.canonical ? 1n << 63n : 0x4000_0000n;
+  }
+
+  /** The names of the areas that a range is in, in order, each once; none without a known Linux. */
+  async of({ va, byteLength }: AddressRange): Promise<readonly string[]> {
+    const end = va + BigInt(byteLength);
+    const names = new Set<string>();
+    const add = (areas: readonly Named[]) => {
+      for (let at = firstBehind(areas, va); at < areas.length && areas[at]!.start < end; at++) {
+        names.add(areas[at]!.name === '' ? 'anonymous' : areas[at]!.name);
+      }
+    };
+    if (va < 1n << 63n) add(await (this.#process ??= this.#visit.linux.areasOf(this.#visit.space.root)));
+    if (end > this.#kernelStart) add(await (this.#kernel ??= this.#kernelAreas()));
+    return [...names];
+  }
+
+  async #kernelAreas(): Promise<readonly KernelArea[]> {
+    return (await this.#visit.linux.names())?.areas ?? [];
+  }
+}
+
+/** The place of the first area that ends behind `va`. */
+function firstBehind(areas: readonly Named[], va: bigint): number {
+  let [low, high] = [0, areas.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (areas[middle]!.end <= va) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

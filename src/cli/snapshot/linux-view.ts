@@ -1,0 +1,141 @@
+/** The Linux of a snapshot, read when a command first needs it: its kernel's names, and the process that the options choose. */
+import { open } from 'node:fs/promises';
+import { PtmonError } from '../../core/error.ts';
+import { hex } from '../../core/address/va.ts';
+import type { LongWorkOptions } from '../../driver/pacer.ts';
+import type { Snapshot } from '../../driver/snapshot.ts';
+import type { KernelNames, LinuxGuest, MemoryArea, Process, SymbolFile, SymbolTable } from '../../linux/index.ts';
+import type { AddressSpace } from '../../snapshot/index.ts';
+import type { SourceAndSpaceOptions } from '../options/source.ts';
+
+export interface LinuxViewRequest {
+  readonly snapshot: Snapshot;
+  /** The address space to begin in. */
+  readonly space: AddressSpace;
+  readonly options: SourceAndSpaceOptions;
+  readonly work: LongWorkOptions;
+}
+
+export class LinuxView {
+  readonly #request: LinuxViewRequest;
+  #guest: Promise<LinuxGuest> | undefined;
+  #names: Promise<KernelNames | undefined> | undefined;
+
+  constructor(request: LinuxViewRequest) {
+    this.#request = request;
+  }
+
+  /** @throws PtmonError as `openLinux` */
+  guest(): Promise<LinuxGuest> {
+    this.#guest ??= this.#open();
+    return this.#guest;
+  }
+
+  /** Undefined without a known Linux. */
+  guestIfAny(): Promise<LinuxGuest | undefined> {
+    return this.guest().catch(noLinux);
+  }
+
+  /**
+   * The kernel's symbols and areas; undefined without a known Linux.
+   *
+   * @throws PtmonError `source-unavailable` and `corrupt-input` where the options name a file of symbols that does not fit
+   */
+  names(): Promise<KernelNames | undefined> {
+    this.#names ??= this.#readNames();
+    return this.#names;
+  }
+
+  /** The process that --pid or --comm names; undefined without either. @throws PtmonError `bad-argument` where there is none, or several */
+  async process(): Promise<Process | undefined> {
+    const { pid, comm } = this.#request.options;
+    if (pid === undefined && comm === undefined) return undefined;
+    const { processes } = await (await this.guest()).processes();
+    if (pid !== undefined) {
+      const found = processes.find((process) => process.pid === pid);
+      if (found === undefined) throw new PtmonError('bad-argument', `--pid ${pid}: the guest has no such process`);
+      return withMemory(found, `--pid ${pid}`);
+    }
+    const alike = processes.filter(({ command, mm }) => command === comm && mm !== null);
+    if (alike.length === 1) return alike[0];
+    if (alike.length > 1) {
+      const pids = alike.map((process) => process.pid).join(', ');
+      throw new PtmonError('bad-argument', `--comm ${comm}: several processes have this name; give --pid: ${pids}`);
+    }
+    throw new PtmonError('bad-argument', `--comm ${comm}: the guest has no process of this name with its own memory`);
+  }
+
+  /** The memory areas of the process that has this top-level table; none without one. */
+  async areasOf(root: number): Promise<readonly MemoryArea[]> {
+    const linux = await this.guestIfAny();
+    if (linux === undefined) return [];
+    const { processes } = await linux.processes();
+    const owner = processes.find(({ roots }) => roots.includes(root));
+    return owner === undefined || owner.mm === null ? [] : (await linux.areasOf(owner.mm)).areas;
+  }
+
+  async #open(): Promise<LinuxGuest> {
+    const { snapshot, space, options, work } = this.#request;
+    const isOwn = options.root === 'current' && options.paging === undefined && !space.isGuess;
+    const { kernelCache, openLinux } = await import('../../linux/index.ts');
+    return openLinux(snapshot, {
+      cache: kernelCache(),
+      ...(work.signal !== undefined && { signal: work.signal }),
+      ...(!isOwn && { space }),
+    });
+  }
+
+  async #readNames(): Promise<KernelNames | undefined> {
+    const { symbols } = this.#request.options;
+    if (symbols === undefined) return (await this.guestIfAny())?.names();
+    const linux = await this.guest();
+    return linux.names(await symbolsIn(symbols, linux));
+  }
+}
+
+/** The address space of a process. */
+export function spaceOf(process: Process, space: AddressSpace): AddressSpace {
+  const [root] = process.roots;
+  if (root === undefined) return space;
+  const from = `root ${hex(root)} (${process.command}[${process.pid}]), ${space.paging.mode.name} paging`;
+  return { ...space, root, from, isGuess: false };
+}
+
+/** Ignores the errors that say that no Linux is known. @throws any other error */
+export function noLinux(error: unknown): undefined {
+  if (error instanceof PtmonError && (error.code === 'source-unavailable' || error.code === 'corrupt-input')) return;
+  throw error;
+}
+
+function withMemory(process: Process, option: string): Process {
+  if (process.mm !== null && process.roots.length > 0) return process;
+  const why = process.isKernelThread ? 'a kernel thread, without memory of its own' : 'a process that has exited';
+  throw new PtmonError('bad-argument', `${option} is ${why}`);
+}
+
+/** @throws PtmonError `source-unavailable` for a file that cannot be read; `corrupt-input` for one that has no symbols */
+async function symbolsIn(path: string, { kernel }: LinuxGuest): Promise<SymbolTable> {
+  const { readSymbolFile } = await import('../../linux/index.ts');
+  const file = await open(path).catch((error: unknown) => {
+    throw new PtmonError(
+      'source-unavailable',
+      `--symbols ${path}: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  });
+  try {
+    const { size } = await file.stat();
+    const source: SymbolFile = {
+      byteLength: size,
+      read: async (offset, byteLength) => {
+        const { bytesRead, buffer } = await file.read(new Uint8Array(byteLength), 0, byteLength, offset);
+        return buffer.subarray(0, bytesRead);
+      },
+    };
+    return await readSymbolFile(source, { base: kernel.base, kernelStart: kernel.memory.kernelStart });
+  } catch (error) {
+    if (!(error instanceof PtmonError)) throw error;
+    throw new PtmonError(error.code, `--symbols ${path}: ${error.message}`, error.facts, { cause: error });
+  } finally {
+    await file.close();
+  }
+}
