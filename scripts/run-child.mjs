@@ -15,16 +15,16 @@ const GRACE_MS = 2000;
  * the code that a shell shows for the signal (130 after Ctrl-C).
  *
  * @param {readonly string[]} command the program and its arguments
- * @param {{ env?: NodeJS.ProcessEnv, output?: 'inherit' | 'stderr' | 'capture' }} [options] where its output goes:
+ * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, output?: 'inherit' | 'stderr' | 'capture' }} [options] where its output goes:
  *   to ours, all of it to our standard error, or only into the answer
  * @returns {Promise<{ code: number, output: string }>} the code that a shell would show, and both of its output streams
  *   where they were not inherited
  */
-export function runChild([program = '', ...args], { env = process.env, output = 'inherit' } = {}) {
+export function runChild([program = '', ...args], { cwd = '.', env = process.env, output = 'inherit' } = {}) {
   /** @type {import('node:child_process').StdioOptions} */
   const stdio = output === 'inherit' ? 'inherit' : ['ignore', 'pipe', 'pipe'];
   /** @type {import('node:child_process').ChildProcess} */
-  const child = spawn(program, args, { env, stdio });
+  const child = spawn(program, args, { cwd, env, stdio });
   let text = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', (chunk) => {

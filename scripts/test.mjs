@@ -53,7 +53,7 @@ const vitest = [...toolCommand('vitest'), 'run', ...look, ...process.argv.slice(
 const { code } = await runChild(vitest, { env: { ...process.env, PTMON_TEST_COUNTS: COUNTS } });
 const counts = existsSync(COUNTS) ? JSON.parse(readFileSync(COUNTS, 'utf8')) : { passed: 0, failed: 0, skipped: 0 };
 total.passed += counts.passed;
-// vitest also fails for what is no test: a configuration that it cannot read, no test found.
+// vitest also fails without a failed test: it cannot read its configuration, finds no test, or is killed.
 total.failed += code !== 0 && counts.failed === 0 ? 1 : counts.failed;
 total.skipped += counts.skipped;
 

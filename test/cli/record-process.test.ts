@@ -103,7 +103,7 @@ describe('a recording', { timeout: 60_000 }, () => {
       // A file that may not grow is as good as a disk that is full, and takes no rights to make.
       const limited = `trap '' XFSZ; ulimit -f 16; exec "$0" "$@"`;
       const args = ['-c', limited, process.execPath, MAIN, ...ENDLESS, '--record', path];
-      const full = await ended(spawn('bash', args, { stdio: ['ignore', 'pipe', 'pipe'] }));
+      const full = await ended(spawn('sh', args, { stdio: ['ignore', 'pipe', 'pipe'] }));
       expect(full.code).toBe(1);
       expect(full.stderr).toMatch(/^ptmon: \S+full\.trace cannot be written to: EFBIG\n$/);
       expect(parse(full.stdout).at(-1)).toMatchObject({

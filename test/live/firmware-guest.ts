@@ -13,12 +13,17 @@ const QEMU = 'qemu-system-x86_64';
 
 const isInstalled = spawnSync(QEMU, ['--version'], { stdio: 'ignore' }).status === 0;
 
-/** Whether there is QEMU; where not, says once which tests are left out, and how to get them. */
+/**
+ * Returns whether QEMU is installed; where it is not, prints which tests are left out and how to get it.
+ *
+ * @throws where PTMON_LIVE=required and QEMU is missing
+ */
 export function hasQemu(what: string): boolean {
-  if (!isInstalled) {
-    process.stderr.write(`LEFT OUT: ${what}: ${QEMU} is not installed; on Debian: apt-get install qemu-system-x86\n`);
-  }
-  return isInstalled;
+  if (isInstalled) return true;
+  const missing = `${QEMU} is not installed; on Debian: apt-get install qemu-system-x86`;
+  if (process.env['PTMON_LIVE'] === 'required') throw new Error(`${what} cannot run: ${missing}`);
+  process.stderr.write(`LEFT OUT: ${what}: ${missing}\n`);
+  return false;
 }
 
 export interface FirmwareGuest {

@@ -26,12 +26,13 @@ function whatIsMissing(): string | undefined {
 }
 
 /**
- * Whether tests that boot a guest are left out here; says so where they are, by name and with how to get them.
+ * Returns whether this host lacks what the tests need, and prints what that is and how to get it.
  *
+ * @param need returns what the tests need besides a guest and do not find
  * @throws where PTMON_LIVE=required and something is missing
  */
-export function leftOut(tests: string): boolean {
-  const missing = whatIsMissing();
+export function leftOut(tests: string, need: () => string | undefined = () => undefined): boolean {
+  const missing = whatIsMissing() ?? need();
   if (missing === undefined) return false;
   if (REQUIRED) throw new Error(`${tests} cannot run: ${missing}`);
   process.stderr.write(`LEFT OUT: ${tests}\n  ${missing}\n`);

@@ -73,7 +73,7 @@ export function makeRunFolder(memoryMiB: number, bases: readonly string[] = [SHA
 const AFTERMATH = `
 trap '' HUP INT TERM
 cat > /dev/null
-ours() { tr '\\0' '\\n' < "/proc/$1/cmdline" 2> /dev/null | grep -qF "$2"; }
+ours() { case "$(tr '\\0' '\\n' < "/proc/$1/cmdline" 2> /dev/null)" in *"$2"*) ;; *) return 1 ;; esac; }
 if ours "$1" "$2"; then
   kill "$1"
   for i in 1 2 3 4 5 6 7 8 9 10; do ours "$1" "$2" || break; sleep 0.2; done
