@@ -49,7 +49,7 @@ function say(message) {
 }
 
 /**
- * Runs a program to its end and answers what it printed.
+ * Runs a program to its end and returns what it printed.
  *
  * @param {string} program
  * @param {readonly string[]} args
@@ -121,7 +121,7 @@ function install(from, name, mode = 0o644) {
   renameSync(half, target);
 }
 
-/** Downloads a package; answers the file. @param {string} name @param {string} folder */
+/** Downloads a package; returns the file. @param {string} name @param {string} folder */
 function download(name, folder) {
   apt(['download', name], folder);
   const file = readdirSync(folder).find((entry) => entry.startsWith(`${name}_`) && entry.endsWith('.deb'));
@@ -196,7 +196,7 @@ function unpacked(file, folder) {
 
 /** @typedef {{ package: string, file: string, requested: string[] }} KernelNote */
 
-/** The note beside a kernel that says which packages it answers for. @param {string} release @returns {KernelNote | undefined} */
+/** The note beside a kernel with the packages that it comes from. @param {string} release @returns {KernelNote | undefined} */
 function noteOf(release) {
   const path = join(cacheFolder(), 'kernels', release, 'kernel.json');
   return existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : undefined;
@@ -218,7 +218,7 @@ function makeKernel(requested, update) {
     unpack(deb, tree, ['./boot/*', ...MODULE_FOLDERS.map((part) => `*/kernel/${part}/*`)]);
     const files = filesIn(tree);
     const image = files.find((file) => basename(file).startsWith('vmlinuz-'));
-    if (image === undefined) return fail(`${basename(deb)} holds no boot/vmlinuz-*`);
+    if (image === undefined) return fail(`${basename(deb)} contains no boot/vmlinuz-*`);
     const release = basename(image).slice('vmlinuz-'.length);
 
     const made = join(folder, 'made');
@@ -249,7 +249,7 @@ function makeBusybox(update) {
     const deb = download('busybox-static', folder);
     unpack(deb, folder, ['*/busybox']);
     const program = filesIn(folder).find((file) => file.endsWith('/bin/busybox'));
-    if (program === undefined) return fail(`${basename(deb)} holds no bin/busybox`);
+    if (program === undefined) return fail(`${basename(deb)} contains no bin/busybox`);
     const applets = join(folder, 'busybox.list');
     writeFileSync(applets, run(program, ['--list']));
     install(program, 'busybox', 0o755);
@@ -307,7 +307,7 @@ const USAGE = `usage: node guest/build.mjs [--kernel PACKAGE]... [--update] [--n
 The files go to ${cacheFolder()} (PTMON_GUEST_DIR).
 `;
 
-// Whoever read our progress may have gone; the work is still wanted.
+// The reader of our progress may have closed the pipe; the work goes on.
 process.stdout.on('error', () => {});
 
 const options = parseCommandLine();

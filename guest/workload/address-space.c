@@ -93,7 +93,7 @@ const char *move_pages_to(uint64_t va, uint64_t pages, uint64_t to) {
 
 const char *swap_out_pages(uint64_t va, uint64_t pages) {
   page_state state;
-  /* The kernel skips pages that it holds for a moment: ask again for a while. */
+  /* The kernel skips pages that it has pinned for a moment: retry for a while. */
   for (int attempt = 0; attempt < 50; attempt++) {
     if (madvise((void *)va, pages * PAGE, MADV_PAGEOUT) != 0) return failure("MADV_PAGEOUT");
     uint64_t left = 0;
@@ -131,7 +131,7 @@ const char *poison_pages(uint64_t va, uint64_t pages) {
   /* Since 6.11 the kernel sends SIGBUS to who does this, and cannot be told to leave it. */
   signal(SIGBUS, pass_over);
   if (madvise((void *)va, pages * PAGE, MADV_HWPOISON) != 0) return failure("MADV_HWPOISON");
-  /* Whoever touches them now is killed. */
+  /* A process that touches them now is killed. */
   mapping_set(va, pages, NO_ACCESS);
   return NULL;
 }

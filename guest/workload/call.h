@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* Puts the function at va. Answers NULL, or what went wrong. */
+/* Puts the function at va. Returns NULL or an error message. */
 const char *do_code(uint64_t va);
 
 /* Calls the function at va so many times, and reports how often this process and its children have called it. */

@@ -218,7 +218,7 @@ static void answer(const char *text, const char *error) {
   line_end();
 }
 
-/* Commands that nobody lives to answer are answered beforehand. */
+/* These commands end the guest, so the reply comes first. */
 static bool is_last(const char *command) {
   return strcmp(command, "poweroff") == 0 || strcmp(command, "reboot") == 0 || strcmp(command, "panic") == 0;
 }

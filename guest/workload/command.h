@@ -2,7 +2,7 @@
 #ifndef PTMON_COMMAND_H
 #define PTMON_COMMAND_H
 
-/* Carries one out and reports what it did; answers NULL, or what went wrong in words. Changes the text. */
+/* Carries one out and reports what it did; returns NULL, or an error message. Changes the text. */
 const char *run_command(char *text);
 
 /* Says who this process is and what the guest has. */

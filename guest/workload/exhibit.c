@@ -61,7 +61,7 @@ static void have_memory(void) {
   /* Read only: the page of zeroes. */
   map_some(PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1);
   map_some(rw, MAP_SHARED | MAP_ANONYMOUS, -1);
-  /* Touched, then closed to everybody: the pages stay, their entries are not present. */
+  /* Touched, then made PROT_NONE: the pages stay, their entries are not present. */
   char *closed = map_some(rw, MAP_PRIVATE | MAP_ANONYMOUS, -1);
   if (closed) mprotect(closed, BYTES, PROT_NONE);
   map_some(PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);

@@ -1,4 +1,4 @@
-/* The heap that the program break bounds, where malloc does not expect it to be played with: each answers NULL or what went wrong. */
+/* The heap that the program break bounds, where malloc does not expect it to be played with: each returns NULL or an error message. */
 #ifndef PTMON_HEAP_H
 #define PTMON_HEAP_H
 

@@ -7,7 +7,7 @@
 
 enum page_rights { HOLE, NO_ACCESS, READ_ONLY, READ_WRITE };
 
-/* Where the next mapping goes if nobody says where: known beforehand, so that a watch can be armed first. */
+/* Where the next mapping goes by default: known beforehand, so that a watch can start first. */
 #define FIRST_VA 0x100000000000ull
 /* The next free place for so many pages; places begin at 2 MiB and never share a page table. */
 uint64_t mapping_next(uint64_t pages);

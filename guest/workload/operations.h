@@ -1,4 +1,4 @@
-/* What the workload does to its own address space. Each answers NULL, or what went wrong in words. */
+/* What the workload does to its own address space. Each returns NULL, or an error message. */
 #ifndef PTMON_OPERATIONS_H
 #define PTMON_OPERATIONS_H
 

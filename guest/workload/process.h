@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Answers NULL or what went wrong. */
+/* Returns NULL or an error message. */
 typedef const char *command_runner(char *text);
 
 /* Starts the child, which reports what it sees of these pages and then waits for commands that `run` carries out. */

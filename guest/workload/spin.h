@@ -4,13 +4,13 @@
 
 #include <stdint.h>
 
-/* What `beacon` holds in register r15 ("PTMONBCN"), with the process's id in r14. */
+/* What `beacon` puts in register r15 ("PTMONBCN"), with the process's id in r14. */
 #define BEACON_MAGIC 0x50544d4f4e42434eull
 
 /* Ticks of the time stamp counter in a second, measured once. */
 uint64_t tsc_hertz(void);
 
-/* Stays in user mode for so long, with the known registers: whoever samples the vCPU then sees this process's CR3. */
+/* Stays in user mode for this long, with the known registers, so that a sampled vCPU shows this process's CR3. */
 void beacon(uint64_t milliseconds);
 /* The address of the beacon's first instruction, for a breakpoint. */
 uint64_t beacon_address(void);

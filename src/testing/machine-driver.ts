@@ -14,9 +14,9 @@ import type { Workload } from './workload.ts';
 export interface MachineDriverOptions {
   readonly machine: Machine;
   readonly workload: Workload;
-  /** Of the scheduler; 1 unless told. */
+  /** Of the scheduler; default 1. */
   readonly seed?: number;
-  /** Memory answers "not fetched yet" until it is fetched, and again when the guest has run on. False unless told. */
+  /** Memory answers "not fetched yet" until it is fetched, and again when the guest has run on. Default false. */
   readonly remote?: boolean;
   /** Makes the driver's memory and protection fail where it says. */
   readonly faults?: FaultInjector;

@@ -14,12 +14,12 @@ export class Random {
   #d: number;
 
   /**
-   * @param stream tells apart sequences of the same seed that should have nothing to do with each other
-   * @throws PtmonError `bad-argument` for a seed that is not a whole number from 0 to 2^53 - 1
+   * @param stream separates independent sequences of the same seed
+   * @throws PtmonError `bad-argument` for a seed that is not an integer from 0 to 2^53 - 1
    */
   constructor(seed: number, stream = 0) {
     if (!Number.isSafeInteger(seed) || seed < 0) {
-      throw new PtmonError('bad-argument', `seed ${seed} is not a whole number from 0 to 2^53 - 1`);
+      throw new PtmonError('bad-argument', `seed ${seed} is not an integer from 0 to 2^53 - 1`);
     }
     let state = (seed % WORD) ^ Math.imul(Math.floor(seed / WORD), 0x85ebca6b) ^ Math.imul(stream, 0xc2b2ae35);
     const splitmix = (): number => {
@@ -48,12 +48,12 @@ export class Random {
     return result >>> 0;
   }
 
-  /** A whole number from 0 to `limit` - 1; `limit` at most 2^32. */
+  /** An integer from 0 to `limit` - 1; `limit` at most 2^32. */
   below(limit: number): number {
     return Math.floor((this.next() / WORD) * limit);
   }
 
-  /** A whole number from `low` to `high`, both included. */
+  /** An integer from `low` to `high`, both included. */
   between(low: number, high: number): number {
     return low + this.below(high - low + 1);
   }

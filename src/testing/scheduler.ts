@@ -7,7 +7,7 @@ import type { Machine } from './machine/machine.ts';
 import type { Random } from './random.ts';
 import type { Steps, Workload } from './workload.ts';
 
-/** Slots that may pass before a trapped vCPU is stepped whatever the dice say. */
+/** A trapped vCPU is stepped after this many slots at the latest. */
 const LONGEST_TRAP = 8;
 
 /** A vCPU changes its view about once in as many pieces of work, where there are several views. */
@@ -31,7 +31,7 @@ export class Scheduler {
     this.#resets = machine.resets;
   }
 
-  /** Whether nothing runs and nothing will. */
+  /** Whether the workload has ended and every vCPU is idle. */
   get finished(): boolean {
     return this.#workload.finished && this.#tasks.every((task) => task === undefined);
   }
@@ -41,7 +41,7 @@ export class Scheduler {
     return this.#stirred;
   }
 
-  /** Lets one vCPU run. Answers what the hypervisor reported meanwhile. */
+  /** Runs one vCPU. Returns what the hypervisor reported. */
   slot(): readonly SourceEvent[] {
     this.#stirred = false;
     const id = this.#next();
@@ -75,7 +75,7 @@ export class Scheduler {
     }
     const { done } = task.next();
     if (this.#machine.resets !== this.#resets) {
-      // Whatever the other vCPUs were doing, a reset has ended.
+      // A reset ends what the other vCPUs were doing.
       this.#resets = this.#machine.resets;
       this.#tasks.fill(undefined);
       this.#tasks[id] = task;

@@ -1,11 +1,11 @@
-/** The sim driver: a simulated machine with an operating system on it. Needs nothing, and says the same for the same seed. */
+/** The sim driver: a simulated machine with an operating system on it. Needs no other software, and yields the same events for the same seed. */
 import type { FaultInjector } from './fault-injector.ts';
 import { Guest, type GuestOptions } from './guest/guest.ts';
 import { Machine, type MachineOptions } from './machine/machine.ts';
 import { MachineDriver } from './machine-driver.ts';
 
 export interface SimOptions extends MachineOptions, GuestOptions {
-  /** Memory answers "not fetched yet" until it is fetched, and again when the guest has run on. False unless told. */
+  /** Memory answers "not fetched yet" until it is fetched, and again when the guest has run on. Default false. */
   readonly remote?: boolean;
   /** Makes the driver's memory and protection fail where it says. */
   readonly faults?: FaultInjector;

@@ -2,7 +2,7 @@
 import type { Machine } from './machine/machine.ts';
 
 /**
- * Code that runs on a vCPU and stands still wherever it yields: after a write that trapped (it goes on when the write is in
+ * Code that runs on a vCPU and stops wherever it yields: after a write that trapped (it goes on when the write is in
  * memory), while it waits for a lock, or to have what it reported delivered first.
  */
 export type Steps<T = void> = Generator<undefined, T, undefined>;
@@ -37,7 +37,7 @@ export class RawProgram implements Workload {
   }
 
   start(vcpu: number): Steps | undefined {
-    // What belongs to no vCPU is in nobody's order but the list's: it waits until everything before it has begun.
+    // An operation without a vCPU waits until every operation before it has begun.
     const next = this.#operations.findIndex((one) => one.kind !== 'write' || one.vcpu === vcpu);
     const found = this.#operations[next];
     if (found === undefined || (found.kind !== 'write' && next > 0)) return undefined;

@@ -1,4 +1,4 @@
-/** From reset to a running kernel: its own tables, built while nobody else runs. */
+/** From reset to a running kernel: its own tables, built while no other vCPU runs. */
 import { gfnOf, paOf } from '../../core/address/pa.ts';
 import { HIGH_RAM_GFN } from '../machine/memory-map.ts';
 import { registersFor } from '../machine/registers.ts';

@@ -1,4 +1,4 @@
-/** What the guest did and why: for whoever shows it to people, or checks it. Nothing of it can be seen from outside a real one. */
+/** What the guest did and why, for displays and checks. A real guest does not show this to the outside. */
 import { vaOf } from '../../core/address/va.ts';
 import type { Process } from './space/process.ts';
 
@@ -47,7 +47,7 @@ export interface GuestAction {
   readonly child?: number;
 }
 
-/** Told of everything, at once, while the guest stands still. */
+/** Called at each action and store, while the guest is stopped. */
 export interface GuestObserver {
   action?(action: GuestAction): void;
   /** A program has written these bytes; they are in memory. */
@@ -62,7 +62,7 @@ export interface Place {
   readonly child?: number;
 }
 
-/** An action as the kernel has noted it; made into a record when somebody asks. */
+/** An action as the kernel has noted it; converted to a record on demand. */
 interface Note {
   readonly step: number;
   readonly vcpu: number;
@@ -81,7 +81,7 @@ export class GuestLog {
   /** Pieces of work begun so far. */
   step = 0;
 
-  /** Adds an observer. Answers a function that removes it. */
+  /** Adds an observer. Returns a function that removes it. */
   observe(observer: GuestObserver): () => void {
     this.#observers.add(observer);
     return () => void this.#observers.delete(observer);
@@ -93,7 +93,7 @@ export class GuestLog {
     this.#current[vcpu] = undefined;
   }
 
-  /** What a vCPU is doing, or did last; undefined where it is nothing to speak of. */
+  /** What a vCPU is doing, or did last; undefined before the first. */
   actionOn(vcpu: number): GuestAction | undefined {
     const note = this.#current[vcpu];
     return note && recordOf(note);

@@ -21,13 +21,13 @@ import { Kernel, type KernelOptions } from './kernel.ts';
 import type { Process } from './space/process.ts';
 
 export interface GuestOptions extends Partial<KernelOptions> {
-  /** 1 unless told. */
+  /** Default 1. */
   readonly seed?: number;
-  /** Pieces of work after which it stops beginning new ones; without end unless told. */
+  /** Pieces of work after which it stops beginning new ones; no limit by default. */
   readonly steps?: number;
-  /** Every so many pieces of work a device rewrites a page-table entry. Never unless told. */
+  /** Every so many pieces of work a device rewrites a page-table entry. Default never. */
   readonly dmaEvery?: number;
-  /** Every so many pieces of work the machine is reset and boots again. Never unless told. */
+  /** Every so many pieces of work the machine is reset and boots again. Default never. */
   readonly resetEvery?: number;
 }
 
@@ -101,12 +101,12 @@ export class Guest implements Workload {
     return { pid: 0, name: 'kernel', roots: master.roots, busy: false, areas };
   }
 
-  /** What a vCPU is doing, or did last; undefined where it is nothing to speak of. */
+  /** What a vCPU is doing, or did last; undefined before the first. */
   actionOn(vcpu: number): GuestAction | undefined {
     return this.#log.actionOn(vcpu);
   }
 
-  /** Adds an observer, called at once and while the guest stands still. Answers a function that removes it. */
+  /** Adds an observer, called at once and while the guest is stopped. Returns a function that removes it. */
   observe(observer: GuestObserver): () => void {
     return this.#log.observe(observer);
   }
@@ -154,7 +154,7 @@ export class Guest implements Workload {
     return undefined;
   }
 
-  /** Too little memory is left to do as one likes. */
+  /** Memory is low: choose actions that free some. */
   #makeRoom(vcpu: number): Steps | undefined {
     const dice = this.#random.below(8);
     if (dice === 0) return this.#onKernel(vcpu, reclaim);
@@ -205,13 +205,13 @@ export class Guest implements Workload {
     this.#running--;
   }
 
-  /** What a thread does that cannot get on: it looks at its memory. */
+  /** What a thread does while it cannot proceed: it reads its memory. */
   #bystander(vcpu: number): Steps | undefined {
     const { processes } = this.#kernel;
     return processes.length === 0 ? undefined : readAnyway(this.#kernel, vcpu, this.#random.pick(processes));
   }
 
-  /** One process that nobody works on ends; behind the last one, the kernel cleans up. */
+  /** Ends one idle process; after the last one, the kernel cleans up. */
   #endOne(vcpu: number): Steps | undefined {
     const kernel = this.#kernel;
     const process = kernel.processes.find(({ space }) => space.tryLock(true));

@@ -49,7 +49,7 @@ export class Kernel {
   nextPid = 1;
   /** A page of zeroes that every process may see: what a read of untouched memory maps. Never freed. */
   zeroPage = 0;
-  /** Of this level and above, each space has tables of its own for the kernel half; those below are everybody's. */
+  /** Of this level and above, each space has tables of its own for the kernel half; those below are shared. */
   readonly ownLevel: number;
   readonly #files = new Map<string, SharedFile>();
   #rootsLocked = false;
@@ -110,7 +110,7 @@ export class Kernel {
     return [...this.#files.values()];
   }
 
-  /** Drops cached pages of files that nobody maps, `most` at most; those of shared memory only at the very end. */
+  /** Drops cached file pages without a mapping, `most` at most; those of shared memory only at the very end. */
   shrinkFiles(most: number, everything = false): void {
     let left = most;
     for (const file of this.#files.values()) {
@@ -124,7 +124,7 @@ export class Kernel {
     return this.processes.find((process) => process.space === space);
   }
 
-  /** Takes the lock of the list of spaces and of the kernel half (pgd_lock); waits for whoever has it. */
+  /** Takes the lock of the list of spaces and of the kernel half (pgd_lock); waits until it is free. */
   *lockRoots(): Steps {
     while (this.#rootsLocked) yield;
     this.#rootsLocked = true;

@@ -15,13 +15,13 @@ import { type PagingFeatures, Vcpu } from './vcpu.ts';
 import { Views } from './views.ts';
 
 export interface MachineOptions extends PagingFeatures {
-  /** What its operating system will switch on; `4-level` unless told. */
+  /** What its operating system will switch on; default `4-level`. */
   readonly mode?: PagingModeName;
-  /** 1 unless told; at most 16. */
+  /** Default 1; at most 16. */
   readonly vcpus?: number;
-  /** Views that exist from the start, numbered from 0; 1 unless told. */
+  /** Views that exist from the start, numbered from 0; default 1. */
   readonly views?: number;
-  /** Frames of RAM; 8192 (32 MiB) unless told. Half of them are above 4 GiB, except in legacy 32-bit paging. */
+  /** Frames of RAM; default 8192 (32 MiB). Half of them are above 4 GiB, except in legacy 32-bit paging. */
   readonly memoryFrames?: number;
 }
 
@@ -115,7 +115,7 @@ export class Machine implements RegisterAccess {
    *
    * @param landed called when the bytes are in memory
    * @returns whether it trapped: then nothing is written until `commit`
-   * @throws PtmonError `bad-argument` while the vCPU has a write in flight: it stands still
+   * @throws PtmonError `bad-argument` while the vCPU has a write in flight: it is stopped
    */
   write(vcpu: number, pa: number, bytes: Uint8Array, landed?: () => void): boolean {
     const cpu = this.#running(vcpu);
@@ -238,5 +238,5 @@ function littleEndian(byteLength: 4 | 8, lo: number, hi: number): Uint8Array {
 
 function wholeNumber(value: number, what: string, max: number): number {
   if (Number.isInteger(value) && value >= 1 && value <= max) return value;
-  throw new PtmonError('bad-argument', `${what} ${value} is not a whole number from 1 to ${max}`);
+  throw new PtmonError('bad-argument', `${what} ${value} is not an integer from 1 to ${max}`);
 }

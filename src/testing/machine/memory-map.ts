@@ -22,10 +22,7 @@ const HOLE_END_GFN = 0x100;
  */
 export function memoryMap(frames: number, aboveFourGib: boolean): readonly RamRange[] {
   if (!Number.isInteger(frames) || frames < 1 || frames > HIGH_RAM_GFN / 2) {
-    throw new PtmonError(
-      'bad-argument',
-      `${frames} frames of memory is not a whole number from 1 to ${HIGH_RAM_GFN / 2}`,
-    );
+    throw new PtmonError('bad-argument', `${frames} frames of memory is not an integer from 1 to ${HIGH_RAM_GFN / 2}`);
   }
   const high = aboveFourGib ? Math.floor(frames / 2) : 0;
   const low = frames - high;

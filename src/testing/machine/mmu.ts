@@ -64,7 +64,7 @@ export function translate(memory: Frames, vcpu: Vcpu, vpn: number, access: numbe
   for (const format of paging.levels) {
     const entryPa = tablePa + slotOf(format, vpn) * entryBytes;
     const page = memory.page(gfnOf(entryPa));
-    // Nobody answers on the bus: all ones are read, and an entry of ones is as good as a reserved one.
+    // No device responds: the read returns all ones, and such an entry has reserved bits set.
     if (page === undefined) return pageFault(vpn, access, FAULT_PRESENT | FAULT_RESERVED);
     const word = (entryPa % PAGE_BYTES) >>> 2;
     const lo = page[word]!;

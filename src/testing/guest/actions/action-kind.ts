@@ -7,11 +7,11 @@ import type { Process } from '../space/process.ts';
 export interface ProcessAction {
   /** How often, relative to the others. */
   readonly weight: number;
-  /** Whether nobody else may work on the process's address space meanwhile. */
+  /** Whether it needs the process's address space for itself. */
   readonly exclusive: boolean;
   /** Frames that it takes at most, those of large pages aside. */
   frames(kernel: Kernel, process: Process): number;
-  /** Chooses what exactly, now, and answers the steps; undefined where there is nothing to do it to. */
+  /** Chooses the details now, and returns the steps; undefined where it does not apply. */
   begin(kernel: Kernel, vcpu: number, process: Process): Steps | undefined;
 }
 

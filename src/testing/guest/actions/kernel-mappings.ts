@@ -14,7 +14,7 @@ import type { KernelAction } from './action-kind.ts';
 
 const MOST_PAGES = 16;
 const MOST_MAPPINGS = 40;
-/** It never lets go of its last few. */
+/** It keeps at least these. */
 const FEW_MAPPINGS = 8;
 const MOST_SLABS = 64;
 /** One mapping in so many is a module's. */
@@ -38,7 +38,7 @@ export const vfree: KernelAction = {
   begin: (kernel, vcpu) => (kernel.mappings.length <= FEW_MAPPINGS ? undefined : unmapOne(kernel, vcpu)),
 };
 
-/** Frames that hold whatever the kernel writes there: of any width, at any address, across the border of two frames. */
+/** Frames for plain kernel data: writes of any width, at any address, across the border of two frames. */
 export const slab: KernelAction = {
   weight: 30,
   frames: () => 2,

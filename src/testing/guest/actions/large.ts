@@ -42,7 +42,7 @@ interface Place {
   readonly base: number;
 }
 
-/** One of the places in this space where a large page fits, and for which the test holds. */
+/** One of the places in this space where a large page fits, and that passes the test. */
 function somePlace(
   kernel: Kernel,
   space: AddressSpace,

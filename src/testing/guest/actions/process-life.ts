@@ -124,7 +124,7 @@ export function* exitProcess(kernel: Kernel, vcpu: number, process: Process): St
   kernel.log.note(vcpu, process, 'exit');
   kernel.enter(vcpu, kernel.master, false);
   yield* unmapAll(kernel, vcpu, process.space);
-  // Nobody may find the process any more by the time its roots are gone.
+  // The process must be out of the list before its roots are gone.
   kernel.processes.splice(kernel.processes.indexOf(process), 1);
   yield* destroySpace(kernel, vcpu, process.space);
 }

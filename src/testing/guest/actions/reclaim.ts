@@ -45,7 +45,7 @@ export const moveByDevice: ProcessAction = {
   },
 };
 
-/** Pages of files that nobody maps make room. */
+/** Frees cached file pages without a mapping. */
 export const reclaim: KernelAction = {
   weight: 2,
   frames: () => 0,
@@ -57,7 +57,7 @@ function* swapPagesOut(kernel: Kernel, vcpu: number, process: Process, pages: re
   for (const { vpn, pa, lo, hi } of pages) {
     kernel.log.note(vcpu, process, 'swap-out', { vpn, pages: 1 });
     const gfn = codec.gfnOf(lo, hi);
-    // First nobody can write to it any more, then it is written out (try_to_unmap, pageout).
+    // First it is unmapped, then written out (try_to_unmap, pageout).
     yield* memory.set(vcpu, pa, 0, 0);
     const offset = swap.store(memory.words(gfn));
     yield* memory.set(vcpu, pa, codec.swapLo(SWAP_TYPE, offset), codec.swapHi(SWAP_TYPE, offset));
@@ -85,7 +85,7 @@ function* transferPage(kernel: Kernel, vcpu: number, process: Process, { vpn, pa
   const from = codec.gfnOf(lo, hi);
   const to = frames.take(FRAME_ANON);
   machine.dma(transfers(kernel, from, to, pa, elsewhere(kernel, lo, hi, to)));
-  // Told before the old frame can be anything else.
+  // Reported before the old frame is reused.
   yield;
   frames.drop(from);
 }
@@ -110,7 +110,7 @@ function* shrink(kernel: Kernel, vcpu: number): Steps {
   kernel.shrinkFiles(32);
 }
 
-/** Small pages behind each other in some area, mapped by nobody else. */
+/** Small pages behind each other in some area, with no other mapping. */
 function somePrivatePages(kernel: Kernel, process: Process, most: number): Found[] {
   const { random, memory } = kernel;
   const areas = process.space.areas.all.filter((area) => area.writable && !area.shared);

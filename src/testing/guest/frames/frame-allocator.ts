@@ -70,7 +70,7 @@ export class FrameAllocator {
     return high + Math.max(0, freeIn(this.#low) - LOW_RESERVE);
   }
 
-  /** Sets frames aside for an action that is about to begin. Answers whether there are that many. */
+  /** Sets frames aside for an action that is about to begin. Returns whether there are that many. */
   promise(frames: number): boolean {
     if (this.free - this.#promised < frames) return false;
     this.#promised += frames;
@@ -120,7 +120,7 @@ export class FrameAllocator {
   drop(gfn: number): void {
     const index = this.#index(gfn);
     if (this.#kinds[index] === FRAME_FREE || this.#references[index] === 0) {
-      throw new Error(`frame 0x${gfn.toString(16)} is dropped more often than held`);
+      throw new Error(`frame 0x${gfn.toString(16)} is dropped more often than retained`);
     }
     if (--this.#references[index]! > 0) return;
     this.#kinds[index] = FRAME_FREE;
@@ -163,7 +163,7 @@ export class FrameAllocator {
     return gfn - zone.base + zone.offset;
   }
 
-  /** Makes the frames from `first` to before `end` free, in blocks as large as they can be. */
+  /** Frees the frames from `first` to before `end`, in blocks as large as they can be. */
   #release(first: number, end: number): void {
     for (let gfn = first; gfn < end; ) {
       let order = 0;

@@ -24,7 +24,7 @@ export class SwapDevice {
     return this.#slots.size >= SLOTS;
   }
 
-  /** Keeps a copy of a page. Answers its slot, referenced once. */
+  /** Keeps a copy of a page. Returns its slot, referenced once. */
   store(page: Uint32Array): number {
     const offset = this.#free.pop() ?? this.#next++;
     const content = new Uint8Array(PAGE_BYTES);

@@ -22,7 +22,7 @@ export function mayBeLarge(kernel: Kernel, area: Area, vpn: number): boolean {
   return area.file === undefined && area.writable && base >= area.start && base + pages <= area.start + area.pages;
 }
 
-/** Maps a fresh large page around `vpn`, if there is one to be had and nothing is there yet. Answers whether it did. */
+/** Maps a fresh large page around `vpn`, if one is free and nothing is mapped yet. Returns whether it did. */
 export function* mapLargePage(
   kernel: Kernel,
   vcpu: number,

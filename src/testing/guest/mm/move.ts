@@ -1,4 +1,4 @@
-/** Moving mapped pages to other addresses (mm/mremap.c, move_page_tables). The caller holds the lock exclusively. */
+/** Moving mapped pages to other addresses (mm/mremap.c, move_page_tables). The caller has the lock exclusively. */
 import { ENTRY_TABLE, kindOf } from '../../../core/paging/format.ts';
 import type { Steps } from '../../workload.ts';
 import type { AddressSpace } from '../space/address-space.ts';
@@ -42,7 +42,7 @@ export function* moveEntries(kernel: Kernel, vcpu: number, space: AddressSpace, 
   }
 }
 
-/** Hangs the page table of a whole large page's span elsewhere (move_normal_pmd). Answers whether there was one to move. */
+/** Moves the page table of a whole large page's span (move_normal_pmd). Returns whether there was one to move. */
 function* moveTable(kernel: Kernel, vcpu: number, space: AddressSpace, from: number, to: number): Steps<boolean> {
   const { memory, paging } = kernel;
   const format = paging.byLevel[2]!;

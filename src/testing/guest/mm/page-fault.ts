@@ -1,4 +1,4 @@
-/** The page fault handler (mm/memory.c, handle_mm_fault). The caller holds the space's lock, at least shared. */
+/** The page fault handler (mm/memory.c, handle_mm_fault). The caller has the space's lock, at least shared. */
 import { gfnOf, PAGE_BYTES } from '../../../core/address/pa.ts';
 import { type Fault, FOR_EXECUTE, FOR_USER, FOR_WRITE } from '../../machine/mmu.ts';
 import type { Steps } from '../../workload.ts';
@@ -19,7 +19,7 @@ const LARGE_FAULT = 4;
 /** Cached pages of a file around the one that was asked for that are mapped with it (do_fault_around). */
 const FAULT_AROUND = 4;
 
-/** Makes the access possible. Answers whether the program may go on; otherwise it had no right to it. */
+/** Makes the access possible. Returns whether the program may go on; otherwise it had no right to it. */
 export function* handleFault(kernel: Kernel, vcpu: number, process: Process, fault: Fault): Steps<boolean> {
   const { space } = process;
   const { vpn } = fault;
@@ -65,7 +65,7 @@ function* resolve(kernel: Kernel, vcpu: number, process: Process, area: Area, fa
   }
 }
 
-/** Untouched anonymous memory: a page of zeroes, everybody's as long as it is only read. */
+/** Untouched anonymous memory: a page of zeroes, shared as long as it is only read. */
 function* firstTouch(
   kernel: Kernel,
   vcpu: number,
@@ -177,7 +177,7 @@ function checkSelfMap(kernel: Kernel, vcpu: number, vpn: number, table: number):
   if (seen !== table) throw new Error(`the self-map shows ${JSON.stringify(seen)} where page table ${table} is`);
 }
 
-/** One access of a user program, with the faults that it takes. Answers the frame, or -1 where it had no right to it. */
+/** One access of a user program, with the faults that it takes. Returns the frame, or -1 where it had no right to it. */
 export function* touch(kernel: Kernel, vcpu: number, process: Process, vpn: number, access: number): Steps<number> {
   for (let attempt = 0; attempt < 8; attempt++) {
     kernel.enter(vcpu, process.space, true);

@@ -1,4 +1,4 @@
-/** Changing what may be done to mapped pages (mm/mprotect.c). The caller holds the space's lock exclusively. */
+/** Changing what may be done to mapped pages (mm/mprotect.c). The caller has the space's lock exclusively. */
 import type { Steps } from '../../workload.ts';
 import type { AddressSpace } from '../space/address-space.ts';
 import type { Area } from '../space/area-list.ts';

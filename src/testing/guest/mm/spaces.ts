@@ -12,7 +12,7 @@ import { ensureTables } from '../tables/tables.ts';
 /** Frames that a new space takes at most. */
 export const SPACE_FRAMES = 8;
 
-/** A space without areas, its kernel half like everybody's; undefined when no two neighbouring frames are free for its roots. */
+/** A space without areas, its kernel half as in every space; undefined when no two neighbouring frames are free for its roots. */
 export function* createSpace(kernel: Kernel, vcpu: number, pid: number): Steps<AddressSpace | undefined> {
   yield* kernel.lockRoots();
   const roots = takeRoots(kernel, pid);
@@ -29,7 +29,7 @@ export function* createSpace(kernel: Kernel, vcpu: number, pid: number): Steps<A
   return undefined;
 }
 
-/** Frees the roots of a space in which nothing is mapped any more, and says that they are gone. */
+/** Frees the roots of a space in which nothing is mapped any more, and reports that they are gone. */
 export function* destroySpace(kernel: Kernel, vcpu: number, space: AddressSpace): Steps {
   const { frames, machine, memory, rootSlab } = kernel;
   yield* kernel.lockRoots();
@@ -47,7 +47,7 @@ export function* destroySpace(kernel: Kernel, vcpu: number, space: AddressSpace)
     machine.report({ kind: 'root-gone', root });
   }
   kernel.unlockRoots();
-  // Whoever watches them hears of it before anything is made of their frames.
+  // A watcher gets the report before the frames are reused.
   yield;
 }
 
@@ -92,7 +92,7 @@ function* writeRoots(kernel: Kernel, vcpu: number, roots: Roots): Steps {
   yield* memory.set(vcpu, roots.root + from, codec.addressLo(own) | PRESENT, codec.addressHi(own));
 }
 
-/** Bytes of a root that hold entries of this space: 4096, or 32 of a frame shared with other PAE roots. */
+/** Bytes of a root that contain entries of this space: 4096, or 32 of a frame shared with other PAE roots. */
 function rootBytes(kernel: Kernel): number {
   return kernel.smallRoots && !kernel.options.isolation ? 32 : PAGE_BYTES;
 }

@@ -1,4 +1,4 @@
-/** Taking pages away from an address space (mm/memory.c, zap_page_range). The caller holds its lock exclusively. */
+/** Taking pages away from an address space (mm/memory.c, zap_page_range). The caller has its lock exclusively. */
 import type { Steps } from '../../workload.ts';
 import type { AddressSpace } from '../space/address-space.ts';
 import { isProtNone, PRESENT } from '../tables/entry.ts';
@@ -8,7 +8,7 @@ import { splitLargePage } from './large-page.ts';
 import { unmapSelf } from './spaces.ts';
 import { freeTables, setEntry } from '../tables/tables.ts';
 
-/** Clears the entries of a range and lets go of what was behind them. Takes a frame for each large page that it cuts. */
+/** Clears the entries of a range and releases the frames or swap slots behind them. Takes a frame for each large page that it cuts. */
 export function* zap(kernel: Kernel, vcpu: number, space: AddressSpace, start: number, end: number): Steps {
   const { codec, memory, paging, swap } = kernel;
   const found: Found = { vpn: 0, level: 0, pa: 0, lo: 0, hi: 0 };

@@ -40,12 +40,12 @@ export class AddressSpace implements Roots {
     return this.#writing || this.#readers > 0;
   }
 
-  /** Whether its areas are being changed (mmap_lock held for writing). */
+  /** Whether its areas are being changed (mmap_lock taken for writing). */
   get changing(): boolean {
     return this.#writing;
   }
 
-  /** Takes the lock (mmap_lock): shared by page faults, exclusive for what changes areas. Answers whether it was to be had. */
+  /** Takes the lock (mmap_lock): shared by page faults, exclusive for what changes areas. Returns whether it was free. */
   tryLock(exclusive: boolean): boolean {
     if (this.#writing || (exclusive && this.#readers > 0)) return false;
     if (exclusive) this.#writing = true;

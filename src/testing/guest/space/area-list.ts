@@ -32,7 +32,7 @@ export class AreaList {
     return this.#areas;
   }
 
-  /** The area that holds page `vpn`. */
+  /** The area that contains page `vpn`. */
   find(vpn: number): Area | undefined {
     for (const area of this.#areas) if (vpn < area.start + area.pages) return vpn >= area.start ? area : undefined;
     return undefined;
@@ -64,7 +64,7 @@ export class AreaList {
     if (end < behind) this.add(piece(area, end, behind));
   }
 
-  /** Replaces those pages of an area with an area that differs in the given ways. Answers the new one. */
+  /** Replaces those pages of an area with an area that differs in the given ways. Returns the new one. */
   change(area: Area, start: number, end: number, changes: Partial<Area>): Area {
     this.cut(area, start, end);
     const changed = { ...piece(area, start, end), ...changes };

@@ -17,17 +17,17 @@ export class SharedFile {
     this.volatile = volatile;
   }
 
-  /** Frames that hold pages of it. */
+  /** Frames with pages of it. */
   get frames(): readonly number[] {
     return [...this.#pages.values()];
   }
 
-  /** The frame that holds a page of it, where it is in memory. */
+  /** The frame with a page of it, where that is in memory. */
   cached(page: number): number | undefined {
     return this.#pages.get(page);
   }
 
-  /** The same, held once more for the caller, and read in where it is not in memory. Takes a frame at most. */
+  /** The same, retained for the caller, and read in where it is not in memory. Takes a frame at most. */
   *hold(page: number, vcpu: number, memory: KernelMemory, frames: FrameAllocator): Steps<number> {
     if (!this.#pages.has(page)) {
       const fresh = frames.take(FRAME_FILE);
@@ -42,7 +42,7 @@ export class SharedFile {
     return gfn;
   }
 
-  /** Drops pages that nobody maps, `most` at most. Answers how many. */
+  /** Drops pages without a mapping, `most` at most. Returns how many. */
   shrink(frames: FrameAllocator, most: number): number {
     let dropped = 0;
     for (const [page, gfn] of this.#pages) {

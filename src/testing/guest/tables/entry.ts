@@ -13,7 +13,7 @@ export const ACCESSED = 0x20;
 export const DIRTY = 0x40;
 export const LARGE = 0x80;
 export const GLOBAL = 0x100;
-/** In an entry that is not present: a page is there, and nobody may touch it. The bit that is GLOBAL otherwise. */
+/** In an entry that is not present: the page is kept, but inaccessible (PROT_NONE). In present entries this bit is GLOBAL. */
 export const PROT_NONE = 0x100;
 
 /** XD, in the high word. */
@@ -47,14 +47,14 @@ export class EntryCodec {
     return Math.floor(gfn / 2 ** 20) | this.#encryptHi;
   }
 
-  /** The frame in a present entry or in a PROT_NONE one, which holds it inverted (against L1TF) where entries are wide. */
+  /** The frame in a present entry or in a PROT_NONE one, which has it inverted (against L1TF) where entries are wide. */
   gfnOf(lo: number, hi: number): number {
     const flip = this.#wide && (lo & PRESENT) === 0 ? -1 : 0;
     const low = ((lo ^ flip) & ADDRESS_LO & ~this.#encryptLo) >>> 12;
     return ((hi ^ flip) & ADDRESS_HI & ~this.#encryptHi) * 2 ** 20 + low;
   }
 
-  /** The low word of the same entry with nobody allowed to touch the page. */
+  /** The low word of the same entry with the page inaccessible. */
   protNoneLo(lo: number): number {
     const flags = (lo & 0xfff & ~(PRESENT | WRITABLE | GLOBAL)) | PROT_NONE;
     return (this.#wide ? ~lo & ADDRESS_LO : lo & ADDRESS_LO) | flags;
@@ -65,7 +65,7 @@ export class EntryCodec {
     return this.#wide ? (hi & ~ADDRESS_HI) | (~hi & ADDRESS_HI) : hi;
   }
 
-  /** The low word of an entry that says where in swap the page is. Wide entries hold the offset inverted (L1TF). */
+  /** The low word of an entry that says where in swap the page is. Wide entries have the offset inverted (L1TF). */
   swapLo(type: number, offset: number): number {
     return this.#wide ? ~offset << 9 : (offset << 9) | (type << 1);
   }
@@ -86,7 +86,7 @@ export class EntryCodec {
   }
 }
 
-/** Whether the entry maps a page that nobody may touch. */
+/** Whether the entry keeps an inaccessible page. */
 export function isProtNone(lo: number): boolean {
   return (lo & (PRESENT | PROT_NONE)) === PROT_NONE;
 }

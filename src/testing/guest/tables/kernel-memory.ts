@@ -13,7 +13,7 @@ const ZEROES = new Uint32Array(PAGE_BYTES / 4);
 /** Where `seek` has stopped. */
 export interface Found {
   vpn: number;
-  /** Of the table that holds the entry: 1 for a page, 2 for a large one. */
+  /** Of the table that contains the entry: 1 for a page, 2 for a large one. */
   level: number;
   /** Physical address of the entry. */
   pa: number;
@@ -97,7 +97,7 @@ export class KernelMemory {
     if (this.machine.writeFrame(vcpu, to, this.words(from))) yield;
   }
 
-  /** Takes the lock of a table; waits for whoever has it. */
+  /** Takes the lock of a table; waits until it is free. */
   *lock(gfn: number): Steps {
     while (this.#locked.has(gfn)) yield;
     this.#locked.add(gfn);
