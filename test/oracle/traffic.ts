@@ -31,14 +31,10 @@ export function write(scene: Scene, vcpu: number, preferredView: number, [pa, by
   const monitored = entries.some((entry) => watched.has(entry));
   const what = () => `whether the write of ${to - from} bytes at 0x${from.toString(16)} is to a monitored entry`;
   same('C5', report(scene, from, to - from, view, vcpu, entries.length), monitored, what);
-  if (parts.some(([at]) => isTable(gfnOf(at)))) {
-    // What traps is not done by halves: until then, nothing of it is in memory, and all of it is marked.
-    oracle.mark(entries, vcpu);
-    for (const part of parts) machine.trap(vcpu, ...part);
-  } else {
-    machine.land(vcpu);
-    for (const part of parts) machine.poke(...part);
-  }
+  // What traps is not done by halves: until then, nothing of it is in memory, and all of it is marked. Also where the frame is
+  // read-only for a reason of its own, and nothing watches it yet (rule C1).
+  oracle.mark(entries, vcpu);
+  for (const part of parts) machine.trap(vcpu, ...part);
   if (when >= 1) machine.land(vcpu);
   if (when >= 2) scene.commit(vcpu);
 }

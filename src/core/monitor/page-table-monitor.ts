@@ -72,7 +72,7 @@ export class PageTableMonitor {
     const reportsRights = writer.writesRights;
     this.#parts = { paging, spaces, unsettled, tables, rmap, marks };
     this.#synchronizer = new Synchronizer({
-      plan: new Plan({ memory, paging, tables, rmap, faults }),
+      plan: new Plan({ memory, paging, tables, rmap, faults, marks }),
       report,
       reportsRights,
       unsettled,
@@ -178,7 +178,10 @@ export class PageTableMonitor {
     checkVcpu(vcpu);
     const gfn = gfnOf(pa);
     const firstNode = this.#rmap.firstIn(gfn);
-    if (firstNode === null && !this.#tables.trapsUnmapped(gfn, this.#rmap.size)) return false;
+    if (firstNode === null && !this.#tables.trapsUnmapped(gfn, this.#rmap.size)) {
+      this.#marks.noteElsewhere(vcpu, pa, 1);
+      return false;
+    }
     const offset = frameOffsetOf(pa);
     const isMonitored = this.#isMonitored(firstNode, offset >>> this.#entryShift);
     this.#marks.add(vcpu, pa - (offset & (this.paging.mode.entryBytes - 1)));
@@ -198,7 +201,9 @@ export class PageTableMonitor {
     const last = gfnOf(pa + byteLength - 1);
     const { entryBytes } = this.paging.mode;
     let isMonitored = false;
-    for (const gfn of this.#tables.framesInFlight(first, last)) {
+    const frames = this.#tables.framesInFlight(first, last);
+    if (frames.length <= last - first) this.#marks.noteElsewhere(vcpu, pa, byteLength);
+    for (const gfn of frames) {
       const firstNode = this.#rmap.firstIn(gfn);
       const start = gfn * PAGE_BYTES;
       const from = Math.max(0, pa - start) >>> this.#entryShift;

@@ -4,7 +4,9 @@
  * A mark outlives the protection of its table. A write that trapped stays in flight when its table is released. Where the table is
  * watched again before the write lands, only the mark says that the entry, just read, is about to change (C1).
  */
+import { PAGE_BYTES } from '../../address/pa.ts';
 import { NumberList } from '../../struct/number-list.ts';
+import { WriteRing } from './write-ring.ts';
 
 const NOTHING = new NumberList();
 
@@ -12,6 +14,12 @@ export class DirtyMarks {
   readonly #lists = new Map<number, NumberList>();
   /** The list that is being processed: its order stays until `dropLent` or `keepLent`. */
   #lent: NumberList | undefined;
+  /** Its vCPU, also where the list is empty. */
+  #lentVcpu = -1;
+  /** Writes to frames without a watched table, by vCPU. */
+  readonly #rings = new Map<number, WriteRing>();
+  #lastRing: WriteRing | undefined;
+  #lastRingVcpu = -1;
   /** vCPUs with a write in flight. */
   #pending = 0;
   // The list that was used last: a write is marked, lent and dropped.
@@ -48,6 +56,7 @@ export class DirtyMarks {
    * `keepLent` come after them.
    */
   lend(vcpu: number): NumberList {
+    this.#lentVcpu = vcpu;
     const list = this.#find(vcpu) ?? NOTHING;
     if (list.length > 0) this.#lent = list;
     return list;
@@ -66,9 +75,12 @@ export class DirtyMarks {
     return all;
   }
 
-  /** Drops the first `count` entries of the list that is lent. */
+  /** Drops the first `count` entries of the list that is lent, and the vCPU's writes to other frames: they have landed. */
   dropLent(count: number): void {
-    const list = this.#lent!;
+    if (this.#rings.size > 0) this.#rings.get(this.#lentVcpu)?.clear();
+    this.#lentVcpu = -1;
+    const list = this.#lent;
+    if (list === undefined) return;
     this.#lent = undefined;
     list.dropFirst(count);
     if (list.length === 0) this.#pending--;
@@ -76,7 +88,35 @@ export class DirtyMarks {
 
   /** Keeps the list that is lent: it could not be processed. */
   keepLent(): void {
+    this.#lentVcpu = -1;
     this.#lent = undefined;
+  }
+
+  /** Notes a write of which at least a part is to a frame without a watched table. */
+  noteElsewhere(vcpu: number, pa: number, byteLength: number): void {
+    if (vcpu !== this.#lastRingVcpu) {
+      let ring = this.#rings.get(vcpu);
+      if (ring === undefined) {
+        ring = new WriteRing();
+        this.#rings.set(vcpu, ring);
+      }
+      this.#lastRing = ring;
+      this.#lastRingVcpu = vcpu;
+    }
+    this.#lastRing!.add(pa, byteLength);
+  }
+
+  /**
+   * A frame has become a watched table: the writes to it that are in flight become marks. Not those of the vCPU that is being
+   * processed, which have landed.
+   */
+  adopt(gfn: number, entryBytes: number): void {
+    for (const [vcpu, ring] of this.#rings) {
+      if (vcpu === this.#lentVcpu) continue;
+      for (const { from, to } of ring.within(gfn * PAGE_BYTES, (gfn + 1) * PAGE_BYTES)) {
+        for (let pa = from - (from % entryBytes); pa < to; pa += entryBytes) this.add(vcpu, pa);
+      }
+    }
   }
 
   #find(vcpu: number): NumberList | undefined {

@@ -38,8 +38,10 @@ export class FormerWalks {
       const entryPa = node.entryPa(frame.gfn, position, this.#entryBytes);
       const firstPage = node.pageAt(position);
       const former = this.#slots.get(entryPa) ?? [];
-      if (former.some((each) => each.space === space && each.firstPage === firstPage)) continue;
-      former.push({ space, firstPage, pages: node.format.slotPages });
+      const pages = node.format.slotPages;
+      // In a self-mapped table one entry may begin a span of one page and one of 512 at the same page.
+      if (former.some((each) => each.space === space && each.firstPage === firstPage && each.pages === pages)) continue;
+      former.push({ space, firstPage, pages });
       this.#slots.set(entryPa, former);
       this.#isEmpty = false;
     }

@@ -21,6 +21,7 @@ import type { ReverseMap } from '../tables/rmap.ts';
 import type { TableFrame } from '../tables/table-frame.ts';
 import { type Backing, ENTRY_WORDS, type Space, type TableNode } from '../tables/table-node.ts';
 import { ChangeList } from './change-list.ts';
+import type { DirtyMarks } from './dirty-marks.ts';
 
 const NOTHING: Backing = { frame: null, words: new Uint32Array(0), isCounted: false };
 
@@ -35,6 +36,7 @@ export interface PlanParts {
   readonly tables: ProtectedTables;
   readonly rmap: ReverseMap;
   readonly faults: Faults;
+  readonly marks: DirtyMarks;
 }
 
 export class Plan {
@@ -45,6 +47,7 @@ export class Plan {
   readonly #tables: ProtectedTables;
   readonly #rmap: ReverseMap;
   readonly #faults: Faults;
+  readonly #marks: DirtyMarks;
   /** Whether a change of rights alone is a change. */
   #rightsMatter = true;
   /** Where a watch begins with this plan: its view must exist. Walks that are watched already outlive their view (rule C2). */
@@ -61,7 +64,8 @@ export class Plan {
   /** Low and high word of the entry that was read last. */
   readonly #entry = new Uint32Array(2);
 
-  constructor({ memory, paging, tables, rmap, faults }: PlanParts) {
+  constructor({ memory, paging, tables, rmap, faults, marks }: PlanParts) {
+    this.#marks = marks;
     this.#memory = memory;
     this.#paging = paging;
     this.#faults = faults;
@@ -193,6 +197,7 @@ export class Plan {
       node.isCounted = isCounted;
       if (frame !== null) {
         node.setEntries(words);
+        if (this.#rmap.firstIn(frame.gfn) === null) this.#marks.adopt(frame.gfn, this.#entryBytes);
         this.#rmap.attach(node);
       }
     }

@@ -86,6 +86,7 @@ export class Synchronizer {
   processMarks(vcpu: number): MonitorEvent[] {
     const own = this.#marks.lend(vcpu);
     if (own.length === 0) {
+      this.#marks.dropLent(0);
       this.finish();
       return [];
     }
