@@ -52,7 +52,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
  * A monitor on a running source. `for await (const event of session)` lets the guest advance only as events are taken, and
  * closes the session however the loop ends.
  */
-export class Session implements AsyncIterable<MonitorEvent, void, undefined>, AsyncDisposable {
+export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
   /** For embedders: synchronous. Call it while the guest is stopped: before the loop, in its body, or in `onBatch`. */
   readonly monitor: PageTableMonitor;
   readonly #options: SessionOptions;

@@ -1,7 +1,7 @@
 export { GdbClient } from './client.ts';
 export type { GdbOptions } from './connect.ts';
 export type { DetachOptions } from './leave.ts';
-export { type GdbVisit, visitGdb, type VisitOptions } from './gdb-visit.ts';
+export type { GdbVisit } from './gdb-visit.ts';
 export type { StubFeatures } from './reply/features.ts';
 export type { GdbRegisters } from './reply/registers.ts';
 export { GDB_SIGNAL, type StopReply, type WatchHit } from './reply/stop-reply.ts';
