@@ -19,6 +19,9 @@ const ACCESSED_DIRTY = 0x60n;
 // W, U, XD and the protection key: what effective rights are made of.
 const RIGHTS_BITS = 0xf800_0000_0000_0006n;
 
+// W, U, PWT, PCD, A, D, G and the bits that software may use: whatever they become, an address leads where it led.
+const MOVES_NOTHING = 0xe7en;
+
 export const backed = (walk: NaiveWalk | null): walk is NaiveTranslation => walk !== null && 'pa' in walk;
 
 export const rightsOf = ({ writable, user, noExecute, key }: NaiveTranslation) => ({
@@ -174,6 +177,10 @@ function checkCause(event: MonitorEvent, change: Change, { exact, peek }: Expect
     cause.level === level &&
     cause.newValue === newValue &&
     (cause.oldValue | ACCESSED_DIRTY) === (oldValue | ACCESSED_DIRTY);
+  const isPageEvent = event.kind === 'page-in' || event.kind === 'page-out';
+  if (cause !== null && isPageEvent && ((cause.oldValue ^ cause.newValue) & ~MOVES_NOTHING) === 0n) {
+    throw new Mismatch('E5', `cause of ${what()}: ${text(cause)} changes rights alone`);
+  }
   if (cause === null || cause.oldValue === cause.newValue || (exact && !causes.some(fits))) {
     throw new Mismatch('E5', `cause of ${what()}: got ${text(cause)}, expected ${causes.map(text).join(' or ')}`);
   }

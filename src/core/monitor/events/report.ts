@@ -15,7 +15,7 @@ import { rightsAbove, translate } from '../tables/translate.ts';
 import { CauseNote } from './cause-note.ts';
 import type { Difference, EventWriter, Subject } from './event-writer.ts';
 import type { TouchedPages } from './touched-pages.ts';
-import type { UnsettledAddresses } from './unsettled.ts';
+import { causeOf, type Unsettled, type UnsettledAddresses } from './unsettled.ts';
 
 type IsNew = (space: Space, page: number, offset: number) => boolean;
 
@@ -223,27 +223,28 @@ export class Report {
     const { space, page, offset } = subject;
     const { before, after, because } = difference;
     const unsettled = this.#unsettled.find(space, page, offset);
-    const cause =
-      unsettled === undefined || because === null ? because : { cause: since(unsettled.cause, because.cause) };
+    const reported = unsettled?.reported ?? before;
+    const causes = because === null ? null : causesOf(unsettled, because.cause, before.gfn !== after.gfn);
     if (this.#touched === null || this.#touched.has(space, page)) {
       if (unsettled !== undefined) this.#unsettled.delete(space, page, offset);
-      this.#writer.difference(subject, { before: unsettled?.reported ?? before, after, because: cause });
-    } else if (cause !== null && !this.#isNew?.(space, page, offset)) {
-      const reported = unsettled?.reported ?? before.copy();
-      this.#unsettled.set(space, { page, offset, reported, cause: cause.cause });
+      const cause = causes && { cause: causeOf({ ...causes, reported }, after) };
+      this.#writer.difference(subject, { before: reported, after, because: cause });
+    } else if (causes !== null && !this.#isNew?.(space, page, offset)) {
+      this.#unsettled.set(space, { page, offset, reported: unsettled?.reported ?? before.copy(), ...causes });
     }
   }
 
   /** Reports the unsettled addresses of a space that are touched, though nothing has changed for them in this batch. */
   #settle(space: Space, hasCause: boolean): void {
-    for (const { page, offset, reported, cause } of this.#unsettled.of(space)) {
+    for (const unsettled of this.#unsettled.of(space)) {
+      const { page, offset, reported } = unsettled;
       if (this.#touched !== null && !this.#touched.has(space, page)) continue;
       this.#unsettled.delete(space, page, offset);
       const after = new Mapping();
       translate(space, page, after);
       const watcher = space.findWatcher(page, offset);
       const segment = offset === 0 ? space.ranges.find(page) : undefined;
-      const because = hasCause ? { cause } : null;
+      const because = hasCause ? { cause: causeOf(unsettled, after) } : null;
       this.#writer.difference({ space, page, offset, watcher, segment }, { before: reported, after, because });
     }
   }
@@ -257,6 +258,16 @@ function enterSlot(slot: Mapping, span: Mapping, node: TableNode, position: numb
   }
   slot.setWithin(span, node.slotAt(position) * format.slotPages);
   return undefined;
+}
+
+/** The causes of an address that is unsettled already, or is about to be, after one more change. */
+function causesOf(unsettled: Unsettled | undefined, cause: Cause, moves: boolean): Pick<Unsettled, 'cause' | 'moved'> {
+  if (unsettled === undefined) return { cause, moved: moves ? cause : null };
+  const { moved } = unsettled;
+  // An entry that has moved the address and changes once more is named with its last value.
+  const isKept = moved !== null && !moves && moved.entryPa !== cause.entryPa;
+  const next = moved === null ? (moves ? cause : null) : isKept ? moved : since(moved, cause);
+  return { cause: since(unsettled.cause, cause), moved: next };
 }
 
 /** What changed since an address was last reported: one entry from its first old value to its last new one, or the last entry. */

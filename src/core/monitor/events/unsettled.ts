@@ -15,11 +15,19 @@ export interface Unsettled {
   readonly offset: number;
   /** What was last reported, or found when the watch began. */
   readonly reported: Mapping;
+  /** The last change of an entry of its walk. */
   readonly cause: Cause;
+  /** The last one that led it elsewhere; null where only rights or page sizes have changed. */
+  readonly moved: Cause | null;
 }
 
 /** By page: the unsettled bytes of it. */
 type Pages = Map<number, Unsettled[]>;
+
+/** The change that explains why an address that was reported in one state is in another: never one of rights where it moved. */
+export function causeOf({ cause, moved, reported }: Omit<Unsettled, 'page' | 'offset'>, after: Mapping): Cause {
+  return reported.gfn === after.gfn ? cause : (moved ?? cause);
+}
 
 export class UnsettledAddresses {
   readonly #spaces = new Map<Space, Pages>();

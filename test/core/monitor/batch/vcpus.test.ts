@@ -167,3 +167,29 @@ describe('C7 monitoring while writes are in flight', () => {
     expect(notes(rig.monitor.processDirtyEntries(0))).toEqual(['out 0x7f1234567000 → 0x5000']);
   });
 });
+
+describe('E5 the cause of an address that moved while another call read it', () => {
+  test.each(['rights of the PDE', 'rights of the PTE', 'nothing'])('then changed: %s', (then) => {
+    const rig = new Rig();
+    const root = rig.frame();
+    const va = 0x7f12_3456_7000n;
+    rig.build(root, va, 0n);
+    rig.build(root, 0x1000n, 0x9000n | PWU);
+    rig.monitor.monitor({ root, va });
+    const [pte, pde] = [rig.entry(root, va, 1), rig.entry(root, va, 2)];
+    rig.mark(pte);
+    rig.poke(pte, 0x5000n | PWU);
+    rig.monitor.monitor({ root, va: 0x1000n });
+    const other = then === 'rights of the PDE' ? pde : pte;
+    if (then !== 'nothing') {
+      rig.mark(other);
+      rig.poke(other, rig.read(other) & ~4n);
+    }
+    const [event, ...more] = rig.monitor.processDirtyEntries(0);
+    expect(more).toEqual([]);
+    expect(event).toMatchObject({
+      kind: 'page-in',
+      cause: { entryPa: pte, level: 1, oldValue: 0n, newValue: rig.read(pte) },
+    });
+  });
+});
