@@ -10,7 +10,7 @@ import type { ReplayOptions } from '../../trace/run-replay.ts';
 const HELP = `
 The replay of a guest that was watched exactly prints the same events, byte for
 byte. Other addresses can be watched if the trace contains their tables, as it
-does for neighbors of the recorded ones; changes to them between two stops of
+does for neighbours of the recorded ones; changes to them between two stops of
 the guest are unknown.
 
 Examples:
