@@ -32,6 +32,7 @@ const CHUNK_NAMES = [
   [/^drivers\/qemu\/launch\//, 'qemu-launch'],
   [/^drivers\/qemu\/exact\//, 'qemu-exact'],
   [/^drivers\/(\w+)\//, 'driver-$1'],
+  [/^guest\/discovery\//, 'vms'],
   [/^(driver|guest|linux|session|snapshot|testing)\//, '$1'],
   [/^\.\.\/node_modules\/(?:saxes|xmlchars)\//, 'saxes'],
   [/^\.\.\/node_modules\/([\w-]+)\//, '$1'],

@@ -8,8 +8,11 @@ import { TextOutput } from '../sinks/text-output.ts';
 import { VERSION } from '../sinks/version.ts';
 import { COMMANDS } from './commands/index.ts';
 import type { CommandContext } from './context.ts';
+import type { Vm } from '../guest/discovery/list-vms.ts';
+import { resolveVm } from './options/vm.ts';
 import { EXIT_OK, exitCodeOf } from './process/exit-codes.ts';
 import { usageError } from './usage-error.ts';
+import { printStatus } from './output/status-lines.ts';
 
 const ABOUT =
   "Watches a virtual machine's page tables from outside and reports which guest virtual address gains, loses or changes the physical memory behind it.";
@@ -34,6 +37,8 @@ export interface ProcessStreams {
   readonly stderr: Writable;
   /** What `-` reads; defaults to that of the process. */
   readonly stdin?: AsyncIterable<unknown>;
+  /** Lists the VMs that --vm chooses from; defaults to those of this host. */
+  readonly vms?: () => readonly Vm[];
 }
 
 /** Runs one command line and returns the exit code. Never throws. */
@@ -50,11 +55,14 @@ export async function runProgram(args: readonly string[], streams: ProcessStream
   };
   try {
     const program = await buildProgram(context, commandName(args));
+    program.hook('preAction', async (_program, command) => {
+      if (command.options.some(({ long }) => long === '--vm')) await resolveVm(command, streams.vms);
+    });
     await program.parseAsync(args, { from: 'user' });
     return exitCode;
   } catch (error) {
     // Commander has already printed what is wrong with the command line.
-    if (!(error instanceof CommanderError)) await messages.write(`ptmon: ${printableLines(messageOf(error))}\n`);
+    if (!(error instanceof CommanderError)) await printStatus(messages, `ptmon: ${messageOf(error)}`);
     return exitCodeOf(error);
   }
 }

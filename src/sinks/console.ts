@@ -41,7 +41,12 @@ function summaryText(summary: Summary): string {
 
 /** The lost events as text. */
 export function lostText({ lost, foundByResync, resyncs }: Statistics): string {
-  const compared = resyncs === 0 ? '' : `, ${foundByResync} events found by comparing (${resyncs} times)`;
+  const compared =
+    foundByResync === 0 ? '' : `, ${count(foundByResync, 'event')} found only by comparing (${count(resyncs, 'time')})`;
   if (lost.unknown) return `${lost.known === 0 ? '' : `${lost.known} and `}an unknown number of events lost${compared}`;
-  return `${lost.known === 0 ? 'no' : lost.known} events lost${compared}`;
+  return `${lost.known === 0 ? 'no events' : count(lost.known, 'event')} lost${compared}`;
+}
+
+function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`;
 }

@@ -1,6 +1,6 @@
 /** An event as the cells of a line of text. */
 import { hex } from '../core/address/va.ts';
-import type { Cause, MonitorEvent } from '../core/monitor/events.ts';
+import type { Cause, MonitorEvent, RootGoneEvent } from '../core/monitor/events.ts';
 import type { Rights } from '../core/paging/rights.ts';
 import { printable } from './printable.ts';
 import type { Row } from './row-layout.ts';
@@ -10,16 +10,26 @@ const PAGE_BYTES = 4096;
 /** The names of entries by the level of their table, as in the SDM. */
 const ENTRY_NAMES = ['', 'PTE', 'PDE', 'PDPTE', 'PML4E', 'PML5E'];
 
+type BackedEvent = Exclude<MonitorEvent, RootGoneEvent>;
+
 /** @param wide whether the line has room for whole entries and the vCPU */
 export function rowOf(event: MonitorEvent, wide: boolean): Row {
+  if (event.kind === 'root-gone') return endOf(event);
   return {
     kind: event.kind,
     who: whoText(event),
     va: hex(event.va),
-    pa: 'pa' in event ? hex(event.pa) : '',
+    pa: hex(event.pa),
     size: sizeText(event),
     why: whyText(event, wide),
   };
+}
+
+/** `sleep[316] ended`, for all areas of the process; for other tags, or without tags, `root 0x1234000 gone`. */
+function endOf(event: RootGoneEvent): Row {
+  const process = /^[^:]*\[\d+\]/.exec(String(event.tags[0] ?? ''))?.[0];
+  const who = whoText(process === undefined ? event : { ...event, tags: [process] });
+  return { kind: event.kind, who, va: '', pa: '', size: '', why: process === undefined ? 'gone' : 'ended' };
 }
 
 /** A size in the largest unit that divides it. */
@@ -39,14 +49,15 @@ export function entryName(level: number): string {
   return ENTRY_NAMES[level] ?? `level ${level} entry`;
 }
 
-function whoText(event: MonitorEvent): string {
-  const who = event.tags.length > 0 ? printable(event.tags.join(',')) : `root ${hex(event.root)}`;
-  return event.view === 0 ? who : `${who} view ${event.view}`;
+/** `nginx[12]:heap` for the tags `nginx[12]` and `heap` of a process, and for that tag alone; else the tags, or the root. */
+function whoText({ tags, root, view }: Pick<MonitorEvent, 'tags' | 'root' | 'view'>): string {
+  const isProcess = /\[\d+\]$/.test(String(tags[0]));
+  const who = tags.length > 0 ? printable(tags.join(isProcess ? ':' : ',')) : `root ${hex(root)}`;
+  return view === 0 ? who : `${who} view ${view}`;
 }
 
 /** `4K`, `12×4K`, `2M` for all of a large page, `37×4K/2M` for a part of one. */
-function sizeText(event: MonitorEvent): string {
-  if (event.kind === 'root-gone') return event.pages === 1 ? '' : `${event.pages}×4K`;
+function sizeText(event: BackedEvent): string {
   const leaf = bytesText(event.pageSize);
   const pages = 'pages' in event ? event.pages : 1;
   if (pages === 1) return leaf;
@@ -55,7 +66,7 @@ function sizeText(event: MonitorEvent): string {
   return leaves === 1 ? leaf : `${leaves}×${leaf}`;
 }
 
-function whyText(event: MonitorEvent, wide: boolean): string {
+function whyText(event: BackedEvent, wide: boolean): string {
   const vcpu = wide && event.vcpu !== null ? ` cpu${event.vcpu}` : '';
   const cause = event.cause === null ? 'root gone' : causeText(event.cause, wide) + vcpu;
   const change = changeText(event);
@@ -64,7 +75,7 @@ function whyText(event: MonitorEvent, wide: boolean): string {
 }
 
 /** What changed, for events that do not change the backing. */
-function changeText(event: MonitorEvent): string | undefined {
+function changeText(event: BackedEvent): string | undefined {
   if (event.kind === 'protection') return `${rightsText(event.oldRights)} → ${rightsText(event.newRights)}`;
   return event.kind === 'restructure' ? `was ${bytesText(event.oldPageSize)}` : undefined;
 }

@@ -1,11 +1,16 @@
 /** Lines of columns, for widths of 80 and more: `fault + nginx[12]:heap  0x55d0c0a01000  0x1a3f000  4K  PTE 0x0 → …067`. */
 import type { Ansis } from 'ansis';
 import type { MonitorEvent } from '../core/monitor/events.ts';
+import { fit, fitPath, pad, widthOf } from './text-width.ts';
 
 /** From this width on, lines have room for whole entries and the vCPU. */
 const WIDE_COLUMNS = 110;
 const WHY_COLUMNS = { narrow: 15, wide: 52 };
-const SHORTEST_WHO = 8;
+/** Names of owners take no less and no more, however wide the terminal is. */
+const WHO_COLUMNS = { least: 8, most: 32 };
+/** Values with more digits take their room from the owner, so that the columns do not move. */
+const PA_COLUMNS = 11;
+const SIZE_COLUMNS = 5;
 
 const SIGNS: Readonly<Record<MonitorEvent['kind'], string>> = {
   'page-in': '+',
@@ -32,7 +37,7 @@ export interface RowLayoutOptions {
   readonly columns: () => number;
   /** Width of the first column, whose text is an argument of `line`. */
   readonly leadColumns?: number;
-  /** Minimum width of virtual addresses. */
+  /** Width of virtual addresses. */
   readonly vaColumns?: number;
 }
 
@@ -40,14 +45,13 @@ export class RowLayout {
   readonly colours: Ansis;
   readonly #columns: () => number;
   readonly #lead: number;
-  // They grow with longer values, so that later lines stay aligned.
-  readonly #widths: { va: number; pa: number; size: number };
+  readonly #va: number;
 
   constructor({ colours, columns, leadColumns = 0, vaColumns = 14 }: RowLayoutOptions) {
     this.colours = colours;
     this.#columns = columns;
     this.#lead = leadColumns;
-    this.#widths = { va: vaColumns, pa: 11, size: 5 };
+    this.#va = vaColumns;
   }
 
   /** Whether lines have room for whole entries and the vCPU. */
@@ -60,7 +64,8 @@ export class RowLayout {
     const { colours } = this;
     const paint = paintOf(row.kind, colours);
     const before = this.#lead === 0 ? '' : `${colours.cyan(fit(lead, this.#lead))} `;
-    return `${before}${paint(SIGNS[row.kind])} ${this.#cells(row, paint, colours.dim)}`.trimEnd();
+    const rest = row.kind === 'root-gone' ? this.#ended(row) : this.#cells(row, paint, colours.dim);
+    return `${before}${paint(SIGNS[row.kind])} ${rest}`.trimEnd();
   }
 
   /** The names of the columns. */
@@ -70,21 +75,25 @@ export class RowLayout {
     return this.colours.dim(`${before}  ${this.#cells(row, plain, plain)}`.trimEnd());
   }
 
-  #cells(row: Omit<Row, 'kind'>, paintPa: (text: string) => string, paintWhy: (text: string) => string): string {
-    const va = this.#grow('va', row.va);
-    const pa = this.#grow('pa', row.pa);
-    const size = this.#grow('size', row.size);
-    const free =
-      this.#columns() - (this.#lead === 0 ? 0 : this.#lead + 1) - 2 - va.length - pa.length - size.length - 4;
-    const whyReserve = this.wide ? WHY_COLUMNS.wide : WHY_COLUMNS.narrow;
-    const who = fitWho(row.who, Math.max(SHORTEST_WHO, free - whyReserve));
-    const why = fit(row.why, Math.max(0, free - who.length)).trimEnd();
-    return `${who} ${va} ${paintPa(pa)} ${size} ${paintWhy(why)}`;
+  /** Behind the sign. */
+  get #room(): number {
+    return this.#columns() - (this.#lead === 0 ? 0 : this.#lead + 1) - 2;
   }
 
-  #grow(column: 'va' | 'pa' | 'size', text: string): string {
-    this.#widths[column] = Math.max(this.#widths[column], text.length);
-    return text.padEnd(this.#widths[column]);
+  #cells(row: Omit<Row, 'kind'>, paintPa: (text: string) => string, paintWhy: (text: string) => string): string {
+    const [va, pa, size] = [pad(row.va, this.#va), pad(row.pa, PA_COLUMNS), pad(row.size, SIZE_COLUMNS)];
+    const excess = va.length + pa.length + size.length - this.#va - PA_COLUMNS - SIZE_COLUMNS;
+    const free = this.#room - this.#va - PA_COLUMNS - SIZE_COLUMNS - 4;
+    const whyReserve = this.wide ? WHY_COLUMNS.wide : WHY_COLUMNS.narrow;
+    const regular = Math.min(WHO_COLUMNS.most, Math.max(WHO_COLUMNS.least, free - whyReserve));
+    const whoColumns = Math.max(WHO_COLUMNS.least, regular - excess);
+    const why = fit(row.why, Math.max(0, free - excess - whoColumns)).trimEnd();
+    return `${fitWho(row.who, whoColumns)} ${va} ${paintPa(pa)} ${size} ${paintWhy(why)}`;
+  }
+
+  /** `sleep[316] ended`: what there was of its memory is told by page-outs. */
+  #ended({ who, why }: Row): string {
+    return `${fitWho(who, Math.max(WHO_COLUMNS.least, this.#room - why.length - 1)).trimEnd()} ${why}`;
   }
 }
 
@@ -101,17 +110,21 @@ function paintOf(kind: MonitorEvent['kind'], colours: Ansis): (text: string) => 
   }
 }
 
-/** Exactly `width` columns. */
-function fit(text: string, width: number): string {
-  if (text.length <= width) return text.padEnd(width);
-  return width === 0 ? '' : `${text.slice(0, width - 1)}…`;
-}
-
-/** The same, but shortens the part before a bracket: the end of `redis-server[2]:heap` matters most. */
+/**
+ * Exactly `width` columns. Of `redis-server[2]:/usr/lib/libc.so.6`, a path loses its beginning first, and then the name of the process its
+ * end: PID and area matter most.
+ */
 function fitWho(text: string, width: number): string {
-  const tail = text.includes('[') ? text.slice(text.indexOf('[')) : '';
-  const head = width - tail.length;
-  return text.length <= width || head < 4
+  if (widthOf(text) <= width) return pad(text, width);
+  const [, process = '', pid = '', area = ''] = /^([^]*?)(\[\d+\])?(:[^]*)?$/.exec(text) ?? [];
+  const path = area.startsWith(':/') ? area.slice(1) : '';
+  const room = width - widthOf(pid) - (path === '' ? 0 : 1);
+  const shortest =
+    path === ''
+      ? area
+      : `:${fitPath(path, Math.max(widthOf(path.slice(path.lastIndexOf('/'))) + 1, room - widthOf(process)))}`;
+  const head = width - widthOf(pid + shortest);
+  return pid === '' || head < 4
     ? fit(text, width)
-    : fit(text.slice(0, text.length - tail.length), head) + tail;
+    : fit(process, Math.min(head, widthOf(process))) + pad(pid + shortest, width - Math.min(head, widthOf(process)));
 }

@@ -55,7 +55,7 @@ describe('replay', { timeout }, () => {
     expect(stdout).toContain('Exact: it contains each write to a watched entry.');
     expect(stdout).toMatch(/── fork: parent and child share all pages/);
     expect(stdout).toMatch(/process +pages in +out +entry +pages in +out\nworkload\[\d+\] +\+\d+ +-\d+/);
-    expect(stdout).toMatch(/\d+ writes, no events lost, 0 events found by comparing/);
+    expect(stdout).toMatch(/\d+ writes, no events lost/);
     expect(stdout).toMatch(/s of guest time in \d+\.\d+ s/);
   });
 

@@ -12,7 +12,8 @@ export interface Outcome {
 export async function run(args: readonly string[], terminal: object = {}): Promise<Outcome> {
   const stdout = Object.assign(new Recorder(), terminal);
   const stderr = new Recorder();
-  const code = await runProgram(args, { stdout, stderr });
+  // Other tests may run VMs on this host.
+  const code = await runProgram(args, { stdout, stderr, vms: () => [] });
   return { code, stdout: stdout.text, stderr: stderr.text };
 }
 

@@ -376,7 +376,7 @@ describe('refused', () => {
     [['map', 'DUMP', 'more'], 2, 'too many arguments'],
     [['map', 'DUMP', '--wx', '--read-only'], 2, 'cannot be used with'],
     [['map', 'DUMP', '--json', '--csv'], 2, 'cannot be used with'],
-    [['map', 'DUMP', '--va', '400000'], 2, '--va 400000: not a hexadecimal address'],
+    [['map', 'DUMP', '--va', '40000x'], 2, '--va 40000x: not a hexadecimal address'],
     [['map', 'DUMP', '--va', '0x5000-0x5000'], 2, 'its end must be above its start'],
     [['map', 'DUMP', '--min-size', '1X'], 2, 'not a number of bytes'],
     [['map', 'DUMP', '--page-size', '8K'], 2, 'give some of 4K,2M,4M,1G'],

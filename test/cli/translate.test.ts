@@ -12,7 +12,7 @@ async function runWithInput(args: readonly string[], chunks: readonly string[]):
   const stdin = (async function* () {
     yield* chunks;
   })();
-  const code = await runProgram(args, { stdout, stderr, stdin });
+  const code = await runProgram(args, { stdout, stderr, stdin, vms: () => [] });
   return { code, stdout: stdout.text, stderr: stderr.text };
 }
 
@@ -110,7 +110,7 @@ describe('refuses with 2, prints no data, and harms no guest', () => {
     [['0x800000000000'], 'virtual address 0x800000000000 is not canonical in 4-level paging'],
     [['0x1000', '0x800000000000'], 'is not canonical'],
     [['0x1000', '--vcpu', '1'], 'there is no vCPU 1: the guest has only vCPU 0'],
-    [['1000'], '1000: not a hexadecimal address'],
+    [['1000g'], '1000g: not a hexadecimal address'],
     [['--pa', '0x10000000000000000'], '--pa 0x10000000000000000: not a physical address'],
     [['0x11112222333344445'], 'not a hexadecimal address'],
     [['0x1000', '--root', 'cr3'], '--root cr3: neither "current" nor'],
@@ -129,12 +129,12 @@ describe('refuses with 2, prints no data, and harms no guest', () => {
 
   test('wrong lines of standard input are named, and all others translated', async () => {
     const vm = await startVm();
-    const input = ['0x1000\n', `${hex(PAGED_VA)} 7\n`, '0x800000000000\n', '0x2000\n'];
+    const input = ['0x1000\n', `${hex(PAGED_VA)} 0xg\n`, '0x800000000000\n', '0x2000\n'];
     const { code, stdout, stderr } = await runWithInput(['translate', '-', '--json', ...sockets(vm)], input);
     expect(code).toBe(2);
     expect(parse(stdout).map(({ va }) => va)).toEqual(['0x1000', hex(PAGED_VA), '0x2000']);
     expect(stderr).toContain(
-      'standard input, line 2: 7: not a hexadecimal address (0x and 1 to 16 digits), nor a symbol\n',
+      'standard input, line 2: 0xg: not a hexadecimal address of 1 to 16 digits, nor a symbol\n',
     );
     expect(stderr).toContain('standard input, line 3: virtual address 0x800000000000 is not canonical in 4-level');
     expect(vm.state()).toBe('running');

@@ -197,15 +197,27 @@ describe.skipIf(!isHere)('ptmon watch on a real guest', { timeout: 120_000 }, ()
 
   test('--mode sample sees what lasts, says what it does not see, and the guest never stands still', async () => {
     await machine.guest.workload.command(`dontneed ${hex(VA)} 4`);
-    const watch = startPtmon('watch', '--qmp', machine.guest.qmpPath, ...place(), '--interval', '5', '--count', '4');
+    const watch = startPtmon(
+      'watch',
+      '--qmp',
+      machine.guest.qmpPath,
+      ...place(),
+      '--interval',
+      '5',
+      '--count',
+      '4',
+      '--each',
+    );
     await expect.poll(() => watch.stderr, { timeout: 20_000 }).toMatch(/Sampling every 5 ms/);
     await machine.guest.workload.command(`touch ${hex(VA)} 2`);
     // In another sample.
-    await expect.poll(() => watch.stdout, { timeout: 20_000 }).toMatch(/^\+ here/m);
+    await expect.poll(() => watch.stdout, { timeout: 20_000 }).toMatch(/^ +\d+\.\d{3} \+ here/m);
     await machine.guest.workload.command(`touch ${hex(VA)} 4`);
     expect(await watch.ended).toBe(0);
-    expect(watch.stdout.split('\n').slice(0, 4)).toEqual(
-      [0, 1, 2, 3].map((page) => expect.stringMatching(new RegExp(`^\\+ here +${hex(VA + BigInt(page) * 4096n)} `))),
+    expect(watch.stdout.split('\n').slice(1, 5)).toEqual(
+      [0, 1, 2, 3].map((page) =>
+        expect.stringMatching(new RegExp(`^ +[\\d.]+ \\+ here +${hex(VA + BigInt(page) * 4096n)} `)),
+      ),
     );
     expect(watch.stdout).toMatch(/an unknown number of events lost/);
     expect(watch.stderr).toMatch(/\d+ samples, one every [\d.]+ ms .*changed back between two of them was missed/);

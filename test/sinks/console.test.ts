@@ -1,4 +1,5 @@
 import { Ansis } from 'ansis';
+import stringWidth from 'string-width';
 import { describe, expect, test } from 'vitest';
 import type { Pa } from '../../src/core/address/types.ts';
 import type { MonitorEvent } from '../../src/core/monitor/events.ts';
@@ -29,9 +30,9 @@ describe('a line for each kind', () => {
     expect(all.map(plain(80))).toEqual([
       '+ nginx[12]:heap                0x7f1234567abc 0x1a2babc   4K    PTE 0x0 → …067',
       '- a,7                   0xffff888000000000 0xffffffffff000 2×2M  PDE …0e7 → 0x0',
-      '~ nginx[12]:heap        0x7f1234567abc     0x1a2babc       4K    rwxu → r--u3',
-      '= nginx[12]:heap        0x7f1234567abc     0x1a2babc       2M    was 4K',
-      'x root 0x1000 view 2    0x7f1234567abc                           root gone',
+      '~ nginx[12]:heap                0x7f1234567abc 0x1a2babc   4K    rwxu → r--u3',
+      '= nginx[12]:heap                0x7f1234567abc 0x1a2babc   2M    was 4K',
+      'x root 0x1000 view 2 gone',
     ]);
   });
 
@@ -39,9 +40,9 @@ describe('a line for each kind', () => {
     expect(all.map(plain(120))).toEqual([
       '+ nginx[12]:heap                   0x7f1234567abc 0x1a2babc   4K    PTE 0x0 → 0x8000000001a2b067 cpu1',
       '- a,7                      0xffff888000000000 0xffffffffff000 2×2M  PDE 0x1a2b0e7 → 0x0',
-      '~ nginx[12]:heap           0x7f1234567abc     0x1a2babc       4K    rwxu → r--u3, PTE 0x0 → 0x8000000001a2b067 cpu1',
-      '= nginx[12]:heap           0x7f1234567abc     0x1a2babc       2M    was 4K, PTE 0x0 → 0x8000000001a2b067 cpu1',
-      'x root 0x1000 view 2       0x7f1234567abc                           root gone',
+      '~ nginx[12]:heap                   0x7f1234567abc 0x1a2babc   4K    rwxu → r--u3, PTE 0x0 → 0x8000000001a2b067 cpu1',
+      '= nginx[12]:heap                   0x7f1234567abc 0x1a2babc   2M    was 4K, PTE 0x0 → 0x8000000001a2b067 cpu1',
+      'x root 0x1000 view 2 gone',
     ]);
   });
 
@@ -56,6 +57,51 @@ describe('a line for each kind', () => {
       '+ a-program-wi…[123456]:mapping 0x7f1234567abc 0x1a2babc   4K    PTE 0x0 → …067',
     );
   });
+});
+
+describe('who', () => {
+  test.each([
+    ['a process and its area, which are two tags', ['mine[90]', 'anon'], '+ mine[90]:anon '],
+    ['the same as one tag', ['mine[90]:anon'], '+ mine[90]:anon '],
+    ['tags of other kinds', ['buffer', 7], '+ buffer,7 '],
+    ['a path loses its beginning', ['init[1]', '/usr/lib/x86_64-linux-gnu/libc.so.6'], '+ init[1]:…/libc.so.6 '],
+    ['then the process its end', ['systemd-resolved[316]', '/usr/lib/libc.so.6'], '+ systemd-res…[316]:…/libc.so.6 '],
+    ['wide characters take two columns', ['守护进程守护进程守护进程[7]', 'heap'], '+ 守护进程守护进程守护…[7]:heap '],
+  ])('%s', (_what, tags, expected) => {
+    expect(plain(80)({ ...pageIn, tags })).toContain(expected);
+  });
+
+  test('has the same columns whatever it is: those behind it do not move', () => {
+    const text = plain(80);
+    const names = [
+      'a',
+      'mine[90]:anon',
+      'init[1]:/usr/lib/x86_64-linux-gnu/libc.so.6',
+      '守护进程守护进程守护进程守护[7]:heap',
+    ];
+    const places = names.map((name) => stringWidth(text({ ...pageIn, tags: [name] }).split('0x7f1234567abc')[0]!));
+    expect(new Set(places)).toEqual(new Set([32]));
+  });
+
+  test('takes no more than its part of a wide terminal', () => {
+    expect(plain(200)(pageIn).indexOf('0x7f1234567abc')).toBe(plain(120)(pageIn).indexOf('0x7f1234567abc'));
+  });
+
+  test.each([
+    ['a process', ['sleep[316]'], 'x sleep[316] ended'],
+    ['of which only an area was watched', ['sleep[316]:heap'], 'x sleep[316] ended'],
+    ['any other tag', ['buffer'], 'x buffer gone'],
+    ['no tag', [], 'x root 0x1000 gone'],
+  ])('has ended: %s', (_what, tags, expected) => {
+    expect(plain(80)({ ...rootGone, view: 0, tags })).toBe(expected);
+  });
+});
+
+test('a long value moves nothing in the lines after it', () => {
+  const text = plain(100);
+  const before = text(pageIn);
+  text({ ...pageOut, va: 0xffff_ffff_ffff_f000n, pages: 123_456 });
+  expect(text(pageIn)).toBe(before);
 });
 
 describe('lines never wrap', () => {
@@ -149,7 +195,7 @@ describe('the last line', () => {
     ],
     [
       { lost: { known: 0, unknown: true }, resyncs: 2, foundByResync: 1 },
-      '2 page-in, 1 page-out; 12 writes, an unknown number of events lost, 1 events found by comparing (2 times)\n',
+      '2 page-in, 1 page-out; 12 writes, an unknown number of events lost, 1 event found only by comparing (2 times)\n',
     ],
     [
       { ended: 'failed', failure: { code: 'source-unavailable', message: 'the guest is gone' } },

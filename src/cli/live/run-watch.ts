@@ -6,15 +6,16 @@ import { rootOf } from '../../core/paging/format.ts';
 import { retry } from '../../driver/retry.ts';
 import { recordTrace, type TraceRecorder } from '../../drivers/trace/index.ts';
 import { openSession, type Session } from '../../session/session.ts';
-import { consoleSink } from '../../sinks/console.ts';
 import { jsonlSink } from '../../sinks/jsonl.ts';
 import type { Streams } from '../context.ts';
 import type { AddressOption, RootOption } from '../options/address.ts';
+import { printStatus } from '../output/status-lines.ts';
 import { openSource, type WatchSource } from './source.ts';
 import { runUnwatchedWhileSuspended } from './suspend.ts';
 import { Verifier } from './verifier.ts';
 import { checkWatchOptions, type WatchOptions } from './watch-options.ts';
 import { countPages, pagesOf, watchAddresses } from './watched-addresses.ts';
+import { watchView } from './watch-view.ts';
 import { openLinuxPart } from './watched-processes.ts';
 
 const GONE: OptInKind = 'root-gone';
@@ -22,7 +23,7 @@ const GONE: OptInKind = 'root-gone';
 /** Opens the source that the options name, and watches. @throws PtmonError as `checkWatchOptions`, `openSource` and `runWatch` */
 export async function openAndWatch(options: WatchOptions, streams: Streams, signal: AbortSignal): Promise<boolean> {
   const choice = checkWatchOptions(options);
-  const source = await openSource(choice, options, signal, (line) => streams.messages.write(`${line}\n`));
+  const source = await openSource(choice, options, signal, (line) => printStatus(streams.messages, line));
   return runWatch(source, options, streams, { signal });
 }
 
@@ -44,20 +45,21 @@ export async function runWatch(
   { output, messages }: Streams,
   { signal, onStart }: WatchRun,
 ): Promise<boolean> {
-  const say = (line: string) => messages.write(`${line}\n`);
+  const say = (line: string) => printStatus(messages, line);
   const limit = options.duration === undefined ? [] : [AbortSignal.timeout(options.duration * 1000)];
   const over = new AbortController();
-  const { system, processes } = await closingOnError(source, () =>
+  const { system, processes, waitingFor } = await closingOnError(source, () =>
     openLinuxPart(source, options, { say, onEnd: () => over.abort(), signal }),
   );
   const recorder = await recorderFor(source, options.record);
+  const view = options.json === true ? undefined : watchView({ output, each: options.each === true });
   const session = await openSession({
     driver: source.driver,
     ...(recorder !== undefined && { recorder }),
     ...(options.paging !== undefined && { paging: { mode: options.paging } }),
     // The end of a process shows in its root.
     kinds: processes === undefined ? (options.kinds ?? []) : [...new Set([...(options.kinds ?? []), GONE])],
-    sinks: [options.json === true ? jsonlSink(output, { options: headerOptions(source.mode) }) : consoleSink(output)],
+    sinks: [view ?? jsonlSink(output, { options: headerOptions(source.mode) })],
     signal: AbortSignal.any([signal, over.signal, ...limit]),
     ...(system !== undefined && { system }),
     onBatch: () => verifier?.verify(session.monitor),
@@ -77,6 +79,8 @@ export async function runWatch(
       what = counted(BigInt(processes.watched.length), 'process', 'processes');
     }
     await say(introduction(source, session, what));
+    for (const line of await waitingFor()) await say(line);
+    view?.start();
     onStart?.();
     const isUnfinished = await takeEvents(session, options.count);
     // The batch of the last event was not processed to its end: a comparison finds the rest of it.

@@ -75,7 +75,7 @@ export function exactSource(driver: QemuDriver): WatchSource {
       const events = Object.values(counts).reduce((sum, each) => sum + each, 0);
       const totalMs = Math.max(runningMs + stoppedMs, 1);
       return (
-        `${stops} stops (${((1000 * stops) / totalMs).toFixed(0)} per second), ${hits} of them by ${watchpoints} watchpoints; ` +
+        `${stops} ${stops === 1 ? 'stop' : 'stops'} (${((1000 * stops) / totalMs).toFixed(0)} per second), ${hits} of them by ${watchpoints} watchpoints; ` +
         `${percent(foundByResync, events)} of ${events} events found only by comparing; ` +
         `the guest was stopped ${percent(stoppedMs, totalMs)} of the time`
       );

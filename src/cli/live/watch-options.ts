@@ -65,10 +65,15 @@ function checkTargets({ va, pid, comm, map, verify }: TargetOptions): void {
 function chooseSource(options: SourceOptions): SourceChoice {
   const { qmp, gdb, ramFile, memory = 'auto', paging, mode = gdb === undefined ? 'sample' : 'exact' } = options;
   if (mode === 'exact') {
+    if (options.interval !== undefined)
+      throw refusal('--interval has no effect in exact mode: use --mode sample, or drop it');
     if (qmp !== undefined && gdb !== undefined) return { mode, qmp, gdb };
     throw refusal('--mode exact needs --qmp and --gdb; --mode sample needs only --qmp or --ram-file');
   }
+  if (options.maxWatchpoints !== undefined) throw refusal('--max-watchpoints has no effect in sample mode: drop it');
   if (qmp !== undefined) {
+    if (options.ramMap !== undefined)
+      throw refusal('--ram-map is for --ram-file without --qmp: QEMU reports where RAM lies');
     if (memory === 'gdb') throw refusal('--memory gdb pauses the guest: it does not go with --mode sample');
     return { mode, qmp, memory };
   }

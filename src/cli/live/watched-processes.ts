@@ -4,6 +4,7 @@ import { EntryWords, kernelCache, openLinux, ProcessWatch } from '../../linux/in
 import type { SystemLayer } from '../../session/system-layer.ts';
 import { noLinux } from '../snapshot/linux-view.ts';
 import type { WatchSource } from './source.ts';
+import { waitingLines } from './waiting-text.ts';
 import type { WatchOptions } from './watch-options.ts';
 
 /** The part that the guest's Linux plays in a watch. */
@@ -12,6 +13,8 @@ export interface LinuxPart {
   readonly system: SystemLayer | undefined;
   /** The same object, where processes are watched. */
   readonly processes: ProcessWatch | undefined;
+  /** Lines about targets that do not exist yet. The guest must be stopped. */
+  readonly waitingFor: () => Promise<string[]>;
 }
 
 export interface LinuxPartCallbacks {
@@ -40,18 +43,21 @@ export async function openLinuxPart(
     // Names of the kernel's addresses take a look through its image: only where some are watched.
     const isKernels = (at: bigint) => linux !== undefined && at >= linux.kernel.memory.kernelStart;
     const names = (va ?? []).some((address) => isKernels(address.va)) ? await linux?.names() : undefined;
-    return { system: linux && new EntryWords(linux.entryFormat, names?.symbols), processes: undefined };
+    const system = linux && new EntryWords(linux.entryFormat, names?.symbols);
+    return { system, processes: undefined, waitingFor: async () => [] };
   }
+  const linux = await open();
+  const selection = {
+    by: pid === undefined ? { command: comm ?? '' } : { pid },
+    ...(map !== undefined && { map }),
+  };
   const processes = new ProcessWatch({
-    linux: await open(),
-    selection: {
-      by: pid === undefined ? { command: comm ?? '' } : { pid },
-      ...(map !== undefined && { map }),
-    },
+    linux,
+    selection,
     isExact: mode === 'exact',
     vcpuCount: driver.registers?.vcpuCount ?? 1,
     onNotice: (text) => void say(text),
     onEnd,
   });
-  return { system: processes, processes };
+  return { system: processes, processes, waitingFor: () => waitingLines(linux, selection) };
 }

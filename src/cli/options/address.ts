@@ -1,5 +1,6 @@
 /** Addresses as options: `--va` with ranges and tags, `--root`. */
 import { InvalidArgumentError } from 'commander';
+import { HEX, parseAddress } from './values.ts';
 
 export interface AddressOption {
   /** Zero-extended. */
@@ -14,26 +15,27 @@ export type RootOption = 'current' | bigint;
 
 const UNITS: Readonly<Record<string, bigint>> = { '': 1n, K: 1n << 10n, M: 1n << 20n, G: 1n << 30n, T: 1n << 40n };
 
-const FORM = /^(0x[0-9a-f]{1,16})(?:\+(0x[0-9a-f]{1,16}|\d{1,20})([KMGT]?))?(?:=(.+))?$/i;
+const FORM = new RegExp(`^${HEX}(?:\\+(0x[0-9a-f]{1,16}|\\d{1,20})([KMGT]?))?(?:=(.+))?$`, 'i');
 
 /** Collects a repeatable option. @throws InvalidArgumentError, which commander prints */
 export function addAddress(text: string, before: readonly AddressOption[] = []): AddressOption[] {
   const match = FORM.exec(text);
   if (match === null) {
-    const isHex = /^0x[0-9a-f]{1,16}([+=]|$)/i.test(text);
+    const isAddress = new RegExp(`^${HEX}[+=]`, 'i').test(text);
     throw new InvalidArgumentError(
-      isHex ? 'a range is 0x…+LENGTH (K, M, G or T after it); =TAG goes last' : 'not a hexadecimal address',
+      isAddress ? 'a range is 0x…+LENGTH (K, M, G or T after it); =TAG goes last' : 'not a hexadecimal address',
     );
   }
-  const [, va = '', length, unit = '', tag] = match;
+  const [, digits = '', length, unit = '', tag] = match;
   const byteLength = length === undefined ? undefined : BigInt(length) * UNITS[unit.toUpperCase()]!;
-  return [...before, { va: BigInt(va), byteLength, tag }];
+  return [...before, { va: BigInt(`0x${digits}`), byteLength, tag }];
 }
 
 /** `current`, or the physical address of a top-level table. */
 export function rootOption(text: string): RootOption {
   if (text === 'current') return text;
-  if (/^0x[0-9a-f]{1,16}$/i.test(text)) return BigInt(text);
+  const root = parseAddress(text);
+  if (root !== undefined) return root;
   throw new InvalidArgumentError(
     'neither "current" nor a hexadecimal address of a top-level table (the value of a CR3)',
   );

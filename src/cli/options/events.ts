@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { OptInKind } from '../../core/monitor/events.ts';
 import type { MapChoice } from '../../linux/index.ts';
 import { mapOption } from './map-choice.ts';
-import { listOf, OPT_IN_KINDS, positiveNumber, wholeNumber } from './values.ts';
+import { listOf, OPT_IN_KINDS, positiveNumber, seconds, wholeNumber } from './values.ts';
 
 export interface EventOptions {
   readonly kinds?: readonly OptInKind[];
@@ -20,6 +20,8 @@ export interface LiveEventOptions extends EventOptions {
   /** The file of a trace. */
   readonly record?: string;
   readonly verify?: boolean;
+  /** A line for each event. */
+  readonly each?: boolean;
 }
 
 export function addJsonOption(command: Command): Command {
@@ -51,8 +53,9 @@ export function addRecordOption(command: Command): Command {
 export function addLiveEventOptions(command: Command): Command {
   addEventOptions(
     command
+      .option('--each', 'print a line for each event; otherwise similar events share a line')
       .option('--map <map>', 'of a process, watch only: heap, stack, anon, a FILE, or the area at 0x…', mapOption)
-      .option('--duration <seconds>', 'stop after this time', wholeNumber(1, 1e6))
+      .option('--duration <time>', 'stop after this time: 90, 90s, 5m, 2h', seconds)
       .option('--count <n>', 'stop after this many events', wholeNumber(1, 1e9)),
   );
   return addRecordOption(command).option(

@@ -6,7 +6,7 @@ import type { PagingModeName } from '../../core/paging/modes.ts';
 import type { GuestMemoryKind } from '../../drivers/qemu/index.ts';
 import type { AddressSpaceRequest } from '../../snapshot/index.ts';
 import { type RootOption, rootOption } from './address.ts';
-import { encryptionMask, PAGING_MODES, wholeNumber } from './values.ts';
+import { encryptionMask, PAGING_MODES, parseAddress, wholeNumber } from './values.ts';
 import { addVmOption } from './vm.ts';
 
 /** How a live guest is reached, and how its memory is read. */
@@ -39,8 +39,8 @@ const MEMORY_WAYS = ['auto', 'file', 'process', 'gdb'] as const;
 export const SOURCE_HELP =
   'SOURCE is the path of a dump or of a trace. The format is recognized by its\n' +
   'content: ELF core or kdump (of QEMU or makedumpfile, flattened or not), LiME,\n' +
-  'raw memory. Of a trace, its end is examined. With --vm, or --qmp and --gdb, there\n' +
-  'is no SOURCE: ptmon pauses the live guest, reads it, and resumes it.';
+  'raw memory. Of a trace, its end is examined. With --vm, or --qmp and --gdb,\n' +
+  'there is no SOURCE: ptmon pauses the live guest, reads it, and resumes it.';
 
 /** The two usage lines of a command that takes a SOURCE. @param rest what follows it, with a space before */
 export function sourceUsage(name: string, rest = ''): string {
@@ -159,7 +159,7 @@ export function takeSource<Word extends string>(
   if (isLive(options)) return { source: undefined, rest: words };
   const [source, ...rest] = words;
   // An address in the place of the source: the sockets were forgotten.
-  if (source === undefined || (/^(0x[0-9a-f]+|-)$/i.test(source) && !existsSync(source))) {
+  if (source === undefined || ((source === '-' || parseAddress(source) !== undefined) && !existsSync(source))) {
     throw new PtmonError(
       'bad-argument',
       'no source: give the path of a dump or trace first, or --vm, or --qmp and --gdb of a live guest',

@@ -35,12 +35,35 @@ export function listOf<T extends string>(words: readonly T[]): (value: string) =
   };
 }
 
+/** An address of at most 64 bits as a word, or as a part of one: hexadecimal. Without `0x` it needs a digit, as `add` may be a symbol. */
+export const HEX = '(?:0x|(?=[a-f]*[0-9]))([0-9a-f]{1,16})';
+
+const ADDRESS = new RegExp(`^${HEX}$`, 'i');
+
+/** Undefined for a text that is not a hexadecimal address. */
+export function parseAddress(text: string): bigint | undefined {
+  const match = ADDRESS.exec(text);
+  return match === null ? undefined : BigInt(`0x${match[1]}`);
+}
+
 /** Collects physical addresses. */
 export function addPhysical(text: string, before: readonly number[] = []): number[] {
-  if (!/^0x[0-9a-f]{1,13}$/i.test(text)) {
-    throw new InvalidArgumentError('not a physical address: write 0x and 1 to 13 hexadecimal digits');
+  const pa = parseAddress(text);
+  if (pa === undefined || pa >= 1n << 52n) {
+    throw new InvalidArgumentError('not a physical address: write 1 to 13 hexadecimal digits');
   }
-  return [...before, Number(text)];
+  return [...before, Number(pa)];
+}
+
+const TIME_UNITS: Readonly<Record<string, number>> = { ms: 0.001, '': 1, s: 1, m: 60, h: 3600 };
+
+/** Seconds: `90`, `1.5s`, `500ms`, `5m`, `2h`. */
+export function seconds(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text);
+  const value = match === null ? NaN : Number(match[1]) * TIME_UNITS[match[2] ?? '']!;
+  // A timer of Node counts milliseconds in 31 bits.
+  if (value > 0 && value * 1000 < 2 ** 31) return value;
+  throw new InvalidArgumentError('not a time: write 90, 90s, 5m, 2h or 500ms, up to 24 days');
 }
 
 /** Address bits within 51:32, where memory encryption takes them: `auto`, a mask, or one bit by its number. */

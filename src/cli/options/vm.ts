@@ -2,8 +2,8 @@
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { PtmonError } from '../../core/error.ts';
-import { chooseVm } from '../../guest/discovery/choose-vm.ts';
-import { listVms, type Vm } from '../../guest/discovery/list-vms.ts';
+import type { Vm } from '../../guest/discovery/list-vms.ts';
+import { parseAddress } from './values.ts';
 
 interface SourceChoice {
   readonly vm?: string;
@@ -12,33 +12,46 @@ interface SourceChoice {
   readonly ramFile?: string;
 }
 
-/** Adds the option; before the command's action runs, the sockets of the VM take the place of `--qmp` and `--gdb`. */
 export function addVmOption(command: Command): Command {
-  return command
-    .option('--vm <name>', 'live VM of this host, by name or PID (see ptmon vms); defaults to the only one')
-    .hook('preAction', () => {
-      const { qmp, gdb } = socketsFor(command.opts<SourceChoice>(), command.args) ?? {};
-      if (qmp !== undefined) command.setOptionValue('qmp', qmp);
-      if (gdb !== undefined) command.setOptionValue('gdb', gdb);
-    });
+  return command.option(
+    '--vm <name>',
+    'live VM of this host, by name or PID (see ptmon vms); defaults to the only one',
+  );
 }
 
-/** @throws PtmonError `bad-argument` where no VM fits, or more than one does */
-function socketsFor({ vm: wanted, qmp, gdb, ramFile }: SourceChoice, words: readonly string[]): Vm | undefined {
+/**
+ * Puts the sockets of the VM in the place of `--qmp` and `--gdb`, for a command that has the option.
+ *
+ * @param list returns the VMs to choose from; defaults to those of this host
+ * @throws PtmonError `bad-argument` where no VM fits, or more than one does
+ */
+export async function resolveVm(command: Command, list?: () => readonly Vm[]): Promise<void> {
+  const vm = await chosenVm(command.opts<SourceChoice>(), command.args, list);
+  if (vm?.qmp !== undefined) command.setOptionValue('qmp', vm.qmp);
+  if (vm?.gdb !== undefined) command.setOptionValue('gdb', vm.gdb);
+}
+
+async function chosenVm(
+  { vm: wanted, qmp, gdb, ramFile }: SourceChoice,
+  words: readonly string[],
+  list?: () => readonly Vm[],
+): Promise<Vm | undefined> {
   const isNamed = qmp !== undefined || gdb !== undefined;
-  if (wanted !== undefined) {
-    if (isNamed) throw new PtmonError('bad-argument', '--vm already names the guest: leave out --qmp and --gdb');
-    return withQmp(chooseVm(wanted));
+  if (wanted !== undefined && isNamed) {
+    throw new PtmonError('bad-argument', '--vm already names the guest: leave out --qmp and --gdb');
   }
-  if (isNamed || ramFile !== undefined || mayBeFile(words[0])) return undefined;
-  const vms = listVms();
-  // What the command reports then names every kind of source.
-  return vms.length === 0 ? undefined : withQmp(chooseVm(undefined, vms));
+  if (wanted === undefined && (isNamed || ramFile !== undefined || mayBeFile(words[0]))) return undefined;
+  // Not at the top: who gives a file does not wait for it.
+  const { chooseVm } = await import('../../guest/discovery/choose-vm.ts');
+  const { listVms } = await import('../../guest/discovery/list-vms.ts');
+  const vms = (list ?? listVms)();
+  // Without a VM, the command reports every kind of source.
+  return wanted === undefined && vms.length === 0 ? undefined : withQmp(chooseVm(wanted, vms));
 }
 
 /** Whether the first argument is a source, and not already what is asked of one: an address, a PID, standard input. */
 function mayBeFile(word: string | undefined): boolean {
-  return word !== undefined && (!/^(?:0x[0-9a-f]+|\d+|-)$/i.test(word) || existsSync(word));
+  return word !== undefined && ((word !== '-' && parseAddress(word) === undefined) || existsSync(word));
 }
 
 function withQmp(vm: Vm): Vm {

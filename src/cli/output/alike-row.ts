@@ -15,7 +15,7 @@ export function pagesOf(event: MonitorEvent): number {
 export function rowOfAlike(events: readonly MonitorEvent[], wide: boolean): Row {
   const first = events[0]!;
   const row = rowOf(first, wide);
-  if (events.length === 1) return row;
+  if (events.length === 1 || first.kind === 'root-gone') return row;
   const pages = events.reduce((sum, event) => sum + pagesOf(event), 0);
   const small = events.every((event) => !('pageSize' in event) || event.pageSize === PAGE_BYTES);
   const size = small ? `${pages}×4K` : bytesText(pages * PAGE_BYTES);

@@ -20,13 +20,15 @@ export class EventBursts {
 
   /** Adds an event. Returns the group before it, if the event does not belong to that. */
   add(event: MonitorEvent, timeUs: number): readonly AlikeEvents[] {
-    const again = `${event.kind} ${event.va}`;
+    // Every watched range of a root reports its end.
+    const again = event.kind === 'root-gone' ? event.kind : `${event.kind} ${event.va}`;
     const goesOn = event.root === this.#root && timeUs - this.#lastUs < PAUSE_US && !this.#seen.has(again);
     const complete = goesOn ? [] : this.end();
     this.#root = event.root;
     this.#lastUs = timeUs;
-    this.#seen.add(again);
-    const key = `${event.kind} ${event.cause?.level} ${event.tags.join(' ')}`;
+    if (event.kind !== 'root-gone') this.#seen.add(again);
+    const what = event.kind === 'root-gone' ? '' : `${event.cause?.level} ${event.tags.join(' ')}`;
+    const key = `${event.kind} ${what}`;
     const alike = this.#alike.get(key);
     if (alike === undefined) this.#alike.set(key, { timeUs, events: [event] });
     else alike.events.push(event);

@@ -63,7 +63,8 @@ export class EventFrame {
     this.#isIntroduced = true;
     const names = { who: 'who', va: 'virtual', pa: 'physical', size: 'pages', why: 'entry changed' };
     const { introduction, lead } = this.#options;
-    return `${introduction()}\n\n${this.#layout.heading(names, lead.name)}\n`;
+    const before = introduction();
+    return `${before === '' ? '' : `${before}\n\n`}${this.#layout.heading(names, lead.name)}\n`;
   }
 
   /** One line for events that are alike. */

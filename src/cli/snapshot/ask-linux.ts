@@ -4,6 +4,7 @@ import type { CommandContext } from '../context.ts';
 import type { SourceAndSpaceOptions, SourceName } from '../options/source.ts';
 import { EXIT_OK } from '../process/exit-codes.ts';
 import { interruptible } from '../process/interruptible.ts';
+import { printStatus } from '../output/status-lines.ts';
 import { visitSnapshot } from './visit-snapshot.ts';
 
 export interface Answer {
@@ -33,7 +34,7 @@ export function askLinux(
       for (const fault of faults) notes.push(`inconsistent: ${fault}`);
       await visit.print(text);
     });
-    for (const line of notes) await context.messages.write(`${line}\n`);
+    for (const line of notes) await printStatus(context.messages, line);
     return EXIT_OK;
   });
 }

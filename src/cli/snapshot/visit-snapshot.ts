@@ -9,6 +9,7 @@ import { refuseTwoSpaces, type SourceAndSpaceOptions, type SourceName, spaceRequ
 import { ProgressLine } from '../output/progress-line.ts';
 import { LinuxView, spaceOf } from './linux-view.ts';
 import { openSnapshot } from './open-snapshot.ts';
+import { printStatus } from '../output/status-lines.ts';
 
 export interface VisitRequest {
   readonly source: SourceName;
@@ -62,7 +63,7 @@ export async function visitSnapshot(
     const snapshot = await openSnapshot(source, options, work);
     try {
       clear();
-      await messages.write(warningLines(snapshot));
+      await printStatus(messages, warningLines(snapshot));
       refuseTwoSpaces(options);
       const found = await findAddressSpace(snapshot, spaceRequest(options), work);
       const linux = new LinuxView({ snapshot, space: found, options, work });
@@ -83,7 +84,7 @@ export async function visitSnapshot(
     }
   });
   await output.write(texts.join(''));
-  await messages.write(description);
+  await printStatus(messages, description);
 }
 
 /** Errors with an offset or a root already name their source, which may be the other one of two. Adds the name to the rest. */

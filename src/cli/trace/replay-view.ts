@@ -7,9 +7,7 @@ import type { Sink, Summary } from '../../sinks/sink.ts';
 import type { TextOutput } from '../../sinks/text-output.ts';
 import { type AlikeEvents, EventBursts } from '../output/event-bursts.ts';
 import { EventFrame } from '../output/event-frame.ts';
-
-/** `  123.456`. */
-const TIME_COLUMNS = 9;
+import { TIME_COLUMNS, timeText } from '../output/time-text.ts';
 
 export interface TimedNote {
   readonly timeUs: number;
@@ -58,10 +56,6 @@ export function replayView({ output, timeUs, takeNotes, introduction }: ReplayVi
       await output.flush();
     },
   };
-}
-
-function timeText(timeUs: number): string {
-  return (timeUs / 1e6).toFixed(3).padStart(TIME_COLUMNS);
 }
 
 function noteLine(note: TimedNote, columns: number, colours: Ansis): string {

@@ -1,5 +1,5 @@
 /** The VMs of this host: every QEMU process that /proc shows, and what its command line says of it. */
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename, isAbsolute, join, resolve } from 'node:path';
 import { readQemuCommandLine } from './qemu-command-line.ts';
 
@@ -32,6 +32,8 @@ const IS_QEMU = /^(?:qemu-system-(?:x86_64|i386)|qemu-kvm|kvm)(?:-\w+)*$/;
 
 /** @param proc where proc(5) is mounted */
 export function listVms(proc = '/proc'): readonly Vm[] {
+  // Only Linux has it.
+  if (!existsSync(proc)) return [];
   return readdirSync(proc)
     .filter((entry) => /^\d+$/.test(entry))
     .map(Number)

@@ -17,7 +17,7 @@ export interface ProcessSelection {
 /** A name is kept in 15 bytes. */
 const COMM_BYTES = 15;
 
-export function isWanted({ by }: ProcessSelection, { pid, command }: TaskBrief): boolean {
+export function isWanted({ by }: ProcessSelection, { pid, command }: Pick<TaskBrief, 'pid' | 'command'>): boolean {
   if ('pid' in by) return pid === by.pid;
   return command === Buffer.from(by.command).subarray(0, COMM_BYTES).toString();
 }

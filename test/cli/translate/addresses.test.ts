@@ -32,13 +32,11 @@ test('refuses at once what has no end and is no address', async () => {
 test('names the line of a word, wherever chunks end', async () => {
   const { found, wrong } = await readAddresses(['-'], () => chunksOf('0x1\r\n\n0', 'x2 0x', 'g\n0x3'));
   expect(found).toEqual([1n, 2n, 3n]);
-  expect(wrong).toEqual([
-    'standard input, line 3: 0xg: not a hexadecimal address (0x and 1 to 16 digits), nor a symbol',
-  ]);
+  expect(wrong).toEqual(['standard input, line 3: 0xg: not a hexadecimal address of 1 to 16 digits, nor a symbol']);
 });
 
 test('lists as many wrong words as a reader can use', async () => {
-  const { found, wrong } = await readAddresses(['-'], () => chunksOf('7 '.repeat(300_000), '0x1'));
+  const { found, wrong } = await readAddresses(['-'], () => chunksOf('0x '.repeat(300_000), '0x1'));
   expect(found).toEqual([1n]);
   expect([wrong.length, wrong[100]]).toEqual([101, '299900 more words are not addresses']);
 });

@@ -44,7 +44,8 @@ export class EventGroups {
     const action = this.actionOf(event);
     const group = this.#open.get(event.vcpu) ?? { action, alike: new Map<string, MonitorEvent[]>() };
     this.#open.set(event.vcpu, group);
-    const key = `${event.kind} ${event.root} ${event.tags.join(' ')}`;
+    // Every watched range of a root reports its end.
+    const key = `${event.kind} ${event.root} ${event.kind === 'root-gone' ? '' : event.tags.join(' ')}`;
     const alike = group.alike.get(key);
     if (alike === undefined) group.alike.set(key, [event]);
     else alike.push(event);

@@ -9,6 +9,7 @@ import { EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK } from '../../process/exit-codes.
 import { interruptible } from '../../process/interruptible.ts';
 import { type Visit, visitSnapshot } from '../../snapshot/visit-snapshot.ts';
 import { DifferenceTotals, differenceJson, differenceLine } from './difference-text.ts';
+import { printStatus } from '../../output/status-lines.ts';
 
 export interface DiffOptions extends SourceAndSpaceOptions {
   readonly rootB?: RootOption;
@@ -50,7 +51,7 @@ export async function runDiff(a: string, b: SourceName, options: DiffOptions, co
       // A reader that closed the output has seen a difference: the exit code must say so.
       if (error !== signal.reason || totals.isEmpty) throw error;
     }
-    await context.messages.write(gaps.notes);
+    await printStatus(context.messages, gaps.notes);
     if (!totals.isEmpty) return EXIT_FAILED;
     return gaps.isIncomplete ? EXIT_INCOMPLETE : EXIT_OK;
   });
@@ -63,8 +64,9 @@ async function warnOfOtherRoot(
   { messages }: CommandContext,
 ): Promise<void> {
   if (before.space.root === after.space.root || rootB !== undefined || pid !== undefined || comm !== undefined) return;
-  await messages.write(
-    `ptmon: the roots differ: ${before.space.from}; ${after.space.from}. Choose them with --root and --root-b\n`,
+  await printStatus(
+    messages,
+    `ptmon: the roots differ: ${before.space.from}; ${after.space.from}. Choose them with --root and --root-b`,
   );
 }
 

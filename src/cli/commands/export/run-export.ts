@@ -15,6 +15,7 @@ import { type BackedPage, timelineSink, type TimelineSink } from '../../../sinks
 import type { Streams } from '../../context.ts';
 import { recordedKinds } from '../../trace/about-text.ts';
 import type { TimedNote } from '../../trace/replay-view.ts';
+import { printStatus } from '../../output/status-lines.ts';
 
 export interface ExportOptions {
   readonly format: 'perfetto' | 'chrome' | 'csv';
@@ -111,8 +112,9 @@ async function exportTo(
   } finally {
     await session.close();
     if (timeline !== undefined && timeline.leftOut > 0) {
-      await messages.write(
-        `${timeline.leftOut} page changes left out: the programs that show this format are limited to a few thousand tracks\n`,
+      await printStatus(
+        messages,
+        `${timeline.leftOut} page changes left out: the programs that show this format are limited to a few thousand tracks`,
       );
     }
   }

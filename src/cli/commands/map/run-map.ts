@@ -10,6 +10,7 @@ import { emptyLine, gapLines } from '../../output/gap-text.ts';
 import { visitSnapshot } from '../../snapshot/visit-snapshot.ts';
 import { RangeNames } from './range-names.ts';
 import { CSV, JSON_LINES, TEXT } from './range-text.ts';
+import { printStatus } from '../../output/status-lines.ts';
 
 export interface MapOptions extends SourceAndSpaceOptions {
   readonly va?: OptionRange;
@@ -56,7 +57,7 @@ export async function runMap(source: SourceName, options: MapOptions, context: C
         notes += isEmpty ? emptyLine(gaps, space) : 'ptmon: no mapped range matches the filters\n';
       }
     });
-    await context.messages.write(notes);
+    await printStatus(context.messages, notes);
     return isIncomplete || isEmpty ? EXIT_INCOMPLETE : EXIT_OK;
   });
 }

@@ -14,6 +14,7 @@ import { interruptible } from '../../process/interruptible.ts';
 import { openSnapshot } from '../../snapshot/open-snapshot.ts';
 import { LinuxView } from '../../snapshot/linux-view.ts';
 import { type Visit, warningLines, withProgress } from '../../snapshot/visit-snapshot.ts';
+import { printStatus } from '../../output/status-lines.ts';
 
 export interface RootsOptions extends LiveOptions {
   readonly paging?: PagingModeName;
@@ -32,7 +33,7 @@ export async function runRoots(source: SourceName, options: RootsOptions, contex
       const snapshot = await openSnapshot(source, options, work);
       try {
         clear();
-        await messages.write(warningLines(snapshot));
+        await printStatus(messages, warningLines(snapshot));
         const process = await processOf(snapshot, options, work);
         if (process !== undefined) return { found: [], process, description: snapshot.description };
         await refuseDroppedGaps(snapshot, work);
@@ -46,7 +47,7 @@ export async function runRoots(source: SourceName, options: RootsOptions, contex
     });
     if (process !== undefined) await output.write(processText(process, options.json === true));
     else await output.write(options.json === true ? found.map(jsonOf).join('') : textOf(found));
-    await messages.write(`${description}\n`);
+    await printStatus(messages, description);
     return EXIT_OK;
   });
 }

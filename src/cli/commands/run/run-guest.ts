@@ -7,6 +7,7 @@ import { exactSource, noticeLine } from '../../live/source.ts';
 import type { LiveEventOptions } from '../../options/events.ts';
 import { mapText } from '../../options/map-choice.ts';
 import { bootGuest } from './boot-guest.ts';
+import { printStatus } from '../../output/status-lines.ts';
 
 export interface RunOptions extends LaunchOptions, LiveEventOptions {
   /** Milliseconds between two changes of the workload. */
@@ -25,14 +26,17 @@ const PAGES = 8;
  * @throws PtmonError as `bootGuest` and `runWatch`
  */
 export async function runGuest(options: RunOptions, streams: Streams, signal: AbortSignal): Promise<boolean> {
-  const say = (line: string) => streams.messages.write(`${line}\n`);
+  const say = (line: string) => printStatus(streams.messages, line);
+  // A command to copy: it is never wrapped.
+  const showCommand = (line: string) => streams.messages.write(`  ${line}\n`);
   const { guest, root } = await bootGuest(options, say, signal);
   try {
     const { firstVa, pid } = await guest.workload.ready();
     const sockets = `--qmp ${guest.qmpPath} --gdb ${guest.gdbPath}`;
     if (options.watch === false) {
       void play(guest, options.pace);
-      await say(`Watch it from another terminal:\n  ptmon watch ${sockets} --comm workload`);
+      await say('Watch it from another terminal:');
+      await showCommand(`ptmon watch ${sockets} --comm workload`);
       await untilEither(guest.ended, signal);
       if (!signal.aborted) await say(`The guest has ended: ${await guest.ended}.`);
       return true;
@@ -42,7 +46,8 @@ export async function runGuest(options: RunOptions, streams: Streams, signal: Ab
       map === undefined
         ? `--root 0x${root.toString(16)} --va 0x${firstVa.toString(16)}+${PAGES * 4}K=workload`
         : `--pid ${pid} --map ${mapText(map)}`;
-    await say(`ptmon watch ${sockets} ${what}`);
+    await say('Watching as this command would:');
+    await showCommand(`ptmon watch ${sockets} ${what}`);
     const driver = await openQemu({
       qmp: guest.qmpPath,
       gdb: guest.gdbPath,

@@ -3,8 +3,8 @@ import { PtmonError } from '../../../core/error.ts';
 import { isCanonical, type Paging } from '../../../core/paging/format.ts';
 import { hex, vpnOf } from '../../../core/address/va.ts';
 import { printable } from '../../../sinks/printable.ts';
+import { parseAddress } from '../../options/values.ts';
 
-const ADDRESS = /^0x[0-9a-f]{1,16}$/i;
 /** Messages show only the beginning of a longer word. */
 const MAX_SHOWN = 64;
 /** A longer word ends the reading: the input is not a list of addresses. */
@@ -118,12 +118,13 @@ async function* wordsOf(
 }
 
 function addressOf(word: string, where: string): AddressWord | undefined {
-  if (ADDRESS.test(word)) return { va: BigInt(word), where };
+  const va = parseAddress(word);
+  if (va !== undefined) return { va, where };
   const match = SYMBOL.exec(word);
   return match === null ? undefined : { symbol: match[1]!, offset: BigInt(match[2] ?? 0), where };
 }
 
 function notAnAddress(word: string): string {
   const shown = word.length > MAX_SHOWN ? `${word.slice(0, MAX_SHOWN)}…` : word;
-  return `${printable(shown)}: not a hexadecimal address (0x and 1 to 16 digits), nor a symbol`;
+  return `${printable(shown)}: not a hexadecimal address of 1 to 16 digits, nor a symbol`;
 }

@@ -16,6 +16,7 @@ import { translationJson } from './json.ts';
 import type { KernelName } from './kernel-name.ts';
 import { translateBack } from './reverse.ts';
 import { translationLines } from './text.ts';
+import { printStatus } from '../../output/status-lines.ts';
 
 export interface TranslateRequest {
   readonly source: SourceName;
@@ -41,7 +42,7 @@ export async function runTranslate(
       await translate(visit, known, json);
       for (const pa of physical) await translateBack(visit, pa, json);
     });
-    for (const line of wrong.lines) await context.messages.write(`ptmon: ${line}\n`);
+    for (const line of wrong.lines) await printStatus(context.messages, `ptmon: ${line}`);
     return wrong.count === 0 ? EXIT_OK : EXIT_USAGE;
   });
 }
