@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { openQemu, type RunNotice } from '../../src/drivers/qemu/exact/index.ts';
+import { openQemuSnapshot } from '../../src/drivers/qemu/index.ts';
 import { GdbClient } from '../../src/drivers/qemu/gdb/client.ts';
 import { QmpClient } from '../../src/drivers/qemu/qmp/client.ts';
 import { readRunState } from '../../src/drivers/qemu/qmp/run-state.ts';
@@ -268,6 +269,79 @@ describe.skipIf(leftOut('test/live/other-clients, a real guest that others pause
         process.kill(machine.guest.pid, 'SIGCONT');
         await expectFree(va);
       });
+    });
+
+    describe('a guest that is moved while we have it stopped', () => {
+      async function migrateAway(): Promise<void> {
+        await other.execute('migrate-set-parameters', { 'max-bandwidth': 2 ** 32 });
+        await other.execute('migrate', { uri: 'exec:cat > /dev/null' });
+        const status = async () => ((await other.execute('query-migrate')) as { status?: string }).status;
+        await expect.poll(status, { timeout: 40_000 }).toBe('completed');
+        expect(await state()).toBe('postmigrate');
+      }
+
+      async function expectMovedFor(milliseconds: number): Promise<void> {
+        for (const end = performance.now() + milliseconds; performance.now() < end; await sleep(5)) {
+          expect(await state()).toBe('postmigrate');
+        }
+      }
+
+      /** As if the other host had failed. */
+      async function comeBack(va: bigint): Promise<void> {
+        await resume();
+        await machine.guest.workload.command(`map 4 small at=${hex(va)}`);
+        await expectFree(va);
+      }
+
+      test('is not started again by the driver, nor by closing it', async () => {
+        const { qmpPath: qmp, gdbPath: gdb } = machine.guest;
+        const driver = await openQemu({ qmp, gdb, ...options });
+        await migrateAway();
+        const end = new AbortController();
+        const next = driver.run(end.signal).next();
+        await expectMovedFor(300);
+        expect(notices.at(-1)).toEqual({ kind: 'held', state: 'postmigrate' });
+        end.abort();
+        await next;
+        await driver.close();
+        await expectMovedFor(300);
+        await comeBack(place());
+      });
+
+      test('is not started again by a snapshot that ends', async () => {
+        const { qmpPath: qmp, gdbPath: gdb } = machine.guest;
+        const snapshot = await openQemuSnapshot({ qmp, gdb });
+        await migrateAway();
+        await snapshot.close();
+        await expectMovedFor(300);
+        await comeBack(place());
+      });
+
+      test.each(['SIGCONT', 'SIGKILL'] as const)(
+        'is not started again by a command that was stopped and gets %s',
+        async (signal) => {
+          const va = place();
+          await machine.guest.workload.command(`map 4 small at=${hex(va)}`);
+          const { qmpPath, gdbPath } = machine.guest;
+          const where = ['--root', hex(machine.root), '--va', `${hex(va)}+16K`];
+          const watch = startPtmon('watch', '--qmp', qmpPath, '--gdb', gdbPath, ...where);
+          await expect.poll(() => watch.stderr, { timeout: 20_000 }).toMatch(/Exact:/);
+          await expect.poll(state).toBe('running');
+          watch.child.kill('SIGSTOP');
+          const touched = machine.guest.workload.command(`touch ${hex(va)} 4`, { timeoutMs: 60_000 });
+          touched.catch(() => {});
+          await expect.poll(state).toBe('debug');
+          await migrateAway();
+          watch.child.kill(signal);
+          await expectMovedFor(1500);
+          watch.child.kill('SIGINT');
+          await watch.ended;
+          await expectMovedFor(300);
+          await resume();
+          await touched;
+          await expectFree(va);
+        },
+      );
     });
 
     // The last one: a guest that has moved is not here any more.

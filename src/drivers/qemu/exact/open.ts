@@ -4,7 +4,7 @@ import { GdbClient } from '../gdb/client.ts';
 import { type GuestMemoryKind, openGuestMemory } from '../memory/open-memory.ts';
 import { QmpClient } from '../qmp/client.ts';
 import { readPhysicalAddressBits } from '../qmp/physical-address-bits.ts';
-import { isMigrating } from '../qmp/migration.ts';
+import { isMigrating, reportMigrations } from '../qmp/migration.ts';
 import { readRunState } from '../qmp/run-state.ts';
 import { expectFreeStub } from './free-stub.ts';
 import { QemuDriver } from './driver.ts';
@@ -55,6 +55,7 @@ export async function openQemu(options: QemuOptions): Promise<QemuDriver> {
     undo.push(() => qmp.close());
     await expectFreeStub(qmp, options.gdb);
     await expectNoMigration(qmp);
+    const stopReports = await reportMigrations(qmp);
     const stateBefore = await readRunState(qmp);
     const leaveStopped = !isMeantToRun(stateBefore);
     // Connecting stops the guest.
@@ -68,7 +69,7 @@ export async function openQemu(options: QemuOptions): Promise<QemuDriver> {
       leaveStopped,
       onLost: (error) => end.lose(error),
     });
-    const held = new RunControl({ qmp, gdb, end, stateBefore, onNotice: options.onNotice, guard });
+    const held = new RunControl({ qmp, gdb, end, stateBefore, onNotice: options.onNotice, guard, stopReports });
     control = held;
     undo.push(() => held.letGo());
     signal?.throwIfAborted();

@@ -13,9 +13,10 @@ import type { GuestEnd } from '../guest-end.ts';
 import type { ThreadId } from '../gdb/reply/thread-id.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { QmpEvent } from '../qmp/messages.ts';
-import { isMigrating } from '../qmp/migration.ts';
+import { isMigrating, isUnderWay } from '../qmp/migration.ts';
 import { readRunState } from '../qmp/run-state.ts';
 import type { Guard } from '../release/guard.ts';
+import { StallClock } from './stall-clock.ts';
 import { mayRunAfterUs, releaseGuest } from '../release/release-guest.ts';
 
 /** States of a guest that is to run: one that a debugger has stopped is, too. */
@@ -35,6 +36,9 @@ const MAX_STEPS = 4;
 
 /** How long QEMU may take to tell the guest's state when it is left. */
 const LAST_LOOK_MS = 1000;
+/** A migration takes longer than that from its last step to its end. */
+const MOMENT_MS = 50;
+
 /** How long a gdbstub may take to detach, and then each answer to a second attempt. */
 const DETACH_MS = 2000;
 const RELEASE_MS = 700;
@@ -62,6 +66,8 @@ export interface RunControlParts {
   /** QEMU's word for where the guest stood before the gdbstub was connected to. */
   readonly stateBefore: string;
   readonly onNotice?: ((notice: RunNotice) => void) | undefined;
+  /** QEMU reports migrations by itself until this is called; undefined where it has to be asked. */
+  readonly stopReports?: (() => Promise<void>) | undefined;
   /** Releases the guest where this process ends before `letGo` has. */
   readonly guard?: Guard;
 }
@@ -94,6 +100,9 @@ export class RunControl {
   #changes = 0;
   #knownInterruptions = 0;
   #askAgainMs = 0;
+  #stoppedSinceMs = performance.now();
+  #isMigrating = false;
+  readonly #stalls = new StallClock(MOMENT_MS);
   #onChange = () => {};
   /** Ends the run that is under way. */
   #interruption = new AbortController();
@@ -135,7 +144,8 @@ export class RunControl {
   }
 
   /** To be told of QEMU's events, from the moment on that the gdbstub was connected to. */
-  hear({ name }: QmpEvent): void {
+  hear({ name, data }: QmpEvent): void {
+    if (name === 'MIGRATION') this.#migration(isUnderWay(data['status']));
     if (name !== 'STOP' && name !== 'RESUME') return;
     this.#changes++;
     if (name === 'RESUME' && ++this.#runs > this.#ownRuns) this.#letRunByAnother();
@@ -167,17 +177,30 @@ export class RunControl {
         await this.#untilStandsStill(halt);
       } else if (this.#unseenRuns > 0) {
         return this.#look(undefined);
-      } else if (this.#heldAs === undefined) {
+      } else if (this.isHeld) {
+        await this.#change(halt);
+      } else if (!(await this.#hasMoved())) {
         if (!isMoving) this.#say({ kind: 'free' });
         const reply = await this.#run(halt);
         if (reply === undefined) return undefined;
         // Else somebody has let it run before it could be looked at.
         if (!gdb.resumedElsewhere) return this.#look(reply);
-      } else {
-        await this.#change(halt);
       }
     }
     return undefined;
+  }
+
+  /**
+   * Whether QEMU or another client has done something with the guest, while it was stopped by us, after which it must not be resumed. One
+   * that has migrated goes on at its new host. Asked only after more than a moment: an answer takes as long as a stop.
+   */
+  async #hasMoved(): Promise<boolean> {
+    if (performance.now() - this.#stoppedSinceMs < MOMENT_MS) return false;
+    const state = await readRunState(this.#parts.qmp);
+    // What follows the answer is as quick as at any stop.
+    this.#stoppedSinceMs = performance.now();
+    if (!OURS.has(state)) this.#setHeld(state);
+    return this.isHeld;
   }
 
   /**
@@ -185,6 +208,7 @@ export class RunControl {
    * stop of ours hides that it has. Asked at most every tenth of a second, since an answer takes as long as a stop.
    */
   async isMigrating(): Promise<boolean> {
+    if (this.#parts.stopReports !== undefined) return this.#isMigrating;
     const now = performance.now();
     if (now < this.#askAgainMs) return false;
     this.#askAgainMs = now + MIGRATION_POLL_MS;
@@ -203,6 +227,7 @@ export class RunControl {
       const stop = await this.next(AbortSignal.any([halt, over.signal]), true);
       return halt.aborted ? undefined : (stop ?? this.#look(undefined));
     } finally {
+      this.#stoppedSinceMs = -Infinity;
       clearInterval(poll);
     }
   }
@@ -224,6 +249,7 @@ export class RunControl {
       await this.#releaseAnew(qmp, error);
       guard?.done();
     } finally {
+      this.#stalls.close();
       process.off('exit', this.#abandon);
     }
   }
@@ -233,6 +259,7 @@ export class RunControl {
     if (gdb.resumedElsewhere) await gdb.rejoin().catch(() => {});
     const state = await readRunState(qmp, { timeoutMs: LAST_LOOK_MS }).catch(() => undefined);
     if (state !== undefined && !OURS.has(state)) this.#setHeld(state);
+    await this.#parts.stopReports?.();
     await gdb.detach({ leaveStopped: this.isHeld });
   }
 
@@ -260,10 +287,15 @@ export class RunControl {
     const stepped = await this.#leaveBreakpoints();
     const ending = AbortSignal.any([halt, this.#interruption.signal]);
     if (stepped === undefined) this.#ownRuns++;
+    this.#stalls.start();
+    this.#stoppedSinceMs = performance.now();
     const reply = stepped ?? (await gdb.continue({ signal: ending }));
     if (reply.kind !== 'stopped' || reply.signal === GDB_SIGNAL.quit) return undefined;
     const isOurs = reply.watch !== undefined || isAtBreakpoint(reply, gdb) || ending.aborted;
     this.#interruption = new AbortController();
+    // A stop that was read late may have come at any time.
+    const isOld = this.#stalls.hasStalled() || this.#stoppedSinceMs === -Infinity;
+    this.#stoppedSinceMs = isOld ? -Infinity : performance.now();
     if (!isOurs) await this.#findHeld();
     return reply;
   }
@@ -336,6 +368,13 @@ export class RunControl {
     this.#setHeld(undefined);
     this.#unseenRuns++;
     this.#parts.gdb.noteResumed();
+  }
+
+  /** Nothing may be trapped from its beginning on; a guest that has moved must not be resumed. */
+  #migration(isUnderWay: boolean): void {
+    if (isUnderWay && !this.#isMigrating && this.#parts.gdb.isRunning) this.interrupt();
+    this.#isMigrating = isUnderWay;
+    this.#stoppedSinceMs = -Infinity;
   }
 
   #setHeld(state: string | undefined): void {

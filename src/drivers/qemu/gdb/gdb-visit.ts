@@ -1,11 +1,12 @@
 /** A visit to the gdbstub, which stops the guest: whatever ends it, the guest runs on if it is to. */
 import process from 'node:process';
 import { GdbClient } from './client.ts';
+import type { DetachOptions } from './leave.ts';
 
 export interface GdbVisit {
   readonly gdb: GdbClient;
   /** Ends it. May be called again. @throws PtmonError where the guest may have been left standing still */
-  leave(): Promise<void>;
+  leave(options?: DetachOptions): Promise<void>;
 }
 
 export interface VisitOptions {
@@ -26,9 +27,9 @@ export async function visitGdb(address: string, { leaveStopped, timeoutMs }: Vis
   process.on('exit', abandon);
   return {
     gdb,
-    leave: async () => {
+    leave: async (options = {}) => {
       try {
-        await gdb.detach({ leaveStopped });
+        await gdb.detach({ leaveStopped, ...options });
       } finally {
         process.off('exit', abandon);
       }

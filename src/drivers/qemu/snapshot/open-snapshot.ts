@@ -42,7 +42,11 @@ export async function openQemuSnapshot(options: QemuSnapshotOptions): Promise<Sn
     undo.push(() => qmp.close());
     const physicalAddressBits = await readPhysicalAddressBits(qmp);
     const leaveStopped = (await readRunState(qmp)) !== 'running';
-    const visit = await visitGuarded(options.gdb, { leaveStopped, qmp: options.qmp });
+    const visit = await visitGuarded(options.gdb, {
+      leaveStopped,
+      qmp: options.qmp,
+      state: () => readRunState(qmp).catch(() => undefined),
+    });
     undo.push(() => visit.leave());
     const { gdb } = visit;
     signal?.throwIfAborted();

@@ -1,0 +1,39 @@
+/** Notices that this process was held up (SIGSTOP, a busy host, long synchronous work) while it waited for something. */
+
+const TICK_MS = 20;
+
+export class StallClock {
+  readonly #limitMs: number;
+  #timer: NodeJS.Timeout | undefined;
+  #lastMs = 0;
+  #hasStalled = false;
+
+  /** @param limitMs how long a turn of the event loop may take */
+  constructor(limitMs: number) {
+    this.#limitMs = limitMs;
+  }
+
+  start(): void {
+    this.#lastMs = performance.now();
+    this.#hasStalled = false;
+    // What has arrived meanwhile may be handled before this timer or after it.
+    this.#timer ??= setInterval(() => this.#tick(), TICK_MS).unref();
+  }
+
+  /** Whether this process was held up since `start`. */
+  hasStalled(): boolean {
+    this.#tick();
+    return this.#hasStalled;
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #tick(): void {
+    const now = performance.now();
+    if (now - this.#lastMs > this.#limitMs + TICK_MS) this.#hasStalled = true;
+    this.#lastMs = now;
+  }
+}
