@@ -3,7 +3,7 @@
  * figure, taken in the same process right before and right after, so that figures of different machines and moments can be
  * compared: a rate divided by its calibration and multiplied by `REFERENCE_CALIBRATION` is what the reference would give.
  *
- * The keys are drawn in the loop, as one would write it without thinking; drawn beforehand they would make it 1.8 times as
+ * The keys are drawn in the loop, the obvious way. Drawn beforehand they would make it 1.8 times as
  * fast, and every scaled figure that much smaller.
  */
 import { workedMs } from './clock.ts';

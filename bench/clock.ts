@@ -1,6 +1,6 @@
 /**
- * Time without the time in which another process had the core: what runs beside a benchmark takes its caches, but not its clock.
- * Where Linux does not say how long the main thread has waited for a core (`/proc/self/schedstat`), this is the time on the wall.
+ * Wall-clock time minus the time in which the thread waited for a core: other work costs cache, but not clock.
+ * Where `/proc/self/schedstat` of Linux is missing, this is plain wall-clock time.
  */
 import { openSync, readSync } from 'node:fs';
 

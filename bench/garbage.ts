@@ -5,7 +5,7 @@ import { runInNewContext } from 'node:vm';
 setFlagsFromString('--expose-gc');
 const gc = runInNewContext('gc') as () => void;
 
-/** Until nothing more goes: what one collection finds dead may be let go of in the next, array buffers last. */
+/** Until nothing more goes: what one collection finds dead may be freed by the next one, array buffers last. */
 export function collectGarbage(): void {
   for (let round = 0; round < 4; round++) gc();
 }

@@ -1,6 +1,6 @@
 /**
- * The monitor that one would write first: a map from each entry, by name, to the set of addresses that are translated
- * through it, and a walk again for each of those when the entry changes. Right for the work of the benchmark (long mode,
+ * The obvious monitor: a map from each entry, by name, to the set of addresses that are translated
+ * through it, and a new walk of each when the entry changes. It is right for the work of the benchmark (long mode,
  * one view, every address watched once); it is here to be compared with.
  */
 import type { Pa } from '../src/core/address/types.ts';

@@ -1,4 +1,4 @@
-/** A slow-down to order, made of the engine's own work: what a slower engine would be, so that the guard can be seen to notice. */
+/** A planted slow-down, made of the work of an engine: it shows that the guard notices. */
 import type { Setting, Work } from '../rows/work.ts';
 import { World } from '../world.ts';
 

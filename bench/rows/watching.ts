@@ -10,8 +10,8 @@ export type Order = 'ascending' | 'shuffled';
 const orderOf = (world: World, order: Order) => (order === 'ascending' ? ascending(world) : shuffled(world));
 
 /**
- * An engine that stays. Rounds let go of theirs and collect the garbage, and with the last object of a class V8 throws away what it
- * has compiled for it: without this one, rounds would time the compiler (2 µs an address instead of 0.3).
+ * An engine that stays alive. Rounds drop theirs and collect the garbage. With the last object of a class V8 discards what it
+ * has compiled for the class. Without this engine, rounds would time the compiler (2 µs an address instead of 0.3).
  */
 function keepOne({ world, makeEngine }: Setting): () => void {
   const small = new World({ ...world.layout, roots: 2, addressesPerRoot: 600 });

@@ -22,7 +22,7 @@ export interface Work {
   finish?(): void;
 }
 
-/** Everybody draws the same sequence. */
+/** All engines use the same sequence. */
 export const randomOf = (): Random => new Random(4);
 
 /** Watches every address by itself, the address's number as its tag. */
