@@ -32,6 +32,11 @@ export interface MissedEvent {
   readonly reason: string;
   /** How many changes went unseen, where the source knows; null where nobody can. */
   readonly lost: number | null;
+  /**
+   * The comparison should find nothing, since the source reports each write. Where it finds changes all the same, the source misses
+   * writes, so how many were lost is unknown; the session reports that to `EntryTraps.missed`.
+   */
+  readonly isCheck?: boolean;
 }
 
 /** The top-level table at `root` is no longer one: its process is gone. */
@@ -70,15 +75,23 @@ export interface RemoteFetch {
  */
 export interface EntryTraps {
   /**
+   * How many entries can be trapped at once; absent where that is not known before. Where a walk has more levels than this, entries of
+   * top-level tables are not trapped, only compared.
+   */
+  readonly maxEntries?: number;
+  /**
    * Traps writes to these entries, and to no others that it was told of before. Called while the guest stands still, each time
    * before it runs on; done when the promise is.
    *
    * @param entries physical addresses, in any order, some perhaps more than once; not kept. Words of a system's that somebody wants to
    *   hear of may be among them (`SystemLayer` of the session)
    * @param entryByteLength 8, or 4 in legacy 32-bit paging
+   * @param untrapped entries that are monitored and only compared (`maxEntries`)
    * @throws PtmonError `protect-failed` where an entry cannot be trapped, or too many would have to be
    */
-  setEntries(entries: Float64Array, entryByteLength: 4 | 8): Promise<void>;
+  setEntries(entries: Float64Array, entryByteLength: 4 | 8, untrapped?: Float64Array): Promise<void>;
+  /** A comparison that should have found nothing (`MissedEvent.isCheck`) has found so many events. */
+  missed?(events: number): void;
 }
 
 /** Stops at instructions, in all address spaces. */

@@ -177,9 +177,10 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
             recorder?.heard(said);
           } else {
             const found = await this.#retry(() => this.#monitor.asSource(() => this.#hear(said)));
+            const known = this.#check(said, found.length);
             const events = system === undefined ? called(found, script?.names()) : await system.label(found);
-            this.#tally.add(said, events);
-            recorder?.heard(said, namesOf(found, events));
+            this.#tally.add(known, events);
+            recorder?.heard(known, namesOf(found, events));
             await this.#sinks.write(events);
             for (const event of events) {
               this.#watches.deliver(event);
@@ -237,10 +238,23 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     const { driver, recorder, system } = this.#options;
     const { traps } = driver;
     if (recorder === undefined && traps === undefined) return;
+    const { mode, levels } = this.monitor.paging;
     const entries = this.monitor.entryAddresses();
     await recorder?.runsOn(entries);
-    const trapped = system === undefined ? entries : joined(entries, system.words());
-    await traps?.setEntries(trapped, this.monitor.paging.mode.entryBytes);
+    if (traps === undefined) return;
+    const { maxEntries = Infinity } = traps;
+    const isTooDeep = levels.length > maxEntries;
+    const walked = isTooDeep ? this.monitor.entryAddresses({ levels: 'below-top' }) : entries;
+    const trapped = system === undefined ? walked : joined(walked, system.words());
+    const untrapped = isTooDeep ? [this.monitor.entryAddresses({ levels: 'top' })] : [];
+    await traps.setEntries(trapped, mode.entryBytes, ...untrapped);
+  }
+
+  /** What is known once a comparison is done: one that found what it should not have shows that changes go unreported. */
+  #check(said: Exclude<SourceEvent, { kind: 'write' }>, found: number): Exclude<SourceEvent, { kind: 'write' }> {
+    if (said.kind !== 'missed' || said.isCheck !== true || found === 0) return said;
+    this.#options.driver.traps?.missed?.(found);
+    return { ...said, lost: null };
   }
 
   #hear(said: Exclude<SourceEvent, { kind: 'write' }>): MonitorEvent[] {

@@ -7,9 +7,12 @@ import { VERSION } from '../../src/sinks/version.ts';
 import { startPeer } from '../drivers/qemu/transport/peer.ts';
 import { refusing, returning, startQmpServer } from '../drivers/qemu/qmp/qmp-server.ts';
 import { parse, run } from './run.ts';
-import { type ScriptedVm, startVm, type VmOptions } from './scripted-vm.ts';
+import { LONG_MODE, type ScriptedVm, startVm, type VmOptions } from './scripted-vm.ts';
 
 const sockets = (vm: Pick<ScriptedVm, 'qmp' | 'gdb'>) => ['--qmp', vm.qmp, '--gdb', vm.gdb];
+
+/** Where the stack pointer of a guest is. */
+const STACK = 0xffff_8880_0010_0000n;
 
 const NOT_SHOWN = { outcome: 'skipped', detail: 'only the gdbstub reports it' };
 
@@ -55,6 +58,21 @@ describe('without a VM', () => {
 });
 
 describe('a VM that can be watched', () => {
+  test('under KVM: exactly, by four watchpoints that stop the guest', async () => {
+    const registers = () => ({ ...LONG_MODE, cr3: 0x4_1005n, rsp: STACK });
+    const vm = await startVm({ kvm: true, debugRegisters: 'fire', registers });
+    const writer = setInterval(() => vm.stub.write(STACK - 0x48n), 10);
+    onTestFinished(() => clearInterval(writer));
+    const { checks, modes } = await doctor(sockets(vm));
+    expect(modes).toEqual(['exact']);
+    expect(checks['accelerator']).toMatchObject({ outcome: 'ok', detail: expect.stringMatching(/^KVM: --mode exact/) });
+    expect(checks['watchpoints']).toMatchObject({
+      outcome: 'ok',
+      detail: expect.stringMatching(/^4, .*stop the guest$/),
+    });
+    expect(vm.stub.watches).toEqual([]);
+  });
+
   test('all that is found, as text', async () => {
     const vm = await startVm();
     const { code, stdout, stderr } = await run(['doctor', ...sockets(vm)]);
@@ -111,16 +129,14 @@ async function withColour<T>(work: () => Promise<T>): Promise<T> {
 describe('what is missing is said, with what gives it', () => {
   test.each<[string, VmOptions, string, object]>([
     [
-      'KVM',
-      { kvm: true, maxWatches: 4 },
-      'accelerator',
-      { outcome: 'missing', remedy: expect.stringContaining('-accel tcg') as string },
-    ],
-    [
-      'four watchpoints',
-      { kvm: true, maxWatches: 4 },
+      'four watchpoints that never stop the guest',
+      { kvm: true, debugRegisters: 'dead', registers: () => ({ ...LONG_MODE, cr3: 0x4_1005n, rsp: STACK }) },
       'watchpoints',
-      { outcome: 'missing', detail: expect.stringMatching(/^QEMU accepts 4 of 5/) as string, remedy: '-accel tcg' },
+      {
+        outcome: 'failed',
+        detail: expect.stringMatching(/^QEMU accepts 4, .*none stopped the guest/) as string,
+        remedy: expect.stringContaining('--mode sample') as string,
+      },
     ],
     [
       'no watchpoints',

@@ -12,6 +12,11 @@ export interface VmOptions {
   readonly target?: string;
   /** Watchpoints that fit; any number unless told. */
   readonly maxWatches?: number;
+  /** Watchpoints are debug registers, which stop the guest or do not. */
+  readonly debugRegisters?: StubOptions['debugRegisters'];
+  readonly isDead?: boolean;
+  /** The guest's paging; 4-level by default. */
+  readonly mode?: '4-level' | '5-level';
   /** Values of registers, by vCPU; 4-level paging on `ROOT` unless told. */
   readonly registers?: (vcpu: number) => Readonly<Record<string, bigint>>;
   /** Takes the place of the stub's reply. */
@@ -35,6 +40,10 @@ export interface ScriptedVm {
   readonly stub: Stub;
   /** Puts an entry into the guest's memory. */
   put(pa: bigint, value: bigint): void;
+  /** Where the entry of a level is on the walk of `PAGED_VA`. */
+  entryPa(level: number): bigint;
+  /** The running guest writes an entry, by `ALIAS`. @returns whether a watchpoint stopped it */
+  write(pa: bigint, value: bigint): boolean;
   /** QEMU's word for whether the guest runs. */
   state(): string;
   readonly asked: readonly string[];
@@ -42,10 +51,12 @@ export interface ScriptedVm {
 
 /** One page at `PAGED_VA`, and 2 MiB of physical memory at `ALIAS`. */
 export async function startVm(options: VmOptions = {}): Promise<ScriptedVm> {
-  const paging: PagingOptions = { mode: '4-level' };
+  const { mode = '4-level' } = options;
+  const paging: PagingOptions = { mode };
   const machine = new Machine(paging);
   const root = machine.chain(PAGED_VA, 1, 0x8000_0000_0012_3067n);
-  machine.put(machine.entryPa(4, root, ALIAS), 0x6_1027n);
+  if (mode === '5-level') machine.put(machine.entryPa(5, root, ALIAS), 0x6_0027n);
+  machine.put(machine.entryPa(4, mode === '5-level' ? 0x6_0000n : root, ALIAS), 0x6_1027n);
   machine.put(machine.entryPa(3, 0x6_1000n, ALIAS), 0x6_2027n);
   machine.put(machine.entryPa(2, 0x6_2000n, ALIAS), 0x8000_0000_0000_00e3n);
 
@@ -56,6 +67,8 @@ export async function startVm(options: VmOptions = {}): Promise<ScriptedVm> {
     vcpus: options.vcpus ?? 1,
     registers: options.registers ?? (() => ({ ...LONG_MODE, cr3: root | 5n })),
     ...(options.maxWatches !== undefined && { maxWatches: options.maxWatches }),
+    debugRegisters: options.debugRegisters,
+    isDead: options.isDead === true,
     ...(options.reply && { reply: options.reply }),
     memory: (address) => Number(((machine.read(BigInt(address) & ~7n, 8) ?? 0n) >> BigInt((address % 8) * 8)) & 0xffn),
   });
@@ -72,6 +85,17 @@ export async function startVm(options: VmOptions = {}): Promise<ScriptedVm> {
     root,
     stub,
     put: (pa, value) => machine.put(pa, value),
+    entryPa: (level) => {
+      let table = root;
+      for (let at = mode === '5-level' ? 5 : 4; at > level; at--) {
+        table = machine.read(machine.entryPa(at, table, PAGED_VA), 8)! & 0xf_ffff_ffff_f000n;
+      }
+      return machine.entryPa(level, table, PAGED_VA);
+    },
+    write: (pa, value) => {
+      machine.put(pa, value);
+      return stub.write(ALIAS + pa);
+    },
     state,
     get asked() {
       return server.commands.map(({ execute }) => execute);

@@ -4,5 +4,5 @@ import { tryKvm } from '../../src/drivers/qemu/launch/try-kvm.ts';
 import { leftOut } from './real-guest.ts';
 
 test.skipIf(leftOut('the trial of KVM'))('the trial of KVM runs in 64-bit mode', async () => {
-  expect(await tryKvm({ accelerator: 'tcg', timeoutMs: 25_000 })).toEqual({ works: true });
+  expect(await tryKvm({ accelerator: 'tcg', timeoutMs: 15_000 })).toEqual({ works: true });
 });

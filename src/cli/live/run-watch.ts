@@ -10,7 +10,8 @@ import { jsonlSink } from '../../sinks/jsonl.ts';
 import type { Streams } from '../context.ts';
 import type { AddressOption, RootOption } from '../options/address.ts';
 import { printStatus } from '../output/status-lines.ts';
-import { openSource, type WatchSource } from './source.ts';
+import { openFittingSource } from './debug-registers.ts';
+import type { WatchSource } from './source.ts';
 import { runUnwatchedWhileSuspended } from './suspend.ts';
 import { Verifier } from './verifier.ts';
 import { checkWatchOptions, type WatchOptions } from './watch-options.ts';
@@ -23,7 +24,7 @@ const GONE: OptInKind = 'root-gone';
 /** Opens the source that the options name, and watches. @throws PtmonError as `checkWatchOptions`, `openSource` and `runWatch` */
 export async function openAndWatch(options: WatchOptions, streams: Streams, signal: AbortSignal): Promise<boolean> {
   const choice = checkWatchOptions(options);
-  const source = await openSource(choice, options, signal, (line) => printStatus(streams.messages, line));
+  const source = await openFittingSource(choice, options, signal, (line) => printStatus(streams.messages, line));
   return runWatch(source, options, streams, { signal });
 }
 

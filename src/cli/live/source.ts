@@ -1,6 +1,13 @@
 /** The sources of a watch, and what is printed about each mode. */
 import type { Driver } from '../../driver/driver.ts';
-import { openQemu, openQemuSampling, type QemuDriver, type RunNotice } from '../../drivers/qemu/index.ts';
+import { pagingOf } from '../../driver/paging.ts';
+import {
+  type MissedWritesNotice,
+  openQemu,
+  openQemuSampling,
+  type QemuDriver,
+  type RunNotice,
+} from '../../drivers/qemu/index.ts';
 import { openRamFile, type Sampling } from '../../drivers/ramfile/index.ts';
 import type { Statistics } from '../../sinks/sink.ts';
 import type { SourceChoice, SourceOptions, WatchMode } from './watch-options.ts';
@@ -29,7 +36,15 @@ export async function openSource(
   const { interval, ramFile, ramMap } = options;
   if (choice.mode === 'exact') {
     const { qmp, gdb } = choice;
-    return exactSource(await openQemu({ ...options, qmp, gdb, signal, onNotice: (notice) => say(noticeLine(notice)) }));
+    const driver = await openQemu({
+      ...options,
+      qmp,
+      gdb,
+      signal,
+      onNotice: (notice) => say(noticeLine(notice)),
+      onMissedWrites: (notice) => say(missedWritesLine(notice)),
+    });
+    return exactSource(driver);
   }
   const intervalMs = interval === undefined ? {} : { intervalMs: interval };
   if ('ramFile' in choice) {
@@ -64,12 +79,25 @@ export function noticeLine(notice: RunNotice): string {
   }
 }
 
+/** That writes came without a stop, in a line. */
+export function missedWritesLine(notice: MissedWritesNotice): string {
+  switch (notice.kind) {
+    case 'unreported':
+      return (
+        'Watched page-table entries changed and no watchpoint stopped the guest: from now on it is unknown how many events were lost. ' +
+        'Watchpoints may not work on this host (ptmon doctor tries them).'
+      );
+    case 'sampling':
+      return `Not exact any more: ${notice.why}. The watch goes on by samples, and misses what changes and changes back between two.`;
+  }
+}
+
 export function exactSource(driver: QemuDriver): WatchSource {
   return {
     driver,
     mode: 'exact',
     qemu: driver,
-    introduction: `Exact: the guest stops after each write to a watched entry. Memory: ${driver.memorySource}`,
+    introduction: `Exact: the guest stops after each write to a watched entry. ${registersLine(driver)}Memory: ${driver.memorySource}`,
     costs: ({ foundByResync, counts }) => {
       const { stops, hits, watchpoints, runningMs, stoppedMs } = driver.statistics;
       const events = Object.values(counts).reduce((sum, each) => sum + each, 0);
@@ -81,6 +109,15 @@ export function exactSource(driver: QemuDriver): WatchSource {
       );
     },
   };
+}
+
+/** What is particular to debug registers. */
+function registersLine({ limits, registers }: QemuDriver): string {
+  if (!limits.areRegisters) return '';
+  const levels = pagingOf(registers, 0)?.levels.length ?? 0;
+  const top =
+    levels <= limits.max ? '' : '; the entry of the top-level table is only compared, at each stop and once a second';
+  return `KVM has ${limits.max} watchpoints, the debug registers of the processor${top}. `;
 }
 
 function samplingSource(driver: Driver & { readonly sampling: Sampling }, memorySource: string): WatchSource {

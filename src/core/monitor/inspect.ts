@@ -28,11 +28,17 @@ export interface MonitorParts {
   readonly marks: DirtyMarks;
 }
 
+/** Which entries: those of top-level tables, those of the others, or all. */
+export interface EntrySelection {
+  readonly levels?: 'all' | 'top' | 'below-top';
+}
+
 /** Physical addresses of the entries on watched walks; an entry that serves several nodes comes as often. */
-export function entryAddresses({ rmap, paging }: MonitorParts): Float64Array {
+export function entryAddresses({ rmap, paging }: MonitorParts, { levels = 'all' }: EntrySelection = {}): Float64Array {
   const entries = new NumberList();
   for (const first of rmap.firsts()) {
     for (let node: TableNode | null = first; node !== null; node = node.nextInFrame) {
+      if (levels !== 'all' && (levels === 'top') !== (node === node.space.top)) continue;
       for (let position = node.firstFrom(0); position >= 0; position = node.nextAfter(position)) {
         entries.push(node.entryPa(node.frame!.gfn, position, paging.mode.entryBytes));
       }

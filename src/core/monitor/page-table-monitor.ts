@@ -30,7 +30,15 @@ import type { MonitorEvent } from './events.ts';
 import { LeafWrites } from './fast-path/leaf-writes.ts';
 import { announce } from './fast-path/plain-tables.ts';
 import { WatchInPlace } from './fast-path/watch-in-place.ts';
-import { countEntries, countPagedIn, dump, entryAddresses, type MonitorParts, stateOf } from './inspect.ts';
+import {
+  countEntries,
+  countPagedIn,
+  dump,
+  entryAddresses,
+  type EntrySelection,
+  type MonitorParts,
+  stateOf,
+} from './inspect.ts';
 import type { AddressSpace } from './tables/address-space.ts';
 import { AddressSpaces } from './tables/address-spaces.ts';
 import { DEFAULT_RANGE_PAGES } from './tables/expansion.ts';
@@ -249,8 +257,8 @@ export class PageTableMonitor {
    * Physical addresses of the entries on watched walks, for sources that trap single entries; one that serves several tables
    * or views comes as often. In the same order while nothing changes. Looks at everything.
    */
-  entryAddresses(): Float64Array {
-    return entryAddresses(this.#parts);
+  entryAddresses(selection: EntrySelection = {}): Float64Array {
+    return entryAddresses(this.#parts, selection);
   }
 
   /** Entries on some watched walk, each counted once. Looks at everything. */

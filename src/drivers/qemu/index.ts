@@ -1,4 +1,12 @@
-export { openQemu, QemuDriver, type QemuOptions, type RunNotice, type StopStatistics } from './exact/index.ts';
+export {
+  type MissedWritesNotice,
+  openQemu,
+  QemuDriver,
+  type QemuOptions,
+  type RunNotice,
+  type StopStatistics,
+  type WatchpointLimits,
+} from './exact/index.ts';
 export { openQemuSampling, QemuSamplingDriver, type QemuSamplingOptions } from './sample/index.ts';
 export {
   type DetachOptions,
@@ -36,9 +44,11 @@ export {
   type Workload,
   type WorkloadHello,
   type WorkloadReport,
+  tryKvm,
 } from './launch/index.ts';
 export type { GuestMemoryKind } from './memory/open-memory.ts';
 export {
+  isKvm,
   type MonitorCommandOptions,
   QmpClient,
   type QmpCommandOptions,

@@ -40,10 +40,28 @@ export interface WatchResult {
   readonly milliseconds: number;
 }
 
+export interface CommandCall {
+  readonly args: readonly string[];
+  /** Given to the workload when the watch has begun. */
+  readonly commands?: readonly string[];
+  /** What the command line is to say on standard error. */
+  readonly awaited?: string;
+}
+
 export interface CommandResult {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
+  /** Milliseconds from the first command of the workload to `awaited`. */
+  readonly awaitedMs: number;
+}
+
+async function until(isTrue: () => boolean): Promise<void> {
+  while (!isTrue()) {
+    await new Promise((resolve) => {
+      setTimeout(resolve, 20);
+    });
+  }
 }
 
 export const CALLS = {
@@ -95,7 +113,7 @@ export const CALLS = {
   },
 
   /** Runs a command line; `QMP` and `GDB` in it are the guest's sockets, `ROOT` its workload's root. */
-  async ptmon({ args }: { readonly args: readonly string[] }): Promise<CommandResult> {
+  async ptmon({ args, commands = [], awaited }: CommandCall): Promise<CommandResult> {
     const { qmpPath, gdbPath } = guest().guest;
     const known: Readonly<Record<string, string>> = {
       QMP: qmpPath,
@@ -103,10 +121,24 @@ export const CALLS = {
       ROOT: `0x${guest().root.toString(16)}`,
     };
     const [stdout, stderr] = [new Recorder(), new Recorder()];
-    const code = await runProgram(
+    const run = runProgram(
       args.map((arg) => known[arg] ?? arg),
       { stdout, stderr },
     );
-    return { code, stdout: stdout.text, stderr: stderr.text };
+    let isOver = false;
+    void run.finally(() => {
+      isOver = true;
+    });
+    const seen = (text: string) => until(() => isOver || stderr.text.includes(text));
+    if (commands.length > 0) await seen('Watching');
+    const since = performance.now();
+    const work = (async () => {
+      for (const command of commands) await guest().guest.workload.command(command, { timeoutMs: 120_000 });
+    })();
+    if (awaited !== undefined) await seen(awaited);
+    const awaitedMs = Math.round(performance.now() - since);
+    const code = await run;
+    await work;
+    return { code, stdout: stdout.text, stderr: stderr.text, awaitedMs };
   },
 };

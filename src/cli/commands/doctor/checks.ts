@@ -6,6 +6,7 @@ export const CHECK_TITLES = {
   qmp: 'QMP',
   state: 'guest',
   accelerator: 'accelerator',
+  kvm: 'KVM here',
   vcpus: 'vCPUs',
   gdb: 'gdbstub',
   registers: 'registers',

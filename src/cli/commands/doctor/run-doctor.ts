@@ -8,6 +8,7 @@ import { type Check, isOk, skipped } from './checks.ts';
 import { samplingCheck, workingModes } from './conclusion.ts';
 import { checkExact } from './exact-checks.ts';
 import { checkGdb, gdbNotGiven, NO_GDB } from './gdb-checks.ts';
+import { checkKvm } from './kvm-check.ts';
 import { checkMemory } from './memory-checks.ts';
 import { checkQmp } from './qmp-checks.ts';
 import { release } from './release.ts';
@@ -64,6 +65,8 @@ async function runChecks(options: DoctorOptions, signal: AbortSignal, open: Open
   const checks: Check[] = [...qmpChecks];
   if (qmp !== undefined) open.qmp = qmp;
   signal.throwIfAborted();
+  // What a VM runs on is known; here is what a new one could run on.
+  if (options.qmp === undefined) checks.push(await checkKvm(signal));
 
   const { checks: gdbChecks, visit } = await checkGdbIfSafe(options, state);
   checks.push(...gdbChecks);

@@ -13,8 +13,9 @@ const WATCH_MODES = ['exact', 'sample'] as const;
 
 const HELP = `
 In exact mode, the guest stops after each write to a watched page-table entry.
-It needs a QEMU without KVM that was started with
+It needs a QEMU that was started with
   -qmp unix:/tmp/qmp,server=on,wait=off -gdb unix:/tmp/gdb,server=on,wait=off
+KVM has four watchpoints, enough for one address: what needs more is sampled.
 In sample mode, ptmon reads the page tables at intervals while the guest runs.
 It needs --qmp, or just the file that backs the guest's memory, and works with
 KVM. It misses what changes and changes back between two samples.
@@ -37,7 +38,9 @@ export function defineWatch(command: Command, context: CommandContext): void {
   addLiveEventOptions(command);
   addPagingOption(addRootOption(addSourceOptions(command)))
     .addOption(
-      new Option('--mode <mode>', 'exact or sample; defaults to exact with --gdb, else to sample').choices(WATCH_MODES),
+      new Option('--mode <mode>', 'exact or sample; defaults to exact with --gdb if it fits, else to sample').choices(
+        WATCH_MODES,
+      ),
     )
     .option('--interval <ms>', 'time between two samples', wholeNumber(0, 2 ** 31 - 1))
     .option('--max-watchpoints <n>', 'limit of watchpoints that are set at once', wholeNumber(1, 1e6))

@@ -26,7 +26,9 @@ import type { QmpClient } from '../qmp/client.ts';
 import { EntryWatchpoints } from './entry-watchpoints.ts';
 import type { GuestEnd } from '../guest-end.ts';
 import type { RunControl, Stop } from './run-control.ts';
-import { DEFAULT_MAX_WATCHPOINTS } from './range-watchpoints.ts';
+import { GuardedTraps } from './guarded-traps.ts';
+import type { WatchpointLimits } from './limits.ts';
+import { MissedWrites, type MissedWritesNotice } from './missed-writes.ts';
 import { WritableAliases } from './writable-aliases.ts';
 
 /** How often the guest is let run for a moment until a processor is found in its kernel's own address space. */
@@ -41,7 +43,8 @@ export interface QemuParts {
   readonly guestMemory: GuestMemory;
   readonly control: RunControl;
   readonly end: GuestEnd;
-  readonly maxWatchpoints?: number;
+  readonly limits: WatchpointLimits;
+  readonly onMissedWrites?: ((notice: MissedWritesNotice) => void) | undefined;
   /** MAXPHYADDR, where QEMU says it. */
   readonly physicalAddressBits?: number | undefined;
 }
@@ -62,14 +65,19 @@ export class QemuDriver implements Driver {
   readonly memory: PhysicalMemory;
   readonly remote?: RemoteFetch;
   readonly registers: RegisterAccess;
-  readonly traps: EntryWatchpoints;
+  readonly traps: GuardedTraps;
+  /** How many watchpoints there are, and of which form. */
+  readonly limits: WatchpointLimits;
   readonly breakpoints: BreakpointAccess;
   /** In a line for people: where the guest's memory is read. */
   readonly memorySource: string;
   readonly #parts: QemuParts;
+  readonly #watchpoints: EntryWatchpoints;
+  readonly #missedWrites: MissedWrites;
   readonly #threads: readonly ThreadId[];
   #read: readonly PagingRegisters[] = [];
   #aliases: WritableAliases | undefined;
+  #isCheckDue = false;
   #stops = 0;
   #hits = 0;
   #runningMs = 0;
@@ -84,7 +92,7 @@ export class QemuDriver implements Driver {
   #hit: BreakpointAccess['hit'];
 
   private constructor(parts: QemuParts, threads: readonly ThreadId[]) {
-    const { gdb, guestMemory, maxWatchpoints = DEFAULT_MAX_WATCHPOINTS } = parts;
+    const { gdb, guestMemory, limits } = parts;
     this.#parts = parts;
     this.#threads = threads;
     this.memory = guestMemory.memory;
@@ -95,12 +103,15 @@ export class QemuDriver implements Driver {
       readRegisters: (vcpu) => this.#registersOf(vcpu),
       ...(parts.physicalAddressBits !== undefined && { physicalAddressBits: parts.physicalAddressBits }),
     };
-    this.traps = new EntryWatchpoints({
+    this.limits = limits;
+    this.#missedWrites = new MissedWrites(guestMemory.memory, (notice) => parts.onMissedWrites?.(notice));
+    this.#watchpoints = new EntryWatchpoints({
       gdb,
-      maxWatchpoints,
+      limits,
       aliases: () => this.#aliases ?? noAliases(),
       refresh: () => this.#findAliases(),
     });
+    this.traps = new GuardedTraps(this.#watchpoints, this.#missedWrites);
     const hit = () => this.#hit;
     this.breakpoints = {
       set: (addresses) => gdb.setBreakpoints(addresses),
@@ -127,7 +138,7 @@ export class QemuDriver implements Driver {
     return {
       stops: this.#stops,
       hits: this.#hits,
-      watchpoints: this.traps.count,
+      watchpoints: this.#watchpoints.count,
       runningMs: this.#runningMs,
       stoppedMs: this.#stoppedMs,
     };
@@ -137,7 +148,8 @@ export class QemuDriver implements Driver {
     const { guestMemory, end } = this.#parts;
     const halt = AbortSignal.any([this.#stop.signal, end.signal, ...(signal === undefined ? [] : [signal])]);
     // Those that were set before the guest runs trap from the first instruction on.
-    this.traps.takeAdded();
+    this.#watchpoints.takeAdded();
+    this.traps.begin();
     let since = performance.now();
     const elapsed = () => {
       const before = since;
@@ -188,7 +200,7 @@ export class QemuDriver implements Driver {
     }
     this.#isInRun = true;
     try {
-      return (await control.isMigrating()) ? await this.#standAside(halt) : await control.next(halt);
+      return (await control.isMigrating()) ? await this.#standAside(halt) : await this.#nextCompared(halt);
     } finally {
       this.#isInRun = false;
       await this.#beginUnwatched();
@@ -204,7 +216,7 @@ export class QemuDriver implements Driver {
   async #runUnwatched(work: () => void | Promise<void>): Promise<void> {
     const { gdb, control, guestMemory, end } = this.#parts;
     const breakpoints = gdb.breakpoints;
-    await this.traps.clear();
+    await this.#watchpoints.clear();
     await gdb.clearBreakpoints(breakpoints);
     const over = new AbortController();
     const running = control.next(AbortSignal.any([over.signal, end.signal]), true);
@@ -221,9 +233,28 @@ export class QemuDriver implements Driver {
     }
   }
 
+  /** The next stop; one of ours, where what is watched is to be compared. */
+  async #nextCompared(halt: AbortSignal): Promise<Stop | undefined> {
+    const { control, guestMemory } = this.#parts;
+    const check = () => {
+      if (control.isHeld) return;
+      guestMemory.clear();
+      if (!this.#missedWrites.isDue()) return;
+      this.#isCheckDue = true;
+      control.interrupt();
+    };
+    const timer = setInterval(check, this.#missedWrites.intervalMs);
+    try {
+      return await control.next(halt);
+    } finally {
+      clearInterval(timer);
+      this.#missedWrites.forget();
+    }
+  }
+
   /** Lets the guest migrate with no watchpoint left, and looks at it when that is over. */
   async #standAside(halt: AbortSignal): Promise<Stop | undefined> {
-    await this.traps.clear();
+    await this.#watchpoints.clear();
     const stop = await this.#parts.control.nextAfterMigration(halt);
     return stop && { ...stop, isSure: false };
   }
@@ -272,15 +303,21 @@ export class QemuDriver implements Driver {
   #batchOf({ reply, isSure }: Stop): SourceEvent[] {
     const batch: SourceEvent[] = [];
     if (reply?.kind === 'stopped' && reply.watch !== undefined) {
-      const run = this.traps.runAt(reply.watch.va);
+      const run = this.#watchpoints.runAt(reply.watch.va);
       const vcpu = this.#vcpuOf(reply.thread);
       if (run !== undefined) {
         this.#hits++;
         batch.push({ kind: 'write', vcpu, view: 0, ...run }, { kind: 'commit', vcpu });
       }
     }
-    const couldLose = this.#couldLose() || !isSure;
-    batch.push({ kind: 'missed', reason: 'stops merge', lost: couldLose ? null : 0 });
+    if (this.#missedWrites.isSampling) return [...batch, { kind: 'missed', reason: 'sampled', lost: null }];
+    const lost = this.#couldLose() || !isSure ? null : 0;
+    // One vCPU stops at each of its writes: nothing merges.
+    const isCheck = isSure && (this.#isCheckDue || (batch.length > 0 && this.#threads.length === 1));
+    if (this.#isCheckDue) this.traps.noteNext();
+    const reason = this.#isCheckDue && batch.length === 0 ? 'compared' : 'stops merge';
+    this.#isCheckDue = false;
+    batch.push({ kind: 'missed', reason, lost, ...(isCheck && { isCheck }) });
     return batch;
   }
 
@@ -302,7 +339,7 @@ export class QemuDriver implements Driver {
    * monitored entries stops them. But in a table that has only just come into the picture they can change the same entry twice.
    */
   #couldLose(): boolean {
-    const added = this.traps.takeAdded();
+    const added = this.#watchpoints.takeAdded();
     return added && this.#threads.length > 1;
   }
 

@@ -21,3 +21,8 @@ export function entryRuns(entries: Float64Array, entryByteLength: number): Entry
   }
   return runs;
 }
+
+/** Each entry by itself, once. */
+export function singleEntries(entries: Float64Array, entryByteLength: number): EntryRun[] {
+  return [...new Set(entries)].map((pa) => ({ pa, byteLength: entryByteLength }));
+}

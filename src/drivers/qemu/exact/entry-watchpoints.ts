@@ -1,23 +1,31 @@
 /**
  * Watchpoints on the monitored entries, as the walks change.
  *
- * Neighbouring entries share a watchpoint: QEMU looks through its list of watchpoints at every slow store and every fill of
- * its TLB, and all entries are compared at a stop anyway.
+ * Under TCG neighbouring entries share a watchpoint: QEMU looks through its list of watchpoints at every slow store and every fill of
+ * its TLB, and all entries are compared at a stop anyway. A debug register covers one entry.
  */
 import type { EntryTraps } from '../../../driver/driver.ts';
-import { entryRuns } from './entry-runs.ts';
-import { RangeWatchpoints } from './range-watchpoints.ts';
+import { entryRuns, singleEntries } from './entry-runs.ts';
+import { RangeWatchpoints, type RangeWatchpointsOptions } from './range-watchpoints.ts';
 
 /** Equals nothing. */
 const UNKNOWN = Float64Array.of(Number.NaN);
 
 export class EntryWatchpoints extends RangeWatchpoints implements EntryTraps {
+  readonly maxEntries?: number;
+  readonly #areRegisters: boolean;
   #entries = new Float64Array();
+
+  constructor(options: RangeWatchpointsOptions) {
+    super(options);
+    this.#areRegisters = options.limits.areRegisters;
+    if (this.#areRegisters) this.maxEntries = options.limits.max;
+  }
 
   async setEntries(entries: Float64Array, entryByteLength: 4 | 8): Promise<void> {
     if (isSame(entries, this.#entries)) return;
     this.#entries = UNKNOWN;
-    await this.set(entryRuns(entries, entryByteLength));
+    await this.set(this.#areRegisters ? singleEntries(entries, entryByteLength) : entryRuns(entries, entryByteLength));
     this.#entries = entries.slice();
   }
 

@@ -1,3 +1,5 @@
 export { QemuDriver, type StopStatistics } from './driver.ts';
 export { openQemu, type QemuOptions } from './open.ts';
+export type { WatchpointLimits } from './limits.ts';
+export type { MissedWritesNotice } from './missed-writes.ts';
 export type { RunNotice } from './run-control.ts';

@@ -10,6 +10,9 @@ import { expectFreeStub } from './free-stub.ts';
 import { QemuDriver } from './driver.ts';
 import { GuestEnd } from '../guest-end.ts';
 import { guardGuest } from '../release/guard.ts';
+import { limitsOf } from './limits.ts';
+import type { MissedWritesNotice } from './missed-writes.ts';
+import { isKvm } from '../qmp/is-kvm.ts';
 import { isMeantToRun, RunControl, type RunNotice } from './run-control.ts';
 
 export interface QemuOptions {
@@ -21,8 +24,12 @@ export interface QemuOptions {
   readonly memory?: GuestMemoryKind | 'auto';
   /** The file that is the guest's memory, where QEMU's own word for it is not right here. */
   readonly ramFile?: string;
-  /** Watchpoints that may be set at once; 8,192 unless told. */
+  /** Watchpoints that may be set at once; defaults to 8,192, under KVM to the four debug registers. */
   readonly maxWatchpoints?: number;
+  /** Whether watchpoints are debug registers: four of 1, 2, 4 or 8 aligned bytes. Defaults to whether the guest runs on KVM. */
+  readonly debugRegisters?: boolean;
+  /** Called when changes come without a stop, and when the watch goes on by samples therefore. */
+  readonly onMissedWrites?: (notice: MissedWritesNotice) => void;
   /** How long QEMU may take for each answer, in milliseconds; 5,000 unless told. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
@@ -38,7 +45,7 @@ export interface QemuOptions {
  *   peer does not speak its protocol, `bad-argument` for a malformed address; the reason of `options.signal` when it is aborted
  */
 export async function openQemu(options: QemuOptions): Promise<QemuDriver> {
-  const { timeoutMs, signal, maxWatchpoints } = options;
+  const { timeoutMs, signal, maxWatchpoints, onMissedWrites } = options;
   const limits = { ...(timeoutMs !== undefined && { timeoutMs }), ...(signal && { signal }) };
   const end = new GuestEnd(options.qmp);
   const undo: (() => Promise<void>)[] = [];
@@ -87,7 +94,8 @@ export async function openQemu(options: QemuOptions): Promise<QemuDriver> {
       control,
       end,
       physicalAddressBits: await readPhysicalAddressBits(qmp),
-      ...(maxWatchpoints !== undefined && { maxWatchpoints }),
+      limits: limitsOf(options.debugRegisters ?? (await isKvm(qmp)), maxWatchpoints),
+      onMissedWrites,
     });
   } catch (error) {
     for (const step of undo.reverse()) await step().catch(() => {});

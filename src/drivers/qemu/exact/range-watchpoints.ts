@@ -6,13 +6,12 @@ import { PtmonError } from '../../../core/error.ts';
 import type { GdbClient } from '../gdb/client.ts';
 import type { WriteWatch } from '../gdb/write-watches.ts';
 import type { EntryRun } from './entry-runs.ts';
+import { refusal, tooMany, type WatchpointLimits } from './limits.ts';
 import type { WritableAliases } from './writable-aliases.ts';
-
-export const DEFAULT_MAX_WATCHPOINTS = 8192;
 
 export interface RangeWatchpointsOptions {
   readonly gdb: GdbClient;
-  readonly maxWatchpoints: number;
+  readonly limits: WatchpointLimits;
   /** The aliases that are known. */
   readonly aliases: () => WritableAliases;
   /** Looks for aliases again: the guest may map since what it did not map then. */
@@ -74,7 +73,7 @@ export class RangeWatchpoints {
   }
 
   async #watchpointsOf(runs: readonly EntryRun[]): Promise<Map<bigint, Watchpoint>> {
-    const { maxWatchpoints } = this.#options;
+    const { limits } = this.#options;
     let aliases = this.#options.aliases();
     if (runs.some(({ pa }) => aliases.find(gfnOf(pa)).length === 0)) aliases = await this.#options.refresh();
     const wanted = new Map<bigint, Watchpoint>();
@@ -88,7 +87,7 @@ export class RangeWatchpoints {
         wanted.set(va, { watch: { va, byteLength: run.byteLength }, run });
       }
     }
-    if (wanted.size > maxWatchpoints) throw tooMany(wanted.size, maxWatchpoints);
+    if (wanted.size > limits.max) throw tooMany(wanted.size, limits);
     return wanted;
   }
 }
@@ -103,21 +102,5 @@ function noAlias({ pa }: EntryRun, root: number): PtmonError {
     `no writable mapping of the page table at 0x${(pa - frameOffsetOf(pa)).toString(16)} in the address space of root ` +
       `0x${root.toString(16)}, so writes to it cannot be trapped; sample it instead (--mode sample)`,
     { entryPa: pa, gfn: gfnOf(pa), root },
-  );
-}
-
-function tooMany(count: number, max: number): PtmonError {
-  return new PtmonError(
-    'protect-failed',
-    `${count} watchpoints would be needed, and ${max} are allowed, since each slows the guest down; watch less, allow more ` +
-      '(--max-watchpoints), or sample (--mode sample)',
-  );
-}
-
-function refusal(refused: number, wanted: number): PtmonError {
-  return new PtmonError(
-    'protect-failed',
-    `QEMU refused ${refused} of ${wanted} watchpoints: with KVM there are four; run the guest under TCG (-accel tcg), or sample ` +
-      '(--mode sample)',
   );
 }

@@ -11,8 +11,10 @@ import { join } from 'node:path';
 import { PtmonError } from '../../../core/error.ts';
 import { findQemu } from './find-qemu.ts';
 
-/** A processor takes some hundredths of a second for the loop below; an emulator of single instructions, minutes. */
-const TRIAL_TIMEOUT_MS = 10_000;
+/** How long QEMU may take until the guest is in 64-bit mode. */
+const START_TIMEOUT_MS = 10_000;
+/** A processor takes a hundredth of a second for the loop below; an emulator of single instructions, half a minute. */
+const LOOP_TIMEOUT_MS = 2000;
 
 /** The guest says it by the device isa-debug-exit, which ends QEMU with twice the value plus one. */
 const VALUE = 0x2a;
@@ -48,6 +50,7 @@ const GDT = [...Array.from({ length: 8 }, () => 0), 0xff, 0xff, 0x00, 0x00, 0x00
 const GDT_POINTER = [GDT.length - 1, 0, ...[0, 8, 16, 24].map((shift) => ((BASE + GDT_AT) >> shift) & 0xff)];
 
 const LONG_MODE = [
+  ...[0xb0, 0x2b, 0xe6, 0xe9], //       mov al, '+'; out 0xe9, al: to the debug console
   ...[0xb9, 0x80, 0x96, 0x98, 0x00], // mov ecx, 10,000,000
   ...[0xff, 0xc9, 0x75, 0xfc], //       dec ecx; jnz there
   ...[0xb0, VALUE, 0xe6, 0xf4, 0xf4], // mov al, VALUE; out 0xf4, al; hlt
@@ -71,6 +74,7 @@ export interface TrialOptions {
   readonly qemu?: string;
   /** Default `kvm`; the trial itself is tried with `tcg`. */
   readonly accelerator?: 'kvm' | 'tcg';
+  /** How long the guest may take for a loop of ten million rounds; default 2 s. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
 }
@@ -84,7 +88,7 @@ export type KvmTrial = { readonly works: true } | { readonly works: false; reado
  * @throws PtmonError `source-unavailable` where there is no QEMU to try with; the reason of `signal` when it is aborted
  */
 export async function tryKvm(options: TrialOptions = {}): Promise<KvmTrial> {
-  const { accelerator = 'kvm', timeoutMs = TRIAL_TIMEOUT_MS, signal } = options;
+  const { accelerator = 'kvm', timeoutMs = LOOP_TIMEOUT_MS, signal } = options;
   const qemu = findQemu(options.qemu);
   const folder = mkdtempSync(join(tmpdir(), 'ptmon-kvm-trial-'));
   try {
@@ -103,7 +107,7 @@ function argumentsFor(image: string, accelerator: string): string[] {
   return [
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-m', '16M'],
     ...['-machine', `pc,accel=${accelerator}`, '-cpu', 'qemu64', '-bios', image],
-    ...['-device', 'isa-debug-exit,iobase=0xf4,iosize=1'],
+    ...['-device', 'isa-debug-exit,iobase=0xf4,iosize=1', '-debugcon', 'stdio'],
   ];
 }
 
@@ -115,14 +119,20 @@ interface Ended {
 
 function runQemu(qemu: string, args: readonly string[], timeoutMs: number, signal?: AbortSignal): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const child = spawn(qemu, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawn(qemu, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     let said = '';
     let isLate = false;
     const kill = () => child.kill('SIGKILL');
-    const timer = setTimeout(() => {
+    const late = () => {
       isLate = true;
       kill();
-    }, timeoutMs);
+    };
+    let timer = setTimeout(late, START_TIMEOUT_MS);
+    // The guest says that its loop begins.
+    child.stdout.once('data', () => {
+      clearTimeout(timer);
+      timer = setTimeout(late, timeoutMs);
+    });
     signal?.addEventListener('abort', kill, { once: true });
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       said = (said + text).slice(-4000);
@@ -144,7 +154,7 @@ function runQemu(qemu: string, args: readonly string[], timeoutMs: number, signa
 }
 
 function whyNot(code: number | undefined, said: string, timeoutMs: number): string {
-  if (code === undefined) return `a guest of a few instructions does not finish within ${timeoutMs / 1000} s`;
+  if (code === undefined) return `a guest of a few instructions does not finish a loop within ${timeoutMs / 1000} s`;
   // -no-reboot ends QEMU where the guest resets: a triple fault.
   if (code === 0) return 'a guest of a few instructions resets';
   const [first = said] = said.split('\n').filter((line) => !line.includes('warning:'));

@@ -1,3 +1,4 @@
+export { isKvm } from './is-kvm.ts';
 export { type MonitorCommandOptions, QmpClient, type QmpCommandOptions, type QmpOptions } from './client.ts';
 export type { QmpEvent, QmpGreeting, QmpObject, QmpRefusal } from './messages.ts';
 export { qmpRefusalOf } from './pending-commands.ts';

@@ -9,6 +9,7 @@ export const DOCUMENTS: Readonly<Record<string, string>> = {
 <feature name="org.gnu.gdb.i386.core">
   <flags id="x64_eflags" size="4"><field name="IF" start="9" end="9"/></flags>
   <reg name="rax" bitsize="64" type="int64" regnum="0"/>
+  <reg name="rsp" bitsize="64" type="data_ptr"/>
   <reg name="rip" bitsize="64" type="code_ptr"/>
   <reg name="eflags" bitsize="32" type="x64_eflags"/>
   <!--reg name="cs_base" bitsize="64" type="int64"/>
@@ -27,6 +28,7 @@ export const DOCUMENTS: Readonly<Record<string, string>> = {
 /** Its registers in the order of the `g` packet, with their bytes. */
 export const REGISTER_BYTES: readonly (readonly [name: string, byteLength: number])[] = [
   ['rax', 8],
+  ['rsp', 8],
   ['rip', 8],
   ['eflags', 4],
   ['gs_base', 8],

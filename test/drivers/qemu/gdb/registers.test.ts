@@ -128,7 +128,7 @@ describe('the registers of a vCPU', async () => {
       'that are longer than described',
       `${reply}0000`,
       'corrupt-input',
-      /160 digits of registers; its description says 156/,
+      /176 digits of registers; its description says 172/,
     ],
     ['that are no digits', `zz${reply.slice(2)}`, 'corrupt-input', /as the register rax/],
   ])('%s', (_, text, code, message) => {

@@ -16,6 +16,13 @@ export interface StubOptions {
   readonly memory?: (address: number) => number;
   /** Watchpoints that fit; any number by default. */
   readonly maxWatches?: number;
+  /**
+   * Watchpoints are as under KVM: four, of 1, 2, 4 or 8 bytes that are aligned to that; another is refused with an error. Those that are `dead`
+   * are accepted and never stop the guest, as where a nested host loses debug registers.
+   */
+  readonly debugRegisters?: 'fire' | 'dead' | undefined;
+  /** Watchpoints of any number and length never stop the guest. */
+  readonly isDead?: boolean;
   /** Takes the place of the reply to a command, where it returns one; null is silence. */
   readonly reply?: (payload: string) => string | null | undefined;
   /** What of a frame to send, whole by default; called for every frame and every acknowledgement. */
@@ -70,6 +77,17 @@ export class Stub {
     this.isRunning = false;
     this.#vcpu = Number.parseInt(/thread:p01\.(\w+);/.exec(payload)?.[1] ?? '1', 16) - 1;
     this.#put(payload);
+  }
+
+  /** A vCPU of the running guest has written there. @returns whether a watchpoint stopped it */
+  write(va: bigint, vcpu = 0): boolean {
+    if (!this.isRunning || this.#options.debugRegisters === 'dead' || this.#options.isDead === true) return false;
+    const hit = this.watches
+      .map(parseWatch)
+      .find((watch) => va >= watch.va && va < watch.va + BigInt(watch.byteLength));
+    if (hit === undefined) return false;
+    this.stop(`T05thread:p01.${hex(vcpu + 1)};watch:${hit.va.toString(16)};`);
+    return true;
   }
 
   /** Sends a packet that stops nothing. */
@@ -185,7 +203,7 @@ export class Stub {
         this.isPhysical = rest === ':1';
         return this.#put('OK');
       case 'Z2,':
-        if (this.watches.length >= (this.#options.maxWatches ?? Number.POSITIVE_INFINITY)) return this.#put('E22');
+        if (!this.#isAccepted(rest)) return this.#put('E22');
         this.watches.push(rest);
         this.#cleared.clear();
         return this.#put('OK');
@@ -206,6 +224,13 @@ export class Stub {
       default:
         return this.#put(payload === 'qC' ? 'QCp01.01' : '');
     }
+  }
+
+  #isAccepted(argument: string): boolean {
+    const { debugRegisters, maxWatches = debugRegisters === undefined ? Number.POSITIVE_INFINITY : 4 } = this.#options;
+    const { va, byteLength } = parseWatch(argument);
+    const isAligned = [1, 2, 4, 8].includes(byteLength) && va % BigInt(byteLength) === 0n;
+    return this.watches.length < maxWatches && (debugRegisters === undefined || isAligned);
   }
 
   #nextThread = 0;
@@ -241,4 +266,9 @@ export class Stub {
 
 function hex(value: number): string {
   return value.toString(16).padStart(2, '0');
+}
+
+function parseWatch(argument: string): { readonly va: bigint; readonly byteLength: number } {
+  const [va = '', byteLength = ''] = argument.split(',');
+  return { va: BigInt(`0x${va}`), byteLength: Number.parseInt(byteLength, 16) };
 }

@@ -1,0 +1,55 @@
+/** Watchpoints that are given up, and not the watch, when they turn out to be too few or dead. */
+import { PtmonError } from '../../../core/error.ts';
+import type { EntryTraps } from '../../../driver/driver.ts';
+import type { EntryWatchpoints } from './entry-watchpoints.ts';
+import type { MissedWrites } from './missed-writes.ts';
+
+export class GuardedTraps implements EntryTraps {
+  readonly maxEntries?: number;
+  readonly #watchpoints: EntryWatchpoints;
+  readonly #missedWrites: MissedWrites;
+  #mayGiveUp = false;
+  #isToNote = false;
+
+  constructor(watchpoints: EntryWatchpoints, missedWrites: MissedWrites) {
+    this.#watchpoints = watchpoints;
+    this.#missedWrites = missedWrites;
+    if (watchpoints.maxEntries !== undefined) this.maxEntries = watchpoints.maxEntries;
+  }
+
+  /** The guest runs: from now on entries that are too many for the debug registers no longer end the watch. */
+  begin(): void {
+    this.#mayGiveUp = this.maxEntries !== undefined;
+  }
+
+  /** At the next call the values of the entries are noted, for the comparisons while the guest runs. */
+  noteNext(): void {
+    this.#isToNote = true;
+  }
+
+  async setEntries(entries: Float64Array, entryByteLength: 4 | 8, untrapped?: Float64Array): Promise<void> {
+    if (this.#missedWrites.isSampling) return this.#watchpoints.clear();
+    try {
+      await this.#watchpoints.setEntries(entries, entryByteLength);
+    } catch (error) {
+      if (!this.#mayGiveUp || !(error instanceof PtmonError) || error.code !== 'protect-failed') throw error;
+      this.#missedWrites.giveUp(error.message);
+      await this.#watchpoints.clear();
+      return;
+    }
+    if (this.#isToNote) this.#missedWrites.note(joined(entries, untrapped), entryByteLength);
+    this.#isToNote = false;
+  }
+
+  missed(events: number): void {
+    this.#missedWrites.missed(events);
+  }
+}
+
+/** A copy: what is given is not kept. */
+function joined(entries: Float64Array, more: Float64Array = new Float64Array()): Float64Array {
+  const all = new Float64Array(entries.length + more.length);
+  all.set(entries);
+  all.set(more, entries.length);
+  return all;
+}
