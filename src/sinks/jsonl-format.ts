@@ -50,9 +50,15 @@ function ownFields(event: MonitorEvent): object {
     case 'page-out':
       return { pa: hex(event.pa), pageSize: event.pageSize, ...runOf(event) };
     case 'protection':
-      return { pa: hex(event.pa), pageSize: event.pageSize, oldRights: event.oldRights, newRights: event.newRights };
+      return {
+        pa: hex(event.pa),
+        pageSize: event.pageSize,
+        oldRights: event.oldRights,
+        newRights: event.newRights,
+        ...runOf(event),
+      };
     case 'restructure':
-      return { pa: hex(event.pa), pageSize: event.pageSize, oldPageSize: event.oldPageSize };
+      return { pa: hex(event.pa), pageSize: event.pageSize, oldPageSize: event.oldPageSize, ...runOf(event) };
     case 'root-gone':
       return runOf(event);
   }

@@ -7,14 +7,20 @@ import type { NaiveStop, NaiveTranslation } from './naive-walk.ts';
 
 export type NaiveWalk = NaiveTranslation | NaiveStop;
 
+let now = 0;
+
 /** References and their tags (rule R1): those of `monitor`, or those of `monitorRange`. */
 export class Ledger {
   references = 0;
   readonly tags = new Map<Tag, number>();
+  /** When each tag was given. */
+  readonly since = new Map<Tag, number>();
 
   add(tag?: Tag): void {
     this.references += 1;
-    if (tag !== undefined) this.tags.set(tag, (this.tags.get(tag) ?? 0) + 1);
+    if (tag === undefined) return;
+    if (!this.tags.has(tag)) this.since.set(tag, ++now);
+    this.tags.set(tag, (this.tags.get(tag) ?? 0) + 1);
   }
 
   release(tag?: Tag): boolean {
@@ -51,9 +57,13 @@ export interface Change {
 
 export const PAGE = 4096n;
 export const frameOf = (pa: bigint): bigint => pa / PAGE;
-export const tagsOf = ({ single, range }: Watched): Tag[] => [
-  ...new Set([...single.tags.keys(), ...range.tags.keys()]),
-];
+/** In the order in which they were given. */
+export const tagsOf = ({ single, range }: Watched): Tag[] => {
+  const given = [single, range].flatMap(({ tags, since }) =>
+    [...tags.keys()].map((tag) => [tag, since.get(tag)!] as const),
+  );
+  return [...new Set(given.sort((a, b) => a[1] - b[1]).map(([tag]) => tag))];
+};
 export const referencesOf = ({ single, range }: Watched): number => single.references + range.references;
 const keyOf = (view: number, root: bigint, va: bigint): string => `${view} ${root.toString(16)} ${va.toString(16)}`;
 

@@ -34,6 +34,7 @@ export const protection: MonitorEvent = {
   kind: 'protection',
   pa: 0x1a2_babc as Pa,
   pageSize: 4096,
+  pages: 1,
   oldRights: rights,
   newRights: { ...rights, writable: false, noExecute: true, protectionKey: 3 },
 };
@@ -44,6 +45,7 @@ export const restructure: MonitorEvent = {
   pa: 0x1a2_babc as Pa,
   oldPageSize: 4096,
   pageSize: 2 ** 21,
+  pages: 1,
 };
 
 export const rootGone: MonitorEvent = {

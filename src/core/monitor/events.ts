@@ -48,6 +48,8 @@ export interface ProtectionEvent extends EventBase {
   readonly kind: 'protection';
   readonly pa: Pa;
   readonly pageSize: number;
+  /** As of a `PageEvent`; the rights are those of each page. */
+  readonly pages: number;
   readonly oldRights: Rights;
   readonly newRights: Rights;
 }
@@ -58,6 +60,8 @@ export interface RestructureEvent extends EventBase {
   readonly pa: Pa;
   readonly oldPageSize: number;
   readonly pageSize: number;
+  /** As of a `PageEvent`. */
+  readonly pages: number;
 }
 
 /** Opt-in (rules E6, R4): the address's top-level table is gone. The last event of the address. */

@@ -1,12 +1,15 @@
 /** The areas of a process while it is watched: which of them are wanted, and what events in them are called. */
 import { PAGE_BYTES } from '../../core/address/pa.ts';
 import type { Pa } from '../../core/address/types.ts';
-import type { MonitorEvent, PageEvent } from '../../core/monitor/events.ts';
+import type { MonitorEvent, RootGoneEvent } from '../../core/monitor/events.ts';
 import type { LinuxGuest } from '../linux-guest.ts';
 import type { MemoryArea } from '../maps/memory-area.ts';
 import { withMeanings } from './cause-words.ts';
 import { isAround, type Range } from './ranges.ts';
 import { isOfMap, type MapChoice, nameOf } from './selection.ts';
+
+/** An event that may cover several pages, each the next of both address spaces. */
+type RunEvent = Exclude<MonitorEvent, RootGoneEvent>;
 
 /** The process that an event is about. */
 export interface EventOwner {
@@ -61,7 +64,7 @@ export class NamedAreas {
     const tag = `${owner.comm}[${owner.pid}]`;
     if (event.kind === 'root-gone') return [{ ...event, tags: [tag], ...owner }];
     if (isOfPresent(event) && !(await this.#isKnown(event.va))) await this.read();
-    const parts = 'pages' in event ? this.#split(event).flatMap((part) => this.#wantedOf(part)) : [event];
+    const parts = this.#split(event).flatMap((part) => this.#wantedOf(part));
     return parts.map((part) => {
       const area = this.#at(part.va);
       const name = (area ?? this.#former.find(isAround(part.va)))?.name;
@@ -80,7 +83,8 @@ export class NamedAreas {
   }
 
   /** What of an event is wanted: neither the coming nor the going of a page of another area is. */
-  #wantedOf(event: PageEvent): PageEvent[] {
+  #wantedOf(event: RunEvent): RunEvent[] {
+    if (event.kind === 'protection' || event.kind === 'restructure') return [event];
     const pages = Array.from({ length: event.pages }, (_, page) => event.va + BigInt(page * PAGE_BYTES));
     if (event.kind === 'page-in') {
       if (this.#isWanted(this.#at(event.va))) return [event];
@@ -92,8 +96,8 @@ export class NamedAreas {
   }
 
   /** At the bounds of areas. */
-  #split(event: PageEvent): PageEvent[] {
-    const parts: PageEvent[] = [];
+  #split(event: RunEvent): RunEvent[] {
+    const parts: RunEvent[] = [];
     const last = event.va + BigInt(event.pages * PAGE_BYTES);
     for (let va = event.va; va < last; ) {
       const bound = this.#at(va)?.end ?? this.#areas.find(({ start }) => start > va)?.start ?? last;
@@ -116,7 +120,7 @@ export class NamedAreas {
 }
 
 /** What an event says of some of its pages. */
-function partOf(event: PageEvent, va: bigint, pages: number): PageEvent {
+function partOf<E extends RunEvent>(event: E, va: bigint, pages: number): E {
   return { ...event, va, pages, pa: (event.pa + Number(va - event.va)) as Pa };
 }
 

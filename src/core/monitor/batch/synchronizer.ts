@@ -224,6 +224,7 @@ export class Synchronizer {
   watchRange({ space, first, last }: Pages, tag: Tag | undefined, runs: boolean): void {
     this.#spaces.hasRanges = true;
     const saved = space.ranges.save(first, last);
+    space.ranges.joinsAll = space.top.watchCount === 0;
     space.ranges.add(first, last, tag, runs);
     this.#begin({
       space,

@@ -4,9 +4,10 @@ import type { Pa } from '../../address/types.ts';
 import { vaOf } from '../../address/va.ts';
 import { type Paging, unfoldVpn } from '../../paging/format.ts';
 import { rightsOf } from '../../paging/rights.ts';
-import type { Cause, MonitorEvent, OptInKind, PageEvent, Tag } from '../events.ts';
+import { References } from '../../struct/references.ts';
+import type { Cause, MonitorEvent, OptInKind, PageEvent, RootGoneEvent, Tag } from '../events.ts';
 import { type Mapping, UNBACKED } from '../tables/mapping.ts';
-import { tagsOf, type Watcher } from '../tables/page-watches.ts';
+import { tagsOf, Watch, type Watcher } from '../tables/page-watches.ts';
 import type { Segment } from '../tables/range-set.ts';
 import type { Space } from '../tables/table-node.ts';
 
@@ -28,14 +29,22 @@ export interface Difference {
   readonly because: { readonly cause: Cause } | null;
 }
 
-/** A page event that the next page may still join. */
+/** An event that the next page may still join. */
 interface Run {
-  readonly event: PageEvent & { pages: number };
+  readonly event: RunEvent;
   /** Where the event is among those of the batch. */
   readonly index: number;
+  /** What the next page must have in common. */
+  readonly level: number;
+  readonly oldLevel: number;
+  readonly rights: number;
+  readonly oldRights: number;
   nextVpn: number;
   nextGfn: number;
 }
+
+type RunEvent = Exclude<MonitorEvent, RootGoneEvent> & { pages: number };
+type RunKind = RunEvent['kind'];
 
 type PageKind = PageEvent['kind'];
 
@@ -55,7 +64,13 @@ export class EventWriter {
   #events = NO_EVENTS;
   #count = 0;
   // The run that each segment's next page may join. Tables that roots share make runs in several segments at once.
-  readonly #runs: Readonly<Record<PageKind, Map<Segment, Run>>> = { 'page-out': new Map(), 'page-in': new Map() };
+  readonly #runs: Readonly<Record<RunKind, Map<Segment, Run>>> = {
+    'page-out': new Map(),
+    'page-in': new Map(),
+    restructure: new Map(),
+    protection: new Map(),
+  };
+  #hasRuns = false;
 
   constructor(paging: Paging, kinds: ReadonlySet<OptInKind>) {
     this.#paging = paging;
@@ -74,7 +89,8 @@ export class EventWriter {
   take(): MonitorEvent[] {
     const events = this.#count === 0 ? [] : this.#events;
     this.#events = NO_EVENTS;
-    for (const runs of [this.#runs['page-out'], this.#runs['page-in']]) if (runs.size > 0) runs.clear();
+    if (this.#hasRuns) for (const runs of Object.values(this.#runs)) runs.clear();
+    this.#hasRuns = false;
     return events;
   }
 
@@ -89,28 +105,67 @@ export class EventWriter {
   difference(subject: Subject, difference: Difference): void {
     const { before, after } = difference;
     if (before.gfn !== after.gfn) {
-      if (subject.watcher === null && subject.segment?.runs === true) return this.#joinRuns(subject, difference);
-      if (before.gfn !== UNBACKED) this.#write(this.#pageEvent('page-out', subject, difference));
-      if (after.gfn !== UNBACKED) this.#write(this.#pageEvent('page-in', subject, difference));
+      let outIndex = -1;
+      if (before.gfn !== UNBACKED) outIndex = this.#writeOrJoin('page-out', subject, difference, -1);
+      // A page-in never joins a run that is before its page-out.
+      if (after.gfn !== UNBACKED) this.#writeOrJoin('page-in', subject, difference, outIndex);
       return;
     }
     if (after.gfn === UNBACKED) return;
-    const pa = paOf(after.gfn, subject.offset);
-    const pageSize = this.#pageSizes[after.level]!;
-    const { because } = difference;
-    if (before.level !== after.level && this.#writesSizes) {
-      const oldPageSize = this.#pageSizes[before.level]!;
-      this.#write({ kind: 'restructure', ...this.#base(subject, because), pa, oldPageSize, pageSize });
-    }
-    if (before.rights !== after.rights && this.writesRights) {
-      const rights = { oldRights: rightsOf(before.rights), newRights: rightsOf(after.rights) };
-      this.#write({ kind: 'protection', ...this.#base(subject, because), pa, pageSize, ...rights });
-    }
+    if (before.level !== after.level && this.#writesSizes) this.#writeOrJoin('restructure', subject, difference, -1);
+    if (before.rights !== after.rights && this.writesRights) this.#writeOrJoin('protection', subject, difference, -1);
   }
 
   /** An address, or a whole segment of ranges, is released because its root is gone. */
   rootGone(subject: Subject, pages: number): void {
     if (this.#writesGone) this.#write({ kind: 'root-gone', ...this.#base(subject, null), pages });
+  }
+
+  /**
+   * Writes an event, or lets the page join the last run of its segment, if that is after the event at `afterIndex`. Returns the index
+   * of the event.
+   */
+  #writeOrJoin(kind: RunKind, subject: Subject, difference: Difference, afterIndex: number): number {
+    const { watcher, segment } = subject;
+    if (watcher !== null || segment === undefined || !segment.runs) {
+      this.#write(this.#event(kind, subject, difference));
+      return this.#count - 1;
+    }
+    const { before, after } = difference;
+    const { gfn, level } = kind === 'page-out' ? before : after;
+    const vpn = unfoldVpn(this.#paging, subject.page);
+    const last = this.#runs[kind].get(segment);
+    if (
+      last !== undefined &&
+      last.index > afterIndex &&
+      last.nextVpn === vpn &&
+      last.nextGfn === gfn &&
+      last.level === level &&
+      (kind !== 'restructure' || last.oldLevel === before.level) &&
+      (kind !== 'protection' || (last.rights === after.rights && last.oldRights === before.rights))
+    ) {
+      last.event.pages++;
+      last.nextVpn++;
+      last.nextGfn++;
+      return last.index;
+    }
+    const event = this.#event(kind, subject, difference);
+    this.#write(event);
+    const index = this.#count - 1;
+    const common = { level, oldLevel: before.level, rights: after.rights, oldRights: before.rights };
+    this.#runs[kind].set(segment, { event, index, ...common, nextVpn: vpn + 1, nextGfn: gfn + 1 });
+    this.#hasRuns = true;
+    return index;
+  }
+
+  #event(kind: RunKind, subject: Subject, difference: Difference): RunEvent {
+    if (kind === 'page-out' || kind === 'page-in') return this.#pageEvent(kind, subject, difference);
+    const { before, after, because } = difference;
+    const pa = paOf(after.gfn, subject.offset);
+    const pageSize = this.#pageSizes[after.level]!;
+    const base = { ...this.#base(subject, because), pa, pageSize, pages: 1 };
+    if (kind === 'restructure') return { kind, ...base, oldPageSize: this.#pageSizes[before.level]! };
+    return { kind, ...base, oldRights: rightsOf(before.rights), newRights: rightsOf(after.rights) };
   }
 
   /** Spelled out, because spreading `#base` takes as long as all the rest. */
@@ -141,38 +196,6 @@ export class EventWriter {
       cause: because === null ? null : because.cause,
     };
   }
-
-  /** The page events of an address whose neighbours may share them. A page-in never joins a run that is before its page-out. */
-  #joinRuns(subject: Subject, difference: Difference): void {
-    let outIndex = -1;
-    if (difference.before.gfn !== UNBACKED) outIndex = this.#join('page-out', subject, difference, -1);
-    if (difference.after.gfn !== UNBACKED) this.#join('page-in', subject, difference, outIndex);
-  }
-
-  /** Joins the segment's last run, if that is after the event at `afterIndex`, or begins one. Returns its index. */
-  #join(kind: PageKind, subject: Subject, difference: Difference, afterIndex: number): number {
-    const { gfn, level } = kind === 'page-out' ? difference.before : difference.after;
-    const segment = subject.segment!;
-    const vpn = unfoldVpn(this.#paging, subject.page);
-    const last = this.#runs[kind].get(segment);
-    if (
-      last !== undefined &&
-      last.index > afterIndex &&
-      last.nextVpn === vpn &&
-      last.nextGfn === gfn &&
-      last.event.pageSize === this.#pageSizes[level]!
-    ) {
-      last.event.pages++;
-      last.nextVpn++;
-      last.nextGfn++;
-      return last.index;
-    }
-    const event = this.#pageEvent(kind, subject, difference);
-    this.#write(event);
-    const index = this.#count - 1;
-    this.#runs[kind].set(segment, { event, index, nextVpn: vpn + 1, nextGfn: gfn + 1 });
-    return index;
-  }
 }
 
 interface Base {
@@ -184,12 +207,11 @@ interface Base {
   readonly cause: Cause | null;
 }
 
-/** All tags of an address that is watched singly, by a range, or both. A fresh array. */
+/** All tags of an address that is watched singly, by ranges, or both, in the order in which they were given. A fresh array. */
 export function allTags(watcher: Watcher | null, segment: Segment | undefined): Tag[] {
   if (watcher === null) return segment === undefined ? [] : segment.references.tags();
-  const tags = tagsOf(watcher);
-  if (segment !== undefined) {
-    for (const tag of segment.references.tags()) if (!tags.includes(tag)) tags.push(tag);
-  }
-  return tags;
+  if (segment === undefined) return tagsOf(watcher);
+  if (watcher instanceof Watch) return References.tagsOfBoth(watcher, segment.references);
+  // A tag in a record was given before those of the ranges (`page-watches`).
+  return [...new Set([...tagsOf(watcher), ...segment.references.tags()])];
 }

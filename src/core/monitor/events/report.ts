@@ -111,8 +111,28 @@ export class Report {
     enterOld(span.before, space.top);
     this.#below(space, span);
     this.#settle(space, false);
+    this.#reportGone(space);
+  }
+
+  /** Each address once: a range is reported in the parts between its pages that are watched singly besides. */
+  #reportGone(space: AddressSpace): void {
+    const both: number[] = [];
+    let next = 0;
     for (const { page, pages, offset, watcher, segment } of space.watched()) {
-      this.#writer.rootGone({ space, page, offset, watcher, segment }, pages);
+      if (watcher !== null) {
+        this.#writer.rootGone({ space, page, offset, watcher, segment }, pages);
+        if (segment !== undefined) both.push(page);
+        continue;
+      }
+      // Segments and single watches both come in ascending order.
+      let first = page;
+      for (; next < both.length && both[next]! < page + pages; next++) {
+        const single = both[next]!;
+        if (single > first) this.#writer.rootGone({ space, page: first, offset, watcher, segment }, single - first);
+        first = single + 1;
+      }
+      if (first < page + pages)
+        this.#writer.rootGone({ space, page: first, offset, watcher, segment }, page + pages - first);
     }
   }
 

@@ -4,7 +4,7 @@
  * Nearly every watched page has one watch, with one reference and at most one tag. The record of the page's slot stores that one
  * itself (`table-node`). Anything more is a chain of `Watch` objects, by offset.
  */
-import { References, type Tag } from '../../struct/references.ts';
+import { nextTurn, References, type Tag } from '../../struct/references.ts';
 
 /** A watched byte of a page, where it needs more than one reference and one tag, or shares the page with another. */
 export class Watch extends References {
@@ -33,6 +33,8 @@ interface WatchedTable {
   /** Where in its page the only watcher at `position` watches, if it is no `Watch`. */
   offsetAt(position: number): number;
   setWatcher(position: number, watcher: Watcher | null, offset: number): void;
+  /** Whether ranges include the page at `position`. */
+  isInRange(position: number): boolean;
 }
 
 /** Who watches one byte of a page; null where nobody does. */
@@ -47,9 +49,12 @@ export function findWatcher(table: WatchedTable, position: number, offset: numbe
 
 /** Adds one reference to one byte of a page. */
 export function addReference(table: WatchedTable, position: number, offset: number, tag: Tag | undefined): void {
-  if (table.watcherAt(position) === null) return table.setWatcher(position, tag ?? UNTAGGED, offset);
+  const first = table.watcherAt(position);
+  // A record does not say which came first, its tag or that of a range: without a `Watch`, its tag did.
+  const isLater = tag !== undefined && offset === 0 && table.isInRange(position);
+  if (first === null && !isLater) return table.setWatcher(position, tag ?? UNTAGGED, offset);
   let before: Watch | null = null;
-  let watch: Watch | null = makeChain(table, position);
+  let watch: Watch | null = first === null ? null : makeChain(table, position);
   while (watch !== null && watch.offset < offset) {
     before = watch;
     watch = watch.next;
@@ -59,7 +64,7 @@ export function addReference(table: WatchedTable, position: number, offset: numb
     if (before === null) table.setWatcher(position, watch, 0);
     else before.next = watch;
   }
-  watch.add(tag);
+  watch.add(tag, nextTurn());
 }
 
 /** Releases one reference (of `tag`) to one byte that is watched. Returns whether there was one. */
@@ -116,7 +121,7 @@ function makeChain(table: WatchedTable, position: number): Watch {
   const first = table.watcherAt(position)!;
   if (first instanceof Watch) return first;
   const watch = new Watch(table.offsetAt(position), null);
-  watch.add(first === UNTAGGED ? undefined : first);
+  watch.add(first === UNTAGGED ? undefined : first, 0);
   table.setWatcher(position, watch, 0);
   return watch;
 }

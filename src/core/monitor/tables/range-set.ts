@@ -7,7 +7,7 @@
  *
  * Neighbours with equal references are one segment, so pages that were split are reported as one run again.
  */
-import { References, type Tag } from '../../struct/references.ts';
+import { nextTurn, References, type Tag } from '../../struct/references.ts';
 
 export class Segment {
   /** First and last page, both inside. */
@@ -46,6 +46,11 @@ export class RangeSet {
   /** The first page of the upper half: the page before it is its neighbour in number only. */
   readonly #border: number;
   #segments: Segment[] = [];
+  /**
+   * Whether neighbours are joined that were watched by different calls. Where single watches overlap ranges, the order in which tags
+   * were given tells the pages apart.
+   */
+  joinsAll = true;
 
   constructor(border: number) {
     this.#border = border;
@@ -65,6 +70,7 @@ export class RangeSet {
     this.#splitAt(last + 1);
     let at = this.#lowerBound(first);
     let next = first;
+    const turn = nextTurn();
     while (next <= last) {
       const segment = this.#segments[at];
       if (segment === undefined || segment.first > next) {
@@ -72,7 +78,7 @@ export class RangeSet {
         this.#segments.splice(at, 0, new Segment(next, end));
         continue;
       }
-      segment.references.add(tag);
+      segment.references.add(tag, turn);
       segment.runs &&= runs;
       next = segment.last + 1;
       at++;
@@ -143,7 +149,8 @@ export class RangeSet {
     const joined: Segment[] = [];
     for (const segment of this.#segments.slice(from, end + 1)) {
       const before = joined.at(-1);
-      if (before?.continuesIn(segment) && segment.first !== this.#border) before.last = segment.last;
+      const isNext = before?.continuesIn(segment) && segment.first !== this.#border;
+      if (isNext && (this.joinsAll || before!.references.isAsOldAs(segment.references))) before!.last = segment.last;
       else joined.push(segment);
     }
     this.#segments.splice(from, end + 1 - from, ...joined);

@@ -232,6 +232,12 @@ export class TableNode extends SlotTable<TableNode> {
   }
 
   /** See `page-watches`. */
+  isInRange(position: number): boolean {
+    const { ranges } = this.space;
+    return !ranges.isEmpty && ranges.find(this.pageAt(position)) !== undefined;
+  }
+
+  /** See `page-watches`. */
   setWatcher(position: number, watcher: Watcher | null, offset: number): void {
     const { watchers } = this.space;
     this.shapeChanges();

@@ -119,3 +119,59 @@ describe('R4 a root that is gone', () => {
     expect(rig.monitor.rootGone(root)).toEqual([]);
   });
 });
+
+describe('R2 runs of opt-in kinds', () => {
+  const SPAN = 0x7f12_3440_0000n;
+
+  function range(runs: boolean) {
+    const rig = new Rig({ kinds: ['protection', 'restructure', 'root-gone'] });
+    const root = rig.frame();
+    for (let page = 0n; page < 512n; page++)
+      rig.build(root, SPAN + page * 0x1000n, (0x4000_0000n + page * 0x1000n) | PWU);
+    rig.monitor.monitorRange({ root, va: SPAN, byteLength: 0x20_0000, runs, tag: 'range' });
+    return { rig, root, pde: rig.entry(root, SPAN, 2) };
+  }
+
+  test.each([
+    [true, 1],
+    [false, 512],
+  ])('a PDE that loses W over 512 pages, runs: %s', (runs, count) => {
+    const { rig, pde } = range(runs);
+    const events = rig.write(pde, rig.read(pde) & ~W);
+    expect(events).toHaveLength(count);
+    expect(events[0]).toMatchObject({ kind: 'protection', va: SPAN, pages: 512 / count, cause: { entryPa: pde } });
+  });
+
+  test('a large page of the same frames, and the rights with it', () => {
+    const { rig, pde } = range(true);
+    const events = rig.write(pde, 0x4000_0000n | P | U | PS);
+    expect(events).toMatchObject([
+      { kind: 'restructure', va: SPAN, pages: 512, oldPageSize: 4096, pageSize: 0x20_0000 },
+      { kind: 'protection', va: SPAN, pages: 512 },
+    ]);
+  });
+
+  test('pages whose rights become different ones are not one run', () => {
+    const { rig, root } = range(true);
+    const table = rig.entry(root, SPAN, 1);
+    rig.monitor.markDirty(table, 32, 0, 0);
+    for (const [page, bits] of [W, W, U, U].entries()) rig.poke(table + 8 * page, rig.read(table + 8 * page) & ~bits);
+    expect(rig.monitor.processDirtyEntries(0)).toMatchObject([
+      { kind: 'protection', va: SPAN, pages: 2, newRights: { writable: false, user: true } },
+      { kind: 'protection', va: SPAN + 0x2000n, pages: 2, newRights: { writable: true, user: false } },
+    ]);
+  });
+
+  test('R4 root-gone of a range and single watches in it: each address once, with all its tags', () => {
+    const { rig, root } = range(true);
+    for (const page of [0n, 7n, 511n]) rig.monitor.monitor({ root, va: SPAN + page * 0x1000n, tag: 'single' });
+    const gone = rig.monitor.rootGone(root).filter(({ kind }) => kind === 'root-gone');
+    expect(gone.map((event) => [(event.va - SPAN) / 0x1000n, event.tags, 'pages' in event && event.pages])).toEqual([
+      [0n, ['range', 'single'], 1],
+      [7n, ['range', 'single'], 1],
+      [511n, ['range', 'single'], 1],
+      [1n, ['range'], 6],
+      [8n, ['range'], 503],
+    ]);
+  });
+});

@@ -71,19 +71,49 @@ describe('R2 a range is every page that it touches', () => {
     ]);
   });
 
-  test('a page watched singly and by a range is one address: one event, all tags, the single’s first', () => {
+  test('a page watched singly and by a range is one address: one event, all tags, in the order in which they were given', () => {
     const { rig, root, monitor } = built(3);
     monitor.monitorRange({ root, va: VA, byteLength: 0x3000, tag: 'range' });
     monitor.monitor({ root, va: VA + 0x1000n, tag: 'single' });
     monitor.monitor({ root, va: VA + 0x1008n, tag: 'inside' });
-    expect(monitor.state({ root, va: VA + 0x1000n })).toMatchObject({ tags: ['single', 'range'], references: 2 });
+    expect(monitor.state({ root, va: VA + 0x1000n })).toMatchObject({ tags: ['range', 'single'], references: 2 });
     const events = rig.write(rig.entry(root, VA + 0x1000n, 1), 0n);
     expect(events.map(({ va, tags }) => [va - VA, ...tags])).toEqual([
-      [0x1000n, 'single', 'range'],
+      [0x1000n, 'range', 'single'],
       [0x1008n, 'inside'],
     ]);
     expect(monitor.unmonitor({ root, va: VA + 0x1000n })).toBe(true);
     expect(monitor.state({ root, va: VA + 0x1000n })).toMatchObject({ tags: ['range'], references: 1 });
+  });
+
+  test.each([
+    [['single', 'range']],
+    [['range', 'single']],
+    [['range', 'single', 'other', 'last']],
+    [['single', 'range', 'last', 'other']],
+    [['other', 'range', 'last', 'single']],
+  ])('R4 tags of both kinds come in the order in which they were given: %s', (order) => {
+    const { rig, root, monitor } = built(3);
+    const va = VA + 0x1000n;
+    const give = (tag: string) =>
+      tag === 'range' || tag === 'last'
+        ? monitor.monitorRange({ root, va: VA, byteLength: 0x3000, tag })
+        : monitor.monitor({ root, va, tag });
+    for (const tag of order) give(tag);
+    expect(monitor.state({ root, va })!.tags).toEqual(order);
+    expect(rig.write(rig.entry(root, va, 1), 0n)[0]!.tags).toEqual(order);
+    monitor.unmonitor({ root, va, tag: 'single' });
+    give('single');
+    expect(monitor.state({ root, va })!.tags).toEqual([...order.filter((tag) => tag !== 'single'), 'single']);
+  });
+
+  test('R4 neighbours that two calls watched are one piece, unless a single watch came between them', () => {
+    const { root, monitor } = built(4);
+    monitor.monitorRange({ root, va: VA, byteLength: 0x2000, tag: 'range' });
+    monitor.monitor({ root, va: VA + 0x2000n, tag: 'single' });
+    monitor.monitor({ root, va: VA + 0x2000n, tag: 'again' });
+    monitor.monitorRange({ root, va: VA + 0x2000n, byteLength: 0x2000, tag: 'range' });
+    expect(monitor.state({ root, va: VA + 0x2000n })!.tags).toEqual(['single', 'again', 'range']);
   });
 
   test('ranges overlap, and each is released by itself', () => {
