@@ -3,7 +3,7 @@
  *
  *   node guest/build.mjs [--kernel PACKAGE]... [--update]
  *
- * Fetches Debian's kernel packages (default linux-image-cloud-amd64) and busybox-static with `apt-get download`, which
+ * Fetches Debian's kernel packages (default linux-image-cloud-amd64; linux-image-686 and linux-image-686-pae are 32-bit) and busybox-static with `apt-get download`, which
  * installs nothing and needs no root, and compiles guest/workload. What is there already is not made again; --update asks apt
  * for newer packages. The folder is PTMON_GUEST_DIR, else ptmon/guest in the user's cache folder.
  */
@@ -37,6 +37,9 @@ const MODULE_FOLDERS = ['mm', 'crypto', 'lib', 'drivers/block/zram'];
 const COMPILER = process.env['CC'] || 'gcc';
 const COMPILER_FLAGS = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-static', '-no-pie', '-pthread', '-s'];
 
+/** Debian's kernels for 32-bit processors; what runs in them is 32-bit, too. @param {string} name of a package */
+const is32Bit = (name) => /-686(-pae)?$/.test(name);
+
 /** @param {string} message @returns {never} */
 function fail(message) {
   process.stderr.write(`guest: ${message}\n`);
@@ -68,9 +71,33 @@ function run(program, args, { cwd, hint = '', needs = '' } = {}) {
   return stdout;
 }
 
-/** @param {readonly string[]} args @param {string} [cwd] */
-function apt(args, cwd) {
-  const options = ['-o', 'DPkg::Lock::Timeout=120'];
+/**
+ * Has apt know the packages of i386, in lists of its own: the system's architectures stay as they are.
+ *
+ * @returns {string[]}
+ */
+function i386Options() {
+  const lists = join(cacheFolder(), 'apt-i386');
+  return [
+    ...['-o', 'APT::Architecture=i386', '-o', 'APT::Architectures=i386', '-o', `Dir::State::Lists=${lists}`],
+    ...['-o', 'Dir::Cache::pkgcache=', '-o', 'Dir::Cache::srcpkgcache='],
+  ];
+}
+
+/** @param {boolean} update */
+function updateI386Lists(update) {
+  const lists = join(cacheFolder(), 'apt-i386');
+  if (existsSync(join(lists, 'partial')) && !update) return;
+  mkdirSync(join(lists, 'partial'), { recursive: true });
+  say('updating the lists of i386 packages');
+  const options = [...i386Options(), '-o', 'APT::Sandbox::User=root'];
+  // It also fails where one of several sources has nothing for i386: what is missing is seen later.
+  spawnSync('apt-get', [...options, 'update'], { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C' } });
+}
+
+/** @param {readonly string[]} args @param {{ cwd?: string, i386?: boolean }} [where] */
+function apt(args, { cwd, i386 = false } = {}) {
+  const options = ['-o', 'DPkg::Lock::Timeout=120', ...(i386 ? i386Options() : [])];
   // Root's apt otherwise warns that its unprivileged half cannot write here.
   if (process.getuid?.() === 0) options.push('-o', 'APT::Sandbox::User=root');
   const [command = '', ...rest] = args;
@@ -121,9 +148,9 @@ function install(from, name, mode = 0o644) {
   renameSync(half, target);
 }
 
-/** Downloads a package; returns the file. @param {string} name @param {string} folder */
-function download(name, folder) {
-  apt(['download', name], folder);
+/** Downloads a package; returns the file. @param {string} name @param {string} folder @param {boolean} [i386] */
+function download(name, folder, i386 = false) {
+  apt(['download', name], { cwd: folder, i386 });
   const file = readdirSync(folder).find((entry) => entry.startsWith(`${name}_`) && entry.endsWith('.deb'));
   if (file === undefined) fail(`apt-get download ${name} left no package`);
   return join(folder, file);
@@ -145,7 +172,7 @@ function unpack(deb, folder, patterns) {
 /** The package that a meta-package stands for; itself where it is a kernel. @param {string} name */
 function kernelPackage(name) {
   if (/^linux-image-\d+\.\d+\.\d/.test(name)) return name;
-  const depends = apt(['depends', name]).matchAll(/^ *Depends: (linux-image-\S+)$/gm);
+  const depends = apt(['depends', name], { i386: is32Bit(name) }).matchAll(/^ *Depends: (linux-image-\S+)$/gm);
   for (const [, found = ''] of depends) if (/^linux-image-\d/.test(found)) return found;
   return fail(`apt knows no kernel for ${name}. ${STALE_LISTS}`);
 }
@@ -209,10 +236,11 @@ function makeKernel(requested, update) {
   const cached = readdirSync(kernels).find((release) => noteOf(release)?.requested.includes(requested));
   if (cached !== undefined && !update) return say(`kernel ${cached} is there (${requested})`);
 
+  if (is32Bit(requested)) updateI386Lists(update);
   const name = kernelPackage(requested);
   say(`fetching ${name}`);
   inWorkFolder((folder) => {
-    const deb = download(name, folder);
+    const deb = download(name, folder, is32Bit(name));
     const tree = join(folder, 'tree');
     mkdirSync(tree);
     unpack(deb, tree, ['./boot/*', ...MODULE_FOLDERS.map((part) => `*/kernel/${part}/*`)]);
@@ -258,27 +286,65 @@ function makeBusybox(update) {
   });
 }
 
-function makeWorkload() {
+/** The shell of 32-bit guests; its commands are those of the other one. @param {boolean} update */
+function makeBusybox32(update) {
+  if (existsSync(join(cacheFolder(), 'busybox-i386')) && !update) return say('the 32-bit busybox is there');
+  updateI386Lists(update);
+  inWorkFolder((folder) => {
+    const deb = download('busybox-static', folder, true);
+    unpack(deb, folder, ['*/busybox']);
+    const program = filesIn(folder).find((file) => file.endsWith('/bin/busybox'));
+    if (program === undefined) return fail(`${basename(deb)} holds no bin/busybox`);
+    install(program, 'busybox-i386', 0o755);
+    say(`the 32-bit busybox is there (${basename(deb)})`);
+  });
+}
+
+/** The C library for 32-bit programs, unpacked and not installed; returns what the compiler is told of it. */
+function library32() {
+  const tree = join(cacheFolder(), 'lib32');
+  const version = run(COMPILER, ['-dumpversion']).trim().split('.')[0];
+  if (!existsSync(tree)) {
+    say('fetching the C library for 32-bit programs');
+    inWorkFolder((folder) => {
+      const made = join(folder, 'made');
+      for (const name of ['libc6-dev-i386', 'libc6-i386', `lib32gcc-${version}-dev`]) {
+        run('dpkg-deb', ['--extract', download(name, folder), made]);
+      }
+      renameSync(made, tree);
+    });
+  }
+  const usr = join(tree, 'usr');
+  const folders = [join(usr, 'lib32'), join(usr, 'lib', 'gcc', 'x86_64-linux-gnu', version ?? '', '32')];
+  const headers = ['/usr/include/x86_64-linux-gnu', join(usr, 'include', 'x86_64-linux-gnu')];
+  return [
+    ...['-m32', '-D_FILE_OFFSET_BITS=64'],
+    ...folders.flatMap((folder) => [`-B${folder}/`, `-L${folder}`]),
+    ...headers.flatMap((folder) => ['-isystem', folder]),
+  ];
+}
+
+/** @param {string} name of the program @param {() => readonly string[]} moreFlags */
+function makeWorkload(name, moreFlags) {
   const sources = join(import.meta.dirname, 'workload');
   const names = readdirSync(sources).sort();
   const hash = createHash('sha256').update([COMPILER, ...COMPILER_FLAGS].join(' '));
-  for (const name of names) hash.update(`\0${name}\0`).update(readFileSync(join(sources, name)));
+  for (const file of names) hash.update(`\0${file}\0`).update(readFileSync(join(sources, file)));
   const digest = hash.digest('hex');
-  const stamp = join(cacheFolder(), 'workload.sha256');
-  const current =
-    existsSync(stamp) && existsSync(join(cacheFolder(), 'workload')) && readFileSync(stamp, 'utf8') === digest;
-  if (current) return say('the workload is there');
+  const stamp = join(cacheFolder(), `${name}.sha256`);
+  const current = existsSync(stamp) && existsSync(join(cacheFolder(), name)) && readFileSync(stamp, 'utf8') === digest;
+  if (current) return say(`the ${name} is there`);
 
   inWorkFolder((folder) => {
-    const program = join(folder, 'workload');
-    const files = names.filter((name) => name.endsWith('.c')).map((name) => join(sources, name));
-    run(COMPILER, [...COMPILER_FLAGS, '-o', program, ...files], {
+    const program = join(folder, name);
+    const files = names.filter((file) => file.endsWith('.c')).map((file) => join(sources, file));
+    run(COMPILER, [...COMPILER_FLAGS, ...moreFlags(), '-o', program, ...files], {
       hint: 'It needs the C library to link statically: libc6-dev on Debian.',
       needs: 'Install a C compiler (on Debian: apt-get install gcc libc6-dev), or name one in the variable CC.',
     });
-    install(program, 'workload', 0o755);
+    install(program, name, 0o755);
     writeFileSync(stamp, digest);
-    say('the workload is compiled');
+    say(`the ${name} is compiled`);
   });
 }
 
@@ -317,10 +383,15 @@ if (options.help) {
   mkdirSync(cacheFolder(), { recursive: true });
   const update = options.update ?? false;
   // First what costs nothing and fails first where something is to be installed.
-  makeWorkload();
+  makeWorkload('workload', () => []);
+  const kernels = options.kernel ?? [DEFAULT_KERNEL];
+  // Also where it was made before: a workload from before the last change of its sources is no use.
+  if (kernels.some(is32Bit) || existsSync(join(cacheFolder(), 'workload-i386')))
+    makeWorkload('workload-i386', library32);
   if (!options['no-kernel']) {
-    for (const name of options.kernel ?? [DEFAULT_KERNEL]) makeKernel(name, update);
+    for (const name of kernels) makeKernel(name, update);
     makeBusybox(update);
+    if (kernels.some(is32Bit)) makeBusybox32(update);
   }
   say(`the files are in ${cacheFolder()}`);
 }

@@ -44,7 +44,7 @@ const char *failure(const char *what) {
 }
 
 void stamp(uint64_t va) {
-  volatile uint64_t *page = (volatile uint64_t *)va;
+  volatile uint64_t *page = (volatile uint64_t *)AT(va);
   page[0] = va;
   page[1] = (uint64_t)getpid();
 }
@@ -54,9 +54,9 @@ const char *map_pages(uint64_t va, uint64_t pages, enum page_size_wish wish, boo
   /* The size of a hugetlb page is given as its logarithm. */
   if (wish == HUGETLB_2M) flags |= MAP_HUGETLB | 21 << MAP_HUGE_SHIFT;
   if (wish == HUGETLB_1G) flags |= MAP_HUGETLB | 30 << MAP_HUGE_SHIFT;
-  void *got = mmap((void *)va, pages * PAGE, PROT_READ | PROT_WRITE, flags, -1, 0);
+  void *got = mmap(AT(va), pages * PAGE, PROT_READ | PROT_WRITE, flags, -1, 0);
   if (got == MAP_FAILED) return failure("mmap");
-  if ((uint64_t)got != va) {
+  if ((uintptr_t)got != va) {
     munmap(got, pages * PAGE);
     return "mmap: the kernel chose another address";
   }
@@ -68,14 +68,14 @@ const char *map_pages(uint64_t va, uint64_t pages, enum page_size_wish wish, boo
 }
 
 const char *unmap_pages(uint64_t va, uint64_t pages) {
-  if (munmap((void *)va, pages * PAGE) != 0) return failure("munmap");
+  if (munmap(AT(va), pages * PAGE) != 0) return failure("munmap");
   mapping_set(va, pages, HOLE);
   return NULL;
 }
 
 const char *protect_pages(uint64_t va, uint64_t pages, enum page_rights rights) {
   int prot = rights == READ_WRITE ? PROT_READ | PROT_WRITE : rights == READ_ONLY ? PROT_READ : PROT_NONE;
-  if (mprotect((void *)va, pages * PAGE, prot) != 0) return failure("mprotect");
+  if (mprotect(AT(va), pages * PAGE, prot) != 0) return failure("mprotect");
   mapping_set(va, pages, rights);
   return NULL;
 }
@@ -84,7 +84,7 @@ const char *move_pages_to(uint64_t va, uint64_t pages, uint64_t to) {
   uint64_t byte_length = pages * PAGE;
   enum page_rights rights = mapping_rights(va);
   /* MREMAP_FIXED replaces what is there: the caller has seen to it that nothing of anybody else's is. */
-  void *got = mremap((void *)va, byte_length, byte_length, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)to);
+  void *got = mremap(AT(va), byte_length, byte_length, MREMAP_MAYMOVE | MREMAP_FIXED, AT(to));
   if (got == MAP_FAILED) return failure("mremap");
   mapping_set(va, pages, HOLE);
   mapping_set(to, pages, rights);
@@ -95,7 +95,7 @@ const char *swap_out_pages(uint64_t va, uint64_t pages) {
   page_state state;
   /* The kernel skips pages that it has pinned for a moment: retry for a while. */
   for (int attempt = 0; attempt < 50; attempt++) {
-    if (madvise((void *)va, pages * PAGE, MADV_PAGEOUT) != 0) return failure("MADV_PAGEOUT");
+    if (madvise(AT(va), pages * PAGE, MADV_PAGEOUT) != 0) return failure("MADV_PAGEOUT");
     uint64_t left = 0;
     for (uint64_t i = 0; i < pages; i++) {
       pagemap_read_range(va + i * PAGE, 1, &state);
@@ -109,9 +109,9 @@ const char *swap_out_pages(uint64_t va, uint64_t pages) {
 
 const char *collapse_pages(uint64_t va) {
   /* Lifts the MADV_NOHUGEPAGE of small pages, which MADV_COLLAPSE respects. */
-  if (madvise((void *)va, HUGE_PAGE, MADV_HUGEPAGE) != 0) return failure("MADV_HUGEPAGE");
+  if (madvise(AT(va), HUGE_PAGE, MADV_HUGEPAGE) != 0) return failure("MADV_HUGEPAGE");
   for (int attempt = 0;; attempt++) {
-    if (madvise((void *)va, HUGE_PAGE, MADV_COLLAPSE) == 0) return NULL;
+    if (madvise(AT(va), HUGE_PAGE, MADV_COLLAPSE) == 0) return NULL;
     if (errno == EINVAL) return failure("MADV_COLLAPSE (in Linux since 6.1)");
     if (errno != EAGAIN || attempt == 20) return failure("MADV_COLLAPSE");
     nanosleep(&(struct timespec){0, 10 * 1000 * 1000}, NULL);
@@ -120,8 +120,8 @@ const char *collapse_pages(uint64_t va) {
 
 const char *split_page(uint64_t va) {
   /* Other rights for one 4 KiB page need an entry of its own; the frames stay. */
-  if (mprotect((void *)va, PAGE, PROT_READ) != 0) return failure("mprotect");
-  if (mprotect((void *)va, PAGE, PROT_READ | PROT_WRITE) != 0) return failure("mprotect");
+  if (mprotect(AT(va), PAGE, PROT_READ) != 0) return failure("mprotect");
+  if (mprotect(AT(va), PAGE, PROT_READ | PROT_WRITE) != 0) return failure("mprotect");
   return NULL;
 }
 
@@ -130,7 +130,7 @@ static void pass_over(int signal) { (void)signal; }
 const char *poison_pages(uint64_t va, uint64_t pages) {
   /* Since 6.11 the kernel sends SIGBUS to who does this, and cannot be told to leave it. */
   signal(SIGBUS, pass_over);
-  if (madvise((void *)va, pages * PAGE, MADV_HWPOISON) != 0) return failure("MADV_HWPOISON");
+  if (madvise(AT(va), pages * PAGE, MADV_HWPOISON) != 0) return failure("MADV_HWPOISON");
   /* A process that touches them now is killed. */
   mapping_set(va, pages, NO_ACCESS);
   return NULL;
@@ -151,7 +151,7 @@ const char *mark_pages(uint64_t va, uint64_t pages) {
 
 const char *migrate_pages_to(uint64_t va, uint64_t pages, int node) {
   for (uint64_t i = 0; i < pages; i++) {
-    void *page = (void *)(va + i * PAGE);
+    void *page = AT(va + i * PAGE);
     int status = 0;
     /* MPOL_MF_MOVE */
     if (syscall(SYS_move_pages, 0, 1ul, &page, &node, &status, 2) < 0) return failure("move_pages");

@@ -192,7 +192,7 @@ void say_hello(void) {
   struct utsname name;
   uname(&name);
   volatile char here = 1;
-  page_state own = pagemap_read((uint64_t)&here / PAGE * PAGE);
+  page_state own = pagemap_read((uintptr_t)&here / PAGE * PAGE);
   line_begin("hello");
   line_number("pid", (uint64_t)getpid());
   line_string("release", name.release);

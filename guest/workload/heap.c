@@ -26,7 +26,7 @@ static page_state *states(uint64_t pages) {
 
 const char *do_heap_grow(uint64_t pages) {
   page_state *before = states(pages);
-  uint64_t end = (uint64_t)sbrk(0), start = (end + PAGE - 1) / PAGE * PAGE;
+  uint64_t end = (uintptr_t)sbrk(0), start = (end + PAGE - 1) / PAGE * PAGE;
   if (sbrk((intptr_t)(start - end + pages * PAGE)) == (void *)-1) {
     free(before);
     return failure("sbrk");
@@ -42,7 +42,7 @@ const char *do_heap_grow(uint64_t pages) {
 const char *do_heap_shrink(void) {
   if (!grown_pages) return "the heap has not grown";
   page_state *before = states(grown_pages);
-  if ((uint64_t)sbrk(0) != grown_from + grown_pages * PAGE) {
+  if ((uintptr_t)sbrk(0) != grown_from + grown_pages * PAGE) {
     free(before);
     return "the heap has grown further meanwhile";
   }

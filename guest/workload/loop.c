@@ -60,13 +60,13 @@ static void touch(struct worker *worker, uint64_t va) {
 
 static void read_page(struct worker *worker, uint64_t va) {
   struct change *change = begin(worker, "read", va);
-  (void)*(volatile uint8_t *)va;
+  (void)*(volatile uint8_t *)AT(va);
   end(change);
 }
 
 static const char *dontneed(struct worker *worker, uint64_t va) {
   struct change *change = begin(worker, "dontneed", va);
-  if (madvise((void *)va, PAGE, MADV_DONTNEED) != 0) return failure("MADV_DONTNEED");
+  if (madvise(AT(va), PAGE, MADV_DONTNEED) != 0) return failure("MADV_DONTNEED");
   end(change);
   return NULL;
 }

@@ -8,7 +8,11 @@
 enum page_rights { HOLE, NO_ACCESS, READ_ONLY, READ_WRITE };
 
 /* Where the next mapping goes by default: known beforehand, so that a watch can start first. */
+#ifdef __x86_64__
 #define FIRST_VA 0x100000000000ull
+#else
+#define FIRST_VA 0x40000000ull
+#endif
 /* The next free place for so many pages; places begin at 2 MiB and never share a page table. */
 uint64_t mapping_next(uint64_t pages);
 

@@ -50,7 +50,7 @@ const char *do_touch(const char *op, uint64_t va, uint64_t pages) {
 const char *do_read(uint64_t va, uint64_t pages) {
   if (!mapping_covers(va, pages, READ_ONLY)) return NOT_MAPPED;
   struct snapshot seen = look(va, pages);
-  for (uint64_t i = 0; i < pages; i++) (void)*(volatile uint8_t *)(va + i * PAGE);
+  for (uint64_t i = 0; i < pages; i++) (void)*(volatile uint8_t *)AT(va + i * PAGE);
   return compare("read", seen, NULL);
 }
 
@@ -66,7 +66,7 @@ const char *do_dontneed(uint64_t va, uint64_t pages) {
   if (!mapping_covers(va, pages, NO_ACCESS)) return NOT_MAPPED;
   struct snapshot seen = look(va, pages);
   return compare("dontneed", seen,
-                 madvise((void *)va, pages * PAGE, MADV_DONTNEED) != 0 ? failure("MADV_DONTNEED") : NULL);
+                 madvise(AT(va), pages * PAGE, MADV_DONTNEED) != 0 ? failure("MADV_DONTNEED") : NULL);
 }
 
 const char *do_protect(uint64_t va, uint64_t pages, enum page_rights rights) {
@@ -132,6 +132,6 @@ const char *do_split(uint64_t va) {
   struct snapshot seen = look(start, HUGE_PAGE / PAGE);
   const char *error = compare("split", seen, split_page(va));
   /* Else khugepaged might put together again what was just taken apart. */
-  if (!error && madvise((void *)start, HUGE_PAGE, MADV_NOHUGEPAGE) != 0) error = failure("MADV_NOHUGEPAGE");
+  if (!error && madvise(AT(start), HUGE_PAGE, MADV_NOHUGEPAGE) != 0) error = failure("MADV_NOHUGEPAGE");
   return with_huge_bytes("split", va, error);
 }

@@ -8,6 +8,9 @@
 #define PAGE 4096ul
 #define HUGE_PAGE 0x200000ul
 
+/* The pointer for an address, which is a number of 64 bits everywhere here. */
+#define AT(va) ((void *)(uintptr_t)(va))
+
 /* One entry of /proc/self/pagemap. */
 typedef uint64_t page_state;
 

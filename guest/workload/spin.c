@@ -42,7 +42,8 @@ uint64_t tsc_hertz(void) {
   return hertz;
 }
 
-/* beacon_loop(rdi = magic, rsi = pid, rdx = tick to stop at) */
+#ifdef __x86_64__
+/* beacon_loop(rdi = magic, rsi = pid, rdx = tick to stop at): the first two are in r15 and r14 meanwhile. */
 void beacon_loop(uint64_t magic, uint64_t pid, uint64_t until);
 __asm__(
     ".text\n"
@@ -63,12 +64,35 @@ __asm__(
     "  pop %r14\n"
     "  ret\n"
     ".size beacon_loop, . - beacon_loop\n");
+#else
+/* beacon_loop(magic, pid, tick to stop at): the first two are in edi and esi meanwhile. */
+void beacon_loop(uint32_t magic, uint32_t pid, uint64_t until);
+__asm__(
+    ".text\n"
+    ".globl beacon_loop\n"
+    ".type beacon_loop, @function\n"
+    "beacon_loop:\n"
+    "  push %edi\n"
+    "  push %esi\n"
+    "  mov 12(%esp), %edi\n"
+    "  mov 16(%esp), %esi\n"
+    "1:rdtsc\n"
+    "  cmp 24(%esp), %edx\n"
+    "  jb 1b\n"
+    "  ja 2f\n"
+    "  cmp 20(%esp), %eax\n"
+    "  jb 1b\n"
+    "2:pop %esi\n"
+    "  pop %edi\n"
+    "  ret\n"
+    ".size beacon_loop, . - beacon_loop\n");
+#endif
 
 void beacon(uint64_t milliseconds) {
-  beacon_loop(BEACON_MAGIC, (uint64_t)getpid(), __rdtsc() + tsc_hertz() / 1000 * milliseconds);
+  beacon_loop(BEACON_MAGIC, (uintptr_t)getpid(), __rdtsc() + tsc_hertz() / 1000 * milliseconds);
 }
 
-uint64_t beacon_address(void) { return (uint64_t)beacon_loop; }
+uint64_t beacon_address(void) { return (uintptr_t)beacon_loop; }
 
 static uint64_t compute(uint64_t amount) {
   uint64_t value = 88172645463325252ull;

@@ -4,8 +4,12 @@
 
 #include <stdint.h>
 
-/* What `beacon` puts in register r15 ("PTMONBCN"), with the process's id in r14. */
+/* What `beacon` puts in register r15 ("PTMONBCN"), with the process's id in r14; in edi and esi of a 32-bit processor. */
+#ifdef __x86_64__
 #define BEACON_MAGIC 0x50544d4f4e42434eull
+#else
+#define BEACON_MAGIC 0x4e42434eu
+#endif
 
 /* Ticks of the time stamp counter in a second, measured once. */
 uint64_t tsc_hertz(void);

@@ -1,5 +1,5 @@
 /** Where the parts of a guest lie: kernels, their modules, the workload and the shell, as `guest/build.mjs` leaves them. */
-import { accessSync, constants, readdirSync, readFileSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,6 +13,8 @@ export interface GuestKernel {
   readonly release: string;
   /** Files of the modules that swap needs, in the order to load them; none where they are not at hand. */
   readonly modules: readonly string[];
+  /** Of its registers: the programs in the guest are of the same kind. */
+  readonly bits: 32 | 64;
 }
 
 /** The programs inside the guest. */
@@ -65,10 +67,33 @@ function compareReleases(a: string, b: string): number {
   return left.length - right.length;
 }
 
-/** The small cloud kernel first, then the newest. */
+/** The setup header of a kernel's image (kernel documentation, arch/x86/boot): its magic, the version, and `xloadflags`. */
+const HEADER_MAGIC_AT = 0x202;
+const HEADER_VERSION_AT = 0x206;
+const LOAD_FLAGS_AT = 0x236;
+/** The version since which there are load flags (Linux 3.8), and the one that says that the kernel is 64-bit (XLF_KERNEL_64). */
+const FLAGS_VERSION = 0x20c;
+const KERNEL_64 = 1;
+
+/** 64 for an image that does not say, as those before Linux 3.8. */
+function bitsOf(path: string): 32 | 64 {
+  const header = Buffer.alloc(LOAD_FLAGS_AT + 2);
+  const file = openSync(path, 'r');
+  try {
+    readSync(file, header, 0, header.length, 0);
+  } finally {
+    closeSync(file);
+  }
+  const hasFlags =
+    header.toString('latin1', HEADER_MAGIC_AT, HEADER_VERSION_AT) === 'HdrS' &&
+    header.readUInt16LE(HEADER_VERSION_AT) >= FLAGS_VERSION;
+  return hasFlags && (header.readUInt16LE(LOAD_FLAGS_AT) & KERNEL_64) === 0 ? 32 : 64;
+}
+
+/** 64-bit kernels first, of them the small cloud kernel, then the newest. */
 function byPreference(a: GuestKernel, b: GuestKernel): number {
   const cloud = (kernel: GuestKernel): number => Number(kernel.release.includes('cloud'));
-  return cloud(b) - cloud(a) || compareReleases(b.release, a.release);
+  return b.bits - a.bits || cloud(b) - cloud(a) || compareReleases(b.release, a.release);
 }
 
 function fetchedKernels(directory: string): GuestKernel[] {
@@ -80,7 +105,7 @@ function fetchedKernels(directory: string): GuestKernel[] {
     const modules = namesIn(modulesFolder)
       .sort()
       .map((name) => join(modulesFolder, name));
-    return [{ path, release, modules }];
+    return [{ path, release, modules, bits: bitsOf(path) }];
   });
 }
 
@@ -89,7 +114,7 @@ function hostKernels(folder: string): GuestKernel[] {
   return namesIn(folder).flatMap((name) => {
     const release = /^vmlinuz-(.+)$/.exec(name)?.[1];
     const path = join(folder, name);
-    return release !== undefined && readable(path) ? [{ path, release, modules: [] }] : [];
+    return release !== undefined && readable(path) ? [{ path, release, modules: [], bits: bitsOf(path) }] : [];
   });
 }
 
@@ -113,7 +138,7 @@ export function chooseKernel(path?: string, directory: string = guestDirectory()
   const known = kernels.find((kernel) => kernel.path === path);
   if (known !== undefined) return known;
   if (!readable(path)) throw new PtmonError('source-unavailable', `the kernel ${path} cannot be read. ${HOW_TO_BUILD}`);
-  return { path, release: /vmlinuz-([^/]+)$/.exec(path)?.[1] ?? 'unknown', modules: [] };
+  return { path, release: /vmlinuz-([^/]+)$/.exec(path)?.[1] ?? 'unknown', modules: [], bits: bitsOf(path) };
 }
 
 /**
@@ -121,12 +146,16 @@ export function chooseKernel(path?: string, directory: string = guestDirectory()
  *
  * @throws PtmonError `source-unavailable` where the workload is not built; the message says how to build it
  */
-export function findPrograms(directory: string = guestDirectory()): GuestPrograms {
-  const workload = join(directory, 'workload');
+export function findPrograms(directory: string = guestDirectory(), bits: 32 | 64 = 64): GuestPrograms {
+  const suffix = bits === 32 ? '-i386' : '';
+  const workload = join(directory, `workload${suffix}`);
   if (!readable(workload)) {
-    throw new PtmonError('source-unavailable', `the guest's workload is not in ${directory}. ${HOW_TO_BUILD}`);
+    throw new PtmonError(
+      'source-unavailable',
+      `the guest's workload (${workload}) is missing. ${HOW_TO_BUILD}${bits === 32 ? ' For a 32-bit guest, add --kernel linux-image-686-pae.' : ''}`,
+    );
   }
-  const busybox = join(directory, 'busybox');
+  const busybox = join(directory, `busybox${suffix}`);
   const list = join(directory, 'busybox.list');
   if (!readable(busybox) || !readable(list)) return { workload };
   const applets = readFileSync(list, 'utf8').split('\n').filter(Boolean);

@@ -110,7 +110,7 @@ export async function launchGuest(options: LaunchOptions = {}): Promise<Launched
   const { memoryMiB = 256, directory = guestDirectory() } = options;
   const qemu = findQemu(options.qemu);
   const kernel = chooseKernel(options.kernel, directory);
-  const initramfs = buildInitramfs(findPrograms(directory), kernel.modules);
+  const initramfs = buildInitramfs(findPrograms(directory, kernel.bits), kernel.modules);
 
   const undo = new Undo();
   try {
