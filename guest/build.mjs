@@ -13,6 +13,7 @@ import {
   chmodSync,
   copyFileSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -269,6 +270,30 @@ function makeKernel(requested, update) {
   });
 }
 
+/**
+ * The types of a kernel that does not describe them itself, as Debian's 32-bit ones: BTF made of its debug symbols.
+ *
+ * @param {string} requested @param {boolean} update
+ */
+function makeTypes(requested, update) {
+  const kernels = join(cacheFolder(), 'kernels');
+  const release = readdirSync(kernels).find((name) => noteOf(name)?.requested.includes(requested));
+  if (release === undefined) return fail(`there is no kernel ${requested}`);
+  const target = join('kernels', release, 'types.btf');
+  if (existsSync(join(cacheFolder(), target)) && !update) return say(`the types of ${release} are there`);
+  const name = `${kernelPackage(requested)}-dbg`;
+  say(`fetching ${name}, which is large`);
+  inWorkFolder((folder) => {
+    unpack(download(name, folder, is32Bit(requested)), folder, [`*/vmlinux-${release}`]);
+    const image = filesIn(folder).find((file) => lstatSync(file).isFile() && basename(file) === `vmlinux-${release}`);
+    if (image === undefined) return fail(`${name} holds no vmlinux-${release}`);
+    const types = join(folder, 'types.btf');
+    run('pahole', [`--btf_encode_detached=${types}`, image], { needs: 'pahole is in the package of that name.' });
+    install(types, target);
+    say(`the types of ${release} are there`);
+  });
+}
+
 /** @param {boolean} update */
 function makeBusybox(update) {
   const list = join(cacheFolder(), 'busybox.list');
@@ -354,6 +379,7 @@ function parseCommandLine() {
       options: {
         kernel: { type: 'string', multiple: true },
         'no-kernel': { type: 'boolean' },
+        types: { type: 'boolean' },
         update: { type: 'boolean' },
         help: { type: 'boolean' },
       },
@@ -364,9 +390,10 @@ function parseCommandLine() {
   }
 }
 
-const USAGE = `usage: node guest/build.mjs [--kernel PACKAGE]... [--update] [--no-kernel]
+const USAGE = `usage: node guest/build.mjs [--kernel PACKAGE]... [--types] [--update] [--no-kernel]
 
   --kernel PACKAGE   a Debian kernel package, or a meta-package that depends on one (default ${DEFAULT_KERNEL})
+  --types            also make the kernel's types (BTF) of its debug symbols, which are large; needs pahole
   --update           fetch again what apt has newer
   --no-kernel        only compile the workload; the guest then boots a kernel of yours, without a shell
 
@@ -389,7 +416,10 @@ if (options.help) {
   if (kernels.some(is32Bit) || existsSync(join(cacheFolder(), 'workload-i386')))
     makeWorkload('workload-i386', library32);
   if (!options['no-kernel']) {
-    for (const name of kernels) makeKernel(name, update);
+    for (const name of kernels) {
+      makeKernel(name, update);
+      if (options.types) makeTypes(name, update);
+    }
     makeBusybox(update);
     if (kernels.some(is32Bit)) makeBusybox32(update);
   }

@@ -3,6 +3,7 @@ import { PageCache } from '../../src/core/memory/page-cache.ts';
 import { PtmonError } from '../../src/core/error.ts';
 import { findKernel, type KernelSource } from '../../src/linux/kernel/find-kernel.ts';
 import type { KernelCache, KernelPlaces } from '../../src/linux/kernel/kernel-places.ts';
+import { Btf } from '../../src/linux/btf/btf.ts';
 import { openLinux } from '../../src/linux/linux-guest.ts';
 import { type KernelPlan, MadeKernel } from './made-kernel.ts';
 import { NEW } from './made-types.ts';
@@ -95,7 +96,7 @@ describe('where there is no kernel to be found, it is said why', () => {
     [
       '32-bit paging',
       () => ({ ...new MadeKernel().source(), registers: registersOf({ ...off, cr0: 0x8000_0001n }) }),
-      /in 32-bit paging, not in 64-bit mode/,
+      /no code is mapped where Linux has its kernel/,
     ],
     [
       'another system',
@@ -137,6 +138,21 @@ describe('where there is no kernel to be found, it is said why', () => {
     );
     expect(failure).toBeInstanceOf(PtmonError);
     expect(failure).toMatchObject({ code: 'source-unavailable', message: expect.stringMatching(expected) as string });
+  });
+
+  test('types from elsewhere take the place of those that a kernel lacks', async () => {
+    let real = new Uint8Array();
+    const made = new MadeKernel({
+      btf: (bytes) => {
+        real = bytes.slice();
+        return bytes.fill(0);
+      },
+    });
+    const cache = cacheOf([]);
+    const found = await findKernel(made.source(), { types: new Btf(real), cache });
+    expect(found.initTask).toBe(made.initTask);
+    // Without them it would not be found again.
+    expect(cache.added).toEqual([]);
   });
 
   test('without names of files there is still the rest', async () => {

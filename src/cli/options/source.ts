@@ -26,8 +26,9 @@ export interface SpaceOptions {
   /** The process of a Linux guest whose address space it is. */
   readonly pid?: number;
   readonly comm?: string;
-  /** A file of the kernel's symbols. */
+  /** Files of the kernel's symbols, and of its types. */
   readonly symbols?: string;
+  readonly btf?: string;
 }
 
 /** Everything that a command has of both. */
@@ -93,10 +94,15 @@ export function addEncryptionOption(command: Command): Command {
   );
 }
 
+/** For kernels that do not describe their own types. */
+function addBtfOption(command: Command): Command {
+  return command.option('--btf <file>', 'types of a Linux kernel built without BTF (pahole --btf_encode_detached)');
+}
+
 /** Which address space of a source. */
 export function addSpaceOptions(command: Command): Command {
   return addPagingOption(
-    addRootOption(addEncryptionOption(command)).option(
+    addRootOption(addEncryptionOption(addBtfOption(command))).option(
       '--vcpu <n>',
       'vCPU whose registers give the paging mode and the current root',
       wholeNumber(0, 4095),

@@ -1,10 +1,10 @@
 /** The Linux of a snapshot, read when a command first needs it: its kernel's names, and the process that the options choose. */
-import { open } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import { PtmonError } from '../../core/error.ts';
 import { hex } from '../../core/address/va.ts';
 import type { LongWorkOptions } from '../../driver/pacer.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
-import type { KernelNames, LinuxGuest, MemoryArea, Process, SymbolFile, SymbolTable } from '../../linux/index.ts';
+import type { Btf, KernelNames, LinuxGuest, MemoryArea, Process, SymbolFile, SymbolTable } from '../../linux/index.ts';
 import type { AddressSpace } from '../../snapshot/index.ts';
 import type { SourceAndSpaceOptions } from '../options/source.ts';
 
@@ -78,10 +78,12 @@ export class LinuxView {
     const { snapshot, space, options, work } = this.#request;
     const isOwn = options.root === 'current' && options.paging === undefined && !space.isGuess;
     const { kernelCache, openLinux } = await import('../../linux/index.ts');
+    const types = options.btf === undefined ? undefined : await typesIn(options.btf);
     return openLinux(snapshot, {
       cache: kernelCache(),
       ...(work.signal !== undefined && { signal: work.signal }),
       ...(!isOwn && { space }),
+      ...(types !== undefined && { types }),
     });
   }
 
@@ -111,6 +113,23 @@ function withMemory(process: Process, option: string): Process {
   if (process.mm !== null && process.roots.length > 0) return process;
   const why = process.isKernelThread ? 'a kernel thread, without memory of its own' : 'a process that has exited';
   throw new PtmonError('bad-argument', `${option} is ${why}`);
+}
+
+/** @throws PtmonError `source-unavailable` for a file that cannot be read; `corrupt-input` for one that is no BTF */
+async function typesIn(path: string): Promise<Btf> {
+  const { Btf } = await import('../../linux/index.ts');
+  const bytes = await readFile(path).catch((error: unknown) => {
+    throw new PtmonError(
+      'source-unavailable',
+      `--btf ${path}: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  });
+  try {
+    return new Btf(bytes);
+  } catch (error) {
+    if (!(error instanceof PtmonError)) throw error;
+    throw new PtmonError(error.code, `--btf ${path}: ${error.message}`, error.facts, { cause: error });
+  }
 }
 
 /** @throws PtmonError `source-unavailable` for a file that cannot be read; `corrupt-input` for one that has no symbols */

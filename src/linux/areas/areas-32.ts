@@ -3,6 +3,7 @@
  * follow from two of the kernel's variables.
  */
 import { PAGE_BYTES } from '../../core/address/pa.ts';
+import { mappedRanges } from '../../core/paging/enumerate.ts';
 import { walk } from '../../core/paging/walk.ts';
 import { attempt } from '../memory/guest-fault.ts';
 import type { KernelMemory } from '../memory/kernel-memory.ts';
@@ -21,13 +22,13 @@ export function areas32({ kernel, symbols }: AreaSource): KernelArea[] {
   };
   // PAGE_OFFSET is 0xc0000000, or with another split of the space a multiple of a GiB, too (CONFIG_VMSPLIT_*).
   const start = base & 0xc000_0000n;
-  const highMemory = valueOf('high_memory');
-  if (highMemory === undefined || highMemory <= start) return [{ name: 'kernel', start, end: END }];
+  // Debian's 32-bit kernels have no symbols of variables (CONFIG_KALLSYMS_ALL).
+  const highMemory = valueOf('high_memory') ?? directMapEnd(memory, start);
   const tables = valueOf('pkmap_page_table');
   const pkmap = tables === undefined ? undefined : attempt(() => mappedBy(memory, tables, highMemory));
   const areas = [
     { name: 'direct map', start, end: highMemory },
-    { name: 'vmalloc', start: highMemory + HOLE, end: pkmap?.start ?? END },
+    { name: pkmap === undefined ? 'vmalloc, fixmap' : 'vmalloc', start: highMemory + HOLE, end: pkmap?.start ?? END },
   ];
   if (pkmap === undefined) return areas;
   return [
@@ -36,6 +37,16 @@ export function areas32({ kernel, symbols }: AreaSource): KernelArea[] {
     // One behind the other; how large each is depends on the build.
     { name: 'cpu entry area, fixmap', start: pkmap.end, end: END },
   ];
+}
+
+/** Where addresses cease to be those of physical memory from 0 on. @throws PtmonError `not-fetched` */
+function directMapEnd({ paging, physical, root }: KernelMemory, start: bigint): bigint {
+  let end = start;
+  for (const { va, byteLength, pa } of mappedRanges(paging, physical, root, { from: start, to: END })) {
+    if (BigInt(pa) !== va - start) break;
+    end = va + BigInt(byteLength);
+  }
+  return end;
 }
 
 /** What the page table at `table` maps, looked for from `from` on. @throws GuestFault; PtmonError `not-fetched` */

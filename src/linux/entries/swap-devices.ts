@@ -16,8 +16,6 @@ const MAX_FLAGS = 0xffffn;
 /** include/linux/fs.h: S_SWAPFILE, set on what is swapped to. */
 const S_SWAPFILE = 0x100;
 const MAX_DEVICES = 32;
-/** Upper half, in the high word. */
-const KERNEL_HALF = 0x8000_0000;
 
 export interface SwapDevice {
   readonly number: number;
@@ -30,6 +28,10 @@ export function* findSwapDevices(kernel: LinuxKernel): Steps<SwapDevice[]> {
   const reader = new DeviceReader(kernel);
   const found = new Map<number, SwapDevice>();
   const seen = new Set<bigint>();
+  const { wordBytes, kernelStart } = kernel.memory;
+  const step = wordBytes / 4;
+  // Of the highest word of an address of the kernel's.
+  const least = Number(wordBytes === 8 ? kernelStart >> 32n : kernelStart);
   for (const piece of kernel.image) {
     if (!piece.writable) continue;
     for (let at = 0; at < piece.byteLength; at += CHUNK_BYTES) {
@@ -37,11 +39,12 @@ export function* findSwapDevices(kernel: LinuxKernel): Steps<SwapDevice[]> {
       const bytes = attempt(() => kernel.memory.bytes(va, Math.min(CHUNK_BYTES, piece.byteLength - at)));
       if (bytes === undefined) continue;
       const words = new Uint32Array(bytes.buffer);
-      for (let word = 0; word < words.length; word += 2) {
+      for (let word = 0; word < words.length; word += step) {
         if (word % WORDS_PER_STEP === 0) yield;
-        const [lo, hi] = [words[word]!, words[word + 1]!];
-        if (hi < KERNEL_HALF || (lo & 7) !== 0) continue;
-        const pointer = (BigInt(hi) << 32n) | BigInt(lo);
+        const lo = words[word]!;
+        const top = step === 2 ? words[word + 1]! : lo;
+        if (top < least || (lo & 3) !== 0) continue;
+        const pointer = step === 2 ? (BigInt(top) << 32n) | BigInt(lo) : BigInt(lo);
         if (seen.has(pointer)) continue;
         seen.add(pointer);
         const device = attempt(() => reader.deviceAt(pointer));
@@ -75,14 +78,14 @@ class DeviceReader {
     const { memory } = this.#kernel;
     const info = this.#info;
     // Most of what is looked at is something else: what tells soonest is read first.
-    const flags = memory.u64(at + BigInt(info.flags));
+    const flags = memory.pointer(at + BigInt(info.flags));
     if (flags > MAX_FLAGS || (flags & SWP_USED) === 0n) return undefined;
     const number = memory.u8(at + BigInt(info.type));
     if (number >= MAX_DEVICES) return undefined;
     const max = memory.u32(at + BigInt(info.max));
     if (max === 0 || memory.u32(at + BigInt(info.pages)) >= max) return undefined;
-    const file = memory.u64(at + BigInt(info.swap_file));
-    const host = memory.u64(memory.u64(file + BigInt(this.#file)) + BigInt(this.#host));
+    const file = memory.pointer(at + BigInt(info.swap_file));
+    const host = memory.pointer(memory.pointer(file + BigInt(this.#file)) + BigInt(this.#host));
     if ((memory.u32(host + BigInt(this.#inodeFlags)) & S_SWAPFILE) === 0) return undefined;
     return { number, path: this.#paths.fileAt(file).path };
   }

@@ -39,6 +39,8 @@ export interface LinuxKernel {
   readonly gate: bigint | undefined;
   /** What is mapped of its image. */
   readonly image: readonly ImagePiece[];
+  /** Where the processes' part of an address space ends. */
+  readonly userEnd: bigint;
 }
 
 /** Bit 12 of CR3 tells the two tables of a process apart under page-table isolation (arch/x86/entry/calling.h). */
@@ -49,6 +51,8 @@ export interface FindKernelOptions {
   readonly cache?: KernelCache;
   /** An address space that has the kernel; those that the source names unless told. */
   readonly space?: { readonly paging: Paging; readonly root: number };
+  /** The kernel's types, for one that was built without them. */
+  readonly types?: Btf;
   readonly signal?: AbortSignal;
 }
 
@@ -85,9 +89,7 @@ function addressSpaces(
   for (let vcpu = 0; vcpu < registers.vcpuCount; vcpu++) {
     const paging = pagingOf(registers, vcpu);
     if (paging === undefined) reasons.push(`paging is off on vCPU ${vcpu}`);
-    else if (!paging.mode.name.endsWith('level')) {
-      reasons.push(`vCPU ${vcpu} is in ${paging.mode.name} paging, not in 64-bit mode`);
-    } else {
+    else {
       const root = rootOf(paging, registers.readRegisters(vcpu).cr3);
       spaces.set(root, paging);
       if (root % (2 * PAGE_BYTES) === ISOLATED_ROOT_BIT) spaces.set(root - ISOLATED_ROOT_BIT, paging);

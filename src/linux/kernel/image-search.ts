@@ -8,10 +8,10 @@ import { KernelMemory } from '../memory/kernel-memory.ts';
 import { StepRunner } from '../memory/steps.ts';
 import { isOfVdso, readBuildId } from './build-id.ts';
 import type { FindKernelOptions, KernelSource, LinuxKernel } from './find-kernel.ts';
-import { imageBase, type ImagePiece, imagePieces } from './image.ts';
+import { findImage, type KernelImage } from './image.ts';
 import { initTaskAt, nameOfTask } from './init-task.ts';
 import type { KernelPlaces } from './kernel-places.ts';
-import { isKernelRoot, upperHalfOf } from './kernel-root.ts';
+import { isKernelRoot, kernelEntriesOf } from './kernel-root.ts';
 import { scanImage } from './scan.ts';
 
 /** BTF is read in pieces of so many bytes. */
@@ -34,20 +34,22 @@ export class ImageSearch {
 
   /** The kernel, or why there is none. @throws PtmonError what the source throws */
   async run(): Promise<LinuxKernel | string> {
-    const image = await this.#runner.run(() => imagePieces(this.#memory));
-    const base = imageBase(image);
-    if (base === undefined) return 'no code is mapped where Linux has its kernel';
+    const image = await this.#runner.run(() => findImage(this.#memory));
+    if (image === undefined) return 'no code is mapped where Linux has its kernel';
     for (const places of this.#options.cache?.all() ?? []) {
-      const known = await this.#recognise(image, base, places);
+      const known = await this.#recognise(image, places);
       if (known !== undefined) return known;
     }
-    return this.#look(image, base);
+    return this.#look(image);
   }
 
-  async #look(image: readonly ImagePiece[], base: bigint): Promise<LinuxKernel | string> {
-    const upper = await this.#do(() => upperHalfOf(this.#memory));
-    const traces = await scanImage({ image, memory: this.#memory, upper, runner: this.#runner });
-    const btf = await firstOf(traces.btf, (at) => this.#readBtf(at));
+  async #look(image: KernelImage): Promise<LinuxKernel | string> {
+    const { base, pieces } = image;
+    const entries = await this.#do(() => kernelEntriesOf(this.#memory, image.userEnd));
+    const traces = await scanImage({ image: pieces, memory: this.#memory, entries, runner: this.#runner });
+    const own = await firstOf(traces.btf, (at) => this.#readBtf(at));
+    const { types } = this.#options;
+    const btf = own ?? (types && { at: base, value: types });
     if (btf === undefined) {
       const why = this.#strangeness ?? 'it was built without CONFIG_DEBUG_INFO_BTF, or has only begun to boot';
       return `a kernel is mapped at ${hex(base)}, but no type information (BTF) was found in it: ${why}`;
@@ -66,13 +68,13 @@ export class ImageSearch {
       kernelRoot: kernelRoot === undefined ? null : offset(kernelRoot),
       gate: gate === undefined ? null : offset(gate),
     };
-    if (note !== undefined) this.#options.cache?.add(places);
-    return this.#kernel(image, base, btf.value, places);
+    if (note !== undefined && own !== undefined) this.#options.cache?.add(places);
+    return this.#kernel(image, btf.value, places);
   }
 
   /** A kernel that was looked through before, where this is the same build and everything is where it was. */
-  async #recognise(image: readonly ImagePiece[], base: bigint, places: KernelPlaces): Promise<LinuxKernel | undefined> {
-    const at = (offset: number) => base + BigInt(offset);
+  async #recognise(image: KernelImage, places: KernelPlaces): Promise<LinuxKernel | undefined> {
+    const at = (offset: number) => image.base + BigInt(offset);
     const buildId = await this.#do(() => readBuildId(this.#memory, at(places.note)));
     if (buildId !== places.buildId) return undefined;
     const btf = await this.#readBtf(at(places.btf));
@@ -80,11 +82,12 @@ export class ImageSearch {
     const task = at(places.initTask);
     const isTask = await this.#do(() => initTaskAt(this.#memory, btf, nameOfTask(btf, task)) === task);
     const { kernelRoot } = places;
-    const isRoot = kernelRoot === null || (await this.#do(() => isKernelRoot(this.#memory, at(kernelRoot))));
-    return isTask && isRoot ? this.#kernel(image, base, btf, places) : undefined;
+    const isRoot =
+      kernelRoot === null || (await this.#do(() => isKernelRoot(this.#memory, image.userEnd, at(kernelRoot))));
+    return isTask && isRoot ? this.#kernel(image, btf, places) : undefined;
   }
 
-  async #kernel(image: readonly ImagePiece[], base: bigint, btf: Btf, places: KernelPlaces): Promise<LinuxKernel> {
+  async #kernel({ base, pieces, userEnd }: KernelImage, btf: Btf, places: KernelPlaces): Promise<LinuxKernel> {
     const own = this.#memory;
     const { kernelRoot, buildId } = places;
     const root = kernelRoot === null ? own.root : await this.#do(() => own.pa(base + BigInt(kernelRoot)));
@@ -96,7 +99,8 @@ export class ImageSearch {
       buildId: buildId === '' ? undefined : buildId,
       initTask: base + BigInt(places.initTask),
       gate: places.gate === null ? undefined : base + BigInt(places.gate),
-      image,
+      image: pieces,
+      userEnd,
     };
   }
 

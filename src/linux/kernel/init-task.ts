@@ -13,8 +13,6 @@ const NAMES: ReadonlySet<string> = new Set(['swapper', 'swapper/0']);
 /** `swap` and `per`, as words. */
 const SWAP = 0x70617773;
 const PER = 0x726570;
-/** Lowest address of the upper half, whatever the mode. */
-const KERNEL_HALF = 1n << 63n;
 
 /** Addresses in a chunk where the name may be. */
 export function idleNames({ va, words }: Chunk): bigint[] {
@@ -35,7 +33,7 @@ export function initTaskAt(memory: KernelMemory, btf: Btf, name: bigint): bigint
   const task = offsetsOf(btf, 'task_struct', ['comm', 'pid', 'tgid', 'tasks', 'real_parent', 'group_leader', 'mm']);
   const at = name - BigInt(task.comm);
   return attempt(() => {
-    const pointer = (offset: number) => memory.u64(at + BigInt(offset));
+    const pointer = (offset: number) => memory.pointer(at + BigInt(offset));
     const list = at + BigInt(task.tasks);
     const next = pointer(task.tasks);
     const isFirst =
@@ -45,9 +43,9 @@ export function initTaskAt(memory: KernelMemory, btf: Btf, name: bigint): bigint
       pointer(task.real_parent) === at &&
       pointer(task.group_leader) === at &&
       pointer(task.mm) === 0n &&
-      next >= KERNEL_HALF &&
+      next >= memory.kernelStart &&
       // The other end of the list changes at each fork, perhaps while it is read.
-      memory.u64(next + 8n) === list;
+      memory.pointer(next + BigInt(memory.wordBytes)) === list;
     return isFirst ? at : undefined;
   });
 }

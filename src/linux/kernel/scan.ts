@@ -7,7 +7,7 @@ import { buildIdNotes } from './build-id.ts';
 import { placesOf } from './chunk.ts';
 import type { ImagePiece } from './image.ts';
 import { idleNames } from './init-task.ts';
-import { kernelRoots } from './kernel-root.ts';
+import { type KernelEntries, kernelRoots } from './kernel-root.ts';
 
 /** Read at a time, and fetched at a time where memory is remote. */
 const CHUNK_BYTES = 1 << 18;
@@ -32,12 +32,11 @@ export interface Traces {
 export interface ScanPlan {
   readonly image: readonly ImagePiece[];
   readonly memory: KernelMemory;
-  /** The upper half of the top-level table of a process. */
-  readonly upper: Uint32Array;
+  readonly entries: KernelEntries;
   readonly runner: StepRunner;
 }
 
-export async function scanImage({ image, memory, upper, runner }: ScanPlan): Promise<Traces> {
+export async function scanImage({ image, memory, entries, runner }: ScanPlan): Promise<Traces> {
   const traces: Record<keyof Traces, bigint[]> = { btf: [], notes: [], names: [], roots: [], gates: [] };
   const add = (list: bigint[], found: readonly bigint[]) => {
     for (const at of found.slice(0, MAX_TRACES - list.length)) list.push(at);
@@ -52,7 +51,7 @@ export async function scanImage({ image, memory, upper, runner }: ScanPlan): Pro
       add(traces.btf, placesOf(chunk, [BTF_FIRST_WORD]));
       add(traces.notes, buildIdNotes(chunk));
       add(traces.names, idleNames(chunk));
-      add(traces.roots, kernelRoots(chunk, upper));
+      add(traces.roots, kernelRoots(chunk, entries));
       add(traces.gates, placesOf(chunk, VSYSCALL_BOUNDS));
     }
   }

@@ -89,8 +89,9 @@ export class PageCounter {
     for (let slot = base < first ? slotOf(format, first) : 0; slot < format.slots; slot++) {
       const page = base + slot * format.slotPages;
       if (page > last) break;
-      const pa = table + slot * 8;
-      const outcome = this.#memory.readEntry(pa, 8, this.#entry);
+      const { entryBytes } = this.#paging.mode;
+      const pa = table + slot * entryBytes;
+      const outcome = this.#memory.readEntry(pa, entryBytes, this.#entry);
       if (outcome === READ_NOT_FETCHED) missing.push(pa);
       if (outcome !== READ_OK) break;
       const [lo, hi] = [this.#entry[0]!, this.#entry[1]!];

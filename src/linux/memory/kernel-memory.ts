@@ -141,9 +141,9 @@ export class KernelMemory {
     return READ_OK;
   }
 
-  /** An address that a guest's number has taken beyond 64 bits goes round, as in the processor. */
+  /** An address that a guest's number has taken beyond the width of addresses goes round, as in the processor. */
   #frameOf(at: bigint): number {
-    const page = BigInt.asUintN(64, at);
+    const page = BigInt.asUintN(this.wordBytes * 8, at);
     const known = this.#stable.get(page) ?? this.#passing.get(page);
     if (known !== undefined) return known;
     const found = walk(this.paging, this.physical, this.root, page);

@@ -20,6 +20,8 @@ const NO_EXECUTE = 0x8000_0000;
  */
 export function rootsOf(memory: KernelMemory, pgd: bigint): number[] {
   const root = memory.pa(pgd);
+  // 32-bit kernels isolate, too, but their entries do not tell (PAE's top level has no rights).
+  if (memory.wordBytes === 4) return [root];
   const entry = new Uint32Array(2);
   for (let slot = 0; slot < USER_ENTRIES; slot++) {
     const pa = root + slot * 8;

@@ -82,9 +82,9 @@ function* bytesOf({ memory }: LinuxKernel, { va, byteLength }: Span): Steps<Buff
   return bytes;
 }
 
-/** The first of the places where addresses may be that has addresses in order, the kernel's code among them. */
+/** The first of the places where addresses may be that has addresses in order, most of them of the image. */
 function addressesOf(
-  { memory, base }: LinuxKernel,
+  { memory, image }: LinuxKernel,
   bytes: Buffer,
   { countAt, places }: NameTable,
   tokens: TokenTable,
@@ -103,7 +103,7 @@ function addressesOf(
   ];
   for (const read of candidates) {
     const addresses = read();
-    if (addresses !== undefined && isInOrder(addresses) && addresses.includes(base)) return addresses;
+    if (addresses !== undefined && isInOrder(addresses) && areOfImage(addresses, image)) return addresses;
   }
   return undefined;
 }
@@ -138,6 +138,13 @@ function absoluteAddresses(bytes: Buffer, at: number, count: number, wordBytes: 
   return BigUint64Array.from({ length: count }, (_, index) =>
     wordBytes === 8 ? bytes.readBigUInt64LE(at + index * 8) : BigInt(bytes.readUInt32LE(at + index * 4)),
   );
+}
+
+function areOfImage(addresses: BigUint64Array, image: readonly ImagePiece[]): boolean {
+  const [first, last] = [image[0], image.at(-1)];
+  if (first === undefined || last === undefined) return false;
+  const end = last.va + BigInt(last.byteLength);
+  return addresses.filter((address) => address >= first.va && address < end).length > addresses.length / 2;
 }
 
 function isInOrder(addresses: BigUint64Array): boolean {

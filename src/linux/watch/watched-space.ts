@@ -1,5 +1,4 @@
 /** The memory of a process that is watched: all of it, or the part that is wanted and where more of it may come to be. */
-import { PAGE_BYTES } from '../../core/address/pa.ts';
 import type { MonitorEvent } from '../../core/monitor/events.ts';
 import type { LinuxGuest } from '../linux-guest.ts';
 import type { TaskBrief } from '../process/task-reader.ts';
@@ -56,7 +55,7 @@ export class WatchedSpace {
     this.#session = session;
     this.#areas = new NamedAreas(linux, owner.mm, choice);
     this.#isWhole = choice === undefined;
-    this.#lowerHalf = { start: 0n, end: BigInt(linux.kernel.memory.paging.lowEnd) * BigInt(PAGE_BYTES) };
+    this.#lowerHalf = { start: 0n, end: linux.kernel.userEnd };
   }
 
   /** The process that has it: `nginx[12]`. */

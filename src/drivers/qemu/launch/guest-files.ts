@@ -15,6 +15,8 @@ export interface GuestKernel {
   readonly modules: readonly string[];
   /** Of its registers: the programs in the guest are of the same kind. */
   readonly bits: 32 | 64;
+  /** A file of its types (BTF), for a kernel that does not describe them itself. */
+  readonly types?: string;
 }
 
 /** The programs inside the guest. */
@@ -105,7 +107,8 @@ function fetchedKernels(directory: string): GuestKernel[] {
     const modules = namesIn(modulesFolder)
       .sort()
       .map((name) => join(modulesFolder, name));
-    return [{ path, release, modules, bits: bitsOf(path) }];
+    const types = join(folder, release, 'types.btf');
+    return [{ path, release, modules, bits: bitsOf(path), ...(readable(types) && { types }) }];
   });
 }
 
