@@ -4,7 +4,7 @@ import type { MemoryPart } from '../ramfile/index.ts';
 import type { DumpBytes } from './dump-bytes.ts';
 import type { DumpNotes } from './notes/notes.ts';
 
-export type DumpFormatName = 'elf' | 'kdump' | 'lime' | 'raw';
+export type DumpFormatName = 'elf' | 'kdump' | 'lime' | 'avml' | 'migration' | 'vmware' | 'windows' | 'raw';
 
 export interface OpenedFormat {
   /** In words for people. */

@@ -9,12 +9,13 @@ import { FileBytes } from './file-bytes.ts';
 import { FlattenedBytes, isFlattened } from './flattened/flattened-bytes.ts';
 import type { DumpFormat, DumpFormatName, OpenedFormat } from './format.ts';
 import { kdumpFormat } from './kdump/kdump-format.ts';
-import { limeFormat } from './lime-format.ts';
+import { limeFormat } from './lime/lime-format.ts';
+import { migrationFormat } from './migration/migration-format.ts';
 import { registersFrom } from './notes/registers.ts';
 import { kernelRootFrom } from './notes/vmcoreinfo.ts';
-import { openRaw } from './raw-format.ts';
+import { openRaw } from './raw/raw-format.ts';
 
-const FORMATS: readonly DumpFormat[] = [elfFormat, kdumpFormat, limeFormat];
+const FORMATS: readonly DumpFormat[] = [elfFormat, kdumpFormat, limeFormat, migrationFormat];
 const HEAD_BYTES = 4096;
 
 export interface DumpOptions extends LongWorkOptions {

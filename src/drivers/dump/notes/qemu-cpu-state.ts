@@ -12,6 +12,8 @@ export interface CpuState {
   readonly cr0: bigint;
   readonly cr3: bigint;
   readonly cr4: bigint;
+  /** Where the source has it: QEMU's note does not. */
+  readonly efer?: bigint;
 }
 
 const CONTROL_REGISTERS = 392;

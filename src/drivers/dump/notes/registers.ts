@@ -16,10 +16,11 @@ const EFER_NXE = 1n << 11n;
 
 /** Undefined where no note tells. */
 export function registersFrom({ cpus, isLongMode }: DumpNotes): RegisterAccess | undefined {
-  if (cpus.length === 0 || isLongMode === undefined) return undefined;
-  const vcpus = cpus.map(({ cr0, cr3, cr4 }): PagingRegisters => {
+  if (cpus.length === 0 || (isLongMode === undefined && cpus.some(({ efer }) => efer === undefined))) return undefined;
+  const vcpus = cpus.map(({ cr0, cr3, cr4, efer }): PagingRegisters => {
+    if (efer !== undefined) return { cr0, cr3, cr4, efer };
     // A vCPU that has not been started has paging off, whatever the others do.
-    const active = isLongMode && (cr0 & CR0_PG) !== 0n ? EFER_LME | EFER_LMA : 0n;
+    const active = isLongMode === true && (cr0 & CR0_PG) !== 0n ? EFER_LME | EFER_LMA : 0n;
     return { cr0, cr3, cr4, efer: EFER_NXE | active };
   });
   return knownRegisters('dump', vcpus);

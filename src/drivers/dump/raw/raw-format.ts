@@ -2,12 +2,12 @@
  * Raw memory: nothing but bytes, as QEMU's `pmemsave`, its RAM files and dd write them. It is what no other format claims, and what looks
  * like memory. Where it belongs a map says, or its size.
  */
-import { PAGE_BYTES } from '../../core/address/pa.ts';
-import { PtmonError } from '../../core/error.ts';
-import { formatByteLength, parseRamMap, plainRegions, type RamRegion, RamRegions } from '../ramfile/index.ts';
-import type { DumpBytes } from './dump-bytes.ts';
+import { PAGE_BYTES } from '../../../core/address/pa.ts';
+import { PtmonError } from '../../../core/error.ts';
+import { formatByteLength, parseRamMap, plainRegions, type RamRegion, RamRegions } from '../../ramfile/index.ts';
+import type { DumpBytes } from '../dump-bytes.ts';
 import { foreignFile } from './foreign-files.ts';
-import type { OpenedFormat } from './format.ts';
+import type { OpenedFormat } from '../format.ts';
 import { whyNoMemory } from './memory-likeness.ts';
 
 /** What is read, for messages. */

@@ -2,8 +2,8 @@
  * Whether bytes can be the memory of a machine, by a sample of their pages. Memory has pages of zeroes, tables, texts and code; a file of
  * one text has nothing but text, and one that is compressed or encrypted has no page that repeats anything.
  */
-import { PAGE_BYTES } from '../../core/address/pa.ts';
-import type { DumpBytes } from './dump-bytes.ts';
+import { PAGE_BYTES } from '../../../core/address/pa.ts';
+import type { DumpBytes } from '../dump-bytes.ts';
 
 const ZEROES = Buffer.alloc(PAGE_BYTES);
 const SAMPLES = 64;

@@ -2,7 +2,7 @@
  * Files that are no memory, or not as it lies in RAM, by their magic numbers: what a person may hand to a tool for memory. Each is named,
  * with the way to what can be read.
  */
-import type { DumpBytes } from './dump-bytes.ts';
+import type { DumpBytes } from '../dump-bytes.ts';
 
 export interface ForeignFile {
   readonly what: string;

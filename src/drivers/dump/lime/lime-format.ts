@@ -7,10 +7,10 @@
  *     16  last physical address, inclusive   64 bits
  *     24  reserved
  */
-import { hex } from '../../core/address/va.ts';
-import { corrupt, type DumpBytes, hasBytes, readPart, readU64 } from './dump-bytes.ts';
-import { DumpRegions } from './dump-regions.ts';
-import type { DumpFormat, OpenedFormat } from './format.ts';
+import { hex } from '../../../core/address/va.ts';
+import { corrupt, type DumpBytes, hasBytes, readPart, readU64 } from '../dump-bytes.ts';
+import { DumpRegions } from '../dump-regions.ts';
+import type { DumpFormat, OpenedFormat } from '../format.ts';
 
 const MAGIC = 0x4c694d45;
 const HEADER_BYTES = 32;
