@@ -1,5 +1,6 @@
 /** What a format of dumps is: recognised by its first bytes, and opened as pieces of memory and what is known besides. */
 import type { LongWorkOptions } from '../../driver/pacer.ts';
+import type { KernelRoot } from '../../driver/snapshot.ts';
 import type { MemoryPart } from '../ramfile/index.ts';
 import type { DumpBytes } from './dump-bytes.ts';
 import type { DumpNotes } from './notes/notes.ts';
@@ -11,6 +12,8 @@ export interface OpenedFormat {
   readonly description: string;
   readonly parts: readonly MemoryPart[];
   readonly notes: DumpNotes;
+  /** The kernel's own top-level table, where the file names it. */
+  readonly kernelRoot?: KernelRoot;
   /** What is missing or odd, a sentence each. */
   readonly warnings?: readonly string[];
 }

@@ -11,11 +11,22 @@ import type { DumpFormat, DumpFormatName, OpenedFormat } from './format.ts';
 import { kdumpFormat } from './kdump/kdump-format.ts';
 import { limeFormat } from './lime/lime-format.ts';
 import { migrationFormat } from './migration/migration-format.ts';
+import { avmlFormat } from './lime/avml-format.ts';
+import { openVmem, vmwareFormat } from './vmware/vmware-format.ts';
+import { windowsFormat } from './windows/windows-format.ts';
 import { registersFrom } from './notes/registers.ts';
 import { kernelRootFrom } from './notes/vmcoreinfo.ts';
 import { openRaw } from './raw/raw-format.ts';
 
-const FORMATS: readonly DumpFormat[] = [elfFormat, kdumpFormat, limeFormat, migrationFormat];
+const FORMATS: readonly DumpFormat[] = [
+  elfFormat,
+  kdumpFormat,
+  limeFormat,
+  avmlFormat,
+  migrationFormat,
+  vmwareFormat,
+  windowsFormat,
+];
 const HEAD_BYTES = 4096;
 
 export interface DumpOptions extends LongWorkOptions {
@@ -51,7 +62,8 @@ export async function openDump(path: string, options: DumpOptions = {}): Promise
     });
     const registers = registersFrom(opened.notes);
     const warnings = [...(bytes.warnings ?? []), ...(opened.warnings ?? [])];
-    const kernelRoot = opened.notes.vmcoreinfo === undefined ? undefined : kernelRootFrom(opened.notes.vmcoreinfo);
+    const { vmcoreinfo } = opened.notes;
+    const kernelRoot = opened.kernelRoot ?? (vmcoreinfo === undefined ? undefined : kernelRootFrom(vmcoreinfo));
     return {
       format: name,
       isFlattened: flattened,
@@ -63,7 +75,10 @@ export async function openDump(path: string, options: DumpOptions = {}): Promise
       ...(registers !== undefined && { registers }),
       ...(kernelRoot !== undefined && { kernelRoot }),
       readBytes: (pa, byteLength) => memory.readBytes(pa, byteLength),
-      close: async () => memory.close(),
+      close: async () => {
+        memory.close();
+        file.close();
+      },
     };
   } catch (error) {
     file.close();
@@ -77,7 +92,11 @@ async function openFormat(
 ): Promise<{ readonly name: DumpFormatName; readonly opened: OpenedFormat }> {
   const head = headOf(bytes);
   const format = FORMATS.find((candidate) => candidate.recognises(head));
-  if (format === undefined) return { name: 'raw', opened: openRaw(bytes, options.ramMap) };
+  if (format === undefined) {
+    const checkpoint = options.ramMap === undefined ? openVmem(bytes) : undefined;
+    if (checkpoint !== undefined) return { name: 'vmware', opened: checkpoint };
+    return { name: 'raw', opened: openRaw(bytes, options.ramMap) };
+  }
   if (options.ramMap !== undefined) {
     throw new PtmonError(
       'bad-argument',

@@ -106,6 +106,7 @@ export function candidateAt(
   memory: PhysicalMemory,
   isRam: (gfn: number) => boolean,
 ): Candidate | undefined {
+  if (isOfDirectMap(paging, words, at, root)) return undefined;
   const found = describe(paging, words, at, root);
   const { highHalf } = found;
   const isIdentity = mapsItself(paging, root, memory);
@@ -194,6 +195,20 @@ function judgeTable(
 function spread(list: readonly number[]): number[] {
   const found = Array.from({ length: SAMPLES }, (_, at) => list[Math.round((at * (list.length - 1)) / (SAMPLES - 1))]!);
   return [...new Set(found)];
+}
+
+/** Whether a table has itself and its neighbours in a row: it is one that maps memory page by page, and is no root. */
+function isOfDirectMap(paging: Paging, words: Uint32Array, at: number, root: number): boolean {
+  const format = paging.levels[0]!;
+  const frameAt = (slot: number) => {
+    const [lo, hi] = entryAt(paging, words, at, slot);
+    return kindOf(format, lo, hi) === ENTRY_TABLE ? paOf(tableGfn(format, lo, hi)) : undefined;
+  };
+  for (let slot = 1; slot < format.slots - 1; slot++) {
+    if (frameAt(slot) !== root) continue;
+    if (frameAt(slot - 1) === root - PAGE_BYTES || frameAt(slot + 1) === root + PAGE_BYTES) return true;
+  }
+  return false;
 }
 
 function describe(paging: Paging, words: Uint32Array, at: number, root: number): Candidate {

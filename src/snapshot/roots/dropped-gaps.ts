@@ -60,7 +60,8 @@ function shiftsOf({ tables, links }: TableLinks, phase: number): Shift[] {
   const shifts: Shift[] = [];
   let rest = links;
   const places = new Set(tables);
-  const counts = new Uint32Array((MAX_DISTANCE + MAX_HEADER) / PAGE_BYTES);
+  const most = Math.min(MAX_DISTANCE, (links.at(-1) ?? 0) + PAGE_BYTES);
+  const counts = new Uint32Array((most + MAX_HEADER) / PAGE_BYTES);
   for (let count = 0; count < MAX_PIECES; count++) {
     const distance = bestDistance(tables, rest, counts, phase);
     if (distance === undefined) break;
@@ -83,11 +84,13 @@ function bestDistance(
   counts: Uint32Array,
   phase: number,
 ): number | undefined {
+  if (links.length < LEAST_LINKS) return undefined;
   counts.fill(0);
   for (const link of links) {
     for (const table of tables) {
       const distance = link - (table - phase);
-      if (distance >= -MAX_HEADER && distance < MAX_DISTANCE) counts[(distance + MAX_HEADER) / PAGE_BYTES]!++;
+      const index = (distance + MAX_HEADER) / PAGE_BYTES;
+      if (index >= 0 && index < counts.length) counts[index]!++;
     }
   }
   let best = 0;

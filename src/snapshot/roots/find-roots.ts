@@ -54,6 +54,10 @@ export interface FindRootsOptions extends LongWorkOptions {
 const MAX_CANDIDATES = 2 ** 14;
 /** Upper halves that are gone through, the most frequent first. */
 const MAX_GROUPS = 64;
+/** A kernel uses hardly any table twice that is not one piece; what is made up does. */
+const MAX_REPEATS = 2 ** 9;
+/** Pieces after which the code of a kernel is not looked for any more: a guest of 256 MiB has some 2,000. */
+const MAX_PIECES = 2 ** 15;
 /** Of a kernel's code, at least: 256 KiB. */
 const CODE_PAGES = 64;
 
@@ -176,9 +180,10 @@ async function mappedByThemselves(
   const frames = Float64Array.from(byFrame, (candidate) => gfnOf(candidate.root));
   const mapped = new Set(group.filter(({ selfMap }) => selfMap !== undefined));
   let code: Va | undefined;
+  let count = 0;
   try {
     const space = { paging, root };
-    for await (const batch of spacePieces(snapshot, space, { ...options, from })) {
+    for await (const batch of spacePieces(snapshot, space, { ...options, from, maxRepeats: MAX_REPEATS })) {
       for (const piece of batch) {
         const { vpn, gfn, pages, step, rights } = piece;
         if (code === undefined && isCode(snapshot, piece)) code = vaOf(vpn, 0);
@@ -187,7 +192,8 @@ async function mappedByThemselves(
         for (let at = firstAtLeast(frames, gfn); at < frames.length && frames[at]! < end; at++)
           mapped.add(byFrame[at]!);
       }
-      if (mapped.size === group.length && (group.length > 1 || code !== undefined)) break;
+      count += batch.length;
+      if (mapped.size === group.length && (group.length > 1 || code !== undefined || count > MAX_PIECES)) break;
     }
   } catch (error) {
     // Tables without end are no kernel's; a page that cannot be read is another matter.

@@ -7,6 +7,8 @@ import { DumpRegions } from '../dump-regions.ts';
 import type { DumpFormat, OpenedFormat } from '../format.ts';
 import { PA_LIMIT } from '../../../core/address/pa.ts';
 import { NoteReader } from '../notes/notes.ts';
+import type { LongWorkOptions } from '../../../driver/pacer.ts';
+import { openXenCore, xenSections } from './xen-core.ts';
 import { ZeroBytes } from '../zero-bytes.ts';
 import { programHeaders, PT_LOAD, PT_NOTE, readElfHeader } from './elf-header.ts';
 
@@ -19,7 +21,9 @@ export const elfFormat: DumpFormat = {
   open: openElf,
 };
 
-async function openElf(bytes: DumpBytes): Promise<OpenedFormat> {
+async function openElf(bytes: DumpBytes, options: LongWorkOptions): Promise<OpenedFormat> {
+  const xen = xenSections(bytes);
+  if (xen !== undefined) return openXenCore(bytes, xen, options);
   const header = readElfHeader(bytes);
   const regions = new DumpRegions(bytes.name);
   const warnings: string[] = [];

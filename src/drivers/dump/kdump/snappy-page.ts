@@ -7,10 +7,15 @@ import { PAGE_BYTES } from '../../../core/address/pa.ts';
 
 /** @throws Error */
 export function decompressSnappyPage(input: Uint8Array): Uint8Array {
+  return decompressSnappy(input, PAGE_BYTES);
+}
+
+/** @param wanted bytes that the stream must make @throws Error */
+export function decompressSnappy(input: Uint8Array, wanted: number): Uint8Array {
   const byteLength = countBytes(input);
-  if (byteLength !== PAGE_BYTES) throw new Error(`the snappy stream makes ${byteLength} bytes, not a page`);
+  if (byteLength !== wanted) throw new Error(`the snappy stream makes ${byteLength} bytes, not ${wanted}`);
   // Of a Buffer the library makes a Buffer by way of an array of numbers.
-  return uncompress(new Uint8Array(input), PAGE_BYTES);
+  return uncompress(new Uint8Array(input), wanted);
 }
 
 /** Goes from tag to tag: the low two bits of one say what it is, a literal or one of three kinds of copies. */
@@ -40,7 +45,7 @@ function countBytes(input: Uint8Array): number {
   return made;
 }
 
-/** Up to 60 in the tag; longer ones are in the 1 to 4 bytes behind it, of which a page needs two. */
+/** Up to 60 in the tag; longer ones are in the 1 to 4 bytes behind it, of which a page needs two, and 64 KiB as many. */
 function literalLength(inTag: number, input: Uint8Array, at: number): number {
   if (inTag < 60) return inTag + 1;
   let length = 0;

@@ -22,6 +22,11 @@ const MAX_VMCOREINFO_BYTES = 2 ** 20;
 
 const NT_PRSTATUS = 1;
 const QEMU_CPU_STATE = 0;
+/** VirtualBox (VBoxManage debugvm dumpvmcore): DBGFCORECPU of include/VBox/vmm/dbgfcorefmt.h, up to EFER. */
+const NT_VBOXCPU = 0xb01;
+const VBOX_CONTROL_REGISTERS = 288;
+const VBOX_EFER = 488;
+const VBOX_CPU_BYTES = VBOX_EFER + 8;
 /** `struct elf_prstatus` of x86-64, and of i386. */
 const PRSTATUS_BYTES_64 = 336;
 const PRSTATUS_BYTES_32 = 144;
@@ -93,6 +98,9 @@ export class NoteReader {
     } else if (owner === 'CORE' && type === NT_PRSTATUS) {
       if (rest.length === PRSTATUS_BYTES_64) this.#isLongMode = true;
       else if (rest.length === PRSTATUS_BYTES_32) this.#isLongMode ??= false;
+    } else if (owner === 'VBCPU' && type === NT_VBOXCPU) {
+      if (rest.length < VBOX_CPU_BYTES) this.#warn(at, "VirtualBox's note of a vCPU is too short, so it is not read");
+      else this.#cpus.push(vboxCpu(rest));
     } else if (owner === 'VMCOREINFO') {
       this.#vmcoreinfo = rest.toString('latin1', 0, MAX_VMCOREINFO_BYTES);
     }
@@ -101,6 +109,12 @@ export class NoteReader {
   #warn(offset: number, why: string): void {
     this.#warnings.push(`at offset ${hex(offset)}: ${why}`);
   }
+}
+
+/** CR0, CR2, CR3 and CR4 follow each other. */
+function vboxCpu(note: Buffer): CpuState {
+  const control = (index: number) => note.readBigUInt64LE(VBOX_CONTROL_REGISTERS + index * 8);
+  return { cr0: control(0), cr3: control(2), cr4: control(3), efer: note.readBigUInt64LE(VBOX_EFER) };
 }
 
 function padded(byteLength: number): number {

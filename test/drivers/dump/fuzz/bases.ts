@@ -3,6 +3,15 @@ import { deflateSync } from 'node:zlib';
 import { compress } from 'snappyjs';
 import { PRESENT, SpaceBuilder, USER, WRITABLE } from '../../../snapshot/space.ts';
 import {
+  avmlDump,
+  libvirtSave,
+  migrationStream,
+  virtualBoxCore,
+  vmwareCheckpoint,
+  windowsDump,
+  xenCore,
+} from '../write-containers.ts';
+import {
   elfDump,
   flattened,
   type Frames,
@@ -13,8 +22,21 @@ import {
   PAGE,
 } from '../write-dump.ts';
 
-export type FuzzedFormat = 'elf' | 'kdump' | 'flattened' | 'lime' | 'raw';
-export const FUZZED_FORMATS: readonly FuzzedFormat[] = ['elf', 'kdump', 'flattened', 'lime', 'raw'];
+export const FUZZED_FORMATS = [
+  'elf',
+  'kdump',
+  'flattened',
+  'lime',
+  'raw',
+  'avml',
+  'migration',
+  'virsh-save',
+  'vmware',
+  'virtualbox',
+  'xen',
+  'windows',
+] as const;
+export type FuzzedFormat = (typeof FUZZED_FORMATS)[number];
 
 export const TABLES_AT = 0x10_0000;
 export const KERNEL_VA = 0xffff_8880_0000_0000n;
@@ -85,5 +107,12 @@ export const BASES: Readonly<Record<FuzzedFormat, readonly Buffer[]>> = {
   kdump: kdumps,
   flattened: [flattened(kdumps[1]!), flattened(elfDump(FRAMES, { notes }))],
   lime: [limeDump(FRAMES)],
+  avml: [avmlDump(FRAMES, 2 * PAGE)],
+  migration: [migrationStream(FRAMES)],
+  'virsh-save': [libvirtSave(migrationStream(FRAMES))],
+  vmware: [vmwareCheckpoint(FRAMES, { inside: true }).vmss],
+  virtualbox: [virtualBoxCore(FRAMES)],
+  xen: [xenCore(FRAMES, 'hvm'), xenCore(FRAMES, 'pv')],
+  windows: [windowsDump(FRAMES), windowsDump(FRAMES, { type: 5 }), windowsDump(FRAMES, { is64: false })],
   raw: [Buffer.concat(Array.from({ length: 320 }, (_, gfn) => FRAMES.get(gfn) ?? new Uint8Array(PAGE)))],
 };

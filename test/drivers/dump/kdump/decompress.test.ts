@@ -148,7 +148,7 @@ describe('refuses', () => {
       'a snappy page that promises 4 GiB',
       4,
       Buffer.from([0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0]),
-      /makes 1 bytes, not a page/,
+      /makes 1 bytes, not 4096/,
     ],
     [
       'a snappy copy from before the beginning',

@@ -1,0 +1,182 @@
+/** Files of virtual machines and of other tools hold the memory that was put into them, with its registers. */
+import { renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { deflateSync } from 'node:zlib';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { type Dump, openDump } from '../../../src/drivers/dump/index.ts';
+import { maskedCrc } from '../../../src/drivers/dump/lime/snappy-frames.ts';
+import { temporaryFolder } from '../qemu/launch/temporary-folder.ts';
+import {
+  avmlDump,
+  libvirtSave,
+  migrationStream,
+  virtualBoxCore,
+  vmwareCheckpoint,
+  windowsDump,
+  xenCore,
+} from './write-containers.ts';
+import { CPU, dumpFile, framesOf, PAGE, runsOf } from './write-dump.ts';
+
+const FRAMES = framesOf([0, 1, 2, 3, 0x100, 0x101, 0x102, 0x103, 0x9000]);
+const MORE = { ...CPU, cr3: 0x1_2345_6000n };
+
+async function open(bytes: Uint8Array): Promise<Dump> {
+  const dump = await openDump(dumpFile(bytes));
+  onTestFinished(() => dump.close());
+  return dump;
+}
+
+function expectFrames(dump: Dump, frames = FRAMES): void {
+  for (const [gfn, page] of frames) {
+    const found = dump.readBytes(gfn * PAGE, PAGE);
+    expect(found !== undefined && Buffer.from(found).equals(page), `frame ${gfn}`).toBe(true);
+  }
+  for (const gfn of [4, 0xff, 0x104, 0x9001, 2 ** 30]) {
+    expect(dump.readBytes(gfn * PAGE, PAGE), `frame ${gfn}`).toBeUndefined();
+  }
+  expect(dump.readBytes(PAGE - 3, 7)).toEqual(
+    new Uint8Array(Buffer.concat([frames.get(0)!.subarray(-3), frames.get(1)!.subarray(0, 4)])),
+  );
+}
+
+const expectRegisters = (dump: Dump, efer: bigint) => {
+  expect(dump.registers?.vcpuCount).toBe(2);
+  expect(dump.registers?.readRegisters(0)).toEqual({ ...CPU, efer });
+  expect(dump.registers?.readRegisters(1)).toEqual({ ...MORE, efer });
+};
+
+describe('files with registers', () => {
+  const cpus = [CPU, MORE];
+  test.each<[what: string, format: string, bytes: Buffer, efer: bigint]>([
+    ['a migration stream of QEMU', 'migration', migrationStream(FRAMES, { cpus }), 0xd01n],
+    ['the same in virsh save', 'migration', libvirtSave(migrationStream(FRAMES, { cpus })), 0xd01n],
+    ['a core of VirtualBox', 'elf', virtualBoxCore(FRAMES, cpus), 0xd01n],
+    ['a core of Xen, HVM', 'elf', xenCore(FRAMES, 'hvm', cpus), 0xd00n],
+    ['a core of Xen, PV, by its machine frames', 'elf', xenCore(FRAMES, 'pv', cpus), 0xd00n],
+    ['a checkpoint of VMware with its memory', 'vmware', vmwareCheckpoint(FRAMES, { cpus, inside: true }).vmss, 0xd00n],
+  ])('%s', async (_what, format, bytes, efer) => {
+    const dump = await open(bytes);
+    expect(dump.format).toBe(format);
+    expect(dump.warnings).toBeUndefined();
+    expectFrames(dump);
+    expectRegisters(dump, efer);
+    expect(dump.regions).toEqual(runsOf(FRAMES).map(({ pa, bytes: run }) => ({ pa, byteLength: run.length })));
+  });
+});
+
+describe('a migration stream', () => {
+  test('has of a page the last that was sent, whether it is of one byte or not', async () => {
+    const frames = new Map([...FRAMES, [2, new Uint8Array(PAGE).fill(7)]]);
+    const earlier = new Map([
+      [0, new Uint8Array(PAGE).fill(9)],
+      [2, FRAMES.get(2)!],
+    ]);
+    expectFrames(await open(migrationStream(frames, { earlier })), frames);
+  });
+
+  test.each([
+    ['pc-i440fx-7.2', 4 * 2 ** 30, 3 * 2 ** 30],
+    ['pc-q35-8.0', 3 * 2 ** 30, 2 * 2 ** 30],
+    ['pc-i440fx-7.2', 3 * 2 ** 30, Infinity],
+    ['microvm', 3.25 * 2 ** 30, 3 * 2 ** 30],
+  ])('of %s with %i bytes of RAM goes on at 4 GiB behind %i', async (machine, ramBytes, low) => {
+    const top = ramBytes / PAGE - 1;
+    const dump = await open(migrationStream(new Map([...framesOf([0, top])]), { machine, ramBytes }));
+    const pa = low === Infinity ? top * PAGE : top * PAGE - low + 2 ** 32;
+    expect(Buffer.from(dump.readBytes(pa, PAGE)!).equals(framesOf([top]).get(top)!)).toBe(true);
+  });
+
+  test('that is cut has what was sent before, and says so', async () => {
+    const whole = migrationStream(FRAMES);
+    const at = whole.indexOf(FRAMES.get(0x102)!.subarray(0, 100));
+    const dump = await open(whole.subarray(0, at + 10));
+    expect(dump.warnings?.join()).toMatch(/the stream ends early: it is truncated; pages behind that are missing/);
+    expect(dump.readBytes(0x101 * PAGE, PAGE)).toBeDefined();
+    expect(dump.readBytes(0x102 * PAGE, PAGE)).toBeUndefined();
+    expect(dump.registers).toBeUndefined();
+  });
+
+  test.each([
+    [1, /is compressed: unpack it with tail -c \+147 FILE \| gzip -d >STREAM/],
+    [5, /zstd -d/],
+    [6, /in format 6, which ptmon does not read/],
+  ])('of virsh save in compression %i is refused, with how to unpack it', async (compression, why) => {
+    await expect(openDump(dumpFile(libvirtSave(deflateSync('x'), compression)))).rejects.toThrow(why);
+  });
+});
+
+describe('AVML', () => {
+  test.each([2 ** 16, 10_000])('has its memory, in blocks of %i bytes', async (blockBytes) => {
+    const dump = await open(avmlDump(FRAMES, blockBytes));
+    expect(dump.format).toBe('avml');
+    expectFrames(dump);
+  });
+
+  test('has the checksums of snappy', () => {
+    // CRC-32C of "123456789" is 0xe3069283 (RFC 3720, B.4 and others), masked as framing_format.txt says.
+    const crc = 0xe3069283;
+    expect(maskedCrc(Buffer.from('123456789'))).toBe((((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0);
+  });
+
+  test('that is cut has what is before, and a spoiled frame is an error of its pages alone', async () => {
+    const whole = avmlDump(FRAMES);
+    const cut = await open(whole.subarray(0, -20));
+    expect(cut.warnings?.join()).toMatch(/is cut off/);
+    expect(cut.readBytes(0, PAGE)).toBeDefined();
+    const spoiled = Buffer.from(whole);
+    spoiled[46]! ^= 1;
+    const dump = await open(spoiled);
+    expect(() => dump.readBytes(0, PAGE)).toThrow(/the checksum of a frame is wrong|cannot be decompressed/);
+    expect(dump.readBytes(0x9000 * PAGE, PAGE)).toBeDefined();
+  });
+});
+
+describe('VMware', () => {
+  test.each(['vmss', 'vmsn'])('a .vmem and the .%s beside it, whichever is given', async (end) => {
+    const { vmss, vmem } = vmwareCheckpoint(FRAMES, { cpus: [CPU, MORE] });
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, `vm.${end}`), vmss);
+    writeFileSync(join(folder, 'vm.vmem'), vmem);
+    for (const name of [`vm.${end}`, 'vm.vmem']) {
+      const dump = await openDump(join(folder, name));
+      onTestFinished(() => dump.close());
+      expect(dump.format).toBe('vmware');
+      expectFrames(dump);
+      expectRegisters(dump, 0xd00n);
+    }
+    renameSync(join(folder, 'vm.vmem'), join(folder, 'other.vmem'));
+    await expect(openDump(join(folder, `vm.${end}`))).rejects.toThrow(/put the \.vmem of the same name .* beside it/);
+    expect((await openDump(join(folder, 'other.vmem'))).format).toBe('raw');
+  });
+
+  test('compressed memory is refused', async () => {
+    const { vmss } = vmwareCheckpoint(FRAMES, { inside: true, compressed: true });
+    await expect(openDump(dumpFile(vmss))).rejects.toThrow(/its memory is compressed: suspend it with/);
+  });
+});
+
+describe('a crash dump of Windows', () => {
+  test.each<[is64: boolean, type: number, mode: string]>([
+    [true, 1, '4-level'],
+    [true, 5, '4-level'],
+    [true, 6, '4-level'],
+    [false, 1, 'pae'],
+    [false, 5, 'pae'],
+  ])('64-bit %s, type %i', async (is64, type, mode) => {
+    const dump = await open(windowsDump(FRAMES, { is64, type, root: 0x1a_b002n }));
+    expect(dump.format).toBe('windows');
+    expectFrames(dump);
+    expect(dump.kernelRoot).toEqual({ root: 0x1a_b000, mode, from: 'the header of the crash dump' });
+  });
+
+  test('without PAE, truncated, small or of another machine', async () => {
+    expect((await open(windowsDump(FRAMES, { is64: false, pae: false }))).kernelRoot?.mode).toBe('32-bit');
+    const cut = await open(windowsDump(FRAMES).subarray(0, -PAGE));
+    expect(cut.warnings?.join()).toMatch(/truncated: 4K of memory/);
+    await expect(openDump(dumpFile(windowsDump(FRAMES, { type: 4 })))).rejects.toThrow(/small dump without memory/);
+    await expect(openDump(dumpFile(windowsDump(FRAMES, { type: 9 })))).rejects.toThrow(/type 9 of a crash dump/);
+    const arm = windowsDump(FRAMES);
+    arm.writeUInt32LE(0xaa64, 0x30);
+    await expect(openDump(dumpFile(arm))).rejects.toThrow(/the dump of an ARM64 machine/);
+  });
+});
