@@ -136,7 +136,7 @@ class VmwareCpus {
       const [cr0, , , cr3, cr4] = cpu?.control ?? [];
       return cr0 !== undefined && cr3 !== undefined && cr4 !== undefined ? [{ cr0, cr3, cr4 }] : [];
     });
-    return { cpus, ...(this.#cpus.some((cpu) => cpu?.isHigh === true) && { isLongMode: true }) };
+    return { cpus, ...(this.#cpus.some(({ isHigh }) => isHigh) && { isLongMode: true }) };
   }
 
   #u64(position: number): bigint | undefined {
