@@ -119,8 +119,14 @@ export class Attempts {
         }
       }
     } finally {
-      const { read, get, set } = this.#machine.calls;
-      this.sourceCalls.push({ read: read - counts.read, get: get - counts.get, set: set - counts.set });
+      const { read, get, set, late } = this.#machine.calls;
+      const since = {
+        read: read - counts.read,
+        get: get - counts.get,
+        set: set - counts.set,
+        late: late - counts.late,
+      };
+      this.sourceCalls.push(since);
       if (this.#fault !== undefined && number >= this.#fault.at + this.#fault.lasting) this.#machine.plan = undefined;
     }
   }

@@ -17,7 +17,8 @@ export interface FaultPlan {
   readonly count: number;
 }
 
-export type SourceCall = 'read' | 'get' | 'set';
+/** `late`: the access is set, and the call fails afterwards. */
+export type SourceCall = 'read' | 'get' | 'set' | 'late';
 
 /** What a failing source throws. */
 export class SourceFailure extends Error {
@@ -34,7 +35,7 @@ const FRAME = 4096;
 
 export class Machine implements PhysicalMemory, PageProtection {
   /** Calls answered so far, failed ones included. */
-  readonly calls: Record<SourceCall, number> = { read: 0, get: 0, set: 0 };
+  readonly calls: Record<SourceCall, number> = { read: 0, get: 0, set: 0, late: 0 };
   plan: FaultPlan | undefined;
   /** How many calls the plan has failed. */
   fired = 0;
@@ -115,6 +116,7 @@ export class Machine implements PhysicalMemory, PageProtection {
     if ((access & ACCESS_WRITE) === 0) this.beforeProtect?.(gfn);
     its.set(gfn, access);
     if (access !== original) this.afterProtect?.(gfn);
+    this.#mayFail('late');
   }
 
   addView(view: number, access: readonly (readonly [gfn: number, access: number])[] = []): void {

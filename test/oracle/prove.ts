@@ -139,11 +139,11 @@ function runFaulty(program: Program, make: MakeSubject, fault: FaultAt, clean: R
 function faultsOf({ sourceCalls, work }: RunResult, seed: number, like?: FaultAt): FaultAt[] {
   const all: FaultAt[] = [];
   sourceCalls.forEach((calls, at) => {
-    for (const call of ['read', 'get', 'set'] as SourceCall[]) {
+    for (const call of ['read', 'get', 'set', 'late'] as SourceCall[]) {
       for (let nth = 0; nth < calls[call]; nth++) {
         const lasting = like?.lasting || [1, 4, 1000][(at + nth) % 3]!;
         all.push({ at, call, nth, lasting: 0 });
-        if (call === 'set' || nth === 0) all.push({ at, call, nth, lasting });
+        if (call === 'set' || call === 'late' || nth === 0) all.push({ at, call, nth, lasting });
       }
     }
   });

@@ -97,7 +97,7 @@ describe('C8 entries of a PML4 that point at the PML4', () => {
       rig.monitor.monitorRange({ root, va: 0, byteLength: HALF });
       rig.monitor.unmonitorRange({ root, va: 0, byteLength: HALF });
     }
-    expect(rig.faults).toEqual([]);
+    expect(rig.faults.filter(({ code }) => code === 'range-limit')).toEqual([]);
   });
 
   test('released and watched again, the limit is reported again', () => {

@@ -47,7 +47,7 @@ export class Rig {
   /** Called before a protection takes effect. */
   beforeProtect: ((gfn: number) => void) | undefined;
   /** Makes the next call of this kind fail, for as long as it is set. */
-  failing: 'read' | 'get' | 'set' | undefined;
+  failing: 'read' | 'get' | 'set' | 'late' | undefined;
   /** The entry reads so far. */
   reads = 0;
   readonly #views: Map<number, Map<number, number>>;
@@ -179,6 +179,7 @@ export class Rig {
         const frames = of(view);
         if ((access & 2) === 0) this.beforeProtect?.(gfn);
         frames.set(gfn, access);
+        if (this.failing === 'late') throw new Error('the source fails after it has set access');
         this.protections.push(`${view}:0x${gfn.toString(16)}=${access}`);
       },
     };

@@ -128,15 +128,21 @@ export class ProtectedTables {
   #protect(gfn: number, view: number, viewMayBeGone: boolean): PageAccess | null {
     if (this.#protection === undefined) return null;
     const at = this.#unrestored.findIndex((each) => each.view === view && each.gfn === gfn);
+    let access: PageAccess | undefined;
     try {
-      const access = at < 0 ? this.#protection.getAccess(view, gfn) : this.#unrestored[at]!.access;
+      access = at < 0 ? this.#protection.getAccess(view, gfn) : this.#unrestored[at]!.access;
       this.#protection.setAccess(view, gfn, access & ~ACCESS_WRITE);
-      if (at >= 0) this.#unrestored.splice(at, 1);
-      return access;
     } catch (error) {
-      if (viewMayBeGone && isGoneView(error)) return null;
+      if (isGoneView(error)) {
+        if (viewMayBeGone) return null;
+      } else if (access !== undefined && at < 0) {
+        // It may have taken effect before it failed: the next capture must not take that for the original access.
+        this.#restoreOrKeep({ view, gfn, access });
+      }
       throw error;
     }
+    if (at >= 0) this.#unrestored.splice(at, 1);
+    return access;
   }
 
   /** Returns the failure; undefined where it worked, or where the view is gone. */

@@ -209,3 +209,40 @@ describe('C10 resync', () => {
     expect(notes(rig.monitor.resync())).toEqual(['in 0x7f1234567000 → 0x5000']);
   });
 });
+
+describe('C9 a source that sets access and fails afterwards', () => {
+  test.each([1, 2, 3])('the original access is restored, the source failing in call %i', (failing) => {
+    const { rig, root } = built();
+    const table = Math.floor(rig.entry(root, VA, 1) / 4096) * 4096;
+    const call = (which: number, act: () => unknown) => {
+      rig.failing = which === failing ? 'late' : undefined;
+      if (which === failing && which !== 2) expect(act).toThrow('after it has set');
+      else act();
+      rig.failing = undefined;
+    };
+    call(1, () => rig.monitor.monitor({ root, va: VA }));
+    if (failing === 1) rig.monitor.monitor({ root, va: VA });
+    expect(rig.access(table)).toBe(5);
+    call(2, () => rig.monitor.unmonitor({ root, va: VA }));
+    call(3, () => rig.monitor.monitorRange({ root, va: VA, byteLength: 4096 }));
+    if (failing === 3) rig.monitor.monitorRange({ root, va: VA, byteLength: 4096 });
+    expect(rig.monitor.dump().tables.map(({ capturedAccess }) => capturedAccess)).toEqual([7, 7, 7, 7]);
+    rig.monitor.unmonitorAll();
+    expect(rig.restricted()).toEqual([]);
+  });
+
+  test('a frame that stays read-only is restored at the next call', () => {
+    const { rig, root } = built();
+    let failures = 2;
+    rig.beforeProtect = () => {
+      if (failures-- > 0) rig.failing = 'late';
+    };
+    expect(() => rig.monitor.monitor({ root, va: VA })).toThrow();
+    rig.failing = undefined;
+    rig.beforeProtect = undefined;
+    rig.monitor.unmonitorAll();
+    expect(rig.restricted()).toEqual([]);
+    rig.monitor.monitor({ root, va: VA });
+    expect(rig.monitor.dump().tables.map(({ capturedAccess }) => capturedAccess)).toEqual([7, 7, 7, 7]);
+  });
+});
