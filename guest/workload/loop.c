@@ -1,13 +1,14 @@
 #define _GNU_SOURCE
 #include "loop.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -105,24 +106,22 @@ static const char *move(struct worker *worker, uint64_t va, uint64_t to) {
   return error;
 }
 
-/* A child shares the page until the parent writes to it. */
+/*
+ * A child shares the page until the parent writes to it. It is ended by a signal: a pipe whose end it waited for would stay open in the
+ * children of other threads, and theirs in it.
+ */
 static const char *copy_on_write(struct worker *worker, uint64_t va) {
-  int gate[2];
-  if (pipe2(gate, O_CLOEXEC) != 0) return failure("pipe");
   touch(worker, va);
   pid_t child = fork();
   if (child < 0) return failure("fork");
   if (child == 0) {
-    char byte;
-    close(gate[1]);
-    while (read(gate[0], &byte, 1) > 0) continue;
-    _exit(0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) pause();
   }
   struct change *change = begin(worker, "cow", va);
   stamp(va);
   end(change);
-  close(gate[0]);
-  close(gate[1]);
+  kill(child, SIGKILL);
   waitpid(child, NULL, 0);
   return NULL;
 }

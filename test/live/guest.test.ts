@@ -369,6 +369,15 @@ describe.skipIf(leftOut('tests of a real guest with two vCPUs'))('P3 a real gues
     expect(brokenChains(reports)).toEqual([]);
   });
 
+  // Each kind: children of one thread must not wait for those of another, nor a thread for another's mappings.
+  test.for(['fault', 'remap', 'protect', 'move', 'cow', 'swap'])(
+    'threads that all do %s come to an end',
+    async (kind) => {
+      const reports = await machine.guest.workload.command(`loop ${kind} 40 pages=4 threads=2`);
+      expect(new Set(pagesReports(reports).map((report) => report.thread))).toEqual(new Set([0, 1]));
+    },
+  );
+
   test('at its beacon it runs on the root for user mode, which leads to the same frames', async () => {
     const va = place();
     await machine.guest.workload.command(`map 2 small at=${hex(va)}`);

@@ -1,5 +1,5 @@
 /** A disk with what is to be tested: this project as it is compiled now, and the guest's files. */
-import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -18,7 +18,7 @@ export function makeProjectDisk(image: string): void {
     }
     // The compiled sources look for the version two folders above theirs.
     for (const folder of ['.', 'build']) copyFileSync('package.json', join(tree, folder, 'package.json'));
-    for (const name of runtimeDependencies()) {
+    for (const name of importedPackages(join(tree, 'build/src'))) {
       cpSync(join('node_modules', name), join(tree, 'node_modules', name), { recursive: true });
     }
     copyGuest(join(tree, 'guest-files'));
@@ -28,21 +28,23 @@ export function makeProjectDisk(image: string): void {
   }
 }
 
-/** The packages that the project needs when it runs, and those that they need. */
-function runtimeDependencies(): Set<string> {
+/** The packages that the compiled sources import, and those that they depend on. */
+function importedPackages(folder: string): Set<string> {
   const found = new Set<string>();
-  const add = (manifest: string) => {
+  const add = (name: string) => {
+    const manifest = join('node_modules', name, 'package.json');
+    if (found.has(name) || !existsSync(manifest)) return;
+    found.add(name);
     const { dependencies = {} } = JSON.parse(readFileSync(manifest, 'utf8')) as {
       readonly dependencies?: Readonly<Record<string, string>>;
     };
-    for (const name of Object.keys(dependencies)) {
-      if (found.has(name)) continue;
-      found.add(name);
-      const inner = join('node_modules', name, 'package.json');
-      if (existsSync(inner)) add(inner);
-    }
+    for (const other of Object.keys(dependencies)) add(other);
   };
-  add('package.json');
+  for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+    if (!name.endsWith('.js')) continue;
+    const text = readFileSync(join(folder, name), 'utf8');
+    for (const [, imported = ''] of text.matchAll(/\b(?:from|import\()\s*'((?:@[\w.-]+\/)?[\w.-]+)/g)) add(imported);
+  }
   return found;
 }
 
