@@ -36,6 +36,12 @@ const MAX_STEPS = 4;
 
 /** How long QEMU may take to tell the guest's state when it is left. */
 const LAST_LOOK_MS = 1000;
+/** How long a guest that another client has resumed runs before it is looked at, unless a watchpoint stops it. */
+const QUIET_MS = 500;
+
+/** How much later than RESUME, on its own socket, the reply about the stop before it may be read. */
+const REPLY_MS = 20;
+
 /** A migration takes longer than that from its last step to its end. */
 const MOMENT_MS = 50;
 
@@ -174,7 +180,7 @@ export class RunControl {
     while (!halt.aborted) {
       if (this.#heldAs !== undefined) this.#say({ kind: 'held', state: this.#heldAs });
       if (gdb.resumedElsewhere) {
-        await this.#untilStandsStill(halt);
+        await this.#untilStopped(halt, isMoving);
       } else if (this.#unseenRuns > 0) {
         return this.#look(undefined);
       } else if (this.isHeld) {
@@ -335,13 +341,21 @@ export class RunControl {
     }
   }
 
-  /** Somebody else lets the guest run. Our watchpoints stop it as ever, but from version 8.1 on QEMU tells that to QMP alone. */
-  async #untilStandsStill(halt: AbortSignal): Promise<void> {
+  /**
+   * Another client has resumed the guest. Our watchpoints stop it as ever, but from version 8.1 on QEMU reports that to QMP alone. Where
+   * none does for a while it is stopped all the same, and everything is compared (rule E1): memory may have changed before it was resumed.
+   * Not at once: a client that pauses it again just then would take our stop for its own.
+   *
+   * @param isMoving a migration is not to be disturbed
+   */
+  async #untilStopped(halt: AbortSignal, isMoving: boolean): Promise<void> {
+    const { gdb } = this.#parts;
     const changes = this.#changes;
     await this.#findHeld();
-    if (!this.#parts.gdb.resumedElsewhere) return;
-    if (changes === this.#changes) await this.#change(halt);
-    if (halt.aborted) await this.#parts.gdb.rejoin();
+    if (!gdb.resumedElsewhere) return;
+    const quiet = isMoving ? halt : AbortSignal.any([halt, AbortSignal.timeout(QUIET_MS)]);
+    if (changes === this.#changes) await this.#change(quiet);
+    if (halt.aborted || (quiet.aborted && changes === this.#changes)) await gdb.rejoin();
   }
 
   /** Asks where the guest stands, until no change has crossed the answer. */
@@ -368,6 +382,21 @@ export class RunControl {
     this.#setHeld(undefined);
     this.#unseenRuns++;
     this.#parts.gdb.noteResumed();
+    this.#expectStopReply(this.#ownRuns);
+  }
+
+  /**
+   * QEMU reports a stop to the gdbstub before the guest is resumed, but none for a guest that is saved or restored (gdbstub.c,
+   * gdb_vm_state_change: RUN_STATE_SAVE_VM, RUN_STATE_RESTORE_VM). Our command to continue then still waits, and the guest runs by it.
+   */
+  #expectStopReply(run: number): void {
+    const { gdb } = this.#parts;
+    if (!gdb.isRunning) return;
+    globalThis.setTimeout(() => {
+      if (!gdb.isRunning || this.#ownRuns !== run || this.isHeld) return;
+      gdb.forgetResumed();
+      this.interrupt();
+    }, REPLY_MS);
   }
 
   /** Nothing may be trapped from its beginning on; a guest that has moved must not be resumed. */

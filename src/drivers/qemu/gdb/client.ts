@@ -107,6 +107,11 @@ export class GdbClient {
     this.#resumedElsewhere = true;
   }
 
+  /** The guest runs by this client's own command after all. */
+  forgetResumed(): void {
+    this.#resumedElsewhere = false;
+  }
+
   /** Is in step with QEMU again, the guest standing still, where another client let it run. */
   rejoin(): Promise<void> {
     this.#resumedElsewhere = true;
