@@ -28,6 +28,7 @@ const CHUNK_NAMES = [
   [/^core\/(monitor\/|index\.ts$)/, 'monitor'],
   [/^core\//, 'core'],
   [/^sinks\/(timeline\/|index\.ts$)/, 'timeline'],
+  [/^sinks\/(event-row|jsonl-format)\.ts$/, 'event-text'],
   [/^sinks\//, 'sinks'],
   [/^drivers\/qemu\/launch\//, 'qemu-launch'],
   [/^drivers\/qemu\/exact\//, 'qemu-exact'],

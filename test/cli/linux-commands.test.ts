@@ -10,7 +10,7 @@ const LIVE = ['--qmp', '/nowhere', '--gdb', '/nowhere'];
 
 describe('a wrong command line exits with 2, and says what is wrong', () => {
   test.each<[args: readonly string[], expected: string]>([
-    [['ps'], 'give the path of a dump or trace first, or --qmp and --gdb'],
+    [['ps'], 'give the path of a dump or trace first, or --vm, or --qmp and --gdb'],
     [['ps', ...LIVE, 'file'], 'unexpected argument "file": --qmp and --gdb already name the guest'],
     [['ps', 'a', 'b'], 'too many arguments'],
     [['maps', ...LIVE], 'the argument <words> is missing'],
