@@ -4,6 +4,7 @@
  *
  * `node scripts/bundle.mjs` makes it anew.
  */
+import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, posix, relative, resolve, sep } from 'node:path';
 import process from 'node:process';
@@ -143,6 +144,7 @@ export async function makeBundle() {
   for (const path of filesOf(DIST)) if (/\.js(\.map)?$/.test(path) && !made.has(path)) rmSync(path);
   hideInternalDeclarations();
   writeLicences(output);
+  writeManual();
 }
 
 /** Keeps declarations that no export refers to out of the package: npm obeys this file. */
@@ -179,6 +181,11 @@ function writeLicences(output) {
     return `## ${name} ${version}\n\n${text}\n`;
   });
   writeFileSync(join(DIST, 'THIRD-PARTY.md'), `# Packages that this one contains\n\n${texts.join('\n')}`);
+}
+
+/** The manual pages, from the definitions of the commands in the bundle. */
+function writeManual() {
+  execFileSync(process.execPath, [join(DIST, `${COMMAND}.js`), 'manual', join(DIST, 'man')], { stdio: 'inherit' });
 }
 
 if (process.argv[1] === import.meta.filename) await makeBundle();

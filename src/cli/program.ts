@@ -6,6 +6,7 @@ import { columnsOf } from '../sinks/columns.ts';
 import { printable } from '../sinks/printable.ts';
 import { TextOutput } from '../sinks/text-output.ts';
 import { VERSION } from '../sinks/version.ts';
+import { ABOUT, EXIT_CODES } from './about.ts';
 import { COMMANDS } from './commands/index.ts';
 import type { CommandContext } from './context.ts';
 import type { Vm } from '../guest/discovery/list-vms.ts';
@@ -13,22 +14,6 @@ import { resolveVm } from './options/vm.ts';
 import { EXIT_OK, exitCodeOf } from './process/exit-codes.ts';
 import { usageError } from './usage-error.ts';
 import { printStatus } from './output/status-lines.ts';
-
-const ABOUT =
-  "Watches a virtual machine's page tables from outside and reports which guest virtual address gains, loses or changes the physical memory behind it.";
-
-const EXIT_CODES = `
-Exit codes:
-  0    done, or the reader of the output closed it
-  1    any other failure; for diff: there are differences
-  2    the command line is wrong
-  3    the source cannot be reached, or was lost
-  4    an input file is corrupt
-  5    for map and diff: page tables are missing, or nothing at all is mapped
-  129  the terminal was closed (SIGHUP)
-  130  interrupted (Ctrl-C); a second Ctrl-C ends the process at once
-  143  ended by SIGTERM
-`;
 
 export interface ProcessStreams {
   /** Data, and nothing else. */
@@ -49,6 +34,7 @@ export async function runProgram(args: readonly string[], streams: ProcessStream
     output: new TextOutput(streams.stdout),
     messages,
     input: () => streams.stdin ?? process.stdin,
+    ...(streams.vms !== undefined && { vms: streams.vms }),
     exit: (code) => {
       exitCode = code;
     },
@@ -83,8 +69,8 @@ async function buildProgram(context: CommandContext, wanted: string | undefined)
       getErrHelpWidth: () => columnsOf(messages.stream),
     })
     .exitOverride();
-  for (const { name, summary, load } of COMMANDS) {
-    const command = program.command(name).description(summary);
+  for (const { name, summary, isHidden, load } of COMMANDS) {
+    const command = program.command(name, { hidden: isHidden === true }).description(summary);
     if (name === wanted) (await load())(command, context);
   }
   for (const command of [program, ...program.commands]) {

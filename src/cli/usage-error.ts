@@ -10,6 +10,10 @@ const SENTENCES: readonly (readonly [RegExp, (...groups: string[]) => string])[]
     /^option '(?:-\w, )?(--[\w-]+)[^']*' argument '([^]*)' is invalid\. ([^]*)$/,
     (option, value, why) => `${option} ${value}: ${why}`,
   ],
+  [
+    /^command-argument value '([^]*)' is invalid for argument '[^']+'\. Allowed choices are ([^]*)\.$/,
+    (value, choices) => `${value}: not one of ${choices}`,
+  ],
   [/^option '(--[\w-]+) ?([^']*)' argument missing$/, (option, value) => `${option}: its value ${value} is missing`],
   [/^required option '(--[\w-]+ ?[^']*)' not specified$/, (option) => `${option} is missing`],
   [/^missing required argument '([^']+)'$/, (argument) => `the argument <${argument}> is missing`],

@@ -8,6 +8,8 @@ import type { CommandContext } from '../context.ts';
 export interface CommandEntry {
   readonly name: string;
   readonly summary: string;
+  /** Not in the help: for scripts of ptmon itself. */
+  readonly isHidden?: boolean;
   /** Adds arguments, options and the action to a command that has its name and description. */
   readonly load: () => Promise<(command: Command, context: CommandContext) => void>;
 }
@@ -97,5 +99,22 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: 'doctor',
     summary: 'check what works for watching a VM, what is missing, and which QEMU option adds it',
     load: async () => (await import('./doctor/command.ts')).defineDoctor,
+  },
+  {
+    name: 'completion',
+    summary: 'print the completion script of a shell',
+    load: async () => (await import('./completion/command.ts')).defineCompletion,
+  },
+  {
+    name: 'complete',
+    summary: 'list what may come next on a command line',
+    isHidden: true,
+    load: async () => (await import('./complete/command.ts')).defineComplete,
+  },
+  {
+    name: 'manual',
+    summary: 'write the manual pages into a folder',
+    isHidden: true,
+    load: async () => (await import('./manual/command.ts')).defineManual,
   },
 ];

@@ -8,6 +8,7 @@ import { EXIT_OK } from '../../process/exit-codes.ts';
 import { interruptible } from '../../process/interruptible.ts';
 import { bundledTrace, bundledTraces, DEFAULT_TRACE } from './bundled-traces.ts';
 import type { DemoOptions } from './run-demo.ts';
+import { addHelp } from '../../options/help.ts';
 
 /** With this seed much happens within 40 steps: fork, exit, copy-on-write, a huge page, swap. */
 const EVENTFUL_SEED = 58;
@@ -34,6 +35,7 @@ interface Options extends DemoOptions {
 const SIM_OPTIONS = ['seed', 'steps', 'after', 'vcpus', 'mode', 'isolation', 'selfMap', 'record'];
 
 export function defineDemo(command: Command, context: CommandContext): void {
+  addHelp(command, HELP);
   command.argument('[trace]', `one of ${bundledTraces().join(', ')} (default: ${DEFAULT_TRACE})`);
   addEventOptions(addSpeedOption(command))
     .option('--sim', 'run a simulated guest; the options below configure it')
@@ -44,21 +46,19 @@ export function defineDemo(command: Command, context: CommandContext): void {
     .addOption(new Option('--mode <mode>', 'paging mode').choices(PAGING_MODES).default(PAGING_MODES[0]))
     .option('--isolation', 'two roots for each process, as Linux page-table isolation (PTI)')
     .option('--self-map', 'recursive page tables, as Windows');
-  addRecordOption(command)
-    .addHelpText('after', HELP)
-    .action(async (trace: string | undefined, options: Options) => {
-      checkTogether(trace, options, command);
-      await interruptible(context, async (signal) => {
-        if (options.sim === true) {
-          const { runDemo } = await import('./run-demo.ts');
-          await runDemo(options, context.output, signal);
-        } else {
-          const { runReplay } = await import('../../trace/run-replay.ts');
-          await runReplay(bundledTrace(trace ?? DEFAULT_TRACE), replayOptions(options), context.output, signal);
-        }
-        return EXIT_OK;
-      });
+  addRecordOption(command).action(async (trace: string | undefined, options: Options) => {
+    checkTogether(trace, options, command);
+    await interruptible(context, async (signal) => {
+      if (options.sim === true) {
+        const { runDemo } = await import('./run-demo.ts');
+        await runDemo(options, context.output, signal);
+      } else {
+        const { runReplay } = await import('../../trace/run-replay.ts');
+        await runReplay(bundledTrace(trace ?? DEFAULT_TRACE), replayOptions(options), context.output, signal);
+      }
+      return EXIT_OK;
     });
+  });
 }
 
 function checkTogether(trace: string | undefined, { sim, speed }: Options, command: Command): void {

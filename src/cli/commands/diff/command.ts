@@ -9,6 +9,7 @@ import { addJsonOption } from '../../options/events.ts';
 import { addProcessOptions, addSourceOptions, addSpaceOptions, isLive } from '../../options/source.ts';
 import { listOf } from '../../options/values.ts';
 import type { DiffOptions } from './run-diff.ts';
+import { addHelp } from '../../options/help.ts';
 
 const KINDS = ['page-in', 'page-out', 'protection', 'restructure'] as const satisfies readonly Difference['kind'][];
 
@@ -31,6 +32,7 @@ Examples:
 `;
 
 export function defineDiff(command: Command, context: CommandContext): void {
+  addHelp(command, HELP);
   command
     .usage('[options] A B\n       ptmon diff [options] A --qmp SOCKET --gdb SOCKET')
     .argument('[dumps...]', 'paths of two dumps or traces, or of one to compare with a live guest')
@@ -39,9 +41,8 @@ export function defineDiff(command: Command, context: CommandContext): void {
     .option('--kinds <kinds>', `only differences of these kinds: ${KINDS.join(',')}`, listOf(KINDS))
     .addOption(new Option('--pages', 'one line for each page, with its frame').conflicts('runs'))
     .option('--runs', 'one line for each run of contiguous physical memory');
-  addProcessOptions(addSpaceOptions(addSourceOptions(addJsonOption(command))))
-    .addHelpText('after', HELP)
-    .action(async (dumps: readonly string[], options: DiffOptions) => {
+  addProcessOptions(addSpaceOptions(addSourceOptions(addJsonOption(command)))).action(
+    async (dumps: readonly string[], options: DiffOptions) => {
       const wanted = isLive(options) ? 1 : 2;
       if (dumps.length !== wanted) {
         const what = isLive(options) ? 'with a live guest, diff takes one dump' : 'diff takes two dumps';
@@ -50,5 +51,6 @@ export function defineDiff(command: Command, context: CommandContext): void {
       const [a, b] = dumps as readonly [string, string | undefined];
       const { runDiff } = await import('./run-diff.ts');
       await runDiff(a, b, { ...options, kinds: options.kinds ?? KINDS }, context);
-    });
+    },
+  );
 }

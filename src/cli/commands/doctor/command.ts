@@ -6,6 +6,7 @@ import { addRamFileOption, addSocketOptions } from '../../options/source.ts';
 import { EXIT_OK, EXIT_SOURCE } from '../../process/exit-codes.ts';
 import { interruptible } from '../../process/interruptible.ts';
 import type { DoctorOptions } from './run-doctor.ts';
+import { addHelp } from '../../options/help.ts';
 
 const HELP = `
 doctor pauses the guest for a moment, and leaves it running or paused, as it was
@@ -26,10 +27,10 @@ interface Options extends DoctorOptions {
 }
 
 export function defineDoctor(command: Command, context: CommandContext): void {
+  addHelp(command, HELP);
   addRamFileOption(addSocketOptions(command))
     .option('--release', 'clear all watchpoints and resume a guest that was left paused')
     .option('--json', 'print one line of JSON instead of text')
-    .addHelpText('after', HELP)
     .action(async (options: Options) => {
       if (options.release === true && options.gdb === undefined) {
         throw new PtmonError('bad-argument', '--release needs --gdb: only the gdbstub clears watchpoints');

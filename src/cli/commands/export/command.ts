@@ -4,6 +4,7 @@ import type { CommandContext } from '../../context.ts';
 import { EXIT_OK } from '../../process/exit-codes.ts';
 import { interruptible } from '../../process/interruptible.ts';
 import type { ExportOptions } from './run-export.ts';
+import { addHelp } from '../../options/help.ts';
 
 const FORMATS = ['perfetto', 'chrome', 'csv'] as const satisfies readonly ExportOptions['format'][];
 
@@ -19,11 +20,11 @@ Examples:
 `;
 
 export function defineExport(command: Command, context: CommandContext): void {
+  addHelp(command, HELP);
   command
     .argument('<file>', 'the trace')
     .addOption(new Option('--format <format>', 'output format').choices(FORMATS).makeOptionMandatory())
     .option('--output <file>', 'output file; defaults to standard output')
-    .addHelpText('after', HELP)
     .action(async (file: string, options: ExportOptions) => {
       await interruptible(context, async (signal) => {
         const { runExport } = await import('./run-export.ts');

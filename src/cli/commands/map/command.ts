@@ -13,6 +13,7 @@ import {
 } from '../../options/source.ts';
 import { byteCount, listOf } from '../../options/values.ts';
 import type { MapOptions } from './run-map.ts';
+import { addHelp } from '../../options/help.ts';
 
 const HELP = `
 ${SOURCE_HELP}
@@ -35,6 +36,7 @@ Examples:
 export const PAGE_SIZES = ['4K', '2M', '4M', '1G'] as const;
 
 export function defineMap(command: Command, context: CommandContext): void {
+  addHelp(command, HELP);
   command
     .usage(sourceUsage('map'))
     .argument('[source]', 'path of a dump or trace, unless the guest is live')
@@ -53,11 +55,11 @@ export function defineMap(command: Command, context: CommandContext): void {
     .option('--runs', 'one range for each run of contiguous physical memory')
     .addOption(new Option('--json', 'print JSON lines instead of text').conflicts('csv'))
     .option('--csv', 'print CSV, without totals');
-  addSymbolsOption(addProcessOptions(addSpaceOptions(addSourceOptions(command))))
-    .addHelpText('after', HELP)
-    .action(async (word: string | undefined, options: MapOptions) => {
+  addSymbolsOption(addProcessOptions(addSpaceOptions(addSourceOptions(command)))).action(
+    async (word: string | undefined, options: MapOptions) => {
       const source = onlySource(word, options);
       const { runMap } = await import('./run-map.ts');
       await runMap(source, options, context);
-    });
+    },
+  );
 }

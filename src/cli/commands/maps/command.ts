@@ -11,6 +11,7 @@ import {
   sourceUsage,
   takeSource,
 } from '../../options/source.ts';
+import { addHelp } from '../../options/help.ts';
 
 const HELP = `
 ${SOURCE_HELP}
@@ -28,17 +29,18 @@ interface Options extends SourceAndSpaceOptions {
 }
 
 export function defineMaps(command: Command, context: CommandContext): void {
+  addHelp(command, HELP);
   command
     .usage(sourceUsage('maps', ' PID'))
     .argument('<words...>', 'path of a dump or trace, unless the guest is live; then a process ID (see ptmon ps)');
-  addSpaceOptions(addSourceOptions(addJsonOption(command)))
-    .addHelpText('after', HELP)
-    .action(async (words: readonly string[], options: Options) => {
+  addSpaceOptions(addSourceOptions(addJsonOption(command))).action(
+    async (words: readonly string[], options: Options) => {
       const { source, rest } = takeSource(words, options);
       const pid = processNumber(rest);
       const { runMaps } = await import('./run-maps.ts');
       await runMaps(source, pid, options, context);
-    });
+    },
+  );
 }
 
 /** PID_MAX_LIMIT is 2^22. */

@@ -10,6 +10,7 @@ import {
   type SourceAndSpaceOptions,
   sourceUsage,
 } from '../../options/source.ts';
+import { addHelp } from '../../options/help.ts';
 
 const HELP = `
 ${SOURCE_HELP}
@@ -29,12 +30,13 @@ interface Options extends SourceAndSpaceOptions {
 }
 
 export function definePs(command: Command, context: CommandContext): void {
+  addHelp(command, HELP);
   command.usage(sourceUsage('ps')).argument('[source]', 'path of a dump or trace, unless the guest is live');
-  addSpaceOptions(addSourceOptions(addJsonOption(command)))
-    .addHelpText('after', HELP)
-    .action(async (word: string | undefined, options: Options) => {
+  addSpaceOptions(addSourceOptions(addJsonOption(command))).action(
+    async (word: string | undefined, options: Options) => {
       const source = onlySource(word, options);
       const { runPs } = await import('./run-ps.ts');
       await runPs(source, options, context);
-    });
+    },
+  );
 }

@@ -4,6 +4,7 @@ import type { CommandContext } from '../../context.ts';
 import { addressRange } from '../../options/address-range.ts';
 import { addOwnerOptions, type OwnerOptions, parseArgument, sourceAndOne } from '../../options/guest-memory.ts';
 import { sourceUsage } from '../../options/source.ts';
+import { addHelp } from '../../options/help.ts';
 
 const HELP = `
 ADDRESS is 0x…, 0x…+LENGTH or 0x…-0x…; without a length, 256 bytes are read, or
@@ -23,6 +24,7 @@ interface Options extends OwnerOptions {
 }
 
 export function defineRead(command: Command, context: CommandContext): void {
+  addHelp(command, HELP);
   command
     .usage(sourceUsage('read', ' ADDRESS'))
     .argument('<words...>', 'SOURCE, unless the guest is live, and ADDRESS');
@@ -30,7 +32,6 @@ export function defineRead(command: Command, context: CommandContext): void {
     .option('--physical', 'ADDRESS is a physical address')
     .addOption(new Option('--raw', 'print the bytes themselves').conflicts('string'))
     .option('--string', 'print a text that ends with a zero byte')
-    .addHelpText('after', HELP)
     .action(async (words: readonly string[], options: Options) => {
       const { source, word } = sourceAndOne(words, options, 'ADDRESS, as 0x…+LENGTH');
       const range = parseArgument('ADDRESS', word, addressRange);

@@ -6,6 +6,7 @@ import { addEventOptions, addSpeedOption } from '../../options/events.ts';
 import { EXIT_OK } from '../../process/exit-codes.ts';
 import { interruptible } from '../../process/interruptible.ts';
 import type { ReplayOptions } from '../../trace/run-replay.ts';
+import { addHelp } from '../../options/help.ts';
 
 const HELP = `
 The replay of a guest that was watched exactly prints the same events, byte for
@@ -21,6 +22,7 @@ Examples:
 `;
 
 export function defineReplay(command: Command, context: CommandContext): void {
+  addHelp(command, HELP);
   command.argument('<file>', 'the trace, as ptmon watch --record writes it');
   addSpeedOption(command)
     .option(
@@ -33,13 +35,11 @@ export function defineReplay(command: Command, context: CommandContext): void {
       'its address space: 0x…, or current (vCPU 0); defaults to that of the first watch',
       rootOption,
     );
-  addEventOptions(command)
-    .addHelpText('after', HELP)
-    .action(async (file: string, options: ReplayOptions) => {
-      await interruptible(context, async (signal) => {
-        const { runReplay } = await import('../../trace/run-replay.ts');
-        await runReplay(file, options, context.output, signal);
-        return EXIT_OK;
-      });
+  addEventOptions(command).action(async (file: string, options: ReplayOptions) => {
+    await interruptible(context, async (signal) => {
+      const { runReplay } = await import('../../trace/run-replay.ts');
+      await runReplay(file, options, context.output, signal);
+      return EXIT_OK;
     });
+  });
 }

@@ -12,6 +12,7 @@ import {
   sourceUsage,
 } from '../../options/source.ts';
 import type { RootsOptions } from './run-roots.ts';
+import { addHelp } from '../../options/help.ts';
 
 const HELP = `
 ${SOURCE_HELP}
@@ -28,16 +29,15 @@ Examples:
 `;
 
 export function defineRoots(command: Command, context: CommandContext): void {
+  addHelp(command, HELP);
   command.usage(sourceUsage('roots')).argument('[source]', 'path of a dump or trace, unless the guest is live');
   addProcessOptions(
     addEncryptionOption(
       addSourceOptions(addPagingOption(addJsonOption(command), 'search for roots of this paging mode only')),
     ),
-  )
-    .addHelpText('after', HELP)
-    .action(async (word: string | undefined, options: RootsOptions) => {
-      const source = onlySource(word, options);
-      const { runRoots } = await import('./run-roots.ts');
-      await runRoots(source, options, context);
-    });
+  ).action(async (word: string | undefined, options: RootsOptions) => {
+    const source = onlySource(word, options);
+    const { runRoots } = await import('./run-roots.ts');
+    await runRoots(source, options, context);
+  });
 }

@@ -6,6 +6,7 @@ import { wholeNumber } from '../../options/values.ts';
 import { EXIT_FAILED, EXIT_OK } from '../../process/exit-codes.ts';
 import { interruptible } from '../../process/interruptible.ts';
 import type { RunOptions } from './run-guest.ts';
+import { addHelp } from '../../options/help.ts';
 
 const HELP = `
 run needs QEMU (Debian: apt-get install qemu-system-x86). The first time, it
@@ -27,6 +28,7 @@ interface Options extends Omit<RunOptions, 'smp' | 'memoryMiB'> {
 }
 
 export function defineRun(command: Command, context: CommandContext): void {
+  addHelp(command, HELP);
   command
     .option('--vcpus <n>', 'vCPUs of the guest', wholeNumber(1, 16), 1)
     .option('--ram <mib>', 'memory of the guest', wholeNumber(64, 65536), 256)
@@ -36,7 +38,6 @@ export function defineRun(command: Command, context: CommandContext): void {
     .option('--pace <ms>', 'pause between two actions of the watched process', wholeNumber(1, 60_000), 200);
   addLiveEventOptions(command)
     .option('--no-watch', 'only boot the guest, for ptmon watch in another terminal')
-    .addHelpText('after', HELP)
     .action(async ({ vcpus, ram, ...options }: Options) => {
       await interruptible(context, async (signal) => {
         const { runGuest } = await import('./run-guest.ts');

@@ -6,6 +6,7 @@ import { addJsonOption } from '../../options/events.ts';
 import { addOwnerOptions, type OwnerOptions, sourceAndOne } from '../../options/guest-memory.ts';
 import { sourceUsage } from '../../options/source.ts';
 import { wholeNumber } from '../../options/values.ts';
+import { addHelp } from '../../options/help.ts';
 
 const HELP = `
 PATTERN is a text, or with --hex bytes. Of a process, its areas are searched;
@@ -26,6 +27,7 @@ interface Options extends OwnerOptions {
 }
 
 export function defineSearch(command: Command, context: CommandContext): void {
+  addHelp(command, HELP);
   command
     .usage(sourceUsage('search', ' PATTERN'))
     .argument('<words...>', 'SOURCE, unless the guest is live, and PATTERN');
@@ -33,7 +35,6 @@ export function defineSearch(command: Command, context: CommandContext): void {
     .option('--hex', 'PATTERN is bytes, as hexadecimal digits')
     .option('--va <range>', 'search only 0x…+LENGTH or 0x…-0x…', addressRange)
     .option('--count <n>', 'stop after this many matches', wholeNumber(1, 1e9))
-    .addHelpText('after', HELP)
     .action(async (words: readonly string[], options: Options) => {
       const { source, word } = sourceAndOne(words, options, 'PATTERN, a text or with --hex bytes');
       const { runSearch } = await import('./run-search.ts');

@@ -14,6 +14,7 @@ import {
   takeSource,
 } from '../../options/source.ts';
 import { addPhysical } from '../../options/values.ts';
+import { addHelp } from '../../options/help.ts';
 
 const HELP = `
 ${SOURCE_HELP}
@@ -39,6 +40,7 @@ interface Options extends SourceAndSpaceOptions {
 }
 
 export function defineTranslate(command: Command, context: CommandContext): void {
+  addHelp(command, HELP);
   command
     .usage(sourceUsage('translate', ' VA…'))
     .argument(
@@ -46,9 +48,8 @@ export function defineTranslate(command: Command, context: CommandContext): void
       'path of a dump or trace, unless the guest is live; then 0x…, symbols of the kernel, or - for standard input',
     )
     .option('--pa <address>', 'the reverse: list virtual addresses that translate to 0x…; repeatable', addPhysical);
-  addSymbolsOption(addProcessOptions(addSpaceOptions(addSourceOptions(addJsonOption(command)))))
-    .addHelpText('after', HELP)
-    .action(async (words: readonly string[], options: Options) => {
+  addSymbolsOption(addProcessOptions(addSpaceOptions(addSourceOptions(addJsonOption(command))))).action(
+    async (words: readonly string[], options: Options) => {
       const { source, rest } = takeSource(words, options);
       const { pa: physical = [], json = false } = options;
       if (rest.length === 0 && physical.length === 0) {
@@ -56,5 +57,6 @@ export function defineTranslate(command: Command, context: CommandContext): void
       }
       const { runTranslate } = await import('./run-translate.ts');
       await runTranslate({ source, words: rest, physical, json }, options, context);
-    });
+    },
+  );
 }

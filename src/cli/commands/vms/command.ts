@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../../context.ts';
 import { addJsonOption } from '../../options/events.ts';
+import { addHelp } from '../../options/help.ts';
 
 const HELP = `
 WATCH is how ptmon can watch the VM: exact (each write to a watched page table
@@ -17,10 +18,9 @@ Examples:
 `;
 
 export function defineVms(command: Command, context: CommandContext): void {
-  addJsonOption(command.usage('[options]'))
-    .addHelpText('after', HELP)
-    .action(async (options: { readonly json?: boolean }) => {
-      const { runVms } = await import('./run-vms.ts');
-      await runVms(options, context);
-    });
+  addHelp(command, HELP);
+  addJsonOption(command.usage('[options]')).action(async (options: { readonly json?: boolean }) => {
+    const { runVms } = await import('./run-vms.ts');
+    await runVms(options, context);
+  });
 }

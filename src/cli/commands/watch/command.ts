@@ -8,6 +8,7 @@ import { addPagingOption, addRootOption, addSourceOptions } from '../../options/
 import { wholeNumber } from '../../options/values.ts';
 import { EXIT_FAILED, EXIT_OK } from '../../process/exit-codes.ts';
 import { interruptible } from '../../process/interruptible.ts';
+import { addHelp } from '../../options/help.ts';
 
 const WATCH_MODES = ['exact', 'sample'] as const;
 
@@ -31,6 +32,7 @@ Examples:
 `;
 
 export function defineWatch(command: Command, context: CommandContext): void {
+  addHelp(command, HELP);
   command
     .option('--pid <n>', 'watch the process of a Linux guest with this PID', wholeNumber(1, 2 ** 22))
     .option('--comm <name>', 'watch all processes of a Linux guest with this name, future ones too')
@@ -44,7 +46,6 @@ export function defineWatch(command: Command, context: CommandContext): void {
     )
     .option('--interval <ms>', 'time between two samples', wholeNumber(0, 2 ** 31 - 1))
     .option('--max-watchpoints <n>', 'limit of watchpoints that are set at once', wholeNumber(1, 1e6))
-    .addHelpText('after', HELP)
     .action(async (options: WatchOptions) => {
       await interruptible(context, async (signal) => {
         const { openAndWatch } = await import('../../live/run-watch.ts');
