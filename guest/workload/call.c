@@ -22,15 +22,15 @@ static const uint8_t SUCCESSOR[] = {0x8d, 0x47, 0x01, 0xc3};
 static const uint8_t SUCCESSOR[] = {0x8b, 0x44, 0x24, 0x04, 0x40, 0xc3};
 #endif
 
-const char *do_code(uint64_t va) {
+const char *do_code(uint64_t va, bool sealed) {
   if (va % PAGE != 0) return "a page begins at a multiple of 4096";
   if (!mapping_free(va, 1)) return "something is mapped there";
-  void *page = mmap((void *)(uintptr_t)va, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  int rights = PROT_READ | PROT_WRITE | (sealed ? 0 : PROT_EXEC);
+  void *page = mmap((void *)(uintptr_t)va, PAGE, rights, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
   if (page == MAP_FAILED) return failure("mmap");
   mapping_set(va, 1, READ_WRITE);
   memcpy(page, SUCCESSOR, sizeof SUCCESSOR);
-  return NULL;
+  return sealed && mprotect(page, PAGE, PROT_READ | PROT_EXEC) != 0 ? failure("mprotect") : NULL;
 }
 
 static bool call(uint64_t va) { return ((successor)(uintptr_t)va)(41) == 42; }

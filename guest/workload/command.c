@@ -146,7 +146,7 @@ const char *run_command(char *text) {
   if (strcmp(name, "hello") == 0) return say_hello(), NULL;
   if (strcmp(name, "map") == 0) return run_map(&command);
   if (strcmp(name, "loop") == 0) return run_loop(&command);
-  if (strcmp(name, "code") == 0) return do_code(argument(&command, 1, 1));
+  if (strcmp(name, "code") == 0) return do_code(argument(&command, 1, 1), flag(&command, "sealed"));
   if (strcmp(name, "call") == 0) return do_call(argument(&command, 1, 1), argument(&command, 2, 1));
   if (strcmp(name, "heap") == 0) return run_heap(&command);
   if (strcmp(name, "exhibit") == 0) return do_exhibit(command.count > 1 ? command.words[1] : "exhibit");

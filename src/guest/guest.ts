@@ -51,14 +51,31 @@ export class Guest implements AsyncDisposable {
     });
   }
 
+  /** The address of a symbol of the kernel. @throws PtmonError `bad-argument` where it has none of this name, or no symbols */
+  symbol(name: string): Promise<bigint> {
+    return this.#ask(async (moment) => {
+      const { symbols } = await (await moment.linux()).names();
+      const found = symbols?.find(name);
+      if (found !== undefined) return found.address;
+      const why = symbols === undefined ? 'it was built without CONFIG_KALLSYMS' : `it has no symbol "${name}"`;
+      throw new PtmonError('bad-argument', `${name}: not known to this kernel: ${why}`);
+    });
+  }
+
   /**
    * Calls `handler` each time any thread of the guest is about to run the instruction at an address of the kernel, with the guest
    * stopped.
    *
-   * @throws PtmonError `bad-argument` where the guest has no gdbstub
+   * @param where an address, or the name of a symbol of the kernel
+   * @throws PtmonError `bad-argument` where the guest has no gdbstub, or the kernel no such symbol
    */
-  async breakpoint(va: bigint, handler: BreakpointHandler, options: BreakpointOptions = {}): Promise<Breakpoint> {
+  async breakpoint(
+    where: bigint | string,
+    handler: BreakpointHandler,
+    options: BreakpointOptions = {},
+  ): Promise<Breakpoint> {
     requireCapability(this.capabilities, 'breakpoints', `a breakpoint in ${this.name}`);
+    const va = typeof where === 'string' ? await this.symbol(where) : where;
     return this.#source.watching(async ({ live, breakpoints }) => {
       const breakpoint = await live.paused(() => breakpoints.addToAll({ va, handler, options }));
       live.start();
@@ -81,9 +98,25 @@ export class Guest implements AsyncDisposable {
     return this.#ask((moment) => moment.memoryOf(root).read(va, byteLength));
   }
 
-  /** Releases the guest: it runs on, if it ran before. */
-  close(): Promise<void> {
-    return this.#source.close();
+  /** Resolves when the guest ends, or `close` is called; it runs meanwhile. @throws what ended the session, if it failed */
+  run(): Promise<void> {
+    return this.#source.watching(
+      ({ live }) =>
+        new Promise((resolve, reject) => {
+          live.onEnd((failure) => (failure === undefined ? resolve() : reject(asError(failure))));
+          live.letRun();
+        }),
+    );
+  }
+
+  /**
+   * Releases the guest: it runs on, if it ran before.
+   *
+   * @param options.leaveStopped leaves a guest that is watched stopped, without watchpoints and breakpoints: `cont` in QEMU's monitor,
+   *   or gdb, resumes it
+   */
+  close({ leaveStopped = false }: { readonly leaveStopped?: boolean } = {}): Promise<void> {
+    return this.#source.close(leaveStopped);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -94,6 +127,10 @@ export class Guest implements AsyncDisposable {
     requireCapability(this.capabilities, 'snapshot', `looking at ${this.name}`);
     return this.#source.paused(work);
   }
+}
+
+function asError(failure: unknown): Error {
+  return failure instanceof Error ? failure : new Error(String(failure));
 }
 
 /** More names than this help nobody. */

@@ -8,6 +8,7 @@ import type { RegisterAccess } from '../driver/driver.ts';
 import { retry } from '../driver/retry.ts';
 import type { KernelRoot } from '../driver/snapshot.ts';
 import { kernelCache, type LinuxGuest, openLinux } from '../linux/index.ts';
+import { type AddressRange, listRanges, type RangeFilter } from '../snapshot/index.ts';
 import { type MemorySource, VirtualMemory } from './memory/virtual-memory.ts';
 
 export interface MomentParts extends MemorySource {
@@ -44,6 +45,17 @@ export class Moment {
   /** The memory of an address space. @param root a CR3 value, or the physical address of a top-level table */
   memoryOf(root: bigint | number): VirtualMemory {
     return new VirtualMemory(this.#parts, rootOf(this.#parts.paging, root));
+  }
+
+  /** What the page tables of an address space map, ascending. @param root as `memoryOf` */
+  async ranges(root: bigint | number, filter?: RangeFilter): Promise<readonly AddressRange[]> {
+    const { paging, memory, remote } = this.#parts;
+    const space = { paging, root: rootOf(paging, root), from: '', isGuess: false };
+    const snapshot = { description: '', memory, regions: [], close: async () => {}, ...(remote && { remote }) };
+    const options = { ...(filter && { filter }), ...(this.#signal && { signal: this.#signal }) };
+    const found: AddressRange[] = [];
+    for await (const range of listRanges(snapshot, space, { by: 'runs', ...options })) found.push(range);
+    return found;
   }
 
   /** Bytes at a physical address. @throws PtmonError `read-failed` where any of them is not RAM; what the source throws */

@@ -13,6 +13,7 @@ import {
 import { requireCapability } from './capabilities.ts';
 import { type Breakpoint, type BreakpointHandler, type BreakpointOptions, writeTo } from './live/breakpoint.ts';
 import { ProcessWatchHandle } from './live/process-watch.ts';
+import type { AddressRange, RangeFilter } from '../snapshot/index.ts';
 import { Arrival } from './live/arrival.ts';
 import { WatchedPage } from './live/watched-page.ts';
 import { type DumpedRange, dumpRange } from './memory/dump.ts';
@@ -29,6 +30,10 @@ export interface VirtualRange {
 
 /** A part of a process's memory: an area by its name (`heap`, `stack`, a file's path or name, `anon`), or a range. */
 export type MemoryPart = string | VirtualRange;
+
+export interface WatchOptions {
+  readonly kinds?: readonly ('protection' | 'restructure')[];
+}
 
 export class GuestProcess {
   readonly pid: number;
@@ -80,6 +85,11 @@ export class GuestProcess {
     return this.#inMemory((memory) => memory.readString(va, maxBytes));
   }
 
+  /** What its page tables map, as ranges with rights, sizes and physical addresses. @param filter which ranges */
+  ranges(filter?: RangeFilter): Promise<readonly AddressRange[]> {
+    return this.#source.paused(async (moment) => moment.ranges(await this.#rootIn(moment), filter));
+  }
+
   /** Translates an address. */
   walk(va: bigint): Promise<Walk> {
     return this.#inMemory((memory) => memory.walk(va));
@@ -122,15 +132,16 @@ export class GuestProcess {
    * Watches its memory: `for await (const event of await process.watch('heap'))`. The guest is stopped while the loop's body runs.
    *
    * @param part an area by its name, or by an address in it; all of the process by default
+   * @param options.kinds event kinds beyond page-in, page-out and root-gone
    * @throws PtmonError `bad-argument` where the guest cannot be watched; where the process has ended
    */
-  watch(part?: string | bigint): Promise<ProcessWatchHandle> {
+  watch(part?: string | bigint, { kinds = [] }: WatchOptions = {}): Promise<ProcessWatchHandle> {
     const map = part === undefined ? {} : { map: choiceOf(part) };
     return this.#source.watching(({ live }) =>
       live.paused(async () => {
         await this.#find(live.linux);
         const selection = { by: { pid: this.pid }, ...map };
-        return ProcessWatchHandle.open(live, selection, () => this.#source.releaseIfIdle());
+        return ProcessWatchHandle.open({ live, selection, kinds, onStop: () => this.#source.releaseIfIdle() });
       }),
     );
   }

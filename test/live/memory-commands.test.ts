@@ -86,7 +86,7 @@ describe.skipIf(leftOut('test/live/memory-commands, reading the memory of a real
 
     test.each<[string[], RegExp]>([
       [['read', VA, '--comm', 'x', '--root', '0x1000'], /--pid, --comm and --root exclude each other/],
-      [['read', VA, '--vm', 'x'], /--vm already names the guest: leave out --qmp and --gdb/],
+      [['read', VA, '--vm', 'x'], /--vm already names the guest: leave out --qmp, --gdb and --file/],
       [
         ['read', 'vm.core', VA],
         /unexpected argument "0x100000000000": --vm, or --qmp and --gdb, already name the guest/,

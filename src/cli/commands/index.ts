@@ -61,6 +61,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./dump/command.ts')).defineDump,
   },
   {
+    name: 'script',
+    summary: 'run a script with a guest in scope',
+    load: async () => (await import('./script/command.ts')).defineScript,
+  },
+  {
+    name: 'repl',
+    summary: 'open a prompt with a guest in scope',
+    load: async () => (await import('./repl/command.ts')).defineRepl,
+  },
+  {
     name: 'replay',
     summary: 'replay the recorded events of a trace',
     load: async () => (await import('./replay/command.ts')).defineReplay,

@@ -10,6 +10,8 @@ interface SourceChoice {
   readonly qmp?: string;
   readonly gdb?: string;
   readonly ramFile?: string;
+  /** A dump or a trace, where the source is no argument. */
+  readonly file?: string;
 }
 
 export function addVmOption(command: Command): Command {
@@ -26,19 +28,19 @@ export function addVmOption(command: Command): Command {
  * @throws PtmonError `bad-argument` where no VM fits, or more than one does
  */
 export async function resolveVm(command: Command, list?: () => readonly Vm[]): Promise<void> {
-  const vm = await chosenVm(command.opts<SourceChoice>(), command.args, list);
+  const vm = await chosenVm(command.opts<SourceChoice>(), takesSource(command) ? command.args : [], list);
   if (vm?.qmp !== undefined) command.setOptionValue('qmp', vm.qmp);
   if (vm?.gdb !== undefined) command.setOptionValue('gdb', vm.gdb);
 }
 
 async function chosenVm(
-  { vm: wanted, qmp, gdb, ramFile }: SourceChoice,
+  { vm: wanted, qmp, gdb, ramFile, file }: SourceChoice,
   words: readonly string[],
   list?: () => readonly Vm[],
 ): Promise<Vm | undefined> {
-  const isNamed = qmp !== undefined || gdb !== undefined;
+  const isNamed = qmp !== undefined || gdb !== undefined || file !== undefined;
   if (wanted !== undefined && isNamed) {
-    throw new PtmonError('bad-argument', '--vm already names the guest: leave out --qmp and --gdb');
+    throw new PtmonError('bad-argument', '--vm already names the guest: leave out --qmp, --gdb and --file');
   }
   if (wanted === undefined && (isNamed || ramFile !== undefined || mayBeFile(words[0]))) return undefined;
   // Not at the top: who gives a file does not wait for it.
@@ -47,6 +49,11 @@ async function chosenVm(
   const vms = (list ?? listVms)();
   // Without a VM, the command reports every kind of source.
   return wanted === undefined && vms.length === 0 ? undefined : withQmp(chooseVm(wanted, vms));
+}
+
+/** The arguments of a script are its own. */
+function takesSource(command: Command): boolean {
+  return !command.options.some(({ long }) => long === '--file');
 }
 
 /** Whether the first argument is a source, and not already what is asked of one: an address, a PID, standard input. */

@@ -68,7 +68,8 @@ export class LiveSession {
     const session = await openSession({
       driver,
       system: layers,
-      kinds: ['root-gone'],
+      // What a handle does not ask for it does not deliver.
+      kinds: ['root-gone', 'protection', 'restructure'],
       ...limits,
       onBatch: () => opened.live?.atStop(),
     });
@@ -159,8 +160,14 @@ export class LiveSession {
     }
   }
 
-  /** Releases the guest. May be called again. @throws what ended the session, if it failed */
-  async close(): Promise<void> {
+  /**
+   * Releases the guest. May be called again.
+   *
+   * @param leaveStopped leaves it stopped as it is now
+   * @throws what ended the session, if it failed
+   */
+  async close(leaveStopped = false): Promise<void> {
+    if (leaveStopped) await this.paused(async () => this.exactDriver.leaveStopped());
     this.#end(undefined);
     await this.session.close();
     await this.#pump;

@@ -6,6 +6,15 @@ import { EventQueue } from './event-queue.ts';
 import type { EventLayer } from './layers.ts';
 import type { LiveSession } from './live-session.ts';
 
+export interface ProcessWatchRequest {
+  readonly live: LiveSession;
+  readonly selection: ProcessSelection;
+  /** Beyond page-in, page-out and root-gone. */
+  readonly kinds: readonly MonitorEvent['kind'][];
+  /** Called when the handle is stopped. */
+  readonly onStop: () => void;
+}
+
 let handles = 0;
 
 /** Reads a process's events in their order. The guest is stopped while the reader's loop body runs. */
@@ -14,12 +23,14 @@ export class ProcessWatchHandle implements AsyncIterable<ProcessEvent>, AsyncDis
   readonly #watch: ProcessWatch;
   readonly #queue: EventQueue<ProcessEvent>;
   readonly #onStop: () => void;
+  readonly #kinds: ReadonlySet<MonitorEvent['kind']>;
   #isStopped = false;
   /** The process has: its last events are still to be read. */
   #hasEnded = false;
 
-  private constructor(live: LiveSession, selection: ProcessSelection, onStop: () => void) {
+  private constructor({ live, selection, kinds, onStop }: ProcessWatchRequest) {
     this.#live = live;
+    this.#kinds = new Set(['page-in', 'page-out', 'root-gone', ...kinds]);
     this.#onStop = onStop;
     this.#queue = new EventQueue(() => live.start());
     this.#watch = new ProcessWatch({
@@ -33,14 +44,10 @@ export class ProcessWatchHandle implements AsyncIterable<ProcessEvent>, AsyncDis
     live.onEnd((failure) => this.#queue.end(failure));
   }
 
-  /**
-   * Watches from now on. The guest must be stopped.
-   *
-   * @param onStop called when the handle is stopped
-   * @throws PtmonError `bad-argument` where there is no such process
-   */
-  static async open(live: LiveSession, selection: ProcessSelection, onStop: () => void): Promise<ProcessWatchHandle> {
-    const handle = new ProcessWatchHandle(live, selection, onStop);
+  /** Watches from now on. The guest must be stopped. @throws PtmonError `bad-argument` where there is no such process */
+  static async open(request: ProcessWatchRequest): Promise<ProcessWatchHandle> {
+    const { live } = request;
+    const handle = new ProcessWatchHandle(request);
     await handle.#watch.begin(live.session);
     live.add(handle);
     live.addReader(handle.#queue);
@@ -80,7 +87,7 @@ export class ProcessWatchHandle implements AsyncIterable<ProcessEvent>, AsyncDis
   }
 
   async take(events: readonly MonitorEvent[]): Promise<void> {
-    for (const event of events) await this.#queue.push(event as ProcessEvent);
+    for (const event of events) if (this.#kinds.has(event.kind)) await this.#queue.push(event as ProcessEvent);
     if (this.#hasEnded) await this.stop();
   }
 }

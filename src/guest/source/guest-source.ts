@@ -29,6 +29,6 @@ export interface GuestSource {
   watching<T>(work: (watching: Watching) => Promise<T>): Promise<T>;
   /** Lets the guest run without us where nothing is watched any more: once whatever has led to that is done. */
   releaseIfIdle(): void;
-  /** Releases the guest. May be called again. */
-  close(): Promise<void>;
+  /** Releases the guest. May be called again. @param leaveStopped leaves a live guest stopped where it is watched */
+  close(leaveStopped?: boolean): Promise<void>;
 }

@@ -60,8 +60,9 @@ export class LiveSource implements GuestSource {
     });
   }
 
-  close(): Promise<void> {
-    return this.#inTurn(() => this.#closeLive());
+  async close(leaveStopped = false): Promise<void> {
+    if (leaveStopped) await this.#open();
+    await this.#inTurn(() => this.#closeLive(leaveStopped));
   }
 
   /** The session stays open for the work, and is released afterwards where nothing else uses it. */
@@ -89,10 +90,10 @@ export class LiveSource implements GuestSource {
     });
   }
 
-  async #closeLive(): Promise<void> {
+  async #closeLive(leaveStopped = false): Promise<void> {
     const live = this.#watching?.live;
     this.#watching = undefined;
-    await live?.close();
+    await live?.close(leaveStopped);
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

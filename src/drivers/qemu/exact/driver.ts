@@ -283,6 +283,11 @@ export class QemuDriver implements Driver {
     return this.#parts.gdb.writePhysical(pa, bytes);
   }
 
+  /** `close` leaves the guest stopped, with no watchpoint and no breakpoint. The guest must be stopped. */
+  leaveStopped(): void {
+    this.#parts.control.leaveStopped();
+  }
+
   /** Stops the guest: `run` yields a stop without a write. */
   interrupt(): void {
     this.#parts.control.interrupt();

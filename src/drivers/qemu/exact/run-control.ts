@@ -128,6 +128,11 @@ export class RunControl {
     return this.#heldAs !== undefined;
   }
 
+  /** The guest is to stay stopped when it is released, as if another client had paused it. */
+  leaveStopped(): void {
+    this.#setHeld('paused');
+  }
+
   /** Stops the guest: `next` returns at once, or the next time that it is called. */
   interrupt(): void {
     this.#interruption.abort();

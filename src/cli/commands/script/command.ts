@@ -1,0 +1,45 @@
+/** `ptmon script`. */
+import type { Command } from 'commander';
+import { PtmonError } from '../../../core/error.ts';
+import type { CommandContext } from '../../context.ts';
+import { addSocketOptions, type LiveOptions } from '../../options/source.ts';
+
+const HELP = `
+FILE is a module, .mjs or .js; with Node 22.18 or newer also .ts. The guest is in
+scope as "guest", the rest of the command line as "args". The guest is released
+when the module has been run: await guest.run() to stay until the guest ends or
+Ctrl-C. What the script throws ends it with exit code 1.
+
+For an editor, the first line of a script can name the types:
+  /// <reference types="ptmon/script" />
+
+Examples:
+  ptmon script examples/execve.mjs
+  ptmon script examples/working-set.mjs --vm web -- nginx
+  ptmon script who.mjs --file vm.core
+`;
+
+export interface ScriptOptions extends Pick<LiveOptions, 'qmp' | 'gdb'> {
+  readonly file?: string;
+}
+
+export function defineScript(command: Command, context: CommandContext): void {
+  command
+    .usage('[options] FILE [-- ARGUMENTS]')
+    .argument('<script>', 'path of the script')
+    .argument('[args...]', 'arguments of the script');
+  addSocketOptions(command)
+    .option('--file <path>', 'the guest is a dump or a trace')
+    .addHelpText('after', HELP)
+    .action(async (script: string, args: readonly string[], options: ScriptOptions) => {
+      const { runScript } = await import('./run-script.ts');
+      await runScript({ script, args, where: guestOf(options) }, context);
+    });
+}
+
+/** What `attach` takes. @throws PtmonError `bad-argument` without a guest, or with two */
+export function guestOf({ file, qmp, gdb }: ScriptOptions): string | { readonly qmp: string; readonly gdb?: string } {
+  if (file !== undefined) return file;
+  if (qmp === undefined) throw new PtmonError('bad-argument', 'no guest: give --vm, --qmp and --gdb, or --file');
+  return { qmp, ...(gdb !== undefined && { gdb }) };
+}

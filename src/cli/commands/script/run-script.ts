@@ -1,0 +1,56 @@
+/** Runs a script with a guest in scope. */
+import { existsSync } from 'node:fs';
+import { extname, resolve } from 'node:path';
+import process from 'node:process';
+import { pathToFileURL } from 'node:url';
+import { PtmonError } from '../../../core/error.ts';
+import { attach, type Guest, type QemuSockets } from '../../../guest/index.ts';
+import type { CommandContext } from '../../context.ts';
+import { EXIT_OK } from '../../process/exit-codes.ts';
+import { interruptible } from '../../process/interruptible.ts';
+
+export interface Script {
+  /** A path. */
+  readonly script: string;
+  readonly args: readonly string[];
+  readonly where: string | QemuSockets;
+}
+
+/** What a script finds in its global scope. */
+interface ScriptScope {
+  guest: Guest;
+  args: readonly string[];
+}
+
+/** @throws PtmonError `bad-argument` for a script that this Node cannot run; as `attach`; what the script throws */
+export function runScript({ script, args, where }: Script, context: CommandContext): Promise<void> {
+  const path = resolve(script);
+  checkScript(path, script);
+  return interruptible(context, async (signal) => {
+    const guest = await attach(where, { signal });
+    const stop = () => void guest.close().catch(() => {});
+    signal.addEventListener('abort', stop, { once: true });
+    Object.assign(globalThis, { guest, args } satisfies ScriptScope);
+    try {
+      await import(pathToFileURL(path).href);
+    } catch (error) {
+      // What fails because the guest was released is no failure of the script.
+      signal.throwIfAborted();
+      throw error;
+    } finally {
+      signal.removeEventListener('abort', stop);
+      await guest.close();
+    }
+    return EXIT_OK;
+  });
+}
+
+function checkScript(path: string, given: string): void {
+  if (!existsSync(path)) throw new PtmonError('bad-argument', `${given}: there is no such script`);
+  const stripsTypes = 'typescript' in process.features && process.features.typescript !== false;
+  if (!['.ts', '.mts'].includes(extname(path)) || stripsTypes) return;
+  throw new PtmonError(
+    'bad-argument',
+    `${given}: this Node (${process.version}) does not strip types; use Node 22.18 or newer, or write the script as .mjs`,
+  );
+}
