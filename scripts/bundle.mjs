@@ -138,6 +138,8 @@ export async function makeBundle() {
     codeSplitting: { groups: [{ debugName: 'parts of src', name: chunkOf }], includeDependenciesRecursively: false },
     // Comments are for readers of the sources; those of the declarations are for users.
     comments: false,
+    // Names stay, for stack traces; white space is a third of what is shipped.
+    minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
   });
   await build.close();
   const made = new Set(output.map(({ fileName }) => join(DIST, fileName)));

@@ -42,7 +42,7 @@ export async function runProgram(args: readonly string[], streams: ProcessStream
   try {
     const program = await buildProgram(context, commandName(args));
     program.hook('preAction', async (_program, command) => {
-      if (command.options.some(({ long }) => long === '--vm')) await resolveVm(command, streams.vms);
+      if (command.options.some(({ long }) => long === '--vm')) resolveVm(command, streams.vms);
     });
     await program.parseAsync(args, { from: 'user' });
     return exitCode;

@@ -2,7 +2,8 @@
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { PtmonError } from '../../core/error.ts';
-import type { Vm } from '../../guest/discovery/list-vms.ts';
+import { chooseVm } from '../../guest/discovery/choose-vm.ts';
+import { listVms, type Vm } from '../../guest/discovery/list-vms.ts';
 import { parseAddress } from './values.ts';
 
 interface SourceChoice {
@@ -27,26 +28,23 @@ export function addVmOption(command: Command): Command {
  * @param list returns the VMs to choose from; defaults to those of this host
  * @throws PtmonError `bad-argument` where no VM fits, or more than one does
  */
-export async function resolveVm(command: Command, list?: () => readonly Vm[]): Promise<void> {
-  const vm = await chosenVm(command.opts<SourceChoice>(), takesSource(command) ? command.args : [], list);
+export function resolveVm(command: Command, list = listVms): void {
+  const vm = chosenVm(command.opts<SourceChoice>(), takesSource(command) ? command.args : [], list);
   if (vm?.qmp !== undefined) command.setOptionValue('qmp', vm.qmp);
   if (vm?.gdb !== undefined) command.setOptionValue('gdb', vm.gdb);
 }
 
-async function chosenVm(
+function chosenVm(
   { vm: wanted, qmp, gdb, ramFile, file }: SourceChoice,
   words: readonly string[],
-  list?: () => readonly Vm[],
-): Promise<Vm | undefined> {
+  list: () => readonly Vm[],
+): Vm | undefined {
   const isNamed = qmp !== undefined || gdb !== undefined || file !== undefined;
   if (wanted !== undefined && isNamed) {
     throw new PtmonError('bad-argument', '--vm already names the guest: leave out --qmp, --gdb and --file');
   }
   if (wanted === undefined && (isNamed || ramFile !== undefined || mayBeFile(words[0]))) return undefined;
-  // Not at the top: who gives a file does not wait for it.
-  const { chooseVm } = await import('../../guest/discovery/choose-vm.ts');
-  const { listVms } = await import('../../guest/discovery/list-vms.ts');
-  const vms = (list ?? listVms)();
+  const vms = list();
   // Without a VM, the command reports every kind of source.
   return wanted === undefined && vms.length === 0 ? undefined : withQmp(chooseVm(wanted, vms));
 }
