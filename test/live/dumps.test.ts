@@ -246,6 +246,19 @@ describe.skipIf(isLeftOut)('P3 dumps of a real guest with 4-level paging', { tim
     expect(roots[0]).toMatchObject({ confidence: 'sure', userEntries: 0 });
   });
 
+  test('raw memory without its gaps is refused, and the map that is proposed translates alike', async () => {
+    // As LiME's format=raw writes it: the RAM of /proc/iomem, 0x1000 to 0x9fbff and 0x100000 to 0xffdffff.
+    const memory = readFileSync(machine.guest.ramFile);
+    const gapless = Buffer.concat([memory.subarray(0x1000, 0x9_fc00), memory.subarray(0x10_0000, 0xffe_0000)]);
+    writeFileSync(path('gapless'), gapless);
+    for (const command of ['roots', 'map']) {
+      const { code, stdout, stderr } = await runWith([command, path('gapless')]);
+      expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+      expect(stderr).toContain('--ram-map 0x1000+0x9e000@0x0,0x100000+0xfee0000@0x9ec00;');
+    }
+    await expectSame('gapless', ['--ram-map', '0x1000+0x9e000@0x0,0x100000+0xfee0000@0x9ec00', ...raw()]);
+  });
+
   test("ptmon map is QEMU's info mem, range by range, and its info tlb, page by page", async () => {
     const { stdout } = await runWith(['map', path('elf'), '--json', ...select()]);
     const [mem, tlb] = await machine.asking(async (qmp) => [
