@@ -31,6 +31,7 @@ const LET_GO_MS = 2000;
  * closed then too.
  */
 export async function openSession(options: SessionOptions): Promise<Session> {
+  checkDriver(options);
   const { driver, recorder, script, kinds = [], sinks = [] } = options;
   try {
     const paging = resolvePaging(options);
@@ -46,6 +47,13 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     recorder?.close();
     throw error;
   }
+}
+
+function checkDriver(options: SessionOptions): void {
+  const driver: unknown = (options as Partial<SessionOptions> | undefined)?.driver;
+  if (typeof driver === 'object' && driver !== null) return;
+  const what = `the option driver of openSession is ${String(driver)}: pass an opened driver, such as \`await openQemu(…)\``;
+  throw new PtmonError('bad-argument', what);
 }
 
 /**

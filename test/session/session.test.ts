@@ -318,3 +318,12 @@ test('an idle guest is left when the signal says so', async () => {
   stop.abort();
   expect((await running).ended).toBe('stopped');
 });
+
+test.each([undefined, {}, { driver: undefined }, { driver: 'qemu' }])(
+  'openSession(%o) names the option driver',
+  async (given) => {
+    const opening = openSession(given as never);
+    await expect(opening).rejects.toMatchObject({ name: 'PtmonError', code: 'bad-argument' });
+    await expect(opening).rejects.toThrow(/the option driver of openSession is/);
+  },
+);

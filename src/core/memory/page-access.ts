@@ -17,8 +17,8 @@ export interface PageProtection {
   /**
    * In force when the call returns, or at the latest before a vCPU runs again. Writes that trap meanwhile may be reported from
    * within the call.
-   * @throws PtmonError `no-such-view` where the view does not exist; any other error is a failing source. After a throw the access may be the old one or the new one: the
-   *   monitor sets the old one again, now or at its next call, and does not ask `getAccess` for it
+   * @throws PtmonError `no-such-view` where the view does not exist; any other error is a failing source. The access may then be
+   *   the old one or the new one: the monitor asks `getAccess`, and sets the old one again where it must
    */
   setAccess(view: number, gfn: number, access: PageAccess): void;
 }

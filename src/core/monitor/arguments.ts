@@ -4,7 +4,58 @@ import { hex, offsetOf, toU64 } from '../address/va.ts';
 import { PtmonError } from '../error.ts';
 import { canonicalVpn, foldVpn, type Paging } from '../paging/format.ts';
 import type { Tag } from '../struct/references.ts';
-import type { RangeRequest } from './api.ts';
+import type { Address, MonitorOptions, RangeRequest } from './api.ts';
+import type { OptInKind } from './events.ts';
+
+const OPT_IN_KINDS: readonly OptInKind[] = ['protection', 'restructure', 'root-gone'];
+
+/** The options of a monitor, all but `paging`, which `makePaging` checks. */
+export function checkOptions(options: MonitorOptions): void {
+  checkObject(options, 'the options of PageTableMonitor', '{ memory, protection, paging }');
+  const { memory, protection, paging, kinds, onFault, fastPath, maxRangePages } = options;
+  checkMethods(memory, 'memory', ['readEntry']);
+  if (protection !== undefined) checkMethods(protection, 'protection', ['getAccess', 'setAccess']);
+  checkObject(paging, 'paging', "{ mode: '4-level' }");
+  checkKinds(kinds);
+  if (onFault !== undefined && typeof onFault !== 'function') throw badArgument('onFault', onFault, 'a function');
+  if (fastPath !== undefined && typeof fastPath !== 'boolean') throw badArgument('fastPath', fastPath, 'a boolean');
+  if (maxRangePages !== undefined && !(Number.isSafeInteger(maxRangePages) && maxRangePages > 0)) {
+    throw badArgument('maxRangePages', maxRangePages, 'a positive integer');
+  }
+}
+
+export function checkKinds(kinds: MonitorOptions['kinds']): void {
+  if (kinds === undefined) return;
+  if (!Array.isArray(kinds)) throw badArgument('kinds', kinds, `an array of ${OPT_IN_KINDS.join(', ')}`);
+  for (const kind of kinds) {
+    if (!OPT_IN_KINDS.includes(kind as OptInKind))
+      throw badArgument('kinds', kind, `one of ${OPT_IN_KINDS.join(', ')}`);
+  }
+}
+
+/** What a call is about: an object, whose fields are checked one by one. */
+export function checkRequest(request: Address): void {
+  if (typeof request !== 'object' || request === null) checkObject(request, 'the request', '{ root, va }');
+}
+
+export function checkRuns(runs: boolean | undefined): boolean {
+  if (runs === undefined || typeof runs === 'boolean') return runs ?? false;
+  throw badArgument('runs', runs, 'a boolean');
+}
+
+function checkObject(value: unknown, name: string, example: string): void {
+  if (typeof value !== 'object' || value === null) throw badArgument(name, value, `an object: pass ${example}`);
+}
+
+function checkMethods(value: object, name: string, methods: readonly string[]): void {
+  checkObject(value, name, `an object with ${methods.join(' and ')}`);
+  const missing = methods.find((method) => typeof (value as Record<string, unknown>)[method] !== 'function');
+  if (missing !== undefined) throw new PtmonError('bad-argument', `${name} has no function ${missing}`);
+}
+
+function badArgument(name: string, value: unknown, expected: string): PtmonError {
+  return new PtmonError('bad-argument', `${name}: ${String(value)} is not ${expected}`);
+}
 
 /** The page of an address, numbered as inside an address space (`foldVpn`), and the byte within it. */
 export function locate(paging: Paging, va: number | bigint): { page: number; offset: number } {
@@ -50,11 +101,6 @@ export function checkView(view = 0): number {
 export function checkVcpu(vcpu: number): void {
   if (Number.isInteger(vcpu) && vcpu >= 0) return;
   throw new PtmonError('bad-argument', `vCPU ${String(vcpu)} is not a non-negative integer`);
-}
-
-export function checkMaxRangePages(pages: number): number {
-  if (Number.isSafeInteger(pages) && pages > 0) return pages;
-  throw new PtmonError('bad-argument', `maxRangePages ${String(pages)} is not a positive integer`);
 }
 
 export function checkTag(tag: Tag | undefined): void {

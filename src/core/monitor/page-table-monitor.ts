@@ -19,7 +19,17 @@ import type {
   WatchRequest,
   WatchState,
 } from './api.ts';
-import { checkMaxRangePages, checkTag, checkVcpu, checkView, checkWrite, locate, locateRange } from './arguments.ts';
+import {
+  checkOptions,
+  checkRequest,
+  checkRuns,
+  checkTag,
+  checkVcpu,
+  checkView,
+  checkWrite,
+  locate,
+  locateRange,
+} from './arguments.ts';
 import { DirtyMarks } from './batch/dirty-marks.ts';
 import { Plan } from './batch/plan.ts';
 import { Synchronizer } from './batch/synchronizer.ts';
@@ -60,8 +70,9 @@ export class PageTableMonitor {
   /** Bits of a frame offset that lie within an entry. */
   readonly #entryShift: number;
 
-  /** @throws PtmonError `bad-argument` for impossible paging options */
+  /** @throws PtmonError `bad-argument` for an impossible option */
   constructor(options: MonitorOptions) {
+    checkOptions(options);
     const paging = 'levels' in options.paging ? options.paging : makePaging(options.paging);
     const { memory, fastPath = true, maxRangePages = DEFAULT_RANGE_PAGES } = options;
     const { entryBytes } = paging.mode;
@@ -71,7 +82,7 @@ export class PageTableMonitor {
     this.#entryShift = Math.log2(entryBytes);
     const faults = new Faults(options.onFault ?? (() => {}));
     this.#tables = new ProtectedTables(options.protection, faults);
-    this.#spaces = new AddressSpaces({ paging, maxRangePages: checkMaxRangePages(maxRangePages) });
+    this.#spaces = new AddressSpaces({ paging, maxRangePages });
 
     const [tables, rmap, marks, spaces] = [this.#tables, this.#rmap, this.#marks, this.#spaces];
     const unsettled = new UnsettledAddresses();
@@ -106,6 +117,7 @@ export class PageTableMonitor {
    * has changed (rule C9)
    */
   monitor(request: WatchRequest): void {
+    checkRequest(request);
     const view = checkView(request.view);
     const root = rootOf(this.paging, request.root);
     const { page, offset } = locate(this.paging, request.va);
@@ -118,17 +130,20 @@ export class PageTableMonitor {
    * that is mapped. Throws like `monitor`.
    */
   monitorRange(request: RangeWatchRequest): void {
+    checkRequest(request);
     const view = checkView(request.view);
     const root = rootOf(this.paging, request.root);
     const { first, last } = locateRange(this.paging, request);
     checkTag(request.tag);
+    const runs = checkRuns(request.runs);
 
     const space = this.#spaces.open(view, root);
-    this.#synchronizer.watchRange({ space, first, last }, request.tag, request.runs ?? false);
+    this.#synchronizer.watchRange({ space, first, last }, request.tag, runs);
   }
 
   /** Releases one reference to an address: of `tag`, where it is given. Returns whether there was one (rule R1). */
   unmonitor(request: WatchRequest): boolean {
+    checkRequest(request);
     const space = this.#findSpace(request);
     const { page, offset } = locate(this.paging, request.va);
     if (space === undefined) return false;
@@ -138,6 +153,7 @@ export class PageTableMonitor {
 
   /** Releases one reference to every page of a range that ranges watch. Returns whether there was any. */
   unmonitorRange(request: RangeRequest): boolean {
+    checkRequest(request);
     const view = checkView(request.view);
     const { first, last } = locateRange(this.paging, request);
     const space = this.#spaces.find(view, rootOf(this.paging, request.root));
@@ -146,6 +162,7 @@ export class PageTableMonitor {
 
   /** Releases every reference to an address, those of ranges included. Returns whether there was one. */
   unmonitorByForce(address: Address): boolean {
+    checkRequest(address);
     const space = this.#findSpace(address);
     const { page, offset } = locate(this.paging, address.va);
     if (space === undefined || !space.isWatched(page, offset)) return false;
@@ -273,6 +290,7 @@ export class PageTableMonitor {
 
   /** The state of a watched address; undefined when it is not watched. Reads no memory. */
   state(address: Address): WatchState | undefined {
+    checkRequest(address);
     const space = this.#findSpace(address);
     const { page, offset } = locate(this.paging, address.va);
     return space && stateOf(this.#parts, space, page, offset);
@@ -280,6 +298,7 @@ export class PageTableMonitor {
 
   /** A fresh walk of an address, watched or not, beside its state. */
   explain(address: Address): Explanation {
+    checkRequest(address);
     return { state: this.state(address), walk: walk(this.paging, this.#memory, address.root, address.va) };
   }
 

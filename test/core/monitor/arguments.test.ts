@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { PtmonError } from '../../../src/core/error.ts';
+import { PageTableMonitor } from '../../../src/core/monitor/page-table-monitor.ts';
 import type { PagingModeName } from '../../../src/core/paging/modes.ts';
 import { PWU, Rig } from './rig.ts';
 
@@ -162,5 +163,72 @@ describe('C9 what makes no sense is refused, and leaves no trace', () => {
 
   test.each([0, -0, 1, 2 ** 52 - 8])('a write of 8 bytes at %d is within physical memory', (pa) => {
     expect(new Rig().monitor.markDirty(pa, 8, 0, 0)).toBe(false);
+  });
+});
+
+describe('C9 an argument of another type is refused by its name, or accepted on purpose', () => {
+  const memory = { readEntry: () => 1 as const };
+  const paging = { mode: '4-level' } as const;
+  const options: readonly (readonly [RegExp, unknown])[] = [
+    [/the options of PageTableMonitor: undefined is not an object/, undefined],
+    [/memory: undefined is not an object/, {}],
+    [/memory has no function readEntry/, { memory: {}, paging }],
+    [/paging: undefined is not an object/, { memory }],
+    [/paging mode "undefined" is not one of/, { memory, paging: {} }],
+    [/protection has no function setAccess/, { memory, paging, protection: { getAccess() {} } }],
+    [/kinds: protections is not one of protection, restructure, root-gone/, { memory, paging, kinds: ['protections'] }],
+    [/kinds: protection is not an array/, { memory, paging, kinds: 'protection' }],
+    [/onFault: log is not a function/, { memory, paging, onFault: 'log' }],
+    [/fastPath: off is not a boolean/, { memory, paging, fastPath: 'off' }],
+    [/maxRangePages: 1.5 is not a positive integer/, { memory, paging, maxRangePages: 1.5 }],
+  ];
+  test.each(options)('new PageTableMonitor: %s', (message, given) => {
+    const error = errorOf(() => new PageTableMonitor(given as never));
+    expect([error.name, error.code]).toEqual(['PtmonError', 'bad-argument']);
+    expect(error.message).toMatch(message);
+  });
+
+  const calls = [
+    'monitor',
+    'monitorRange',
+    'unmonitor',
+    'unmonitorRange',
+    'unmonitorByForce',
+    'state',
+    'explain',
+  ] as const;
+  test.each(calls)('%s without a request, or without a part of it', (name) => {
+    const { monitor } = new Rig();
+    const call = monitor[name].bind(monitor) as (request?: unknown) => unknown;
+    for (const given of [undefined, null, 0x1000, 'va']) {
+      expect(errorOf(() => call(given)).message).toMatch(/the request: .* is not an object: pass { root, va }/);
+    }
+    expect(errorOf(() => call({ va: 0, byteLength: 1 })).message).toMatch(/^root undefined is not/);
+    expect(errorOf(() => call({ root: 0x1000, byteLength: 1 })).message).toMatch(/^virtual address undefined is not/);
+  });
+
+  test('the other calls without their arguments', () => {
+    const { monitor } = new Rig();
+    const loose = monitor as unknown as Record<string, (...given: unknown[]) => unknown>;
+    expect(errorOf(() => loose['rootGone']!()).message).toMatch(/^root undefined/);
+    expect(errorOf(() => loose['markDirty']!()).message).toMatch(/^physical address undefined/);
+    expect(errorOf(() => loose['markDirtyEntry']!(8, 0)).message).toMatch(/^vCPU undefined/);
+    expect(errorOf(() => loose['processDirtyEntries']!()).message).toMatch(/^vCPU undefined/);
+    const range = { root: 0x1000, va: 0 };
+    expect(errorOf(() => loose['monitorRange']!(range)).message).toMatch(/^byte length undefined/);
+    expect(errorOf(() => loose['monitorRange']!({ ...range, byteLength: 1, runs: 'yes' })).message).toMatch(
+      /^runs: yes/,
+    );
+  });
+
+  test('numbers and bigints are both accepted', () => {
+    const rig = new Rig();
+    const root = rig.frame();
+    rig.monitor.monitor({ root: BigInt(root), va: 0x1000 });
+    rig.monitor.monitorRange({ root: BigInt(root), va: 0x2000, byteLength: 4096 });
+    rig.monitor.monitorRange({ root, va: 0x3000n, byteLength: 4096n });
+    const vas = [0x1000n, 0x2000n, 0x3000n];
+    expect(vas.map((va) => rig.monitor.state({ root, va })?.references)).toEqual([1, 1, 1]);
+    expect(rig.monitor.unmonitorRange({ root, va: 0x2000, byteLength: 0x2000n })).toBe(true);
   });
 });

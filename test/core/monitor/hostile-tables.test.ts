@@ -120,5 +120,5 @@ test('a self-map alone stays within the limit', () => {
 });
 
 test.each([0, -1, 0.5, Number.NaN, '5' as never])('maxRangePages %s is refused', (maxRangePages) => {
-  expect(() => new Rig({ maxRangePages })).toThrow(/maxRangePages .* is not a positive integer/);
+  expect(() => new Rig({ maxRangePages })).toThrow(/maxRangePages: .* is not a positive integer/);
 });

@@ -136,13 +136,22 @@ export class ProtectedTables {
       if (isGoneView(error)) {
         if (viewMayBeGone) return null;
       } else if (access !== undefined && at < 0) {
-        // It may have taken effect before it failed: the next capture must not take that for the original access.
-        this.#restoreOrKeep({ view, gfn, access });
+        // The next capture must not take an access that was set before the failure for the original one.
+        if (this.#mayHaveSet(view, gfn, access)) this.#restoreOrKeep({ view, gfn, access });
       }
       throw error;
     }
     if (at >= 0) this.#unrestored.splice(at, 1);
     return access;
+  }
+
+  /** Whether an access is, or may be, another than it was. */
+  #mayHaveSet(view: number, gfn: number, access: PageAccess): boolean {
+    try {
+      return this.#protection!.getAccess(view, gfn) !== access;
+    } catch {
+      return true;
+    }
   }
 
   /** Returns the failure; undefined where it worked, or where the view is gone. */
