@@ -32,16 +32,17 @@ export async function runGuest(options: RunOptions, streams: Streams, signal: Ab
   const { guest, root } = await bootGuest(options, say, signal);
   try {
     const { firstVa, pid } = await guest.workload.ready();
+    const { map } = options;
+    const begin = map === undefined ? play : playWithHeap;
     const sockets = `--qmp ${guest.qmpPath} --gdb ${guest.gdbPath}`;
     if (options.watch === false) {
-      void play(guest, options.pace);
+      void begin(guest, options.pace);
       await say('Watch it from another terminal:');
       await showCommand(`ptmon watch ${sockets} --comm workload`);
       await untilEither(guest.ended, signal);
       if (!signal.aborted) await say(`The guest has ended: ${await guest.ended}.`);
       return true;
     }
-    const { map } = options;
     const what =
       map === undefined
         ? `--root 0x${root.toString(16)} --va 0x${firstVa.toString(16)}+${PAGES * 4}K=workload`
@@ -56,7 +57,6 @@ export async function runGuest(options: RunOptions, streams: Streams, signal: Ab
     });
     const va = [{ va: firstVa, byteLength: BigInt(PAGES * 4096), tag: 'workload' }];
     const target = map === undefined ? { root, va } : { root: 'current' as const, pid, map };
-    const begin = map === undefined ? play : playWithHeap;
     const onStart = () => void begin(guest, options.pace);
     return await runWatch(exactSource(driver), { ...options, ...target }, streams, { signal, onStart });
   } finally {
