@@ -55,4 +55,10 @@ describe.skipIf(place.kind === 'none').for([1, 2])('a guest of %d vCPUs under KV
     expect(result.lost.known).toBe(0);
     if (cpus === 1) expect(result.lost.unknown).toBe(false);
   });
+
+  test('one address of processes that exit', { timeout: 300_000 * TIMES }, async () => {
+    const rounds = 2 + TIMES;
+    const seen = await host.call('exits', { rounds, va: '0x300000000000' }, 250_000 * TIMES);
+    expect(seen).toEqual(Array.from({ length: rounds }, () => ['page-in', 'page-out']));
+  });
 });

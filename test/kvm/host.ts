@@ -33,15 +33,17 @@ export interface Preparation {
 /**
  * Finds a KVM: this machine's own, else the bed, which is booted with a guest of one vCPU in it and saved.
  *
- * @param isRequired makes the bed where it has not been made; otherwise there is none then
+ * @param wish `required` makes the bed where it has not been made, and otherwise there is none then; `host` uses no bed
+ * @throws Error where what is wished for is not to be had
  */
-export async function prepare(isRequired: boolean, say: (line: string) => void): Promise<Preparation> {
+export async function prepare(wish: string | undefined, say: (line: string) => void): Promise<Preparation> {
   const trial = await tryKvm().catch((error: unknown) => ({ works: false, detail: String(error) }) as const);
-  if (trial.works && process.env['PTMON_KVM_BED'] !== '1') {
+  if (trial.works && (wish === 'host' || process.env['PTMON_KVM_BED'] !== '1')) {
     say('this machine has a KVM that works: the tests run on it');
     return { place: { kind: 'direct' }, remove: () => {} };
   }
-  if (!isRequired && findBed() === undefined) {
+  if (wish === 'host') throw new Error(`KVM does not work on this machine: ${trial.works ? '' : trial.detail}`);
+  if (wish !== 'required' && findBed() === undefined) {
     const why = 'there is no KVM that works, and no test bed; `npm run test:kvm` makes one and runs these tests';
     return { place: { kind: 'none', why }, remove: () => {} };
   }

@@ -112,6 +112,25 @@ export const CALLS = {
     };
   },
 
+  /**
+   * Processes that get a page and exit, one after the other, each watched.
+   *
+   * @returns what was reported of each: a page-in and a page-out, in this order
+   */
+  async exits({ rounds, va }: { readonly rounds: number; readonly va: string }): Promise<string[][]> {
+    const seen: string[][] = [];
+    for (let round = 0; round < rounds; round++) {
+      const { events } = await guest().watch({
+        ranges: [{ va: BigInt(va), pages: 1 }],
+        commands: [`map 1 small at=${va}`, `touch ${va}`, 'exit'],
+        until: (all) => all.length >= 2,
+      });
+      seen.push(events.slice(0, 2).map(({ kind }) => kind));
+      await guest().findRoot();
+    }
+    return seen;
+  },
+
   /** Runs a command line; `QMP` and `GDB` in it are the guest's sockets, `ROOT` its workload's root. */
   async ptmon({ args, commands = [], awaited }: CommandCall): Promise<CommandResult> {
     const { qmpPath, gdbPath } = guest().guest;
