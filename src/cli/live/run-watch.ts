@@ -52,7 +52,7 @@ export async function runWatch(
   const { system, processes, waitingFor } = await closingOnError(source, () =>
     openLinuxPart(source, options, { say, onEnd: () => over.abort(), signal }),
   );
-  const recorder = await recorderFor(source, options.record);
+  const recorder = await recorderFor(source, options);
   const view = options.json === true ? undefined : watchView({ output, each: options.each === true });
   const session = await openSession({
     driver: source.driver,
@@ -100,9 +100,12 @@ export async function runWatch(
 }
 
 /** Undefined without a path. Closes the source if the file cannot be written. */
-async function recorderFor(source: WatchSource, path: string | undefined): Promise<TraceRecorder | undefined> {
+async function recorderFor(
+  source: WatchSource,
+  { record: path, force = false }: WatchOptions,
+): Promise<TraceRecorder | undefined> {
   if (path === undefined) return undefined;
-  return closingOnError(source, () => recordTrace(path, { options: headerOptions(source.mode) }));
+  return closingOnError(source, () => recordTrace(path, { options: headerOptions(source.mode), force }));
 }
 
 function headerOptions(mode: WatchSource['mode']) {

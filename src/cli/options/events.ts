@@ -19,6 +19,8 @@ export interface LiveEventOptions extends EventOptions {
   readonly count?: number;
   /** The file of a trace. */
   readonly record?: string;
+  /** Overwrites a file that is not a trace. */
+  readonly force?: boolean;
   readonly verify?: boolean;
   /** A line for each event. */
   readonly each?: boolean;
@@ -47,7 +49,9 @@ export function addSpeedOption(command: Command): Command {
 }
 
 export function addRecordOption(command: Command): Command {
-  return command.option('--record <file>', 'also write a trace, for ptmon replay');
+  return command
+    .option('--record <file>', 'also write a trace, for ptmon replay')
+    .option('--force', 'with --record: overwrite a file that is not a trace');
 }
 
 export function addLiveEventOptions(command: Command): Command {

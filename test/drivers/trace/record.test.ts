@@ -395,9 +395,12 @@ describe('a file that cannot be written', () => {
     expect(changes.map((each) => each.type === 'changes' && each.changes.length)).toEqual([8192, 8192, 8192, 6144]);
   });
 
-  test('what was there is replaced', async () => {
-    writeFileSync(file('toy.trace'), 'x'.repeat(100_000));
+  test('a trace that was there is replaced; another file is kept', async () => {
+    writeFileSync(file('toy.trace'), Buffer.concat([Buffer.from('\x89PTM', 'latin1'), Buffer.alloc(100_000)]));
     const instants = await record(new Guest(() => []), () => {});
     expect(instants).toHaveLength(2);
+    writeFileSync(file('toy.trace'), 'x'.repeat(100_000));
+    await expect(record(new Guest(() => []), () => {})).rejects.toThrow(/is not a trace: give another path/);
+    recordTrace(file('toy.trace'), { force: true }).close();
   });
 });

@@ -20,6 +20,7 @@ export interface DemoOptions extends EventOptions {
   readonly selfMap?: boolean;
   /** The file of a trace. */
   readonly record?: string;
+  readonly force?: boolean;
 }
 
 /** Runs the guest to its end, or until `signal` is aborted. @throws PtmonError, or what `output` throws */
@@ -27,7 +28,10 @@ export async function runDemo(options: DemoOptions, output: TextOutput, signal: 
   const { seed, steps, after, vcpus, mode, isolation = false, selfMap = false, kinds = [], record } = options;
   const header = { seed, steps, after, vcpus, isolation, selfMap };
   const sim = createSimDriver({ ...header, steps: after + steps, mode });
-  const recorder = record === undefined ? undefined : recordTrace(record, { options: header, title: titleOf(options) });
+  const recorder =
+    record === undefined
+      ? undefined
+      : recordTrace(record, { options: header, title: titleOf(options), force: options.force ?? false });
   const introduction = (): string => introductionText(options, watch.attachment);
   const sink = options.json
     ? jsonlSink(output, { options: header })

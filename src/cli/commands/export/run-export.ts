@@ -4,6 +4,7 @@ import { createWriteStream, statSync, type WriteStream } from 'node:fs';
 import { finished } from 'node:stream/promises';
 import { PtmonError } from '../../../core/error.ts';
 import type { PageTableMonitor } from '../../../core/monitor/page-table-monitor.ts';
+import { expectUnusedFile } from '../../../driver/output-file.ts';
 import { openTrace } from '../../../drivers/trace/index.ts';
 import { openSession, type Session } from '../../../session/session.ts';
 import { csvSink } from '../../../sinks/csv.ts';
@@ -53,6 +54,7 @@ export async function runExport(
 
 /** @throws PtmonError `bad-argument` where the file cannot be created */
 async function createFile(path: string): Promise<WriteStream> {
+  expectUnusedFile(path);
   const file = createWriteStream(path);
   try {
     await once(file, 'open');

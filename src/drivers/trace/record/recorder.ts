@@ -20,6 +20,8 @@ const RECORD_NAMES = 1024;
 export interface RecordOptions {
   /** A line for people: what this is a trace of. */
   readonly title?: string;
+  /** Overwrites a file that is not a trace; defaults to false. One that any process has open is never overwritten. */
+  readonly force?: boolean;
   /** What the session's own output says of itself in its header, so that a replay's says the same. */
   readonly options?: Readonly<Record<string, string | number | boolean>>;
 }
@@ -28,10 +30,10 @@ export interface RecordOptions {
  * Records a session in a file: `openSession({ driver, recorder: recordTrace(path) })`.
  *
  * @param path of the trace, which is made anew
- * @throws PtmonError `bad-argument` where the file cannot be written to
+ * @throws PtmonError `bad-argument` where the file cannot be written to, or must not be overwritten
  */
 export function recordTrace(path: string, options: RecordOptions = {}): TraceRecorder {
-  return new TraceRecorder(new TraceFile(path), options);
+  return new TraceRecorder(new TraceFile(path, options.force), options);
 }
 
 export class TraceRecorder implements SessionRecorder {

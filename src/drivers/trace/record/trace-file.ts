@@ -1,8 +1,9 @@
 /** A trace that is being written: records gather in a block, and a block is written when it is full or has waited for a second. */
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { closeSync, writeSync } from 'node:fs';
 import { PtmonError } from '../../../core/error.ts';
+import { openOutputFile } from '../../../driver/output-file.ts';
 import { type TraceAbout, encodeAbout } from '../format/about.ts';
-import { BLOCK_ABOUT, BLOCK_RECORDS, fileHeader, MAX_BLOCK_BYTES, packBlock } from '../format/blocks.ts';
+import { BLOCK_ABOUT, BLOCK_RECORDS, fileHeader, isTrace, MAX_BLOCK_BYTES, packBlock } from '../format/blocks.ts';
 import { ByteWriter } from '../format/byte-writer.ts';
 import { RecordEncoder } from '../format/encode-record.ts';
 import type { TraceRecord } from '../format/records.ts';
@@ -27,24 +28,11 @@ export class TraceFile {
   /**
    * Opens the file, or makes it anew where it was there; nothing is written yet.
    *
-   * @throws PtmonError `bad-argument` where it cannot be written to, or is no file
+   * @throws PtmonError `bad-argument` where it cannot be written to, is no file, is in use, or is no trace and `force` is false
    */
-  constructor(path: string) {
+  constructor(path: string, force = false) {
     this.path = path;
-    try {
-      // Not to be held up by a pipe that nobody reads.
-      this.#fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_NONBLOCK, 0o644);
-    } catch (error) {
-      throw new PtmonError('bad-argument', `${path} cannot be written to (${systemCode(error)})`, {}, { cause: error });
-    }
-    const stats = fstatSync(this.#fd);
-    if (stats.isFile()) {
-      ftruncateSync(this.#fd);
-    } else if (!stats.isCharacterDevice()) {
-      // /dev/null and its like are as good as files.
-      closeSync(this.#fd);
-      throw new PtmonError('bad-argument', `${path} is not a file, so no trace can be written to it`);
-    }
+    this.#fd = openOutputFile(path, { isOwn: isTrace, own: 'a trace', force });
   }
 
   /** Bytes written so far. */
