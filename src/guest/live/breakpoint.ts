@@ -5,16 +5,22 @@
 import { rootOf } from '../../core/paging/format.ts';
 import { PtmonError } from '../../core/error.ts';
 import type { VirtualMemory } from '../memory/virtual-memory.ts';
-import type { GuestProcess } from '../process.ts';
 import type { LiveSession, StopHandler } from './live-session.ts';
 import { WatchedPage } from './watched-page.ts';
+
+/** Whose breakpoint it is. */
+export interface ProcessName {
+  readonly pid: number;
+  /** What /proc/PID/comm says: at most 15 bytes. */
+  readonly comm: string;
+}
 
 /** A vCPU that is about to run the instruction of a breakpoint. The guest is stopped until the handler has finished. */
 export interface BreakpointHit {
   readonly va: bigint;
   readonly vcpu: number;
   /** The process that the breakpoint belongs to; undefined for one of the kernel's, hit in any. */
-  readonly process: GuestProcess | undefined;
+  readonly process: ProcessName | undefined;
   /** Physical address of the top-level table that the vCPU has loaded. */
   readonly root: number;
   /** By QEMU's names: `rip`, `rsp`, `rdi`, … */
@@ -45,7 +51,7 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 /** One handler at one address of one address space, or of all of them. */
 export class Breakpoint implements AsyncDisposable {
   readonly va: bigint;
-  readonly process: GuestProcess | undefined;
+  readonly process: ProcessName | undefined;
   readonly #set: BreakpointSet;
   readonly #handler: BreakpointHandler;
   readonly #options: BreakpointOptions;
@@ -56,7 +62,7 @@ export class Breakpoint implements AsyncDisposable {
   /** What tells of its page; undefined where that is always there. */
   page: WatchedPage | undefined;
 
-  constructor(set: BreakpointSet, { va, handler, options }: BreakpointRequest, process?: GuestProcess) {
+  constructor(set: BreakpointSet, { va, handler, options }: BreakpointRequest, process?: ProcessName) {
     this.#set = set;
     this.va = va;
     this.process = process;
@@ -141,7 +147,7 @@ export class BreakpointSet implements StopHandler {
 
   /** Adds a breakpoint of a process, by its top-level tables: two under page-table isolation. The guest must be stopped. */
   async addTo(
-    process: GuestProcess,
+    process: ProcessName,
     request: BreakpointRequest & { readonly roots: readonly number[] },
   ): Promise<Breakpoint> {
     const { roots, va } = request;
