@@ -115,14 +115,16 @@ export function candidateAt(
   return quality === 'good' || (isIdentity && quality !== 'bad') ? { ...found, isIdentity } : undefined;
 }
 
-/** Whether memory lies at its own addresses, as under firmware and boot loaders: the root, what it leads to, and the first MiB. */
+/**
+ * Whether memory lies at its own addresses, as under firmware and boot loaders: the root, and what is in the first MiB. It may be
+ * read-only: with CR0.WP off that does not keep OVMF from writing to its tables, nor memtest86+ from writing to anything.
+ */
 function mapsItself(paging: Paging, root: number, memory: PhysicalMemory): boolean {
-  const at = (va: number): boolean => {
+  return [root, ...IDENTITY_SAMPLES].every((va) => {
     if (!isCanonical(paging, Math.floor(va / PAGE_BYTES))) return false;
     const found = walk(paging, memory, root, va);
-    return found.translates && found.pa === va && found.rights.writable;
-  };
-  return at(root) && IDENTITY_SAMPLES.every(at);
+    return found.translates && found.pa === va;
+  });
 }
 
 /** Whether there is RAM at a frame, for as many questions as there are entries. */

@@ -72,7 +72,9 @@ export async function findRoots(snapshot: Snapshot, options: FindRootsOptions = 
   const plain = await search(snapshot, encryptionMask === 'auto' ? 0n : encryptionMask, options, census);
   if (encryptionMask !== 'auto' || census.mask === 0n || plain[0]?.confidence === 'sure') return plain;
   const encrypted = await search(snapshot, census.mask, options);
-  return encrypted.length > 0 ? encrypted : plain;
+  // Tables that map memory from 4 GiB on share a bit as well: what is not better says nothing.
+  const rank = ([best]: readonly FoundRoot[]) => (best === undefined ? ORDER.length : ORDER.indexOf(best.confidence));
+  return rank(encrypted) < rank(plain) ? encrypted : plain;
 }
 
 async function search(
@@ -93,7 +95,7 @@ async function search(
       if (mapped.length > 1 || code !== undefined) sure.add(candidate);
     }
   }
-  // Where nothing is sure, what maps itself tells at least which mode is meant.
+  // Where nothing is sure, what maps itself tells which of two modes a frame is a root in, and no more.
   const best = sure.size > 0 ? sure : new Set(evidence.keys());
   const parts = partsOf(best);
   // A frame that is a root in two modes is one of the wider entries, of which every second half looks like nothing in the other.
@@ -101,7 +103,7 @@ async function search(
   const roots = new Map(byMode.map((candidate) => [candidate.root, candidate]));
   const found = groups.flatMap((group) =>
     group
-      .filter((each) => isBest(each, roots) && !parts.has(partKey(each)))
+      .filter((each) => isBest(each, roots, sure.size > 0) && !parts.has(partKey(each)))
       .map((each) => judge(each, group.length, evidence.get(each), roots)),
   );
   return found.sort(
@@ -226,10 +228,10 @@ function partsOf(sure: ReadonlySet<Candidate>): ReadonlySet<string> {
 }
 
 /** Whether nothing better is known: that the frame is another root, or that the guest pages otherwise. */
-function isBest(candidate: Candidate, sure: ReadonlyMap<number, Candidate>): boolean {
+function isBest(candidate: Candidate, sure: ReadonlyMap<number, Candidate>, isSure: boolean): boolean {
   const known = sure.get(candidate.root);
   if (known !== undefined) return known === candidate;
-  return sure.size === 0 || [...sure.values()].some(({ paging }) => paging === candidate.paging);
+  return !isSure || [...sure.values()].some(({ paging }) => paging === candidate.paging);
 }
 
 /** The mode whose root is a table of the second level in this one. */
