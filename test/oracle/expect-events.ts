@@ -19,7 +19,7 @@ const ACCESSED_DIRTY = 0x60n;
 // W, U, XD and the protection key: what effective rights are made of.
 const RIGHTS_BITS = 0xf800_0000_0000_0006n;
 
-// W, U, PWT, PCD, A, D, G and the bits that software may use: whatever they become, an address leads where it led.
+// W, U, PWT, PCD, A, D and the bits that software may use: whatever they become, an address leads where it led.
 const MOVES_NOTHING = 0xe7en;
 
 export const backed = (walk: NaiveWalk | null): walk is NaiveTranslation => walk !== null && 'pa' in walk;

@@ -113,6 +113,8 @@ class Generator {
         : {}),
       ...(random.oneIn(6) ? { noExecuteEnable: false } : {}),
       ...(random.oneIn(8) ? { pageSizeExtensions: false } : {}),
+      ...(random.oneIn(6) ? { vendor: 'amd' as const } : {}),
+      ...(random.oneIn(8) ? { gigabytePages: false } : {}),
       ...(kinds.length > 0 ? { kinds } : {}),
       source,
       views: this.#views,

@@ -162,12 +162,15 @@ export class Guest {
 
 export function pagingOf(program: Program) {
   const { mode, physicalAddressBits, encryptionMask, noExecuteEnable, pageSizeExtensions } = program;
+  const { vendor, gigabytePages } = program;
   return {
     mode,
     ...(physicalAddressBits === undefined ? {} : { physicalAddressBits }),
     ...(encryptionMask === undefined ? {} : { encryptionMask: BigInt(encryptionMask) }),
     ...(noExecuteEnable === undefined ? {} : { noExecuteEnable }),
     ...(pageSizeExtensions === undefined ? {} : { pageSizeExtensions }),
+    ...(vendor === undefined ? {} : { vendor }),
+    ...(gigabytePages === undefined ? {} : { gigabytePages }),
   };
 }
 

@@ -13,6 +13,8 @@ export interface NaiveOptions {
   readonly encryptionMask?: bigint;
   readonly noExecuteEnable?: boolean;
   readonly pageSizeExtensions?: boolean;
+  readonly vendor?: 'intel' | 'amd';
+  readonly gigabytePages?: boolean;
 }
 
 export interface NaiveEntry {
@@ -53,6 +55,7 @@ export function naiveWalk(
   va: bigint,
 ): NaiveTranslation | NaiveStop {
   const { mode, physicalAddressBits: M = 52, noExecuteEnable: nxe = true, pageSizeExtensions: pse = true } = options;
+  const { vendor = 'intel', gigabytePages = true } = options;
   const long = mode === '4-level' || mode === '5-level';
   const pae = mode === 'pae';
   const legacy = mode === '32-bit';
@@ -75,12 +78,14 @@ export function naiveWalk(
     const bit = (n: number) => (value & bits(n, n)) !== 0n;
     if (!bit(0)) return { reason: 'not-present', level, entries };
 
-    const large = bit(7) && (level === 2 ? !legacy || pse : level === 3 && long);
+    const large = bit(7) && (level === 2 ? !legacy || pse : level === 3 && long && gigabytePages);
     let reserved = 0n;
     if (legacy && large) reserved |= bits(21, Math.min(M, 40) - 19);
     if (!legacy) reserved |= bits(51, M) | (nxe ? 0n : bits(63, 63));
     if (!legacy && large) reserved |= bits(shift - 1, 13);
     if (long && level >= 4) reserved |= bits(7, 7);
+    if (long && level >= 4 && vendor === 'amd') reserved |= bits(8, 8);
+    if (long && level === 3 && !gigabytePages) reserved |= bits(7, 7);
     if (pae) reserved |= bits(62, 52);
     if (pdpte) reserved |= bits(63, 63);
     if ((value & reserved & notEncryption) !== 0n) return { reason: 'reserved-bit', level, entries };

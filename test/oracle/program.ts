@@ -99,6 +99,8 @@ export interface Program {
   readonly encryptionMask?: string;
   readonly noExecuteEnable?: boolean;
   readonly pageSizeExtensions?: boolean;
+  readonly vendor?: 'intel' | 'amd';
+  readonly gigabytePages?: boolean;
   readonly kinds?: readonly OptInKind[];
   /** `trap`: writes to protected frames trap. `report`: nothing is protected, the source reports. `poll`: nobody reports. */
   readonly source: 'trap' | 'report' | 'poll';

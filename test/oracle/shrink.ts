@@ -98,6 +98,8 @@ function simplifyHead(current: () => Program, better: (candidate: Program) => bo
     'encryptionMask',
     'noExecuteEnable',
     'pageSizeExtensions',
+    'vendor',
+    'gigabytePages',
     'kinds',
     'access',
   ] as const) {

@@ -29,6 +29,7 @@ export type EntryKind = typeof ENTRY_ABSENT | typeof ENTRY_TABLE | typeof ENTRY_
 
 const PRESENT = 1;
 const PS = 0x80;
+const GLOBAL = 0x100;
 
 export interface PagingOptions {
   readonly mode: PagingModeName;
@@ -43,6 +44,13 @@ export interface PagingOptions {
   readonly noExecuteEnable?: boolean;
   /** CR4.PSE; defaults to true. Without it legacy 32-bit paging has no large pages. */
   readonly pageSizeExtensions?: boolean;
+  /**
+   * Whose rules the processor follows where they differ (CPUID 0H). Defaults to `intel`. `amd`: bit 8 of a PML4E or PML5E must be
+   * zero (APM vol. 2, 5.3.3), where Intel ignores it.
+   */
+  readonly vendor?: 'intel' | 'amd';
+  /** Whether there are 1 GiB pages (CPUID 80000001H:EDX[26]); defaults to true. Without them bit 7 of a PDPTE is reserved. */
+  readonly gigabytePages?: boolean;
 }
 
 /** How the entries of one level read on this machine. */
@@ -80,6 +88,8 @@ export interface Paging {
   readonly mode: PagingMode;
   readonly physicalAddressBits: number;
   readonly encryptionMask: bigint;
+  readonly vendor: 'intel' | 'amd';
+  readonly gigabytePages: boolean;
   /** Root first, as a walk meets them. */
   readonly levels: readonly LevelFormat[];
   /** By level number: `byLevel[1]` is the page table's. `byLevel[0]` is unused and repeats it. */
@@ -111,11 +121,17 @@ export function makePaging(options: PagingOptions): Paging {
     throw new PtmonError('bad-argument', `encryption mask 0x${encryptionMask.toString(16)} is not within bits 51:32`);
   }
 
+  const { vendor = 'intel', gigabytePages = true } = options;
+  if (vendor !== 'intel' && vendor !== 'amd') {
+    throw new PtmonError('bad-argument', `vendor "${String(vendor)}" is not one of intel, amd`);
+  }
   const machine = {
     physicalAddressBits: bits,
     encryptionMask,
     noExecuteEnable: options.noExecuteEnable ?? true,
     pageSizeExtensions: options.pageSizeExtensions ?? true,
+    vendor,
+    gigabytePages,
   };
   const levels = mode.tables.map((_, index) => levelFormat(mode, index, machine));
   const byLevel = [...levels, levels.at(-1)!].reverse();
@@ -125,6 +141,8 @@ export function makePaging(options: PagingOptions): Paging {
     mode,
     physicalAddressBits: bits,
     encryptionMask,
+    vendor,
+    gigabytePages,
     levels,
     byLevel,
     lowEnd,
@@ -141,7 +159,10 @@ function levelFormat(mode: PagingMode, index: number, machine: Required<Omit<Pag
   const below = mode.tables.slice(index + 1).reduce((bits, next) => bits + next.indexBits, 0);
   const wide = mode.entryBytes === 8;
   const noExecute = wide && machine.noExecuteEnable;
-  const large = table.leaf === 'page-size-bit' && (wide || machine.pageSizeExtensions);
+  const level = mode.tables.length - index;
+  const lacksPages = mode.canonical && level === 3 && !machine.gigabytePages;
+  const large = table.leaf === 'page-size-bit' && (wide || machine.pageSizeExtensions) && !lacksPages;
+  const vendorReserved = mode.canonical && level > 3 && machine.vendor === 'amd' ? GLOBAL : 0;
   const encryptHi = highWord(encryptionMask);
 
   // Bits 51:MAXPHYADDR, and XD where it is not enabled (SDM 4.1.4, 4.6). An encryption bit is neither.
@@ -153,11 +174,11 @@ function levelFormat(mode: PagingMode, index: number, machine: Required<Omit<Pag
 
   return {
     name: table.name,
-    level: mode.tables.length - index,
+    level,
     slots: 2 ** table.indexBits,
     slotPages: 2 ** below,
     leafBit: table.leaf === 'always' ? PRESENT : large ? PS : 0,
-    tableReservedLo: table.reserved[0],
+    tableReservedLo: table.reserved[0] | vendorReserved | (lacksPages ? PS : 0),
     tableReservedHi: table.reserved[1] | beyondHi | xdHi,
     refusedAtLoad: table.refusedAtLoad ?? 0,
     leafReservedLo: table.leafReserved[0] | pse36Reserved,

@@ -185,6 +185,48 @@ describe('T4 legacy large pages', () => {
   });
 });
 
+describe('T4 processors that differ', () => {
+  const va = 0x7654_3210n;
+
+  test.each([
+    ['4-level', 4],
+    ['5-level', 4],
+    ['5-level', 5],
+  ] as const)('bit 8 in %s paging at level %i is reserved on AMD, and ignored on Intel', (mode, level) => {
+    for (const vendor of ['amd', 'intel'] as const) {
+      const machine = new Machine({ mode, vendor });
+      const root = machine.chain(va, 1, 0x0765_4027n, { [level]: 0x127n });
+      const answer = machine.walk(root, va);
+      if (vendor === 'amd') expect(answer).toMatchObject({ translates: false, reason: 'reserved-bit', level });
+      else expect(answer).toMatchObject({ pa: 0x0765_4210 });
+    }
+  });
+
+  test('bit 8 of a PDPTE and of a PDE that points at a table is ignored by both', () => {
+    const machine = new Machine({ mode: '4-level', vendor: 'amd' });
+    const root = machine.chain(va, 1, 0x0765_4027n, { 2: 0x127n, 3: 0x127n });
+    expect(machine.walk(root, va)).toMatchObject({ pa: 0x0765_4210 });
+  });
+
+  test.each(['4-level', '5-level'] as const)(
+    'without 1 GiB pages, bit 7 of a PDPTE is reserved in %s paging',
+    (mode) => {
+      for (const gigabytePages of [true, false]) {
+        const machine = new Machine({ mode, gigabytePages });
+        const answer = machine.walk(machine.chain(va, 3, 0x4000_00e7n), va);
+        if (gigabytePages) expect(answer).toMatchObject({ pageSize: 2 ** 30 });
+        else expect(answer).toMatchObject({ translates: false, reason: 'reserved-bit', level: 3 });
+        // 2 MiB pages are there either way.
+        expect(machine.walk(machine.chain(va, 2, 0x0760_00e7n), va)).toMatchObject({ pageSize: 2 ** 21 });
+      }
+    },
+  );
+
+  test('another vendor is refused', () => {
+    expect(() => new Machine({ mode: '4-level', vendor: 'via' as never })).toThrow(/vendor "via" is not one of/);
+  });
+});
+
 describe('T6 memory-encryption bits are neither address nor reserved', () => {
   const va = 0x7654_3210n;
 

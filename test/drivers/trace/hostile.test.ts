@@ -53,7 +53,6 @@ const INSTANT = { type: 'instant', sinceUs: 1 } as const;
 const END = { type: 'end', ended: 'finished' } as const;
 
 const BOMBS: readonly [name: string, records: () => Iterable<TraceRecord>][] = [
-  ['tables that lead in circles', () => [circle(1), range(0n, 2n ** 47n, 'all'), INSTANT, END]],
   [
     'ranges of which each covers all those before',
     function* () {
@@ -107,3 +106,14 @@ test.each(BOMBS)(
     expect((process.memoryUsage().rss - before) / 2 ** 20, 'MiB').toBeLessThan(768);
   },
 );
+
+test('tables that lead in circles: replayed, within what the monitor expands a range to', {
+  timeout: 90_000,
+}, async () => {
+  const path = file('circles.trace');
+  writeFileSync(path, traceOf([circle(1), range(0n, 2n ** 47n, 'all'), INSTANT, END]));
+  const before = process.memoryUsage().rss;
+  const { failure } = await tryReplay(path);
+  expect(failure).toBeUndefined();
+  expect((process.memoryUsage().rss - before) / 2 ** 20, 'MiB').toBeLessThan(768);
+});

@@ -68,13 +68,15 @@ export function decodeAbout(bytes: Buffer): TraceAbout {
 
 /** What `makePaging` was given, as far as it matters. */
 export function pagingOptionsOf(paging: Paging): PagingOptions {
-  const { mode, physicalAddressBits, encryptionMask, levels } = paging;
+  const { mode, physicalAddressBits, encryptionMask, levels, vendor, gigabytePages } = paging;
   return {
     mode: mode.name,
     physicalAddressBits,
     encryptionMask,
     noExecuteEnable: levels.some(({ noExecuteMask }) => noExecuteMask !== 0),
     pageSizeExtensions: mode.entryBytes === 8 || levels.some(({ leafBit, level }) => level > 1 && leafBit !== 0),
+    ...(vendor !== 'intel' && { vendor }),
+    ...(!gigabytePages && { gigabytePages }),
   };
 }
 
@@ -90,6 +92,8 @@ function pagingOf(said: Readonly<Record<string, unknown>>): PagingOptions {
     encryptionMask: BigInt(encryptionMask),
     noExecuteEnable: said['noExecuteEnable'] !== false,
     pageSizeExtensions: said['pageSizeExtensions'] !== false,
+    ...(said['vendor'] !== undefined && { vendor: said['vendor'] as 'intel' | 'amd' }),
+    ...(said['gigabytePages'] === false && { gigabytePages: false }),
   };
   try {
     makePaging(options);
