@@ -42,6 +42,7 @@ export async function openSource(
       gdb,
       signal,
       onNotice: (notice) => say(noticeLine(notice)),
+      whenTooMany: 'sample',
       onMissedWrites: (notice) => say(missedWritesLine(notice)),
     });
     return exactSource(driver);

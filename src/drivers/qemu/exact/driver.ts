@@ -16,19 +16,16 @@ import type {
   RemoteFetch,
   SourceEvent,
 } from '../../../driver/driver.ts';
-import type { GdbClient } from '../gdb/client.ts';
 import { GDB_SIGNAL } from '../gdb/reply/stop-reply.ts';
 import type { ThreadId } from '../gdb/reply/thread-id.ts';
 import { pagingOf } from '../../../driver/paging.ts';
 import { retry } from '../../../driver/retry.ts';
-import type { GuestMemory } from '../memory/open-memory.ts';
-import type { QmpClient } from '../qmp/client.ts';
 import { EntryWatchpoints } from './entry-watchpoints.ts';
-import type { GuestEnd } from '../guest-end.ts';
-import type { RunControl, Stop } from './run-control.ts';
+import type { Stop } from './run-control.ts';
 import { GuardedTraps } from './guarded-traps.ts';
 import type { WatchpointLimits } from './limits.ts';
-import { MissedWrites, type MissedWritesNotice } from './missed-writes.ts';
+import { MissedWrites } from './missed-writes.ts';
+import type { QemuParts, StopStatistics } from './parts.ts';
 import { WritableAliases } from './writable-aliases.ts';
 
 /** How often the guest is let run for a moment until a processor is found in its kernel's own address space. */
@@ -36,29 +33,6 @@ const SEARCH_ROUNDS = 200;
 const SEARCH_STEP_MS = 5;
 /** How long a consumer of events may take until it asks for the next batch. */
 const CONSUMER_MS = 300;
-
-export interface QemuParts {
-  readonly qmp: QmpClient;
-  readonly gdb: GdbClient;
-  readonly guestMemory: GuestMemory;
-  readonly control: RunControl;
-  readonly end: GuestEnd;
-  readonly limits: WatchpointLimits;
-  readonly onMissedWrites?: ((notice: MissedWritesNotice) => void) | undefined;
-  /** MAXPHYADDR, where QEMU says it. */
-  readonly physicalAddressBits?: number | undefined;
-}
-
-/** What exact watching has cost so far. */
-export interface StopStatistics {
-  readonly stops: number;
-  /** Stops by one of the monitor's watchpoints. */
-  readonly hits: number;
-  readonly watchpoints: number;
-  /** Milliseconds that the guest was let run, and that it stood still, since `run` began. */
-  readonly runningMs: number;
-  readonly stoppedMs: number;
-}
 
 export class QemuDriver implements Driver {
   readonly name = 'qemu';
@@ -111,7 +85,7 @@ export class QemuDriver implements Driver {
       aliases: () => this.#aliases ?? noAliases(),
       refresh: () => this.#findAliases(),
     });
-    this.traps = new GuardedTraps(this.#watchpoints, this.#missedWrites);
+    this.traps = new GuardedTraps(this.#watchpoints, this.#missedWrites, parts.samplesWhatDoesNotFit);
     const hit = () => this.#hit;
     this.breakpoints = {
       set: (addresses) => gdb.setBreakpoints(addresses),
@@ -319,8 +293,9 @@ export class QemuDriver implements Driver {
     const lost = this.#couldLose() || !isSure ? null : 0;
     // One vCPU stops at each of its writes: nothing merges.
     const isCheck = isSure && (this.#isCheckDue || (batch.length > 0 && this.#threads.length === 1));
-    if (this.#isCheckDue) this.traps.noteNext();
-    const reason = this.#isCheckDue && batch.length === 0 ? 'compared' : 'stops merge';
+    const isQuiet = this.#isCheckDue && batch.length === 0;
+    this.traps.comparing(isQuiet);
+    const reason = isQuiet ? 'compared' : 'stops merge';
     this.#isCheckDue = false;
     batch.push({ kind: 'missed', reason, lost, ...(isCheck && { isCheck }) });
     return batch;

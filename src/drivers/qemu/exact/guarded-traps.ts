@@ -8,23 +8,28 @@ export class GuardedTraps implements EntryTraps {
   readonly maxEntries?: number;
   readonly #watchpoints: EntryWatchpoints;
   readonly #missedWrites: MissedWrites;
+  readonly #samplesWhatDoesNotFit: boolean;
   #mayGiveUp = false;
   #isToNote = false;
 
-  constructor(watchpoints: EntryWatchpoints, missedWrites: MissedWrites) {
+  constructor(watchpoints: EntryWatchpoints, missedWrites: MissedWrites, samplesWhatDoesNotFit: boolean) {
     this.#watchpoints = watchpoints;
     this.#missedWrites = missedWrites;
+    this.#samplesWhatDoesNotFit = samplesWhatDoesNotFit;
     if (watchpoints.maxEntries !== undefined) this.maxEntries = watchpoints.maxEntries;
   }
 
   /** The guest runs: from now on entries that are too many for the debug registers no longer end the watch. */
   begin(): void {
-    this.#mayGiveUp = this.maxEntries !== undefined;
+    this.#mayGiveUp = this.#samplesWhatDoesNotFit && this.maxEntries !== undefined;
   }
 
-  /** At the next call the values of the entries are noted, for the comparisons while the guest runs. */
-  noteNext(): void {
-    this.#isToNote = true;
+  /**
+   * The next comparison is at a stop that no watchpoint has caused, or at one of theirs. After the former the values of the entries are
+   * noted, for the comparisons while the guest runs.
+   */
+  comparing(isQuiet: boolean): void {
+    this.#isToNote = isQuiet;
   }
 
   async setEntries(entries: Float64Array, entryByteLength: 4 | 8, untrapped?: Float64Array): Promise<void> {
@@ -38,11 +43,10 @@ export class GuardedTraps implements EntryTraps {
       return;
     }
     if (this.#isToNote) this.#missedWrites.note(joined(entries, untrapped), entryByteLength);
-    this.#isToNote = false;
   }
 
   missed(events: number): void {
-    this.#missedWrites.missed(events);
+    this.#missedWrites.missed(events, this.#isToNote);
   }
 }
 

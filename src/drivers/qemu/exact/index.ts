@@ -1,4 +1,5 @@
-export { QemuDriver, type StopStatistics } from './driver.ts';
+export { QemuDriver } from './driver.ts';
+export type { StopStatistics } from './parts.ts';
 export { openQemu, type QemuOptions } from './open.ts';
 export type { WatchpointLimits } from './limits.ts';
 export type { MissedWritesNotice } from './missed-writes.ts';

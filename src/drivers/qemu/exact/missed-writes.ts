@@ -33,6 +33,7 @@ export class MissedWrites {
   readonly #memory: PhysicalMemory;
   readonly #say: (notice: MissedWritesNotice) => void;
   #misses = 0;
+  #hasSaid = false;
   #isSampling = false;
   #baseline: Baseline | undefined;
 
@@ -52,11 +53,18 @@ export class MissedWrites {
     return this.#isSampling ? SAMPLE_MS : CHECK_MS;
   }
 
-  /** A comparison found what should have stopped the guest. */
-  missed(events: number): void {
+  /**
+   * A comparison found what should have stopped the guest.
+   *
+   * @param isQuiet no watchpoint had stopped the guest for a while. At the stop of one, what another should have told of may be the same
+   *   instruction's doing (a wide store, a fast string operation), which is no reason to give them up
+   */
+  missed(events: number, isQuiet: boolean): void {
     if (this.#isSampling) return;
+    if (!this.#hasSaid) this.#say({ kind: 'unreported', events });
+    this.#hasSaid = true;
+    if (!isQuiet) return;
     this.#misses++;
-    if (this.#misses === 1) this.#say({ kind: 'unreported', events });
     if (this.#misses >= MAX_MISSES)
       this.giveUp(`${this.#misses} comparisons found changes of which no watchpoint told`);
   }

@@ -28,6 +28,11 @@ export interface QemuOptions {
   readonly maxWatchpoints?: number;
   /** Whether watchpoints are debug registers: four of 1, 2, 4 or 8 aligned bytes. Defaults to whether the guest runs on KVM. */
   readonly debugRegisters?: boolean;
+  /**
+   * Under KVM, what becomes of a watch whose entries come to be more than the debug registers while the guest runs: it fails, or goes on
+   * by samples. Default `fail`.
+   */
+  readonly whenTooMany?: 'fail' | 'sample';
   /** Called when changes come without a stop, and when the watch goes on by samples therefore. */
   readonly onMissedWrites?: (notice: MissedWritesNotice) => void;
   /** How long QEMU may take for each answer, in milliseconds; 5,000 unless told. */
@@ -95,6 +100,7 @@ export async function openQemu(options: QemuOptions): Promise<QemuDriver> {
       end,
       physicalAddressBits: await readPhysicalAddressBits(qmp),
       limits: limitsOf(options.debugRegisters ?? (await isKvm(qmp)), maxWatchpoints),
+      samplesWhatDoesNotFit: options.whenTooMany === 'sample',
       onMissedWrites,
     });
   } catch (error) {

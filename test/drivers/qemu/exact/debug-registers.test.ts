@@ -74,8 +74,33 @@ describe('debug registers', () => {
     expect(session.statistics()).toMatchObject({ foundByResync: 1, lost: { known: 0, unknown: true } });
   });
 
-  test('too few of them later on: the watch goes on by samples, and says so once', async () => {
+  test('too few of them later on end the watch, unless it may go on by samples', async () => {
     const { vm, session, after, events, root, notices } = await stage();
+    await session.watch({ root, va: PAGED_VA });
+    await after(() => vm.write(vm.entryPa(1), 0n));
+    await session.watch({ root, va: PAGED_VA + 0x1000n });
+    await expect(events.next()).rejects.toThrow(/^5 watchpoints are needed/);
+    expect(notices).toEqual([]);
+  });
+
+  test('one that is dead beside one that is not: the loss is unknown, and they are kept', async () => {
+    const { vm, session, after, root, notices } = await stage();
+    await session.watch({ root, va: PAGED_VA });
+    await after(() => vm.write(vm.entryPa(1), 0n));
+    for (const value of [PAGE, 0n, PAGE, 0n]) {
+      await after(() => {
+        vm.put(vm.entryPa(1), value);
+        // The one of a higher level, whose entry has not changed.
+        expect(vm.stub.write(ALIAS + vm.entryPa(2))).toBe(true);
+      });
+    }
+    expect(notices).toEqual([{ kind: 'unreported', events: 1 }]);
+    expect(session.statistics()).toMatchObject({ foundByResync: 4, lost: { known: 0, unknown: true } });
+    expect(vm.stub.watches).toHaveLength(4);
+  });
+
+  test('too few of them later on: the watch goes on by samples, and says so once', async () => {
+    const { vm, session, after, events, root, notices } = await stage({}, { whenTooMany: 'sample' });
     await session.watch({ root, va: PAGED_VA });
     await after(() => vm.write(vm.entryPa(1), 0n));
     await session.watch({ root, va: PAGED_VA + 0x1000n });

@@ -1,0 +1,32 @@
+/** What a driver of exact watching is made of, and what it reports of its cost. */
+import type { GdbClient } from '../gdb/client.ts';
+import type { GuestEnd } from '../guest-end.ts';
+import type { GuestMemory } from '../memory/open-memory.ts';
+import type { QmpClient } from '../qmp/client.ts';
+import type { WatchpointLimits } from './limits.ts';
+import type { MissedWritesNotice } from './missed-writes.ts';
+import type { RunControl } from './run-control.ts';
+
+export interface QemuParts {
+  readonly qmp: QmpClient;
+  readonly gdb: GdbClient;
+  readonly guestMemory: GuestMemory;
+  readonly control: RunControl;
+  readonly end: GuestEnd;
+  readonly limits: WatchpointLimits;
+  readonly samplesWhatDoesNotFit: boolean;
+  readonly onMissedWrites?: ((notice: MissedWritesNotice) => void) | undefined;
+  /** MAXPHYADDR, where QEMU says it. */
+  readonly physicalAddressBits?: number | undefined;
+}
+
+/** What exact watching has cost so far. */
+export interface StopStatistics {
+  readonly stops: number;
+  /** Stops by one of the monitor's watchpoints. */
+  readonly hits: number;
+  readonly watchpoints: number;
+  /** Milliseconds that the guest was let run, and that it stood still, since `run` began. */
+  readonly runningMs: number;
+  readonly stoppedMs: number;
+}
