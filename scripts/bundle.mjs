@@ -37,6 +37,8 @@ const CHUNK_NAMES = [
   [/^guest\/discovery\//, 'vms'],
   [/^(driver|guest|linux|session|snapshot|testing)\//, '$1'],
   [/^\.\.\/node_modules\/(?:saxes|xmlchars)\//, 'saxes'],
+  [/^\.\.\/node_modules\/(?:string-width|strip-ansi|ansi-regex|get-east-asian-width)\//, 'string-width'],
+  [/^\.\.\/node_modules\/(?:wrap-ansi|ansi-styles)\//, 'wrap-ansi'],
   [/^\.\.\/node_modules\/([\w-]+)\//, '$1'],
 ];
 
@@ -64,12 +66,6 @@ function chunkOf(id) {
     if (match !== null) return name.replace('$1', match[1] ?? '');
   }
   return null;
-}
-
-/** `command-map` for the definition of a command; else the name of the group or of the module. @param {import('rolldown').PreRenderedChunk} chunk */
-function fileNameOf({ name, facadeModuleId }) {
-  const command = /^cli\/commands\/(\w+)\/command\.ts$/.exec(placeOf(facadeModuleId ?? ''));
-  return command === null ? name : `command-${command[1]}`;
 }
 
 /**
@@ -125,6 +121,8 @@ export async function makeBundle() {
     platform: 'node',
     external: [/^node:/],
     preserveEntrySignatures: 'allow-extension',
+    // The groups decide which chunk a module is in.
+    checks: { ineffectiveDynamicImport: false },
     plugins: [keepPlaces()],
     // No module of src/ does anything when it is loaded, so none is loaded for what it only re-exports.
     treeshake: { moduleSideEffects: [{ test: /[\\/]src[\\/](?!cli[\\/]main\.ts)/, sideEffects: false }] },
@@ -134,12 +132,11 @@ export async function makeBundle() {
     format: 'esm',
     sourcemap: true,
     entryFileNames: '[name].js',
-    chunkFileNames: (chunk) => `${CHUNKS}/${fileNameOf(chunk)}.js`,
+    chunkFileNames: `${CHUNKS}/[name].js`,
     codeSplitting: { groups: [{ debugName: 'parts of src', name: chunkOf }], includeDependenciesRecursively: false },
-    // Comments are for readers of the sources; those of the declarations are for users.
+    // Without white space and comments, and with short names for variables. A stack trace names functions as the sources do.
+    minify: { compress: false, mangle: { toplevel: false, keepNames: true }, codegen: true },
     comments: false,
-    // Names stay, for stack traces; white space is a third of what is shipped.
-    minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
   });
   await build.close();
   const made = new Set(output.map(({ fileName }) => join(DIST, fileName)));

@@ -7,7 +7,7 @@ import { printable } from '../sinks/printable.ts';
 import { TextOutput } from '../sinks/text-output.ts';
 import { VERSION } from '../sinks/version.ts';
 import { ABOUT, EXIT_CODES } from './about.ts';
-import { COMMANDS } from './commands/index.ts';
+import { COMMANDS, defineCommand } from './commands/index.ts';
 import type { CommandContext } from './context.ts';
 import type { Vm } from '../guest/discovery/list-vms.ts';
 import { resolveVm } from './options/vm.ts';
@@ -69,9 +69,9 @@ async function buildProgram(context: CommandContext, wanted: string | undefined)
       getErrHelpWidth: () => columnsOf(messages.stream),
     })
     .exitOverride();
-  for (const { name, summary, isHidden, load } of COMMANDS) {
+  for (const { name, summary, isHidden } of COMMANDS) {
     const command = program.command(name, { hidden: isHidden === true }).description(summary);
-    if (name === wanted) (await load())(command, context);
+    if (name === wanted) await defineCommand(name, command, context);
   }
   for (const command of [program, ...program.commands]) {
     const name = command === program ? 'ptmon' : `ptmon ${command.name()}`;

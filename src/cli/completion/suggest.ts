@@ -1,6 +1,6 @@
 /** What may come next on a command line: commands, options, values. Knows the definitions of the commands, and no shell. */
 import { Command, type Option } from 'commander';
-import { COMMANDS } from '../commands/index.ts';
+import { COMMANDS, defineCommand } from '../commands/index.ts';
 import type { CommandContext } from '../context.ts';
 import { argumentOf, type ValueKind, valueOf } from './value-kinds.ts';
 
@@ -49,8 +49,7 @@ export async function suggest(
   }
   const entry = commands.find((each) => each.name === name);
   if (entry === undefined) return NONE;
-  const command = new Command(name);
-  (await entry.load())(command, context);
+  const command = await defineCommand(entry.name, new Command(name), context);
   return suggestFor(command, words.slice(words.indexOf(name) + 1), current, lookup);
 }
 

@@ -25,6 +25,7 @@ const BY_OPTION: Readonly<Record<string, ValueKind>> = {
   record: FILES,
   kernel: FILES,
   qemu: FILES,
+  file: FILES,
 };
 
 /** Names in a help text that an option takes: `…: protection,restructure`. */
@@ -50,5 +51,5 @@ export function argumentOf(command: string, argument: Argument, at: number, isLi
   // A source comes first, unless the guest is live.
   const isSource = at === 0 && !isLive;
   if (command === 'maps' && !isSource) return { kind: 'pid' };
-  return isSource || name === 'dumps' ? FILES : undefined;
+  return isSource || name === 'dumps' || name === 'script' ? FILES : undefined;
 }

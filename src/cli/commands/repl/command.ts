@@ -1,6 +1,7 @@
 /** `ptmon repl`. */
 import type { Command } from 'commander';
 import type { CommandContext } from '../../context.ts';
+import { addHelp } from '../../options/help.ts';
 import { addSocketOptions } from '../../options/source.ts';
 import { guestOf, type ScriptOptions } from '../script/command.ts';
 
@@ -16,9 +17,9 @@ Examples:
 `;
 
 export function defineRepl(command: Command, context: CommandContext): void {
+  addHelp(command, HELP);
   addSocketOptions(command.usage('[options]'))
     .option('--file <path>', 'the guest is a dump or a trace')
-    .addHelpText('after', HELP)
     .action(async (options: ScriptOptions) => {
       const { runRepl } = await import('./run-repl.ts');
       await runRepl(guestOf(options), context);

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { PtmonError } from '../../../core/error.ts';
 import type { CommandContext } from '../../context.ts';
+import { addHelp } from '../../options/help.ts';
 import { addSocketOptions, type LiveOptions } from '../../options/source.ts';
 
 const HELP = `
@@ -24,13 +25,13 @@ export interface ScriptOptions extends Pick<LiveOptions, 'qmp' | 'gdb'> {
 }
 
 export function defineScript(command: Command, context: CommandContext): void {
+  addHelp(command, HELP);
   command
     .usage('[options] FILE [-- ARGUMENTS]')
     .argument('<script>', 'path of the script')
     .argument('[args...]', 'arguments of the script');
   addSocketOptions(command)
     .option('--file <path>', 'the guest is a dump or a trace')
-    .addHelpText('after', HELP)
     .action(async (script: string, args: readonly string[], options: ScriptOptions) => {
       const { runScript } = await import('./run-script.ts');
       await runScript({ script, args, where: guestOf(options) }, context);
