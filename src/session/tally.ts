@@ -3,6 +3,8 @@ import type { MonitorEvent } from '../core/monitor/events.ts';
 import type { SourceEvent } from '../driver/driver.ts';
 import type { Statistics } from '../sinks/sink.ts';
 
+const MAX_REASONS = 8;
+
 export class Tally {
   readonly #counts: Record<MonitorEvent['kind'], number> = {
     'page-in': 0,
@@ -16,6 +18,8 @@ export class Tally {
   #resyncs = 0;
   #foundByResync = 0;
   #lostKnown = 0;
+  /** Why it is not known how many changes went unseen. */
+  readonly #lostReasons = new Set<string>();
   #lostUnknown = false;
   #faults = 0;
   #retries = 0;
@@ -27,9 +31,15 @@ export class Tally {
     if (said.kind === 'missed') {
       this.#resyncs++;
       this.#foundByResync += events.length;
-      if (said.lost === null) this.#lostUnknown = true;
+      if (said.lost === null) this.#addReason(said.reason);
       else this.#lostKnown += said.lost;
     }
+  }
+
+  #addReason(reason: string): void {
+    this.#lostUnknown = true;
+    // A trace may give any number of them.
+    if (reason !== '' && this.#lostReasons.size < MAX_REASONS) this.#lostReasons.add(reason);
   }
 
   addWrite(): void {
@@ -52,7 +62,11 @@ export class Tally {
       commits: this.#commits,
       resyncs: this.#resyncs,
       foundByResync: this.#foundByResync,
-      lost: { known: this.#lostKnown, unknown: this.#lostUnknown },
+      lost: {
+        known: this.#lostKnown,
+        unknown: this.#lostUnknown,
+        ...(this.#lostReasons.size > 0 && { reasons: [...this.#lostReasons] }),
+      },
       faults: this.#faults,
       retries: this.#retries,
     };

@@ -43,7 +43,10 @@ function summaryText(summary: Summary): string {
 export function lostText({ lost, foundByResync, resyncs }: Statistics): string {
   const compared =
     foundByResync === 0 ? '' : `, ${count(foundByResync, 'event')} found only by comparing (${count(resyncs, 'time')})`;
-  if (lost.unknown) return `${lost.known === 0 ? '' : `${lost.known} and `}an unknown number of events lost${compared}`;
+  if (lost.unknown) {
+    const reasons = lost.reasons === undefined ? '' : ` (${lost.reasons.map(printable).join('; ')})`;
+    return `${lost.known === 0 ? '' : `${lost.known} and `}an unknown number of events lost${reasons}${compared}`;
+  }
   return `${lost.known === 0 ? 'no events' : count(lost.known, 'event')} lost${compared}`;
 }
 

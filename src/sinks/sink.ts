@@ -22,7 +22,12 @@ export interface Statistics {
   readonly resyncs: number;
   readonly foundByResync: number;
   /** Missed changes: the number that the source counted, and whether there may be others. */
-  readonly lost: { readonly known: number; readonly unknown: boolean };
+  readonly lost: {
+    readonly known: number;
+    readonly unknown: boolean;
+    /** Why the number is unknown, as text; absent where it is known. */
+    readonly reasons?: readonly string[];
+  };
   /** Protections that could not be restored. */
   readonly faults: number;
   /** Calls repeated after transient failures of the source. */

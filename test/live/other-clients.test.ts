@@ -195,7 +195,7 @@ describe.skipIf(leftOut('test/live/other-clients, a real guest that others pause
       await sleep(100);
       // Whoever let it run may stop it again.
       await pause();
-      expect((await first).value).toEqual([{ kind: 'missed', reason: 'stops merge', lost: null }]);
+      expect((await first).value).toEqual([{ kind: 'missed', reason: 'another client resumed the guest', lost: null }]);
       await expectPausedFor(50);
       end.abort();
       await driver.close();

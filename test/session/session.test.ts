@@ -85,7 +85,7 @@ describe('the straight line', () => {
     ]);
     const session = await open(driver);
     await session.run();
-    expect(session.statistics().lost).toEqual({ known: 3, unknown: true });
+    expect(session.statistics().lost).toEqual({ known: 3, unknown: true, reasons: ['reset'] });
   });
 
   test('R4 a root that is gone takes its pages out', async () => {

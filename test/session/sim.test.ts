@@ -66,7 +66,7 @@ describe('the same life gives the same events', { timeout: 60_000 }, () => {
     const { statistics } = await live({ dmaEvery: 7, resetEvery: 60 });
     expect(statistics.resyncs).toBeGreaterThan(10);
     expect(statistics.foundByResync).toBeGreaterThan(0);
-    expect(statistics.lost).toEqual({ known: 0, unknown: true });
+    expect(statistics.lost).toMatchObject({ known: 0, unknown: true });
     expect(statistics.counts['root-gone']).toBeGreaterThan(0);
   });
 });

@@ -207,3 +207,11 @@ describe('the last line', () => {
     expect(output.text).toBe(expected);
   });
 });
+
+test('why it is not known how many events were lost is in the last line, made safe to print', async () => {
+  const output = new Recorder();
+  const lost = { known: 0, unknown: true, reasons: ['several vCPUs', 'a\u001b[2J'] };
+  await consoleSink(output).end({ ...summary, lost });
+  expect(output.text).toContain('an unknown number of events lost (several vCPUs; a');
+  expect(output.text).not.toContain('\u001b');
+});

@@ -328,7 +328,8 @@ describe('a replay', () => {
     await session.run();
     expect(sink.heard).toEqual(['+2']);
     // Between two stops, nobody looked.
-    expect(session.statistics().lost).toEqual({ known: 0, unknown: true });
+    const reasons = ['not watched when it was recorded'];
+    expect(session.statistics().lost).toEqual({ known: 0, unknown: true, reasons });
   });
 });
 

@@ -7,7 +7,6 @@
 import { setTimeout } from 'node:timers/promises';
 import { PtmonError } from '../../../core/error.ts';
 import type { PhysicalMemory } from '../../../core/memory/physical-memory.ts';
-import { rootOf } from '../../../core/paging/format.ts';
 import type {
   BreakpointAccess,
   Driver,
@@ -18,15 +17,13 @@ import type {
 } from '../../../driver/driver.ts';
 import { GDB_SIGNAL } from '../gdb/reply/stop-reply.ts';
 import type { ThreadId } from '../gdb/reply/thread-id.ts';
-import { pagingOf } from '../../../driver/paging.ts';
-import { retry } from '../../../driver/retry.ts';
+import { AliasSearch } from './alias-search.ts';
 import { EntryWatchpoints } from './entry-watchpoints.ts';
 import type { Stop } from './run-control.ts';
 import { GuardedTraps } from './guarded-traps.ts';
 import type { WatchpointLimits } from './limits.ts';
 import { MissedWrites } from './missed-writes.ts';
 import type { QemuParts, StopStatistics } from './parts.ts';
-import { WritableAliases } from './writable-aliases.ts';
 
 /** How often the guest is let run for a moment until a processor is found in its kernel's own address space. */
 const SEARCH_ROUNDS = 200;
@@ -50,7 +47,8 @@ export class QemuDriver implements Driver {
   readonly #missedWrites: MissedWrites;
   readonly #threads: readonly ThreadId[];
   #read: readonly PagingRegisters[] = [];
-  #aliases: WritableAliases | undefined;
+  readonly #aliases: AliasSearch;
+  #hasNewAlias = false;
   #isCheckDue = false;
   #stops = 0;
   #hits = 0;
@@ -79,11 +77,17 @@ export class QemuDriver implements Driver {
     };
     this.limits = limits;
     this.#missedWrites = new MissedWrites(guestMemory.memory, (notice) => parts.onMissedWrites?.(notice));
+    this.#aliases = new AliasSearch({
+      memory: guestMemory.memory,
+      remote: guestMemory.remote,
+      registers: this.registers,
+      refreshRegisters: () => this.refreshRegisters(),
+    });
     this.#watchpoints = new EntryWatchpoints({
       gdb,
       limits,
-      aliases: () => this.#aliases ?? noAliases(),
-      refresh: () => this.#findAliases(),
+      aliases: () => this.#aliases.known,
+      refresh: () => this.#aliases.search(),
     });
     this.traps = new GuardedTraps(this.#watchpoints, this.#missedWrites, parts.samplesWhatDoesNotFit);
     const hit = () => this.#hit;
@@ -139,6 +143,8 @@ export class QemuDriver implements Driver {
       if (stop === undefined || end.failure !== undefined) break;
       this.#stops++;
       this.#hit = await this.#breakpointHitOf(stop);
+      // Writes at an alias that is not known do not stop the guest.
+      if (await this.#aliases.searchIfDue()) this.#hasNewAlias = this.#watchpoints.forgetMoved();
       yield this.#batchOf(stop);
     }
     if (end.failure !== undefined) throw end.failure;
@@ -290,14 +296,14 @@ export class QemuDriver implements Driver {
       }
     }
     if (this.#missedWrites.isSampling) return [...batch, { kind: 'missed', reason: 'sampled', lost: null }];
-    const lost = this.#couldLose() || !isSure ? null : 0;
+    const doubt = this.#doubt(isSure);
     // One vCPU stops at each of its writes: nothing merges.
     const isCheck = isSure && (this.#isCheckDue || (batch.length > 0 && this.#threads.length === 1));
     const isQuiet = this.#isCheckDue && batch.length === 0;
     this.traps.comparing(isQuiet);
-    const reason = isQuiet ? 'compared' : 'stops merge';
+    const reason = doubt ?? (isQuiet ? 'compared' : 'stops merge');
     this.#isCheckDue = false;
-    batch.push({ kind: 'missed', reason, lost, ...(isCheck && { isCheck }) });
+    batch.push({ kind: 'missed', reason, lost: doubt === undefined ? 0 : null, ...(isCheck && { isCheck }) });
     return batch;
   }
 
@@ -315,12 +321,19 @@ export class QemuDriver implements Driver {
   }
 
   /**
-   * A vCPU that writes to a monitored entry stops at once; the others run on until they have been stopped, too. What they write to
-   * monitored entries stops them. But in a table that has only just come into the picture they can change the same entry twice.
+   * Why changes may have gone unseen since the last stop; undefined where none can have.
+   *
+   * One vCPU stops at each of its writes. Of several, one that writes to a monitored entry stops at once, and the others run on until they
+   * have been stopped, too: two that write the same entry without a lock change it twice between two stops, also with
+   * `-accel tcg,thread=single`, where a vCPU ends its turn after the write.
    */
-  #couldLose(): boolean {
-    const added = this.#watchpoints.takeAdded();
-    return added && this.#threads.length > 1;
+  #doubt(isSure: boolean): string | undefined {
+    const [hasAdded, hasNewAlias] = [this.#watchpoints.takeAdded(), this.#hasNewAlias];
+    this.#hasNewAlias = false;
+    if (!isSure) return 'another client resumed the guest';
+    if (hasNewAlias) return 'the guest mapped a page table writable at one more address';
+    if (this.#threads.length > 1) return hasAdded ? 'several vCPUs, and a new table' : 'several vCPUs';
+    return undefined;
   }
 
   #vcpuOf(thread: ThreadId | undefined): number {
@@ -341,27 +354,13 @@ export class QemuDriver implements Driver {
   async #searchAliases(): Promise<void> {
     const { control, guestMemory, end } = this.#parts;
     for (let round = 0; ; round++) {
-      const found = await this.#findAliases();
+      const found = await this.#aliases.search();
       if (found.isComplete || control.isHeld || round === SEARCH_ROUNDS) return;
       guestMemory.clear();
       await control.next(AbortSignal.any([AbortSignal.timeout(1 + (round % SEARCH_STEP_MS)), end.signal]));
       guestMemory.clear();
       if (end.failure !== undefined) throw end.failure;
     }
-  }
-
-  /** The best that the processors' present roots have to offer; the aliases from before where they are no worse. */
-  async #findAliases(): Promise<WritableAliases> {
-    await this.refreshRegisters();
-    for (const [vcpu, { cr3 }] of this.#read.entries()) {
-      const paging = pagingOf(this.registers, vcpu);
-      if (paging === undefined) continue;
-      const root = rootOf(paging, cr3);
-      const found = await retry(() => WritableAliases.of(paging, this.memory, root), { remote: this.remote });
-      if (found.isComplete || this.#aliases === undefined) this.#aliases = found;
-      if (found.isComplete) break;
-    }
-    return this.#aliases ?? noAliases();
   }
 
   async #close(): Promise<void> {
@@ -371,8 +370,4 @@ export class QemuDriver implements Driver {
     const steps = [() => control.letGo(), () => qmp.close(), () => guestMemory.close()];
     for (const step of steps) await step().catch(() => {});
   }
-}
-
-function noAliases(): never {
-  throw new PtmonError('protect-failed', 'paging is off on every vCPU: there is no page table to watch yet');
 }

@@ -29,6 +29,13 @@ export class EntryWatchpoints extends RangeWatchpoints implements EntryTraps {
     this.#entries = entries.slice();
   }
 
+  /** Where there are new aliases, the next `setEntries` sets watchpoints there too. @returns whether there are */
+  forgetMoved(): boolean {
+    if (!this.lacksAliases()) return false;
+    this.#entries = UNKNOWN;
+    return true;
+  }
+
   /** Traps nothing, until the entries are set again. */
   async clear(): Promise<void> {
     this.#entries = UNKNOWN;

@@ -44,6 +44,14 @@ export class RangeWatchpoints {
     return this.#set.get(va)?.run;
   }
 
+  /** Whether the aliases that are known by now have addresses without a watchpoint, of ranges that are trapped. */
+  protected lacksAliases(): boolean {
+    const aliases = this.#options.aliases();
+    const frames = new Set([...this.#set.values()].map(({ run }) => gfnOf(run.pa)));
+    const trapped = new Set([...this.#set.keys()].map((va) => va & ~0xfffn));
+    return [...frames].some((gfn) => aliases.find(gfn).some((va) => !trapped.has(va)));
+  }
+
   /** Whether watchpoints have been added since this was last asked: what they trap was not trapped until then. */
   takeAdded(): boolean {
     const added = this.#added;

@@ -1,0 +1,62 @@
+/** Finds where the guest can write to its page tables, and finds out when there are more such places. */
+import { PtmonError } from '../../../core/error.ts';
+import type { PhysicalMemory } from '../../../core/memory/physical-memory.ts';
+import { rootOf } from '../../../core/paging/format.ts';
+import type { RegisterAccess, RemoteFetch } from '../../../driver/driver.ts';
+import { pagingOf } from '../../../driver/paging.ts';
+import { retry } from '../../../driver/retry.ts';
+import { WritableAliases } from './writable-aliases.ts';
+
+/** From one search for new aliases to the next, at least. */
+const SEARCH_INTERVAL_MS = 1000;
+/** Of the time, at most. */
+const SEARCH_SHARE = 0.01;
+
+export interface AliasSearchParts {
+  readonly memory: PhysicalMemory;
+  readonly remote: RemoteFetch | undefined;
+  readonly registers: RegisterAccess;
+  /** Reads the registers anew. The guest must be stopped. */
+  readonly refreshRegisters: () => Promise<void>;
+}
+
+export class AliasSearch {
+  readonly #parts: AliasSearchParts;
+  #found: WritableAliases | undefined;
+  #dueMs = performance.now() + SEARCH_INTERVAL_MS;
+
+  constructor(parts: AliasSearchParts) {
+    this.#parts = parts;
+  }
+
+  /** Those that are known. @throws PtmonError `protect-failed` while there are none */
+  get known(): WritableAliases {
+    if (this.#found !== undefined) return this.#found;
+    throw new PtmonError('protect-failed', 'paging is off on every vCPU: there is no page table to watch yet');
+  }
+
+  /** The best that the vCPUs' present roots have to offer; the aliases from before where they are no worse. @throws as `known` */
+  async search(): Promise<WritableAliases> {
+    const { memory, remote, registers, refreshRegisters } = this.#parts;
+    await refreshRegisters();
+    for (let vcpu = 0; vcpu < registers.vcpuCount; vcpu++) {
+      const paging = pagingOf(registers, vcpu);
+      if (paging === undefined) continue;
+      const root = rootOf(paging, registers.readRegisters(vcpu).cr3);
+      const found = await retry(() => WritableAliases.of(paging, memory, root), { remote });
+      if (found.isComplete || this.#found === undefined) this.#found = found;
+      if (found.isComplete) break;
+    }
+    return this.known;
+  }
+
+  /** Searches again, as often as it costs a hundredth of the time: the guest may map a table once more. @returns whether it has searched */
+  async searchIfDue(): Promise<boolean> {
+    const startMs = performance.now();
+    if (this.#found === undefined || startMs < this.#dueMs) return false;
+    await this.search();
+    const endMs = performance.now();
+    this.#dueMs = endMs + Math.max(SEARCH_INTERVAL_MS, (endMs - startMs) / SEARCH_SHARE);
+    return true;
+  }
+}
