@@ -1,0 +1,102 @@
+/** 32-bit kernels, with PAE and without, beside QEMU's own translation: every page, and what the kernel knows without its types. */
+import { basename, dirname } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { findKernels } from '../../src/drivers/qemu/launch/guest-files.ts';
+import { type LaunchedGuest, launchGuest } from '../../src/drivers/qemu/launch/launch.ts';
+import { QmpClient } from '../../src/drivers/qemu/qmp/index.ts';
+import { Random } from '../../src/testing/random.ts';
+import { parse, run } from '../cli/run.ts';
+import { leftOut } from './real-guest.ts';
+
+const KERNELS = findKernels().filter(({ path, bits }) => basename(dirname(dirname(path))) === 'kernels' && bits === 32);
+
+const isOut = leftOut('test/live/linux-32, the page tables of 32-bit kernels', () =>
+  KERNELS.length === 0 ? 'no 32-bit kernel: `node guest/build.mjs --kernel linux-image-686` fetches one' : undefined,
+);
+
+const PAGE_BYTES = 4096;
+/** Addresses that QEMU translates, one by one. */
+const SAMPLES = 300;
+
+const GUESTS = KERNELS.map(({ release, path }) => [release, path] as const);
+
+describe.skipIf(isOut).each(isOut ? [['none', ''] as const] : GUESTS)(
+  'Linux %s',
+  { timeout: 180_000 },
+  (release, kernel) => {
+    let guest: LaunchedGuest;
+    const mode = release.endsWith('-pae') ? 'pae' : '32-bit';
+    beforeAll(async () => {
+      guest = await launchGuest({ kernel });
+      await guest.waitForReady();
+      await guest.workload.command('map 4096 at=0x50000000');
+      await guest.workload.command('touch 0x50000000 4096');
+    }, 150_000);
+    afterAll(() => guest?.stop());
+
+    async function monitor<T>(ask: (qmp: QmpClient) => Promise<T>): Promise<T> {
+      const qmp = await QmpClient.connect(guest.qmpPath);
+      try {
+        return await ask(qmp);
+      } finally {
+        await qmp.close();
+      }
+    }
+
+    async function ask(...command: readonly string[]): Promise<Record<string, unknown>[]> {
+      const { code, stdout } = await run([...command, '--json', '--qmp', guest.qmpPath, '--gdb', guest.gdbPath]);
+      expect(code).toBe(0);
+      return parse(stdout);
+    }
+
+    test("map is QEMU's info tlb, page by page", async () => {
+      await monitor((qmp) => qmp.execute('stop'));
+      const tlb = await monitor((qmp) => qmp.humanMonitor('info tlb'));
+      const lines = await ask('map', '--runs');
+      await monitor((qmp) => qmp.execute('cont'));
+      expect(lines[0]).toMatchObject({ mode });
+      const ours = new Map<number, number>();
+      for (const line of lines.filter(({ kind }) => kind === 'range')) {
+        const [va, pa] = [Number(line['va']), Number(line['pa'])];
+        const step = line['repeats'] === true ? 0 : PAGE_BYTES;
+        for (let page = 0; page < Number(line['pages']); page++) ours.set(va + page * PAGE_BYTES, pa + page * step);
+      }
+      const theirs = new Map<number, number>();
+      for (const line of tlb.trim().split(/\r?\n/)) {
+        const [, va = '', pa = '', flags = ''] = /^([0-9a-f]+): ([0-9a-f]+) (\S+)/.exec(line)!;
+        // QEMU leaves XD in the address of PAE's entries.
+        const frame = Number(BigInt(`0x${pa}`) & ~(1n << 63n));
+        // The P of the flags is the page-size bit.
+        const pages = flags.includes('P') ? (mode === 'pae' ? 512 : 1024) : 1;
+        for (let page = 0; page < pages; page++) {
+          theirs.set(parseInt(va, 16) + page * PAGE_BYTES, frame + page * PAGE_BYTES);
+        }
+      }
+      expect(theirs.size).toBeGreaterThan(50_000);
+      const different = [...theirs].filter(([va, pa]) => ours.get(va) !== pa);
+      expect([ours.size, different.slice(0, 5)]).toEqual([theirs.size, []]);
+    });
+
+    test('translate is gva2gpa, where it leads and where it does not', async () => {
+      const random = new Random(5);
+      await monitor((qmp) => qmp.execute('stop'));
+      const ranges = (await ask('map')).filter(({ kind }) => kind === 'range');
+      const addresses = Array.from({ length: SAMPLES }, (_, at) => {
+        if (at % 5 === 0) return random.below(2 ** 32);
+        const range = ranges[random.below(ranges.length)]!;
+        return Number(range['va']) + random.below(Number(range['pages']) * PAGE_BYTES);
+      });
+      const ours = await ask('translate', ...addresses.map((va) => `0x${va.toString(16)}`));
+      const theirs = await monitor(async (qmp) => {
+        const answers: string[] = [];
+        for (const va of addresses) answers.push((await qmp.humanMonitor(`gva2gpa 0x${va.toString(16)}`)).trim());
+        return answers;
+      });
+      await monitor((qmp) => qmp.execute('cont'));
+      expect(ours.map(({ translates, pa }) => (translates === true ? `gpa: ${String(pa)}` : 'Unmapped'))).toEqual(
+        theirs,
+      );
+      expect(new Set(theirs.map((answer) => answer.startsWith('gpa')))).toEqual(new Set([true, false]));
+    });
+  },
+);
