@@ -1,11 +1,16 @@
 /** 32-bit kernels, with PAE and without, beside QEMU's own translation: every page, and what the kernel knows without its types. */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findKernels } from '../../src/drivers/qemu/launch/guest-files.ts';
 import { type LaunchedGuest, launchGuest } from '../../src/drivers/qemu/launch/launch.ts';
 import { QmpClient } from '../../src/drivers/qemu/qmp/index.ts';
+import { openQemuSnapshot } from '../../src/drivers/qemu/index.ts';
+import { Btf, openLinux } from '../../src/linux/index.ts';
 import { Random } from '../../src/testing/random.ts';
 import { parse, run } from '../cli/run.ts';
+import { shell } from './proc-files.ts';
 import { leftOut } from './real-guest.ts';
 
 const KERNELS = findKernels().filter(({ path, bits }) => basename(dirname(dirname(path))) === 'kernels' && bits === 32);
@@ -75,6 +80,32 @@ describe.skipIf(isOut).each(isOut ? [['none', ''] as const] : GUESTS)(
       expect(theirs.size).toBeGreaterThan(50_000);
       const different = [...theirs].filter(([va, pa]) => ours.get(va) !== pa);
       expect([ours.size, different.slice(0, 5)]).toEqual([theirs.size, []]);
+    });
+
+    test('every symbol as in /proc/kallsyms, with types from a file', async ({ skip }) => {
+      const types = KERNELS.find(({ path }) => path === kernel)?.types;
+      if (types === undefined) skip('no types: `node guest/build.mjs --types` makes them');
+      const [sum = ''] = await shell(
+        guest,
+        'echo 0 > /proc/sys/kernel/kptr_restrict; grep -v "\\[" /proc/kallsyms | sha256sum',
+      );
+      const snapshot = await openQemuSnapshot({
+        qmp: guest.qmpPath,
+        gdb: guest.gdbPath,
+        signal: new AbortController().signal,
+      });
+      try {
+        const linux = await openLinux(snapshot, { types: new Btf(readFileSync(types!)) });
+        const { symbols } = await linux.names();
+        const hash = createHash('sha256');
+        for (let index = 0; index < symbols!.size; index++) {
+          const { address, type, name } = symbols!.symbol(index);
+          hash.update(`${address.toString(16).padStart(8, '0')} ${type} ${name}\n`);
+        }
+        expect(hash.digest('hex')).toBe(sum.split(' ')[0]);
+      } finally {
+        await snapshot.close();
+      }
     });
 
     test('translate is gva2gpa, where it leads and where it does not', async () => {
