@@ -44,7 +44,7 @@ describe('the traces that come with it', { timeout }, () => {
 describe('replay', { timeout }, () => {
   test('an error says nothing that would steer the terminal', async () => {
     const { code, stderr } = await run(['replay', '/none/\x1b[2J']);
-    expect({ code, stderr }).toEqual({ code: 3, stderr: 'ptmon: /none/\\x1b[2J cannot be read (ENOENT)\n' });
+    expect({ code, stderr }).toEqual({ code: 3, stderr: 'ptmon: /none/\\x1b[2J does not exist\n' });
   });
 
   test('lines fit the terminal, and end with what came of it', async () => {
@@ -97,8 +97,8 @@ describe('replay', { timeout }, () => {
   });
 
   test.each([
-    ['no file', file('none.trace'), 3, 'cannot be read (ENOENT)'],
-    ['a folder', '/', 3, 'is a directory, not a trace'],
+    ['no file', file('none.trace'), 3, 'does not exist'],
+    ['a folder', '/', 3, '/ is not a file'],
     ['something else', import.meta.filename, 4, 'at byte 0 (0x0): this is not a trace'],
   ])('%s is said to be that', async (_name, path, expected, why) => {
     const { code, stdout, stderr } = await run(['replay', path]);

@@ -1,6 +1,7 @@
 /** A dump's file, opened for reading. */
 import { closeSync, fstatSync, openSync, statSync } from 'node:fs';
 import { PtmonError } from '../../core/error.ts';
+import { notAFile, openError } from '../../driver/input-file.ts';
 import { readFully, systemCode } from '../ramfile/positioned-source.ts';
 import { corrupt, type DumpBytes } from './dump-bytes.ts';
 
@@ -16,7 +17,7 @@ export class FileBytes implements DumpBytes {
     this.name = path;
     // Before it is opened: to open a pipe is to wait for its writer.
     if (!atPath(path, () => statSync(path)).isFile()) {
-      throw new PtmonError('source-unavailable', `${path} is not a file`);
+      throw notAFile(path);
     }
     this.#fd = atPath(path, () => openSync(path, 'r'));
     this.byteLength = fstatSync(this.#fd).size;
@@ -48,8 +49,6 @@ function atPath<T>(path: string, call: () => T): T {
   try {
     return call();
   } catch (error) {
-    const code = systemCode(error);
-    const why = code === 'ENOENT' ? 'does not exist' : `cannot be opened (${code})`;
-    throw new PtmonError('source-unavailable', `${path} ${why}`, {}, { cause: error });
+    throw openError(path, error);
   }
 }

@@ -1,6 +1,7 @@
 /** A file that is the RAM of a guest, opened for reading. */
 import { type BigIntStats, closeSync, fstatSync, openSync, statSync } from 'node:fs';
 import { PtmonError } from '../../core/error.ts';
+import { notAFile, openError } from '../../driver/input-file.ts';
 import { type PositionedSource, readFully, systemCode } from './positioned-source.ts';
 
 export class RamFile implements PositionedSource {
@@ -17,7 +18,7 @@ export class RamFile implements PositionedSource {
     this.name = path;
     // Before it is opened: to open a pipe is to wait for its writer.
     if (!this.#atPath(() => statSync(path, { bigint: true })).isFile()) {
-      throw new PtmonError('source-unavailable', `${path} is not a file, so it is not the RAM of a guest`);
+      throw notAFile(`the RAM file ${path}`);
     }
     this.#fd = this.#atPath(() => openSync(path, 'r'));
     const stats = fstatSync(this.#fd, { bigint: true });
@@ -72,17 +73,13 @@ export class RamFile implements PositionedSource {
     return new PtmonError('source-unavailable', `${this.name} ${what}: ${wanted} bytes expected, ${size} there`);
   }
 
-  #atPath<T>(call: () => T, whenMissing = 'does not exist'): T {
+  #atPath<T>(call: () => T, whenMissing?: string): T {
     try {
       return call();
     } catch (error) {
-      const code = systemCode(error);
-      const why = new Map([
-        ['ENOENT', whenMissing],
-        ['EACCES', `cannot be opened (${code}): run as a user who may read it`],
-      ]).get(code);
-      const message = `the RAM file ${this.name} ${why ?? `cannot be opened (${code})`}`;
-      throw new PtmonError('source-unavailable', message, {}, { cause: error });
+      const name = `the RAM file ${this.name}`;
+      if (whenMissing === undefined || systemCode(error) !== 'ENOENT') throw openError(name, error);
+      throw new PtmonError('source-unavailable', `${name} ${whenMissing}`, {}, { cause: error });
     }
   }
 }

@@ -16,7 +16,8 @@ import { addHelp } from '../../options/help.ts';
 const HELP = `
 ${SOURCE_HELP}
 
-RESIDENT counts the pages that the page tables map, in KiB: the Rss of smaps.
+"resident" is what the page tables map: the Rss of smaps. Rights are those of
+/proc/PID/maps: r, w, x as ptmon map has them, then p private or s shared.
 
 Examples:
   ptmon maps vm.core 1

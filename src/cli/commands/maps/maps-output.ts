@@ -3,6 +3,7 @@ import { hex } from '../../../core/address/va.ts';
 import { type MappedArea, rightsText } from '../../../linux/index.ts';
 import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
 import { columns } from '../../output/columns.ts';
+import { sizeText } from '../../output/size-text.ts';
 import { printable } from '../../../sinks/printable.ts';
 
 const PAGE_BYTES = 4096n;
@@ -26,19 +27,20 @@ export function areaJson(pid: number, area: MappedArea): string {
   })}\n`;
 }
 
-const HEADING = ['START', 'END', 'RIGHTS', 'KIB', 'RESIDENT', 'SWAPPED', 'NAME'];
-const NUMBERS = new Set([3, 4, 5]);
+/** Names, sizes and their order are those of `ptmon map`. */
+const HEADING = ['start', 'end', 'size', 'rights', 'resident', 'swapped', 'name'];
+const NUMBERS = new Set([2, 4, 5]);
 
 /** Lines without line feeds. */
 export function areaTable(areas: readonly MappedArea[]): string[] {
   const rows = areas.map(({ start, end, rights, resident, swapped, name }) => [
     hex(start),
     hex(end),
+    sizeText(Number(end - start)),
     rightsText(rights),
-    String((end - start) / 1024n),
-    String(resident * 4),
-    String(swapped * 4),
+    sizeText(resident * 4096),
+    sizeText(swapped * 4096),
     printable(name),
   ]);
-  return columns([HEADING, ...rows], { right: NUMBERS });
+  return columns([HEADING, ...rows], { right: NUMBERS, gap: 2 });
 }

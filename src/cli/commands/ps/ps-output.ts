@@ -18,7 +18,7 @@ export function processJson(process: Process): string {
   })}\n`;
 }
 
-const HEADING = ['PID', 'PARENT', 'USER', 'STATE', 'THREADS', 'ROOT', 'COMMAND'];
+const HEADING = ['pid', 'parent', 'user', 'state', 'threads', 'root', 'command'];
 const NUMBERS = new Set([0, 1, 2, 4]);
 
 /** Lines without line feeds. A kernel thread is in brackets, as in ps(1). */
@@ -32,5 +32,5 @@ export function processTable(processes: readonly Process[]): string[] {
     roots.length === 0 ? '-' : roots.map(hex).join(','),
     printable(isKernelThread ? `[${command}]` : command),
   ]);
-  return columns([HEADING, ...rows], { right: NUMBERS });
+  return columns([HEADING, ...rows], { right: NUMBERS, gap: 2 });
 }

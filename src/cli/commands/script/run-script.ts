@@ -46,7 +46,7 @@ export function runScript({ script, args, where }: Script, context: CommandConte
 }
 
 function checkScript(path: string, given: string): void {
-  if (!existsSync(path)) throw new PtmonError('bad-argument', `${given}: there is no such script`);
+  if (!existsSync(path)) throw new PtmonError('bad-argument', `${given} does not exist`);
   const stripsTypes = 'typescript' in process.features && process.features.typescript !== false;
   if (!['.ts', '.mts'].includes(extname(path)) || stripsTypes) return;
   throw new PtmonError(

@@ -5,9 +5,9 @@ import { addJsonOption } from '../../options/events.ts';
 import { addHelp } from '../../options/help.ts';
 
 const HELP = `
-WATCH is how ptmon can watch the VM: exact (each write to a watched page table
+"watch" is how ptmon can watch the VM: exact (each write to a watched page table
 stops the guest), exact, four entries (KVM's debug registers), sampled.
-MISSING lists what to add to QEMU's command line for more.
+"missing" lists what to add to QEMU's command line for more.
 
 Every other command takes a VM by --vm NAME or --vm PID.
 

@@ -6,7 +6,7 @@ import type { CommandContext } from '../../context.ts';
 import { columns } from '../../output/columns.ts';
 import { sizeText } from '../../output/size-text.ts';
 
-const HEADING = ['PID', 'NAME', 'ACCEL', 'RAM', 'WATCH', 'QMP', 'GDB', 'MISSING'];
+const HEADING = ['pid', 'name', 'accelerator', 'ram', 'watch', 'qmp', 'gdb', 'missing'];
 const NUMBERS = new Set([0, 3]);
 
 export async function runVms(

@@ -1,6 +1,7 @@
 /** A trace from its file, instant by instant. */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { PtmonError } from '../../../core/error.ts';
+import { notAFile, openError } from '../../../driver/input-file.ts';
 import { decodeAbout, type TraceAbout } from '../format/about.ts';
 import {
   BLOCK_ABOUT,
@@ -202,11 +203,11 @@ function openFile(path: string): number {
     // Not to be held up by a pipe that nobody writes to.
     fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
-    throw new PtmonError('source-unavailable', `${path} cannot be read (${systemCode(error)})`, {}, { cause: error });
+    throw openError(path, error);
   }
   const stats = fstatSync(fd);
+  // A device may hold a trace, as a file does.
   if (!stats.isDirectory() && !stats.isFIFO()) return fd;
   closeSync(fd);
-  const what = stats.isDirectory() ? 'a directory, not a trace' : 'a pipe: a trace is read from a file';
-  throw new PtmonError('source-unavailable', `${path} is ${what}`);
+  throw notAFile(path);
 }
