@@ -47,6 +47,14 @@ describe('the command as a process', { timeout: TIMEOUT_MS }, () => {
     expect(parse(stdout).at(-1)).toMatchObject({ kind: 'end', ended: 'finished' });
   });
 
+  test.runIf(process.platform !== 'win32')('SIGUSR1 opens no inspector', async () => {
+    const { stderr, signal } = await ran(['demo', '--sim', '--json', ...ENDLESS], (child) => {
+      child.kill('SIGUSR1');
+      setTimeout(() => child.kill('SIGTERM'), 500);
+    });
+    expect({ stderr, signal }).toEqual({ stderr: '', signal: null });
+  });
+
   test('exits with 2 for a wrong command line', async () => {
     const { code, stdout, stderr } = await ran(['demo', '--sim', '--seed', 'one']);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });

@@ -49,6 +49,13 @@ describe('E5 a line says all that the event says, byte for byte', () => {
   });
 });
 
+test('a name that a guest has chosen moves no cursor, turns no text around and ends no line', () => {
+  const tag = '\u009b2J\u202eabc\u2028\u2029\u0085\u007f\u{e0041}ü東';
+  const line = eventLine({ ...pageIn, tags: [tag] } as MonitorEvent, 0);
+  expect(line).toContain('"\\u009b2J\\u202eabc\\u2028\\u2029\\u0085\\u007f\\udb40\\udc41ü東"');
+  expect(JSON.parse(line).tags).toEqual([tag]);
+});
+
 describe('a stream of lines', () => {
   test('header, events numbered from 0, end', async () => {
     const output = new Recorder();
