@@ -1,13 +1,22 @@
 /**
- * Fails where a file of src/ imports against the direction of the architecture, or where the core stops being
- * synchronous and free of I/O: `node scripts/check-imports.mjs [ROOT]`.
+ * Fails where a file of src/ imports against the direction of the architecture, where files import each other in a circle, where the
+ * core stops being synchronous and free of I/O, and where a folder grows too high or too wide: `node scripts/check-imports.mjs [ROOT]`.
  *
  * The project references already keep the big pieces apart. This check knows the finer lines inside them, and says in
- * one sentence what the compiler says in three. It reads tokens, not a syntax tree.
+ * one sentence what the compiler says in three.
  */
-import { readdirSync, readFileSync } from 'node:fs';
-import { join, posix, sep } from 'node:path';
+import { join, posix } from 'node:path';
 import process from 'node:process';
+import { circlesOf, longestChain, readSources, targetOf } from './imports/graph.mjs';
+
+/** What has no import circle. */
+const FOLDERS = ['src', 'bench', 'scripts', 'guest', 'test'];
+
+/** Files of one folder of src/. A folder of more wants rooms. */
+const MAX_FILES = 14;
+
+/** A newcomer reads the monitor from the top down: so many files deep. */
+const FLOORS = { folder: 'src/core/monitor/', max: 6 };
 
 /** What every part above the core may use of it, whatever it does with the monitor. */
 const BELOW_MONITOR = ['core/error.ts', 'core/address/', 'core/memory/', 'core/paging/', 'core/struct/'];
@@ -56,39 +65,6 @@ const NOT_IN_CORE = new Set(
   ).split(' '),
 );
 
-const TOKEN = /\/\/.*|\/\*[^]*?\*\/|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\[^]|[^`\\])*`|[A-Za-z_$][\w$]*|\S/g;
-
-/** @typedef {{ text: string, line: number }} Token */
-
-/** The tokens of a source text, comments left out. @param {string} source @returns {Token[]} */
-function tokensOf(source) {
-  const tokens = [];
-  let line = 1;
-  let from = 0;
-  for (const { 0: text, index } of source.matchAll(TOKEN)) {
-    for (; from < index; from += 1) if (source[from] === '\n') line += 1;
-    if (!text.startsWith('//') && !text.startsWith('/*')) tokens.push({ text, line });
-  }
-  return tokens;
-}
-
-/**
- * The modules that a file names: `from '…'`, `import '…'`, `import('…')`.
- *
- * @param {Token[]} tokens
- * @returns {Token[]}
- */
-function importsOf(tokens) {
-  const found = [];
-  for (const [index, { text, line }] of tokens.entries()) {
-    if (!/^['"`]/.test(text)) continue;
-    const before = tokens[index - 1]?.text;
-    const called = before === '(' && ['import', 'require'].includes(tokens[index - 2]?.text ?? '');
-    if (called || before === 'from' || before === 'import') found.push({ text: text.slice(1, -1), line });
-  }
-  return found;
-}
-
 /** @param {string} file relative to src/ @returns {{ name: string, mayImport: readonly string[] } | undefined} */
 function partOf(file) {
   for (const [pattern, mayImport] of PARTS) {
@@ -115,21 +91,24 @@ function faultOf(file, part, specifier) {
       return `imports its own package as "${specifier}"; a relative path shows where to`;
     return undefined;
   }
-  const target = posix.join(posix.dirname(file), specifier);
+  const target = targetOf(file, specifier);
   if (target.startsWith('../')) return `imports "${specifier}", which is outside src/`;
   const into = partOf(target);
   if (into?.name === part.name || part.mayImport.some((allowed) => target.startsWith(allowed))) return undefined;
   return `${part.name} may not import ${target}`;
 }
 
-/** @param {string} file relative to src/ @param {string} source @returns {{ line: number, fault: string }[]} */
-function faultsOf(file, source) {
+/**
+ * @param {string} file relative to src/
+ * @param {import('./imports/graph.mjs').SourceFile} source
+ * @returns {{ line: number, fault: string }[]}
+ */
+function faultsOf(file, { tokens, imports }) {
   const part = partOf(file);
   if (part === undefined)
     return [{ line: 1, fault: 'is in no part that scripts/check-imports.mjs knows; add it there' }];
-  const tokens = tokensOf(source);
   const faults = [];
-  for (const { text, line } of importsOf(tokens)) {
+  for (const { text, line } of imports) {
     const fault = faultOf(file, part, text);
     if (fault !== undefined) faults.push({ line, fault });
   }
@@ -144,16 +123,33 @@ function faultsOf(file, source) {
 }
 
 const root = process.argv[2] ?? join(import.meta.dirname, '..');
-const files = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
-  .map((file) => file.replaceAll(sep, '/'))
-  .filter((file) => /\.[cm]?tsx?$/.test(file))
-  .sort();
+const sources = readSources(root, FOLDERS);
+/** @type {string[]} */
+const faults = [];
+/** @type {Map<string, number>} */
+const filesIn = new Map();
 let count = 0;
-for (const file of files) {
-  for (const { line, fault } of faultsOf(file, readFileSync(join(root, 'src', file), 'utf8'))) {
-    process.stdout.write(`src/${file}:${line}: ${fault}\n`);
-    count += 1;
-  }
+for (const [path, source] of sources) {
+  if (!path.startsWith('src/')) continue;
+  count += 1;
+  for (const { line, fault } of faultsOf(path.slice('src/'.length), source)) faults.push(`${path}:${line}: ${fault}`);
+  filesIn.set(posix.dirname(path), (filesIn.get(posix.dirname(path)) ?? 0) + 1);
 }
-if (count === 0) process.stdout.write(`${files.length} files import only what they may\n`);
-process.exitCode = count === 0 ? 0 : 1;
+for (const [folder, files] of filesIn) {
+  if (files > MAX_FILES)
+    faults.push(`${folder}: has ${files} files, at most ${MAX_FILES}; move some to a folder of their own`);
+}
+const circles = circlesOf(sources);
+for (const circle of circles) {
+  const [first, second] = [circle[0] ?? '', circle[1] ?? circle[0]];
+  const line = sources.get(first)?.imports.find(({ text }) => targetOf(first, text) === second)?.line;
+  faults.push(`${first}:${line}: imports in a circle: ${[...circle, first].join(' -> ')}`);
+}
+if (circles.length === 0) {
+  const chain = longestChain(sources, FLOORS.folder);
+  if (chain.length > FLOORS.max)
+    faults.push(`${FLOORS.folder}: stands on ${chain.length} floors, at most ${FLOORS.max}: ${chain.join(' -> ')}`);
+}
+for (const fault of faults) process.stdout.write(`${fault}\n`);
+if (faults.length === 0) process.stdout.write(`${count} files import only what they may\n`);
+process.exitCode = faults.length === 0 ? 0 : 1;

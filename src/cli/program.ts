@@ -31,6 +31,8 @@ export async function runProgram(args: readonly string[], streams: ProcessStream
   let exitCode: number = EXIT_OK;
   const messages = new TextOutput(streams.stderr);
   const context: CommandContext = {
+    commands: COMMANDS,
+    defineCommand: (name, command) => defineCommand(name, command, context),
     output: new TextOutput(streams.stdout),
     messages,
     input: () => streams.stdin ?? process.stdin,

@@ -1,11 +1,10 @@
 /** The pieces of a snapshot's address space, in batches: what is not here is fetched, and others get their turn. */
 import { PtmonError } from '../core/error.ts';
 import { positionsOf } from '../core/paging/enumerate.ts';
-import { foldVpn } from '../core/paging/format.ts';
+import { foldVpn, type Paging } from '../core/paging/format.ts';
 import { type Gap, MAX_REPEATS, type Piece, pieces } from '../core/paging/pieces.ts';
 import { type LongWorkOptions, Pacer } from '../driver/pacer.ts';
 import type { Snapshot } from '../driver/snapshot.ts';
-import type { AddressSpace } from './address-space.ts';
 import type { GapTotals } from './gap-totals.ts';
 
 /** Pieces that are taken at once. */
@@ -30,7 +29,7 @@ export interface SpaceOptions extends LongWorkOptions {
  */
 export async function* spacePieces(
   { memory, remote, description }: Snapshot,
-  { paging, root }: Pick<AddressSpace, 'paging' | 'root'>,
+  { paging, root }: { readonly paging: Paging; readonly root: number },
   options: SpaceOptions,
 ): AsyncGenerator<readonly Piece[], void, undefined> {
   const { maxRepeats = MAX_REPEATS, gaps } = options;

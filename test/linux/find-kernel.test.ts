@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { PageCache } from '../../src/core/memory/page-cache.ts';
 import { PtmonError } from '../../src/core/error.ts';
-import { findKernel, type KernelSource } from '../../src/linux/kernel/find-kernel.ts';
+import { findKernel } from '../../src/linux/kernel/find-kernel.ts';
+import type { KernelSource } from '../../src/linux/kernel/kernel.ts';
 import type { KernelCache, KernelPlaces } from '../../src/linux/kernel/kernel-places.ts';
 import { Btf } from '../../src/linux/btf/btf.ts';
 import { openLinux } from '../../src/linux/linux-guest.ts';

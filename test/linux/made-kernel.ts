@@ -2,7 +2,7 @@
 import { gfnOf } from '../../src/core/address/pa.ts';
 import { SparseMemory } from '../../src/core/memory/sparse-memory.ts';
 import { makePaging, type Paging } from '../../src/core/paging/format.ts';
-import type { KernelSource } from '../../src/linux/kernel/find-kernel.ts';
+import type { KernelSource } from '../../src/linux/kernel/kernel.ts';
 import { makeTypes, NEW, type Places, type Vintage } from './made-types.ts';
 
 export interface KernelPlan {

@@ -3,18 +3,10 @@
  * run is to have, fetches remote memory, and holds failing calls to rule C9.
  */
 import { PtmonError, type PtmonErrorCode } from '../../src/core/error.ts';
-import { type Machine, type SourceCall, SourceFailure } from './machine.ts';
+import type { FaultAt, SourceCall } from './fault-at.ts';
+import { type Machine, SourceFailure } from './machine.ts';
 import { Mismatch, same, text } from './mismatch.ts';
 import type { Subject } from './subject.ts';
-
-/** The `nth` time that the call numbered `at` asks the source for `call`, the source fails. */
-export interface FaultAt {
-  readonly at: number;
-  readonly call: SourceCall;
-  readonly nth: number;
-  /** For how many calls to the monitor the source goes on failing; 0: once, and the failed call is made again. */
-  readonly lasting: number;
-}
 
 export class Attempts {
   subject!: Subject;

@@ -8,6 +8,7 @@ import {
   READ_OK,
   type ReadOutcome,
 } from '../../src/core/memory/physical-memory.ts';
+import type { SourceCall } from './fault-at.ts';
 import { Mismatch } from './mismatch.ts';
 
 /** Which calls of the source fail: those numbered `from` to `from + count - 1`, counted from the program's start. */
@@ -16,9 +17,6 @@ export interface FaultPlan {
   readonly from: number;
   readonly count: number;
 }
-
-/** `late`: the access is set, and the call fails afterwards. */
-export type SourceCall = 'read' | 'get' | 'set' | 'late';
 
 /** What a failing source throws. */
 export class SourceFailure extends Error {

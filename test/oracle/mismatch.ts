@@ -1,4 +1,4 @@
-import type { FaultAt } from './attempts.ts';
+import type { FaultAt } from './fault-at.ts';
 
 /** The monitor and the oracle disagree, under the rule that says who is right. */
 export class Mismatch extends Error {

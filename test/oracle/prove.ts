@@ -1,8 +1,7 @@
 /** One program put to every proof there is (P1, P2); what the fuzzer and the tests share. */
 import { PAGING_MODES, type PagingModeName } from '../../src/core/paging/modes.ts';
-import type { FaultAt } from './attempts.ts';
+import type { FaultAt, SourceCall } from './fault-at.ts';
 import { generate } from './generate.ts';
-import type { SourceCall } from './machine.ts';
 import { Mismatch, same } from './mismatch.ts';
 import { printProgram, type Program } from './program.ts';
 import { Random } from './random.ts';

@@ -1,6 +1,6 @@
 /** Runs a program on a machine, with a monitor and the oracle side by side, and compares them after every operation. */
 import { inspectAlways, inspectCounts, inspectDump, inspectProtections, inspectTruth, inspectWalk } from './inspect.ts';
-import type { SourceCall } from './machine.ts';
+import type { SourceCall } from './fault-at.ts';
 import { Mismatch, same, text } from './mismatch.ts';
 import type { Watched } from './naive-monitor.ts';
 import type { Op, Program } from './program.ts';

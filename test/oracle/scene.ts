@@ -1,6 +1,7 @@
 /** Everything that a run needs: the machine, the monitor under test and the oracle, and how they are kept side by side. */
 import type { MonitorEvent } from '../../src/core/monitor/events.ts';
-import { Attempts, type FaultAt } from './attempts.ts';
+import { Attempts } from './attempts.ts';
+import type { FaultAt } from './fault-at.ts';
 import { expectEvents, spokenOf } from './expect-events.ts';
 import { Guest, pagingOf } from './guest.ts';
 import { isStateOf } from './inspect.ts';

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 
 const SCRIPT = join(import.meta.dirname, '../../scripts/check-imports.mjs');
 
-/** Checks a tree of these files. */
+/** Checks a tree of these files, relative to its src/. */
 function check(files: Iterable<readonly [file: string, source: string, ...unknown[]]>): {
   code: number | null;
   lines: string[];
@@ -14,7 +14,7 @@ function check(files: Iterable<readonly [file: string, source: string, ...unknow
   const root = mkdtempSync(join(tmpdir(), 'ptmon-imports-'));
   try {
     for (const [file, source] of files) {
-      const path = join(root, 'src', file);
+      const path = join(root, file.startsWith('../') ? '' : 'src', file.replace(/^\.\.\//, ''));
       mkdirSync(dirname(path), { recursive: true });
       writeFileSync(path, source);
     }
@@ -108,5 +108,70 @@ describe('the core is synchronous and without I/O', () => {
 
   test('elsewhere it may be otherwise', () => {
     expect(check([['session/a.ts', `import 'node:fs';\nawait setTimeout(1);`]]).code).toBe(0);
+  });
+});
+
+describe('import circles', () => {
+  test.each([
+    ['values', [`import { b } from './b.ts';`, `import { a } from './a.ts';`]],
+    ['types alone', [`import type { B } from './b.ts';`, `import type { A } from './a.ts';`]],
+    ['a re-export', [`export * from './b.ts';`, `import { a } from './a.ts';`]],
+    ['a lazy import', [`const b = () => import('./b.ts');`, `import type { A } from './a.ts';`]],
+  ])('of %s', (_what, [a, b]) => {
+    const { code, lines } = check([
+      ['session/a.ts', `\n${a}`],
+      ['session/b.ts', b!],
+    ]);
+    expect(lines).toEqual([
+      'src/session/a.ts:2: imports in a circle: src/session/a.ts -> src/session/b.ts -> src/session/a.ts',
+    ]);
+    expect(code).toBe(1);
+  });
+
+  test('one report for each group of files, in every folder', () => {
+    const { lines } = check([
+      ['session/a.ts', `import './b.ts';`],
+      ['session/b.ts', `import './c.ts';\nimport './a.ts';`],
+      ['session/c.ts', `import './a.ts';`],
+      ['session/d.ts', `import './a.ts';`],
+      ['session/self.ts', `import './self.ts';`],
+      ['../bench/a.ts', `import './b.ts';`],
+      ['../bench/b.ts', `import './a.ts';`],
+      ['../scripts/a.mjs', `import './b.mjs';`],
+      ['../scripts/b.mjs', `import './a.mjs';`],
+    ]);
+    expect(lines).toEqual([
+      'src/session/a.ts:1: imports in a circle: src/session/a.ts -> src/session/b.ts -> src/session/a.ts',
+      'src/session/self.ts:1: imports in a circle: src/session/self.ts -> src/session/self.ts',
+      'bench/a.ts:1: imports in a circle: bench/a.ts -> bench/b.ts -> bench/a.ts',
+      'scripts/a.mjs:1: imports in a circle: scripts/a.mjs -> scripts/b.mjs -> scripts/a.mjs',
+    ]);
+  });
+});
+
+describe('the size of the house', () => {
+  /** Files `1.ts` to `count.ts`, each of which imports the next. */
+  const chain = (count: number): [file: string, source: string][] =>
+    Array.from({ length: count }, (_, n) => [
+      `core/monitor/${n + 1}.ts`,
+      n + 1 < count ? `import './${n + 2}.ts';\nimport '../error.ts';` : '',
+    ]);
+
+  test('the monitor stands on at most six floors', () => {
+    expect(check([...chain(6), ['core/error.ts', '']]).code).toBe(0);
+    expect(check([...chain(7), ['core/error.ts', '']]).lines).toEqual([
+      expect.stringMatching(
+        /^src\/core\/monitor\/: stands on 7 floors, at most 6: src\/core\/monitor\/1\.ts -> .*7\.ts$/,
+      ),
+    ]);
+  });
+
+  test('a folder has at most 14 files', () => {
+    const files = (count: number): [file: string, source: string][] =>
+      Array.from({ length: count }, (_, n) => [`session/${n}.ts`, '']);
+    expect(check([...files(14), ['session/room/a.ts', '']]).code).toBe(0);
+    expect(check(files(15)).lines).toEqual([
+      'src/session: has 15 files, at most 14; move some to a folder of their own',
+    ]);
   });
 });

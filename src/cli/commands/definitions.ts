@@ -21,7 +21,7 @@ import { defineStat } from './stat/command.ts';
 import { defineTranslate } from './translate/command.ts';
 import { defineVms } from './vms/command.ts';
 import { defineWatch } from './watch/command.ts';
-import type { CommandName, Definition } from './index.ts';
+import type { CommandName, Definition } from '../context.ts';
 
 export const DEFINITIONS: Readonly<Record<CommandName, Definition>> = {
   demo: defineDemo,

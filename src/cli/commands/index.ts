@@ -3,41 +3,7 @@
  * is called, and its work when it runs.
  */
 import type { Command } from 'commander';
-import type { CommandContext } from '../context.ts';
-
-export interface CommandEntry {
-  readonly name: CommandName;
-  readonly summary: string;
-  /** Not in the help: for scripts of ptmon itself. */
-  readonly isHidden?: boolean;
-}
-
-export type CommandName =
-  | 'demo'
-  | 'run'
-  | 'vms'
-  | 'watch'
-  | 'ps'
-  | 'maps'
-  | 'read'
-  | 'search'
-  | 'dump'
-  | 'script'
-  | 'repl'
-  | 'replay'
-  | 'export'
-  | 'stat'
-  | 'translate'
-  | 'map'
-  | 'diff'
-  | 'roots'
-  | 'doctor'
-  | 'completion'
-  | 'complete'
-  | 'manual';
-
-/** Adds arguments, options and the action to a command that has its name and description. */
-export type Definition = (command: Command, context: CommandContext) => void;
+import type { CommandContext, CommandEntry, CommandName } from '../context.ts';
 
 export const COMMANDS: readonly CommandEntry[] = [
   { name: 'demo', summary: 'show what processes of a recorded or simulated guest do with their memory' },

@@ -1,6 +1,5 @@
 /** What may come next on a command line: commands, options, values. Knows the definitions of the commands, and no shell. */
 import { Command, type Option } from 'commander';
-import { COMMANDS, defineCommand } from '../commands/index.ts';
 import type { CommandContext } from '../context.ts';
 import { argumentOf, type ValueKind, valueOf } from './value-kinds.ts';
 
@@ -35,7 +34,7 @@ export async function suggest(
   lookup: Lookup,
 ): Promise<Suggestions> {
   const name = words.find((word) => !word.startsWith('-'));
-  const commands = COMMANDS.filter(({ isHidden }) => isHidden !== true);
+  const commands = context.commands.filter(({ isHidden }) => isHidden !== true);
   if (name === undefined || (name === 'help' && words.length === 1)) {
     const globals = [
       { value: '--version', description: 'print the version and exit' },
@@ -49,7 +48,7 @@ export async function suggest(
   }
   const entry = commands.find((each) => each.name === name);
   if (entry === undefined) return NONE;
-  const command = await defineCommand(entry.name, new Command(name), context);
+  const command = await context.defineCommand(entry.name, new Command(name));
   return suggestFor(command, words.slice(words.indexOf(name) + 1), current, lookup);
 }
 

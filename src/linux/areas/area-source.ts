@@ -1,4 +1,4 @@
-import type { LinuxKernel } from '../kernel/find-kernel.ts';
+import type { LinuxKernel } from '../kernel/kernel.ts';
 import type { KernelModule } from '../symbols/modules.ts';
 import type { SymbolTable } from '../symbols/symbol-table.ts';
 

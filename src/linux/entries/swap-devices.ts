@@ -3,7 +3,7 @@
  * memory: it is found in the kernel's data as pointers to what describes a device and its own number.
  */
 import { offsetsOf } from '../btf/offsets.ts';
-import type { LinuxKernel } from '../kernel/find-kernel.ts';
+import type { LinuxKernel } from '../kernel/kernel.ts';
 import { DentryPaths } from '../maps/dentry-path.ts';
 import { attempt } from '../memory/guest-fault.ts';
 import type { Steps } from '../memory/steps.ts';

@@ -5,56 +5,14 @@
 import { PAGE_BYTES } from '../../core/address/pa.ts';
 import { hex } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
-import type { PhysicalMemory } from '../../core/memory/physical-memory.ts';
 import { makePaging, type Paging, rootOf } from '../../core/paging/format.ts';
-import type { RegisterAccess, RemoteFetch } from '../../driver/driver.ts';
 import { pagingOf } from '../../driver/paging.ts';
-import type { KernelRoot } from '../../driver/snapshot.ts';
-import type { Btf } from '../btf/btf.ts';
 import { KernelMemory } from '../memory/kernel-memory.ts';
-import type { ImagePiece } from './image.ts';
-import type { KernelCache } from './kernel-places.ts';
 import { ImageSearch } from './image-search.ts';
-
-/** What a kernel can be found in: a driver or a snapshot of a guest. */
-export interface KernelSource {
-  readonly memory: PhysicalMemory;
-  readonly remote?: RemoteFetch;
-  readonly registers?: RegisterAccess;
-  readonly kernelRoot?: KernelRoot;
-}
-
-export interface LinuxKernel {
-  /** Through the kernel's own top-level table where it was found; else through that of a process, which may go. */
-  readonly memory: KernelMemory;
-  readonly btf: Btf;
-  /** Where its code begins, virtual and physical: KASLR moves both. */
-  readonly base: bigint;
-  readonly basePa: number;
-  /** Undefined where its image has no build id. */
-  readonly buildId: string | undefined;
-  /** Address of `init_task`. */
-  readonly initTask: bigint;
-  /** Where the bounds of the page of old system calls are kept, in an area of no process; undefined where they are not. */
-  readonly gate: bigint | undefined;
-  /** What is mapped of its image. */
-  readonly image: readonly ImagePiece[];
-  /** Where the processes' part of an address space ends. */
-  readonly userEnd: bigint;
-}
+import type { FindKernelOptions, KernelSource, LinuxKernel } from './kernel.ts';
 
 /** Bit 12 of CR3 tells the two tables of a process apart under page-table isolation (arch/x86/entry/calling.h). */
 const ISOLATED_ROOT_BIT = 0x1000;
-
-export interface FindKernelOptions {
-  /** Without one, the image is looked through each time. */
-  readonly cache?: KernelCache;
-  /** An address space that has the kernel; those that the source names unless told. */
-  readonly space?: { readonly paging: Paging; readonly root: number };
-  /** The kernel's types, for one that was built without them. */
-  readonly types?: Btf;
-  readonly signal?: AbortSignal;
-}
 
 /**
  * @throws PtmonError `source-unavailable` where no kernel is found, saying what was found of one; `corrupt-input` where its BTF is

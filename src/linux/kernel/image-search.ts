@@ -7,7 +7,7 @@ import { attempt } from '../memory/guest-fault.ts';
 import { KernelMemory } from '../memory/kernel-memory.ts';
 import { StepRunner } from '../memory/steps.ts';
 import { isOfVdso, readBuildId } from './build-id.ts';
-import type { FindKernelOptions, KernelSource, LinuxKernel } from './find-kernel.ts';
+import type { FindKernelOptions, KernelSource, LinuxKernel } from './kernel.ts';
 import { findImage, type KernelImage } from './image.ts';
 import { initTaskAt, nameOfTask } from './init-task.ts';
 import type { KernelPlaces } from './kernel-places.ts';

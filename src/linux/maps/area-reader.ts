@@ -1,7 +1,7 @@
 /** Reads the areas of a process: where they are, what they are called (fs/proc/task_mmu.c, `show_map_vma`). */
 import { hex } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
-import type { LinuxKernel } from '../kernel/find-kernel.ts';
+import type { LinuxKernel } from '../kernel/kernel.ts';
 import { FaultList } from '../memory/fault-list.ts';
 import { attempt, GuestFault } from '../memory/guest-fault.ts';
 import type { KernelMemory } from '../memory/kernel-memory.ts';

@@ -1,6 +1,6 @@
 /** Reads tasks: what each of the kernel's structures says of a process. */
 import { hex } from '../../core/address/va.ts';
-import type { LinuxKernel } from '../kernel/find-kernel.ts';
+import type { LinuxKernel } from '../kernel/kernel.ts';
 import { FaultList } from '../memory/fault-list.ts';
 import { attempt } from '../memory/guest-fault.ts';
 import type { KernelMemory } from '../memory/kernel-memory.ts';

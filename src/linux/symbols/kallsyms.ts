@@ -6,7 +6,7 @@
  *      since 6.4   num_syms, names, markers, token_table, token_index, offsets, relative_base      (404bad70fcf7)
  */
 import type { ImagePiece } from '../kernel/image.ts';
-import type { LinuxKernel } from '../kernel/find-kernel.ts';
+import type { LinuxKernel } from '../kernel/kernel.ts';
 import { attempt } from '../memory/guest-fault.ts';
 import type { Steps } from '../memory/steps.ts';
 import { findNames, nameAt, type NameTable } from './names.ts';

@@ -1,7 +1,7 @@
 /** The modules that a kernel has loaded, and their symbols (struct module, include/linux/module.h). */
 import { offsetOf, offsetsOf } from '../btf/offsets.ts';
 import { arrayLength, plainType, structureOf } from '../btf/structure.ts';
-import type { LinuxKernel } from '../kernel/find-kernel.ts';
+import type { LinuxKernel } from '../kernel/kernel.ts';
 import { attempt } from '../memory/guest-fault.ts';
 import { listNodes } from '../memory/linked-list.ts';
 import { attemptSteps, type Steps } from '../memory/steps.ts';

@@ -1,10 +1,13 @@
 import { describe, expect, test } from 'vitest';
+import { COMMANDS, defineCommand } from '../../../src/cli/commands/index.ts';
 import { suggest, type Lookup } from '../../../src/cli/completion/suggest.ts';
 import type { CommandContext } from '../../../src/cli/context.ts';
 import { TextOutput } from '../../../src/sinks/text-output.ts';
 import { Recorder } from '../../sinks/examples.ts';
 
 const context: CommandContext = {
+  commands: COMMANDS,
+  defineCommand: (name, command) => defineCommand(name, command, context),
   output: new TextOutput(new Recorder()),
   messages: new TextOutput(new Recorder()),
   input: () => {

@@ -24,7 +24,7 @@ import {
 import { homedir } from 'node:os';
 import { basename, join } from 'node:path';
 import process from 'node:process';
-import { type CpioEntry, cpioArchive } from '../../../src/drivers/qemu/launch/cpio.ts';
+import { type CpioEntry, cpioArchive } from '../../../src/drivers/qemu/launch/initramfs/cpio.ts';
 import { download, output, packageNames, unpack, withDependencies } from './packages.ts';
 
 /** The programs of the machine; Node itself is this host's. */

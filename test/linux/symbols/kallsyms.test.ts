@@ -1,6 +1,6 @@
 /** Tables as kernels of each age have them, read back; and any other bytes in their places. */
 import { describe, expect, test } from 'vitest';
-import type { LinuxKernel } from '../../../src/linux/kernel/find-kernel.ts';
+import type { LinuxKernel } from '../../../src/linux/kernel/kernel.ts';
 import { finish } from '../../../src/linux/memory/steps.ts';
 import { readKallsyms } from '../../../src/linux/symbols/kallsyms.ts';
 import { Random } from '../../../src/testing/random.ts';

@@ -11,7 +11,7 @@ import {
   FRAME_TABLE,
 } from '../../../src/testing/guest/frames/frame-allocator.ts';
 import { PAE_SELF_SLOT } from '../../../src/testing/guest/tables/layout.ts';
-import type { Stressed } from './stress.ts';
+import type { Stressed } from './process-reader.ts';
 
 const PRESENT = 1n;
 const LARGE = 0x80n;

@@ -4,7 +4,7 @@
  */
 import type { GuestAction } from '../../../src/testing/index.ts';
 import { ProcessReader } from './process-reader.ts';
-import type { Stressed } from './stress.ts';
+import type { Stressed } from './process-reader.ts';
 
 type Bytes = Map<number, number>;
 

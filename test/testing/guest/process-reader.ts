@@ -1,14 +1,16 @@
 /** What a process would read at its addresses, paged in if need be; looked up through the walker, a page at a time. */
 import { walk } from '../../../src/core/paging/walk.ts';
 import type { Found } from '../../../src/testing/guest/tables/kernel-memory.ts';
-import type { SimProcess } from '../../../src/testing/index.ts';
-import type { Stressed } from './stress.ts';
+import type { SimDriver, SimProcess } from '../../../src/testing/index.ts';
 
 const PAGE = 4096;
 const ZEROES = new Uint8Array(PAGE);
 
 /** The bytes of a page, or in words why there are none. */
 type Content = Uint8Array | string;
+
+/** What a check needs of a driver. */
+export type Stressed = Pick<SimDriver, 'guest' | 'machine'>;
 
 export class ProcessReader {
   readonly #driver: Stressed;

@@ -3,8 +3,9 @@ import type { KernelAction, ProcessAction } from '../../../src/testing/guest/act
 import { FRAME_FREE, FRAME_TABLE } from '../../../src/testing/guest/frames/frame-allocator.ts';
 import { createMachineDriver, Guest, Machine, type Steps, type Workload } from '../../../src/testing/index.ts';
 import { MemoryModel } from './memory-model.ts';
+import type { Stressed } from './process-reader.ts';
 import { Random } from '../../../src/testing/random.ts';
-import type { SimDriver, SimOptions } from '../../../src/testing/index.ts';
+import type { SimOptions } from '../../../src/testing/index.ts';
 
 export interface StressPlan {
   readonly options: SimOptions;
@@ -17,9 +18,6 @@ export interface StressPlan {
   /** Whether only writes to tables trap, so that everything else is done in between without anybody else running. */
   readonly onlyTables?: boolean;
 }
-
-/** What a check needs of a driver. */
-export type Stressed = Pick<SimDriver, 'guest' | 'machine'>;
 
 /** Fills all memory that is free with what looks like entries: nobody may count on finding it empty. */
 export function soilMemory({ guest, machine }: Stressed): void {

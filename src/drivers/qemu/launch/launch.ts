@@ -4,7 +4,7 @@ import { PtmonError } from '../../../core/error.ts';
 import { type Accelerator, kernelCommandLine, qemuArguments } from './command-line.ts';
 import { findQemu } from './find-qemu.ts';
 import { chooseKernel, findPrograms, type GuestKernel, guestDirectory } from './guest-files.ts';
-import { buildInitramfs } from './initramfs.ts';
+import { buildInitramfs } from './initramfs/initramfs.ts';
 import { endQemu, startQemu, waitForSockets } from './qemu-process.ts';
 import { guardRunFolder, makeRunFolder } from './run-folder.ts';
 import { SerialPort } from './serial-port.ts';

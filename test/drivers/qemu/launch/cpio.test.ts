@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type CpioEntry, cpioArchive } from '../../../../src/drivers/qemu/launch/cpio.ts';
+import { type CpioEntry, cpioArchive } from '../../../../src/drivers/qemu/launch/initramfs/cpio.ts';
 
 const text = new TextEncoder();
 

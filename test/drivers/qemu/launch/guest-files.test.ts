@@ -8,7 +8,7 @@ import {
   findPrograms,
   guestDirectory,
 } from '../../../../src/drivers/qemu/launch/guest-files.ts';
-import { initramfsEntries } from '../../../../src/drivers/qemu/launch/initramfs.ts';
+import { initramfsEntries } from '../../../../src/drivers/qemu/launch/initramfs/initramfs.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
 const unavailable = (...words: readonly (string | RegExp)[]): unknown =>

@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { PtmonError } from '../../../core/error.ts';
+import { PtmonError } from '../../../../core/error.ts';
 import { type CpioEntry, cpioArchive } from './cpio.ts';
-import type { GuestPrograms } from './guest-files.ts';
+import type { GuestPrograms } from '../guest-files.ts';
 
 function program(path: string, from: string): CpioEntry {
   return { kind: 'file', path, mode: 0o755, content: readFileSync(from) };

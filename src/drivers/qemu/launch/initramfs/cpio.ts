@@ -2,7 +2,7 @@
  * Archives that the Linux kernel unpacks as its first root file system: cpio, format "newc".
  * Documentation/driver-api/early-userspace/buffer-format.rst of the kernel.
  */
-import { PtmonError } from '../../../core/error.ts';
+import { PtmonError } from '../../../../core/error.ts';
 
 /** One file of an archive. Paths have no leading slash; a folder comes before what is in it. */
 export type CpioEntry =
