@@ -18,7 +18,7 @@ import type {
 import { GDB_SIGNAL } from '../gdb/reply/stop-reply.ts';
 import type { ThreadId } from '../gdb/reply/thread-id.ts';
 import { AliasSearch } from './alias-search.ts';
-import { EntryWatchpoints } from './entry-watchpoints.ts';
+import { EntryWatchpoints } from './watchpoints/entry-watchpoints.ts';
 import type { Stop } from './run-control.ts';
 import { GuardedTraps } from './guarded-traps.ts';
 import type { WatchpointLimits } from './limits.ts';

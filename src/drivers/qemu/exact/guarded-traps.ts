@@ -1,7 +1,7 @@
 /** Watchpoints that are given up, and not the watch, when they turn out to be too few or dead. */
 import { PtmonError } from '../../../core/error.ts';
 import type { EntryTraps } from '../../../driver/driver.ts';
-import type { EntryWatchpoints } from './entry-watchpoints.ts';
+import type { EntryWatchpoints } from './watchpoints/entry-watchpoints.ts';
 import type { MissedWrites } from './missed-writes.ts';
 
 export class GuardedTraps implements EntryTraps {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { entryRuns } from '../../../../src/drivers/qemu/exact/entry-runs.ts';
+import { entryRuns } from '../../../../src/drivers/qemu/exact/watchpoints/entry-runs.ts';
 
 test.each<[string, number[], 4 | 8, [pa: number, byteLength: number][]]>([
   ['none', [], 8, []],

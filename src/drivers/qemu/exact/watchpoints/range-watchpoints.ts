@@ -1,13 +1,13 @@
 /**
  * Watchpoints on physical ranges, wherever the guest can write to them; set and cleared as the ranges change.
  */
-import { frameOffsetOf, gfnOf } from '../../../core/address/pa.ts';
-import { PtmonError } from '../../../core/error.ts';
-import type { GdbClient } from '../gdb/client.ts';
-import type { WriteWatch } from '../gdb/write-watches.ts';
+import { frameOffsetOf, gfnOf } from '../../../../core/address/pa.ts';
+import { PtmonError } from '../../../../core/error.ts';
+import type { GdbClient } from '../../gdb/client.ts';
+import type { WriteWatch } from '../../gdb/write-watches.ts';
 import type { EntryRun } from './entry-runs.ts';
-import { refusal, tooMany, type WatchpointLimits } from './limits.ts';
-import type { WritableAliases } from './writable-aliases.ts';
+import { refusal, tooMany, type WatchpointLimits } from '../limits.ts';
+import type { WritableAliases } from '../writable-aliases.ts';
 
 export interface RangeWatchpointsOptions {
   readonly gdb: GdbClient;

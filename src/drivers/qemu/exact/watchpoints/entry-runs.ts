@@ -1,5 +1,5 @@
 /** Neighbouring entries as runs of bytes: one watchpoint each, however many entries it spans. */
-import { PAGE_BYTES } from '../../../core/address/pa.ts';
+import { PAGE_BYTES } from '../../../../core/address/pa.ts';
 
 export interface EntryRun {
   readonly pa: number;

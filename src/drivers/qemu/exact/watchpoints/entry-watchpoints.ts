@@ -4,7 +4,7 @@
  * Under TCG neighbouring entries share a watchpoint: QEMU looks through its list of watchpoints at every slow store and every fill of
  * its TLB, and all entries are compared at a stop anyway. A debug register covers one entry.
  */
-import type { EntryTraps } from '../../../driver/driver.ts';
+import type { EntryTraps } from '../../../../driver/driver.ts';
 import { entryRuns, singleEntries } from './entry-runs.ts';
 import { RangeWatchpoints, type RangeWatchpointsOptions } from './range-watchpoints.ts';
 
