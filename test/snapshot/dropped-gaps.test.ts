@@ -1,5 +1,5 @@
 /** Raw files whose positions are no physical addresses: the map that page tables agree on is proposed, and is the right one. */
-import { writeFileSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { openDump } from '../../src/drivers/dump/index.ts';
@@ -12,7 +12,7 @@ const PROCESSES = 12;
 const KERNEL = 0xffff_8880_0000_0000n;
 
 /** The memory of a guest with some processes, and the roots of them. */
-function guest(): { readonly memory: Buffer; readonly roots: readonly number[] } {
+function guest(salt = 0): { readonly memory: Buffer; readonly roots: readonly number[] } {
   const kernel = new SpaceBuilder();
   kernel.map(KERNEL, 420, 0n, PRESENT | WRITABLE);
   const { machine } = kernel;
@@ -20,11 +20,11 @@ function guest(): { readonly memory: Buffer; readonly roots: readonly number[] }
   for (let process = 0; process < PROCESSES; process++) {
     const root = kernel.newTable();
     // Tables are not side by side: what is between them is memory of the process.
-    for (let page = 0; page < 3 + (process % 4); page++) kernel.newTable();
+    for (let page = 0; page < 3 + ((process + salt) % 4); page++) kernel.newTable();
     machine.put(root + 273n * 8n, machine.read(kernel.root + 273n * 8n, 8)!);
     let table = root;
     for (let level = 0; level < 3; level++) {
-      for (let page = 0; page < (process * 5 + level * 3) % 4; page++) kernel.newTable();
+      for (let page = 0; page < (process * 5 + level * 3 + salt * (process + 1)) % 4; page++) kernel.newTable();
       const next = kernel.newTable();
       machine.put(table + BigInt(8 * (process % 3)), next | PRESENT | WRITABLE | USER);
       table = next;
@@ -87,6 +87,25 @@ describe('a raw file', () => {
       const sure = (await findRoots(mapped)).filter(({ confidence }) => confidence === 'sure');
       expect(sure.map(({ root }) => root).sort()).toEqual([...roots].sort());
     }
+  });
+
+  test('that is too large to lie in one piece, as the RAM file of q35', { timeout: 180_000 }, async () => {
+    const [GIB, LOW] = [2 ** 30, 2 * 2 ** 30];
+    // Other tables, for memory from 4 GiB on.
+    const high = guest(1).memory;
+    for (let at = MIB; at < high.length; at += 8) {
+      const entry = high.readBigUInt64LE(at);
+      if ((entry & 1n) !== 0n && entry >= BigInt(MIB)) high.writeBigUInt64LE(entry + 4n * BigInt(GIB), at);
+    }
+    const path = fileOf();
+    const fd = openSync(path, 'r+');
+    ftruncateSync(fd, 2.75 * GIB);
+    writeSync(fd, memory, 0, memory.length, 0);
+    writeSync(fd, high, 0, high.length, LOW);
+    closeSync(fd);
+    const { code, stderr } = await run(['roots', path]);
+    expect(code).toBe(2);
+    expect(stderr).toContain('--ram-map 0x0+0x80000000@0x0,0x100000000+0x30000000@0x80000000;');
   });
 
   test('whose positions are addresses is left alone, and so is one that a map places', async () => {

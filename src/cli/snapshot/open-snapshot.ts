@@ -42,7 +42,26 @@ async function openFile(path: string, ramMap: string | undefined, work: LongWork
     if (isTrace(await beginningOf(path))) return openTraceSnapshot(path);
   }
   const { openDump } = await import('../../drivers/dump/index.ts');
-  return openDump(path, { ...work, ...(ramMap !== undefined && { ramMap }) });
+  if (ramMap !== undefined) return openDump(path, { ...work, ramMap });
+  try {
+    return await openDump(path, work);
+  } catch (error) {
+    if (error instanceof PtmonError && error.code === 'bad-argument') await refuseWithMap(path, work);
+    throw error;
+  }
+}
+
+/** A raw file that is too large to lie in one piece: its page tables may tell where its pieces belong. @throws PtmonError with that map */
+async function refuseWithMap(path: string, work: LongWorkOptions): Promise<void> {
+  const { openDump } = await import('../../drivers/dump/index.ts');
+  const { refuseDroppedGaps } = await import('../../snapshot/index.ts');
+  const { size } = await stat(path);
+  const dump = await openDump(path, { ...work, ramMap: `0x0+${Math.floor(size / 4096) * 4096}@0` });
+  try {
+    await refuseDroppedGaps({ ...dump, rawBytes: size }, work);
+  } finally {
+    await dump.close();
+  }
 }
 
 /** Empty for a file that cannot be read: opening it reports why. */

@@ -21,9 +21,11 @@ export interface PlacedPiece {
 const MAX_DISTANCE = 5 * 2 ** 30;
 const MAX_HEADER = 2 ** 24;
 const LOW_BYTES = 2 ** 20;
-/** Links that must agree, and how much more than the next distance has. */
+/** Links that must agree, and how many times as many as agree on another distance. */
 const LEAST_LINKS = 6;
 const CLEARLY = 1.5;
+/** Pages around a distance whose distances are no rivals. */
+const SHOULDER = 64;
 const MAX_PIECES = 8;
 
 /** A distance, and the addresses that agree on it. */
@@ -85,24 +87,33 @@ function bestDistance(
   phase: number,
 ): number | undefined {
   if (links.length < LEAST_LINKS) return undefined;
+  countDistances(tables, links, counts, phase);
+  const best = highest(counts);
+  const distance = best * PAGE_BYTES - MAX_HEADER - phase;
+  // Another piece has another distance, and other links: only what explains these as well is a rival. Tables that lie side by side
+  // agree on the distances around the right one, too, a little less each.
+  const places = new Set(tables);
+  const agreeing = links.filter((link) => places.has(link - distance));
+  countDistances(tables, agreeing, counts, phase);
+  const most = counts[best]!;
+  counts.fill(0, Math.max(0, best - SHOULDER), best + SHOULDER + 1);
+  return most >= LEAST_LINKS && most >= counts[highest(counts)]! * CLEARLY ? distance : undefined;
+}
+
+function countDistances(tables: Float64Array, links: Float64Array, counts: Uint32Array, phase: number): void {
   counts.fill(0);
   for (const link of links) {
     for (const table of tables) {
-      const distance = link - (table - phase);
-      const index = (distance + MAX_HEADER) / PAGE_BYTES;
+      const index = (link - (table - phase) + MAX_HEADER) / PAGE_BYTES;
       if (index >= 0 && index < counts.length) counts[index]!++;
     }
   }
+}
+
+function highest(counts: Uint32Array): number {
   let best = 0;
   for (let index = 0; index < counts.length; index++) if (counts[index]! > counts[best]!) best = index;
-  const most = counts[best]!;
-  // Tables that lie side by side agree on the distances around the right one as well, a little less each.
-  let next = 0;
-  for (let index = 0; index < counts.length; index++) {
-    if (Math.abs(index - best) > 64) next = Math.max(next, counts[index]!);
-  }
-  if (most < LEAST_LINKS || most < next * CLEARLY) return undefined;
-  return best * PAGE_BYTES - MAX_HEADER - phase;
+  return best;
 }
 
 /** The pieces between which the distances change: at the roundest address that is possible. */

@@ -7,9 +7,10 @@ import type { Pacer } from '../../driver/pacer.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
 
 const CHUNK_PAGES = 256;
-/** Tables and links that are kept: enough for an agreement, and some 100 MB of work at most. */
-const MAX_TABLES = 2 ** 14;
-const MAX_LINKS = 2 ** 13;
+/** Tables and links that are kept of each 64th of the file, so that every part of it is heard: enough for an agreement. */
+const SLICES = 64;
+const MAX_TABLES = 2 ** 8;
+const MAX_LINKS = 2 ** 7;
 /** Of one table: a table that is none would make too much of itself. */
 const LINKS_PER_TABLE = 8;
 
@@ -33,6 +34,7 @@ export async function findTableLinks(snapshot: Snapshot, phase: number, pacer: P
   const byteLength = snapshot.rawBytes ?? 0;
   const tables: number[] = [];
   const links = new Set<number>();
+  const slice = { index: -1, tables: 0, links: 0 };
   const limit = (byteLength + 2 ** 32) / 2 ** 32;
   for (let at = phase; at + PAGE_BYTES <= byteLength; at += CHUNK_PAGES * PAGE_BYTES) {
     if (pacer.isDue) {
@@ -45,8 +47,15 @@ export async function findTableLinks(snapshot: Snapshot, phase: number, pacer: P
     for (let page = 0; page < pages; page++) {
       const found = linksOf(words, (page * PAGE_BYTES) / 4, limit);
       if (found === undefined) continue;
-      if (tables.length < MAX_TABLES) tables.push(at + page * PAGE_BYTES);
-      for (const link of found) if (links.size < MAX_LINKS) links.add(link);
+      const position = at + page * PAGE_BYTES;
+      const index = Math.floor((position * SLICES) / byteLength);
+      if (index !== slice.index) Object.assign(slice, { index, tables: 0, links: 0 });
+      if (slice.tables++ < MAX_TABLES) tables.push(position);
+      for (const link of found) {
+        if (links.has(link) || slice.links === MAX_LINKS) continue;
+        slice.links++;
+        links.add(link);
+      }
     }
   }
   return { tables: Float64Array.from(tables), links: Float64Array.from(links).sort() };
