@@ -9,12 +9,12 @@ import { type AreaList, type MemoryArea, rightsText } from './maps/memory-area.t
 import type { Process, ProcessList } from './process/process.ts';
 
 export interface LinuxExplanation {
-  /** Whose address space it is; undefined where it is nobody's that is known. */
+  /** The process that has the address space; undefined where none is known. */
   readonly process: Process | undefined;
   /** The area that the address is in; undefined where it is in none. */
   readonly area: MemoryArea | undefined;
   readonly meaning: EntryMeaning;
-  /** What the page is swapped to; undefined where it is not, or nobody knows. */
+  /** What the page is swapped to; undefined where it is not, or where the device is unknown. */
   readonly device: SwapDevice | undefined;
 }
 

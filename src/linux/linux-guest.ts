@@ -38,14 +38,14 @@ export interface MemoryMap {
   readonly process: Process;
   /** Ascending. */
   readonly areas: readonly MappedArea[];
-  /** In words: each thing of the guest's that was not as it should be. */
+  /** Human-readable: each inconsistency of the guest. */
   readonly faults: readonly string[];
 }
 
-/** What it is asked while the guest stands still is of one moment. Every call throws what the source throws. */
+/** While the guest is stopped, all answers are of one moment. Every call throws what the source throws. */
 export class LinuxGuest {
   readonly kernel: LinuxKernel;
-  /** For who reads a piece at a time. */
+  /** For callers that read a piece at a time. */
   readonly tasks: TaskReader;
   #areas: AreaReader | undefined;
   /** How it writes entries that are not present. */
@@ -53,7 +53,7 @@ export class LinuxGuest {
   readonly #runner: StepRunner;
   #names: Promise<KernelNames> | undefined;
 
-  /** @throws PtmonError `corrupt-input` where the kernel's BTF lacks what a process is told by */
+  /** @throws PtmonError `corrupt-input` where the kernel's BTF does not describe processes */
   constructor(kernel: LinuxKernel, remote?: RemoteFetch, signal?: AbortSignal) {
     this.kernel = kernel;
     this.tasks = new TaskReader(kernel);
@@ -61,13 +61,13 @@ export class LinuxGuest {
     this.#runner = new StepRunner(remote, signal);
   }
 
-  /** For who reads a piece at a time. @throws PtmonError `corrupt-input` where the kernel's BTF lacks what memory is told by */
+  /** For callers that read a piece at a time. @throws PtmonError `corrupt-input` where the kernel's BTF does not describe memory */
   get areas(): AreaReader {
     this.#areas ??= new AreaReader(this.kernel);
     return this.#areas;
   }
 
-  /** Every process, and each thing that was not as it should be. */
+  /** Every process, and each inconsistency. */
   processes(): Promise<ProcessList> {
     return this.run(() => this.tasks.list());
   }

@@ -92,7 +92,7 @@ describe('where there is no kernel to be found, it is said why', () => {
   const registersOf = (registers: typeof off) => ({ vcpuCount: 1, readRegisters: () => registers });
 
   test.each<[what: string, source: () => KernelSource, expected: RegExp]>([
-    ['no registers', () => ({ memory: new MadeKernel().memory }), /nobody knows the registers/],
+    ['no registers', () => ({ memory: new MadeKernel().memory }), /this source has no registers/],
     ['paging off', () => ({ ...new MadeKernel().source(), registers: registersOf(off) }), /paging is off on vCPU 0/],
     [
       '32-bit paging',

@@ -1,11 +1,11 @@
-/** What an entry means, in words for people. */
+/** What an entry means, human-readable. */
 import { hex } from '../../core/address/va.ts';
 import type { EntryMeaning } from './entry-meaning.ts';
 import type { SwapDevice } from './swap-devices.ts';
 
 /** What is known of the place of an entry beside its value. */
 export interface EntryContext {
-  /** Whether the area that it is in allows any access; undefined where nobody knows. */
+  /** Whether the area that it is in allows any access; undefined where that is unknown. */
   readonly isAccessible?: boolean | undefined;
   readonly devices?: readonly SwapDevice[] | undefined;
 }

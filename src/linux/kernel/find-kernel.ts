@@ -40,8 +40,7 @@ function addressSpaces(
   const spaces = new Map<number, Paging>();
   if (kernelRoot !== undefined) spaces.set(kernelRoot.root, makePaging(kernelRoot));
   if (registers === undefined) {
-    if (kernelRoot === undefined)
-      reasons.push('nobody knows the registers of this source: tell which root to begin with');
+    if (kernelRoot === undefined) reasons.push('this source has no registers: give a root to begin with');
     return [...spaces].map(([root, paging]) => ({ root, paging }));
   }
   for (let vcpu = 0; vcpu < registers.vcpuCount; vcpu++) {

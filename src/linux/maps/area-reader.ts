@@ -128,11 +128,15 @@ export class AreaReader {
       isHugetlb: (flags & VM_HUGETLB) !== 0n,
       fileOffset: open === 0n ? 0n : this.#pointer(at, area.vm_pgoff) << 12n,
       file: file === undefined ? null : { major: file.major, minor: file.minor, inode: file.inode },
-      name: attempt(() => this.#nameOf(mm, at, start, end, file), note) ?? '',
+      name: attempt(() => this.#nameOf(mm, { at, start, end }, file), note) ?? '',
     };
   }
 
-  #nameOf(mm: bigint, at: bigint, start: bigint, end: bigint, file: FileFacts | undefined): string {
+  #nameOf(
+    mm: bigint,
+    { at, start, end }: Pick<MemoryArea, 'at' | 'start' | 'end'>,
+    file: FileFacts | undefined,
+  ): string {
     const { mm: own } = this.layout;
     const given = this.#givenName(at, file !== undefined);
     if (file !== undefined) return given === '' ? file.path : `[anon_shmem:${given}]`;

@@ -4,7 +4,7 @@ export interface AreaRights {
   readonly readable: boolean;
   readonly writable: boolean;
   readonly executable: boolean;
-  /** Writes are seen by whoever else maps it. */
+  /** Other processes that map it see writes. */
   readonly shared: boolean;
 }
 
@@ -30,7 +30,7 @@ export interface MemoryArea {
 export interface AreaList {
   /** Ascending. */
   readonly areas: readonly MemoryArea[];
-  /** In words. */
+  /** Human-readable. */
   readonly faults: readonly string[];
 }
 

@@ -6,7 +6,7 @@ export class GuestFault extends Error {
   override readonly name = 'GuestFault';
 }
 
-/** What `read` answers; undefined where the guest's memory is not as it should be, and then `faults` is told why. */
+/** What `read` returns; undefined where the guest's memory is inconsistent, and then `faults` learns why. */
 export function attempt<T>(read: () => T, faults?: (why: string) => void): T | undefined {
   try {
     return read();

@@ -1,4 +1,4 @@
-/** A process, as it is told to whoever asks. */
+/** A process, as callers get it. */
 import type { TaskState } from './task-state.ts';
 
 export interface Thread {
@@ -33,6 +33,6 @@ export interface Process {
 export interface ProcessList {
   /** In the order of their numbers. */
   readonly processes: readonly Process[];
-  /** In words: each thing of the guest's that was not as it should be. */
+  /** Human-readable: each inconsistency of the guest. */
   readonly faults: readonly string[];
 }

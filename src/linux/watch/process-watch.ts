@@ -9,7 +9,7 @@
  *      reaping     release_task takes the task out of the list                     prev of the task
  *      mmap, brk   an area changes before a page of it does                        map_count, total_vm, brk of the mm
  *
- * An address space is gone when its count of users is 0 (kernel/fork.c, `mmput`): nobody can come back to it, and its tables are
+ * An address space is gone when its count of users is 0 (kernel/fork.c, `mmput`): no process can come back to it, and its tables are
  * still whole then. Where the guest is sampled it is gone when no process has it any more.
  */
 import { hex } from '../../core/address/va.ts';
@@ -34,7 +34,7 @@ export interface ProcessWatchOptions {
   readonly vcpuCount: number;
   /** Distinguishes the ranges of this watch where a session has several: each then labels its own events only. */
   readonly owner?: string;
-  /** Told in words what comes and goes, and what is inconsistent. */
+  /** Receives human-readable lines: what comes and goes, and what is inconsistent. */
   readonly onNotice?: (text: string) => void;
   /** Called when nothing can come any more: the process of this number is gone. */
   readonly onEnd?: () => void;
@@ -61,7 +61,7 @@ export class ProcessWatch {
     this.#words = new WordList(options.linux.kernel.memory.physical);
   }
 
-  /** What is watched now, in words: `nginx[12]`. */
+  /** What is watched now: `nginx[12]`. */
   get watched(): readonly string[] {
     return [...this.#spaces.values()].map(({ tag }) => tag);
   }
@@ -72,7 +72,7 @@ export class ProcessWatch {
     this.#spaces.clear();
   }
 
-  /** Watches what is there. The guest must stand still. @throws PtmonError `bad-argument` where there is no process of this number */
+  /** Watches what is there. The guest must be stopped. @throws PtmonError `bad-argument` where there is no process of this number */
   async begin(session: WatchingSession): Promise<void> {
     this.#session = session;
     const tasks = await this.#look();
@@ -121,7 +121,7 @@ export class ProcessWatch {
     return isTouched || (!isSure && (await linux.do(() => this.#words.hasChanged())));
   }
 
-  /** Brings what is watched to what there is. Answers the processes that have memory, or had. */
+  /** Brings what is watched to what there is. Returns the processes that have memory, or had. */
   async #look(): Promise<readonly TaskBrief[]> {
     const { linux } = this.#options;
     const { tasks, faults } = await linux.run(() => this.#read());
@@ -145,7 +145,7 @@ export class ProcessWatch {
     return { tasks, faults: faults.texts };
   }
 
-  /** Whether an address space that is watched is gone, or nobody's who is wanted. */
+  /** Releases a watched address space that is gone, or that no wanted process has any more. */
   async #review(space: WatchedSpace, owners: readonly TaskBrief[], isWhole: boolean): Promise<void> {
     const { linux, isExact, selection } = this.#options;
     const users = await linux.do(() => attempt(() => linux.tasks.users(space.mm)));

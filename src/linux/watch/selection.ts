@@ -10,7 +10,7 @@ export type MapChoice =
 export interface ProcessSelection {
   /** The process of this number; or all of this name, which /proc/PID/comm says, those that come later among them. */
   readonly by: { readonly pid: number } | { readonly command: string };
-  /** The whole of its memory unless told. */
+  /** Defaults to all of its memory. */
   readonly map?: MapChoice;
 }
 

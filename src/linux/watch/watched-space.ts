@@ -112,7 +112,7 @@ export class WatchedSpace {
     return this.#owner === undefined || tags.includes(this.#owner);
   }
 
-  /** What an event says to those who know areas, and not what areas say that are not wanted. */
+  /** The event with the names of areas; nothing for areas that are not wanted. */
   label(event: MonitorEvent): Promise<readonly MonitorEvent[]> {
     return this.#areas.label(event, { pid: this.#pid, comm: this.#comm });
   }
