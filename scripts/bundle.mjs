@@ -13,6 +13,8 @@ const ROOT = join(import.meta.dirname, '..');
 const SRC = join(ROOT, 'src');
 const DIST = join(ROOT, 'dist');
 const COMMAND = 'cli/main';
+/** Programs: what they do when they are loaded is for their own process. */
+const PROGRAMS = [COMMAND, 'drivers/qemu/release/guardian'];
 /** The folder of the shared chunks: one level below `dist/`, as `keepPlaces` assumes. */
 const CHUNKS = 'chunks';
 
@@ -42,7 +44,7 @@ const CHUNK_NAMES = [
   [/^\.\.\/node_modules\/([\w-]+)\//, '$1'],
 ];
 
-/** `core/index` for `./dist/core/index.js`: the exports of the package, and the command. */
+/** `core/index` for `./dist/core/index.js`: the exports of the package, and the programs. */
 function entryNames() {
   const { exports } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
   const targets = /** @type {(string | { default: string })[]} */ (Object.values(exports));
@@ -50,7 +52,7 @@ function entryNames() {
     const match = typeof target === 'string' ? null : /^\.\/dist\/(.+)\.js$/.exec(target.default);
     return match === null ? [] : [match[1] ?? ''];
   });
-  return [COMMAND, ...names];
+  return [...PROGRAMS, ...names];
 }
 
 /** The path of a module below `src/`, with slashes. @param {string} id */
@@ -61,6 +63,7 @@ function placeOf(id) {
 /** @param {string} id */
 function chunkOf(id) {
   const place = placeOf(id);
+  if (PROGRAMS.includes(place.replace(/\.ts$/, ''))) return null;
   for (const [pattern, name] of CHUNK_NAMES) {
     const match = pattern.exec(place);
     if (match !== null) return name.replace('$1', match[1] ?? '');
@@ -124,8 +127,12 @@ export async function makeBundle() {
     // The groups decide which chunk a module is in.
     checks: { ineffectiveDynamicImport: false },
     plugins: [keepPlaces()],
-    // No module of src/ does anything when it is loaded, so none is loaded for what it only re-exports.
-    treeshake: { moduleSideEffects: [{ test: /[\\/]src[\\/](?!cli[\\/]main\.ts)/, sideEffects: false }] },
+    // No module of src/ but the programs does anything when it is loaded, so none is loaded for what it only re-exports.
+    treeshake: {
+      moduleSideEffects: [
+        { test: /[\\/]src[\\/](?!cli[\\/]main\.ts|drivers[\\/]qemu[\\/]release[\\/]guardian\.ts)/, sideEffects: false },
+      ],
+    },
   });
   const { output } = await build.write({
     dir: DIST,
@@ -157,7 +164,7 @@ function hideInternalDeclarations() {
       need(resolve(dirname(path), `${specifier}.d.ts`));
     }
   };
-  for (const name of entryNames()) if (name !== COMMAND) need(join(DIST, `${name}.d.ts`));
+  for (const name of entryNames()) if (!PROGRAMS.includes(name)) need(join(DIST, `${name}.d.ts`));
   const hidden = filesOf(DIST).filter((path) => path.endsWith('.d.ts') && !needed.has(path));
   const lines = hidden.map((path) => `/${relative(DIST, path).replaceAll(sep, '/')}\n`);
   writeFileSync(join(DIST, '.npmignore'), ['*.map\n', '*.tsbuildinfo\n', ...lines.sort()].join(''));

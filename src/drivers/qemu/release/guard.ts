@@ -63,7 +63,8 @@ class Guardian {
 
   #start(): void {
     const path = guardianPath();
-    if (path === undefined || ++this.#starts > MAX_STARTS) return;
+    if (path === undefined) return warnOnce();
+    if (++this.#starts > MAX_STARTS) return;
     // A session of its own: neither Ctrl-C nor a SIGKILL of our process group reaches it.
     const child: GuardianProcess = spawn(process.execPath, [path], {
       detached: true,
@@ -111,6 +112,14 @@ function absolute(address: string): string {
   if (target.kind !== 'unix') return address;
   const path = resolve(target.path);
   return Buffer.byteLength(path) > 107 ? address : formatSocketAddress({ kind: 'unix', path });
+}
+
+let hasWarned = false;
+
+function warnOnce(): void {
+  if (hasWarned) return;
+  hasWarned = true;
+  process.emitWarning(`${GUARDIAN} is missing: if this process is killed, its guests may stay stopped`, 'PtmonWarning');
 }
 
 function guardianPath(): string | undefined {

@@ -19,11 +19,20 @@ process.title = 'ptmon-guardian';
 const guests = new Map<number, GuardedGuest>();
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const message = JSON.parse(line) as GuardianMessage;
-  if (message.kind === 'guard') guests.set(message.id, message.guest);
-  else guests.delete(message.id);
+  const message = parse(line);
+  if (message?.kind === 'guard') guests.set(message.id, message.guest);
+  if (message?.kind === 'done') guests.delete(message.id);
 }
 await Promise.all([...guests.values()].map(rescue));
+
+/** Undefined for half a line: the process that wrote it was killed meanwhile. */
+function parse(line: string): GuardianMessage | undefined {
+  try {
+    return JSON.parse(line) as GuardianMessage;
+  } catch {
+    return undefined;
+  }
+}
 
 async function rescue(guest: GuardedGuest): Promise<void> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
