@@ -188,8 +188,7 @@ export class PageTableMonitor {
   rootGone(root: number | bigint, view?: number): MonitorEvent[] {
     const rootPa = rootOf(this.paging, root);
     const only = view === undefined ? undefined : checkView(view);
-    const gone = this.#spaces.inView(only).filter((space) => space.root === rootPa);
-    return this.#synchronizer.end(gone);
+    return this.#synchronizer.end(this.#spaces.ofRoot(rootPa, only));
   }
 
   /**

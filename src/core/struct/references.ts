@@ -21,8 +21,8 @@ export function nextTurn(): number {
 /** One reference for each call that took one. A tag stays while any reference is left, unless it is released by name. */
 export class References {
   count = 0;
-  /** Nothing, the one tag that most addresses have (an array would cost 56 bytes more), or all of them with their counts. */
-  #tags: Tag | CountedTag[] | undefined = undefined;
+  /** Nothing, the one tag that most addresses have, or all of them in the order in which they were given. */
+  #tags: Tag | Map<Tag, CountedTag> | undefined = undefined;
   /** Of the one tag: as of a `CountedTag`. */
   #since = 0;
 
@@ -35,8 +35,8 @@ export class References {
       return;
     }
     const counted = this.#counted();
-    const known = counted.find((each) => each.tag === tag);
-    if (known === undefined) counted.push({ tag, count: 1, since });
+    const known = counted.get(tag);
+    if (known === undefined) counted.set(tag, { tag, count: 1, since });
     else known.count++;
   }
 
@@ -45,29 +45,29 @@ export class References {
     if (tag !== undefined) {
       if (!this.has(tag)) return false;
       const counted = this.#counted();
-      const at = counted.findIndex((each) => each.tag === tag);
-      counted[at]!.count--;
-      if (counted[at]!.count === 0) counted.splice(at, 1);
+      const its = counted.get(tag)!;
+      its.count--;
+      if (its.count === 0) counted.delete(tag);
     }
     this.count--;
     return true;
   }
 
   has(tag: Tag): boolean {
-    return this.tags().includes(tag);
+    return this.#tags instanceof Map ? this.#tags.has(tag) : this.#tags === tag;
   }
 
   /** In the order in which they were given. A fresh array. */
   tags(): Tag[] {
     if (this.#tags === undefined) return [];
-    return Array.isArray(this.#tags) ? this.#tags.map((each) => each.tag) : [this.#tags];
+    return this.#tags instanceof Map ? this.#list().map((each) => each.tag) : [this.#tags];
   }
 
   /** Whether both have as many references, with the same tags in the same order. */
   equals(other: References): boolean {
     if (this.count !== other.count) return false;
-    if (!Array.isArray(this.#tags) && !Array.isArray(other.#tags)) return this.#tags === other.#tags;
-    const [mine, theirs] = [this.#counted(), other.#counted()];
+    if (!(this.#tags instanceof Map) && !(other.#tags instanceof Map)) return this.#tags === other.#tags;
+    const [mine, theirs] = [this.#list(), other.#list()];
     return (
       mine.length === theirs.length &&
       mine.every(({ tag, count }, at) => tag === theirs[at]!.tag && count === theirs[at]!.count)
@@ -76,16 +76,16 @@ export class References {
 
   /** Whether the tags of both were given in the same turns. */
   isAsOldAs(other: References): boolean {
-    if (!Array.isArray(this.#tags) && !Array.isArray(other.#tags)) {
+    if (!(this.#tags instanceof Map) && !(other.#tags instanceof Map)) {
       return this.#tags === undefined || this.#since === other.#since;
     }
-    const theirs = other.#counted();
-    return this.#counted().every(({ since }, at) => since === theirs[at]!.since);
+    const theirs = other.#list();
+    return this.#list().every(({ since }, at) => since === theirs[at]!.since);
   }
 
   /** The tags of two lists of references to one address, in the order in which they were given. A fresh array. */
   static tagsOfBoth(a: References, b: References): Tag[] {
-    const counted = [...a.#counted(), ...b.#counted()].sort((x, y) => x.since - y.since);
+    const counted = [...a.#list(), ...b.#list()].sort((x, y) => x.since - y.since);
     return [...new Set(counted.map(({ tag }) => tag))];
   }
 
@@ -93,7 +93,8 @@ export class References {
   assign(other: References): void {
     this.count = other.count;
     this.#since = other.#since;
-    this.#tags = Array.isArray(other.#tags) ? other.#tags.map((each) => ({ ...each })) : other.#tags;
+    this.#tags =
+      other.#tags instanceof Map ? new Map(other.#list().map((each) => [each.tag, { ...each }])) : other.#tags;
   }
 
   clear(): void {
@@ -101,9 +102,14 @@ export class References {
     this.#tags = undefined;
   }
 
-  #counted(): CountedTag[] {
-    if (!Array.isArray(this.#tags))
-      this.#tags = this.#tags === undefined ? [] : [{ tag: this.#tags, count: 1, since: this.#since }];
+  #counted(): Map<Tag, CountedTag> {
+    if (!(this.#tags instanceof Map)) this.#tags = new Map(this.#list().map((each) => [each.tag, each]));
     return this.#tags;
+  }
+
+  /** A fresh array. */
+  #list(): CountedTag[] {
+    if (this.#tags === undefined) return [];
+    return this.#tags instanceof Map ? [...this.#tags.values()] : [{ tag: this.#tags, count: 1, since: this.#since }];
   }
 }

@@ -15,6 +15,8 @@ import type { Space } from '../tables/table-node.ts';
 export interface Subject {
   space: Space;
   page: number;
+  /** 1, or more where the pages of a large page that ranges watch by runs change alike. */
+  pages: number;
   offset: number;
   /** Who watches it singly; null where nobody does. */
   watcher: Watcher | null;
@@ -117,8 +119,8 @@ export class EventWriter {
   }
 
   /** An address, or a whole segment of ranges, is released because its root is gone. */
-  rootGone(subject: Subject, pages: number): void {
-    if (this.#writesGone) this.#write({ kind: 'root-gone', ...this.#base(subject, null), pages });
+  rootGone(subject: Subject): void {
+    if (this.#writesGone) this.#write({ kind: 'root-gone', ...this.#base(subject, null), pages: subject.pages });
   }
 
   /**
@@ -126,7 +128,7 @@ export class EventWriter {
    * of the event.
    */
   #writeOrJoin(kind: RunKind, subject: Subject, difference: Difference, afterIndex: number): number {
-    const { watcher, segment } = subject;
+    const { watcher, segment, pages } = subject;
     if (watcher !== null || segment === undefined || !segment.runs) {
       this.#write(this.#event(kind, subject, difference));
       return this.#count - 1;
@@ -144,16 +146,16 @@ export class EventWriter {
       (kind !== 'restructure' || last.oldLevel === before.level) &&
       (kind !== 'protection' || (last.rights === after.rights && last.oldRights === before.rights))
     ) {
-      last.event.pages++;
-      last.nextVpn++;
-      last.nextGfn++;
+      last.event.pages += subject.pages;
+      last.nextVpn += subject.pages;
+      last.nextGfn += subject.pages;
       return last.index;
     }
     const event = this.#event(kind, subject, difference);
     this.#write(event);
     const index = this.#count - 1;
     const common = { level, oldLevel: before.level, rights: after.rights, oldRights: before.rights };
-    this.#runs[kind].set(segment, { event, index, ...common, nextVpn: vpn + 1, nextGfn: gfn + 1 });
+    this.#runs[kind].set(segment, { event, index, ...common, nextVpn: vpn + pages, nextGfn: gfn + pages });
     this.#hasRuns = true;
     return index;
   }
@@ -163,14 +165,14 @@ export class EventWriter {
     const { before, after, because } = difference;
     const pa = paOf(after.gfn, subject.offset);
     const pageSize = this.#pageSizes[after.level]!;
-    const base = { ...this.#base(subject, because), pa, pageSize, pages: 1 };
+    const base = { ...this.#base(subject, because), pa, pageSize, pages: subject.pages };
     if (kind === 'restructure') return { kind, ...base, oldPageSize: this.#pageSizes[before.level]! };
     return { kind, ...base, oldRights: rightsOf(before.rights), newRights: rightsOf(after.rights) };
   }
 
   /** Spelled out, because spreading `#base` takes as long as all the rest. */
   #pageEvent(kind: PageKind, subject: Subject, difference: Difference): PageEvent & { pages: number } {
-    const { space, page, offset, watcher, segment } = subject;
+    const { space, page, pages, offset, watcher, segment } = subject;
     const { gfn, level } = kind === 'page-out' ? difference.before : difference.after;
     return {
       kind,
@@ -179,7 +181,7 @@ export class EventWriter {
       va: vaOf(unfoldVpn(this.#paging, page), offset),
       pa: paOf(gfn, offset),
       pageSize: this.#pageSizes[level]!,
-      pages: 1,
+      pages,
       tags: allTags(watcher, segment),
       vcpu: this.#vcpu,
       cause: difference.because === null ? null : difference.because.cause,

@@ -120,7 +120,7 @@ export class Report {
     let next = 0;
     for (const { page, pages, offset, watcher, segment } of space.watched()) {
       if (watcher !== null) {
-        this.#writer.rootGone({ space, page, offset, watcher, segment }, pages);
+        this.#writer.rootGone({ space, page, pages, offset, watcher, segment });
         if (segment !== undefined) both.push(page);
         continue;
       }
@@ -128,11 +128,12 @@ export class Report {
       let first = page;
       for (; next < both.length && both[next]! < page + pages; next++) {
         const single = both[next]!;
-        if (single > first) this.#writer.rootGone({ space, page: first, offset, watcher, segment }, single - first);
+        if (single > first)
+          this.#writer.rootGone({ space, page: first, pages: single - first, offset, watcher, segment });
         first = single + 1;
       }
-      if (first < page + pages)
-        this.#writer.rootGone({ space, page: first, offset, watcher, segment }, page + pages - first);
+      const rest = page + pages - first;
+      if (rest > 0) this.#writer.rootGone({ space, page: first, pages: rest, offset, watcher, segment });
     }
   }
 
@@ -191,14 +192,23 @@ export class Report {
     const one = this.#spans[1]!;
     one.because = span.because;
     for (const segment of space.ranges.overlapping(firstPage, lastPage)) {
+      const first = Math.max(segment.first, firstPage);
       const last = Math.min(segment.last, lastPage);
-      for (let page = Math.max(segment.first, firstPage); page <= last; page++) {
+      // A large page, or none, is contiguous: what is true of its first page is true of the others.
+      const step = segment.runs && this.#mayReportAll(space, first, last) ? last - first + 1 : 1;
+      for (let page = first; page <= last; page += step) {
         one.before.setWithin(span.before, page - firstPage);
         one.after.setWithin(span.after, page - firstPage);
         if (one.before.equals(one.after)) continue;
-        this.#address(this.#about({ space, page, offset: 0, watcher: null, segment }), one);
+        this.#address(this.#about({ space, page, pages: step, offset: 0, watcher: null, segment }), one);
       }
     }
+  }
+
+  /** Whether no page of these is unsettled, or would be afterwards. */
+  #mayReportAll(space: Space, first: number, last: number): boolean {
+    if (this.#unsettled.hasAny(space)) return false;
+    return this.#touched === null || this.#touched.hasSpan(space, first, last - first + 1);
   }
 
   /** The watched addresses of one page. */
@@ -210,27 +220,28 @@ export class Report {
     const watcher = node.watcherAt(position);
     const offset = watcher === null ? 0 : watcher instanceof Watch ? watcher.offset : node.offsetAt(position);
     if (segment !== undefined && (watcher === null || offset > 0)) {
-      this.#address(this.#about({ space, page, offset: 0, watcher: null, segment }), difference);
+      this.#address(this.#about({ space, page, pages: 1, offset: 0, watcher: null, segment }), difference);
     }
     if (watcher === null) return;
     const its = offset === 0 ? segment : undefined;
-    this.#address(this.#about({ space, page, offset, watcher, segment: its }), difference);
+    this.#address(this.#about({ space, page, pages: 1, offset, watcher, segment: its }), difference);
     if (!(watcher instanceof Watch)) return;
     for (let { next } = watcher; next !== null; next = next.next) {
-      const also = { space, page, offset: next.offset, watcher: next, segment: undefined };
+      const also = { space, page, pages: 1, offset: next.offset, watcher: next, segment: undefined };
       this.#address(this.#about(also), difference);
     }
   }
 
   /** The same object each time: the compiler makes none for the argument. */
-  #about({ space, page, offset, watcher, segment }: Subject): Subject {
+  #about({ space, page, pages, offset, watcher, segment }: Subject): Subject {
     const subject = this.#subject;
     if (subject === null) {
-      this.#subject = { space, page, offset, watcher, segment };
+      this.#subject = { space, page, pages, offset, watcher, segment };
       return this.#subject;
     }
     subject.space = space;
     subject.page = page;
+    subject.pages = pages;
     subject.offset = offset;
     subject.watcher = watcher;
     subject.segment = segment;
@@ -265,7 +276,10 @@ export class Report {
       const watcher = space.findWatcher(page, offset);
       const segment = offset === 0 ? space.ranges.find(page) : undefined;
       const because = hasCause ? { cause: causeOf(unsettled, after) } : null;
-      this.#writer.difference({ space, page, offset, watcher, segment }, { before: reported, after, because });
+      this.#writer.difference(
+        { space, page, pages: 1, offset, watcher, segment },
+        { before: reported, after, because },
+      );
     }
   }
 }

@@ -3,8 +3,8 @@ import type { Space } from '../tables/table-node.ts';
 
 export class TouchedPages {
   readonly #pages = new Map<Space, Set<number>>();
-  /** Longer spans: the last page, by the first. */
-  readonly #spans = new Map<Space, Map<number, number>>();
+  /** Longer spans: first and last page. */
+  readonly #spans = new Map<Space, Spans>();
 
   /** Every page of these spaces. */
   static allOf(spaces: Iterable<Space>): TouchedPages {
@@ -14,22 +14,52 @@ export class TouchedPages {
   }
 
   add(space: Space, first: number, pages: number): void {
-    if (pages === 1) {
-      entryOf(this.#pages, space, () => new Set<number>()).add(first);
-      return;
-    }
-    const spans = entryOf(this.#spans, space, () => new Map<number, number>());
-    spans.set(first, Math.max(first + pages - 1, spans.get(first) ?? 0));
+    if (pages === 1) entryOf(this.#pages, space, () => new Set<number>()).add(first);
+    else entryOf(this.#spans, space, () => new Spans()).add(first, first + pages - 1);
   }
 
   has(space: Space, page: number): boolean {
     return this.#pages.get(space)?.has(page) === true || this.hasSpan(space, page, 1);
   }
 
-  /** Whether one span that was added contains all of these pages. */
+  /** Whether longer spans that were added contain all of these pages. */
   hasSpan(space: Space, first: number, pages: number): boolean {
-    for (const [from, to] of this.#spans.get(space) ?? []) if (from <= first && first + pages - 1 <= to) return true;
-    return false;
+    return this.#spans.get(space)?.contain(first, first + pages - 1) === true;
+  }
+}
+
+/** Spans of pages. Sorted, and overlapping ones united, when they are looked at. */
+class Spans {
+  #spans: { readonly first: number; last: number }[] = [];
+  #isSorted = true;
+
+  add(first: number, last: number): void {
+    this.#spans.push({ first, last });
+    this.#isSorted = false;
+  }
+
+  contain(first: number, last: number): boolean {
+    if (!this.#isSorted) this.#sort();
+    let low = 0;
+    let high = this.#spans.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#spans[middle]!.last < first) low = middle + 1;
+      else high = middle;
+    }
+    const span = this.#spans[low];
+    return span !== undefined && span.first <= first && last <= span.last;
+  }
+
+  #sort(): void {
+    const united: { readonly first: number; last: number }[] = [];
+    for (const span of this.#spans.sort((a, b) => a.first - b.first)) {
+      const before = united.at(-1);
+      if (before !== undefined && span.first <= before.last + 1) before.last = Math.max(before.last, span.last);
+      else united.push(span);
+    }
+    this.#spans = united;
+    this.#isSorted = true;
   }
 }
 

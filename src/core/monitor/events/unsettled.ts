@@ -45,6 +45,10 @@ export class UnsettledAddresses {
       ?.find((each) => each.offset === offset);
   }
 
+  hasAny(space: Space): boolean {
+    return !this.#isEmpty && this.#spaces.has(space);
+  }
+
   /** A copy. */
   of(space: Space): Unsettled[] {
     return [...(this.#spaces.get(space)?.values() ?? [])].flat();

@@ -44,6 +44,12 @@ export class AddressSpaces {
     this.#last = undefined;
   }
 
+  /** The spaces of a root, in one view or in all: a fresh array. */
+  ofRoot(root: Pa, view?: number): AddressSpace[] {
+    const views = view === undefined ? [...this.#views.keys()] : [view];
+    return views.flatMap((each) => this.#views.get(each)?.get(root) ?? []);
+  }
+
   /** The spaces of one view, or of all, in a fresh array. */
   inView(view?: number): AddressSpace[] {
     if (view !== undefined) return [...(this.#views.get(view)?.values() ?? [])];

@@ -53,7 +53,7 @@ export class ProtectedTables {
    */
   acquire(gfn: number, view: number, viewMayBeGone: boolean): TableFrame {
     const known = this.#frames.get(gfn);
-    const guard = known?.guards.find((each) => each.view === view);
+    const guard = known?.guardOf(view);
     if (known !== undefined && guard !== undefined) {
       guard.users++;
       return known;
@@ -62,7 +62,7 @@ export class ProtectedTables {
     // Known before it is protected: the source may report writes that trap from within that very call (rule C3).
     this.#frames.set(gfn, frame);
     try {
-      frame.guards.push({ view, captured: this.#protect(gfn, view, viewMayBeGone), users: 1 });
+      frame.addGuard({ view, captured: this.#protect(gfn, view, viewMayBeGone), users: 1 });
     } catch (error) {
       if (frame.guards.length === 0) this.#frames.delete(gfn);
       throw error;
@@ -72,11 +72,10 @@ export class ProtectedTables {
 
   /** Removes a user of a frame; the last one restores its access. Never throws. */
   release(frame: TableFrame, view: number): void {
-    const at = frame.guards.findIndex((each) => each.view === view);
-    const guard = frame.guards[at]!;
+    const guard = frame.guardOf(view)!;
     guard.users--;
     if (guard.users > 0) return;
-    frame.guards.splice(at, 1);
+    frame.removeGuard(guard);
     // Known until it is restored: the source may report writes that have trapped from within that very call.
     if (guard.captured !== null) this.#restoreOrKeep({ view, gfn: frame.gfn, access: guard.captured });
     if (frame.guards.length === 0) this.#frames.delete(frame.gfn);

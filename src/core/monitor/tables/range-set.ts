@@ -132,12 +132,20 @@ export class RangeSet {
   }
 
   #removeFrom(first: number, last: number, remove: (references: References) => void, tag?: Tag): boolean {
-    const hit = [...this.overlapping(first, last)].some((each) => tag === undefined || each.references.has(tag));
-    if (!hit) return false;
+    let isHit = false;
+    for (const segment of this.overlapping(first, last)) isHit ||= tag === undefined || segment.references.has(tag);
+    if (!isHit) return false;
     this.#splitAt(first);
     this.#splitAt(last + 1);
-    for (const segment of this.overlapping(first, last)) remove(segment.references);
-    this.#segments = this.#segments.filter((segment) => segment.references.count > 0);
+    const from = this.#lowerBound(first);
+    const end = this.#lowerBound(last + 1);
+    const left: Segment[] = [];
+    for (let at = from; at < end; at++) {
+      const segment = this.#segments[at]!;
+      remove(segment.references);
+      if (segment.references.count > 0) left.push(segment);
+    }
+    if (left.length < end - from) replace(this.#segments, from, end, left);
     this.#join(first, last);
     return true;
   }
@@ -145,15 +153,16 @@ export class RangeSet {
   /** Joins neighbours with equal references, from the page before `first` to the one after `last`. */
   #join(first: number, last: number): void {
     const from = this.#lowerBound(first - 1);
-    const end = this.#lowerBound(last + 2);
+    const end = Math.min(this.#segments.length, this.#lowerBound(last + 2) + 1);
     const joined: Segment[] = [];
-    for (const segment of this.#segments.slice(from, end + 1)) {
+    for (let at = from; at < end; at++) {
+      const segment = this.#segments[at]!;
       const before = joined.at(-1);
       const isNext = before?.continuesIn(segment) && segment.first !== this.#border;
       if (isNext && (this.joinsAll || before!.references.isAsOldAs(segment.references))) before!.last = segment.last;
       else joined.push(segment);
     }
-    this.#segments.splice(from, end + 1 - from, ...joined);
+    if (joined.length < end - from) replace(this.#segments, from, end, joined);
   }
 
   /** Splits the segment that reaches across the border before page `page`. */
@@ -176,4 +185,10 @@ export class RangeSet {
     }
     return low;
   }
+}
+
+/** Replaces the elements from `from` to `end` (exclusive) by fewer; a spread argument has a limit that ranges can exceed. */
+function replace(segments: Segment[], from: number, end: number, by: readonly Segment[]): void {
+  for (const [index, segment] of by.entries()) segments[from + index] = segment;
+  segments.splice(from + by.length, end - from - by.length);
 }
