@@ -76,7 +76,7 @@ export class QemuDriver implements Driver {
       ...(parts.physicalAddressBits !== undefined && { physicalAddressBits: parts.physicalAddressBits }),
     };
     this.limits = limits;
-    this.#missedWrites = new MissedWrites(guestMemory.memory, (notice) => parts.onMissedWrites?.(notice));
+    this.#missedWrites = new MissedWrites(guestMemory, (notice) => parts.onMissedWrites?.(notice));
     this.#aliases = new AliasSearch({
       memory: guestMemory.memory,
       remote: guestMemory.remote,
@@ -215,20 +215,16 @@ export class QemuDriver implements Driver {
 
   /** The next stop; one of ours, where what is watched is to be compared. */
   async #nextCompared(halt: AbortSignal): Promise<Stop | undefined> {
-    const { control, guestMemory } = this.#parts;
-    const check = () => {
+    const { control } = this.#parts;
+    const comparing = this.#missedWrites.watch(() => {
       if (control.isHeld) return;
-      guestMemory.clear();
-      if (!this.#missedWrites.isDue()) return;
       this.#isCheckDue = true;
       control.interrupt();
-    };
-    const timer = setInterval(check, this.#missedWrites.intervalMs);
+    });
     try {
       return await control.next(halt);
     } finally {
-      clearInterval(timer);
-      this.#missedWrites.forget();
+      comparing.end();
     }
   }
 

@@ -25,8 +25,8 @@ export class GuardedTraps implements EntryTraps {
   }
 
   /**
-   * The next comparison is at a stop that no watchpoint has caused, or at one of theirs. After the former the values of the entries are
-   * noted, for the comparisons while the guest runs.
+   * The next comparison is at a stop that no watchpoint has caused, or at one of theirs. After the former the values of
+   * all entries are noted, for the comparisons while the guest runs.
    */
   comparing(isQuiet: boolean): void {
     this.#isToNote = isQuiet;
@@ -42,7 +42,9 @@ export class GuardedTraps implements EntryTraps {
       await this.#watchpoints.clear();
       return;
     }
-    if (this.#isToNote) this.#missedWrites.note(joined(entries, untrapped), entryByteLength);
+    if (this.#isToNote || this.#missedWrites.isCheapToNote(entries.length)) {
+      this.#missedWrites.note(joined(entries, untrapped), entryByteLength);
+    }
   }
 
   missed(events: number): void {

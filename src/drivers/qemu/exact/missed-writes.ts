@@ -9,7 +9,14 @@ import { READ_OK, type PhysicalMemory } from '../../../core/memory/physical-memo
 
 /** From one comparison to the next. */
 const CHECK_MS = 800;
-/** The same once watchpoints are given up. */
+/** So many values are noted at each stop; more only after a comparison, since reading them takes time. */
+const NOTED_AT_EACH_STOP = 16;
+/**
+ * How long a stop may take to come from a write that is already in memory. A guest that is stopped for a comparison in between hides what
+ * the watchpoint had to say.
+ */
+const GRACE_MS = 300;
+/** From one comparison to the next once watchpoints are given up. */
 const SAMPLE_MS = 100;
 /** How many comparisons may find changes that no stop told of. */
 const MAX_MISSES = 3;
@@ -22,6 +29,12 @@ export type MissedWritesNotice =
   | { readonly kind: 'unreported'; readonly events: number }
   | { readonly kind: 'sampling'; readonly why: string };
 
+/** The memory of a guest that may run; what was read is kept until `clear`. */
+interface ReadableMemory {
+  readonly memory: PhysicalMemory;
+  clear(): void;
+}
+
 /** Values of entries, two words each. */
 interface Baseline {
   readonly entries: Float64Array;
@@ -30,16 +43,15 @@ interface Baseline {
 }
 
 export class MissedWrites {
-  readonly #memory: PhysicalMemory;
+  readonly #source: ReadableMemory;
   readonly #say: (notice: MissedWritesNotice) => void;
   #misses = 0;
   #hasSaid = false;
   #isSampling = false;
   #baseline: Baseline | undefined;
 
-  /** @param memory as it is now, while the guest runs as well */
-  constructor(memory: PhysicalMemory, say: (notice: MissedWritesNotice) => void) {
-    this.#memory = memory;
+  constructor(source: ReadableMemory, say: (notice: MissedWritesNotice) => void) {
+    this.#source = source;
     this.#say = say;
   }
 
@@ -77,24 +89,54 @@ export class MissedWrites {
     this.#say({ kind: 'sampling', why });
   }
 
+  /** Whether it takes little to note so many values. */
+  isCheapToNote(entries: number): boolean {
+    return entries <= NOTED_AT_EACH_STOP;
+  }
+
   /** Notes what the entries are, while the guest is stopped and the monitor knows them. */
   note(entries: Float64Array, byteLength: 4 | 8): void {
     const words = new Uint32Array(2 * entries.length);
     this.#baseline = this.#read(entries, byteLength, words) ? { entries, byteLength, words } : undefined;
   }
 
-  /** The guest has been stopped, so what was noted may be old. */
-  forget(): void {
-    this.#baseline = undefined;
+  /**
+   * Compares from now on, while the guest runs.
+   *
+   * @param onDue called each time that the guest has to be stopped for the monitor to compare
+   * @returns what ends that, when the guest has stopped
+   */
+  watch(onDue: () => void): { end(): void } {
+    let confirmation: NodeJS.Timeout | undefined;
+    const confirm = () => {
+      confirmation = undefined;
+      if (this.compare() !== 'same') onDue();
+    };
+    const check = () => {
+      if (confirmation !== undefined) return;
+      const outcome = this.compare();
+      if (outcome === 'unknown') onDue();
+      if (outcome === 'different') confirmation = setTimeout(confirm, GRACE_MS);
+    };
+    const timer = setInterval(check, this.intervalMs);
+    return {
+      end: () => {
+        clearInterval(timer);
+        clearTimeout(confirmation);
+        // The guest has been stopped, so what was noted may be old.
+        this.#baseline = undefined;
+      },
+    };
   }
 
-  /** Whether the monitor has to compare; false where no entry differs from what was noted. */
-  isDue(): boolean {
+  /** Whether the entries are as they were noted, while the guest runs; `unknown` where they were not, or cannot be read. */
+  compare(): 'same' | 'different' | 'unknown' {
     const noted = this.#baseline;
-    if (noted === undefined) return true;
+    if (noted === undefined) return 'unknown';
+    this.#source.clear();
     const words = new Uint32Array(noted.words.length);
-    if (!this.#read(noted.entries, noted.byteLength, words)) return true;
-    return words.some((word, at) => word !== noted.words[at]);
+    if (!this.#read(noted.entries, noted.byteLength, words)) return 'unknown';
+    return words.some((word, at) => word !== noted.words[at]) ? 'different' : 'same';
   }
 
   /** Returns whether all of them could be read. */
@@ -102,7 +144,7 @@ export class MissedWrites {
     const entry = new Uint32Array(2);
     try {
       for (const [at, pa] of entries.entries()) {
-        if (this.#memory.readEntry(pa, byteLength, entry) !== READ_OK) return false;
+        if (this.#source.memory.readEntry(pa, byteLength, entry) !== READ_OK) return false;
         words[2 * at] = entry[0]! & ~SET_BY_PROCESSOR;
         words[2 * at + 1] = entry[1]!;
       }

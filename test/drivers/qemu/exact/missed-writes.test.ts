@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { SparseMemory } from '../../../../src/core/memory/sparse-memory.ts';
 import { type MissedWritesNotice, MissedWrites } from '../../../../src/drivers/qemu/exact/missed-writes.ts';
 
@@ -8,41 +8,69 @@ function stage() {
   const memory = new SparseMemory();
   for (const pa of ENTRIES) memory.writeU64(pa, 0x5067, 0x8000_0000);
   const notices: MissedWritesNotice[] = [];
-  return { memory, notices, missed: new MissedWrites(memory, (notice) => notices.push(notice)) };
+  return { memory, notices, missed: new MissedWrites({ memory, clear: () => {} }, (notice) => notices.push(notice)) };
 }
 
 describe('whether a running guest has to be stopped for a comparison', () => {
   test('it has, until the values are noted and after each stop', () => {
     const { missed } = stage();
-    expect(missed.isDue()).toBe(true);
+    expect(missed.compare()).toBe('unknown');
     missed.note(ENTRIES, 8);
-    expect([missed.isDue(), missed.isDue()]).toEqual([false, false]);
-    missed.forget();
-    expect(missed.isDue()).toBe(true);
+    expect([missed.compare(), missed.compare()]).toEqual(['same', 'same']);
+    missed.watch(() => {}).end();
+    expect(missed.compare()).toBe('unknown');
+  });
+
+  test('where an entry differs, a stop that is on its way is waited for', () => {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const { memory, missed } = stage();
+    let due = 0;
+    missed.note(ENTRIES, 8);
+    const first = missed.watch(() => due++);
+    memory.writeU64(0x3010, 0, 0);
+    vi.advanceTimersByTime(900);
+    // The watchpoint's stop.
+    first.end();
+    vi.advanceTimersByTime(5000);
+    expect(due).toBe(0);
+
+    missed.note(ENTRIES, 8);
+    const second = missed.watch(() => due++);
+    vi.advanceTimersByTime(5000);
+    expect(due).toBe(0);
+    memory.writeU64(0x3010, 0x7067, 0);
+    vi.advanceTimersByTime(1200);
+    expect(due).toBe(1);
+    second.end();
+    missed.watch(() => due++);
+    // What was not noted is compared in a stop.
+    vi.advanceTimersByTime(800);
+    expect(due).toBe(2);
   });
 
   test.each([
-    ['the frame', 0x6067, 0x8000_0000, true],
-    ['the highest bit', 0x5067, 0, true],
-    ['present', 0x5066, 0x8000_0000, true],
-    ['accessed and dirty, which the processor sets', 0x5007, 0x8000_0000, false],
-  ])('a change of %s', (_what, low, high, isDue) => {
+    ['the frame', 0x6067, 0x8000_0000, 'different'],
+    ['the highest bit', 0x5067, 0, 'different'],
+    ['present', 0x5066, 0x8000_0000, 'different'],
+    ['accessed and dirty, which the processor sets', 0x5007, 0x8000_0000, 'same'],
+  ])('a change of %s', (_what, low, high, outcome) => {
     const { memory, missed } = stage();
     missed.note(ENTRIES, 8);
     memory.writeU64(0x3010, low, high);
-    expect(missed.isDue()).toBe(isDue);
+    expect(missed.compare()).toBe(outcome);
   });
 
   test('it has where memory cannot be read, and a source that fails does not throw here', () => {
     const { missed } = stage();
     missed.note(Float64Array.of(0x1000, 0xdead_0000), 8);
-    expect(missed.isDue()).toBe(true);
+    expect(missed.compare()).toBe('unknown');
     const readEntry = () => {
       throw new Error('gone');
     };
-    const failing = new MissedWrites({ readEntry }, () => {});
+    const failing = new MissedWrites({ memory: { readEntry }, clear: () => {} }, () => {});
     failing.note(ENTRIES, 8);
-    expect(failing.isDue()).toBe(true);
+    expect(failing.compare()).toBe('unknown');
   });
 });
 
@@ -53,7 +81,7 @@ describe('changes that no stop reported', () => {
     expect([notices, missed.isSampling]).toEqual([[{ kind: 'unreported', events: 2 }], false]);
     for (let round = 0; round < 3; round++) missed.missed(1, true);
     expect(notices.map(({ kind }) => kind)).toEqual(['unreported', 'sampling']);
-    expect([missed.isSampling, missed.isDue()]).toEqual([true, true]);
+    expect([missed.isSampling, missed.compare()]).toEqual([true, 'unknown']);
     missed.missed(1, true);
     missed.giveUp('again');
     expect(notices).toHaveLength(2);
