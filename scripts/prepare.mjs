@@ -5,7 +5,9 @@ import process from 'node:process';
 import { isBundleStale } from './bundle.mjs';
 import { runChild, toolCommand } from './run-child.mjs';
 
-const UNREACHABLE = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_SOCKET_TIMEOUT/;
+/** What npm prints where there is no network. */
+export const UNREACHABLE =
+  /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_SOCKET_TIMEOUT/;
 
 /** @param {string} message */
 function fail(message, code = 1) {

@@ -7,6 +7,9 @@ import process from 'node:process';
 
 const FORWARDED = /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']);
 
+/** The exit code of a check that this host cannot run: EX_UNAVAILABLE of sysexits.h. */
+export const SKIPPED = 69;
+
 /** How long a child may take to end after a signal. */
 const GRACE_MS = 2000;
 

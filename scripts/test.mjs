@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { bundle, DECLARATIONS, install, requireNode, tscCommand } from './prepare.mjs';
-import { runChild, toolCommand } from './run-child.mjs';
+import { runChild, SKIPPED, toolCommand } from './run-child.mjs';
 
 /** Where the reporter leaves what vitest counted. */
 const COUNTS = 'build/test-counts.json';
@@ -28,9 +28,11 @@ async function check(name, command) {
 
 /** @param {Result} result */
 function report({ name, code, output, seconds }) {
-  process.stdout.write(`${name.padEnd(8)} ${code === 0 ? 'ok    ' : 'FAILED'} ${seconds.toFixed(1).padStart(5)} s\n`);
+  const outcome = code === 0 ? 'passed' : code === SKIPPED ? 'skipped' : 'failed';
+  const word = { passed: 'ok', skipped: 'skipped', failed: 'FAILED' }[outcome];
+  process.stdout.write(`${name.padEnd(8)} ${word.padEnd(7)} ${seconds.toFixed(1).padStart(5)} s\n`);
   if (code !== 0) process.stdout.write(output.endsWith('\n') ? output : `${output}\n`);
-  total[code === 0 ? 'passed' : 'failed'] += 1;
+  total[outcome] += 1;
 }
 
 // The package check and the tests of the command need the build.
@@ -43,6 +45,7 @@ const checks = [
   check('imports', [process.execPath, 'scripts/check-imports.mjs']),
   check('unused', [...toolCommand('knip'), '--no-progress']),
   check('package', [process.execPath, 'scripts/pack-check.mjs']),
+  check('api', [process.execPath, 'scripts/check-types.mjs']),
 ];
 for (const result of checks) report(await result);
 

@@ -32,7 +32,7 @@ export class SlotTable<T> {
   /** Window: the slot at position 0. */
   #base = 0;
   /** The record of the slot at a position begins at `position * stride`; all zeros at first. */
-  words = NO_WORDS;
+  words: Uint32Array = NO_WORDS;
 
   constructor(stride: number) {
     this.#stride = stride;
