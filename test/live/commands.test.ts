@@ -195,6 +195,19 @@ describe.skipIf(!isHere)('ptmon watch on a real guest', { timeout: 120_000 }, ()
     await expectFree(machine);
   });
 
+  test('--mode sample of a guest that is paused says so', async () => {
+    const pausing = await QmpClient.connect(machine.guest.qmpPath);
+    await pausing.execute('stop');
+    await pausing.close();
+    const watch = startPtmon('watch', '--qmp', machine.guest.qmpPath, ...place(), '--interval', '5', '--duration', '2');
+    await expect.poll(() => watch.stderr, { timeout: 20_000 }).toMatch(/Paused by another QEMU client \(paused\)/);
+    expect(await watch.ended).toBe(0);
+    const resuming = await QmpClient.connect(machine.guest.qmpPath);
+    await resuming.execute('cont');
+    await resuming.close();
+    await expectFree(machine);
+  });
+
   test('--mode sample sees what lasts, says what it does not see, and the guest never stands still', async () => {
     await machine.guest.workload.command(`dontneed ${hex(VA)} 4`);
     const watch = startPtmon(

@@ -59,6 +59,7 @@ export async function openSource(
     ...intervalMs,
     ...(ramFile !== undefined && { ramFile }),
     signal,
+    onNotice: (notice) => say(noticeLine(notice)),
   });
   return samplingSource(driver, driver.memorySource);
 }

@@ -10,6 +10,10 @@ import { type GuestMemory, type GuestMemoryKind, openGuestMemory } from '../memo
 import { QmpClient } from '../qmp/client.ts';
 import { readPrintedRegisters } from '../qmp/info-registers.ts';
 import { readPhysicalAddressBits } from '../qmp/physical-address-bits.ts';
+import { readRunState } from '../qmp/run-state.ts';
+
+/** Paused by another client (in QEMU's words how), or running again. */
+export type SamplingNotice = { readonly kind: 'held'; readonly state: string } | { readonly kind: 'free' };
 
 export interface QemuSamplingOptions {
   /** QEMU's `-qmp` socket: `unix:/path`, `/path`, `tcp:host:port` or `host:port`. */
@@ -22,6 +26,8 @@ export interface QemuSamplingOptions {
   readonly ramFile?: string;
   /** How long QEMU may take for each answer, in milliseconds; 5,000 unless told. */
   readonly timeoutMs?: number;
+  /** Told where another client of QEMU pauses and resumes the guest: nothing changes meanwhile. */
+  readonly onNotice?: (notice: SamplingNotice) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -33,10 +39,22 @@ export interface QemuSamplingOptions {
 export async function openQemuSampling(options: QemuSamplingOptions): Promise<QemuSamplingDriver> {
   const { timeoutMs, signal, intervalMs, memory: kind, ramFile } = options;
   const end = new GuestEnd(options.qmp);
-  const qmp = await QmpClient.connect(options.qmp, {
+  let said = 'running';
+  /** A paused guest looks like one that does nothing. */
+  const tellState = async () => {
+    const state = await readRunState(qmp).catch(() => undefined);
+    if (state === undefined || state === said || end.signal.aborted) return;
+    if (state !== 'running') options.onNotice?.({ kind: 'held', state });
+    else options.onNotice?.({ kind: 'free' });
+    said = state;
+  };
+  const qmp: QmpClient = await QmpClient.connect(options.qmp, {
     ...(timeoutMs !== undefined && { timeoutMs }),
     ...(signal && { signal }),
-    onEvent: (event) => end.hear(event),
+    onEvent: (event) => {
+      end.hear(event);
+      if (event.name === 'STOP' || event.name === 'RESUME') void tellState();
+    },
     onLost: (error) => end.lose(error),
   });
   try {
@@ -48,6 +66,7 @@ export async function openQemuSampling(options: QemuSamplingOptions): Promise<Qe
       ...(ramFile !== undefined && { ramFile }),
     });
     const physicalAddressBits = await readPhysicalAddressBits(qmp);
+    await tellState();
     return new QemuSamplingDriver({ qmp, end, guestMemory, registers, physicalAddressBits, intervalMs });
   } catch (error) {
     await qmp.close();
