@@ -19,10 +19,11 @@ export interface PlacedPiece {
 
 /** Distances between what entries name and where it lies: gaps below 4 GiB, and a header in front. */
 const MAX_DISTANCE = 5 * 2 ** 30;
-const MAX_HEADER = 2 ** 24;
+const MAX_HEADER = 2 ** 18;
 const LOW_BYTES = 2 ** 20;
+const LATER_BYTES = 2 ** 24;
 /** Links that must agree, and how many times as many as agree on another distance. */
-const LEAST_LINKS = 6;
+const LEAST_LINKS = 12;
 const CLEARLY = 1.5;
 /** Pages around a distance whose distances are no rivals. */
 const SHOULDER = 64;
@@ -52,7 +53,7 @@ export async function findDroppedGaps(
     const shifts = shiftsOf(await findTableLinks(snapshot, phase, pacer), phase);
     if (shifts.length === 0) continue;
     if (shifts.every(({ distance }) => distance === 0)) return undefined;
-    return piecesOf(shifts, rawBytes);
+    return piecesOf(withBeginning(shifts), rawBytes);
   }
   return undefined;
 }
@@ -114,6 +115,12 @@ function highest(counts: Uint32Array): number {
   let best = 0;
   for (let index = 0; index < counts.length; index++) if (counts[index]! > counts[best]!) best = index;
   return best;
+}
+
+/** A distance of more than the gaps below 16 MiB is that of a later piece: the file begins with memory at its own addresses. */
+function withBeginning(shifts: readonly Shift[]): readonly Shift[] {
+  const isLater = shifts[0]!.distance >= LATER_BYTES;
+  return isLater ? [{ distance: 0, first: 0, last: 0 }, ...shifts] : shifts;
 }
 
 /** The pieces between which the distances change: at the roundest address that is possible. */

@@ -75,5 +75,8 @@ function linksOf(words: Uint32Array, start: number, limit: number): readonly num
       links.push((hi & 0xfffff) * 2 ** 32 + (lo >>> 12) * PAGE_BYTES);
     }
   }
-  return entries > 0 ? links : undefined;
+  if (entries === 0) return undefined;
+  // Frames that follow each other are pages of memory: it is a page table of a direct map, and not a table of tables.
+  const inRow = links.filter((link, index) => index > 0 && link === links[index - 1]! + PAGE_BYTES).length;
+  return inRow >= 2 ? [] : links;
 }
