@@ -275,7 +275,7 @@ describe.skipIf(!isHere)('ptmon watch on a real guest', { timeout: 120_000 }, ()
       'too many watchpoints',
       () => [...sockets(), ...place(), '--max-watchpoints', '1'],
       3,
-      /watchpoints would be needed, and 1 are allowed/,
+      /watchpoints are needed, and 1 are allowed/,
     ],
     [
       'a RAM file without paging',
