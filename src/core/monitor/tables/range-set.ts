@@ -7,6 +7,7 @@
  *
  * Neighbours with equal references are one segment, so pages that were split are reported as one run again.
  */
+import { ChunkedList } from '../../struct/chunked-list.ts';
 import { nextTurn, References, type Tag } from '../../struct/references.ts';
 
 export class Segment {
@@ -45,7 +46,7 @@ export class Segment {
 export class RangeSet {
   /** The first page of the upper half: the page before it is its neighbour in number only. */
   readonly #border: number;
-  #segments: Segment[] = [];
+  readonly #segments = new ChunkedList<Segment>();
   /**
    * Whether neighbours are joined that were watched by different calls. Where single watches overlap ranges, the order in which tags
    * were given tells the pages apart.
@@ -60,8 +61,9 @@ export class RangeSet {
     return this.#segments.length === 0;
   }
 
+  /** A copy. */
   get segments(): readonly Segment[] {
-    return this.#segments;
+    return [...this.#segments];
   }
 
   /** Adds one reference to every page from `first` to `last`. */
@@ -72,10 +74,10 @@ export class RangeSet {
     let next = first;
     const turn = nextTurn();
     while (next <= last) {
-      const segment = this.#segments[at];
+      const segment = this.#segments.at(at);
       if (segment === undefined || segment.first > next) {
         const end = Math.min(last, segment === undefined ? last : segment.first - 1);
-        this.#segments.splice(at, 0, new Segment(next, end));
+        this.#segments.replace(at, 0, [new Segment(next, end)]);
         continue;
       }
       segment.references.add(tag, turn);
@@ -98,20 +100,20 @@ export class RangeSet {
 
   /** The segment that contains a page. */
   find(page: number): Segment | undefined {
-    const segment = this.#segments[this.#lowerBound(page)];
+    const segment = this.#segments.at(this.#lowerBound(page));
     return segment !== undefined && segment.first <= page ? segment : undefined;
   }
 
   /** Whether any segment has a page from `first` to `last`. */
   overlaps(first: number, last: number): boolean {
-    const segment = this.#segments[this.#lowerBound(first)];
+    const segment = this.#segments.at(this.#lowerBound(first));
     return segment !== undefined && segment.first <= last;
   }
 
   /** The segments that have a page from `first` to `last`, ascending. */
   *overlapping(first: number, last: number): Generator<Segment> {
     for (let at = this.#lowerBound(first); at < this.#segments.length; at++) {
-      const segment = this.#segments[at]!;
+      const segment = this.#segments.at(at)!;
       if (segment.first > last) return;
       yield segment;
     }
@@ -126,9 +128,8 @@ export class RangeSet {
   restore(first: number, last: number, saved: readonly Segment[]): void {
     const from = Math.min(first, saved[0]?.first ?? first);
     const to = Math.max(last, saved.at(-1)?.last ?? last);
-    const before = this.#segments.slice(0, this.#lowerBound(from));
-    const after = this.#segments.slice(this.#lowerBound(to + 1));
-    this.#segments = [...before, ...saved, ...after];
+    const at = this.#lowerBound(from);
+    this.#segments.replace(at, this.#lowerBound(to + 1) - at, saved);
   }
 
   #removeFrom(first: number, last: number, remove: (references: References) => void, tag?: Tag): boolean {
@@ -141,11 +142,11 @@ export class RangeSet {
     const end = this.#lowerBound(last + 1);
     const left: Segment[] = [];
     for (let at = from; at < end; at++) {
-      const segment = this.#segments[at]!;
+      const segment = this.#segments.at(at)!;
       remove(segment.references);
       if (segment.references.count > 0) left.push(segment);
     }
-    if (left.length < end - from) replace(this.#segments, from, end, left);
+    if (left.length < end - from) this.#segments.replace(from, end - from, left);
     this.#join(first, last);
     return true;
   }
@@ -156,39 +157,26 @@ export class RangeSet {
     const end = Math.min(this.#segments.length, this.#lowerBound(last + 2) + 1);
     const joined: Segment[] = [];
     for (let at = from; at < end; at++) {
-      const segment = this.#segments[at]!;
+      const segment = this.#segments.at(at)!;
       const before = joined.at(-1);
       const isNext = before?.continuesIn(segment) && segment.first !== this.#border;
       if (isNext && (this.joinsAll || before!.references.isAsOldAs(segment.references))) before!.last = segment.last;
       else joined.push(segment);
     }
-    if (joined.length < end - from) replace(this.#segments, from, end, joined);
+    if (joined.length < end - from) this.#segments.replace(from, end - from, joined);
   }
 
   /** Splits the segment that reaches across the border before page `page`. */
   #splitAt(page: number): void {
     const at = this.#lowerBound(page);
-    const segment = this.#segments[at];
+    const segment = this.#segments.at(at);
     if (segment === undefined || segment.first >= page) return;
-    this.#segments.splice(at + 1, 0, segment.part(page, segment.last));
+    this.#segments.replace(at + 1, 0, [segment.part(page, segment.last)]);
     segment.last = page - 1;
   }
 
   /** The position of the first segment that does not end before page `page`. */
   #lowerBound(page: number): number {
-    let low = 0;
-    let high = this.#segments.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#segments[middle]!.last < page) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return this.#segments.lowerBound((segment) => segment.last < page);
   }
-}
-
-/** Replaces the elements from `from` to `end` (exclusive) by fewer; a spread argument has a limit that ranges can exceed. */
-function replace(segments: Segment[], from: number, end: number, by: readonly Segment[]): void {
-  for (const [index, segment] of by.entries()) segments[from + index] = segment;
-  segments.splice(from + by.length, end - from - by.length);
 }
