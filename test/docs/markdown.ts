@@ -36,6 +36,8 @@ export function filesIn(document: string): Map<string, string> {
 
 /** README.md and everything below docs/, relative to the repository. */
 export function allDocuments(): string[] {
-  const below = readdirSync('docs', { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.md'));
+  const below = readdirSync('docs', { recursive: true, encoding: 'utf8' }).filter(
+    (file) => file.endsWith('.md') && !file.includes('node_modules'),
+  );
   return ['README.md', 'guest/README.md', ...below.map((file) => `docs/${file.replaceAll('\\', '/')}`)].sort();
 }
