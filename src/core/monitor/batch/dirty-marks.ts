@@ -94,16 +94,19 @@ export class DirtyMarks {
 
   /** Notes a write of which at least a part is to a frame without a watched table. */
   noteElsewhere(vcpu: number, pa: number, byteLength: number): void {
-    if (vcpu !== this.#lastRingVcpu) {
-      let ring = this.#rings.get(vcpu);
-      if (ring === undefined) {
-        ring = new WriteRing();
-        this.#rings.set(vcpu, ring);
-      }
-      this.#lastRing = ring;
-      this.#lastRingVcpu = vcpu;
+    const ring = vcpu === this.#lastRingVcpu ? this.#lastRing! : this.#ringOf(vcpu);
+    ring.add(pa, byteLength);
+  }
+
+  #ringOf(vcpu: number): WriteRing {
+    let ring = this.#rings.get(vcpu);
+    if (ring === undefined) {
+      ring = new WriteRing();
+      this.#rings.set(vcpu, ring);
     }
-    this.#lastRing!.add(pa, byteLength);
+    this.#lastRing = ring;
+    this.#lastRingVcpu = vcpu;
+    return ring;
   }
 
   /**

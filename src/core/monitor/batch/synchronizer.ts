@@ -36,7 +36,6 @@ interface NewWatches {
   readonly undo: () => void;
 }
 
-/** Pages from `first` to `last` of a space. */
 interface Pages {
   readonly space: AddressSpace;
   readonly first: number;
@@ -46,7 +45,6 @@ interface Pages {
 export interface SynchronizerParts {
   readonly plan: Plan;
   readonly report: Report;
-  /** Whether rights that changed alone are reported. */
   readonly reportsRights: boolean;
   readonly unsettled: UnsettledAddresses;
   readonly tables: ProtectedTables;
@@ -92,17 +90,16 @@ export class Synchronizer {
     }
     // A source that delivers what it has queued while a table is being protected may add marks.
     const { length } = own;
-    let events: MonitorEvent[];
     try {
-      events = this.#followMarks(vcpu, own);
+      const events = this.#followMarks(vcpu, own);
+      this.#marks.dropLent(length);
+      return events;
     } catch (error) {
       this.#marks.keepLent();
-      this.finish();
       throw error;
+    } finally {
+      this.finish();
     }
-    this.#marks.dropLent(length);
-    this.finish();
-    return events;
   }
 
   #followMarks(vcpu: number, own: NumberList): MonitorEvent[] {
@@ -245,9 +242,8 @@ export class Synchronizer {
   /**
    * Reads what new watches need, and begins them; on failure removes them, and everything that only they need.
    *
-   * The writes that vCPUs have in flight are read as well, without events: the new watch begins from the truth in memory, and the
-   * other addresses are reported when those vCPUs are processed (rule C7). Where nothing traps, so is all that the new watch shares
-   * with others.
+   * Writes in flight are read as well, without events: the new watch begins from the truth in memory, and other addresses are
+   * reported when those vCPUs are processed (rule C7). Where nothing traps, so is all that the new watch shares with others.
    */
   #begin(watches: NewWatches): void {
     const { space, first, last, isNew, undo } = watches;
@@ -391,7 +387,6 @@ export class Synchronizer {
 
 /** The guest, which runs while it is read, has led a walk elsewhere in the middle of it. */
 class Disturbance extends Error {}
-
 /** Repeats a call that leaves no trace when it is disturbed until it is not. */
 function undisturbed<T>(call: () => T): T {
   for (;;) {

@@ -8,31 +8,36 @@
 const KEPT = 1024;
 
 export class WriteRing {
-  /** First byte and number of bytes of each write. */
-  readonly #writes = new Float64Array(2 * KEPT);
+  /** First byte of each write. */
+  readonly #starts = new Float64Array(KEPT);
+  /** Bytes of each write; null while all are of one entry, of which any byte says which it is. */
+  #lengths: Float64Array | null = null;
+  /** Writes since `clear`. */
   #count = 0;
-  #next = 0;
 
   add(pa: number, byteLength: number): void {
-    const writes = this.#writes;
-    const at = this.#next;
-    writes[2 * at] = pa;
-    writes[2 * at + 1] = byteLength;
-    this.#next = at + 1 === KEPT ? 0 : at + 1;
-    if (this.#count < KEPT) this.#count++;
+    const at = this.#count++ & (KEPT - 1);
+    this.#starts[at] = pa;
+    if (byteLength !== 1 || this.#lengths !== null) this.#setLength(at, byteLength);
+  }
+
+  #setLength(at: number, byteLength: number): void {
+    this.#lengths ??= new Float64Array(KEPT).fill(1);
+    this.#lengths[at] = byteLength;
   }
 
   clear(): void {
     this.#count = 0;
-    this.#next = 0;
+    this.#lengths = null;
   }
 
   /** The parts of the writes that are between two addresses (the end is exclusive). */
   *within(start: number, end: number): Generator<{ readonly from: number; readonly to: number }> {
-    for (let at = 0; at < this.#count; at++) {
-      const pa = this.#writes[2 * at]!;
+    const count = Math.min(KEPT, this.#count);
+    for (let at = 0; at < count; at++) {
+      const pa = this.#starts[at]!;
       const from = Math.max(start, pa);
-      const to = Math.min(end, pa + this.#writes[2 * at + 1]!);
+      const to = Math.min(end, pa + (this.#lengths?.[at] ?? 1));
       if (from < to) yield { from, to };
     }
   }
