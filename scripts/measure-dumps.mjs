@@ -1,6 +1,6 @@
 /**
- * What reading dumps costs: `node scripts/measure-dumps.mjs [MIB…]`, after `npm run build`. Boots a real guest of each size (256 and 4096
- * MiB unless told) whose workload has most of its memory in small pages, saves it in several formats, and prints a table: how long a map of
+ * What reading dumps costs: `node scripts/measure-dumps.mjs [MIB…]`, after `npm run build`. Boots a real guest of each size (defaults to
+ * 256 and 4096 MiB) whose workload has most of its memory in small pages, saves it in several formats, and prints a table: how long a map of
  * the whole address space takes (opening included), how fast a search looks through all memory, and the most memory that each took. Every
  * figure is the median of three processes of its own.
  */

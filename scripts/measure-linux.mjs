@@ -48,7 +48,7 @@ try {
   await work;
   const { stops, runningMs, stoppedMs, watchpoints } = driver.statistics;
   process.stdout.write(
-    `\n${(stops / storm).toFixed(0)} stops for each, ${(stoppedMs / stops).toFixed(2)} ms standing still at each, ` +
+    `\n${(stops / storm).toFixed(0)} stops for each, ${(stoppedMs / stops).toFixed(2)} ms stopped at each, ` +
       `${((100 * stoppedMs) / (stoppedMs + runningMs)).toFixed(0)} % of the time; ${watchpoints} watchpoints between two\n`,
   );
 } finally {

@@ -32,7 +32,7 @@ export class ProcessFollower {
     this.#isWanted = isWanted;
   }
 
-  /** While the guest stands still: watches what is new, releases what is gone. */
+  /** While the guest is stopped: watches what is new, releases what is gone. */
   async update() {
     if (performance.now() - this.#lastMs < INTERVAL_MS) return;
     const { processes } = await this.#linux.processes();
@@ -44,7 +44,7 @@ export class ProcessFollower {
       await this.#follow(process, root, process.mm);
     }
     for (const root of this.#watched.keys()) {
-      // A process that ends lets go of its memory first, and then the kernel takes it down.
+      // A process that ends frees its memory first; then the kernel removes it.
       if (alive.has(root) || !this.#isEmpty(root)) continue;
       this.#monitor.rootGone(root);
       this.#watched.delete(root);

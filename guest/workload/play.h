@@ -1,4 +1,4 @@
-/* A little of everything, slowly, for people who look on. */
+/* A little of everything, slowly enough to watch. */
 #ifndef PTMON_PLAY_H
 #define PTMON_PLAY_H
 

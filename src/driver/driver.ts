@@ -2,7 +2,7 @@
  * The driver contract: what a source of guest memory and of page-table writes can do. Capabilities and nothing else; a
  * driver knows nothing of the monitor.
  *
- * A source is *pulled*: the guest stands still from the moment `run` yields until it is asked for the next batch, so whatever
+ * A source is *pulled*: the guest is stopped from the moment `run` yields until it is asked for the next batch, so whatever
  * the consumer does in between (monitor, unmonitor, read, protect) happens at one instant of the guest's life, and a slow
  * consumer slows the guest instead of losing its events.
  */
@@ -28,7 +28,7 @@ export interface CommitEvent {
 /** Tables may have changed without a `write`: compare everything that is monitored. */
 export interface MissedEvent {
   readonly kind: 'missed';
-  /** In words for people: `sampled`, `reset`, `dma`, … */
+  /** Human-readable: `sampled`, `reset`, `dma`, … */
   readonly reason: string;
   /** How many changes went unseen, where the source knows; null where nobody can. */
   readonly lost: number | null;
@@ -80,10 +80,10 @@ export interface EntryTraps {
    */
   readonly maxEntries?: number;
   /**
-   * Traps writes to these entries, and to no others that it was told of before. Called while the guest stands still, each time
+   * Traps writes to these entries, and to no others that it was told of before. Called while the guest is stopped, each time
    * before it runs on; done when the promise is.
    *
-   * @param entries physical addresses, in any order, some perhaps more than once; not kept. Words of a system's that somebody wants to
+   * @param entries physical addresses, in any order, some perhaps more than once; not kept. Words of a system's that a caller wants to
    *   hear of may be among them (`SystemLayer` of the session)
    * @param entryByteLength 8, or 4 in legacy 32-bit paging
    * @param untrapped entries that are monitored and only compared (`maxEntries`)
@@ -115,10 +115,10 @@ export interface Driver {
   readonly remote?: RemoteFetch;
   readonly breakpoints?: BreakpointAccess;
   /**
-   * Lets the guest run and yields what happens, in order, the guest standing still after each batch. Ends when the guest ends
+   * Lets the guest run and yields what happens, in order, the guest stopped after each batch. Ends when the guest ends
    * or `signal` is aborted; throws PtmonError `source-unavailable` when the source is lost.
    */
   run(signal?: AbortSignal): AsyncIterable<readonly SourceEvent[]>;
-  /** Frees what the source holds and lets the guest go. Never throws, and may be called again. */
+  /** Frees what the source holds and detaches from the guest. Never throws, and may be called again. */
   close(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** Registers that are all known at once, as those of a guest that stands still. */
+/** Registers that are all known at once, as those of a stopped guest. */
 import { PtmonError } from '../core/error.ts';
 import type { PagingRegisters, RegisterAccess } from './driver.ts';
 

@@ -1,4 +1,4 @@
-/** Opens a file for writing without destroying what it must not: the RAM, a disk or a log of a guest, or somebody's data. */
+/** Opens a file for writing without destroying what it must not: the RAM, a disk or a log of a guest, or other data. */
 import {
   type BigIntStats,
   closeSync,

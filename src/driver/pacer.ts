@@ -1,9 +1,9 @@
-/** Work that takes long, in steps: others get their turn in between, somebody hears how far it is, and it can be broken off. */
+/** Long work in steps: it yields to other work, reports its progress and can be aborted. */
 import { setImmediate } from 'node:timers/promises';
 
 /** How far something is. */
 export interface Progress {
-  /** What is done, in words for people: `searching for roots`. */
+  /** What is done, human-readable: `searching for roots`. */
   readonly what: string;
   readonly done: number;
   /** Absent where nobody can know. */

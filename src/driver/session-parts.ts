@@ -7,7 +7,7 @@ import type { WatchCall, WatchTarget } from './watch-calls.ts';
 /** What a session is before anything has happened. */
 export interface SessionBeginning {
   readonly paging: Paging;
-  /** Kinds of events that are said beyond page-in and page-out. */
+  /** Kinds of events that the session emits besides page-in and page-out. */
   readonly kinds: readonly string[];
 }
 

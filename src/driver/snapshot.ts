@@ -1,5 +1,5 @@
 /**
- * A guest at one moment: what a dump holds, a live guest while it stands still, a trace at one of its writes. Whatever only asks
+ * A guest at one moment: what a dump holds, a live guest while it is stopped, a trace at one of its writes. Whatever only asks
  * (translate, list, compare, find processes) takes one of these and cares not where it comes from.
  */
 import type { PhysicalMemory } from '../core/memory/physical-memory.ts';
@@ -19,7 +19,7 @@ export interface KernelRoot {
   readonly mode: PagingModeName;
   /** AMD's memory encryption, where it is on. */
   readonly encryptionMask?: bigint;
-  /** What says so, in words for people. */
+  /** What says so, human-readable. */
   readonly from: string;
 }
 
@@ -37,7 +37,7 @@ export interface Snapshot {
   readonly regions: readonly MemoryRegion[];
   /** Bytes of a file whose positions are taken for physical addresses; absent where addresses are known. */
   readonly rawBytes?: number;
-  /** Absent where nobody knows them: raw memory. */
+  /** Absent where the source has none: raw memory. */
   readonly registers?: RegisterAccess;
   /** Absent where the source names none. */
   readonly kernelRoot?: KernelRoot;
@@ -47,6 +47,6 @@ export interface Snapshot {
    * @returns undefined where any of them is not RAM
    */
   readBytes?(pa: number, byteLength: number): Uint8Array | undefined;
-  /** Lets go of the source. @throws PtmonError where a guest may have been left standing still */
+  /** Releases the source. @throws PtmonError where a guest may have been left stopped */
   close(): Promise<void>;
 }

@@ -36,7 +36,7 @@ interface AllCall {
   readonly kind: 'unmonitorAll';
 }
 
-/** A call of the monitor that changed what is watched, or what was said of it. */
+/** A call of the monitor that changed what is watched, or its tag. */
 export type WatchCall = AddressCall | RangeCall | ViewCall | RootGoneCall | AllCall;
 
 interface AddressRequest {

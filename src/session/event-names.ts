@@ -34,7 +34,7 @@ export function called(found: readonly MonitorEvent[], names: EventNames | undef
   if (names === undefined || found.length !== names.found) return found;
   return names.names.flatMap((name) => {
     const whole = found[name.event];
-    // Whoever made the record may have meant harm.
+    // The record may be hostile.
     if (whole === undefined || name.skippedPages + (name.pages ?? 1) > pagesOf(whole)) return [];
     return [partOf(whole, name)];
   });

@@ -21,7 +21,7 @@ export interface SessionOptions {
   readonly sinks?: readonly Sink[];
   /** Ends the session when aborted, without an error. */
   readonly signal?: AbortSignal;
-  /** How often a call is made again when the source fails in passing; 3 unless told. */
+  /** How often the session retries a call after a transient failure of the source; defaults to 3. */
   readonly retries?: number;
   /**
    * Called when a batch of the source is processed and before the guest runs on. Awaited; what it throws ends the session.

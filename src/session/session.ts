@@ -85,7 +85,7 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     this.#options = options;
     this.#sinks = sinks;
     this.#signal = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
-    // A consumer that takes nothing any more must not keep a guest standing still that nobody wants to watch.
+    // A consumer that stops reading must not keep the guest stopped.
     const letGo = () => {
       setTimeout(() => {
         this.#closedEarly = true;

@@ -3,7 +3,7 @@ import type { MonitorEvent } from '../core/monitor/events.ts';
 import type { Sink, SourceInfo, Summary } from '../sinks/sink.ts';
 
 /**
- * A sink that fails is left alone from then on, and the others still get all that was said: what failed is thrown only when
+ * A sink that fails is left alone from then on, and the others still get all events: what failed is thrown only when
  * the caller asks for it (`rethrow`), after the events have reached everyone else.
  */
 export class SinkGroup {

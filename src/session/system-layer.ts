@@ -1,4 +1,4 @@
-/** What knows the guest's operating system and takes part in a session. The guest stands still during each call. */
+/** What knows the guest's operating system and takes part in a session. The guest is stopped during each call. */
 import type { MonitorEvent } from '../core/monitor/events.ts';
 import type { SourceEvent } from '../driver/driver.ts';
 
@@ -9,7 +9,7 @@ export interface SystemLayer {
    */
   words(): Float64Array;
   /**
-   * Called with each batch before it is processed: watches what has come, lets go of what nobody wants any more, and answers what it
+   * Called with each batch before it is processed: watches what has come, releases what is no longer wanted, and answers what it
    * knows and the source does not (`root-gone`), which is processed first. What it throws ends the session.
    */
   update(batch: readonly SourceEvent[]): Promise<readonly SourceEvent[]>;

@@ -12,7 +12,7 @@ import { refuseDroppedGaps } from './roots/dropped-gaps.ts';
 import { findRoots, type FoundRoot } from './roots/find-roots.ts';
 
 export interface AddressSpaceRequest {
-  /** A CR3 value; the source's own unless told. */
+  /** A CR3 value; defaults to the source's own. */
   readonly root?: bigint;
   /** Overrules what the source says. */
   readonly mode?: PagingModeName;
@@ -21,7 +21,7 @@ export interface AddressSpaceRequest {
    * the root share.
    */
   readonly encryptionMask?: bigint | 'auto';
-  /** Whose registers say how addresses are translated; vCPU 0 unless told. */
+  /** Whose registers say how addresses are translated; defaults to vCPU 0. */
   readonly vcpu?: number;
 }
 
@@ -29,7 +29,7 @@ export interface AddressSpace {
   readonly paging: Paging;
   /** Physical address of the top-level table. */
   readonly root: number;
-  /** How both are known, in words for people. */
+  /** How both are known, human-readable. */
   readonly from: string;
   /** Whether a search found it, so that it may be another one. */
   readonly isGuess: boolean;

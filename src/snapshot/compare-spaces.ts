@@ -55,7 +55,7 @@ export interface ComparedSpace {
 
 export interface CompareOptions extends SpaceOptions {
   /**
-   * `changes`, unless told: pages that follow each other and changed alike are one difference. `runs`: so long as their physical memory
+   * Defaults to `changes`: pages that follow each other and changed alike are one difference. `runs`: so long as their physical memory
    * follows each other, too. `pages`: each page for itself.
    */
   readonly by?: 'changes' | 'runs' | 'pages';
@@ -125,7 +125,7 @@ async function* stretches(
       const alike =
         before !== undefined && after !== undefined ? pagesAlike(before, after, pages) : { count: pages, same: false };
       if (!alike.same || before?.rights !== after?.rights || before?.slotPages !== after?.slotPages) {
-        // Where one has no table, nobody knows whether it maps what the other does.
+        // Where one has no table, it is unknown whether it maps what the other does.
         const unknown = before === undefined ? unknownBefore : after === undefined ? unknownAfter : undefined;
         for (const [from, count] of unknown?.without(vpn, alike.count) ?? [[0, alike.count] as const]) {
           yield {

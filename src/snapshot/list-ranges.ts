@@ -40,7 +40,7 @@ export interface RangeFilter {
 
 export interface RangeOptions extends SpaceOptions {
   /**
-   * `rights`, unless told: addresses that follow each other with the same rights are one range. `runs`: so long as the physical
+   * Defaults to `rights`: addresses that follow each other with the same rights are one range. `runs`: so long as the physical
    * memory behind them follows each other, too, or is one frame again and again.
    */
   readonly by?: 'rights' | 'runs';
@@ -110,7 +110,7 @@ class OpenRange {
     this.#count(piece);
   }
 
-  /** Takes the piece where it goes on with it; answers whether. */
+  /** Adds the piece if it continues the range; returns whether it does. */
   take(piece: Piece, by: 'rights' | 'runs'): boolean {
     const { vpn, rights } = this.#first;
     if (piece.vpn !== vpn + this.#pages || piece.rights !== rights) return false;

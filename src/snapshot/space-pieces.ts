@@ -11,13 +11,13 @@ import type { GapTotals } from './gap-totals.ts';
 const BATCH = 512;
 
 export interface SpaceOptions extends LongWorkOptions {
-  /** Every page that [from, to) touches; the whole address space unless told. */
+  /** Every page that [from, to) touches; defaults to the whole address space. */
   readonly from?: bigint;
   /** Exclusive, up to 2^64. */
   readonly to?: bigint;
   /** Receives what could not be looked at. */
   readonly gaps?: GapTotals;
-  /** How often tables may be looked through again; 8192 times unless told. */
+  /** How often tables may be looked through again; defaults to 8192 times. */
   readonly maxRepeats?: number;
 }
 

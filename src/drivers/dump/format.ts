@@ -8,7 +8,7 @@ import type { DumpNotes } from './notes/notes.ts';
 export type DumpFormatName = 'elf' | 'kdump' | 'lime' | 'avml' | 'migration' | 'vmware' | 'windows' | 'raw';
 
 export interface OpenedFormat {
-  /** In words for people. */
+  /** Human-readable. */
   readonly description: string;
   readonly parts: readonly MemoryPart[];
   readonly notes: DumpNotes;

@@ -30,9 +30,9 @@ const FORMATS: readonly DumpFormat[] = [
 const HEAD_BYTES = 4096;
 
 export interface DumpOptions extends LongWorkOptions {
-  /** Where RAM lies in a file of raw memory, as `0x0+3G@0,0x100000000+1G@3G`; from address 0 on unless told. */
+  /** Where RAM lies in a file of raw memory, as `0x0+3G@0,0x100000000+1G@3G`; defaults to one region from address 0 on. */
   readonly ramMap?: string;
-  /** Pages held at most; 4096 (16 MiB) unless told. */
+  /** Pages held at most; defaults to 4096 (16 MiB). */
   readonly maxPages?: number;
 }
 

@@ -21,7 +21,7 @@ export class GuestEnd {
     return this.#controller.signal;
   }
 
-  /** What to tell of it; undefined where the guest ended as somebody meant it to, or has not ended. */
+  /** A message about it; undefined where the guest ended as requested, or has not ended. */
   get failure(): PtmonError | undefined {
     return this.#failure;
   }

@@ -10,13 +10,13 @@ import { SamplingDriver } from './sampling-driver.ts';
 export interface RamFileOptions {
   /** Of the file that is the guest's RAM. */
   readonly path: string;
-  /** Where RAM lies in it, as a list or as `parseRamMap` reads it; all of it from address 0 on unless told. */
+  /** Where RAM lies in it, as a list or as `parseRamMap` reads it; defaults to all of it from address 0 on. */
   readonly regions?: readonly RamRegion[] | string;
-  /** From one look at the guest to the next, in milliseconds; 100 unless told, 0 for as often as can be. */
+  /** From one look at the guest to the next, in milliseconds; defaults to 100; 0 samples as often as possible. */
   readonly intervalMs?: number;
-  /** Where somebody knows them: a file does not, so without them the paging mode must be told. */
+  /** A file has no registers: without them the caller must name the paging mode. */
   readonly registers?: RegisterAccess;
-  /** Pages held at most between two samples; 4096 (16 MiB) unless told. */
+  /** Pages held at most between two samples; defaults to 4096 (16 MiB). */
   readonly maxPages?: number;
 }
 

@@ -19,9 +19,9 @@ export interface MemoryPart<Source extends PositionedSource = PositionedSource> 
 }
 
 export interface PositionedMemoryOptions {
-  /** Pages held at most; 4096 (16 MiB) unless told. At least 1. */
+  /** Pages held at most; defaults to 4096 (16 MiB). At least 1. */
   readonly maxPages?: number;
-  /** The guest writes while it is read: entries are read until they hold still. False unless told. */
+  /** The guest writes while it is read: entries are read until they hold still. Defaults to false. */
   readonly guestRuns?: boolean;
 }
 

@@ -1,6 +1,6 @@
 /**
  * A driver for memory that says nothing of its writes: it is looked at again and again, and whatever is watched is compared. The
- * guest never stands still. What changes and changes back between two samples is not seen, and nobody can tell how often that was.
+ * guest never stops. What changes and changes back between two samples is not seen, and nobody can tell how often that was.
  */
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import { PtmonError } from '../../core/error.ts';
@@ -23,9 +23,9 @@ export interface SamplingOptions {
   readonly name: string;
   /** Becomes the driver's, which closes it. */
   readonly source: SampledMemory;
-  /** From the beginning of one sample to that of the next, in milliseconds; 100 unless told, 0 for as often as can be. */
+  /** From the beginning of one sample to that of the next, in milliseconds; defaults to 100; 0 samples as often as possible. */
   readonly intervalMs?: number;
-  /** Where somebody knows them: memory does not. */
+  /** Absent where only memory is known. */
   readonly registers?: RegisterAccess;
 }
 

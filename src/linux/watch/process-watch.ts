@@ -48,7 +48,7 @@ export class ProcessWatch {
   readonly #words: WordList;
   /** By root. */
   readonly #spaces = new Map<number, WatchedSpace>();
-  /** Those that have gone in this batch: what is said of them is said now. */
+  /** Those that have gone in this batch: their last events come now. */
   readonly #gone = new Map<number, WatchedSpace>();
   #session: WatchingSession | undefined;
   #isOver = false;
@@ -173,7 +173,7 @@ export class ProcessWatch {
     if (owned !== undefined) return owned.add(task);
     const [root] = (await linux.do(() => attempt(() => linux.tasks.roots(task.mm)))) ?? [];
     const users = await linux.do(() => attempt(() => linux.tasks.users(task.mm)));
-    // One whose table has just been another's is met at the next look, when that one is let go of.
+    // One whose table has just been another's is met at the next look, which releases that one.
     if (root === undefined || !users || this.#gone.has(root) || this.#spaces.has(root)) return;
     const { owner } = this.#options;
     const space = new WatchedSpace({ linux, session: this.#session!, choice: selection.map, owner }, root, task);

@@ -46,7 +46,7 @@ export interface FoundRoot {
 export interface FindRootsOptions extends LongWorkOptions {
   /** Address bits that memory encryption takes; defaults to `auto`: the bit above RAM that page tables share, if they do. */
   readonly encryptionMask?: bigint | 'auto';
-  /** The modes that are looked for; all unless told. */
+  /** The modes that are looked for; defaults to all. */
   readonly modes?: readonly PagingModeName[];
 }
 

@@ -1,5 +1,5 @@
 /**
- * Page tables by what they hold alone, wherever they lie: pages of a file whose physical addresses nobody knows. Long-mode and PAE
+ * Page tables by what they hold alone, wherever they lie: pages of a file whose physical addresses are unknown. Long-mode and PAE
  * entries, as both have 64 bits and the same low flags.
  */
 import { PAGE_BYTES } from '../../core/address/pa.ts';

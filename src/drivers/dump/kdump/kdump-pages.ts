@@ -63,10 +63,18 @@ export class KdumpPages implements PositionedSource {
       throw corrupt(this.name, at, `the dump is incomplete, and the page at ${hex(gfn * PAGE_BYTES)} is missing`);
     }
     if (byteLength === 0 || byteLength > PAGE_BYTES) {
-      throw corrupt(this.name, at, `the page at ${hex(gfn * PAGE_BYTES)} is said to be stored in ${byteLength} bytes`);
+      throw corrupt(
+        this.name,
+        at,
+        `the page at ${hex(gfn * PAGE_BYTES)} has a descriptor with a size of ${byteLength} bytes`,
+      );
     }
     if (position + byteLength > this.#bytes.byteLength) {
-      throw corrupt(this.name, at, `the page at ${hex(gfn * PAGE_BYTES)} is said to lie beyond the end of the file`);
+      throw corrupt(
+        this.name,
+        at,
+        `the page at ${hex(gfn * PAGE_BYTES)} has a descriptor that leads beyond the end of the file`,
+      );
     }
     const stored = this.#stored.subarray(0, byteLength);
     this.#bytes.read(stored, position);

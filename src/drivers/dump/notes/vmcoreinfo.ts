@@ -1,5 +1,5 @@
 /**
- * VMCOREINFO: the lines that Linux keeps for whoever reads a dump of it (Documentation/admin-guide/kdump/vmcoreinfo.rst). They name the
+ * VMCOREINFO: the lines that Linux keeps for readers of its dumps (Documentation/admin-guide/kdump/vmcoreinfo.rst). They name the
  * kernel's own top-level table by its virtual address in the image, which lies `phys_base` behind its place in physical memory.
  */
 import { PA_LIMIT } from '../../../core/address/pa.ts';

@@ -130,7 +130,7 @@ class VmwareCpus {
     }
   }
 
-  /** In IA-32e mode code and the IDT of a system lie in the upper half; where nothing lies there, nobody knows. */
+  /** In IA-32e mode code and the IDT of a system lie in the upper half; where nothing lies there, the mode is unknown. */
   get notes(): { readonly cpus: readonly CpuState[]; readonly isLongMode?: boolean } {
     const cpus = [...this.#cpus].flatMap((cpu) => {
       const [cr0, , , cr3, cr4] = cpu?.control ?? [];

@@ -165,7 +165,7 @@ export class QemuDriver implements Driver {
     });
     if (this.#isInRun) this.#parts.control.interrupt();
     await Promise.race([done, setTimeout(CONSUMER_MS, undefined, { ref: false })]);
-    // The consumer does not come back: then the guest stands still until it does.
+    // If the consumer does not come back, the guest stays stopped.
     if (!hasBegun) await this.#beginUnwatched();
     await done;
   }
@@ -237,7 +237,7 @@ export class QemuDriver implements Driver {
 
   /**
    * Where QEMU itself translates an address to, in the address space that a vCPU has loaded; null where nowhere. The guest must
-   * stand still.
+   * be stopped.
    */
   async translateByQemu(va: bigint, vcpu: number): Promise<number | null> {
     const said = await this.#parts.qmp.humanMonitor(`gva2gpa 0x${va.toString(16)}`, { vcpu });
@@ -269,7 +269,7 @@ export class QemuDriver implements Driver {
     this.#parts.control.interrupt();
   }
 
-  /** Reads the registers of all vCPUs anew: they are as they were at connecting until then. The guest must stand still. */
+  /** Reads the registers of all vCPUs anew: they are as they were at connecting until then. The guest must be stopped. */
   async refreshRegisters(): Promise<void> {
     const read: PagingRegisters[] = [];
     for (const thread of this.#threads) read.push(await this.#parts.gdb.readRegisters(thread));

@@ -7,9 +7,9 @@ import type { QmpClient, QmpCommandOptions } from '../qmp/client.ts';
 const STUB_LABEL = 'gdb';
 
 /**
- * Asks QEMU whether somebody is connected to its gdbstub. Of an answer that is not understood nothing is concluded.
+ * Asks QEMU whether another client is connected to its gdbstub. Ignores an answer that it does not understand.
  *
- * @throws PtmonError `source-unavailable` where somebody is
+ * @throws PtmonError `source-unavailable` where another client is
  */
 export async function expectFreeStub(qmp: QmpClient, address: string, options: QmpCommandOptions = {}): Promise<void> {
   const devices = await qmp.execute('query-chardev', undefined, options).catch((error: unknown) => {

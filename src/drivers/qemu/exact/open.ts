@@ -20,7 +20,7 @@ export interface QemuOptions {
   readonly qmp: string;
   /** QEMU's `-gdb` socket, written likewise. */
   readonly gdb: string;
-  /** Where the guest's memory is read; the fastest way that there is, unless told. */
+  /** Where the guest's memory is read; defaults to the fastest way that works. */
   readonly memory?: GuestMemoryKind | 'auto';
   /** The file that is the guest's memory, where QEMU's own word for it is not right here. */
   readonly ramFile?: string;
@@ -35,7 +35,7 @@ export interface QemuOptions {
   readonly whenTooMany?: 'fail' | 'sample';
   /** Called when changes come without a stop, and when the watch goes on by samples therefore. */
   readonly onMissedWrites?: (notice: MissedWritesNotice) => void;
-  /** How long QEMU may take for each answer, in milliseconds; 5,000 unless told. */
+  /** How long QEMU may take for each answer, in milliseconds; defaults to 5,000. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
   /** Told what other clients of QEMU do with the guest: while they hold it nothing happens, while they move it nothing is trapped. */
@@ -43,7 +43,7 @@ export interface QemuOptions {
 }
 
 /**
- * Connects to a QEMU. The guest stands still from then on, until the driver is run. Where somebody else has it stand still, before
+ * Connects to a QEMU. The guest stays stopped until the driver runs. Where another client has paused it, before
  * or later, it stays so until they let it run, also after `close`.
  *
  * @throws PtmonError `source-unavailable` where a socket does not answer or the memory cannot be read, `corrupt-input` where a
@@ -75,7 +75,7 @@ export async function openQemu(options: QemuOptions): Promise<QemuDriver> {
     undo.push(async () => {
       if (control === undefined) guard.done();
     });
-    // Not to be aborted half-way: connecting stops the guest, and only who is connected can let it go.
+    // Never abort this half-way: connecting stops the guest, and only a connected client can resume it.
     const gdb = await GdbClient.connect(options.gdb, {
       ...(timeoutMs !== undefined && { timeoutMs }),
       leaveStopped,

@@ -26,7 +26,7 @@ export interface StopStatistics {
   /** Stops by one of the monitor's watchpoints. */
   readonly hits: number;
   readonly watchpoints: number;
-  /** Milliseconds that the guest was let run, and that it stood still, since `run` began. */
+  /** Milliseconds that the guest ran, and that it was stopped, since `run` began. */
   readonly runningMs: number;
   readonly stoppedMs: number;
 }

@@ -1,9 +1,9 @@
 /**
- * Lets the guest run and waits for its stops, beside other clients of QEMU who do so, too.
+ * Resumes the guest and waits for its stops, beside other clients of QEMU that do the same.
  *
- * Whoever pauses a guest, saves it, or moves it to another host wants it to stand still until they let it run: it is looked at
- * meanwhile, and not let run by us. QMP tells of every stop (STOP) and every run (RESUME), whoever caused it; only the state says who
- * did: qapi/run-state.json.
+ * A client that pauses a guest, saves it or migrates it wants it stopped until that client resumes it: this one reads it meanwhile, and
+ * does not resume it. QMP reports every stop (STOP) and every run (RESUME), whichever client caused it; only the state says
+ * which did: qapi/run-state.json.
  */
 import { setTimeout } from 'node:timers/promises';
 import { PtmonError } from '../../../core/error.ts';
@@ -49,7 +49,7 @@ const MOMENT_MS = 50;
 const DETACH_MS = 2000;
 const RELEASE_MS = 700;
 
-/** What others do with the guest: they have it stand still (in QEMU's words how), move it, or neither any more. */
+/** What other clients do with the guest: pause it (with QEMU's name of the state), migrate it, or neither any more. */
 export type RunNotice =
   | { readonly kind: 'held'; readonly state: string }
   | { readonly kind: 'migrating' }
@@ -57,7 +57,7 @@ export type RunNotice =
   /** The gdbstub does not answer any more: the guest may be stopped, or a watchpoint may stop it. @see releaseGuest */
   | { readonly kind: 'left'; readonly state: string | undefined };
 
-/** Where the guest stands still, with all that it has written in memory. */
+/** Where the guest is stopped, with all that it has written in memory. */
 export interface Stop {
   /** Undefined where another client of QEMU had let the guest run, so that nobody told us. */
   readonly reply: StopReply | undefined;
@@ -95,7 +95,7 @@ function isAtBreakpoint(reply: StopReply, gdb: GdbClient): boolean {
 
 export class RunControl {
   readonly #parts: RunControlParts;
-  /** Undefined where nobody but us wants the guest to stand still. */
+  /** Undefined where no other client wants the guest stopped. */
   #heldAs: string | undefined;
   #said: RunNotice = { kind: 'free' };
   /** How often anybody has let the guest run since it was looked at. */
@@ -119,11 +119,11 @@ export class RunControl {
   constructor(parts: RunControlParts) {
     this.#parts = parts;
     if (!isMeantToRun(parts.stateBefore)) this.#setHeld(parts.stateBefore);
-    // Whatever ends this process, the guest is let go.
+    // Whatever ends this process, the guest resumes.
     process.on('exit', this.#abandon);
   }
 
-  /** Whether somebody else wants the guest to stand still. */
+  /** Whether another client wants the guest stopped. */
   get isHeld(): boolean {
     return this.#heldAs !== undefined;
   }
@@ -164,7 +164,7 @@ export class RunControl {
   }
 
   /**
-   * The next stop of the guest, which is let run for that unless somebody else holds it: then they are waited for.
+   * The next stop of the guest. Resumes it for that, or waits until no other client keeps it paused.
    *
    * @param isMoving a migration is under way
    * @returns undefined where the guest has ended, or `halt` is aborted
@@ -194,7 +194,7 @@ export class RunControl {
         if (!isMoving) this.#say({ kind: 'free' });
         const reply = await this.#run(halt);
         if (reply === undefined) return undefined;
-        // Else somebody has let it run before it could be looked at.
+        // Else another client has resumed it before its state could be read.
         if (!gdb.resumedElsewhere) return this.#look(reply);
       }
     }
@@ -244,7 +244,7 @@ export class RunControl {
   }
 
   /**
-   * Detaches: the guest runs on, unless another client wants it stopped. Where the gdbstub does not let go in time, a new connection
+   * Detaches: the guest runs on, unless another client wants it stopped. Where the gdbstub does not detach in time, a new connection
    * does that, or QMP.
    *
    * @throws PtmonError where it may have been left stopped, or with watchpoints
@@ -376,7 +376,7 @@ export class RunControl {
     if (isMeantToRun(state)) this.#knownInterruptions = gdb.interruptions;
     if (state === 'running') return gdb.noteResumed();
     const isOurs = isMeantToRun(state) || (state === 'paused' && hasInterrupted);
-    // Before anything else is waited for: whoever lets it run meanwhile takes this back.
+    // Before the next await: a client that resumes it meanwhile takes this back.
     this.#setHeld(isOurs ? undefined : state);
     if (gdb.resumedElsewhere) await gdb.rejoin();
   }

@@ -102,7 +102,7 @@ export class GdbClient {
     return this.#interruptions;
   }
 
-  /** To be told where another client of QEMU lets the guest run: the next call that needs it to stand still stops it first. */
+  /** Call this when another client of QEMU resumes the guest: the next call that needs it stopped stops it first. */
   noteResumed(): void {
     this.#resumedElsewhere = true;
   }
@@ -112,7 +112,7 @@ export class GdbClient {
     this.#resumedElsewhere = false;
   }
 
-  /** Is in step with QEMU again, the guest standing still, where another client let it run. */
+  /** Is in step with QEMU again, the guest stopped, where another client let it run. */
   rejoin(): Promise<void> {
     this.#resumedElsewhere = true;
     return this.#whileStopped(async () => {});
@@ -250,7 +250,7 @@ export class GdbClient {
   }
 
   /**
-   * Clears all watchpoints, lets the guest run and closes; a `continue` under way returns first. The guest may be left standing still
+   * Clears all watchpoints, lets the guest run and closes; a `continue` under way returns first. The guest may be left stopped
    * when this fails. May be called again.
    */
   detach(options: DetachOptions = {}): Promise<void> {
@@ -318,7 +318,7 @@ export class GdbClient {
   /** Stops a guest that another client let run. */
   async #recover(): Promise<void> {
     if (!this.#resumedElsewhere) return;
-    // Whoever lets it run from here on, it is astray again.
+    // A client that resumes it from here on makes it run elsewhere again.
     this.#resumedElsewhere = false;
     this.#selected = undefined;
     try {
@@ -329,7 +329,7 @@ export class GdbClient {
     }
   }
 
-  /** Does `work`, whose commands leave the guest standing still, and counts if they have stopped it for that. */
+  /** Does `work`, whose commands leave the guest stopped, and counts if they have stopped it for that. */
   async #interrupting<T>(work: () => Promise<T>): Promise<T> {
     const stops = this.#connection.unaskedStops;
     try {
@@ -352,7 +352,7 @@ export class GdbClient {
     this.#selected = thread;
   }
 
-  /** Does `work` when it is its turn; the guest stands still for it. */
+  /** Does `work` when it is its turn; the guest is stopped for it. */
   #whileStopped<T>(work: () => Promise<T>): Promise<T> {
     return this.#inTurn(() => this.#interrupting(work));
   }

@@ -12,7 +12,7 @@ export interface GdbOptions extends ConnectOptions {
   readonly window?: number;
   /** Called once when the peer is gone; not after `close` or `detach`. */
   readonly onLost?: (error: PtmonError) => void;
-  /** The guest stood still before, and is to do so if connecting fails: QEMU may find the connection later, and stops it then. */
+  /** The guest was stopped before, and must be if connecting fails: QEMU may accept the connection later, and stops it then. */
   readonly leaveStopped?: boolean;
 }
 

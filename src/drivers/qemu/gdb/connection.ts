@@ -27,7 +27,7 @@ interface Task {
   reject(error: PtmonError): void;
 }
 
-/** One task at a time: whoever calls takes turns. */
+/** One task at a time, in the order of the calls. */
 export class GdbConnection {
   readonly #transport: Transport;
   readonly #link = new PacketLink();
@@ -134,7 +134,7 @@ export class GdbConnection {
     if (!this.#link.isInStep) await this.fence();
   }
 
-  /** After this the target stands still, whoever let it run, and the replies are in step with the commands. @throws as `exchange` */
+  /** After this the target is stopped, whichever client resumed it, and the replies are in step with the commands. @throws as `exchange` */
   fence(): Promise<void> {
     if (this.#end !== undefined) return Promise.reject(this.#end);
     return new Promise((resolve, reject) => {
@@ -221,7 +221,7 @@ export class GdbConnection {
         this.#fenced = undefined;
         return;
       case 'stop':
-        // Nobody asked; what it says, `?` and the next command that runs the target say again.
+        // No command asked for this. `?` and the next command that runs the target report the same.
         this.#unaskedStops++;
         return;
       case 'notification':
@@ -300,7 +300,7 @@ export class GdbConnection {
 /**
  * How long a peer that halts its target is left alone before it hears the last words; QEMU needs a turn of its main loop, less than a
  * millisecond where it has a processor. A vCPU that runs into a watchpoint while it is being halted asks for a stop of its own, which
- * comes in the next turn, if the guest runs by then: a detaching in the same turn would leave it standing still.
+ * comes in the next turn, if the guest runs by then: a detach in the same turn would leave it stopped.
  *
  * Words that are still unread when we have closed are no way to wait: QEMU reads 4,096 bytes of them, then finds that we are gone.
  */

@@ -5,12 +5,12 @@ import type { DetachOptions } from './leave.ts';
 
 export interface GdbVisit {
   readonly gdb: GdbClient;
-  /** Ends it. May be called again. @throws PtmonError where the guest may have been left standing still */
+  /** Ends it. May be called again. @throws PtmonError where the guest may have been left stopped */
   leave(options?: DetachOptions): Promise<void>;
 }
 
 export interface VisitOptions {
-  /** For a guest that stood still before. */
+  /** For a guest that was stopped before. */
   readonly leaveStopped: boolean;
   /** How long the stub may take for each answer. */
   readonly timeoutMs?: number;

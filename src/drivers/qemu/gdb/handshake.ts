@@ -6,7 +6,7 @@ import { parseStopReply, type StopReply } from './reply/stop-reply.ts';
 
 export interface Introduction {
   readonly features: StubFeatures;
-  /** Where the guest stands now: a stub stops it for whoever connects. */
+  /** Where the guest stopped: a stub stops it for each client that connects. */
   readonly stop: StopReply;
 }
 

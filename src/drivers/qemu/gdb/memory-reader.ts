@@ -70,7 +70,7 @@ export class MemoryReader {
 
   async #switchTo(kind: AddressKind): Promise<void> {
     if (this.#kind === kind) return;
-    // Should the command fail, nobody knows which it is.
+    // If the command fails, its effect is unknown.
     this.#kind = undefined;
     const fault = faultOfReply(await this.#connection.request(modeCommand(kind)));
     // A stub that knows no physical addresses is right about the virtual ones.

@@ -16,7 +16,7 @@ export async function findWorkloadRoot(qmp: QmpClient, workload: Workload): Prom
     const over = workload.command(`beacon ${BEACON_MS}`).finally(() => {
       isOver = true;
     });
-    // Whoever awaits it may come too late to hear of its failure.
+    // A caller may await it only after it has failed.
     over.catch(() => {});
     let found: bigint | undefined;
     while (!isOver && found === undefined) {

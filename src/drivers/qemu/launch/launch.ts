@@ -49,7 +49,7 @@ export interface LaunchOptions {
 export interface LaunchedGuest {
   readonly pid: number;
   readonly kernel: GuestKernel;
-  /** Unix sockets that QEMU listens on. Whoever connects to the gdbstub stops the guest. */
+  /** Unix sockets that QEMU listens on. A client that connects to the gdbstub stops the guest. */
   readonly qmpPath: string;
   readonly gdbPath: string;
   /** The shared file that is the guest's memory. */

@@ -68,7 +68,7 @@ export function makeRunFolder(memoryMiB: number, bases: readonly string[] = [SHA
 
 /**
  * Waits for the end of its input, which comes with the end of this process, a SIGKILL included. Then it ends QEMU, unless its
- * process id is somebody else's by now, and removes the folder.
+ * process id belongs to another process by now, and removes the folder.
  */
 const AFTERMATH = `
 trap '' HUP INT TERM

@@ -62,7 +62,7 @@ export class SerialPort {
   }
 
   #connected(socket: Socket): void {
-    // QEMU connects once, at its start; whoever comes later is not QEMU.
+    // QEMU connects once, at its start; a later client is not QEMU.
     if (this.#socket !== undefined) {
       socket.destroy();
       return;

@@ -71,7 +71,7 @@ export class Workload {
     return turn;
   }
 
-  /** The guest is gone: whoever waits is told so. */
+  /** The guest is gone: every waiting call fails with this. */
   lose(error: PtmonError): void {
     this.#lost ??= error;
     this.#hello = undefined;

@@ -22,11 +22,11 @@ export interface GuestMemoryOptions {
   readonly gdb?: GdbClient;
   /** Path of the RAM file on this host, where it is not the one that QEMU names. Implies `file`. */
   readonly ramFile?: string;
-  /** `auto` unless told: the first of `file`, `process`, `gdb` that works. */
+  /** Defaults to `auto`: the first of `file`, `process`, `gdb` that works. */
   readonly kind?: GuestMemoryKind | 'auto';
-  /** The guest writes while it is read (sampling): entries are read until they hold still. False unless told. */
+  /** The guest writes while it is read (sampling): entries are read until they hold still. Defaults to false. */
   readonly guestRuns?: boolean;
-  /** Pages held at most between two calls of `clear`; 4096 unless told. */
+  /** Pages held at most between two calls of `clear`; defaults to 4096. */
   readonly maxPages?: number;
 }
 
@@ -34,7 +34,7 @@ export interface GuestMemoryOptions {
 export interface GuestMemory {
   readonly kind: GuestMemoryKind;
   readonly memory: PhysicalMemory;
-  /** Only with `gdb`, and only while the guest stands still. */
+  /** Only with `gdb`, and only while the guest is stopped. */
   readonly remote?: RemoteFetch;
   /** One line for people: which way, path or process, size, and why not a better one. */
   readonly description: string;
@@ -127,7 +127,7 @@ async function openProcess({ qmp, gdb, pieces, backends, ...options }: Attempt):
 async function openStub({ gdb, pieces, backends, guestRuns, maxPages }: Attempt): Promise<OpenedWay> {
   if (gdb === undefined) throw new PtmonError('source-unavailable', 'there is no connection to it');
   if (guestRuns === true) {
-    throw new PtmonError('source-unavailable', 'it reads memory only while the guest stands still');
+    throw new PtmonError('source-unavailable', 'it reads memory only while the guest is stopped');
   }
   const regions = pieces.map(({ pa, byteLength }) => ({ pa, byteLength, position: pa }));
   const stub = new StubMemory(gdb, regions, maxPages);

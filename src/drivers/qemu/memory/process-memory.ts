@@ -6,7 +6,7 @@ import { readFully, systemCode } from '../../ramfile/positioned-source.ts';
 import { areMapped } from './host-addresses.ts';
 import { findListeningProcesses } from './listening-process.ts';
 
-/** The memory of a process, positions being its addresses. Stays that process's, whoever gets its number later. */
+/** The memory of a process, positions being its addresses. Stays that process's when its PID is used again. */
 export class ProcessMemory implements PositionedSource {
   readonly name: string;
   readonly pid: number;

@@ -1,4 +1,4 @@
-/** The way through the gdbstub: physical memory that is fetched page by page while the guest stands still. */
+/** The way through the gdbstub: physical memory that is fetched page by page while the guest is stopped. */
 import { gfnOf, PAGE_BYTES } from '../../../core/address/pa.ts';
 import { PtmonError } from '../../../core/error.ts';
 import { PageCache } from '../../../core/memory/page-cache.ts';

@@ -28,7 +28,7 @@ export class QmpDecoder {
     return this.#lines.pendingByteLength;
   }
 
-  /** The beginning of a message that is not complete yet, for people. */
+  /** The beginning of an incomplete message, human-readable. */
   get pendingSample(): string {
     return sampleOf(this.#lines.pendingSample);
   }

@@ -23,7 +23,7 @@ export interface QmpEvent {
 export interface QmpRefusal {
   /** `GenericError`, `CommandNotFound`, `DeviceNotFound`, … */
   readonly class: string;
-  /** In words for people. */
+  /** Human-readable. */
   readonly desc: string;
 }
 

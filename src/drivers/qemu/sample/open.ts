@@ -1,5 +1,5 @@
 /**
- * Sampling a guest of QEMU, whatever runs it, KVM among them: its memory is looked at while it runs, and it never stands still. All it
+ * Sampling a guest of QEMU, whatever runs it, KVM among them: its memory is looked at while it runs, and it never stops. All it
  * takes is the QMP socket.
  */
 import type { Driver, PagingRegisters, RegisterAccess, SourceEvent } from '../../../driver/driver.ts';
@@ -18,13 +18,13 @@ export type SamplingNotice = { readonly kind: 'held'; readonly state: string } |
 export interface QemuSamplingOptions {
   /** QEMU's `-qmp` socket: `unix:/path`, `/path`, `tcp:host:port` or `host:port`. */
   readonly qmp: string;
-  /** From one look at the guest to the next, in milliseconds; 100 unless told, 0 for as often as can be. */
+  /** From one look at the guest to the next, in milliseconds; defaults to 100; 0 samples as often as possible. */
   readonly intervalMs?: number;
-  /** Where the guest's memory is read: `gdb` reads only a guest that stands still. */
+  /** Where the guest's memory is read: `gdb` reads only a stopped guest. */
   readonly memory?: Exclude<GuestMemoryKind, 'gdb'> | 'auto';
   /** The file that is the guest's memory, where QEMU's own word for it is not right here. */
   readonly ramFile?: string;
-  /** How long QEMU may take for each answer, in milliseconds; 5,000 unless told. */
+  /** How long QEMU may take for each answer, in milliseconds; defaults to 5,000. */
   readonly timeoutMs?: number;
   /** Told where another client of QEMU pauses and resumes the guest: nothing changes meanwhile. */
   readonly onNotice?: (notice: SamplingNotice) => void;

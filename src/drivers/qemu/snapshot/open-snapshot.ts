@@ -1,4 +1,4 @@
-/** Page tables of a running QEMU, which stands still while they are read and is left as it was found. */
+/** Page tables of a running QEMU guest. It is stopped while they are read, and then runs if it ran before. */
 import { knownRegisters } from '../../../driver/known-registers.ts';
 import type { Snapshot } from '../../../driver/snapshot.ts';
 import type { GdbRegisters } from '../gdb/index.ts';
@@ -12,7 +12,7 @@ export interface QemuSnapshotOptions {
   /** QEMU's sockets: a path, or host:port. */
   readonly qmp: string;
   readonly gdb: string;
-  /** How its memory is read; the best way that works unless told. */
+  /** How its memory is read; defaults to the best way that works. */
   readonly memory?: GuestMemoryKind | 'auto';
   /** The file that is its memory, where QEMU's word for it is not right here. */
   readonly ramFile?: string;

@@ -12,7 +12,7 @@ export interface TraceAbout {
   readonly source: string;
   readonly capture: CaptureMode;
   readonly paging: PagingOptions;
-  /** Kinds of events that were said beyond page-in and page-out. */
+  /** Kinds of events that the session emitted besides page-in and page-out. */
   readonly kinds: readonly string[];
   /** Undefined where the source had no registers. */
   readonly vcpuCount: number | undefined;

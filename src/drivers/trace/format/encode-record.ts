@@ -28,7 +28,7 @@ export class RecordEncoder {
   }
 }
 
-/** Answers the record's type. */
+/** Returns the record's type. */
 function writeBody(record: TraceRecord, body: ByteWriter): number {
   switch (record.type) {
     case 'table':

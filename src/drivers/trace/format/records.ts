@@ -61,7 +61,7 @@ export interface CallRecord {
   readonly call: WatchCall;
 }
 
-/** A word of whoever recorded, for people. */
+/** A human-readable note of the recording program. */
 export interface NoteRecord {
   readonly type: 'note';
   readonly text: string;
@@ -72,7 +72,7 @@ export interface NamesRecord extends EventNames {
   readonly type: 'names';
 }
 
-/** All since the last of these belongs to one moment, at which the guest stood still. */
+/** All since the last of these belongs to one moment, at which the guest was stopped. */
 export interface InstantRecord {
   readonly type: 'instant';
   /** Microseconds since the last one; since the beginning for the first. */

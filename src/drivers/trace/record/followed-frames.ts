@@ -1,7 +1,7 @@
 /**
  * The frames that a trace follows: what it says that they hold, kept here to tell what has changed since.
  *
- * Between two runs of the guest each frame is read once, whole. So whoever reads it is answered out of what the trace says, even
+ * Between two runs of the guest each frame is read once, whole. So every reader gets what the trace has, even
  * where the guest runs on meanwhile.
  */
 import { frameOffsetOf, gfnOf, paOf } from '../../../core/address/pa.ts';
@@ -86,7 +86,7 @@ export class FollowedFrames implements PhysicalMemory {
     this.#last = undefined;
   }
 
-  /** Reads a frame, unless that was done since the guest stood still. @throws what the memory throws; nothing has changed then */
+  /** Reads a frame, unless that was done since the guest stopped. @throws what the memory throws; nothing has changed then */
   refresh(gfn: number): ReadOutcome {
     const frame = this.#frames.get(gfn);
     if (frame?.readIn === this.#standstill) return frame.words === null ? READ_NO_MEMORY : READ_OK;
@@ -105,9 +105,9 @@ export class FollowedFrames implements PhysicalMemory {
   }
 
   /**
-   * What has changed; frames that were neither read since the guest stood still nor are monitored are let go.
+   * What has changed; frames that were neither read since the guest stopped nor are monitored are dropped.
    *
-   * @param isMonitored whether somebody will want to know of a frame's changes
+   * @param isMonitored whether a caller watches a frame's changes
    */
   takeNews(isMonitored: (gfn: number) => boolean): FrameNews {
     const left: number[] = [];

@@ -9,7 +9,7 @@ interface ByteRange {
 
 export class WritesInFlight {
   readonly #inFlight = new Map<number, ByteRange[]>();
-  /** Committed since the guest stood still. */
+  /** Committed since the guest stopped. */
   #landed: ByteRange[] = [];
 
   hear(said: SourceEvent): void {
@@ -34,7 +34,7 @@ export class WritesInFlight {
     for (const gfn of gfns) if (this.#landed.some(({ pa, end }) => pa < paOf(gfn + 1) && paOf(gfn) < end)) yield gfn;
   }
 
-  /** Whether a write that was said reaches into the eight bytes at `pa`. */
+  /** Whether a reported write reaches into the eight bytes at `pa`. */
   covers(pa: number): boolean {
     const reaches = (range: ByteRange): boolean => range.pa < pa + 8 && pa < range.end;
     return this.#landed.some(reaches) || [...this.#inFlight.values()].some((ranges) => ranges.some(reaches));

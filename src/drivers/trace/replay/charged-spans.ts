@@ -27,7 +27,7 @@ export class ChargedSpans {
     this.#total += charge;
   }
 
-  /** Takes the span away that was added last. Answers its charge; 0 where there is none. */
+  /** Removes the span that was added last. Returns its charge; 0 where there is none. */
   remove(start: bigint, end: bigint): number {
     const key = `${start} ${end}`;
     const charges = this.#charges.get(key);

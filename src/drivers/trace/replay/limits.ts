@@ -1,6 +1,6 @@
 /**
- * What a trace may ask of whoever replays it. A few bytes can describe much (they are packed, and the tables may lead in circles), and a
- * file may be made by somebody who means harm: what is held must be in proportion to the bytes that were read.
+ * What a trace may cost a replay. A few bytes can describe much (they are packed, and the tables may lead in circles), and a
+ * file may be hostile: what is held must be in proportion to the bytes that were read.
  */
 import { corrupt } from '../format/corrupt.ts';
 

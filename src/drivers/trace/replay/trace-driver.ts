@@ -17,13 +17,13 @@ import { WatchCharges } from './watch-charges.ts';
 
 export interface TraceOptions {
   /**
-   * Whether the session watches what was watched when this was recorded, from and to the same moments. True unless told; otherwise
-   * whoever opened it says what is watched, and what changed in between two of the guest's stops is unknown then.
+   * Whether the session watches what was watched when this was recorded, from and to the same moments. Defaults to true; otherwise
+   * the caller says what to watch, and what changed in between two of the guest's stops is unknown then.
    */
   readonly repeat?: boolean;
-  /** 1 for as fast as it happened, 2 for twice as fast; as fast as can be unless told. */
+  /** 1 for as fast as it happened, 2 for twice as fast; defaults to as fast as can be. */
   readonly speed?: number;
-  /** Told of each instant before it is said what happened in it. */
+  /** Called with each instant before its events. */
   readonly onInstant?: (instant: TraceInstant) => void;
 }
 
@@ -222,7 +222,7 @@ export class TraceDriver implements Driver {
   }
 }
 
-/** A guest that is over can write nothing: accesses are kept for whoever wants them back. */
+/** A guest that is over can write nothing: it keeps accesses, for callers that read them back. */
 class RememberedAccess implements PageProtection {
   readonly #access = new Map<string, PageAccess>();
 

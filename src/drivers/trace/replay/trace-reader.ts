@@ -20,7 +20,7 @@ import type { EndRecord, StateRecord, StepRecord } from '../format/records.ts';
 import { systemCode } from '../system-code.ts';
 import { ReplayLimits } from './limits.ts';
 
-/** What happened while the guest stood still once. */
+/** What happened while the guest was stopped once. */
 export interface TraceInstant {
   /** Microseconds since the recording began. */
   readonly timeUs: number;
@@ -113,7 +113,7 @@ export class TraceReader {
         }
       }
     }
-    const why = 'the trace ends without its end: whoever recorded it was killed, or the file was cut';
+    const why = 'the trace has no end record: the recording process was killed, or the file was cut';
     throw located(corrupt(why), this.path, this.#offset);
   }
 

@@ -7,7 +7,7 @@ import { TraceReader } from './trace-reader.ts';
 import { TraceState } from './trace-state.ts';
 
 export interface TraceSnapshotOptions {
-  /** Microseconds since the recording began; the end unless told. */
+  /** Microseconds since the recording began; defaults to the end. */
   readonly atUs?: number;
 }
 

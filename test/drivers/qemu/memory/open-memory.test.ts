@@ -198,7 +198,9 @@ describe('no way into the memory', () => {
     const { path, bytes } = ramFile();
     const qmp = await connect({ bytes, path, isShared: false });
     await expect(openGuestMemory({ qmp, gdb: await connectGdb(), guestRuns: true })).rejects.toThrow(
-      unavailable(/a RAM file: mem is not shared.*own memory: .*gdbstub: it reads memory only while the guest stands/),
+      unavailable(
+        /a RAM file: mem is not shared.*own memory: .*gdbstub: it reads memory only while the guest is stopped/,
+      ),
     );
   });
 

@@ -13,7 +13,7 @@ export const NAK = '-';
 export const INTERRUPT = '\x03';
 
 /**
- * Stops a target whoever has let it run, and does nothing to one that stands still. While QEMU waits for an acknowledgement it passes
+ * Stops a target that any client has resumed, and does nothing to a stopped one. While QEMU waits for an acknowledgement it passes
  * over an interrupt; hence an acknowledgement, and a second interrupt.
  */
 export const HALT = INTERRUPT + ACK + INTERRUPT;

@@ -11,7 +11,7 @@ import { ACK, bytesOfCharacters, frameCommand, INTERRUPT, NAK } from './packet-e
 
 export interface LinkCommand {
   readonly payload: string;
-  /** `stop` where the reply says that the target stands still; else such a packet is not the reply. */
+  /** `stop` where the reply says that the target is stopped; else such a packet is not the reply. */
   readonly expects: 'reply' | 'stop';
 }
 
@@ -183,7 +183,7 @@ export class PacketLink {
       this.#mode = 'in-step';
       events.push({ kind: 'in-step' });
     }
-    // Anything else is late: whoever asked for it has given up.
+    // Anything else is late: the caller that asked for it has given up.
   }
 
   #damaged(reason: string, events: LinkEvent[]): void {
