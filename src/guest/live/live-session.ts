@@ -28,6 +28,15 @@ export interface Reader {
   release(): void;
 }
 
+/** What `open` has connected. */
+interface LiveParts {
+  readonly driver: QemuDriver | QemuSamplingDriver;
+  readonly session: Session;
+  readonly layers: Layers;
+  readonly linux: LinuxGuest;
+  readonly moment: Moment;
+}
+
 export class LiveSession {
   readonly session: Session;
   readonly linux: LinuxGuest;
@@ -44,13 +53,7 @@ export class LiveSession {
   #pump: Promise<void> | undefined;
   #isClosed = false;
 
-  private constructor(
-    driver: QemuDriver | QemuSamplingDriver,
-    session: Session,
-    layers: Layers,
-    linux: LinuxGuest,
-    moment: Moment,
-  ) {
+  private constructor({ driver, session, layers, linux, moment }: LiveParts) {
     this.#driver = driver;
     this.session = session;
     this.#layers = layers;
@@ -77,7 +80,7 @@ export class LiveSession {
       const { memory, registers, remote } = driver as QemuDriver;
       const moment = new Moment({ paging: session.monitor.paging, memory, remote, registers }, signal);
       const linux = await moment.linux();
-      opened.live = new LiveSession(driver, session, layers, linux, moment);
+      opened.live = new LiveSession({ driver, session, layers, linux, moment });
       return opened.live;
     } catch (error) {
       await session.close();

@@ -83,7 +83,7 @@ class Timeline implements TimelineSink {
   start(pages: Iterable<BackedPage>): void {
     this.#writer.count(BACKED, 0, this.#backedPages());
     this.#writer.count(RATE, 0, 0);
-    for (const page of pages) this.#pageIn(page, page.va, page.pa, page.pageSize, 0);
+    for (const page of pages) this.#pageIn(page, page.va, page, 0);
   }
 
   write(event: MonitorEvent): void | Promise<void> {
@@ -117,12 +117,12 @@ class Timeline implements TimelineSink {
     this.leftOut += pages - shown;
     for (let page = 0; page < shown; page++) {
       const at = va + BigInt(page) * PAGE_BYTES;
-      if (kind === 'page-in') this.#pageIn(event, at, pa + page * Number(PAGE_BYTES), pageSize, timeUs);
+      if (kind === 'page-in') this.#pageIn(event, at, { pa: pa + page * Number(PAGE_BYTES), pageSize }, timeUs);
       else this.#pageOut(event, at, timeUs);
     }
   }
 
-  #pageIn(of: Owner, va: bigint, pa: number, pageSize: number, timeUs: number): void {
+  #pageIn(of: Owner, va: bigint, { pa, pageSize }: Frame, timeUs: number): void {
     const track = this.#trackOf(of, va);
     if (track === undefined) return;
     if (this.#open.has(track)) this.#writer.end(track, timeUs);
@@ -201,6 +201,11 @@ class Timeline implements TimelineSink {
 
 const BACKED = 1;
 const RATE = 2;
+
+interface Frame {
+  readonly pa: number;
+  readonly pageSize: number;
+}
 
 interface Owner {
   readonly view?: number;

@@ -93,25 +93,31 @@ function mayBeRoot(paging: Paging, words: Uint32Array, at: number, isRam: (gfn: 
   return even + odd > 0;
 }
 
+/** Where a search looks. */
+export interface CandidateSource {
+  readonly paging: Paging;
+  readonly memory: PhysicalMemory;
+  readonly isRam: (gfn: number) => boolean;
+}
+
 /**
  * The root at a place of a page that may be one, if what is found below it is like page tables.
  *
  * @throws PtmonError `not-fetched` where remote memory must be fetched first
  */
 export function candidateAt(
-  paging: Paging,
+  source: CandidateSource,
   words: Uint32Array,
   at: number,
   root: number,
-  memory: PhysicalMemory,
-  isRam: (gfn: number) => boolean,
 ): Candidate | undefined {
+  const { paging, memory } = source;
   if (isOfDirectMap(paging, words, at, root)) return undefined;
   const found = describe(paging, words, at, root);
   const { highHalf } = found;
   const isIdentity = mapsItself(paging, root, memory);
   if (!highHalf && !isIdentity) return undefined;
-  const quality = judgeTable(paging, root, paging.levels[0]!.level, memory, isRam, highHalf);
+  const quality = judgeTable(source, root, paging.levels[0]!.level, highHalf);
   return quality === 'good' || (isIdentity && quality !== 'bad') ? { ...found, isIdentity } : undefined;
 }
 
@@ -145,14 +151,8 @@ export function ramTest(regions: readonly MemoryRegion[]): (gfn: number) => bool
 /** What a table is by its entries and some of those below: `unclear` has nothing that speaks for it. */
 type Quality = 'good' | 'unclear' | 'bad';
 
-function judgeTable(
-  paging: Paging,
-  pa: number,
-  level: number,
-  memory: PhysicalMemory,
-  isRam: (gfn: number) => boolean,
-  highHalf = false,
-): Quality {
+function judgeTable(source: CandidateSource, pa: number, level: number, highHalf = false): Quality {
+  const { paging, memory, isRam } = source;
   const format = paging.byLevel[level]!;
   const below: number[] = [];
   let [inRam, elsewhere, notes, odd, even] = [0, 0, 0, 0, 0];
@@ -187,7 +187,7 @@ function judgeTable(
   const isTable = inRam > 0 && inRam * 2 >= elsewhere && notes <= inRam + elsewhere;
   if (below.length === 0) return isTable ? 'good' : 'unclear';
   const samples = spread(below).filter((table) => table !== pa);
-  const looks = samples.map((table) => judgeTable(paging, table, level - 1, memory, isRam));
+  const looks = samples.map((table) => judgeTable(source, table, level - 1));
   const count = (quality: Quality) => looks.filter((look) => look === quality).length;
   if (level > 2 ? count('bad') > 0 : count('bad') > count('good')) return 'bad';
   return isTable || count('good') > 0 || samples.length === 0 ? 'good' : 'unclear';

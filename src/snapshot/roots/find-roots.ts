@@ -135,7 +135,7 @@ async function findCandidates(
       census?.add(words, page);
       for (const paging of pagings) {
         for (const at of mayBeRoots(paging, words, page, isRam)) {
-          const describe = () => candidateAt(paging, words, at, pa + at * 4, memory, isRam);
+          const describe = () => candidateAt({ paging, memory, isRam }, words, at, pa + at * 4);
           const candidate = await retry(describe, { remote, signal: options.signal });
           if (candidate !== undefined && found.length < MAX_CANDIDATES) found.push(candidate);
         }

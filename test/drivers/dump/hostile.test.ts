@@ -119,9 +119,9 @@ describe('a kdump', () => {
     ['with blocks of 64 KiB', u32(65536, 428), 428, 'its blocks are of 65536 bytes'],
     ['with a sub header beyond the file', u32(1 << 20, 432), (2 ** 20 + 1) * PAGE, 'the bitmaps of page frames'],
     ['with bitmaps beyond the file', u32(1 << 20, 436), 2 * PAGE, 'the bitmaps of page frames of 4294967296 bytes'],
-    ['with a page of no bytes', u32(0, DESCRIPTORS + 8), DESCRIPTORS, 'stored in 0 bytes'],
-    ['with a page of too many bytes', u32(4097, DESCRIPTORS + 8), DESCRIPTORS, 'stored in 4097 bytes'],
-    ['with a page beyond the file', u64(1n << 50n, DESCRIPTORS), DESCRIPTORS, 'lie beyond the end of the file'],
+    ['with a page of no bytes', u32(0, DESCRIPTORS + 8), DESCRIPTORS, 'a size of 0 bytes'],
+    ['with a page of too many bytes', u32(4097, DESCRIPTORS + 8), DESCRIPTORS, 'a size of 4097 bytes'],
+    ['with a page beyond the file', u64(1n << 50n, DESCRIPTORS), DESCRIPTORS, 'leads beyond the end of the file'],
     [
       'with a page that is not compressed as it says',
       u32(1, DESCRIPTORS + 12),

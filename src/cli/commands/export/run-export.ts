@@ -38,14 +38,14 @@ export async function runExport(
         'the perfetto format is binary, and standard output is a terminal: give --output FILE, or pipe it',
       );
     }
-    return exportTo(output, path, options, messages, signal);
+    return exportTo({ output, messages }, path, options.format, signal);
   }
   expectOther(path, options.output);
   // An invalid trace must not cost the user the existing output file.
   await openTrace(path).driver.close();
   const file = await createFile(options.output);
   try {
-    await exportTo(new TextOutput(file), path, options, messages, signal);
+    await exportTo({ output: new TextOutput(file), messages }, path, options.format, signal);
   } finally {
     file.end();
     await finished(file);
@@ -73,10 +73,9 @@ function expectOther(path: string, output: string): void {
 }
 
 async function exportTo(
-  output: TextOutput,
+  { output, messages }: Streams,
   path: string,
-  { format }: ExportOptions,
-  messages: TextOutput,
+  format: ExportOptions['format'],
   signal: AbortSignal,
 ): Promise<void> {
   let timeline: TimelineSink | undefined;

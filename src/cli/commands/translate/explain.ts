@@ -63,7 +63,8 @@ export function explainEntry(paging: Paging, step: WalkStep): EntryExplanation {
     flags,
     reservedBits: bitsOf(reserved),
     ignoredBits: bitsOf(valid & ~explained & ~(key << KEY_SHIFT) & ~paging.encryptionMask),
-    target: kind === ENTRY_RESERVED ? null : targetOf(paging, format, lo, hi, kind === ENTRY_TABLE),
+    target:
+      kind === ENTRY_RESERVED ? null : kind === ENTRY_TABLE ? tableOf(paging, format, lo, hi) : pageOf(format, lo, hi),
   };
 }
 
@@ -93,8 +94,11 @@ function addressMask(format: LevelFormat, shape: EntryShape): bigint {
   return u64Of(format.leafAddressLo | (format.pse36 << 13), format.addressHi);
 }
 
-function targetOf(paging: Paging, format: LevelFormat, lo: number, hi: number, isTable: boolean): EntryTarget {
-  if (!isTable) return { kind: 'page', pa: paOf(leafGfn(format, lo, hi)), byteLength: format.slotPages * PAGE_BYTES };
+function pageOf(format: LevelFormat, lo: number, hi: number): EntryTarget {
+  return { kind: 'page', pa: paOf(leafGfn(format, lo, hi)), byteLength: format.slotPages * PAGE_BYTES };
+}
+
+function tableOf(paging: Paging, format: LevelFormat, lo: number, hi: number): EntryTarget {
   return { kind: 'table', name: paging.byLevel[format.level - 1]!.name, pa: paOf(tableGfn(format, lo, hi)) };
 }
 

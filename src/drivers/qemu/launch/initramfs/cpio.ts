@@ -46,8 +46,17 @@ function requireGoodPath(path: string): void {
   if (!good) throw new PtmonError('bad-argument', `not a path for an initramfs: ${JSON.stringify(path)}`);
 }
 
+interface Member {
+  readonly inode: number;
+  readonly mode: number;
+  readonly path: string;
+  readonly content: Uint8Array;
+  /** Major and minor number. */
+  readonly device: readonly number[];
+}
+
 /** The bytes of one header, name and content, each padded to a multiple of four. */
-function member(inode: number, mode: number, path: string, content: Uint8Array, device: readonly number[]): Uint8Array {
+function member({ inode, mode, path, content, device }: Member): Uint8Array {
   const name = text.encode(`${path}\0`);
   // inode, mode, uid, gid, links, mtime, size, device (2), device that it is (2), name's length, checksum
   const head = header([inode, mode, 0, 0, 1, 0, content.byteLength, 0, 0, ...device, name.byteLength, 0]);
@@ -69,9 +78,9 @@ export function cpioArchive(entries: readonly CpioEntry[]): Uint8Array {
     requireGoodPath(entry.path);
     const mode = TYPE[entry.kind] | (entry.kind === 'link' ? 0o777 : entry.mode);
     const device = entry.kind === 'character-device' ? [entry.major, entry.minor] : [0, 0];
-    return member(index + 1, mode, entry.path, contentOf(entry), device);
+    return member({ inode: index + 1, mode, path: entry.path, content: contentOf(entry), device });
   });
-  members.push(member(0, 0, TRAILER, NOTHING, [0, 0]));
+  members.push(member({ inode: 0, mode: 0, path: TRAILER, content: NOTHING, device: [0, 0] }));
 
   const archive = new Uint8Array(members.reduce((sum, bytes) => sum + bytes.byteLength, 0));
   let offset = 0;
