@@ -227,4 +227,27 @@ export const REGRESSIONS: Readonly<Record<string, Program>> = {
       { k: 'map', r: 0, a: 0, lv: 1, v: [0, 7], t: [2], c: 0, w: 1 },
     ],
   },
+  'an entry that came back, but for its accessed and dirty bits, is no cause of a move (E5)': {
+    ...{
+      mode: '32-bit',
+      source: 'trap',
+      views: 1,
+      ram: 10,
+      roots: [[9, 0]],
+      slots: [1023, 512],
+      vas: ['0xffe00000', '0x803ff000'],
+      end: 0,
+    },
+    frames: [509, 510, 511, 512, 513, 514, 515, 516, 517, 518, 512, 1024, 2048, 262144, 524288, 74565, 1099511627775],
+    ops: [
+      { k: 'map', r: 0, a: 1, lv: 1, v: [0, 135], t: [9], c: 0, w: 2 },
+      { k: 'monitor', g: 0, r: 0, a: 0 },
+      { k: 'put', r: 0, a: 0, lv: 1, v: [0, 7], c: 0, w: 2 },
+      { k: 'put', r: 0, a: 0, lv: 1, v: [0, 135], c: 0, w: 1 },
+      { k: 'merge', r: 0, a: 0, c: 0, w: 1 },
+      { k: 'map', r: 0, a: 0, lv: 1, v: [1, 7], t: [2], c: 0, w: 1 },
+      { k: 'range', g: 0, r: 0, a: 0, n: 1 },
+      { k: 'map', r: 0, a: 1, lv: 1, v: [0, 103], c: 0, w: 2 },
+    ],
+  },
 };

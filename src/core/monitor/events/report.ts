@@ -300,7 +300,7 @@ function causesOf(unsettled: Unsettled | undefined, cause: Cause, moves: boolean
   const { moved } = unsettled;
   // An entry that has moved the address and changes once more is named with its last value.
   const isKept = moved !== null && !moves && moved.entryPa !== cause.entryPa;
-  const next = moved === null ? (moves ? cause : null) : isKept ? moved : since(moved, cause);
+  const next = moved === null ? (moves ? cause : null) : isKept ? moved : movedSince(moved, cause);
   return { cause: since(unsettled.cause, cause), moved: next };
 }
 
@@ -308,6 +308,15 @@ function causesOf(unsettled: Unsettled | undefined, cause: Cause, moves: boolean
 function since(first: Cause, last: Cause): Cause {
   const isSameEntry = first.entryPa === last.entryPa && first.oldValue !== last.newValue;
   return isSameEntry ? { ...last, oldValue: first.oldValue } : last;
+}
+
+/** Bits of an entry that lead nowhere else: rights, caching, accessed, dirty, global, ignored, protection key, XD. */
+const MOVES_NOTHING = 0xfff0_0000_0000_0f7en;
+
+/** The same for a move: an entry that has come back to where it led, but for other bits, is named with its last change. */
+function movedSince(first: Cause, last: Cause): Cause {
+  const isBack = ((first.oldValue ^ last.newValue) & ~MOVES_NOTHING) === 0n;
+  return isBack ? last : since(first, last);
 }
 
 /** Leads to the table that backs a node now. */
