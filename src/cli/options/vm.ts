@@ -13,6 +13,8 @@ interface SourceChoice {
   readonly ramFile?: string;
   /** A dump or a trace, where the source is no argument. */
   readonly file?: string;
+  /** Acts on the guest: it must be named. */
+  readonly release?: boolean;
 }
 
 export function addVmOption(command: Command): Command {
@@ -35,7 +37,7 @@ export function resolveVm(command: Command, list = listVms): void {
 }
 
 function chosenVm(
-  { vm: wanted, qmp, gdb, ramFile, file }: SourceChoice,
+  { vm: wanted, qmp, gdb, ramFile, file, release }: SourceChoice,
   words: readonly string[],
   list: () => readonly Vm[],
 ): Vm | undefined {
@@ -43,7 +45,8 @@ function chosenVm(
   if (wanted !== undefined && isNamed) {
     throw new PtmonError('bad-argument', '--vm already names the guest: leave out --qmp, --gdb and --file');
   }
-  if (wanted === undefined && (isNamed || ramFile !== undefined || mayBeFile(words[0]))) return undefined;
+  if (wanted === undefined && (isNamed || release === true || ramFile !== undefined || mayBeFile(words[0])))
+    return undefined;
   const vms = list();
   // Without a VM, the command reports every kind of source.
   return wanted === undefined && vms.length === 0 ? undefined : withQmp(chooseVm(wanted, vms));

@@ -65,7 +65,9 @@ export class LiveSession {
   static async open({ qmp, gdb, signal }: LiveSessionOptions): Promise<LiveSession> {
     const limits = signal === undefined ? {} : { signal };
     const driver =
-      gdb === undefined ? await openQemuSampling({ qmp, ...limits }) : await openQemu({ qmp, gdb, ...limits });
+      gdb === undefined
+        ? await openQemuSampling({ qmp, ...limits })
+        : await openQemu({ qmp, gdb, whenTooMany: 'sample', ...limits });
     const opened: { live?: LiveSession } = {};
     const layers = new Layers(() => opened.live?.stopped());
     const session = await openSession({

@@ -16,7 +16,8 @@ Exit codes: 0 if at least one way to watch works, 3 if none does;
 with --release, 0 if the guest runs afterwards, 3 if it does not.
 
 Examples:
-  ptmon doctor                                   the options that QEMU needs
+  ptmon doctor                                   the only VM of this host, or
+                                                 the options that QEMU needs
   ptmon doctor --qmp /tmp/qmp --gdb /tmp/gdb     what works for this VM
   ptmon doctor --qmp /tmp/qmp --gdb /tmp/gdb --release
                                                  resumes a paused guest
@@ -33,7 +34,10 @@ export function defineDoctor(command: Command, context: CommandContext): void {
     .option('--json', 'print one line of JSON instead of text')
     .action(async (options: Options) => {
       if (options.release === true && options.gdb === undefined) {
-        throw new PtmonError('bad-argument', '--release needs --gdb: only the gdbstub clears watchpoints');
+        throw new PtmonError(
+          'bad-argument',
+          '--release needs --vm, or --gdb: name the guest whose watchpoints the gdbstub is to clear',
+        );
       }
       await interruptible(context, async (signal) => {
         const { runDoctor } = await import('./run-doctor.ts');
