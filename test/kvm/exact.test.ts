@@ -23,7 +23,7 @@ function placeOf(index: number): bigint {
   return 0x2000_0000_0000n + BigInt(index) * 0x4000_0000n;
 }
 
-describe.skipIf(place.kind === 'none').for([1, 2])('a guest of %d vCPUs under KVM', (cpus) => {
+describe.skipIf(place.kind === 'none').each([1, 2])('a guest of %d vCPUs under KVM', (cpus) => {
   let host: KvmHost;
 
   beforeAll(async () => {

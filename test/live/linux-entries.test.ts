@@ -13,8 +13,6 @@ import { shell } from './proc-files.ts';
 import { leftOut } from './real-guest.ts';
 import { WatchedGuest } from './watched-guest.ts';
 
-const isOut = leftOut('test/live/linux-entries, what entries mean that are not present');
-
 const PAGES_2M = 512;
 const PAGES_1G = 262_144;
 
@@ -27,14 +25,19 @@ const MACHINE = {
 } as const;
 
 /** One of each release: 6.1 and 6.12 number their entries differently, and only a kernel that is not the cloud's 6.1 knows poison. */
-const KERNELS = isOut
-  ? []
-  : findKernels().filter(
-      ({ path, release }) =>
-        basename(dirname(dirname(path))) === 'kernels' && /^(6\.1\.\d+-\d+-amd64|.*cloud-amd64)$/.test(release),
-    );
+const KERNELS = findKernels()
+  .filter(
+    ({ path, release }) =>
+      basename(dirname(dirname(path))) === 'kernels' && /^(6\.1\.\d+-\d+-amd64|.*cloud-amd64)$/.test(release),
+  )
+  .map(({ release, path }) => [release, path] as const);
 
-describe.skipIf(isOut).each(KERNELS.map(({ release, path }) => [release, path] as const))(
+const isOut = leftOut('test/live/linux-entries, what entries mean that are not present', () =>
+  KERNELS.length === 0 ? 'no fetched kernel: `node guest/build.mjs` fetches one' : undefined,
+);
+
+// Vitest refuses a file without a test: without kernels one is skipped.
+describe.skipIf(isOut).each(KERNELS.length === 0 ? [['…', ''] as const] : KERNELS)(
   'Linux %s',
   { timeout: 180_000 },
   (_release, kernel) => {
