@@ -153,20 +153,22 @@ export class Plan {
   isValid(): boolean {
     if (this.#memory.stillHolds === undefined) return true;
     const above = new Set<number>();
-    for (let index = 0; index < this.#changes.length; index++) this.#addAbove(this.#changes.at(index).node, above);
-    for (const node of this.#staged) this.#addAbove(node, above);
+    const seen = new Set<TableNode>();
+    for (let index = 0; index < this.#changes.length; index++)
+      this.#addAbove(this.#changes.at(index).node, above, seen);
+    for (const node of this.#staged) this.#addAbove(node, above, seen);
     return above.size === 0 || this.#memory.stillHolds(above, this.#entryBytes);
   }
 
-  /** Adds the entries that lead to a node. */
-  #addAbove(node: TableNode, above: Set<number>): void {
+  /** Adds the entries that lead to a node, up to the first node whose entries are added already: one entry can have several parents. */
+  #addAbove(node: TableNode, above: Set<number>, seen: Set<TableNode>): void {
     for (let below = node, parent = node.parent; parent !== null; below = parent, parent = below.parent) {
+      if (seen.has(below)) return;
+      seen.add(below);
       const { frame } = parent.next ?? parent;
       if (frame === null) continue;
       const slot = (below.firstPage - parent.firstPage) / parent.format.slotPages;
-      const entryPa = paOf(frame.gfn, (parent.firstSlot + slot) * this.#entryBytes);
-      if (above.has(entryPa)) return;
-      above.add(entryPa);
+      above.add(paOf(frame.gfn, (parent.firstSlot + slot) * this.#entryBytes));
     }
   }
 
