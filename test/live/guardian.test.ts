@@ -15,19 +15,7 @@ const hex = (value: bigint): string => `0x${value.toString(16)}`;
 
 /** Every signal whose default action ends a process, but for those that Node keeps to itself (USR1) or ignores (PIPE, XFSZ). */
 const SIGNALS = [
-  ...[
-    'SIGINT',
-    'SIGTERM',
-    'SIGHUP',
-    'SIGQUIT',
-    'SIGUSR2',
-    'SIGALRM',
-    'SIGXCPU',
-    'SIGXFSZ',
-    'SIGVTALRM',
-    'SIGPROF',
-    'SIGIO',
-  ],
+  ...['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR2', 'SIGALRM', 'SIGXCPU', 'SIGVTALRM', 'SIGPROF', 'SIGIO'],
   ...['SIGPWR', 'SIGSTKFLT', 'SIGABRT', 'SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP', 'SIGSYS', 'SIGKILL'],
 ] as readonly NodeJS.Signals[];
 

@@ -47,13 +47,13 @@ describe.skipIf(leftOut('test/live/run, ptmon run'))('ptmon run', { timeout: 120
   };
 
   test('boots a guest and prints what its memory does', async () => {
-    const run = startPtmon('run', '--count', '12', '--verify', '--pace', '20');
+    const run = startPtmon('run', '--count', '12', '--each', '--verify', '--pace', '20');
     expect(await run.ended).toBe(0);
     note(run.stderr);
     expect(ours.size).toBe(1);
-    const lines = run.stdout.split('\n').filter((line) => /^[+-] workload +0x10000000/.test(line));
+    const lines = run.stdout.split('\n').filter((line) => /^ *[\d.]+ [+-] workload +0x10000000/.test(line));
     expect(lines).toHaveLength(12);
-    expect(run.stderr).toMatch(/Booting Linux .* in QEMU[^]*It runs: process \d+ in 5-level paging, 1 vCPU/);
+    expect(run.stderr).toMatch(/Booting Linux .* in QEMU[^]*Booted: process \d+, 5-level paging, 1 vCPU/);
     expect(run.stderr).toMatch(/verify: \d+ comparisons with QEMU's own translation, 0 differences/);
   });
 
@@ -65,9 +65,11 @@ describe.skipIf(leftOut('test/live/run, ptmon run'))('ptmon run', { timeout: 120
     await expect.poll(() => run.stderr, { timeout: 30_000 }).toMatch(/Watch it from another terminal/);
     note(run.stderr);
     const [, line = ''] = /\n +ptmon (watch .*)\n/.exec(run.stderr) ?? [];
-    const watch = startPtmon(...line.split(' '), '--count', '4');
+    const watch = startPtmon(...line.split(' '), '--count', '4', '--each');
     expect(await watch.ended).toBe(0);
-    const frames = watch.stdout.split('\n').flatMap((each) => /^[+-] .* (0x[0-9a-f]+) +4K/.exec(each)?.[1] ?? []);
+    const frames = watch.stdout
+      .split('\n')
+      .flatMap((each) => /^ *[\d.]+ [+-] .* (0x[0-9a-f]+) +4K/.exec(each)?.[1] ?? []);
     expect(frames).toHaveLength(4);
     // Linux hands out its highest memory first.
     if (isLarge) expect(frames.some((frame) => Number(frame) >= 2 ** 32)).toBe(true);

@@ -24,6 +24,8 @@ export type ProcessEvent = MonitorEvent & EventOwner & { readonly map?: string }
 /** Areas that went and whose names are kept, the last ones. */
 const MAX_FORMER = 64;
 
+const HEAP = '[heap]';
+
 export class NamedAreas {
   readonly #linux: LinuxGuest;
   readonly #mm: bigint;
@@ -43,8 +45,8 @@ export class NamedAreas {
 
   async read(): Promise<void> {
     const { areas } = await this.#linux.areasOf(this.#mm);
-    const isThere = new Set(areas.map(({ at, start, end }) => `${at} ${start} ${end}`));
-    const gone = this.#areas.filter(({ at, start, end }) => !isThere.has(`${at} ${start} ${end}`));
+    const isThere = new Set(areas.map(keyOf));
+    const gone = this.#areas.filter((area) => !isThere.has(keyOf(area)));
     this.#former = [...gone, ...this.#former].slice(0, MAX_FORMER);
     this.#areas = areas;
   }
@@ -67,7 +69,7 @@ export class NamedAreas {
     const parts = this.#split(event).flatMap((part) => this.#wantedOf(part));
     return parts.map((part) => {
       const area = this.#at(part.va);
-      const name = (area ?? this.#former.find(isAround(part.va)))?.name;
+      const name = this.#nameOf(part, area);
       const isAccessible = area && (area.rights.readable || area.rights.writable || area.rights.executable);
       return {
         ...withMeanings(this.#linux.entryFormat, part, { isAccessible }),
@@ -76,6 +78,16 @@ export class NamedAreas {
         ...(name !== undefined && { map: nameOf(name) }),
       };
     });
+  }
+
+  /**
+   * Undefined where no area is known. brk(2) moves the end of the heap before it gives its pages back, and the rest of the area has no
+   * name from then on: its pages go as pages of the heap.
+   */
+  #nameOf({ kind, va }: MonitorEvent, area: MemoryArea | undefined): string | undefined {
+    const isIn = isAround(va);
+    const wasHeap = kind === 'page-out' && !area?.name && this.#former.some((each) => each.name === HEAP && isIn(each));
+    return wasHeap ? HEAP : (area ?? this.#former.find(isIn))?.name;
   }
 
   #isWanted(area: MemoryArea | undefined): boolean {
@@ -117,6 +129,11 @@ export class NamedAreas {
   #at(va: bigint): MemoryArea | undefined {
     return this.#areas.find(isAround(va));
   }
+}
+
+/** An area that has another name is another area. */
+function keyOf({ at, start, end, name }: MemoryArea): string {
+  return `${at} ${start} ${end} ${name}`;
 }
 
 /** What an event says of some of its pages. */
