@@ -182,7 +182,7 @@ describe('R4 processes that are watched by samples', () => {
       'page-in wanted[7] heap 0x105000',
       'page-out wanted[7] heap 0x105000',
       'page-in wanted[7] heap 0x106000',
-      'page-out wanted[7] anon 0x106000',
+      'page-out wanted[7] heap 0x106000',
     ]);
   });
 
