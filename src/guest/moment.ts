@@ -1,14 +1,13 @@
 /** A guest at one moment: what is read of it, its address spaces, its Linux. Valid while the guest is paused. */
-import { PAGE_BYTES } from '../core/address/pa.ts';
 import { hex } from '../core/address/va.ts';
 import { PtmonError } from '../core/error.ts';
-import { READ_NO_MEMORY, READ_NOT_FETCHED } from '../core/memory/physical-memory.ts';
 import { type Paging, rootOf } from '../core/paging/format.ts';
 import type { RegisterAccess } from '../driver/driver.ts';
 import { retry } from '../driver/retry.ts';
 import type { KernelRoot } from '../driver/snapshot.ts';
 import { kernelCache, type LinuxGuest, openLinux } from '../linux/index.ts';
 import { type AddressRange, listRanges, type RangeFilter } from '../snapshot/index.ts';
+import { readPhysicalBytes } from './memory/physical-bytes.ts';
 import { type MemorySource, VirtualMemory } from './memory/virtual-memory.ts';
 
 export interface MomentParts extends MemorySource {
@@ -60,8 +59,10 @@ export class Moment {
 
   /** Bytes at a physical address. @throws PtmonError `read-failed` where any of them is not RAM; what the source throws */
   async readPhysical(pa: number, byteLength: number): Promise<Uint8Array> {
-    const bytes = this.#parts.readBytes?.(pa, byteLength) ?? (await this.#readEntries(pa, byteLength));
-    if (bytes !== undefined) return bytes;
+    const { remote } = this.#parts;
+    const read = () => readPhysicalBytes(this.#parts, pa, byteLength);
+    const bytes = await retry(read, { remote, signal: this.#signal });
+    if (bytes.length === byteLength) return bytes;
     throw new PtmonError(
       'read-failed',
       `physical memory from ${hex(pa)} on, ${byteLength} bytes: not all of it is RAM`,
@@ -80,28 +81,5 @@ export class Moment {
       { cache: kernelCache(), ...(this.#signal && { signal: this.#signal }) },
     );
     return this.#linux;
-  }
-
-  async #readEntries(pa: number, byteLength: number): Promise<Uint8Array | undefined> {
-    const { memory, remote } = this.#parts;
-    const first = Math.floor(pa / 8) * 8;
-    const words = new Uint32Array(Math.ceil((pa + byteLength - first) / 8) * 2);
-    const entry = new Uint32Array(2);
-    const read = (): boolean => {
-      const missing: number[] = [];
-      for (let word = 0; word < words.length; word += 2) {
-        const at = first + word * 4;
-        const outcome = memory.readEntry(at, 8, entry);
-        if (outcome === READ_NO_MEMORY) return false;
-        if (outcome === READ_NOT_FETCHED) {
-          if (at % PAGE_BYTES === 0 || missing.length === 0) missing.push(at);
-        } else words.set(entry, word);
-      }
-      if (missing.length > 0)
-        throw new PtmonError('not-fetched', `memory at ${hex(missing[0]!)} is not fetched yet`, { missing });
-      return true;
-    };
-    const isRam = await retry(read, { remote, signal: this.#signal });
-    return isRam ? new Uint8Array(words.buffer, pa - first, byteLength) : undefined;
   }
 }

@@ -2,22 +2,19 @@
  * The memory of one address space, by virtual address, as its page tables translate now. A page that is not there is reported as
  * absent, with the reason; it is never filled with zeroes.
  */
-import { frameOffsetOf, PAGE_BYTES } from '../../core/address/pa.ts';
+import { PAGE_BYTES } from '../../core/address/pa.ts';
 import { hex } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
-import { type PhysicalMemory, READ_NOT_FETCHED, READ_OK } from '../../core/memory/physical-memory.ts';
 import type { Paging } from '../../core/paging/format.ts';
 import { type StopReason, type Walk, walk } from '../../core/paging/walk.ts';
 import type { RemoteFetch } from '../../driver/driver.ts';
+import { type PhysicalBytesSource, readPhysicalBytes } from './physical-bytes.ts';
 import { retry } from '../../driver/retry.ts';
 
 /** What reading an address space takes: one paused guest, or one moment of a dump. */
-export interface MemorySource {
+export interface MemorySource extends PhysicalBytesSource {
   readonly paging: Paging;
-  readonly memory: PhysicalMemory;
   readonly remote?: RemoteFetch | undefined;
-  /** Bytes at a physical address where the source reads many at once faster than entry by entry; undefined outside RAM. */
-  readonly readBytes?: ((pa: number, byteLength: number) => Uint8Array | undefined) | undefined;
 }
 
 /** Why a page cannot be read: where its walk stops, or that its frame is not RAM. */
@@ -49,7 +46,6 @@ const MAX_STRING_BYTES = 1 << 16;
 export class VirtualMemory {
   readonly root: number;
   readonly #source: MemorySource;
-  readonly #word = new Uint32Array(2);
 
   /** @param root physical address of the top-level table */
   constructor(source: MemorySource, root: number) {
@@ -131,7 +127,7 @@ export class VirtualMemory {
       if (!next.translates || next.pa !== first.pa + byteLength) break;
       byteLength += leafRemainder(next);
     }
-    const bytes = this.#bytesAt(first.pa, Math.min(byteLength, limit));
+    const bytes = readPhysicalBytes(this.#source, first.pa, Math.min(byteLength, limit));
     if (bytes.length > 0) return { va, bytes };
     return { va, byteLength: Math.min(limit, pageRemainder(va)), absent: 'not-ram', walk: first };
   }
@@ -144,30 +140,6 @@ export class VirtualMemory {
       at += BigInt(absentSpan(this.#source.paging, next));
     }
     return { va, byteLength: Number((at < end ? at : end) - va), absent: first.reason, walk: first };
-  }
-
-  /** As many bytes as are RAM, up to `byteLength`. */
-  #bytesAt(pa: number, byteLength: number): Uint8Array {
-    const whole = this.#source.readBytes?.(pa, byteLength);
-    if (whole !== undefined) return whole;
-    const bytes = new Uint8Array(byteLength);
-    const missing: number[] = [];
-    let done = 0;
-    while (done < byteLength) {
-      const at = pa + done;
-      const within = at & 7;
-      const count = Math.min(8 - within, byteLength - done);
-      const outcome = this.#source.memory.readEntry(at - within, 8, this.#word);
-      if (outcome === READ_NOT_FETCHED) missing.push(at - within);
-      else if (outcome !== READ_OK) break;
-      else bytes.set(new Uint8Array(this.#word.buffer, within, count), done);
-      // One word of a page that is not here yet stands for all of it.
-      done += outcome === READ_NOT_FETCHED ? Math.min(PAGE_BYTES - frameOffsetOf(at), byteLength - done) : count;
-    }
-    if (missing.length > 0) {
-      throw new PtmonError('not-fetched', `memory at ${hex(missing[0]!)} is not fetched yet`, { missing });
-    }
-    return bytes.subarray(0, done);
   }
 }
 

@@ -77,16 +77,15 @@ async function placesOf(
       map: name === '' ? 'anon' : name,
     }));
   }
-  const { lowEnd, highStart } = canonicalHalves(moment.paging.mode.name);
-  return [
-    { va: 0n, byteLength: lowEnd, map: undefined },
-    ...(highStart === undefined ? [] : [{ va: highStart, byteLength: (1n << 64n) - highStart, map: undefined }]),
+  const halves = [
+    { first: 0, end: moment.paging.lowEnd },
+    { first: moment.paging.highStart, end: VPN_END },
   ];
+  return halves
+    .filter(({ first, end }) => first < end)
+    .map(({ first, end }) => ({ va: BigInt(first) * PAGE, byteLength: BigInt(end - first) * PAGE, map: undefined }));
 }
 
-/** Where the canonical halves of an address space end and begin (SDM vol. 1, 3.3.7.1). */
-function canonicalHalves(mode: string): { readonly lowEnd: bigint; readonly highStart: bigint | undefined } {
-  const bits = mode === '5-level' ? 56n : 47n;
-  if (mode === 'pae' || mode === '32-bit') return { lowEnd: 1n << 32n, highStart: undefined };
-  return { lowEnd: 1n << bits, highStart: (1n << 64n) - (1n << bits) };
-}
+const PAGE = 4096n;
+/** One past the last page of 64 bits. */
+const VPN_END = 2 ** 52;
