@@ -37,8 +37,8 @@ for (const options of GUESTS) {
 function openProgram(): ContractSubject {
   const machine = new Machine({ memoryFrames: 32, vcpus: 4 });
   for (const vcpu of machine.vcpus) vcpu.load(registersFor('4-level', 0x1000n));
-  machine.writeEntry(0, 0x1000, 8, 0x2063, 0);
-  machine.writeEntry(0, 0x2008, 8, 0x3063, 0);
+  machine.writeEntry(0, 0x1000, 0x2063, 0);
+  machine.writeEntry(0, 0x2008, 0x3063, 0);
   const program = new RawProgram(
     machine,
     Array.from({ length: 200 }, (_, n) => {

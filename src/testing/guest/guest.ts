@@ -167,7 +167,7 @@ export class Guest implements Workload {
     const kernel = this.#kernel;
     const frames = action.frames(kernel);
     if (!kernel.frames.promise(frames)) return undefined;
-    const steps = action.begin(kernel, vcpu);
+    const steps = action.begin(kernel.cpus[vcpu]!);
     if (steps !== undefined) return this.#run(steps, () => kernel.frames.keepPromise(frames));
     kernel.frames.keepPromise(frames);
     return undefined;
@@ -184,7 +184,7 @@ export class Guest implements Workload {
     const frames = action.frames(kernel, process);
     if (!kernel.frames.promise(frames)) return undefined;
     if (space.tryLock(action.exclusive)) {
-      const steps = action.begin(kernel, vcpu, process);
+      const steps = action.begin(kernel.cpus[vcpu]!, process);
       if (steps !== undefined) {
         kernel.enter(vcpu, space, false);
         return this.#run(steps, () => {
@@ -208,7 +208,7 @@ export class Guest implements Workload {
   /** What a thread does while it cannot proceed: it reads its memory. */
   #bystander(vcpu: number): Steps | undefined {
     const { processes } = this.#kernel;
-    return processes.length === 0 ? undefined : readAnyway(this.#kernel, vcpu, this.#random.pick(processes));
+    return processes.length === 0 ? undefined : readAnyway(this.#kernel.cpus[vcpu]!, this.#random.pick(processes));
   }
 
   /** Ends one idle process; after the last one, the kernel cleans up. */
@@ -218,7 +218,7 @@ export class Guest implements Workload {
     if (process !== undefined) {
       if (this.#state === 'shutting-down') this.#log.begin(vcpu);
       kernel.enter(vcpu, process.space, false);
-      return this.#run(exitProcess(kernel, vcpu, process), () => undefined);
+      return this.#run(exitProcess(kernel.cpus[vcpu]!, process), () => undefined);
     }
     const last = this.#state === 'shutting-down' && kernel.processes.length === 0 && this.#running === 0;
     return last ? this.#run(this.#cleanUp(vcpu), () => undefined) : undefined;
@@ -226,7 +226,7 @@ export class Guest implements Workload {
 
   *#cleanUp(vcpu: number): Steps {
     const kernel = this.#kernel;
-    while (kernel.mappings.length > 0) yield* unmapOne(kernel, vcpu);
+    while (kernel.mappings.length > 0) yield* unmapOne(kernel.cpus[vcpu]!);
     for (const gfn of kernel.slabs.splice(0)) {
       kernel.frames.drop(gfn);
       kernel.frames.drop(gfn + 1);
@@ -236,7 +236,7 @@ export class Guest implements Workload {
   }
 
   *#boot(vcpu: number): Steps {
-    yield* boot(this.#kernel, vcpu);
+    yield* boot(this.#kernel.cpus[vcpu]!);
     this.#state = 'running';
   }
 

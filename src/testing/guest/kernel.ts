@@ -28,8 +28,15 @@ export interface KernelMapping {
   readonly frames: readonly number[];
 }
 
+/** One vCPU that runs the kernel's code. */
+export interface Cpu {
+  readonly kernel: Kernel;
+  readonly vcpu: number;
+}
+
 export class Kernel {
   readonly machine: Machine;
+  readonly cpus: readonly Cpu[];
   readonly paging: Paging;
   readonly options: KernelOptions;
   readonly layout: Layout;
@@ -58,6 +65,7 @@ export class Kernel {
 
   constructor(machine: Machine, options: KernelOptions, random: Random, log: GuestLog) {
     this.machine = machine;
+    this.cpus = machine.vcpus.map((_, vcpu) => ({ kernel: this, vcpu }));
     this.options = options;
     this.random = random;
     this.log = log;

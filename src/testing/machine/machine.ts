@@ -129,19 +129,19 @@ export class Machine implements RegisterAccess {
     return true;
   }
 
-  /** The same for one naturally aligned value of 4 or 8 bytes, in its two words. */
-  writeEntry(vcpu: number, pa: number, byteLength: 4 | 8, lo: number, hi: number): boolean {
+  /** The same for one naturally aligned value of 4 bytes, or with its high word of 8. */
+  writeEntry(vcpu: number, pa: number, lo: number, hi?: number): boolean {
     const cpu = this.#running(vcpu);
     const gfn = gfnOf(pa);
     if (this.views.traps(cpu.view, gfn, gfn)) {
-      this.#trap(cpu, pa, littleEndian(byteLength, lo, hi));
+      this.#trap(cpu, pa, littleEndian(lo, hi));
       return true;
     }
     const page = this.page(gfn);
     if (page !== undefined) {
       const word = (pa % PAGE_BYTES) >>> 2;
       page[word] = lo;
-      if (byteLength === 8) page[word + 1] = hi;
+      if (hi !== undefined) page[word + 1] = hi;
     }
     return false;
   }
@@ -228,11 +228,11 @@ export class Machine implements RegisterAccess {
   }
 }
 
-function littleEndian(byteLength: 4 | 8, lo: number, hi: number): Uint8Array {
-  const bytes = new Uint8Array(byteLength);
+function littleEndian(lo: number, hi: number | undefined): Uint8Array {
+  const bytes = new Uint8Array(hi === undefined ? 4 : 8);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, lo, true);
-  if (byteLength === 8) view.setUint32(4, hi, true);
+  if (hi !== undefined) view.setUint32(4, hi, true);
   return bytes;
 }
 

@@ -71,6 +71,6 @@ describe('areas', () => {
     [4, 100, 0, 16, 3, 83],
     [4, 40, 0, 16, 8, 24],
   ])('a gap of %d pages below %d and above %d, %d*n+%d, is at %d', (pages, top, bottom, align, offset, start) => {
-    expect(list('10+5', '15+9', '30+5').gap(pages, top, bottom, align, offset)).toBe(start);
+    expect(list('10+5', '15+9', '30+5').gap(pages, { top, bottom, align, offset })).toBe(start);
   });
 });

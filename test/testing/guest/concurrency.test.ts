@@ -8,7 +8,7 @@ import { swapOut } from '../../../src/testing/guest/actions/reclaim.ts';
 import { touchMemory } from '../../../src/testing/guest/actions/touch.ts';
 import { madvise, mmap, mprotect, mremap } from '../../../src/testing/guest/actions/mapping.ts';
 import type { ProcessAction } from '../../../src/testing/guest/actions/action-kind.ts';
-import type { Kernel } from '../../../src/testing/guest/kernel.ts';
+import type { Cpu } from '../../../src/testing/guest/kernel.ts';
 import type { Area } from '../../../src/testing/guest/space/area-list.ts';
 import { mayBeLarge } from '../../../src/testing/guest/mm/large-page.ts';
 import { touch } from '../../../src/testing/guest/mm/page-fault.ts';
@@ -108,9 +108,9 @@ describe.each(MODES)('in %s', (mode) => {
 function insist(action: ProcessAction): ProcessAction {
   return {
     ...action,
-    begin(kernel, vcpu, process) {
+    begin(cpu, process) {
       let steps: Steps | undefined;
-      for (let n = 0; n < 40 && steps === undefined; n++) steps = action.begin(kernel, vcpu, process);
+      for (let n = 0; n < 40 && steps === undefined; n++) steps = action.begin(cpu, process);
       return steps;
     },
   };
@@ -123,27 +123,31 @@ function times<T>(count: number, action: T): T[] {
 /** Room for two large pages at least. */
 const mmapLarge: ProcessAction = {
   ...mmap,
-  *begin({ layout, paging }: Kernel, _vcpu: number, { space }: Process) {
+  *begin({ kernel: { layout, paging } }: Cpu, { space }: Process) {
     const pages = 3 * paging.byLevel[2]!.slotPages;
-    space.areas.add(anonymousArea('[anon: large]', space.areas.gap(pages, layout.mapTop, layout.text), pages));
+    space.areas.add(
+      anonymousArea('[anon: large]', space.areas.gap(pages, { top: layout.mapTop, bottom: layout.text }), pages),
+    );
   },
 };
 
 /** Writes to one of a few pages of a large one. */
 const writeLarge: ProcessAction = {
   ...touchMemory,
-  begin(kernel: Kernel, vcpu: number, process: Process) {
+  begin(cpu: Cpu, process: Process) {
+    const { kernel } = cpu;
     const large = kernel.paging.byLevel[2]!.slotPages;
     const baseOf = (area: Area) => Math.ceil(area.start / large) * large;
     const areas = process.space.areas.all.filter((one) => one.readable && mayBeLarge(kernel, one, baseOf(one)));
     if (areas.length === 0) return undefined;
     const base = baseOf(kernel.random.pick(areas));
-    return write(kernel, vcpu, process, base + kernel.random.below(4));
+    return write(cpu, process, base + kernel.random.below(4));
   },
 };
 
-function* write(kernel: Kernel, vcpu: number, process: Process, vpn: number): Steps {
-  const gfn = yield* touch(kernel, vcpu, process, vpn, FOR_WRITE);
+function* write(cpu: Cpu, process: Process, vpn: number): Steps {
+  const { kernel, vcpu } = cpu;
+  const gfn = yield* touch(cpu, process, vpn, FOR_WRITE);
   const bytes = Uint8Array.of(kernel.random.next());
   const offset = kernel.random.below(64);
   const landed = () => kernel.log.stored(process, vpn, offset, bytes);
@@ -153,12 +157,13 @@ function* write(kernel: Kernel, vcpu: number, process: Process, vpn: number): St
 /** Executes one of the first pages of the program. */
 const touchText: ProcessAction = {
   ...touchMemory,
-  begin(kernel: Kernel, vcpu: number, process: Process) {
+  begin(cpu: Cpu, process: Process) {
+    const { kernel } = cpu;
     const text = process.space.areas.all.find((area) => area.executable)!;
-    return execute(kernel, vcpu, process, text.start + kernel.random.below(6));
+    return execute(cpu, process, text.start + kernel.random.below(6));
   },
 };
 
-function* execute(kernel: Kernel, vcpu: number, process: Process, vpn: number): Steps {
-  yield* touch(kernel, vcpu, process, vpn, FOR_EXECUTE);
+function* execute(cpu: Cpu, process: Process, vpn: number): Steps {
+  yield* touch(cpu, process, vpn, FOR_EXECUTE);
 }

@@ -83,13 +83,14 @@ describe('seeking what is mapped', () => {
       const { slots } = paging.byLevel[1]!;
       const bytes = paging.mode.entryBytes;
       const depth = paging.levels.length;
+      const write = (pa: number, lo: number) => machine.writeEntry(0, pa, lo, bytes === 8 ? 0 : undefined);
       // Frames 1, 2, … are the tables of page 0 on, the root first.
       const flags = (level: number) => (paging.byLevel[level]!.rightsMask === 0 ? 1 : 0x67);
-      for (let n = 1; n < depth; n++) machine.writeEntry(0, n * 4096, bytes, ((n + 1) << 12) | flags(depth - n + 1), 0);
+      for (let n = 1; n < depth; n++) write(n * 4096, ((n + 1) << 12) | flags(depth - n + 1));
       const pt = depth * 4096;
-      machine.writeEntry(0, pt + 3 * bytes, bytes, 0x9067, 0);
-      machine.writeEntry(0, pt + 9 * bytes, bytes, 0x200, 0);
-      machine.writeEntry(0, pt - 4096 + 5 * bytes, bytes, 0x4000e7, 0);
+      write(pt + 3 * bytes, 0x9067);
+      write(pt + 9 * bytes, 0x200);
+      write(pt - 4096 + 5 * bytes, 0x4000e7);
 
       const found: Found = { vpn: 0, level: 0, pa: 0, lo: 0, hi: 0 };
       const all: number[][] = [];

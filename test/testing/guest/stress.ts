@@ -48,7 +48,7 @@ class Stress implements Workload {
     const n = this.#random.below(kernel.length + process.length);
     const steps =
       n < kernel.length
-        ? kernel[n]!.begin(this.#guest.kernel, vcpu)
+        ? kernel[n]!.begin(this.#guest.kernel.cpus[vcpu]!)
         : this.onProcess(process[n - kernel.length]!, vcpu);
     return steps;
   }
@@ -58,7 +58,7 @@ class Stress implements Workload {
     const process = this.#random.pick(kernel.processes);
     const { space } = process;
     if (!space.tryLock(action.exclusive)) return undefined;
-    const steps = action.begin(kernel, vcpu, process);
+    const steps = action.begin(kernel.cpus[vcpu]!, process);
     if (steps === undefined) space.unlock(action.exclusive);
     else kernel.enter(vcpu, space, false);
     return steps && unlocking(steps, () => space.unlock(action.exclusive));
@@ -78,7 +78,7 @@ export async function stress(plan: StressPlan): Promise<{ stressed: Stressed; mo
   const model = new MemoryModel({ guest, machine });
   const workload = new Stress(guest, plan);
   for (const action of plan.before ?? []) {
-    const steps = 'exclusive' in action ? workload.onProcess(action, 0) : action.begin(guest.kernel, 0);
+    const steps = 'exclusive' in action ? workload.onProcess(action, 0) : action.begin(guest.kernel.cpus[0]!);
     for (const _ of steps ?? []) machine.settle();
   }
   const protect = () => {

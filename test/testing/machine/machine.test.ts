@@ -78,8 +78,8 @@ describe('writes that do not trap', () => {
 
   test('an entry, a frame, and nothing at all', () => {
     const machine = new Machine({ memoryFrames: 16 });
-    machine.writeEntry(0, 0x1008, 8, 0x04030201, 0x08070605);
-    machine.writeEntry(0, 0x1010, 4, 0x04030201, 0xffffffff);
+    machine.writeEntry(0, 0x1008, 0x04030201, 0x08070605);
+    machine.writeEntry(0, 0x1010, 0x04030201);
     expect(bytesAt(machine, 0x1008, 16)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 0, 0, 0, 0]);
     machine.writeFrame(0, 2, machine.page(1)!);
     expect(machine.page(2)).toEqual(machine.page(1));
@@ -90,7 +90,7 @@ describe('writes that do not trap', () => {
     const machine = new Machine({ memoryFrames: 4, mode: '32-bit' });
     expect(machine.write(0, 0x3ffe, counting(4))).toBe(false);
     expect(bytesAt(machine, 0x3ffc, 4)).toEqual([0, 0, 1, 2]);
-    expect(machine.writeEntry(0, 0x5000, 8, 1, 1)).toBe(false);
+    expect(machine.writeEntry(0, 0x5000, 1, 1)).toBe(false);
     expect(machine.writeFrame(0, 9, machine.page(0)!)).toBe(false);
   });
 });
@@ -118,8 +118,8 @@ describe('writes that trap', () => {
   });
 
   test.each([
-    ['entry of 8 bytes', (machine: Machine) => machine.writeEntry(0, 0x2008, 8, 1, 2), 0x2008, 8, [1, 2]],
-    ['entry of 4 bytes', (machine: Machine) => machine.writeEntry(0, 0x2008, 4, 1, 2), 0x2008, 4, [1, 0]],
+    ['entry of 8 bytes', (machine: Machine) => machine.writeEntry(0, 0x2008, 1, 2), 0x2008, 8, [1, 2]],
+    ['entry of 4 bytes', (machine: Machine) => machine.writeEntry(0, 0x2008, 1), 0x2008, 4, [1, 0]],
     ['frame', (machine: Machine) => machine.writeFrame(0, 2, machine.page(1)!), 0x2000, 4096, [3, 4]],
   ] as const)('so is an %s', (_, write, pa, byteLength, words) => {
     const machine = new Machine({ memoryFrames: 16 });

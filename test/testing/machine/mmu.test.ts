@@ -47,7 +47,8 @@ function build(mode: PagingModeName, flags: Readonly<Record<number, bigint>> = {
 }
 
 function write(machine: Machine, pa: number, bytes: 4 | 8, value: bigint): void {
-  machine.writeEntry(0, pa, bytes, Number(value & 0xffffffffn), Number(value >> 32n));
+  const high = bytes === 8 ? Number(value >> 32n) : undefined;
+  machine.writeEntry(0, pa, Number(value & 0xffffffffn), high);
 }
 
 function read(machine: Machine, pa: number, bytes: 4 | 8): bigint {

@@ -1,6 +1,6 @@
 /** What the guest can do next, and what doing it takes. */
 import type { Steps } from '../../workload.ts';
-import type { Kernel } from '../kernel.ts';
+import type { Cpu, Kernel } from '../kernel.ts';
 import type { Process } from '../space/process.ts';
 
 /** Something that a process does, or that is done to one. */
@@ -12,12 +12,12 @@ export interface ProcessAction {
   /** Frames that it takes at most, those of large pages aside. */
   frames(kernel: Kernel, process: Process): number;
   /** Chooses the details now, and returns the steps; undefined where it does not apply. */
-  begin(kernel: Kernel, vcpu: number, process: Process): Steps | undefined;
+  begin(cpu: Cpu, process: Process): Steps | undefined;
 }
 
 /** Something that the kernel does for itself, or without a process to do it to. */
 export interface KernelAction {
   readonly weight: number;
   frames(kernel: Kernel): number;
-  begin(kernel: Kernel, vcpu: number): Steps | undefined;
+  begin(cpu: Cpu): Steps | undefined;
 }

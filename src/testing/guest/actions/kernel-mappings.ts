@@ -6,7 +6,7 @@ import type { Steps } from '../../workload.ts';
 import { mapKernelLeaf } from '../boot.ts';
 import { WRITABLE } from '../tables/entry.ts';
 import { FRAME_KERNEL } from '../frames/frame-allocator.ts';
-import type { Kernel } from '../kernel.ts';
+import type { Cpu, Kernel } from '../kernel.ts';
 import { splitLargePage } from '../mm/large-page.ts';
 import type { KernelRegion } from '../tables/layout.ts';
 import { setEntry } from '../tables/tables.ts';
@@ -23,36 +23,38 @@ const MODULE = 5;
 export const vmalloc: KernelAction = {
   weight: 14,
   frames: (kernel) => MOST_PAGES + kernel.paging.mode.tables.length + 2,
-  begin(kernel, vcpu) {
+  begin(cpu) {
+    const { kernel } = cpu;
     if (kernel.mappings.length >= MOST_MAPPINGS) return undefined;
     const { layout, random } = kernel;
     const region = random.oneIn(MODULE) ? layout.modules : layout.vmalloc;
     const pages = random.between(1, MOST_PAGES);
-    return map(kernel, vcpu, region, pages);
+    return map(cpu, region, pages);
   },
 };
 
 export const vfree: KernelAction = {
   weight: 13,
   frames: () => 0,
-  begin: (kernel, vcpu) => (kernel.mappings.length <= FEW_MAPPINGS ? undefined : unmapOne(kernel, vcpu)),
+  begin: (cpu) => (cpu.kernel.mappings.length <= FEW_MAPPINGS ? undefined : unmapOne(cpu)),
 };
 
 /** Frames for plain kernel data: writes of any width, at any address, across the border of two frames. */
 export const slab: KernelAction = {
   weight: 30,
   frames: () => 2,
-  begin: (kernel, vcpu) => useSlab(kernel, vcpu),
+  begin: (cpu) => useSlab(cpu),
 };
 
 /** Part of the direct map gets other rights, so its large page is split (arch/x86/mm/pat/set_memory.c); later it is whole again. */
 export const splitDirectMap: KernelAction = {
   weight: 4,
   frames: () => 1,
-  begin: (kernel, vcpu) => toggleDirectMap(kernel, vcpu),
+  begin: (cpu) => toggleDirectMap(cpu),
 };
 
-function* map(kernel: Kernel, vcpu: number, region: KernelRegion, pages: number): Steps {
+function* map(cpu: Cpu, region: KernelRegion, pages: number): Steps {
+  const { kernel, vcpu } = cpu;
   yield* kernel.lockRoots();
   const start = freeRange(kernel, region, pages);
   if (start >= 0) {
@@ -61,16 +63,17 @@ function* map(kernel: Kernel, vcpu: number, region: KernelRegion, pages: number)
     for (let page = 0; page < pages; page++) {
       const gfn = kernel.frames.take(FRAME_KERNEL);
       frames.push(gfn);
-      yield* mapKernelLeaf(kernel, vcpu, kernel.master, start + page, 1, gfn, WRITABLE);
+      yield* mapKernelLeaf(cpu, kernel.master, { vpn: start + page, level: 1, gfn, flags: WRITABLE });
     }
     kernel.mappings.push({ start, frames });
-    yield* useMapping(kernel, vcpu, start, frames);
+    yield* useMapping(cpu, start, frames);
   }
   kernel.unlockRoots();
 }
 
 /** Writes to the first page through the MMU, in whatever space the vCPU is: all of them must have it. */
-function* useMapping(kernel: Kernel, vcpu: number, start: number, frames: readonly number[]): Steps {
+function* useMapping(cpu: Cpu, start: number, frames: readonly number[]): Steps {
+  const { kernel, vcpu } = cpu;
   const { machine, processes, random } = kernel;
   if (processes.length > 0) kernel.enter(vcpu, random.pick(processes).space, false);
   const gfn = machine.translate(vcpu, start, FOR_WRITE);
@@ -79,7 +82,8 @@ function* useMapping(kernel: Kernel, vcpu: number, start: number, frames: readon
 }
 
 /** Clears the entries of some mapping and frees its frames; the tables stay, as Linux keeps them. */
-export function* unmapOne(kernel: Kernel, vcpu: number): Steps {
+export function* unmapOne(cpu: Cpu): Steps {
+  const { kernel, vcpu } = cpu;
   const { mappings, master, memory, random } = kernel;
   yield* kernel.lockRoots();
   const [mapping] = mappings.splice(random.below(mappings.length), 1);
@@ -87,7 +91,8 @@ export function* unmapOne(kernel: Kernel, vcpu: number): Steps {
     const { start, frames } = mapping;
     kernel.log.note(vcpu, undefined, 'vfree', { vpn: start, pages: frames.length });
     for (const [page, gfn] of frames.entries()) {
-      yield* setEntry(kernel, vcpu, master, 1, memory.entryAt(master.root, start + page, 1), 0, 0);
+      const pa = memory.entryAt(master.root, start + page, 1);
+      yield* setEntry(cpu, master, { level: 1, pa, lo: 0, hi: 0 });
       kernel.frames.drop(gfn);
     }
   }
@@ -104,7 +109,8 @@ function freeRange(kernel: Kernel, region: KernelRegion, pages: number): number 
   return -1;
 }
 
-function* useSlab(kernel: Kernel, vcpu: number): Steps {
+function* useSlab(cpu: Cpu): Steps {
+  const { kernel, vcpu } = cpu;
   const { frames, machine, random, slabs } = kernel;
   kernel.log.note(vcpu, undefined, 'slab');
   if (slabs.length < 4 || (slabs.length < MOST_SLABS && random.oneIn(2))) {
@@ -123,7 +129,8 @@ function* useSlab(kernel: Kernel, vcpu: number): Steps {
   }
 }
 
-function* toggleDirectMap(kernel: Kernel, vcpu: number): Steps {
+function* toggleDirectMap(cpu: Cpu): Steps {
+  const { kernel } = cpu;
   const { layout, machine, master, memory, paging, random } = kernel;
   const format = paging.byLevel[2]!;
   const gfn = random.pick(machine.ram).gfn;
@@ -133,21 +140,22 @@ function* toggleDirectMap(kernel: Kernel, vcpu: number): Steps {
   if (pa >= 0) {
     memory.load(pa);
     const kind = kindOf(format, memory.lo, memory.hi);
-    if (kind === ENTRY_LEAF) yield* splitLargePage(kernel, vcpu, master, vpn);
-    else if (kind === ENTRY_TABLE) yield* makeWhole(kernel, vcpu, vpn);
+    if (kind === ENTRY_LEAF) yield* splitLargePage(cpu, master, vpn);
+    else if (kind === ENTRY_TABLE) yield* makeWhole(cpu, vpn);
   }
   kernel.unlockRoots();
 }
 
 /** One large leaf again in place of the table that maps the same frames. */
-function* makeWhole(kernel: Kernel, vcpu: number, vpn: number): Steps {
+function* makeWhole(cpu: Cpu, vpn: number): Steps {
+  const { kernel, vcpu } = cpu;
   const { codec, frames, master, memory, paging } = kernel;
   const { slotPages } = paging.byLevel[2]!;
   const table = codec.gfnOf(memory.lo, memory.hi);
   kernel.log.note(vcpu, undefined, 'collapse', { vpn, pages: slotPages });
   memory.load(paOf(table));
   const gfn = codec.gfnOf(memory.lo, memory.hi);
-  yield* mapKernelLeaf(kernel, vcpu, master, vpn, 2, gfn, WRITABLE);
+  yield* mapKernelLeaf(cpu, master, { vpn, level: 2, gfn, flags: WRITABLE });
   frames.drop(table);
   master.tables--;
 }

@@ -5,7 +5,7 @@ import type { AddressSpace } from '../space/address-space.ts';
 import type { Area } from '../space/area-list.ts';
 import { PRESENT } from '../tables/entry.ts';
 import { FRAME_ANON } from '../frames/frame-allocator.ts';
-import type { Kernel } from '../kernel.ts';
+import type { Cpu, Kernel } from '../kernel.ts';
 import type { Found } from '../tables/kernel-memory.ts';
 import { collapse, largePages, mayBeLarge, splitLargePage } from '../mm/large-page.ts';
 import type { ProcessAction } from './action-kind.ts';
@@ -14,10 +14,11 @@ export const collapseSmallPages: ProcessAction = {
   weight: 14,
   exclusive: true,
   frames: () => 0,
-  begin(kernel, vcpu, process) {
+  begin(cpu, process) {
+    const { kernel } = cpu;
     const { space } = process;
     const place = somePlace(kernel, space, (area, base) => mayCollapse(kernel, space, area, base));
-    return place && collapse(kernel, vcpu, space, place.area, place.base);
+    return place && collapse(cpu, space, place.area, place.base);
   },
 };
 
@@ -25,15 +26,16 @@ export const splitSomeLargePage: ProcessAction = {
   weight: 10,
   exclusive: true,
   frames: () => 1,
-  begin(kernel, vcpu, process) {
+  begin(cpu, process) {
+    const { kernel } = cpu;
     const { space } = process;
     const place = somePlace(kernel, space, (_area, base) => kindAt(kernel, space, base) === ENTRY_LEAF);
-    return place && split(kernel, vcpu, space, place.base);
+    return place && split(cpu, space, place.base);
   },
 };
 
-function split(kernel: Kernel, vcpu: number, space: AddressSpace, base: number): Steps {
-  return splitLargePage(kernel, vcpu, space, base);
+function split(cpu: Cpu, space: AddressSpace, base: number): Steps {
+  return splitLargePage(cpu, space, base);
 }
 
 interface Place {

@@ -3,7 +3,7 @@ import type { Random } from '../../random.ts';
 import type { Steps } from '../../workload.ts';
 import type { AddressSpace } from '../space/address-space.ts';
 import { anonymousArea, type Area } from '../space/area-list.ts';
-import type { Kernel } from '../kernel.ts';
+import type { Cpu, Kernel } from '../kernel.ts';
 import { largePages } from '../mm/large-page.ts';
 import { changeProtection } from '../mm/protect.ts';
 import type { Process } from '../space/process.ts';
@@ -28,16 +28,17 @@ export const mmap: ProcessAction = {
   weight: 26,
   exclusive: true,
   frames: () => 0,
-  begin(kernel, vcpu, process) {
+  begin(cpu, process) {
+    const { kernel } = cpu;
     const { areas } = process.space;
     if (areas.all.length >= MANY_AREAS) return undefined;
     const { random } = kernel;
     const large = largePages(kernel);
     const pages = random.oneIn(6) ? large + random.below(2 * large) : random.between(1, 64);
-    const start = areas.gap(pages, kernel.layout.mapTop, kernel.layout.text);
+    const start = areas.gap(pages, { top: kernel.layout.mapTop, bottom: kernel.layout.text });
     if (start < 0) return undefined;
     const key = kernel.paging.byLevel[1]!.keyMask !== 0 && random.oneIn(4) ? random.between(1, KEYS) : 0;
-    return map(kernel, vcpu, process, anonymousArea('[anon]', start, pages, key));
+    return map(cpu, process, anonymousArea('[anon]', start, pages, key));
   },
 };
 
@@ -45,9 +46,10 @@ export const munmap: ProcessAction = {
   weight: 24,
   exclusive: true,
   frames: () => 2,
-  begin(kernel, vcpu, process) {
+  begin(cpu, process) {
+    const { kernel } = cpu;
     const part = someAnonymousPart(kernel, process);
-    return part && isMapped(part.area) ? unmap(kernel, vcpu, process, part) : undefined;
+    return part && isMapped(part.area) ? unmap(cpu, process, part) : undefined;
   },
 };
 
@@ -55,9 +57,10 @@ export const madvise: ProcessAction = {
   weight: 22,
   exclusive: true,
   frames: () => 2,
-  begin(kernel, vcpu, process) {
+  begin(cpu, process) {
+    const { kernel } = cpu;
     const part = someAnonymousPart(kernel, process);
-    return part && dontNeed(kernel, vcpu, process, part);
+    return part && dontNeed(cpu, process, part);
   },
 };
 
@@ -65,7 +68,8 @@ export const mprotect: ProcessAction = {
   weight: 16,
   exclusive: true,
   frames: () => 8,
-  begin(kernel, vcpu, process) {
+  begin(cpu, process) {
+    const { kernel } = cpu;
     const part = someAnonymousPart(kernel, process);
     if (part === undefined) return undefined;
     const { random } = kernel;
@@ -73,7 +77,7 @@ export const mprotect: ProcessAction = {
     const readable = !random.oneIn(8);
     const writable = readable && !random.oneIn(3);
     const { executable } = part.area;
-    return protect(kernel, vcpu, process, part, {
+    return protect(cpu, process, part, {
       readable,
       writable,
       executable: readable && random.oneIn(8) ? !executable : executable,
@@ -85,49 +89,60 @@ export const mremap: ProcessAction = {
   weight: 10,
   exclusive: true,
   frames: (kernel, process) => tableFrames(kernel, longestAnonymous(process)) + 2,
-  begin(kernel, vcpu, process) {
+  begin(cpu, process) {
+    const { kernel } = cpu;
     const area = someAnonymous(kernel.random, process);
     if (area === undefined || !isMapped(area)) return undefined;
     // With the same place within a large page, whole page tables can be moved, and large pages stay large.
     const large = largePages(kernel);
     const { mapTop, text } = kernel.layout;
-    const start = process.space.areas.gap(area.pages, mapTop, text, large, area.start % large);
-    return start < 0 ? undefined : move(kernel, vcpu, process, area, start);
+    const start = process.space.areas.gap(area.pages, {
+      top: mapTop,
+      bottom: text,
+      align: large,
+      offset: area.start % large,
+    });
+    return start < 0 ? undefined : move(cpu, process, area, start);
   },
 };
 
-function* map(kernel: Kernel, vcpu: number, process: Process, area: Area): Steps {
+function* map(cpu: Cpu, process: Process, area: Area): Steps {
+  const { kernel, vcpu } = cpu;
   kernel.log.note(vcpu, process, 'mmap', { vpn: area.start, pages: area.pages });
   process.space.areas.add(area);
 }
 
-function* unmap(kernel: Kernel, vcpu: number, process: Process, { area, start, end }: Part): Steps {
+function* unmap(cpu: Cpu, process: Process, { area, start, end }: Part): Steps {
+  const { kernel, vcpu } = cpu;
   const { space } = process;
   kernel.log.note(vcpu, process, 'munmap', { vpn: start, pages: end - start });
   space.areas.cut(area, start, end);
-  yield* zap(kernel, vcpu, space, start, end);
-  yield* freeTables(kernel, vcpu, space, [{ start, pages: end - start }]);
+  yield* zap(cpu, space, start, end);
+  yield* freeTables(cpu, space, [{ start, pages: end - start }]);
 }
 
-function* dontNeed(kernel: Kernel, vcpu: number, process: Process, { start, end }: Part): Steps {
+function* dontNeed(cpu: Cpu, process: Process, { start, end }: Part): Steps {
+  const { kernel, vcpu } = cpu;
   kernel.log.note(vcpu, process, 'madvise', { vpn: start, pages: end - start });
-  yield* zap(kernel, vcpu, process.space, start, end);
+  yield* zap(cpu, process.space, start, end);
 }
 
-function* protect(kernel: Kernel, vcpu: number, process: Process, part: Part, rights: Partial<Area>): Steps {
+function* protect(cpu: Cpu, process: Process, part: Part, rights: Partial<Area>): Steps {
+  const { kernel, vcpu } = cpu;
   const { area, start, end } = part;
   kernel.log.note(vcpu, process, 'mprotect', { vpn: start, pages: end - start });
   const changed = process.space.areas.change(area, start, end, rights);
-  yield* changeProtection(kernel, vcpu, process.space, changed);
+  yield* changeProtection(cpu, process.space, changed);
 }
 
-function* move(kernel: Kernel, vcpu: number, process: Process, area: Area, start: number): Steps {
+function* move(cpu: Cpu, process: Process, area: Area, start: number): Steps {
+  const { kernel, vcpu } = cpu;
   const { space } = process;
   kernel.log.note(vcpu, process, 'mremap', { vpn: area.start, pages: area.pages, newVpn: start });
   space.areas.add({ ...area, start });
-  yield* moveEntries(kernel, vcpu, space, area, start);
+  yield* moveEntries(cpu, space, area, start);
   space.areas.remove(area);
-  yield* freeTables(kernel, vcpu, space, [area]);
+  yield* freeTables(cpu, space, [area]);
 }
 
 /** Whether the program has got it from `mmap`, and may give it back or have it moved: not its heap, not its stack. */

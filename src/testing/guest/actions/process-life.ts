@@ -4,7 +4,7 @@ import type { Steps } from '../../workload.ts';
 import type { AddressSpace } from '../space/address-space.ts';
 import type { Area } from '../space/area-list.ts';
 import { isProtNone, PRESENT, WRITABLE } from '../tables/entry.ts';
-import type { Kernel } from '../kernel.ts';
+import type { Cpu } from '../kernel.ts';
 import type { Found } from '../tables/kernel-memory.ts';
 import { FAULT_FRAMES, touch } from '../mm/page-fault.ts';
 import type { Process } from '../space/process.ts';
@@ -21,52 +21,54 @@ const MANY = 14;
 export const spawn: KernelAction = {
   weight: 6,
   frames: () => SPACE_FRAMES + FAULT_FRAMES,
-  begin: (kernel, vcpu) => (kernel.processes.length >= MANY ? undefined : spawnProcess(kernel, vcpu)),
+  begin: (cpu) => (cpu.kernel.processes.length >= MANY ? undefined : spawnProcess(cpu)),
 };
 
 export const fork: ProcessAction = {
   weight: 7,
   exclusive: true,
   frames: (_kernel, process) => process.space.tables + SPACE_FRAMES,
-  begin: (kernel, vcpu, process) => (kernel.processes.length >= MANY ? undefined : forkProcess(kernel, vcpu, process)),
+  begin: (cpu, process) => (cpu.kernel.processes.length >= MANY ? undefined : forkProcess(cpu, process)),
 };
 
 export const exec: ProcessAction = {
   weight: 4,
   exclusive: true,
   frames: () => SPACE_FRAMES,
-  begin: (kernel, vcpu, process) => execute(kernel, vcpu, process),
+  begin: (cpu, process) => execute(cpu, process),
 };
 
 export const exit: ProcessAction = {
   weight: 9,
   exclusive: true,
   frames: () => 0,
-  begin: (kernel, vcpu, process) => (kernel.processes.length <= FEW ? undefined : exitProcess(kernel, vcpu, process)),
+  begin: (cpu, process) => (cpu.kernel.processes.length <= FEW ? undefined : exitProcess(cpu, process)),
 };
 
-function* spawnProcess(kernel: Kernel, vcpu: number): Steps {
+function* spawnProcess(cpu: Cpu): Steps {
+  const { kernel, vcpu } = cpu;
   const pid = kernel.nextPid++;
-  const space = yield* createSpace(kernel, vcpu, pid);
+  const space = yield* createSpace(cpu, pid);
   if (space === undefined) return;
   const process: Process = { pid, name: someProgram(kernel), space, places: new Map() };
   loadProgram(kernel, space, process.name);
   space.tryLock(false);
   kernel.processes.push(process);
   kernel.log.note(vcpu, process, 'spawn');
-  yield* pushArguments(kernel, vcpu, process);
+  yield* pushArguments(cpu, process);
   space.unlock(false);
 }
 
 /** The first page of a program that is ever touched is the top of its stack: its arguments are there. */
-function* pushArguments(kernel: Kernel, vcpu: number, process: Process): Steps {
+function* pushArguments(cpu: Cpu, process: Process): Steps {
   const stack = process.space.areas.all.find((area) => area.name === '[stack]');
-  if (stack !== undefined) yield* touch(kernel, vcpu, process, stack.start + stack.pages - 1, FOR_WRITE);
+  if (stack !== undefined) yield* touch(cpu, process, stack.start + stack.pages - 1, FOR_WRITE);
 }
 
-function* forkProcess(kernel: Kernel, vcpu: number, parent: Process): Steps {
+function* forkProcess(cpu: Cpu, parent: Process): Steps {
+  const { kernel, vcpu } = cpu;
   const pid = kernel.nextPid++;
-  const space = yield* createSpace(kernel, vcpu, pid);
+  const space = yield* createSpace(cpu, pid);
   if (space === undefined) return;
   const child: Process = { pid, name: parent.name, space, places: new Map(parent.places) };
   space.tryLock(true);
@@ -76,14 +78,15 @@ function* forkProcess(kernel: Kernel, vcpu: number, parent: Process): Steps {
   for (const area of space.areas.all) {
     // What only shows a file is not copied: the child's own faults will find it.
     if (!area.shared && (area.file === undefined || area.writable)) {
-      yield* copyArea(kernel, vcpu, parent.space, space, area);
+      yield* copyArea(cpu, parent.space, space, area);
     }
   }
   space.unlock(true);
 }
 
 /** Both get the same frames, and neither may write them any more (mm/memory.c, copy_page_range). */
-function* copyArea(kernel: Kernel, vcpu: number, from: AddressSpace, to: AddressSpace, area: Area): Steps {
+function* copyArea(cpu: Cpu, from: AddressSpace, to: AddressSpace, area: Area): Steps {
+  const { kernel, vcpu } = cpu;
   const { codec, frames, memory, paging, swap } = kernel;
   const end = area.start + area.pages;
   const found: Found = { vpn: 0, level: 0, pa: 0, lo: 0, hi: 0 };
@@ -93,38 +96,40 @@ function* copyArea(kernel: Kernel, vcpu: number, from: AddressSpace, to: Address
     if (lo & PRESENT || isProtNone(lo)) {
       if (lo & PRESENT && lo & WRITABLE) {
         if (level === 1) yield* memory.clearWritable(vcpu, pa);
-        else yield* setEntry(kernel, vcpu, from, level, pa, lo & ~WRITABLE, hi);
+        else yield* setEntry(cpu, from, { level, pa, lo: lo & ~WRITABLE, hi });
       }
       const gfn = codec.gfnOf(lo, hi);
       if (gfn !== kernel.zeroPage) for (let n = 0; n < slotPages; n++) frames.hold(gfn + n);
     } else {
       swap.hold(codec.swapOffset(lo));
     }
-    const copy = yield* ensureTables(kernel, vcpu, to, found.vpn, level);
+    const copy = yield* ensureTables(cpu, to, found.vpn, level);
     const readOnly = lo & PRESENT ? lo & ~WRITABLE : lo;
-    yield* setEntry(kernel, vcpu, to, level, copy, readOnly, hi);
+    yield* setEntry(cpu, to, { level, pa: copy, lo: readOnly, hi });
     vpn = found.vpn + slotPages;
   }
 }
 
-function* execute(kernel: Kernel, vcpu: number, process: Process): Steps {
-  const space = yield* createSpace(kernel, vcpu, process.pid);
+function* execute(cpu: Cpu, process: Process): Steps {
+  const { kernel, vcpu } = cpu;
+  const space = yield* createSpace(cpu, process.pid);
   if (space === undefined) return;
   const old = process.space;
   loadProgram(kernel, space, (process.name = someProgram(kernel)));
   process.space = space;
   process.places.clear();
   kernel.log.note(vcpu, process, 'exec');
-  yield* unmapAll(kernel, vcpu, old);
-  yield* destroySpace(kernel, vcpu, old);
+  yield* unmapAll(cpu, old);
+  yield* destroySpace(cpu, old);
 }
 
 /** Takes a process down whatever the number of those that are left. */
-export function* exitProcess(kernel: Kernel, vcpu: number, process: Process): Steps {
+export function* exitProcess(cpu: Cpu, process: Process): Steps {
+  const { kernel, vcpu } = cpu;
   kernel.log.note(vcpu, process, 'exit');
   kernel.enter(vcpu, kernel.master, false);
-  yield* unmapAll(kernel, vcpu, process.space);
+  yield* unmapAll(cpu, process.space);
   // The process must be out of the list before its roots are gone.
   kernel.processes.splice(kernel.processes.indexOf(process), 1);
-  yield* destroySpace(kernel, vcpu, process.space);
+  yield* destroySpace(cpu, process.space);
 }

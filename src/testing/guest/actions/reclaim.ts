@@ -5,7 +5,7 @@ import type { Steps } from '../../workload.ts';
 import type { Area } from '../space/area-list.ts';
 import { MIGRATION_TYPE, PRESENT } from '../tables/entry.ts';
 import { FRAME_ANON } from '../frames/frame-allocator.ts';
-import type { Kernel } from '../kernel.ts';
+import type { Cpu, Kernel } from '../kernel.ts';
 import type { Found } from '../tables/kernel-memory.ts';
 import type { Process } from '../space/process.ts';
 import type { KernelAction, ProcessAction } from './action-kind.ts';
@@ -18,9 +18,10 @@ export const swapOut: ProcessAction = {
   weight: 30,
   exclusive: true,
   frames: () => 0,
-  begin(kernel, vcpu, process) {
+  begin(cpu, process) {
+    const { kernel } = cpu;
     const pages = kernel.swap.full ? [] : somePrivatePages(kernel, process, MOST_SWAPPED);
-    return pages.length === 0 ? undefined : swapPagesOut(kernel, vcpu, process, pages);
+    return pages.length === 0 ? undefined : swapPagesOut(cpu, process, pages);
   },
 };
 
@@ -28,9 +29,10 @@ export const migrate: ProcessAction = {
   weight: 10,
   exclusive: true,
   frames: () => MOST_MIGRATED,
-  begin(kernel, vcpu, process) {
+  begin(cpu, process) {
+    const { kernel } = cpu;
     const pages = somePrivatePages(kernel, process, MOST_MIGRATED);
-    return pages.length === 0 ? undefined : migratePages(kernel, vcpu, process, pages);
+    return pages.length === 0 ? undefined : migratePages(cpu, process, pages);
   },
 };
 
@@ -39,9 +41,10 @@ export const moveByDevice: ProcessAction = {
   weight: 0,
   exclusive: true,
   frames: () => 1,
-  begin(kernel, vcpu, process) {
+  begin(cpu, process) {
+    const { kernel } = cpu;
     const [page] = somePrivatePages(kernel, process, 1);
-    return page && transferPage(kernel, vcpu, process, page);
+    return page && transferPage(cpu, process, page);
   },
 };
 
@@ -49,10 +52,11 @@ export const moveByDevice: ProcessAction = {
 export const reclaim: KernelAction = {
   weight: 2,
   frames: () => 0,
-  begin: (kernel, vcpu) => shrink(kernel, vcpu),
+  begin: (cpu) => shrink(cpu),
 };
 
-function* swapPagesOut(kernel: Kernel, vcpu: number, process: Process, pages: readonly Found[]): Steps {
+function* swapPagesOut(cpu: Cpu, process: Process, pages: readonly Found[]): Steps {
+  const { kernel, vcpu } = cpu;
   const { codec, frames, memory, swap } = kernel;
   for (const { vpn, pa, lo, hi } of pages) {
     kernel.log.note(vcpu, process, 'swap-out', { vpn, pages: 1 });
@@ -65,7 +69,8 @@ function* swapPagesOut(kernel: Kernel, vcpu: number, process: Process, pages: re
   }
 }
 
-function* migratePages(kernel: Kernel, vcpu: number, process: Process, pages: readonly Found[]): Steps {
+function* migratePages(cpu: Cpu, process: Process, pages: readonly Found[]): Steps {
+  const { kernel, vcpu } = cpu;
   const { codec, frames, memory } = kernel;
   for (const { vpn, pa, lo, hi } of pages) {
     kernel.log.note(vcpu, process, 'migrate', { vpn, pages: 1 });
@@ -79,23 +84,25 @@ function* migratePages(kernel: Kernel, vcpu: number, process: Process, pages: re
   }
 }
 
-function* transferPage(kernel: Kernel, vcpu: number, process: Process, { vpn, pa, lo, hi }: Found): Steps {
+function* transferPage(cpu: Cpu, process: Process, { vpn, pa, lo, hi }: Found): Steps {
+  const { kernel, vcpu } = cpu;
   const { codec, frames, machine } = kernel;
   kernel.log.note(vcpu, process, 'dma', { vpn, pages: 1 });
   const from = codec.gfnOf(lo, hi);
   const to = frames.take(FRAME_ANON);
-  machine.dma(transfers(kernel, from, to, pa, elsewhere(kernel, lo, hi, to)));
+  machine.dma(transfers(kernel, from, to, { pa, words: elsewhere(kernel, lo, hi, to) }));
   // Reported before the old frame is reused.
   yield;
   frames.drop(from);
 }
 
-function transfers(kernel: Kernel, from: number, to: number, pa: number, entry: readonly number[]): Transfer[] {
+/** The copy of a frame, and the entry that leads to the copy. */
+function transfers(kernel: Kernel, from: number, to: number, entry: { pa: number; words: number[] }): Transfer[] {
   const page = kernel.memory.words(from).slice();
-  const words = Uint32Array.from(entry);
+  const words = Uint32Array.from(entry.words);
   return [
     { pa: paOf(to), bytes: new Uint8Array(page.buffer) },
-    { pa, bytes: new Uint8Array(words.buffer, 0, kernel.paging.mode.entryBytes) },
+    { pa: entry.pa, bytes: new Uint8Array(words.buffer, 0, kernel.paging.mode.entryBytes) },
   ];
 }
 
@@ -105,7 +112,8 @@ function elsewhere(kernel: Kernel, lo: number, hi: number, gfn: number): [lo: nu
   return [(lo & 0xfff) | codec.addressLo(gfn), (hi & 0xfff00000) | codec.addressHi(gfn)];
 }
 
-function* shrink(kernel: Kernel, vcpu: number): Steps {
+function* shrink(cpu: Cpu): Steps {
+  const { kernel, vcpu } = cpu;
   kernel.log.note(vcpu, undefined, 'reclaim');
   kernel.shrinkFiles(32);
 }

@@ -4,7 +4,7 @@ import { FOR_EXECUTE, FOR_USER, FOR_WRITE } from '../../machine/mmu.ts';
 import type { Random } from '../../random.ts';
 import type { Steps } from '../../workload.ts';
 import type { Area } from '../space/area-list.ts';
-import type { Kernel } from '../kernel.ts';
+import type { Cpu, Kernel } from '../kernel.ts';
 import { FAULT_FRAMES, touch } from '../mm/page-fault.ts';
 import type { Process } from '../space/process.ts';
 import type { ProcessAction } from './action-kind.ts';
@@ -17,14 +17,16 @@ export const touchMemory: ProcessAction = {
   weight: 520,
   exclusive: false,
   frames: () => MOST_PAGES * FAULT_FRAMES,
-  begin(kernel, vcpu, process) {
+  begin(cpu, process) {
+    const { kernel } = cpu;
     const area = someArea(kernel, process);
-    return area && touchArea(kernel, vcpu, process, area);
+    return area && touchArea(cpu, process, area);
   },
 };
 
 /** Reads without the lock, as other threads of a process do while the kernel changes its tables under them. */
-export function* readAnyway(kernel: Kernel, vcpu: number, process: Process): Steps {
+export function* readAnyway(cpu: Cpu, process: Process): Steps {
+  const { kernel, vcpu } = cpu;
   const area = someArea(kernel, process);
   if (area === undefined) return;
   kernel.enter(vcpu, process.space, true);
@@ -37,20 +39,22 @@ function someArea(kernel: Kernel, process: Process): Area | undefined {
   return area?.readable ? area : undefined;
 }
 
-function* touchArea(kernel: Kernel, vcpu: number, process: Process, area: Area): Steps {
+function* touchArea(cpu: Cpu, process: Process, area: Area): Steps {
+  const { kernel } = cpu;
   const { random } = kernel;
   for (let count = random.between(1, MOST_PAGES); count > 0; count--) {
     const vpn = nextPage(random, process, area);
     const write = area.writable && random.below(8) < 5;
     const access = write ? FOR_WRITE : area.executable && random.oneIn(2) ? FOR_EXECUTE : 0;
-    const gfn = yield* touch(kernel, vcpu, process, vpn, access);
+    const gfn = yield* touch(cpu, process, vpn, access);
     if (gfn < 0) throw new Error(`process ${process.pid} has no right to page ${vpn} of ${area.name}`);
-    if (write) yield* store(kernel, vcpu, process, vpn, gfn);
+    if (write) yield* store(cpu, process, vpn, gfn);
   }
 }
 
 /** Bytes of any number, anywhere in the page: what else is in the frame of a former page table does not matter. */
-function* store(kernel: Kernel, vcpu: number, process: Process, vpn: number, gfn: number): Steps {
+function* store(cpu: Cpu, process: Process, vpn: number, gfn: number): Steps {
+  const { kernel, vcpu } = cpu;
   const { machine, random } = kernel;
   const bytes = new Uint8Array(2 ** random.below(Math.log2(LONGEST_STORE) + 1)).fill(random.next());
   const offset = random.below(PAGE_BYTES - bytes.length + 1);

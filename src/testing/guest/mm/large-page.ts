@@ -6,7 +6,7 @@ import type { AddressSpace } from '../space/address-space.ts';
 import type { Area } from '../space/area-list.ts';
 import { DIRTY, LARGE, PRESENT, tableFlags, USER } from '../tables/entry.ts';
 import { FRAME_ANON, FRAME_TABLE } from '../frames/frame-allocator.ts';
-import type { Kernel } from '../kernel.ts';
+import type { Cpu, Kernel } from '../kernel.ts';
 import { leafHi, leafLo } from '../tables/leaf.ts';
 import { ensureTables, setEntry } from '../tables/tables.ts';
 
@@ -23,16 +23,11 @@ export function mayBeLarge(kernel: Kernel, area: Area, vpn: number): boolean {
 }
 
 /** Maps a fresh large page around `vpn`, if one is free and nothing is mapped yet. Returns whether it did. */
-export function* mapLargePage(
-  kernel: Kernel,
-  vcpu: number,
-  space: AddressSpace,
-  area: Area,
-  vpn: number,
-): Steps<boolean> {
+export function* mapLargePage(cpu: Cpu, space: AddressSpace, area: Area, vpn: number): Steps<boolean> {
+  const { kernel, vcpu } = cpu;
   const { frames, memory } = kernel;
   const pages = largePages(kernel);
-  const pa = yield* ensureTables(kernel, vcpu, space, vpn, 2);
+  const pa = yield* ensureTables(cpu, space, vpn, 2);
   memory.load(pa);
   if ((memory.lo | memory.hi) !== 0) return false;
   const gfn = frames.takeLarge(FRAME_ANON, Math.log2(pages));
@@ -43,7 +38,7 @@ export function* mapLargePage(
   const stillEmpty = (memory.lo | memory.hi) === 0;
   if (stillEmpty) {
     kernel.log.note(vcpu, kernel.processIn(space), 'fault', { vpn: vpn - (vpn % pages), pages });
-    yield* setEntry(kernel, vcpu, space, 2, pa, leafLo(kernel, gfn, true, 2), leafHi(kernel, area, gfn, 2));
+    yield* setEntry(cpu, space, { level: 2, pa, lo: leafLo(kernel, gfn, true, 2), hi: leafHi(kernel, area, gfn, 2) });
   } else {
     for (let n = 0; n < pages; n++) frames.drop(gfn + n);
   }
@@ -55,7 +50,8 @@ export function* mapLargePage(
  * Splits the large page around `vpn`: a page table with the same frames takes its place, in one write, or as Linux does it
  * with the entry absent for a moment (`pmdp_invalidate`). Takes a frame. The caller may hold the space's lock shared.
  */
-export function* splitLargePage(kernel: Kernel, vcpu: number, space: AddressSpace, vpn: number): Steps {
+export function* splitLargePage(cpu: Cpu, space: AddressSpace, vpn: number): Steps {
+  const { kernel, vcpu } = cpu;
   const { codec, frames, memory, paging } = kernel;
   const format = paging.byLevel[2]!;
   const pa = memory.entryAt(space.root, vpn, 2);
@@ -71,10 +67,15 @@ export function* splitLargePage(kernel: Kernel, vcpu: number, space: AddressSpac
     const table = frames.take(FRAME_TABLE);
     yield* memory.write(vcpu, paOf(table), sameFrames(kernel, lo, hi));
     if (space !== kernel.master && kernel.random.oneIn(2))
-      yield* setEntry(kernel, vcpu, space, 2, pa, lo & ~PRESENT, hi);
+      yield* setEntry(cpu, space, { level: 2, pa, lo: lo & ~PRESENT, hi });
     space.tables++;
     const flags = tableFlags(format, (lo & USER) !== 0);
-    yield* setEntry(kernel, vcpu, space, 2, pa, codec.addressLo(table) | flags, codec.addressHi(table));
+    yield* setEntry(cpu, space, {
+      level: 2,
+      pa,
+      lo: codec.addressLo(table) | flags,
+      hi: codec.addressHi(table),
+    });
   }
   memory.unlock(gfnOf(pa));
 }
@@ -95,7 +96,8 @@ function sameFrames(kernel: Kernel, lo: number, hi: number): Uint8Array {
 }
 
 /** What khugepaged makes of the small pages of a large one: one large page, their content copied (mm/khugepaged.c). */
-export function* collapse(kernel: Kernel, vcpu: number, space: AddressSpace, area: Area, base: number): Steps {
+export function* collapse(cpu: Cpu, space: AddressSpace, area: Area, base: number): Steps {
+  const { kernel, vcpu } = cpu;
   const { codec, frames, memory, paging } = kernel;
   const pages = largePages(kernel);
   const pa = memory.entryAt(space.root, base, 2);
@@ -104,7 +106,7 @@ export function* collapse(kernel: Kernel, vcpu: number, space: AddressSpace, are
   kernel.log.note(vcpu, kernel.processIn(space), 'collapse', { vpn: base, pages });
   memory.load(pa);
   const table = codec.gfnOf(memory.lo, memory.hi);
-  yield* setEntry(kernel, vcpu, space, 2, pa, 0, 0);
+  yield* setEntry(cpu, space, { level: 2, pa, lo: 0, hi: 0 });
 
   for (let page = 0; page < pages; page++) {
     const entry = paOf(table, page * paging.mode.entryBytes);
@@ -119,7 +121,7 @@ export function* collapse(kernel: Kernel, vcpu: number, space: AddressSpace, are
     kernel.dropPage(gfn);
   }
   const lo = leafLo(kernel, large, true, 2) | DIRTY;
-  yield* setEntry(kernel, vcpu, space, 2, pa, lo, leafHi(kernel, area, large, 2));
+  yield* setEntry(cpu, space, { level: 2, pa, lo, hi: leafHi(kernel, area, large, 2) });
   frames.drop(table);
   space.tables--;
 }

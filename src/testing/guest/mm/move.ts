@@ -3,7 +3,7 @@ import { ENTRY_TABLE, kindOf } from '../../../core/paging/format.ts';
 import type { Steps } from '../../workload.ts';
 import type { AddressSpace } from '../space/address-space.ts';
 import type { Area } from '../space/area-list.ts';
-import type { Kernel } from '../kernel.ts';
+import type { Cpu } from '../kernel.ts';
 import type { Found } from '../tables/kernel-memory.ts';
 import { largePages, splitLargePage } from './large-page.ts';
 import { ensureTables, setEntry } from '../tables/tables.ts';
@@ -13,14 +13,15 @@ import { ensureTables, setEntry } from '../tables/tables.ts';
  * with it in one go; large pages stay large where they lie within the area. No table can be in the way: those without areas
  * were freed with their last one.
  */
-export function* moveEntries(kernel: Kernel, vcpu: number, space: AddressSpace, area: Area, start: number): Steps {
+export function* moveEntries(cpu: Cpu, space: AddressSpace, area: Area, start: number): Steps {
+  const { kernel } = cpu;
   const { memory, paging } = kernel;
   const large = largePages(kernel);
   const end = area.start + area.pages;
   const by = start - area.start;
   const found: Found = { vpn: 0, level: 0, pa: 0, lo: 0, hi: 0 };
   for (let vpn = area.start; vpn < end; ) {
-    if (vpn % large === 0 && vpn + large <= end && (yield* moveTable(kernel, vcpu, space, vpn, vpn + by))) {
+    if (vpn % large === 0 && vpn + large <= end && (yield* moveTable(cpu, space, vpn, vpn + by))) {
       vpn += large;
       continue;
     }
@@ -32,18 +33,19 @@ export function* moveEntries(kernel: Kernel, vcpu: number, space: AddressSpace, 
     const { level, pa, lo, hi } = found;
     const behind = found.vpn + paging.byLevel[level]!.slotPages;
     if (found.vpn < area.start || behind > end) {
-      yield* splitLargePage(kernel, vcpu, space, found.vpn);
+      yield* splitLargePage(cpu, space, found.vpn);
       continue;
     }
-    const target = yield* ensureTables(kernel, vcpu, space, found.vpn + by, level);
-    yield* setEntry(kernel, vcpu, space, level, pa, 0, 0);
-    yield* setEntry(kernel, vcpu, space, level, target, lo, hi);
+    const target = yield* ensureTables(cpu, space, found.vpn + by, level);
+    yield* setEntry(cpu, space, { level, pa, lo: 0, hi: 0 });
+    yield* setEntry(cpu, space, { level, pa: target, lo, hi });
     vpn = behind;
   }
 }
 
 /** Moves the page table of a whole large page's span (move_normal_pmd). Returns whether there was one to move. */
-function* moveTable(kernel: Kernel, vcpu: number, space: AddressSpace, from: number, to: number): Steps<boolean> {
+function* moveTable(cpu: Cpu, space: AddressSpace, from: number, to: number): Steps<boolean> {
+  const { kernel } = cpu;
   const { memory, paging } = kernel;
   const format = paging.byLevel[2]!;
   const pa = memory.entryAt(space.root, from, 2);
@@ -51,8 +53,8 @@ function* moveTable(kernel: Kernel, vcpu: number, space: AddressSpace, from: num
   memory.load(pa);
   const { lo, hi } = memory;
   if (kindOf(format, lo, hi) !== ENTRY_TABLE) return false;
-  const target = yield* ensureTables(kernel, vcpu, space, to, 2);
-  yield* setEntry(kernel, vcpu, space, 2, pa, 0, 0);
-  yield* setEntry(kernel, vcpu, space, 2, target, lo, hi);
+  const target = yield* ensureTables(cpu, space, to, 2);
+  yield* setEntry(cpu, space, { level: 2, pa, lo: 0, hi: 0 });
+  yield* setEntry(cpu, space, { level: 2, pa: target, lo, hi });
   return true;
 }

@@ -5,10 +5,11 @@ import type { Steps } from '../../workload.ts';
 import type { Area } from '../space/area-list.ts';
 import { DIRTY, PRESENT, WRITABLE } from '../tables/entry.ts';
 import { FRAME_ANON } from '../frames/frame-allocator.ts';
-import type { Kernel } from '../kernel.ts';
+import type { Cpu } from '../kernel.ts';
 import { mapLargePage, mayBeLarge, splitLargePage } from './large-page.ts';
 import { leafHi, leafLo } from '../tables/leaf.ts';
 import type { Process } from '../space/process.ts';
+import type { SharedFile } from '../space/shared-file.ts';
 import { ensureTables } from '../tables/tables.ts';
 
 /** Frames that one fault takes at most: four tables, the page, its copy, a page of a file, the table of a split. */
@@ -19,26 +20,36 @@ const LARGE_FAULT = 4;
 /** Cached pages of a file around the one that was asked for that are mapped with it (do_fault_around). */
 const FAULT_AROUND = 4;
 
+/** A fault that is being resolved (struct vm_fault). */
+interface VmFault {
+  readonly process: Process;
+  readonly area: Area;
+  readonly vpn: number;
+  readonly write: boolean;
+  /** The entry's physical address. */
+  readonly pa: number;
+}
+
 /** Makes the access possible. Returns whether the program may go on; otherwise it had no right to it. */
-export function* handleFault(kernel: Kernel, vcpu: number, process: Process, fault: Fault): Steps<boolean> {
+export function* handleFault(cpu: Cpu, process: Process, { vector, vpn, errorCode }: Fault): Steps<boolean> {
+  const { kernel } = cpu;
   const { space } = process;
-  const { vpn } = fault;
   const area = space.areas.find(vpn);
-  if (fault.vector !== 14 || area === undefined || !permits(area, fault.errorCode)) return false;
+  if (vector !== 14 || area === undefined || !permits(area, errorCode)) return false;
 
   if (mayBeLarge(kernel, area, vpn) && kernel.random.oneIn(LARGE_FAULT)) {
-    if (yield* mapLargePage(kernel, vcpu, space, area, vpn)) return true;
+    if (yield* mapLargePage(cpu, space, area, vpn)) return true;
   }
-  let pa = yield* ensureTables(kernel, vcpu, space, vpn, 1);
+  let pa = yield* ensureTables(cpu, space, vpn, 1);
   if (pa < 0) {
     // A large page that is not writable: shared since a fork. It is split, and the one page copied.
-    yield* splitLargePage(kernel, vcpu, space, vpn);
-    pa = yield* ensureTables(kernel, vcpu, space, vpn, 1);
+    yield* splitLargePage(cpu, space, vpn);
+    pa = yield* ensureTables(cpu, space, vpn, 1);
   }
-  checkSelfMap(kernel, vcpu, vpn, gfnOf(pa));
+  checkSelfMap(cpu, vpn, gfnOf(pa));
   const lock = gfnOf(pa);
   yield* kernel.memory.lock(lock);
-  yield* resolve(kernel, vcpu, process, area, fault, pa);
+  yield* resolve(cpu, { process, area, vpn, write: (errorCode & FOR_WRITE) !== 0, pa });
   kernel.memory.unlock(lock);
   return true;
 }
@@ -49,32 +60,24 @@ function permits(area: Area, errorCode: number): boolean {
 }
 
 /** What the entry says decides: another vCPU may have been here first. */
-function* resolve(kernel: Kernel, vcpu: number, process: Process, area: Area, fault: Fault, pa: number): Steps {
-  const { codec, memory } = kernel;
-  const write = (fault.errorCode & FOR_WRITE) !== 0;
-  memory.load(pa);
+function* resolve(cpu: Cpu, fault: VmFault): Steps {
+  const { codec, memory } = cpu.kernel;
+  memory.load(fault.pa);
   const { lo, hi } = memory;
   if (lo & PRESENT) {
-    if (write && (lo & WRITABLE) === 0) yield* writeToReadOnly(kernel, vcpu, process, area, fault.vpn, pa, lo, hi);
+    if (fault.write && (lo & WRITABLE) === 0) yield* writeToReadOnly(cpu, fault, lo, hi);
   } else if (codec.isSwap(lo, hi)) {
-    yield* swapIn(kernel, vcpu, process, area, fault.vpn, pa, codec.swapOffset(lo));
-  } else if (area.file === undefined) {
-    yield* firstTouch(kernel, vcpu, process, area, fault.vpn, pa, write);
+    yield* swapIn(cpu, fault, codec.swapOffset(lo));
+  } else if (fault.area.file === undefined) {
+    yield* firstTouch(cpu, fault);
   } else {
-    yield* mapFilePage(kernel, vcpu, process, area, fault.vpn, pa, write);
+    yield* mapFilePage(cpu, fault, fault.area.file);
   }
 }
 
 /** Untouched anonymous memory: a page of zeroes, shared as long as it is only read. */
-function* firstTouch(
-  kernel: Kernel,
-  vcpu: number,
-  process: Process,
-  area: Area,
-  vpn: number,
-  pa: number,
-  write: boolean,
-): Steps {
+function* firstTouch(cpu: Cpu, { process, area, vpn, write, pa }: VmFault): Steps {
+  const { kernel, vcpu } = cpu;
   const { frames, memory, zeroPage } = kernel;
   kernel.log.note(vcpu, process, 'fault', { vpn, pages: 1 });
   const gfn = write ? frames.take(FRAME_ANON) : zeroPage;
@@ -82,18 +85,12 @@ function* firstTouch(
   yield* memory.set(vcpu, pa, leafLo(kernel, gfn, write), leafHi(kernel, area, gfn));
 }
 
-function* mapFilePage(
-  kernel: Kernel,
-  vcpu: number,
-  process: Process,
-  area: Area,
-  vpn: number,
-  pa: number,
-  write: boolean,
-): Steps {
+function* mapFilePage(cpu: Cpu, fault: VmFault, file: SharedFile): Steps {
+  const { kernel, vcpu } = cpu;
   const { frames, memory } = kernel;
+  const { process, area, vpn, write, pa } = fault;
   kernel.log.note(vcpu, process, 'fault', { vpn, pages: 1 });
-  const gfn = yield* area.file!.hold(area.filePage + vpn - area.start, vcpu, memory, frames);
+  const gfn = yield* file.hold(area.filePage + vpn - area.start, vcpu, memory, frames);
   if (write && !area.shared) {
     const copy = frames.take(FRAME_ANON);
     yield* memory.copyFrame(vcpu, gfn, copy);
@@ -103,17 +100,17 @@ function* mapFilePage(
   }
   const writable = area.shared && area.writable;
   yield* memory.set(vcpu, pa, leafLo(kernel, gfn, writable), leafHi(kernel, area, gfn));
-  if (!write) yield* mapAround(kernel, vcpu, area, vpn, pa);
+  if (!write) yield* mapAround(cpu, fault, file);
 }
 
 /** Maps the pages of the file behind this one that are in memory anyway, within the same page table. */
-function* mapAround(kernel: Kernel, vcpu: number, area: Area, vpn: number, pa: number): Steps {
+function* mapAround({ kernel, vcpu }: Cpu, { area, vpn, pa }: VmFault, file: SharedFile): Steps {
   const { frames, memory } = kernel;
   const { entryBytes } = kernel.paging.mode;
   for (let n = 1; n <= FAULT_AROUND; n++) {
     const at = pa + n * entryBytes;
     if (at % PAGE_BYTES < n * entryBytes || vpn + n >= area.start + area.pages) return;
-    const gfn = area.file!.cached(area.filePage + vpn + n - area.start);
+    const gfn = file.cached(area.filePage + vpn + n - area.start);
     if (gfn === undefined) continue;
     memory.load(at);
     if ((memory.lo | memory.hi) !== 0) continue;
@@ -123,15 +120,8 @@ function* mapAround(kernel: Kernel, vcpu: number, area: Area, vpn: number, pa: n
 }
 
 /** From swap, into whatever frame is next. */
-function* swapIn(
-  kernel: Kernel,
-  vcpu: number,
-  process: Process,
-  area: Area,
-  vpn: number,
-  pa: number,
-  offset: number,
-): Steps {
+function* swapIn(cpu: Cpu, { process, area, vpn, pa }: VmFault, offset: number): Steps {
+  const { kernel, vcpu } = cpu;
   const { frames, memory, swap } = kernel;
   kernel.log.note(vcpu, process, 'swap-in', { vpn, pages: 1 });
   const gfn = frames.take(FRAME_ANON);
@@ -140,17 +130,9 @@ function* swapIn(
   swap.drop(offset);
 }
 
-/** A write to a page that its area lets be written and its entry does not (do_wp_page). */
-function* writeToReadOnly(
-  kernel: Kernel,
-  vcpu: number,
-  process: Process,
-  area: Area,
-  vpn: number,
-  pa: number,
-  lo: number,
-  hi: number,
-): Steps {
+/** A write to a page that its area lets be written and its entry, in two words, does not (do_wp_page). */
+function* writeToReadOnly(cpu: Cpu, { process, area, vpn, pa }: VmFault, lo: number, hi: number): Steps {
+  const { kernel, vcpu } = cpu;
   const { codec, frames, memory } = kernel;
   const gfn = codec.gfnOf(lo, hi);
   const exclusive = frames.kindOf(gfn) === FRAME_ANON && frames.references(gfn) === 1;
@@ -169,7 +151,8 @@ function* writeToReadOnly(
 }
 
 /** With a self-map, the page table must also be where the window shows it; looking there marks its entries accessed. */
-function checkSelfMap(kernel: Kernel, vcpu: number, vpn: number, table: number): void {
+function checkSelfMap(cpu: Cpu, vpn: number, table: number): void {
+  const { kernel, vcpu } = cpu;
   if (!kernel.options.selfMap) return;
   const { mode, byLevel } = kernel.paging;
   const page = kernel.layout.selfMap + Math.floor((vpn % 2 ** (mode.vaBits - 12)) / byLevel[1]!.slots);
@@ -178,13 +161,14 @@ function checkSelfMap(kernel: Kernel, vcpu: number, vpn: number, table: number):
 }
 
 /** One access of a user program, with the faults that it takes. Returns the frame, or -1 where it had no right to it. */
-export function* touch(kernel: Kernel, vcpu: number, process: Process, vpn: number, access: number): Steps<number> {
+export function* touch(cpu: Cpu, process: Process, vpn: number, access: number): Steps<number> {
+  const { kernel, vcpu } = cpu;
   for (let attempt = 0; attempt < 8; attempt++) {
     kernel.enter(vcpu, process.space, true);
     const found = kernel.machine.translate(vcpu, vpn, access | FOR_USER);
     if (typeof found === 'number') return found;
     kernel.enter(vcpu, process.space, false);
-    if (!(yield* handleFault(kernel, vcpu, process, found))) return -1;
+    if (!(yield* handleFault(cpu, process, found))) return -1;
   }
   throw new Error(`process ${process.pid} faults on page ${vpn} again and again`);
 }

@@ -5,7 +5,7 @@ import type { Steps } from '../../workload.ts';
 import { AddressSpace, type Roots } from '../space/address-space.ts';
 import { ACCESSED, DIRTY, NO_EXECUTE, PRESENT, WRITABLE } from '../tables/entry.ts';
 import { FRAME_TABLE } from '../frames/frame-allocator.ts';
-import type { Kernel } from '../kernel.ts';
+import type { Cpu, Kernel } from '../kernel.ts';
 import { PAE_SELF_SLOT, SELF_SLOT } from '../tables/layout.ts';
 import { ensureTables } from '../tables/tables.ts';
 
@@ -13,15 +13,16 @@ import { ensureTables } from '../tables/tables.ts';
 export const SPACE_FRAMES = 8;
 
 /** A space without areas, its kernel half as in every space; undefined when no two neighbouring frames are free for its roots. */
-export function* createSpace(kernel: Kernel, vcpu: number, pid: number): Steps<AddressSpace | undefined> {
+export function* createSpace(cpu: Cpu, pid: number): Steps<AddressSpace | undefined> {
+  const { kernel } = cpu;
   yield* kernel.lockRoots();
   const roots = takeRoots(kernel, pid);
   if (roots !== undefined) {
-    yield* writeRoots(kernel, vcpu, roots);
+    yield* writeRoots(cpu, roots);
     const space = new AddressSpace(roots);
     kernel.spaces.add(space);
-    if (kernel.smallRoots) yield* addDirectories(kernel, vcpu, space);
-    if (kernel.options.selfMap) yield* mapSelf(kernel, vcpu, space);
+    if (kernel.smallRoots) yield* addDirectories(cpu, space);
+    if (kernel.options.selfMap) yield* mapSelf(cpu, space);
     kernel.unlockRoots();
     return space;
   }
@@ -30,7 +31,8 @@ export function* createSpace(kernel: Kernel, vcpu: number, pid: number): Steps<A
 }
 
 /** Frees the roots of a space in which nothing is mapped any more, and reports that they are gone. */
-export function* destroySpace(kernel: Kernel, vcpu: number, space: AddressSpace): Steps {
+export function* destroySpace(cpu: Cpu, space: AddressSpace): Steps {
+  const { kernel, vcpu } = cpu;
   const { frames, machine, memory, rootSlab } = kernel;
   yield* kernel.lockRoots();
   kernel.spaces.delete(space);
@@ -67,7 +69,8 @@ function takeRoots(kernel: Kernel, pid: number): Roots | undefined {
 }
 
 /** Empties the lower half and copies the upper one. */
-function* writeRoots(kernel: Kernel, vcpu: number, roots: Roots): Steps {
+function* writeRoots(cpu: Cpu, roots: Roots): Steps {
+  const { kernel, vcpu } = cpu;
   const { codec, memory } = kernel;
   const from = kernel.layout.kernelSlot * kernel.paging.mode.entryBytes;
   const halves = [
@@ -98,15 +101,17 @@ function rootBytes(kernel: Kernel): number {
 }
 
 /** PAE: all page directories of the user half at once, because the processor reads their entries only with CR3. */
-function* addDirectories(kernel: Kernel, vcpu: number, space: AddressSpace): Steps {
+function* addDirectories(cpu: Cpu, space: AddressSpace): Steps {
+  const { kernel } = cpu;
   const { slotPages } = kernel.paging.levels[0]!;
   for (let slot = 0; slot < kernel.layout.kernelSlot; slot++) {
-    yield* ensureTables(kernel, vcpu, space, slot * slotPages, kernel.paging.levels[0]!.level - 1);
+    yield* ensureTables(cpu, space, slot * slotPages, kernel.paging.levels[0]!.level - 1);
   }
 }
 
 /** Lets the space see its own tables: the root in one of its own slots, or (PAE) the page directories in the last of them. */
-function* mapSelf(kernel: Kernel, vcpu: number, space: AddressSpace): Steps {
+function* mapSelf(cpu: Cpu, space: AddressSpace): Steps {
+  const { kernel, vcpu } = cpu;
   const { codec, memory, paging } = kernel;
   const top = paging.levels[0]!;
   const flags = PRESENT | WRITABLE | ACCESSED | DIRTY;
@@ -127,7 +132,8 @@ function* mapSelf(kernel: Kernel, vcpu: number, space: AddressSpace): Steps {
 }
 
 /** Takes the self-map out again where it is not in the root, before the page directories that it names are freed. */
-export function* unmapSelf(kernel: Kernel, vcpu: number, space: AddressSpace): Steps {
+export function* unmapSelf(cpu: Cpu, space: AddressSpace): Steps {
+  const { kernel, vcpu } = cpu;
   if (space.kernelTable === undefined) return;
   for (let directory = 0; directory < kernel.paging.levels[0]!.slots; directory++) {
     yield* kernel.memory.set(vcpu, space.kernelTable + (PAE_SELF_SLOT + directory) * 8, 0, 0);

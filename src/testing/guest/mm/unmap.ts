@@ -2,14 +2,15 @@
 import type { Steps } from '../../workload.ts';
 import type { AddressSpace } from '../space/address-space.ts';
 import { isProtNone, PRESENT } from '../tables/entry.ts';
-import type { Kernel } from '../kernel.ts';
+import type { Cpu, Kernel } from '../kernel.ts';
 import type { Found } from '../tables/kernel-memory.ts';
 import { splitLargePage } from './large-page.ts';
 import { unmapSelf } from './spaces.ts';
 import { freeTables, setEntry } from '../tables/tables.ts';
 
 /** Clears the entries of a range and releases the frames or swap slots behind them. Takes a frame for each large page that it cuts. */
-export function* zap(kernel: Kernel, vcpu: number, space: AddressSpace, start: number, end: number): Steps {
+export function* zap(cpu: Cpu, space: AddressSpace, start: number, end: number): Steps {
+  const { kernel } = cpu;
   const { codec, memory, paging, swap } = kernel;
   const found: Found = { vpn: 0, level: 0, pa: 0, lo: 0, hi: 0 };
   for (let vpn = start; memory.seek(space.root, vpn, end, found); ) {
@@ -17,10 +18,10 @@ export function* zap(kernel: Kernel, vcpu: number, space: AddressSpace, start: n
     const { slotPages } = paging.byLevel[level]!;
     const behind = found.vpn + slotPages;
     if (found.vpn < start || behind > end) {
-      yield* splitLargePage(kernel, vcpu, space, found.vpn);
+      yield* splitLargePage(cpu, space, found.vpn);
       continue;
     }
-    yield* setEntry(kernel, vcpu, space, level, pa, 0, 0);
+    yield* setEntry(cpu, space, { level, pa, lo: 0, hi: 0 });
     if (lo & PRESENT || isProtNone(lo)) {
       const gfn = codec.gfnOf(lo, hi);
       for (let n = 0; n < slotPages; n++) kernel.dropPage(gfn + n);
@@ -32,15 +33,16 @@ export function* zap(kernel: Kernel, vcpu: number, space: AddressSpace, start: n
 }
 
 /** Unmaps everything and frees all tables but the roots (the kernel's exit_mmap). */
-export function* unmapAll(kernel: Kernel, vcpu: number, space: AddressSpace): Steps {
+export function* unmapAll(cpu: Cpu, space: AddressSpace): Steps {
+  const { kernel } = cpu;
   const areas = space.areas.all;
-  for (const { start, pages } of areas) yield* zap(kernel, vcpu, space, start, start + pages);
+  for (const { start, pages } of areas) yield* zap(cpu, space, start, start + pages);
   space.areas.clear();
-  yield* freeTables(kernel, vcpu, space, areas);
-  yield* unmapSelf(kernel, vcpu, space);
+  yield* freeTables(cpu, space, areas);
+  yield* unmapSelf(cpu, space);
   if (kernel.smallRoots) {
     const pages = kernel.layout.kernelSlot * kernel.paging.levels[0]!.slotPages;
-    yield* freeTables(kernel, vcpu, space, [{ start: 0, pages }], true);
+    yield* freeTables(cpu, space, [{ start: 0, pages }], true);
   }
 }
 

@@ -25,6 +25,15 @@ export function anonymousArea(name: string, start: number, pages: number, key = 
   return { name, start, pages, readable: true, writable: true, executable: false, filePage: 0, shared: false, key };
 }
 
+/** Where a gap may be, in pages. */
+export interface GapPlace {
+  readonly bottom: number;
+  readonly top: number;
+  /** Its first page divided by `align` (1 by default) leaves `offset` (0). */
+  readonly align?: number;
+  readonly offset?: number;
+}
+
 export class AreaList {
   #areas: Area[] = [];
 
@@ -72,8 +81,8 @@ export class AreaList {
     return changed;
   }
 
-  /** The highest start below `top` of that many free pages, leaving `offset` when divided by `align`; -1 without one. */
-  gap(pages: number, top: number, bottom: number, align = 1, offset = 0): number {
+  /** The first page of the highest gap of that many free pages; -1 without one. */
+  gap(pages: number, { top, bottom, align = 1, offset = 0 }: GapPlace): number {
     let ceiling = top;
     for (let n = this.#areas.length; n >= 0; n--) {
       const below = n > 0 ? this.#areas[n - 1]! : undefined;

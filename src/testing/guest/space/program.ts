@@ -71,7 +71,7 @@ export function loadProgram(kernel: Kernel, space: AddressSpace, name: string): 
   areas.add(anonymousArea('[stack]', layout.stackTop - shift() - STACK, STACK));
 
   const top = layout.mapTop - shift();
-  const gap = (pages: number): number => areas.gap(pages, top, layout.text);
+  const gap = (pages: number): number => areas.gap(pages, { top, bottom: layout.text });
   for (const library of program.libraries) {
     const parts = imageOf(kernel, `/usr/lib/${library}`, LIBRARY_TEXT, LIBRARY_DATA);
     for (let n = parts.length - 1; n >= 0; n--) areas.add({ ...parts[n]!, start: gap(parts[n]!.pages) });

@@ -60,18 +60,18 @@ export class KernelMemory {
   *set(vcpu: number, pa: number, lo: number, hi: number): Steps {
     const { machine } = this;
     if (!this.#halves) {
-      if (machine.writeEntry(vcpu, pa, this.#entryBytes, lo, hi)) yield;
+      if (machine.writeEntry(vcpu, pa, lo, this.#entryBytes === 8 ? hi : undefined)) yield;
       return;
     }
     this.load(pa);
     if (lo & this.lo & PRESENT) {
-      if (machine.writeEntry(vcpu, pa, 8, lo, hi)) yield;
+      if (machine.writeEntry(vcpu, pa, lo, hi)) yield;
     } else if (lo & PRESENT) {
-      if (machine.writeEntry(vcpu, pa + 4, 4, hi, 0)) yield;
-      if (machine.writeEntry(vcpu, pa, 4, lo, 0)) yield;
+      if (machine.writeEntry(vcpu, pa + 4, hi)) yield;
+      if (machine.writeEntry(vcpu, pa, lo)) yield;
     } else {
-      if (machine.writeEntry(vcpu, pa, 4, lo, 0)) yield;
-      if (machine.writeEntry(vcpu, pa + 4, 4, hi, 0)) yield;
+      if (machine.writeEntry(vcpu, pa, lo)) yield;
+      if (machine.writeEntry(vcpu, pa + 4, hi)) yield;
     }
   }
 

@@ -5,7 +5,15 @@ import type { Steps } from '../../workload.ts';
 import type { AddressSpace } from '../space/address-space.ts';
 import { NO_EXECUTE, PRESENT, tableFlags, USER } from './entry.ts';
 import { FRAME_TABLE } from '../frames/frame-allocator.ts';
-import type { Kernel } from '../kernel.ts';
+import type { Cpu } from '../kernel.ts';
+
+/** A new value of an entry at a physical address, in its two words. */
+export interface EntryWrite {
+  readonly level: number;
+  readonly pa: number;
+  readonly lo: number;
+  readonly hi: number;
+}
 
 /**
  * Writes one entry of a space, and whatever must follow it:
@@ -13,15 +21,8 @@ import type { Kernel } from '../kernel.ts';
  *   that forgets to switch cannot run user code (arch/x86/mm/pti.c, __pti_set_user_pgtbl);
  * - of the master, the same slot of every other space, where the table is one that each space has for itself.
  */
-export function* setEntry(
-  kernel: Kernel,
-  vcpu: number,
-  space: AddressSpace,
-  level: number,
-  pa: number,
-  lo: number,
-  hi: number,
-): Steps {
+export function* setEntry(cpu: Cpu, space: AddressSpace, { level, pa, lo, hi }: EntryWrite): Steps {
+  const { kernel, vcpu } = cpu;
   const { memory } = kernel;
   const top = kernel.paging.levels[0]!;
   if (space.userRoot === undefined || level !== top.level) {
@@ -42,13 +43,8 @@ export function* setEntry(
  * Physical address of the entry for `vpn` in a table of `level`, the tables above it made where they are missing; -1 where a
  * large page is in the way. Takes a frame for each missing table.
  */
-export function* ensureTables(
-  kernel: Kernel,
-  vcpu: number,
-  space: AddressSpace,
-  vpn: number,
-  level: number,
-): Steps<number> {
+export function* ensureTables(cpu: Cpu, space: AddressSpace, vpn: number, level: number): Steps<number> {
+  const { kernel } = cpu;
   const { memory, paging } = kernel;
   const { entryBytes } = paging.mode;
   let table = space.root;
@@ -57,7 +53,7 @@ export function* ensureTables(
     if (format.level === level) return pa;
     memory.load(pa);
     if (kindOf(format, memory.lo, memory.hi) === ENTRY_ABSENT) {
-      yield* addTable(kernel, vcpu, space, format, pa);
+      yield* addTable(cpu, space, format, pa);
       memory.load(pa);
     }
     if (kindOf(format, memory.lo, memory.hi) !== ENTRY_TABLE) return -1;
@@ -67,7 +63,8 @@ export function* ensureTables(
 }
 
 /** Makes the entry at `pa` point at a new, empty table, unless another vCPU was faster. */
-function* addTable(kernel: Kernel, vcpu: number, space: AddressSpace, format: LevelFormat, pa: number): Steps {
+function* addTable(cpu: Cpu, space: AddressSpace, format: LevelFormat, pa: number): Steps {
+  const { kernel, vcpu } = cpu;
   const { codec, frames, memory } = kernel;
   const table = frames.take(FRAME_TABLE);
   yield* memory.clearFrames(vcpu, table);
@@ -76,7 +73,12 @@ function* addTable(kernel: Kernel, vcpu: number, space: AddressSpace, format: Le
   if (kindOf(format, memory.lo, memory.hi) === ENTRY_ABSENT) {
     space.tables++;
     const flags = tableFlags(format, space !== kernel.master && space !== kernel.userMaster);
-    yield* setEntry(kernel, vcpu, space, format.level, pa, codec.addressLo(table) | flags, codec.addressHi(table));
+    yield* setEntry(cpu, space, {
+      level: format.level,
+      pa,
+      lo: codec.addressLo(table) | flags,
+      hi: codec.addressHi(table),
+    });
   } else {
     frames.drop(table);
   }
@@ -93,27 +95,17 @@ export interface PageRange {
  * Frees the tables for these ranges whose whole span has no area left: all page tables first, then what pointed at them
  * (mm/memory.c, free_pgd_range). PAE's page directories stay until the process exits, as Linux keeps them.
  */
-export function* freeTables(
-  kernel: Kernel,
-  vcpu: number,
-  space: AddressSpace,
-  ranges: readonly PageRange[],
-  exiting = false,
-): Steps {
+export function* freeTables(cpu: Cpu, space: AddressSpace, ranges: readonly PageRange[], exiting = false): Steps {
+  const { kernel } = cpu;
   for (const format of kernel.paging.byLevel.slice(2)) {
     if (format.rightsMask === 0 && !exiting) continue;
-    for (const range of ranges) yield* freeTablesBelow(kernel, vcpu, space, format, range);
+    for (const range of ranges) yield* freeTablesBelow(cpu, space, format, range);
   }
 }
 
 /** Clears the entries of one level that point at tables without areas, and frees those. */
-function* freeTablesBelow(
-  kernel: Kernel,
-  vcpu: number,
-  space: AddressSpace,
-  format: LevelFormat,
-  { start, pages }: PageRange,
-): Steps {
+function* freeTablesBelow(cpu: Cpu, space: AddressSpace, format: LevelFormat, { start, pages }: PageRange): Steps {
+  const { kernel } = cpu;
   const { frames, memory } = kernel;
   const { level, slotPages } = format;
   for (let base = start - (start % slotPages); base < start + pages; base += slotPages) {
@@ -123,7 +115,7 @@ function* freeTablesBelow(
     memory.load(pa);
     if (kindOf(format, memory.lo, memory.hi) !== ENTRY_TABLE) continue;
     const table = tableGfn(format, memory.lo, memory.hi);
-    yield* setEntry(kernel, vcpu, space, level, pa, 0, 0);
+    yield* setEntry(cpu, space, { level, pa, lo: 0, hi: 0 });
     frames.drop(table);
     space.tables--;
   }
