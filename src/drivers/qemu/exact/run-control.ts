@@ -6,7 +6,7 @@
  * which did: qapi/run-state.json.
  */
 import { setTimeout } from 'node:timers/promises';
-import { PtmonError } from '../../../core/error.ts';
+import type { PtmonError } from '../../../core/error.ts';
 import type { GdbClient } from '../gdb/client.ts';
 import { GDB_SIGNAL, type StopReply } from '../gdb/reply/stop-reply.ts';
 import type { GuestEnd } from '../guest-end.ts';
@@ -17,6 +17,8 @@ import { isMigrating, isUnderWay } from '../qmp/migration.ts';
 import { readRunState } from '../qmp/run-state.ts';
 import type { Guard } from '../release/guard.ts';
 import { StallClock } from './stall-clock.ts';
+import { BreakpointSteps } from './stepping.ts';
+import { withinTime } from './within-time.ts';
 import { mayRunAfterUs, releaseGuest } from '../release/release-guest.ts';
 
 /** States of a guest that is to run: one that a debugger has stopped is, too. */
@@ -30,9 +32,6 @@ export function isMeantToRun(state: string): boolean {
 const OURS: ReadonlySet<string> = new Set([...MEANT_TO_RUN, 'paused']);
 
 const MIGRATION_POLL_MS = 100;
-
-/** Steps that may have run nothing, one after the other. */
-const MAX_STEPS = 4;
 
 /** How long QEMU may take to tell the guest's state when it is left. */
 const LAST_LOOK_MS = 1000;
@@ -78,17 +77,6 @@ export interface RunControlParts {
   readonly guard?: Guard;
 }
 
-interface StoppedThread {
-  readonly thread: ThreadId;
-  readonly va: bigint;
-}
-
-/** Whether a thread has stopped because it has run one instruction. */
-function isStepOf(thread: ThreadId, reply: StopReply): boolean {
-  if (reply.kind !== 'stopped' || reply.signal !== GDB_SIGNAL.trap) return false;
-  return reply.watch === undefined && reply.thread?.tid === thread.tid;
-}
-
 function isAtBreakpoint(reply: StopReply, gdb: GdbClient): boolean {
   return gdb.breakpointCount > 0 && reply.kind === 'stopped' && reply.signal === GDB_SIGNAL.trap;
 }
@@ -112,12 +100,12 @@ export class RunControl {
   #onChange = () => {};
   /** Ends the run that is under way. */
   #interruption = new AbortController();
-  /** vCPUs that are stopped at a breakpoint and have not run its instruction, by thread. */
-  readonly #atBreakpoint = new Map<number, StoppedThread>();
+  readonly #steps: BreakpointSteps;
   readonly #abandon = () => this.#parts.gdb.abandon({ leaveStopped: this.isHeld });
 
   constructor(parts: RunControlParts) {
     this.#parts = parts;
+    this.#steps = new BreakpointSteps(parts.gdb, () => void this.#ownRuns++);
     if (!isMeantToRun(parts.stateBefore)) this.#setHeld(parts.stateBefore);
     // Whatever ends this process, the guest resumes.
     process.on('exit', this.#abandon);
@@ -151,7 +139,7 @@ export class RunControl {
 
   /** A vCPU is stopped at a breakpoint: it runs the instruction there, alone, before the guest runs on. */
   stoppedAtBreakpoint(thread: ThreadId, va: bigint): void {
-    this.#atBreakpoint.set(thread.tid, { thread, va });
+    this.#steps.stoppedAt(thread, va);
   }
 
   /** To be told of QEMU's events, from the moment on that the gdbstub was connected to. */
@@ -295,7 +283,7 @@ export class RunControl {
     const { gdb } = this.#parts;
     this.#unseenRuns++;
     this.#knownInterruptions = gdb.interruptions;
-    const stepped = await this.#leaveBreakpoints();
+    const stepped = await this.#steps.run();
     const ending = AbortSignal.any([halt, this.#interruption.signal]);
     if (stepped === undefined) this.#ownRuns++;
     this.#stalls.start();
@@ -309,41 +297,6 @@ export class RunControl {
     this.#stoppedSinceMs = isOld ? -Infinity : performance.now();
     if (!isOurs) await this.#findHeld();
     return reply;
-  }
-
-  /** Runs the instruction of each vCPU at a breakpoint. @returns why one stopped, where that is anything but having run it */
-  async #leaveBreakpoints(): Promise<StopReply | undefined> {
-    const { gdb } = this.#parts;
-    for (const { thread, va } of [...this.#atBreakpoint.values()]) {
-      this.#atBreakpoint.delete(thread.tid);
-      if (!gdb.hasBreakpoint(va)) continue;
-      await gdb.clearBreakpoints([va]);
-      let stepped: { readonly reply: StopReply; readonly hasRun: boolean };
-      try {
-        stepped = await this.#step(thread, va);
-      } finally {
-        await gdb.setBreakpoints([va]);
-      }
-      const { reply, hasRun } = stepped;
-      if (isStepOf(thread, reply)) continue;
-      // A stop of another vCPU came before the step: the instruction is still to be run, without a second report.
-      if (!hasRun) this.#atBreakpoint.set(thread.tid, { thread, va });
-      return reply;
-    }
-    return undefined;
-  }
-
-  /** Steps one vCPU until it has left `va`: QEMU 7.2 at times reports a step, with several vCPUs, that has run nothing. */
-  async #step(thread: ThreadId, va: bigint): Promise<{ readonly reply: StopReply; readonly hasRun: boolean }> {
-    const { gdb } = this.#parts;
-    for (let attempt = 1; ; attempt++) {
-      this.#ownRuns++;
-      const reply = await gdb.step(thread);
-      const { values } = await gdb.readRegisters(thread);
-      const hasRun = (values.get('rip') ?? values.get('eip')) !== va;
-      // An instruction that jumps to itself never leaves.
-      if (hasRun || !isStepOf(thread, reply) || attempt === MAX_STEPS) return { reply, hasRun };
-    }
   }
 
   /**
@@ -439,22 +392,4 @@ export class RunControl {
 function isNotListening({ cause }: PtmonError): boolean {
   const code = (cause as { readonly code?: unknown } | undefined)?.code;
   return code === 'ECONNREFUSED' || code === 'ENOENT';
-}
-
-/** @throws PtmonError where `work` takes longer, after `giveUp`; what `work` throws */
-async function withinTime(work: Promise<void>, ms: number, giveUp: () => void): Promise<void> {
-  const late = new AbortController();
-  const limit = setTimeout(ms, undefined, { signal: late.signal, ref: false }).then(
-    () => {
-      giveUp();
-      throw new PtmonError('source-unavailable', `the gdbstub did not detach within ${ms} ms`);
-    },
-    () => {},
-  );
-  work.catch(() => {});
-  try {
-    await Promise.race([work, limit]);
-  } finally {
-    late.abort();
-  }
 }
