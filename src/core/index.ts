@@ -39,11 +39,13 @@ export type {
   RootGoneEvent,
   Tag,
 } from './monitor/events.ts';
+export type { EntrySelection } from './monitor/inspect.ts';
 export { PageTableMonitor } from './monitor/page-table-monitor.ts';
+export type { Gap } from './paging/pieces.ts';
 export { type EnumerateOptions, type MappedRange, mappedRanges } from './paging/enumerate.ts';
-export { isCanonical, makePaging, type Paging, type PagingOptions, rootOf } from './paging/format.ts';
-export type { PagingModeName } from './paging/modes.ts';
-export { pagingFromRegisters } from './paging/registers.ts';
+export { isCanonical, type LevelFormat, makePaging, type Paging, type PagingOptions, rootOf } from './paging/format.ts';
+export type { PagingMode, PagingModeName, TableLevel } from './paging/modes.ts';
+export { type PagingControl, pagingFromRegisters } from './paging/registers.ts';
 export type { Rights } from './paging/rights.ts';
 export {
   type NoTranslation,

@@ -21,4 +21,14 @@ export type {
   SessionScript,
 } from './session-parts.ts';
 export type { KernelRoot, MemoryRegion, Snapshot } from './snapshot.ts';
-export type { WatchCall, WatchTarget } from './watch-calls.ts';
+export type {
+  AddressCall,
+  AddressRequest,
+  AllCall,
+  RangeCall,
+  RangeRequest,
+  RootGoneCall,
+  ViewCall,
+  WatchCall,
+  WatchTarget,
+} from './watch-calls.ts';

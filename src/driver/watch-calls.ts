@@ -1,6 +1,6 @@
 /** What a session is asked to watch, as calls that can be kept and made again. */
 
-interface AddressCall {
+export interface AddressCall {
   readonly kind: 'monitor' | 'unmonitor' | 'unmonitorByForce';
   readonly view: number;
   /** As it was given: a CR3 value or a physical address. */
@@ -9,7 +9,7 @@ interface AddressCall {
   readonly tag?: string | number;
 }
 
-interface RangeCall {
+export interface RangeCall {
   readonly kind: 'monitorRange' | 'unmonitorRange';
   readonly view: number;
   readonly root: bigint;
@@ -20,33 +20,33 @@ interface RangeCall {
   readonly tag?: string | number;
 }
 
-interface ViewCall {
+export interface ViewCall {
   readonly kind: 'unmonitorView' | 'resync';
   /** Undefined for all of them. */
   readonly view: number | undefined;
 }
 
-interface RootGoneCall {
+export interface RootGoneCall {
   readonly kind: 'rootGone';
   readonly root: bigint;
   readonly view: number | undefined;
 }
 
-interface AllCall {
+export interface AllCall {
   readonly kind: 'unmonitorAll';
 }
 
 /** A call of the monitor that changed what is watched, or its tag. */
 export type WatchCall = AddressCall | RangeCall | ViewCall | RootGoneCall | AllCall;
 
-interface AddressRequest {
+export interface AddressRequest {
   readonly view: number;
   readonly root: bigint;
   readonly va: bigint;
   readonly tag?: string | number;
 }
 
-interface RangeRequest extends AddressRequest {
+export interface RangeRequest extends AddressRequest {
   readonly byteLength: bigint;
   readonly runs: boolean;
 }

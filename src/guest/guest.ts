@@ -112,7 +112,7 @@ export class Guest implements AsyncDisposable {
   /**
    * Releases the guest: it runs on, if it ran before.
    *
-   * @param options.leaveStopped leaves a guest that is watched stopped, without watchpoints and breakpoints: `cont` in QEMU's monitor,
+   * @param options `leaveStopped` leaves a guest that is watched stopped, without watchpoints and breakpoints: `cont` in QEMU's monitor,
    *   or gdb, resumes it
    */
   close({ leaveStopped = false }: { readonly leaveStopped?: boolean } = {}): Promise<void> {

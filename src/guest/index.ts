@@ -14,6 +14,13 @@ export { attach, type AttachOptions, type QemuSockets } from './attach.ts';
 export type { Capabilities, Capability, CapabilityName } from './capabilities.ts';
 export { Guest } from './guest.ts';
 export { Moment } from './moment.ts';
-export { GuestProcess, type MemoryPart, type VirtualRange } from './process.ts';
-export type { Breakpoint, BreakpointHandler, BreakpointHit, BreakpointOptions } from './live/breakpoint.ts';
+export { GuestProcess, type MemoryPart, type VirtualRange, type WatchOptions } from './process.ts';
+export type {
+  Breakpoint,
+  BreakpointHandler,
+  BreakpointHit,
+  BreakpointOptions,
+  ProcessName,
+} from './live/breakpoint.ts';
 export type { ProcessWatchHandle } from './live/process-watch.ts';
+export type { WatchedPage } from './live/watched-page.ts';

@@ -132,7 +132,7 @@ export class GuestProcess {
    * Watches its memory: `for await (const event of await process.watch('heap'))`. The guest is stopped while the loop's body runs.
    *
    * @param part an area by its name, or by an address in it; all of the process by default
-   * @param options.kinds event kinds beyond page-in, page-out and root-gone
+   * @param options `kinds`: event kinds beyond page-in, page-out and root-gone
    * @throws PtmonError `bad-argument` where the guest cannot be watched; where the process has ended
    */
   watch(part?: string | bigint, { kinds = [] }: WatchOptions = {}): Promise<ProcessWatchHandle> {

@@ -1,15 +1,17 @@
 export { type EntryFormat, type EntryMeaning, meaningOf } from './entries/entry-meaning.ts';
-export { longWords, shortWords } from './entries/meaning-words.ts';
+export { type EntryContext, longWords, shortWords } from './entries/meaning-words.ts';
 export type { SwapDevice } from './entries/swap-devices.ts';
 export { type SpecialType, type SwapTypes, swapTypesOf } from './entries/swap-types.ts';
 export { Explainer, type LinuxExplanation, explanationText } from './explain.ts';
 export { Btf } from './btf/btf.ts';
+export type { ImagePiece } from './kernel/image.ts';
 export { findKernel } from './kernel/find-kernel.ts';
 export type { FindKernelOptions, KernelSource, LinuxKernel } from './kernel/kernel.ts';
 export { kernelCache, kernelCacheFolder } from './kernel/kernel-cache.ts';
 export type { KernelCache, KernelPlaces } from './kernel/kernel-places.ts';
 export { areaAt, kernelAreas } from './areas/kernel-areas.ts';
 export type { AreaSource, KernelArea } from './areas/area-source.ts';
+export type { Steps } from './memory/steps.ts';
 export { readKallsyms } from './symbols/kallsyms.ts';
 export { type KernelModule, readModules } from './symbols/modules.ts';
 export { type KernelPlace, readSymbolFile } from './symbols/symbol-file.ts';

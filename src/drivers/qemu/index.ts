@@ -7,7 +7,7 @@ export {
   type StopStatistics,
   type WatchpointLimits,
 } from './exact/index.ts';
-export { openQemuSampling, QemuSamplingDriver, type QemuSamplingOptions } from './sample/index.ts';
+export { openQemuSampling, QemuSamplingDriver, type QemuSamplingOptions, type SamplingNotice } from './sample/index.ts';
 export {
   type DetachOptions,
   GDB_SIGNAL,
@@ -37,6 +37,7 @@ export {
   type LaunchOptions,
   type OtherReport,
   pagesOf,
+  type KvmTrial,
   type PagesReport,
   prepareGuest,
   type PrepareOptions,
@@ -44,8 +45,10 @@ export {
   type Workload,
   type WorkloadHello,
   type WorkloadReport,
+  type TrialOptions,
   tryKvm,
 } from './launch/index.ts';
+export type { SocketAddress } from './transport/socket-address.ts';
 export type { GuestMemoryKind } from './memory/open-memory.ts';
 export {
   isKvm,

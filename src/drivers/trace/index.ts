@@ -17,6 +17,7 @@ export type {
   TableRecord,
 } from './format/records.ts';
 export { type RecordOptions, recordTrace, type TraceRecorder } from './record/recorder.ts';
+export type { ReplayLimits } from './replay/limits.ts';
 export { type OpenedTrace, openTrace, TraceDriver, type TraceOptions } from './replay/trace-driver.ts';
 export { type TraceInstant, TraceReader } from './replay/trace-reader.ts';
 export { openTraceSnapshot, type TraceSnapshotOptions } from './replay/trace-snapshot.ts';

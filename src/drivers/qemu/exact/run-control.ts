@@ -53,7 +53,7 @@ export type RunNotice =
   | { readonly kind: 'held'; readonly state: string }
   | { readonly kind: 'migrating' }
   | { readonly kind: 'free' }
-  /** The gdbstub does not answer any more: the guest may be stopped, or a watchpoint may stop it. @see releaseGuest */
+  /** The gdbstub does not answer any more: the guest may be stopped, or a watchpoint may stop it. See `releaseGuest`. */
   | { readonly kind: 'left'; readonly state: string | undefined };
 
 /** Where the guest is stopped, with all that it has written in memory. */

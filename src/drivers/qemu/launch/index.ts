@@ -1,4 +1,4 @@
-export { tryKvm } from './try-kvm.ts';
+export { type KvmTrial, type TrialOptions, tryKvm } from './try-kvm.ts';
 export { findWorkloadRoot } from './find-root.ts';
 /** Guests of our own: QEMU, a Linux kernel from Debian, and a workload inside that does what it is told. */
 export type { Accelerator } from './command-line.ts';

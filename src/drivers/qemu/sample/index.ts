@@ -1,1 +1,1 @@
-export { openQemuSampling, QemuSamplingDriver, type QemuSamplingOptions } from './open.ts';
+export { openQemuSampling, QemuSamplingDriver, type QemuSamplingOptions, type SamplingNotice } from './open.ts';
