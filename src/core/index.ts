@@ -44,7 +44,7 @@ export { PageTableMonitor } from './monitor/page-table-monitor.ts';
 export type { Gap } from './paging/pieces.ts';
 export { type EnumerateOptions, type MappedRange, mappedRanges } from './paging/enumerate.ts';
 export { isCanonical, type LevelFormat, makePaging, type Paging, type PagingOptions, rootOf } from './paging/format.ts';
-export type { PagingMode, PagingModeName, TableLevel } from './paging/modes.ts';
+export type { LeafRule, PagingMode, PagingModeName, TableLevel } from './paging/modes.ts';
 export { type PagingControl, pagingFromRegisters } from './paging/registers.ts';
 export type { Rights } from './paging/rights.ts';
 export {

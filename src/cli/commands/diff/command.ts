@@ -22,8 +22,9 @@ Signs, as in ptmon watch: + paged in, - paged out (both, for pages that moved),
 ~ other rights, = other page size. Changes that keep the backing, such as
 accessed and dirty bits, are no differences.
 
-The exit code is 0 without differences and 1 with differences. It is 5 if there
-are none, but page tables are missing, or nothing at all is mapped.
+The exit code is 0 without differences and 1 with differences. Where no
+difference was found, but page tables are missing from a dump, or an address
+space maps nothing at all, it is 5: there may be differences.
 
 Examples:
   ptmon diff before.core after.core

@@ -17,11 +17,15 @@ import { addHelp } from '../../options/help.ts';
 const HELP = `
 ${SOURCE_HELP}
 
-roots reads all memory. "sure": the upper half maps the table itself, writable,
-as the page tables of a kernel do, and other roots with this upper half or the
-code of a kernel agree. "likely": nothing else agrees, or the table maps memory
-at its own addresses, as firmware does. "possible": the table has the form of a
-root. "maps": the half of a kernel alone, a process as well, or identity.
+roots reads all memory, and says how far a table can be trusted to be a root:
+  sure      the upper half maps the table itself, writable, as the page tables
+            of a kernel do; other roots with this upper half, or the code of a
+            kernel, agree
+  likely    nothing else agrees, or the table maps memory at its own addresses,
+            as firmware does
+  possible  the table has the form of a root
+The column "maps" says what it maps: only a kernel, a process and the kernel, or
+memory at its own addresses ("identity").
 
 Examples:
   ptmon roots memory.raw

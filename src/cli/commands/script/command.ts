@@ -6,10 +6,11 @@ import { addHelp } from '../../options/help.ts';
 import { addSocketOptions, type LiveOptions } from '../../options/source.ts';
 
 const HELP = `
-FILE is a module, .mjs or .js; with Node 22.18 or newer also .ts. The guest is in
-scope as "guest", the rest of the command line as "args". The guest is released
-when the module has been run: await guest.run() to stay until the guest ends or
-Ctrl-C. What the script throws ends it with exit code 1.
+FILE is a module, .mjs or .js; with Node 22.18 or newer also .ts. The guest is
+in scope as "guest", the rest of the command line as "args". At the end of the
+module, ptmon releases the guest and exits. A script that has only set handlers
+ends with "await guest.run()", which lasts until the guest ends or Ctrl-C. An
+error that the script throws ends it with exit code 1.
 
 For an editor, the first line of a script can name the types:
   /// <reference types="ptmon/script" />

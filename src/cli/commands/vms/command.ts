@@ -5,9 +5,11 @@ import { addJsonOption } from '../../options/events.ts';
 import { addHelp } from '../../options/help.ts';
 
 const HELP = `
-"watch" is how ptmon can watch the VM: exact (each write to a watched page table
-stops the guest), exact, four entries (KVM's debug registers), sampled.
-"missing" lists what to add to QEMU's command line for more.
+The column "watch" says how ptmon can watch the VM:
+  exact                each write to a watched page table stops the guest
+  exact, four entries  the same for one address: KVM has four watchpoints
+  sampled              ptmon compares the page tables at intervals
+The column "missing" lists the QEMU options that would allow more.
 
 Every other command takes a VM by --vm NAME or --vm PID.
 
