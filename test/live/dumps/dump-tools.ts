@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, readFileSync, readSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
-import { kdumpDump, PAGE } from '../drivers/dump/write-dump.ts';
+import { kdumpDump, PAGE } from '../../drivers/dump/write-dump.ts';
 
 const REQUIRED = process.env['PTMON_LIVE'] === 'required';
 

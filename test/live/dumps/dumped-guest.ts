@@ -1,13 +1,13 @@
 /** A real guest that stands still while its memory is saved in every way. */
 import { readFileSync } from 'node:fs';
-import { runProgram } from '../../src/cli/program.ts';
-import { findWorkloadRoot } from '../../src/drivers/qemu/launch/find-root.ts';
-import { type LaunchedGuest, launchGuest, type LaunchOptions } from '../../src/drivers/qemu/launch/launch.ts';
-import type { OtherReport, WorkloadReport } from '../../src/drivers/qemu/launch/workload-report.ts';
-import { QmpClient } from '../../src/drivers/qemu/qmp/client.ts';
-import { readPrintedRegisters } from '../../src/drivers/qemu/qmp/info-registers.ts';
-import type { Outcome } from '../cli/run.ts';
-import { Recorder } from '../sinks/examples.ts';
+import { runProgram } from '../../../src/cli/program.ts';
+import { findWorkloadRoot } from '../../../src/drivers/qemu/launch/find-root.ts';
+import { type LaunchedGuest, launchGuest, type LaunchOptions } from '../../../src/drivers/qemu/launch/launch.ts';
+import type { OtherReport, WorkloadReport } from '../../../src/drivers/qemu/launch/workload-report.ts';
+import { QmpClient } from '../../../src/drivers/qemu/qmp/client.ts';
+import { readPrintedRegisters } from '../../../src/drivers/qemu/qmp/info-registers.ts';
+import type { Outcome } from '../../cli/run.ts';
+import { Recorder } from '../../sinks/examples.ts';
 
 /** Address bits of a CR3. */
 const ROOT_BITS = 0xf_ffff_ffff_f000n;

@@ -6,15 +6,16 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { makePaging, type PagingOptions } from '../../src/core/paging/format.ts';
-import { QmpClient } from '../../src/drivers/qemu/qmp/index.ts';
-import { run } from '../cli/run.ts';
-import { libvirtSave } from '../drivers/dump/write-containers.ts';
-import { temporaryFolder } from '../drivers/qemu/transport/peer.ts';
-import { hasQemu } from './firmware-guest.ts';
-import { hasAssembler, ProbedGuest } from './probe/probed-guest.ts';
+import { makePaging, type PagingOptions } from '../../../src/core/paging/format.ts';
+import { QmpClient } from '../../../src/drivers/qemu/qmp/index.ts';
+import { run } from '../../cli/run.ts';
+import { libvirtSave } from '../../drivers/dump/write-containers.ts';
+import { temporaryFolder } from '../../drivers/qemu/transport/peer.ts';
+import { hasQemu } from '../firmware-guest.ts';
+import { hasAssembler, ProbedGuest } from '../probe/probed-guest.ts';
 
-const isHere = hasQemu('test/live/migration, a guest that QEMU saves in every way') && hasAssembler();
+const WHAT = 'test/live/dumps/migration, a guest that QEMU saves in every way';
+const isHere = hasQemu(WHAT) && hasAssembler(WHAT);
 
 const TABLES = 0x10_0000;
 const PAE = 0x20;

@@ -3,11 +3,11 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { readPrintedRegisters } from '../../src/drivers/qemu/qmp/info-registers.ts';
-import { QmpClient } from '../../src/drivers/qemu/qmp/index.ts';
-import { run } from '../cli/run.ts';
-import { temporaryFolder } from '../drivers/qemu/transport/peer.ts';
-import { hasQemu, startFirmware } from './firmware-guest.ts';
+import { readPrintedRegisters } from '../../../src/drivers/qemu/qmp/info-registers.ts';
+import { QmpClient } from '../../../src/drivers/qemu/qmp/index.ts';
+import { run } from '../../cli/run.ts';
+import { temporaryFolder } from '../../drivers/qemu/transport/peer.ts';
+import { hasQemu, startFirmware } from '../firmware-guest.ts';
 
 const OVMF = '/usr/share/OVMF/OVMF_CODE.fd';
 const MEMTEST = '/boot/memtest86+x64.bin';
@@ -16,13 +16,11 @@ const PROGRAMS: readonly (readonly [file: string, aptPackage: string, options: r
   [MEMTEST, 'memtest86+', ['-kernel', MEMTEST]],
 ];
 
-const isHere = hasQemu('test/live/firmware-roots, the page tables of real firmware');
+const isHere = hasQemu('test/live/dumps/firmware-roots, the page tables of real firmware');
 
 describe.skipIf(!isHere)('roots of firmware', { timeout: 180_000 }, () => {
-  test.each(PROGRAMS)('%s', async (file, aptPackage, options) => {
-    if (!existsSync(file)) {
-      return void process.stderr.write(`LEFT OUT: ${file}; on Debian: apt-get install ${aptPackage}\n`);
-    }
+  test.for(PROGRAMS)('%s', async ([file, aptPackage, options], { skip }) => {
+    skip(!existsSync(file), `${file} is missing; on Debian: apt-get install ${aptPackage}`);
     const ram = join(temporaryFolder(), 'ram');
     const memory = `memory-backend-file,id=mem,size=256M,mem-path=${ram},share=on`;
     const guest = await startFirmware('unix', [

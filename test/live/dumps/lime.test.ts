@@ -7,21 +7,21 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { mappedRanges } from '../../src/core/paging/enumerate.ts';
-import { makePaging } from '../../src/core/paging/format.ts';
-import { openDump } from '../../src/drivers/dump/index.ts';
-import { findKernels } from '../../src/drivers/qemu/launch/guest-files.ts';
-import type { QmpClient } from '../../src/drivers/qemu/qmp/index.ts';
-import { parse } from '../cli/run.ts';
+import { mappedRanges } from '../../../src/core/paging/enumerate.ts';
+import { makePaging } from '../../../src/core/paging/format.ts';
+import { openDump } from '../../../src/drivers/dump/index.ts';
+import { findKernels } from '../../../src/drivers/qemu/launch/guest-files.ts';
+import type { QmpClient } from '../../../src/drivers/qemu/qmp/index.ts';
+import { parse } from '../../cli/run.ts';
 import { DumpedGuest, runWith } from './dumped-guest.ts';
-import { shell } from './proc-files.ts';
-import { leftOut } from './real-guest.ts';
+import { shell } from '../proc-files.ts';
+import { leftOut } from '../real-guest.ts';
 
 const moduleOf = (kernel: string): string => join(dirname(kernel), 'lime.ko');
 /** Of Debian's cloud flavour, which has the disk's driver built in. */
 const KERNEL = findKernels().find(({ path, release }) => release.includes('cloud') && existsSync(moduleOf(path)));
 
-const isOut = leftOut('test/live/lime, memory that LiME saves', () =>
+const isOut = leftOut('test/live/dumps/lime, memory that LiME saves', () =>
   KERNEL !== undefined ? undefined : 'no module: `node guest/build.mjs --lime` compiles it',
 );
 

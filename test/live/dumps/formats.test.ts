@@ -1,0 +1,278 @@
+/**
+ * One guest that stands still, in every format that can be had of it: all of them, and the live guest, translate alike, and as QEMU does.
+ *
+ * Debian's QEMU writes ELF and kdump with zlib; its makedumpfile writes neither snappy nor zstd. Pages compressed by the real libraries
+ * take their place in a kdump of our own.
+ */
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { openDump } from '../../../src/drivers/dump/index.ts';
+import { findAddressSpace, findRoots } from '../../../src/snapshot/index.ts';
+import { parse } from '../../cli/run.ts';
+import { limeDump, notesOf, PAGE } from '../../drivers/dump/write-dump.ts';
+import { addressesOf, bootBusyGuest, COUNT, hex, registersOf } from './busy-guest.ts';
+import { hasDumpTools, makedumpfile, writeCompressedKdump, writeElfForMakedumpfile } from './dump-tools.ts';
+import { type DumpedGuest, runWith } from './dumped-guest.ts';
+import { hasOtherReaders, readWithDrgn, translateWithKdumpfile } from './other-readers.ts';
+import { leftOut } from '../real-guest.ts';
+
+interface Answer {
+  readonly va: string;
+  readonly pa?: string;
+}
+
+const isLeftOut = leftOut('test/live/dumps, dumps of a real guest');
+const folder = isLeftOut ? '' : mkdtempSync(join(tmpdir(), 'ptmon-dumps-'));
+const withTools = !isLeftOut && hasDumpTools(folder);
+const withReaders = withTools && hasOtherReaders(folder);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const path = (name: string) => join(folder, name);
+
+describe.skipIf(isLeftOut)('P3 dumps of a real guest with 4-level paging', { timeout: 240_000 }, () => {
+  let machine: DumpedGuest;
+  let vcpu: number;
+  let addresses: string[];
+  /** What `ptmon translate` says of all addresses in QEMU's own ELF core. */
+  let expected: string;
+
+  const select = () => ['--vcpu', String(vcpu)];
+  const raw = () => ['--root', hex(machine.root), '--paging', '4-level'];
+
+  beforeAll(async () => {
+    machine = await bootBusyGuest();
+    const note = await machine.vmcoreinfo();
+    vcpu = await machine.pause();
+    await machine.dump(path('elf'));
+    writeFileSync(path('vmcoreinfo'), note);
+    const dump = await openDump(path('elf'));
+    const space = await findAddressSpace(dump, { vcpu });
+    expect(BigInt(space.root)).toBe(machine.root);
+    addresses = addressesOf(dump, space);
+    await dump.close();
+    const outcome = await runWith(['translate', path('elf'), '-', '--json', ...select()], addresses);
+    expect(outcome).toMatchObject({
+      code: 0,
+      stderr: expect.stringMatching(/ELF core, 3 segments; 2 vCPUs/) as string,
+    });
+    expected = outcome.stdout;
+  }, 240_000);
+  afterAll(() => machine?.stop());
+
+  async function expectSame(name: string, args: readonly string[]): Promise<void> {
+    const start = performance.now();
+    const { code, stdout, stderr } = await runWith(['translate', path(name), '-', '--json', ...args], addresses);
+    const size = (statSync(path(name)).size / 2 ** 20).toFixed(0);
+    process.stdout.write(
+      `${name} (${size} MiB): ${addresses.length} addresses, ${(performance.now() - start).toFixed(0)} ms\n`,
+    );
+    expect({ code, stderr: stderr.slice(0, 500) }).toEqual({
+      code: 0,
+      stderr: expect.stringContaining(path(name)) as string,
+    });
+    const same = name.includes('kernel-only') ? tablesOnly(stdout) === tablesOnly(expected) : stdout === expected;
+    expect(same, `${name} translates differently`).toBe(true);
+  }
+
+  test('there are 10,000 addresses, of every outcome', () => {
+    const answers = parse(expected);
+    expect(answers.length).toBe(COUNT);
+    const count = (is: (answer: Record<string, unknown>) => boolean) => answers.filter(is).length;
+    expect(count(({ pageSize }) => pageSize === 4096)).toBeGreaterThan(1000);
+    expect(count(({ pageSize }) => pageSize === 2 ** 21)).toBeGreaterThan(1000);
+    for (const level of [1, 2, 3, 4])
+      expect(
+        count((answer) => answer['level'] === level),
+        `level ${level}`,
+      ).toBeGreaterThan(0);
+  });
+
+  test('the live guest says the same', async () => {
+    const { qmpPath, gdbPath } = machine.guest;
+    const live = ['translate', '-', '--json', '--qmp', qmpPath, '--gdb', gdbPath, ...select()];
+    const { code, stdout } = await runWith(live, addresses);
+    expect(code).toBe(0);
+    expect(stdout === expected).toBe(true);
+  });
+
+  test("and so does QEMU's own gva2gpa", async () => {
+    const answers = parse(expected);
+    await machine.asking(async (qmp) => {
+      const wrong: string[] = [];
+      for (const { va, pa } of answers as { va: string; pa?: string }[]) {
+        const theirs = (await qmp.humanMonitor(`gva2gpa ${va}`, { vcpu })).trim();
+        const ours = pa === undefined ? 'Unmapped' : `gpa: ${pa === '0x0' ? '0' : pa}`;
+        if (ours !== theirs) wrong.push(`${va}: ${ours}, by QEMU ${theirs}`);
+      }
+      expect(wrong).toEqual([]);
+    });
+  });
+
+  test.each([
+    ['elf-paging', { paging: true }],
+    ['kdump-zlib', { format: 'kdump-zlib' }],
+  ] as const)("QEMU's %s", async (name, options) => {
+    await machine.dump(path(name), options);
+    await expectSame(name, select());
+    if (name !== 'kdump-zlib') rmSync(path(name));
+  });
+
+  test('memory as it is: saved, and the file that is the RAM of the guest', async () => {
+    await machine.asking((qmp) => qmp.execute('pmemsave', { val: 0, size: 256 * 2 ** 20, filename: path('pmemsave') }));
+    await expectSame('pmemsave', raw());
+    rmSync(path('pmemsave'));
+    const { stdout } = await runWith(['translate', machine.guest.ramFile, '-', '--json', ...raw()], addresses);
+    expect(stdout === expected).toBe(true);
+    const mapped = [
+      'translate',
+      machine.guest.ramFile,
+      '-',
+      '--json',
+      ...raw(),
+      '--ram-map',
+      '0x0+128M@0,0x8000000+128M@128M',
+    ];
+    expect((await runWith(mapped, addresses)).stdout === expected).toBe(true);
+  });
+
+  test('LiME, written from its definition', async () => {
+    const ram = readFileSync(machine.guest.ramFile);
+    const frames = new Map<number, Uint8Array>();
+    // As Linux lists RAM: with a hole below 1 MiB.
+    for (let gfn = 0; gfn < ram.length / PAGE; gfn++) {
+      if (gfn < 0x9f || gfn >= 0x100) frames.set(gfn, ram.subarray(gfn * PAGE, (gfn + 1) * PAGE));
+    }
+    writeFileSync(path('lime'), limeDump(frames));
+    await expectSame('lime', raw());
+    rmSync(path('lime'));
+  });
+
+  describe.skipIf(!withTools)('of makedumpfile', () => {
+    beforeAll(() => {
+      writeElfForMakedumpfile(path('elf'), path('vmcore'), readFileSync(path('vmcoreinfo')));
+    });
+
+    test.each<[name: string, options: string[]]>([
+      ['plain', ['-d', '0']],
+      ['zlib', ['-c', '-d', '0']],
+      ['lzo', ['-l', '-d', '0']],
+      ['zlib-without-zeroes', ['-c', '-d', '1']],
+      ['lzo-kernel-only', ['-l', '-d', '31']],
+      ['zlib-flattened', ['-F', '-c', '-d', '0']],
+      ['lzo-flattened-kernel-only', ['-F', '-l', '-d', '31']],
+      ['elf', ['-E', '-d', '0']],
+      ['elf-kernel-only', ['-E', '-d', '31']],
+      ['elf-flattened', ['-F', '-E', '-d', '31']],
+    ])('%s', async (name, options) => {
+      makedumpfile(options, path('vmcore'), path(`makedumpfile-${name}`));
+      await expectSame(`makedumpfile-${name}`, select());
+      rmSync(path(`makedumpfile-${name}`));
+    });
+
+    test("QEMU's kdump, rearranged", async () => {
+      if (!statSync(path('kdump-zlib'), { throwIfNoEntry: false }))
+        await machine.dump(path('kdump-zlib'), { format: 'kdump-zlib' });
+      makedumpfile(['-R'], path('kdump-zlib'), path('rearranged'));
+      await expectSame('rearranged', select());
+      rmSync(path('rearranged'));
+    });
+
+    test.each(['snappy', 'zstd'] as const)('%s, of pages that the real library has compressed', async (method) => {
+      const cpus = await Promise.all([0, 1].map(async (at) => registersOf(path('elf'), at)));
+      writeCompressedKdump(method, folder, machine.guest.ramFile, notesOf(cpus), path(method));
+      await expectSame(method, select());
+      rmSync(path(method));
+    });
+
+    describe.skipIf(!withReaders)('as other programs read them', () => {
+      const answers = () => parse(expected) as unknown as readonly Answer[];
+      /** What we find at each address, in libkdumpfile's words. */
+      const asKdumpfile = () => answers().map(({ pa = 'Page not present' }) => pa);
+
+      test.each<[name: string, options: string[]]>([
+        ['zlib', ['-c', '-d', '0']],
+        ['lzo', ['-l', '-d', '1']],
+        ['elf', ['-E', '-d', '0']],
+      ])('libkdumpfile translates all addresses alike: %s', (name, options) => {
+        makedumpfile(options, path('vmcore'), path(`read-${name}`));
+        onTestFinished(() => rmSync(path(`read-${name}`)));
+        const dump = { path: path(`read-${name}`), root: hex(machine.root), levels: 4 };
+        const theirs = translateWithKdumpfile(folder, dump, addresses);
+        expect(theirs).toEqual(asKdumpfile());
+      });
+
+      test("libkdumpfile translates all addresses of QEMU's kdump alike, which is rearranged for it", async () => {
+        await machine.dump(path('read-flat'), { format: 'kdump-zlib' });
+        makedumpfile(['-R'], path('read-flat'), path('read-qemu'));
+        onTestFinished(() => ['read-flat', 'read-qemu'].forEach((name) => rmSync(path(name))));
+        const theirs = translateWithKdumpfile(
+          folder,
+          { path: path('read-qemu'), root: hex(machine.root), levels: 4 },
+          addresses,
+        );
+        expect(theirs).toEqual(asKdumpfile());
+      });
+
+      // Without debug symbols it reads the kernel's half, by the root that VMCOREINFO names.
+      test.each<[name: string, options: string[]]>([
+        ['zlib', ['-c', '-d', '0']],
+        ['lzo', ['-l', '-d', '0']],
+      ])("drgn reads the kernel's half alike: %s", async (name, options) => {
+        makedumpfile(options, path('vmcore'), path(`read-${name}`));
+        const dump = await openDump(path(`read-${name}`));
+        onTestFinished(async () => {
+          await dump.close();
+          rmSync(path(`read-${name}`));
+        });
+        const isIn = (va: bigint) => va >= 1n << 63n && Number(va % BigInt(PAGE)) <= PAGE - 8;
+        const kernel = answers().filter(({ va }) => isIn(BigInt(va)));
+        const theirs = readWithDrgn(
+          path(`read-${name}`),
+          kernel.map(({ va }) => va),
+        );
+        const ours = kernel.map(({ pa }) => {
+          // Registers of devices are mapped, too, and are not in the dump.
+          const bytes = pa === undefined ? undefined : dump.readBytes(Number(pa), 8);
+          return bytes === undefined ? 'fault' : Buffer.from(bytes).toString('hex');
+        });
+        expect(theirs).toEqual(ours);
+        expect(ours.filter((bytes) => bytes !== 'fault' && !/^0*$/.test(bytes)).length).toBeGreaterThan(500);
+        expect(ours).toContain('fault');
+      });
+    });
+
+    test("the kernel's own root is named by its note", async () => {
+      makedumpfile(['-c', '-d', '31'], path('vmcore'), path('named'));
+      for (const name of ['vmcore', 'named']) {
+        const dump = await openDump(path(name));
+        onTestFinished(() => dump.close());
+        const sure = (await findRoots(dump)).filter(({ confidence }) => confidence === 'sure');
+        expect(dump.kernelRoot).toMatchObject({ mode: '4-level', from: 'VMCOREINFO' });
+        expect(sure.map(({ root }) => root)).toContain(dump.kernelRoot?.root);
+      }
+    });
+  });
+
+  test('raw memory without its gaps is refused, and the map that is proposed translates alike', async () => {
+    // As LiME's format=raw writes it: the RAM of /proc/iomem, 0x1000 to 0x9fbff and 0x100000 to 0xffdffff.
+    const memory = readFileSync(machine.guest.ramFile);
+    const gapless = Buffer.concat([memory.subarray(0x1000, 0x9_fc00), memory.subarray(0x10_0000, 0xffe_0000)]);
+    writeFileSync(path('gapless'), gapless);
+    for (const command of ['roots', 'map']) {
+      const { code, stdout, stderr } = await runWith([command, path('gapless')]);
+      expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+      expect(stderr).toContain('--ram-map 0x1000+0x9e000@0x0,0x100000+0xfee0000@0x9ec00;');
+    }
+    await expectSame('gapless', ['--ram-map', '0x1000+0x9e000@0x0,0x100000+0xfee0000@0x9ec00', ...raw()]);
+  });
+});
+
+/**
+ * Without what the guest's Linux says of an address. Dump level 31 keeps page tables, but makedumpfile 1.7.2 takes slabs of newer kernels
+ * (6.12) for memory of processes, and leaves out what Linux knows of them.
+ */
+function tablesOnly(jsonl: string): string {
+  return jsonl.replaceAll(/,"system":\{.*?\},"steps"/g, ',"steps"');
+}
