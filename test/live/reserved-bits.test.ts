@@ -18,7 +18,8 @@ import { openDump } from '../../src/drivers/dump/index.ts';
 import { hasQemu } from './firmware-guest.ts';
 import { hasAssembler, ProbedGuest } from './probe/probed-guest.ts';
 
-const isHere = hasQemu('test/live/reserved-bits, every bit of every entry in a real QEMU') && hasAssembler();
+const WHAT = 'test/live/reserved-bits, every bit of every entry in a real QEMU';
+const isHere = hasQemu(WHAT) && hasAssembler(WHAT);
 
 /** One table for each level from the root down: those that map the first MiB, and those of the address that is probed. */
 const IDENTITY = 0x10_0000;
