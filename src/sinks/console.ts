@@ -40,7 +40,12 @@ function summaryText(summary: Summary): string {
 }
 
 /** The lost events as text. */
-export function lostText({ lost, foundByResync, resyncs }: Statistics): string {
+export function lostText(summary: Statistics & Pick<Summary, 'dropped'>): string {
+  const { dropped = 0 } = summary;
+  return `${missedText(summary)}${dropped === 0 ? '' : `, ${count(dropped, 'event')} dropped`}`;
+}
+
+function missedText({ lost, foundByResync, resyncs }: Statistics): string {
   const compared =
     foundByResync === 0 ? '' : `, ${count(foundByResync, 'event')} found only by comparing (${count(resyncs, 'time')})`;
   if (lost.unknown) {

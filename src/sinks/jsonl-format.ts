@@ -35,6 +35,10 @@ export function eventLine(event: MonitorEvent, seq: number): string {
   });
 }
 
+export function droppedLine(count: number): string {
+  return line('dropped', { count });
+}
+
 export function endLine(summary: Summary): string {
   const { ended, failure, ...statistics } = summary;
   return line('end', { ended, ...(failure && { failure }), ...statistics });

@@ -1,6 +1,6 @@
 /** Events as JSONL: one object per line, the same bytes for the same events (docs/formats/jsonl.md). */
 import type { Writable } from 'node:stream';
-import { endLine, eventLine, type HeaderOptions, headerLine } from './jsonl-format.ts';
+import { droppedLine, endLine, eventLine, type HeaderOptions, headerLine } from './jsonl-format.ts';
 import type { Sink } from './sink.ts';
 import { TextOutput } from './text-output.ts';
 import { VERSION } from './version.ts';
@@ -17,6 +17,10 @@ export function jsonlSink(output: Writable | TextOutput, { options }: JsonlOptio
   return {
     begin: (source) => text.write(headerLine(VERSION, source, options)),
     write: (event) => text.write(eventLine(event, seq++)),
+    dropped: (count) => {
+      seq += count;
+      return text.write(droppedLine(count));
+    },
     end: async (summary) => {
       await text.write(endLine(summary));
       await text.flush();

@@ -39,6 +39,8 @@ export interface Summary extends Statistics {
   /** `finished`: the guest ended. `stopped`: the consumer stopped. `failed`: see `failure`. */
   readonly ended: 'finished' | 'stopped' | 'failed';
   readonly failure?: { readonly code: string; readonly message: string };
+  /** Events that the sink did not get, because its reader did not read; absent if there are none. */
+  readonly dropped?: number;
 }
 
 /**
@@ -48,5 +50,7 @@ export interface Summary extends Statistics {
 export interface Sink {
   begin?(source: SourceInfo): void | Promise<void>;
   write(event: MonitorEvent): void | Promise<void>;
+  /** So many events between the last one and the next were dropped. */
+  dropped?(count: number): void | Promise<void>;
   end(summary: Summary): void | Promise<void>;
 }

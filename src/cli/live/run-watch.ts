@@ -10,6 +10,7 @@ import { jsonlSink } from '../../sinks/jsonl.ts';
 import type { Streams } from '../context.ts';
 import type { AddressOption, RootOption } from '../options/address.ts';
 import { printStatus } from '../output/status-lines.ts';
+import { StallingSink } from './output-stall.ts';
 import { openFittingSource } from './debug-registers.ts';
 import type { WatchSource } from './source.ts';
 import { runUnwatchedWhileSuspended } from './suspend.ts';
@@ -54,13 +55,18 @@ export async function runWatch(
   );
   const recorder = await recorderFor(source, options);
   const view = options.json === true ? undefined : watchView({ output, each: options.each === true });
+  const sink = new StallingSink(view ?? jsonlSink(output, { options: headerOptions(source.mode) }), {
+    choice: options.onStall ?? 'wait',
+    say,
+    detach: () => over.abort(),
+  });
   const session = await openSession({
     driver: source.driver,
     ...(recorder !== undefined && { recorder }),
     ...(options.paging !== undefined && { paging: { mode: options.paging } }),
     // The end of a process shows in its root.
     kinds: processes === undefined ? (options.kinds ?? []) : [...new Set([...(options.kinds ?? []), GONE])],
-    sinks: [view ?? jsonlSink(output, { options: headerOptions(source.mode) })],
+    sinks: [sink],
     signal: AbortSignal.any([signal, over.signal, ...limit]),
     ...(system !== undefined && { system }),
     onBatch: () => verifier?.verify(session.monitor),

@@ -76,6 +76,8 @@ export function noticeLine(notice: RunNotice): string {
         `The gdbstub does not answer: the guest may be stopped${notice.state === undefined ? '' : ` (QMP: ${notice.state})`}, or a watchpoint may ` +
         'stop it. ptmon doctor --release, with the same --qmp and --gdb, resumes it.'
       );
+    case 'silent':
+      return `QEMU has not answered ${notice.command} on its QMP socket for 1 s. In exact mode the guest may be stopped until it does.`;
     case 'free':
       return 'ptmon watches the guest again.';
   }

@@ -1,7 +1,8 @@
 /** The options of commands that print events: of a recorded, a simulated or a live guest. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { OptInKind } from '../../core/monitor/events.ts';
 import type { MapChoice } from '../../linux/index.ts';
+import { STALL_CHOICES, type StallChoice } from '../live/output-stall.ts';
 import { mapOption } from './map-choice.ts';
 import { listOf, OPT_IN_KINDS, positiveNumber, seconds, wholeNumber } from './values.ts';
 
@@ -22,6 +23,8 @@ export interface LiveEventOptions extends EventOptions {
   /** Overwrites a file that is not a trace. */
   readonly force?: boolean;
   readonly verify?: boolean;
+  /** What happens when nobody reads the output. */
+  readonly onStall?: StallChoice;
   /** A line for each event. */
   readonly each?: boolean;
 }
@@ -61,6 +64,14 @@ export function addLiveEventOptions(command: Command): Command {
       .option('--map <map>', 'of a process, watch only: heap, stack, anon, a FILE, or the area at 0x…', mapOption)
       .option('--duration <time>', 'stop after this time: 90, 90s, 5m, 2h', seconds)
       .option('--count <n>', 'stop after this many events', wholeNumber(1, 1e9)),
+  );
+  command.addOption(
+    new Option(
+      '--on-stall <what>',
+      'when nobody reads the output: the guest waits, events are dropped, or the watch ends',
+    )
+      .choices(STALL_CHOICES)
+      .default('wait'),
   );
   return addRecordOption(command).option(
     '--verify',

@@ -63,6 +63,7 @@ export async function openQemu(options: QemuOptions): Promise<QemuDriver> {
         control?.hear(event);
       },
       onLost: (error) => end.lose(error),
+      onSilent: (command) => options.onNotice?.({ kind: 'silent', command }),
     });
     undo.push(() => qmp.close());
     await expectFreeStub(qmp, options.gdb);

@@ -14,6 +14,8 @@ export interface QmpOptions extends ConnectOptions {
   readonly onEvent?: (event: QmpEvent) => void;
   /** Called once when the peer is gone or breaks the protocol; not after `close`. */
   readonly onLost?: (error: PtmonError) => void;
+  /** Called when a command has been waiting for its reply for a second. */
+  readonly onSilent?: (command: string) => void;
   /** Longest line that is accepted, in bytes; 64 MiB by default. */
   readonly maxLineByteLength?: number;
 }
@@ -52,7 +54,7 @@ export class QmpClient {
     this.#transport = transport;
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     this.#decoder = new QmpDecoder(options.maxLineByteLength);
-    this.#pending = new PendingCommands(transport.address);
+    this.#pending = new PendingCommands(transport.address, options.onSilent);
     this.#onLost = options.onLost;
     if (options.onEvent !== undefined) this.#listeners.add(options.onEvent);
   }

@@ -14,13 +14,19 @@ export interface CommandLimits {
   readonly signal: AbortSignal | undefined;
 }
 
+/** QEMU answers within milliseconds. */
+const SILENT_MS = 1000;
+
 export class PendingCommands {
   readonly #address: string;
   readonly #commands = new Map<number, PendingCommand>();
+  readonly #onSilent: (command: string) => void;
   #lastId = 0;
 
-  constructor(address: string) {
+  /** @param onSilent called with a command that has been waiting for its reply for a second */
+  constructor(address: string, onSilent: (command: string) => void = () => {}) {
     this.#address = address;
+    this.#onSilent = onSilent;
   }
 
   /** Calls `send` with a fresh id; settles with the reply to it, or when a limit is reached. */
@@ -32,8 +38,10 @@ export class PendingCommands {
       const abort = () => this.#take(id)?.reject(signal?.reason);
       const done = () => {
         clearTimeout(timer);
+        clearTimeout(silence);
         signal?.removeEventListener('abort', abort);
       };
+      const silence = setTimeout(() => name !== undefined && this.#onSilent(name), SILENT_MS);
       // A reply that comes after all finds nobody, and is dropped.
       const timer = setTimeout(() => this.#take(id)?.reject(this.#timeout(name, timeoutMs)), timeoutMs);
       signal?.addEventListener('abort', abort, { once: true });

@@ -12,8 +12,11 @@ import { readPrintedRegisters } from '../qmp/info-registers.ts';
 import { readPhysicalAddressBits } from '../qmp/physical-address-bits.ts';
 import { readRunState } from '../qmp/run-state.ts';
 
-/** Paused by another client (in QEMU's words how), or running again. */
-export type SamplingNotice = { readonly kind: 'held'; readonly state: string } | { readonly kind: 'free' };
+/** Paused by another client (with QEMU's name of the state), running again, or a QMP command that QEMU has not answered for a second. */
+export type SamplingNotice =
+  | { readonly kind: 'held'; readonly state: string }
+  | { readonly kind: 'free' }
+  | { readonly kind: 'silent'; readonly command: string };
 
 export interface QemuSamplingOptions {
   /** QEMU's `-qmp` socket: `unix:/path`, `/path`, `tcp:host:port` or `host:port`. */
@@ -56,6 +59,7 @@ export async function openQemuSampling(options: QemuSamplingOptions): Promise<Qe
       if (event.name === 'STOP' || event.name === 'RESUME') void tellState();
     },
     onLost: (error) => end.lose(error),
+    onSilent: (command) => options.onNotice?.({ kind: 'silent', command }),
   });
   try {
     const registers = await readAllRegisters(qmp);

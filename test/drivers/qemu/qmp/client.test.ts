@@ -71,6 +71,18 @@ describe('replies find their commands', () => {
     expect(await client.execute('quick')).toBe('mine');
   });
 
+  test('one that is not there within a second is told of, once, and comes all the same', async () => {
+    const silent: string[] = [];
+    const server = await startQmpServer((command, socket) => {
+      const delayMs = command.execute === 'slow' ? 1200 : 0;
+      setTimeout(() => socket.write(returning(command, command.execute)), delayMs);
+    });
+    const client = await connect(server.address, { onSilent: (command) => silent.push(command) });
+    expect(await client.execute('quick')).toBe('quick');
+    expect(await client.execute('slow')).toBe('slow');
+    expect(silent).toEqual(['slow']);
+  });
+
   test('messages of the future and a second greeting are passed over', async () => {
     const server = await startQmpServer((command, socket) =>
       socket.write(`{"news": 1}\n${GREETING}${returning({ ...command, id: 99 }, 'whose?')}${returning(command, 1)}`),
