@@ -203,7 +203,7 @@ export class PageTableMonitor {
     const gfn = gfnOf(pa);
     const firstNode = this.#rmap.firstIn(gfn);
     if (firstNode === null && !this.#tables.trapsUnmapped(gfn, this.#rmap.size)) {
-      this.#marks.noteElsewhere(vcpu, pa, 1);
+      this.#marks.noteEntryElsewhere(vcpu, pa);
       return false;
     }
     const offset = frameOffsetOf(pa);

@@ -14,10 +14,13 @@ export class DirtyMarks {
   readonly #lists = new Map<number, NumberList>();
   /** The list that is being processed: its order stays until `dropLent` or `keepLent`. */
   #lent: NumberList | undefined;
-  /** Its vCPU, also where the list is empty. */
-  #lentVcpu = -1;
-  /** Writes to frames without a watched table, by vCPU. */
+  /** Writes to frames without a watched table, by vCPU: in flight. */
   readonly #rings = new Map<number, WriteRing>();
+  /** Such writes of the vCPU that is being processed, which landed before: taken out of `#rings`. */
+  #landed: WriteRing | undefined;
+  #landedVcpu = -1;
+  /** Empty: takes the place of a ring that is taken out. */
+  #spare: WriteRing | undefined;
   #lastRing: WriteRing | undefined;
   #lastRingVcpu = -1;
   /** vCPUs with a write in flight. */
@@ -56,7 +59,7 @@ export class DirtyMarks {
    * `keepLent` come after them.
    */
   lend(vcpu: number): NumberList {
-    this.#lentVcpu = vcpu;
+    if (this.#rings.size > 0) this.#takeOut(vcpu);
     const list = this.#find(vcpu) ?? NOTHING;
     if (list.length > 0) this.#lent = list;
     return list;
@@ -75,10 +78,24 @@ export class DirtyMarks {
     return all;
   }
 
-  /** Drops the first `count` entries of the list that is lent, and the vCPU's writes to other frames: they have landed. */
+  /** Takes the writes to other frames out: they have landed, and what is reported from now on has not. */
+  #takeOut(vcpu: number): void {
+    const ring = this.#rings.get(vcpu);
+    if (ring === undefined || ring.isEmpty) return;
+    this.#landed = ring;
+    this.#landedVcpu = vcpu;
+    this.#setRing(vcpu, this.#spare ?? new WriteRing());
+    this.#spare = undefined;
+  }
+
+  /** Drops the first `count` entries of the list that is lent, and the writes to other frames: they have landed. */
   dropLent(count: number): void {
-    if (this.#rings.size > 0) this.#rings.get(this.#lentVcpu)?.clear();
-    this.#lentVcpu = -1;
+    const landed = this.#landed;
+    if (landed !== undefined) {
+      landed.clear();
+      this.#spare = landed;
+      this.#landed = undefined;
+    }
     const list = this.#lent;
     if (list === undefined) return;
     this.#lent = undefined;
@@ -88,34 +105,41 @@ export class DirtyMarks {
 
   /** Keeps the list that is lent: it could not be processed. */
   keepLent(): void {
-    this.#lentVcpu = -1;
+    const landed = this.#landed;
+    if (landed !== undefined) {
+      landed.addAll(this.#rings.get(this.#landedVcpu)!);
+      this.#setRing(this.#landedVcpu, landed);
+      this.#landed = undefined;
+    }
     this.#lent = undefined;
+  }
+
+  /** Notes a write to one entry of a frame without a watched table: `pa` is any byte of it. */
+  noteEntryElsewhere(vcpu: number, pa: number): void {
+    const ring = vcpu === this.#lastRingVcpu ? this.#lastRing! : this.#ringOf(vcpu);
+    ring.addEntry(pa);
   }
 
   /** Notes a write of which at least a part is to a frame without a watched table. */
   noteElsewhere(vcpu: number, pa: number, byteLength: number): void {
-    const ring = vcpu === this.#lastRingVcpu ? this.#lastRing! : this.#ringOf(vcpu);
-    ring.add(pa, byteLength);
+    this.#ringOf(vcpu).addBytes(pa, byteLength);
   }
 
   #ringOf(vcpu: number): WriteRing {
-    let ring = this.#rings.get(vcpu);
-    if (ring === undefined) {
-      ring = new WriteRing();
-      this.#rings.set(vcpu, ring);
-    }
-    this.#lastRing = ring;
-    this.#lastRingVcpu = vcpu;
+    const ring = this.#rings.get(vcpu) ?? new WriteRing();
+    this.#setRing(vcpu, ring);
     return ring;
   }
 
-  /**
-   * A frame has become a watched table: the writes to it that are in flight become marks. Not those of the vCPU that is being
-   * processed, which have landed.
-   */
+  #setRing(vcpu: number, ring: WriteRing): void {
+    this.#rings.set(vcpu, ring);
+    this.#lastRing = ring;
+    this.#lastRingVcpu = vcpu;
+  }
+
+  /** A frame has become a watched table: the writes to it that are in flight become marks. */
   adopt(gfn: number, entryBytes: number): void {
     for (const [vcpu, ring] of this.#rings) {
-      if (vcpu === this.#lentVcpu) continue;
       for (const { from, to } of ring.within(gfn * PAGE_BYTES, (gfn + 1) * PAGE_BYTES)) {
         for (let pa = from - (from % entryBytes); pa < to; pa += entryBytes) this.add(vcpu, pa);
       }
