@@ -82,25 +82,34 @@ export function locateRange(paging: Paging, range: RangeRequest): { first: numbe
   return { first, last };
 }
 
+// Marks check these each time. What throws is in functions of its own, so that the compiler inlines the rest into every caller.
+
 export function checkWrite(pa: number, byteLength: number): void {
-  if (typeof pa !== 'number') {
-    throw new PtmonError('bad-argument', `physical address ${String(pa)} is a ${typeof pa}: pass a number`);
-  }
-  if (isPaRange(pa, byteLength)) return;
-  throw new PtmonError(
-    'bad-argument',
-    `a write of ${byteLength} bytes at ${pa} is not within physical memory (52 bits)`,
-  );
+  if (!isPaRange(pa, byteLength)) throw badWrite(pa, byteLength);
 }
 
 export function checkView(view = 0): number {
-  if (Number.isInteger(view) && view >= 0) return view;
-  throw new PtmonError('bad-argument', `view ${String(view)} is not a non-negative integer`);
+  if (isIndex(view)) return view;
+  throw badIndex('view', view);
 }
 
 export function checkVcpu(vcpu: number): void {
-  if (Number.isInteger(vcpu) && vcpu >= 0) return;
-  throw new PtmonError('bad-argument', `vCPU ${String(vcpu)} is not a non-negative integer`);
+  if (!isIndex(vcpu)) throw badIndex('vCPU', vcpu);
+}
+
+function isIndex(number: number): boolean {
+  return Number.isInteger(number) && number >= 0;
+}
+
+function badIndex(name: string, value: number): PtmonError {
+  return new PtmonError('bad-argument', `${name} ${String(value)} is not a non-negative integer`);
+}
+
+function badWrite(pa: number, byteLength: number): PtmonError {
+  if (typeof pa !== 'number')
+    return new PtmonError('bad-argument', `physical address ${String(pa)} is a ${typeof pa}: pass a number`);
+  const what = `a write of ${byteLength} bytes at ${pa} is not within physical memory (52 bits)`;
+  return new PtmonError('bad-argument', what);
 }
 
 export function checkTag(tag: Tag | undefined): void {
