@@ -9,6 +9,7 @@ export type PtmonErrorCode =
   | 'protect-failed'
   | 'restore-failed'
   | 'range-limit'
+  | 'nested-call'
   | 'source-unavailable'
   | 'corrupt-input'
   | 'write-failed'

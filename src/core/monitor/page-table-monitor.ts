@@ -30,8 +30,11 @@ import {
   locate,
   locateRange,
 } from './arguments.ts';
+import { Calls } from './batch/calls.ts';
 import { DirtyMarks } from './batch/dirty-marks.ts';
+import { FormerWalks } from './batch/former-walks.ts';
 import { Plan } from './batch/plan.ts';
+import { Releases } from './batch/releases.ts';
 import { Synchronizer } from './batch/synchronizer.ts';
 import { EventWriter } from './events/event-writer.ts';
 import { Report } from './events/report.ts';
@@ -65,7 +68,9 @@ export class PageTableMonitor {
   readonly #marks = new DirtyMarks();
   readonly #spaces: AddressSpaces;
   readonly #parts: MonitorParts;
+  readonly #calls: Calls;
   readonly #synchronizer: Synchronizer;
+  readonly #releases: Releases;
   readonly #isFast: boolean;
   /** Bits of a frame offset that lie within an entry. */
   readonly #entryShift: number;
@@ -90,6 +95,9 @@ export class PageTableMonitor {
     const report = new Report(paging, writer, unsettled);
     const reportsRights = writer.writesRights;
     this.#parts = { paging, spaces, unsettled, tables, rmap, marks };
+    const formerWalks = new FormerWalks(entryBytes);
+    this.#calls = new Calls({ tables, faults, marks, unsettled, formerWalks });
+    this.#releases = new Releases({ calls: this.#calls, report, unsettled, tables, rmap, spaces });
     this.#synchronizer = new Synchronizer({
       plan: new Plan({ memory, paging, tables, rmap, faults, marks }),
       report,
@@ -97,10 +105,11 @@ export class PageTableMonitor {
       unsettled,
       tables,
       rmap,
-      faults,
       marks,
       spaces,
-      entryBytes,
+      formerWalks,
+      calls: this.#calls,
+      prune: this.#releases.prune,
       fastPath: fastPath
         ? {
             leafWrites: new LeafWrites({ memory, paging, rmap, report, reportsRights }),
@@ -117,6 +126,7 @@ export class PageTableMonitor {
    * has changed (rule C9)
    */
   monitor(request: WatchRequest): void {
+    this.#calls.refuseNested('monitor');
     checkRequest(request);
     const view = checkView(request.view);
     const root = rootOf(this.paging, request.root);
@@ -126,10 +136,11 @@ export class PageTableMonitor {
   }
 
   /**
-   * Watches every page that [va, va + byteLength) touches, as `monitor` on each page's first byte would, at a cost per page
-   * that is mapped. Throws like `monitor`.
+   * Watches every page that [va, va + byteLength) touches: the same as `monitor` for the first byte of each page. Takes time and
+   * memory for the pages that are mapped only. Throws like `monitor`.
    */
   monitorRange(request: RangeWatchRequest): void {
+    this.#calls.refuseNested('monitorRange');
     checkRequest(request);
     const view = checkView(request.view);
     const root = rootOf(this.paging, request.root);
@@ -143,41 +154,46 @@ export class PageTableMonitor {
 
   /** Releases one reference to an address: of `tag`, where it is given. Returns whether there was one (rule R1). */
   unmonitor(request: WatchRequest): boolean {
+    this.#calls.refuseNested('unmonitor');
     checkRequest(request);
     const space = this.#findSpace(request);
     const { page, offset } = locate(this.paging, request.va);
     if (space === undefined) return false;
-    if (this.#synchronizer.release(space, page, offset, request.tag)) return true;
-    return offset === 0 && this.#synchronizer.releaseRange({ space, first: page, last: page }, request.tag);
+    if (this.#releases.release(space, page, offset, request.tag)) return true;
+    return offset === 0 && this.#releases.releaseRange({ space, first: page, last: page }, request.tag);
   }
 
   /** Releases one reference to every page of a range that ranges watch. Returns whether there was any. */
   unmonitorRange(request: RangeRequest): boolean {
+    this.#calls.refuseNested('unmonitorRange');
     checkRequest(request);
     const view = checkView(request.view);
     const { first, last } = locateRange(this.paging, request);
     const space = this.#spaces.find(view, rootOf(this.paging, request.root));
-    return space !== undefined && this.#synchronizer.releaseRange({ space, first, last }, request.tag);
+    return space !== undefined && this.#releases.releaseRange({ space, first, last }, request.tag);
   }
 
   /** Releases every reference to an address, those of ranges included. Returns whether there was one. */
   unmonitorByForce(address: Address): boolean {
+    this.#calls.refuseNested('unmonitorByForce');
     checkRequest(address);
     const space = this.#findSpace(address);
     const { page, offset } = locate(this.paging, address.va);
     if (space === undefined || !space.isWatched(page, offset)) return false;
-    this.#synchronizer.releaseAll(space, page, offset);
+    this.#releases.releaseAll(space, page, offset);
     return true;
   }
 
   /** Releases every address of a view. */
   unmonitorView(view: number): void {
-    this.#synchronizer.drop(this.#spaces.inView(checkView(view)));
+    this.#calls.refuseNested('unmonitorView');
+    this.#releases.drop(this.#spaces.inView(checkView(view)));
   }
 
   /** Releases every address. */
   unmonitorAll(): void {
-    this.#synchronizer.drop(this.#spaces.inView());
+    this.#calls.refuseNested('unmonitorAll');
+    this.#releases.drop(this.#spaces.inView());
   }
 
   /**
@@ -186,9 +202,10 @@ export class PageTableMonitor {
    * @returns a last page-out for each address that was backed, and `root-gone` where `kinds` lists it
    */
   rootGone(root: number | bigint, view?: number): MonitorEvent[] {
+    this.#calls.refuseNested('rootGone');
     const rootPa = rootOf(this.paging, root);
     const only = view === undefined ? undefined : checkView(view);
-    return this.#synchronizer.end(this.#spaces.ofRoot(rootPa, only));
+    return this.#releases.rootsGone(this.#spaces.ofRoot(rootPa, only));
   }
 
   /**
@@ -250,6 +267,7 @@ export class PageTableMonitor {
    * repeated (rule C9)
    */
   processDirtyEntries(vcpu: number): MonitorEvent[] {
+    this.#calls.refuseNested('processDirtyEntries');
     checkVcpu(vcpu);
     return this.#synchronizer.processMarks(vcpu);
   }
@@ -260,6 +278,7 @@ export class PageTableMonitor {
    * @returns what changed; throws like `processDirtyEntries`
    */
   resync(view?: number): MonitorEvent[] {
+    this.#calls.refuseNested('resync');
     const only = view === undefined ? undefined : checkView(view);
     return this.#synchronizer.compare(only);
   }
@@ -270,8 +289,8 @@ export class PageTableMonitor {
   }
 
   /**
-   * Physical addresses of the entries on watched walks, for sources that trap single entries; one that serves several tables
-   * or views comes as often. In the same order while nothing changes. Looks at everything.
+   * Physical addresses of the entries on watched walks, for sources that trap single entries. An entry that serves several tables or
+   * views is listed once for each. The order stays the same while nothing changes. Looks at everything.
    */
   entryAddresses(selection: EntrySelection = {}): Float64Array {
     return entryAddresses(this.#parts, selection);
@@ -298,7 +317,8 @@ export class PageTableMonitor {
   /** A fresh walk of an address, watched or not, beside its state. */
   explain(address: Address): Explanation {
     checkRequest(address);
-    return { state: this.state(address), walk: walk(this.paging, this.#memory, address.root, address.va) };
+    const fresh = this.#calls.query(() => walk(this.paging, this.#memory, address.root, address.va));
+    return { state: this.state(address), walk: fresh };
   }
 
   /** Everything that this monitor knows. Looks at everything. */

@@ -16,6 +16,7 @@ const ofCode: Record<PtmonErrorCode, number> = {
   'write-failed': 1,
   'restore-failed': 1,
   'range-limit': 1,
+  'nested-call': 1,
   closed: 1,
   'events-dropped': 1,
 };

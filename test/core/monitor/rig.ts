@@ -46,6 +46,8 @@ export class Rig {
   readonly protections: string[] = [];
   /** Called before a protection takes effect. */
   beforeProtect: ((gfn: number) => void) | undefined;
+  /** Called at each call of the source, before it is answered. */
+  onSourceCall: ((call: 'read' | 'get' | 'set') => void) | undefined;
   /** Makes the next call of this kind fail, for as long as it is set. */
   failing: 'read' | 'get' | 'set' | 'late' | undefined;
   /** The entry reads so far. */
@@ -68,6 +70,7 @@ export class Rig {
       memory: {
         readEntry: (pa, byteLength, out) => {
           this.reads += 1;
+          this.onSourceCall?.('read');
           if (this.failing === 'read') throw new Error('the source fails to read');
           return this.memory.readEntry(pa, byteLength, out);
         },
@@ -171,10 +174,12 @@ export class Rig {
     };
     return {
       getAccess: (view, gfn) => {
+        this.onSourceCall?.('get');
         if (this.failing === 'get') throw new Error('the source fails to get access');
         return of(view).get(gfn) ?? ACCESS_ALL;
       },
       setAccess: (view, gfn, access) => {
+        this.onSourceCall?.('set');
         if (this.failing === 'set') throw new Error('the source fails to set access');
         const frames = of(view);
         if ((access & 2) === 0) this.beforeProtect?.(gfn);

@@ -37,7 +37,7 @@ export class DirtyMarks {
     }
     const { length } = list;
     if (length === 0) this.#pending++;
-    // What is being processed may have been read already: even its last entry is in flight again.
+    // An entry of the list that is being processed may have been read already. Marked again, it must be added again.
     if (length > 0 && list !== this.#lent) {
       if (list.at(length - 1) === entryPa) return;
       // A vCPU that writes the same entries over and over must not grow its list: at each power of two, drop duplicates.
@@ -55,8 +55,8 @@ export class DirtyMarks {
   }
 
   /**
-   * The same in the order in which they were marked, some perhaps twice, for processing. Marks that are added before `dropLent` or
-   * `keepLent` come after them.
+   * Begins to process a vCPU: returns its list, in the order of the marks, perhaps with duplicates. A mark that is added before
+   * `dropLent` or `keepLent` goes to the end of the same list.
    */
   lend(vcpu: number): NumberList {
     if (this.#rings.size > 0) this.#takeOut(vcpu);

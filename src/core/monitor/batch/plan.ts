@@ -76,8 +76,8 @@ export class Plan {
   }
 
   /**
-   * Plans what these entries (physical addresses, ascending) say now: from the top of the tree down, so that a table that goes takes
-   * everything below it along.
+   * Plans what these entries (physical addresses, ascending) say now, from the top of the tree down: where an entry leads to another
+   * table, that table is read as a whole, and the marked entries below it are not planned again.
    *
    * @param rightsMatter whether rights that changed alone are reported or remembered
    * @param beginning where a watch begins with this plan
@@ -100,7 +100,7 @@ export class Plan {
     // The table may lie outside RAM, where there is nothing to protect (rule T8).
     if (gfn === NO_TABLE || !this.#read(node.entryPa(gfn, 0, this.#entryBytes))) return this.#stageNothing(node);
 
-    // Staged as nothing until it is protected, so that a failure undoes the node as well.
+    // Listed before `acquire`, which may throw: `rollBack` then takes `next` off this node, too.
     node.next = NOTHING;
     this.#staged.push(node);
     // Protect first, read afterwards: a write in between becomes a mark and is not lost (rule C3).
@@ -207,7 +207,7 @@ export class Plan {
       if (!space.expansion.isCut) this.#faults.add(this.#limitFault(node, position));
       space.expansion.isCut = true;
     }
-    this.#finish();
+    this.#reset();
     for (const [frame, view] of left) this.#tables.release(frame, view);
   }
 
@@ -218,14 +218,14 @@ export class Plan {
     for (const { space, format, next } of taken) {
       if (next!.isCounted) space.expansion.remove(next!.frame!.gfn, format);
     }
-    this.#finish();
+    this.#reset();
     for (const [frame, view] of frames) this.#tables.release(frame, view);
   }
 
-  #finish(): void {
+  #reset(): void {
     for (const node of this.#staged) {
       node.next = undefined;
-      // Ranges need no node where no table is.
+      // Drops a node without a table, unless it has single watches: a range needs no node there.
       if (node.frame === null && node.watchCount === 0 && node.parent !== null) dropChild(node.parent, node);
     }
     this.#beginning = null;
@@ -283,7 +283,7 @@ export class Plan {
   }
 
   #planEntryAbove(node: TableNode, position: number): void {
-    // The whole table is read anew: an entry above it has changed.
+    // An entry above this table has changed, and the table is staged: all of its entries are read already.
     if (node.next !== undefined) return;
     this.#read(node.entryPa(node.frame!.gfn, position, this.#entryBytes));
     const [lo, hi] = [this.#entry[0]!, this.#entry[1]!];

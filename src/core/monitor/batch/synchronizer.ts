@@ -12,34 +12,25 @@ import { TouchedPages } from '../events/touched-pages.ts';
 import type { UnsettledAddresses } from '../events/unsettled.ts';
 import type { LeafWrites } from '../fast-path/leaf-writes.ts';
 import type { WatchInPlace } from '../fast-path/watch-in-place.ts';
-import type { AddressSpace, UnreadSlot } from '../tables/address-space.ts';
+import type { AddressSpace, SpacePages, UnreadSlot } from '../tables/address-space.ts';
 import type { AddressSpaces } from '../tables/address-spaces.ts';
-import { addReference, findWatcher, releaseReference } from '../tables/page-watches.ts';
-import type { Faults } from '../tables/faults.ts';
+import { addReference, findWatcher } from '../tables/page-watches.ts';
 import type { ProtectedTables } from '../tables/protected-tables.ts';
 import type { ReverseMap } from '../tables/rmap.ts';
 import type { TableNode } from '../tables/table-node.ts';
+import type { Calls } from './calls.ts';
 import type { DirtyMarks } from './dirty-marks.ts';
-import { FormerWalks } from './former-walks.ts';
+import type { FormerWalks } from './former-walks.ts';
 import type { Plan } from './plan.ts';
 
 const NO_PAGES = new TouchedPages();
 const NO_ENTRIES = new NumberList();
 
 /** Watches that are in the tree already, and whose entries nothing has read yet. */
-interface NewWatches {
-  readonly space: AddressSpace;
-  readonly first: number;
-  readonly last: number;
+interface NewWatches extends SpacePages {
   readonly unread: readonly UnreadSlot[];
   readonly isNew: (page: number, offset: number) => boolean;
   readonly undo: () => void;
-}
-
-interface Pages {
-  readonly space: AddressSpace;
-  readonly first: number;
-  readonly last: number;
 }
 
 export interface SynchronizerParts {
@@ -49,10 +40,12 @@ export interface SynchronizerParts {
   readonly unsettled: UnsettledAddresses;
   readonly tables: ProtectedTables;
   readonly rmap: ReverseMap;
-  readonly faults: Faults;
   readonly marks: DirtyMarks;
   readonly spaces: AddressSpaces;
-  readonly entryBytes: number;
+  readonly formerWalks: FormerWalks;
+  readonly calls: Calls;
+  /** `Releases.prune`. */
+  readonly prune: (pages: SpacePages) => void;
   /** Null where every batch and every watch is to go the general way. */
   readonly fastPath: { readonly leafWrites: LeafWrites; readonly watchInPlace: WatchInPlace } | null;
 }
@@ -66,6 +59,7 @@ export class Synchronizer {
   readonly #marks: DirtyMarks;
   readonly #spaces: AddressSpaces;
   readonly #formerWalks: FormerWalks;
+  readonly #calls: Calls;
   /** The marks that are being processed, sorted. */
   readonly #sorted = new NumberList();
 
@@ -77,15 +71,17 @@ export class Synchronizer {
     this.#tables = parts.tables;
     this.#marks = parts.marks;
     this.#spaces = parts.spaces;
-    this.#formerWalks = new FormerWalks(parts.entryBytes);
+    this.#formerWalks = parts.formerWalks;
+    this.#calls = parts.calls;
   }
 
   /** Reads what a vCPU has written, and reports what it means. @throws as `PageTableMonitor.processDirtyEntries` */
   processMarks(vcpu: number): MonitorEvent[] {
+    this.#calls.begin();
     const own = this.#marks.lend(vcpu);
     if (own.length === 0) {
       this.#marks.dropLent(0);
-      this.finish();
+      this.#calls.end();
       return [];
     }
     // A source that delivers what it has queued while a table is being protected may add marks.
@@ -98,7 +94,7 @@ export class Synchronizer {
       this.#marks.keepLent();
       throw error;
     } finally {
-      this.finish();
+      this.#calls.end();
     }
   }
 
@@ -123,7 +119,10 @@ export class Synchronizer {
     return sorted;
   }
 
-  /** The same while other vCPUs have writes in flight: theirs are read as well, and reported for what this vCPU touches (rule C4). */
+  /**
+   * Follows one vCPU's marks while other vCPUs have writes in flight. Reads the entries that any vCPU has marked, but reports only the
+   * addresses that this vCPU touches (rule C4).
+   */
   #followAmongOthers(vcpu: number, own: NumberList): MonitorEvent[] {
     const touched = new TouchedPages();
     this.#plan.addTouched(own, touched);
@@ -131,7 +130,11 @@ export class Synchronizer {
     return this.#follow(vcpu, this.#marks.ofAll(), touched);
   }
 
-  /** Plans, reports and commits what these entries mean, and the roots that were not in memory when they were last read. */
+  /**
+   * Plans, reports and commits what these entries say now.
+   *
+   * @param unreadRoots spaces whose root was not in memory when it was last read: it is read again
+   */
   #follow(
     vcpu: number | null,
     entries: NumberList,
@@ -153,17 +156,18 @@ export class Synchronizer {
     return this.#report.end();
   }
 
-  /** Keeps the walks that the plan is about to lead elsewhere without an event. */
+  /** Some addresses are about to be led elsewhere without an event: keeps the walks that they had (`FormerWalks`). */
   #keepFormerWalks(touched: TouchedPages): void {
     for (const node of this.#plan.movingNodes(touched)) this.#formerWalks.add(node);
   }
 
   /** Compares everything (of one view) with memory, and reports the differences. @throws as `PageTableMonitor.resync` */
   compare(view: number | undefined): MonitorEvent[] {
+    this.#calls.begin();
     try {
       return undisturbed(() => this.#compare(view));
     } finally {
-      this.finish();
+      this.#calls.end();
     }
   }
 
@@ -187,24 +191,30 @@ export class Synchronizer {
     return this.#follow(null, differing, touched, unreadRoots);
   }
 
-  /** Adds one reference to one address. @throws as `#begin` */
+  /** Adds one reference to one address. @throws as `PageTableMonitor.monitor` */
   watch(space: AddressSpace, page: number, offset: number, tag: Tag | undefined): void {
-    if (!this.#watchKnownTable(space, page, offset, tag)) {
-      const wasWatched = space.isWatched(page, offset);
-      const firstNew = space.addWatch(page, offset, tag);
-      this.#begin({
-        space,
-        first: page,
-        last: page,
-        unread: firstNew === null ? [] : [firstNew],
-        isNew: (eachPage, eachOffset) => !wasWatched && eachPage === page && eachOffset === offset,
-        undo: () => space.removeWatch(page, offset),
-      });
+    this.#calls.begin();
+    try {
+      if (!this.#watchKnownTable(space, page, offset, tag)) this.#watchAnywhere(space, page, offset, tag);
+    } finally {
+      this.#calls.end();
     }
-    this.finish();
   }
 
-  /** The same where nothing has to be planned. Returns whether it did. */
+  #watchAnywhere(space: AddressSpace, page: number, offset: number, tag: Tag | undefined): void {
+    const wasWatched = space.isWatched(page, offset);
+    const firstNew = space.addWatch(page, offset, tag);
+    this.#begin({
+      space,
+      first: page,
+      last: page,
+      unread: firstNew === null ? [] : [firstNew],
+      isNew: (eachPage, eachOffset) => !wasWatched && eachPage === page && eachOffset === offset,
+      undo: () => space.removeWatch(page, offset),
+    });
+  }
+
+  /** Watches an address whose page table is protected and known, without a plan. Returns whether it did; else nothing has happened. */
   #watchKnownTable(space: AddressSpace, page: number, offset: number, tag: Tag | undefined): boolean {
     const node = space.pageTableOf(page);
     if (node === null) return false;
@@ -217,33 +227,38 @@ export class Synchronizer {
     return fastPath !== null && this.#isQuiet && fastPath.watchInPlace.add(node, page, offset, tag);
   }
 
-  /** Adds one reference to every page of a range. @throws as `#begin` */
-  watchRange({ space, first, last }: Pages, tag: Tag | undefined, runs: boolean): void {
+  /** Adds one reference to every page of a range. @throws as `PageTableMonitor.monitorRange` */
+  watchRange({ space, first, last }: SpacePages, tag: Tag | undefined, runs: boolean): void {
+    this.#calls.begin();
     this.#spaces.hasRanges = true;
     const saved = space.ranges.save(first, last);
     space.ranges.joinsAll = space.top.watchCount === 0;
     space.ranges.add(first, last, tag, runs);
-    this.#begin({
-      space,
-      first,
-      last,
-      unread: space.coverAll(first, last),
-      isNew: (page, offset) =>
-        offset === 0 &&
-        page >= first &&
-        page <= last &&
-        space.findWatcher(page, 0) === null &&
-        !saved.some((segment) => segment.contains(page)),
-      undo: () => space.ranges.restore(first, last, saved),
-    });
-    this.finish();
+    try {
+      this.#begin({
+        space,
+        first,
+        last,
+        unread: space.coverAll(first, last),
+        isNew: (page, offset) =>
+          offset === 0 &&
+          page >= first &&
+          page <= last &&
+          space.findWatcher(page, 0) === null &&
+          !saved.some((segment) => segment.contains(page)),
+        undo: () => space.ranges.restore(first, last, saved),
+      });
+    } finally {
+      this.#calls.end();
+    }
   }
 
   /**
    * Reads what new watches need, and begins them; on failure removes them, and everything that only they need.
    *
-   * Writes in flight are read as well, without events: the new watch begins from the truth in memory, and other addresses are
-   * reported when those vCPUs are processed (rule C7). Where nothing traps, so is all that the new watch shares with others.
+   * Also reads the entries that have writes in flight, but reports nothing: the new watch begins with what is in memory, and other
+   * addresses are reported when those vCPUs are processed (rule C7). Where nothing traps, any entry may have changed since it was
+   * read: reads again all that the new watch shares with others.
    */
   #begin(watches: NewWatches): void {
     const { space, first, last, isNew, undo } = watches;
@@ -256,8 +271,7 @@ export class Synchronizer {
       undisturbed(() => this.#planBeginning(watches, entries));
     } catch (error) {
       undo();
-      this.#prune(watches);
-      this.finish();
+      this.#parts.prune(watches);
       throw error;
     }
     if (entries.length === 0) {
@@ -283,88 +297,6 @@ export class Synchronizer {
     }
   }
 
-  /** Releases one reference (of `tag`) to an address that is watched singly. Returns whether there was one. Never throws. */
-  release(space: AddressSpace, page: number, offset: number, tag: Tag | undefined): boolean {
-    const node = space.pageTableOf(page);
-    const position = node === null ? -1 : node.positionOf(page);
-    if (position < 0 || findWatcher(node!, position, offset) === null) return false;
-    if (!releaseReference(node!, position, offset, tag)) return false;
-    if (findWatcher(node!, position, offset) === null) {
-      node!.uncountWatch();
-      if (!this.#unsettled.isEmpty) this.#unsettled.deleteReleased(space, page, page);
-      space.prunePage(node!, page, this.#forget);
-      if (space.isEmpty) this.#spaces.close(space);
-    }
-    this.finish();
-    return true;
-  }
-
-  /** Releases one reference (of `tag`) of every page of a range. Returns whether there was one. Never throws. */
-  releaseRange(pages: Pages, tag: Tag | undefined): boolean {
-    if (!pages.space.ranges.release(pages.first, pages.last, tag)) return false;
-    this.#prune(pages);
-    this.finish();
-    return true;
-  }
-
-  /** Releases every reference to an address. Never throws. */
-  releaseAll(space: AddressSpace, page: number, offset: number): void {
-    if (offset === 0) space.ranges.clear(page, page);
-    if (space.findWatcher(page, offset) !== null) space.removeWatch(page, offset);
-    this.#prune({ space, first: page, last: page });
-    this.finish();
-  }
-
-  /** After watches between two pages were removed: drops what served only them. */
-  #prune({ space, first, last }: Pages): void {
-    if (!this.#unsettled.isEmpty) this.#unsettled.deleteReleased(space, first, last);
-    if (space.ranges.isEmpty) space.expansion.isCut = false;
-    space.prune(first, last, this.#forget);
-    if (space.isEmpty) this.#spaces.close(space);
-  }
-
-  /** Reports that these spaces are gone, and drops them. */
-  end(gone: readonly AddressSpace[]): MonitorEvent[] {
-    this.#report.begin(null, TouchedPages.allOf(gone));
-    for (const space of gone) this.#report.rootGone(space);
-    const events = this.#report.end();
-    this.drop(gone);
-    return events;
-  }
-
-  /** Releases everything of these spaces. Never throws. */
-  drop(spaces: readonly AddressSpace[]): void {
-    for (const space of spaces) {
-      this.#unsettled.deleteSpace(space);
-      this.#forgetAll(space.top);
-      this.#spaces.close(space);
-    }
-    this.finish();
-  }
-
-  #forgetAll(node: TableNode): void {
-    node.forEachChild((child) => this.#forgetAll(child));
-    this.#forget(node);
-  }
-
-  /** Takes a node off its frame, which gets its access back with the last one. */
-  readonly #forget = (node: TableNode): void => {
-    const { frame } = node;
-    if (frame === null) return;
-    this.#parts.rmap.detach(node);
-    if (node.isCounted) node.space.expansion.remove(frame.gfn, node.format);
-    node.isCounted = false;
-    node.frame = null;
-    this.#tables.release(frame, node.space.view);
-  };
-
-  /** At the end of every call: drops what only writes in flight needed, retries failed restorations, and reports faults. */
-  finish(): void {
-    if (!this.#formerWalks.isEmpty && this.#marks.pending === 0 && this.#unsettled.isEmpty) this.#formerWalks.clear();
-    this.#tables.retryRestores();
-    this.#parts.faults.report();
-  }
-
   /** Whether the nodes are known to be equal to memory (C1). */
   get #isQuiet(): boolean {
     return this.#marks.pending === 0 && this.#tables.canTrap;
@@ -385,9 +317,10 @@ export class Synchronizer {
   }
 }
 
-/** The guest, which runs while it is read, has led a walk elsewhere in the middle of it. */
+/** The guest runs while it is read, and has changed an entry above one that the plan has read: the plan may mix old and new tables. */
 class Disturbance extends Error {}
-/** Repeats a call that leaves no trace when it is disturbed until it is not. */
+
+/** Repeats a call until it is not disturbed. A call that is disturbed must change nothing. */
 function undisturbed<T>(call: () => T): T {
   for (;;) {
     try {

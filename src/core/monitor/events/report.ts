@@ -47,8 +47,9 @@ export class Report {
   /** Pages that may be reported; null for all. */
   #touched: TouchedPages | null = null;
   #isNew: IsNew | null = null;
-  /** By the level of the slot; `[0]` is for a whole address space. */
+  /** By the level of the slot, from 1 on. */
   readonly #spans: readonly SpanChange[];
+  readonly #wholeSpaceSpan = new SpanChange();
   #subject: Subject | null = null;
 
   constructor(paging: Paging, writer: EventWriter, unsettled: UnsettledAddresses) {
@@ -75,10 +76,11 @@ export class Report {
     this.#isNew = null;
     this.#subject = null;
     for (const span of this.#spans) if (span.node !== null) span.forget();
+    if (this.#wholeSpaceSpan.node !== null) this.#wholeSpaceSpan.forget();
     return this.#writer.take();
   }
 
-  /** An entry is about to become (`lo`, `hi`). What is staged below it is where its pages will lead. */
+  /** Reports the pages below an entry that is about to get the value (`lo`, `hi`). The tables that it will lead to are staged. */
   entryChanges(node: TableNode, position: number, lo: number, hi: number): void {
     const { format } = node;
     const span = this.#spans[format.level]!;
@@ -98,7 +100,7 @@ export class Report {
     this.#below(node.space, span);
   }
 
-  /** The root of a space is in memory after all: what is staged for it is where its pages will lead. */
+  /** Reports the pages of a space whose root was not in memory before, and is now. The tables that it leads to are staged. */
   rootAppears(space: Space): void {
     const span = this.#wholeSpace(space);
     enterNew(span.after, space.top);
@@ -138,7 +140,7 @@ export class Report {
   }
 
   #wholeSpace(space: Space): SpanChange {
-    const span = this.#spans[0]!;
+    const span = this.#wholeSpaceSpan;
     span.node = space.top;
     span.firstPage = 0;
     span.pages = space.top.pages;
@@ -298,7 +300,7 @@ function enterSlot(slot: Mapping, span: Mapping, node: TableNode, position: numb
 function causesOf(unsettled: Unsettled | undefined, cause: Cause, moves: boolean): Pick<Unsettled, 'cause' | 'moved'> {
   if (unsettled === undefined) return { cause, moved: moves ? cause : null };
   const { moved } = unsettled;
-  // An entry that has moved the address and changes once more is named with its last value.
+  // Where the entry that moved the address changes once more, even in rights alone, its last value is the one to name.
   const isKept = moved !== null && !moves && moved.entryPa !== cause.entryPa;
   const next = moved === null ? (moves ? cause : null) : isKept ? moved : movedSince(moved, cause);
   return { cause: since(unsettled.cause, cause), moved: next };
@@ -313,7 +315,10 @@ function since(first: Cause, last: Cause): Cause {
 /** Bits of an entry that lead nowhere else: rights, caching, accessed, dirty, global, ignored, protection key, XD. */
 const MOVES_NOTHING = 0xfff0_0000_0000_0f7en;
 
-/** The same for a move: an entry that has come back to where it led, but for other bits, is named with its last change. */
+/**
+ * What moved an address since it was last reported, after one more change. As `since`; but an entry that leads where it led at first,
+ * with other rights or ignored bits, has moved nothing from its first value to its last: then only its last change is named.
+ */
 function movedSince(first: Cause, last: Cause): Cause {
   const isBack = ((first.oldValue ^ last.newValue) & ~MOVES_NOTHING) === 0n;
   return isBack ? last : since(first, last);

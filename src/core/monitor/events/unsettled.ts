@@ -24,7 +24,10 @@ export interface Unsettled {
 /** By page: the unsettled bytes of it. */
 type Pages = Map<number, Unsettled[]>;
 
-/** The change that explains why an address that was reported in one state is in another: never one of rights where it moved. */
+/**
+ * The cause to name for an address that was reported as `reported` and is `after` now. Where the address moved, this is the last
+ * change that moved it, never a later one of rights alone.
+ */
 export function causeOf({ cause, moved, reported }: Omit<Unsettled, 'page' | 'offset'>, after: Mapping): Cause {
   return reported.gfn === after.gfn ? cause : (moved ?? cause);
 }

@@ -22,6 +22,13 @@ export interface SpaceOptions {
   readonly maxRangePages: number;
 }
 
+/** Pages of one address space, from `first` to `last`. */
+export interface SpacePages {
+  readonly space: AddressSpace;
+  readonly first: number;
+  readonly last: number;
+}
+
 /** A slot that was added, and that nothing has read yet. */
 export interface UnreadSlot {
   readonly node: TableNode;

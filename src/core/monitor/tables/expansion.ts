@@ -1,10 +1,11 @@
 /**
  * How far the ranges of one address space are expanded into nodes (rule C8).
  *
- * A node stands for one path to a table, and a guest can make as many paths as it likes with few tables: entries of a PML4 that point at
- * the PML4 itself are k + k^2 + k^3 paths. Every node that exists because of ranges counts as many pages as its table has entries. A
- * table that the same address space reaches again at the same level may use a 16th of the limit only, so that a knot of tables
- * cannot use up what the rest of the address space needs. Nodes of single watches are not limited: each has few.
+ * A node stands for one path to a table. A guest can make many paths with few tables: if k entries of a PML4 point at that PML4,
+ * there are k + k^2 + k^3 paths to it, at the three levels below. Each node that exists because of ranges counts as many pages as its
+ * table has entries. Where one address space reaches a table several times at the same level, all nodes but the first may use a 16th of
+ * the limit, and no more. Tables that point at each other can then use up that part only. Nodes of single watches are not limited: a
+ * watch has at most one at each level.
  */
 import type { LevelFormat } from '../../paging/format.ts';
 
