@@ -27,6 +27,7 @@ export {
   walk,
   type Walk,
   type WatchRequest,
+  type BackedRun,
   type WatchState,
 } from './core/index.ts';
 export type { Driver, SourceEvent } from './driver/index.ts';

@@ -21,6 +21,7 @@ export { PageCache, type PageCacheOptions } from './memory/page-cache.ts';
 export { SparseMemory } from './memory/sparse-memory.ts';
 export type {
   Address,
+  BackedRun,
   Explanation,
   MonitorDump,
   MonitorOptions,

@@ -23,6 +23,31 @@ export function inspectAlways(subject: Subject, oracle: NaiveMonitor, told: Told
     const state = subject.state({ view: one.view, root: one.root, va: one.va });
     inspectState(state, one, oracle.goneViews.has(one.view) ? undefined : told);
   }
+  inspectRuns(subject, watched);
+}
+
+/** The runs of `backedRuns` are the states of the first bytes of pages. */
+function inspectRuns(subject: Subject, watched: readonly Watched[]): void {
+  const bySpan = new Map<string, Watched[]>();
+  for (const one of watched) {
+    if (one.va % 4096n !== 0n) continue;
+    // No range goes through the non-canonical addresses.
+    const key = `${one.view} ${one.root} ${one.va >> 63n}`;
+    bySpan.set(key, [...(bySpan.get(key) ?? []), one]);
+  }
+  for (const its of bySpan.values()) {
+    const sorted = its.toSorted((a, b) => (a.va < b.va ? -1 : 1));
+    const { view, root, va } = sorted[0]!;
+    const runs = subject.backedRuns({ view, root, va, byteLength: sorted.at(-1)!.va - va + 4096n });
+    const got = runs.flatMap(({ va: from, pa, pageSize, pages }) =>
+      Array.from({ length: pages }, (_, at) => ({ va: from + BigInt(at * 4096), pa: pa + at * 4096, pageSize })),
+    );
+    const expected = sorted.flatMap((one) => {
+      const { pa, pageSize } = subject.state({ view, root, va: one.va })!;
+      return pa === null ? [] : [{ va: one.va, pa, pageSize }];
+    });
+    same('C1', got, expected, () => `backed runs of view ${view} root 0x${root.toString(16)}`);
+  }
 }
 
 export interface Told {

@@ -1,6 +1,7 @@
 /** What is put to the proof: the engine, or anything that claims to do the same. */
 import type {
   Address,
+  BackedRun,
   MonitorDump,
   MonitorOptions,
   RangeRequest,
@@ -27,6 +28,7 @@ export interface Subject {
   monitoredEntries(): number;
   pagedInEntries(): number;
   state(address: Address): WatchState | undefined;
+  backedRuns(request: RangeRequest): readonly BackedRun[];
   explain(address: Address): Explanation;
   dump(): MonitorDump;
 }

@@ -11,6 +11,7 @@ import { makePaging, type Paging, rootOf } from '../paging/format.ts';
 import { walk } from '../paging/walk.ts';
 import type {
   Address,
+  BackedRun,
   Explanation,
   MonitorDump,
   MonitorOptions,
@@ -30,6 +31,7 @@ import {
   locate,
   locateRange,
 } from './arguments.ts';
+import { backedRuns } from './backed-runs.ts';
 import { Calls } from './batch/calls.ts';
 import { DirtyMarks } from './batch/dirty-marks.ts';
 import { FormerWalks } from './batch/former-walks.ts';
@@ -312,6 +314,17 @@ export class PageTableMonitor {
     const space = this.#findSpace(address);
     const { page, offset } = locate(this.paging, address.va);
     return space && stateOf(this.#parts, space, page, offset);
+  }
+
+  /**
+   * What backs the watched pages of a range, as last reported: the answers that `state` gives for the first byte of each page, in as few
+   * runs as possible, ascending. Reads no memory.
+   */
+  backedRuns(request: RangeRequest): readonly BackedRun[] {
+    checkRequest(request);
+    const { first, last } = locateRange(this.paging, request);
+    const space = this.#findSpace(request);
+    return space === undefined ? [] : backedRuns(this.paging, this.#parts.unsettled, { space, first, last });
   }
 
   /** A fresh walk of an address, watched or not, beside its state. */
