@@ -2,6 +2,8 @@ export {
   type Address,
   type Cause,
   type Explanation,
+  type BackedRun,
+  type EventTime,
   type MonitorEvent,
   type MonitorOptions,
   type OptInKind,
@@ -27,7 +29,6 @@ export {
   walk,
   type Walk,
   type WatchRequest,
-  type BackedRun,
   type WatchState,
 } from './core/index.ts';
 export type { Driver, SourceEvent } from './driver/index.ts';

@@ -21,7 +21,6 @@ export { PageCache, type PageCacheOptions } from './memory/page-cache.ts';
 export { SparseMemory } from './memory/sparse-memory.ts';
 export type {
   Address,
-  BackedRun,
   Explanation,
   MonitorDump,
   MonitorOptions,
@@ -31,7 +30,9 @@ export type {
   WatchState,
 } from './monitor/api.ts';
 export type {
+  BackedRun,
   Cause,
+  EventTime,
   MonitorEvent,
   OptInKind,
   PageEvent,

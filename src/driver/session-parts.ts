@@ -9,11 +9,22 @@ export interface SessionBeginning {
   readonly paging: Paging;
   /** Kinds of events that the session emits besides page-in and page-out. */
   readonly kinds: readonly string[];
+  /** When the session began, by the host's wall clock: ISO 8601. */
+  readonly startedAt: string;
+  /** Returns the time of the guest's last stop, in microseconds since then. */
+  readonly stopUs: () => number;
 }
 
 export interface SessionEnd {
   readonly ended: 'finished' | 'stopped' | 'failed';
   readonly failure?: { readonly code: string; readonly message: string };
+}
+
+/** The process that an event is about, and the area of its memory. */
+export interface EventOwner {
+  readonly pid: number;
+  readonly comm: string;
+  readonly map?: string;
 }
 
 /** How an event, or some pages of one, was called by what knows the guest's system. */
@@ -25,6 +36,7 @@ export interface EventName {
   /** Undefined for all of them. */
   readonly pages: number | undefined;
   readonly tags: readonly (string | number)[];
+  readonly owner?: EventOwner | undefined;
   readonly oldMeaning?: string | undefined;
   readonly newMeaning?: string | undefined;
 }
@@ -65,6 +77,10 @@ export interface SessionRecorder {
 export interface SessionScript {
   /** How the guest pages. */
   readonly paging: PagingOptions;
+  /** When the recorded session began: ISO 8601; not necessarily a valid time. */
+  readonly startedAt: string;
+  /** Returns the time of the present instant, in microseconds since then. */
+  readonly stopUs: () => number;
   /** How the recorded session ended; known when `run` has returned. */
   readonly ended: 'finished' | 'stopped';
   /**

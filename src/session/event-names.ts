@@ -15,12 +15,13 @@ export function namesOf(found: readonly MonitorEvent[], events: readonly Monitor
     const whole = found[at];
     // An event of the layer's own making cannot be told by a name.
     if (whole === undefined) return undefined;
-    const { tags, cause } = event;
+    const { tags, cause, pid, comm = '', map } = event;
     names.push({
       event: at,
       skippedPages: Number((event.va - whole.va) / PAGE_BYTES),
       pages: 'pages' in event && 'pages' in whole && event.pages !== whole.pages ? event.pages : undefined,
       tags,
+      ...(pid !== undefined && { owner: { pid, comm, ...(map !== undefined && { map }) } }),
       ...(cause?.oldMeaning !== undefined && { oldMeaning: cause.oldMeaning }),
       ...(cause?.newMeaning !== undefined && { newMeaning: cause.newMeaning }),
     });
@@ -41,10 +42,17 @@ export function called(found: readonly MonitorEvent[], names: EventNames | undef
 }
 
 function isNew(
-  { skippedPages, pages, tags, oldMeaning, newMeaning }: EventName,
+  { skippedPages, pages, tags, owner, oldMeaning, newMeaning }: EventName,
   { tags: before }: MonitorEvent,
 ): boolean {
-  if (skippedPages > 0 || pages !== undefined || oldMeaning !== undefined || newMeaning !== undefined) return true;
+  if (
+    owner !== undefined ||
+    skippedPages > 0 ||
+    pages !== undefined ||
+    oldMeaning !== undefined ||
+    newMeaning !== undefined
+  )
+    return true;
   return tags.length !== before.length || tags.some((tag, at) => tag !== before[at]);
 }
 
@@ -55,11 +63,12 @@ function isPartOf(part: MonitorEvent, whole: MonitorEvent): boolean {
   return distance >= 0n && distance % PAGE_BYTES === 0n && distance < BigInt(pagesOf(whole)) * PAGE_BYTES;
 }
 
-function partOf(whole: MonitorEvent, { skippedPages, pages, tags, oldMeaning, newMeaning }: EventName): MonitorEvent {
+function partOf(whole: MonitorEvent, name: EventName): MonitorEvent {
+  const { skippedPages, pages, tags, owner, oldMeaning, newMeaning } = name;
   const cause: Cause | null = whole.cause && {
     ...whole.cause,
     ...(oldMeaning !== undefined && { oldMeaning }),
     ...(newMeaning !== undefined && { newMeaning }),
   };
-  return { ...partOfEvent(whole, skippedPages, pages ?? pagesOf(whole)), tags, cause };
+  return { ...partOfEvent(whole, skippedPages, pages ?? pagesOf(whole)), tags, ...owner, cause };
 }

@@ -15,8 +15,10 @@ import { ObservedMonitor } from './observed-monitor.ts';
 import type { SessionOptions } from './options.ts';
 import { resolvePaging } from './paging.ts';
 import { SinkGroup } from './sink-group.ts';
+import { StopClock } from './stop-clock.ts';
 import { failureOf, Tally } from './tally.ts';
 import type { SessionWatchRequest, Watch } from './watch/watch.ts';
+import { WatchLog } from './watch/watch-log.ts';
 import { Watches } from './watch/watches.ts';
 
 const RETRIES = 3;
@@ -37,7 +39,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     const paging = resolvePaging(options);
     const group = new SinkGroup(sinks);
     const session = new Session(options, paging, group);
-    recorder?.begin({ paging, kinds });
+    recorder?.begin({ paging, kinds, ...session.clock });
     script?.perform(session.monitor, null);
     await group.begin({ source: driver.name, mode: paging.mode.name, kinds });
     if (group.failure !== undefined) await session.close();
@@ -71,6 +73,9 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
   readonly #events = this.#pump();
   readonly #monitor: ObservedMonitor;
   readonly #watches = new Watches(() => this.#advance());
+  readonly #clock: StopClock;
+  /** Undefined where no sink wants it. */
+  readonly #watchLog: WatchLog | undefined;
   #taken = false;
   /** The source was closed although a step of the pump was under way. */
   #closedEarly = false;
@@ -84,6 +89,7 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     const { driver, recorder, kinds = [], signal, onFault } = options;
     this.#options = options;
     this.#sinks = sinks;
+    this.#clock = new StopClock(options.script);
     this.#signal = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
     // A consumer that stops reading must not keep the guest stopped.
     const letGo = () => {
@@ -107,11 +113,18 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
       {
         called: (call, bySource) => {
           this.#watches.released(this.#monitor, call, bySource);
+          this.#watchLog?.called(call, this.#clock.time);
           if (!bySource) recorder?.called(call);
         },
       },
     );
     this.monitor = this.#monitor;
+    if (sinks.hearsWatches) this.#watchLog = new WatchLog(this.#monitor);
+  }
+
+  /** When the session began, and the time of the guest's last stop since then. */
+  get clock(): { readonly startedAt: string; readonly stopUs: () => number } {
+    return { startedAt: this.#clock.startedAt, stopUs: () => this.#clock.stopUs };
   }
 
   /**
@@ -175,6 +188,7 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     try {
       await this.#beforeItRuns();
       for await (const heard of driver.run(this.#signal)) {
+        this.#clock.stopped();
         recorder?.stopped();
         script?.perform(this.monitor, null);
         const batch = system === undefined ? heard : [...(await system.update(heard)), ...heard];
@@ -184,7 +198,11 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
             this.monitor.markDirty(said.pa, said.byteLength, said.view, said.vcpu);
             recorder?.heard(said);
           } else {
-            const found = await this.#retry(() => this.#monitor.asSource(() => this.#hear(said)));
+            await this.#tellWatches();
+            const found = (await this.#retry(() => this.#monitor.asSource(() => this.#hear(said)))).map((event) => ({
+              ...event,
+              time: this.#clock.time,
+            }));
             const known = this.#check(said, found.length);
             const events = system === undefined ? called(found, script?.names()) : await system.label(found);
             this.#tally.add(known, events);
@@ -241,8 +259,15 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     }
   }
 
+  /** Sinks hear of watches before the events that follow from them. */
+  async #tellWatches(): Promise<void> {
+    const changes = this.#watchLog?.take() ?? [];
+    if (changes.length > 0) await this.#sinks.watch(changes);
+  }
+
   /** The guest is about to run on: what is monitored by now is trapped. */
   async #beforeItRuns(): Promise<void> {
+    await this.#tellWatches();
     const { driver, recorder, system } = this.#options;
     const { traps } = driver;
     if (recorder === undefined && traps === undefined) return;
@@ -295,10 +320,13 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
 
   async #releaseAll(): Promise<void> {
     this.#stop.abort();
+    // The end of the session ends every watch: sinks need not hear of each.
+    const changes = this.#watchLog?.take() ?? [];
     try {
       this.#monitor.asSource(() => this.monitor.unmonitorAll());
       this.#endRecord();
     } finally {
+      await this.#sinks.watch(changes);
       await this.#sinks.end(this.summary());
       await this.#options.driver.close();
       this.#options.recorder?.close();

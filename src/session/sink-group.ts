@@ -1,6 +1,6 @@
 /** The sinks of one session, written to as one. */
 import type { MonitorEvent } from '../core/monitor/events.ts';
-import type { Sink, SourceInfo, Summary } from '../sinks/sink.ts';
+import type { Sink, SourceInfo, Summary, WatchChange } from '../sinks/sink.ts';
 
 /**
  * A sink that fails is left alone from then on, and the others still get all events: what failed is thrown only when
@@ -21,6 +21,15 @@ export class SinkGroup {
 
   async write(events: readonly MonitorEvent[]): Promise<void> {
     for (const event of events) await this.#each((sink) => sink.write(event));
+  }
+
+  /** Whether any wants to hear of watches. */
+  get hearsWatches(): boolean {
+    return this.#sinks.some((sink) => sink.watch !== undefined);
+  }
+
+  async watch(changes: readonly WatchChange[]): Promise<void> {
+    for (const change of changes) await this.#each((sink) => sink.watch?.(change));
   }
 
   /** Ends every sink, those that failed before too: they may hold something. */

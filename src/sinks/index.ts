@@ -1,7 +1,7 @@
 export { type ConsoleOptions, consoleSink } from './console.ts';
 export { type JsonlOptions, jsonlSink } from './jsonl.ts';
-export { endLine, eventLine, type HeaderOptions, headerLine, JSONL_VERSION } from './jsonl-format.ts';
-export type { Sink, SourceInfo, Statistics, Summary } from './sink.ts';
+export { endLine, eventLine, type HeaderOptions, headerLine, JSONL_VERSION, watchLine } from './jsonl-format.ts';
+export type { Sink, SourceInfo, Statistics, Summary, WatchChange } from './sink.ts';
 export { csvSink } from './csv.ts';
 export { ChromeWriter } from './timeline/chrome-writer.ts';
 export { PerfettoWriter } from './timeline/perfetto-writer.ts';

@@ -1,7 +1,7 @@
 /** The lines of docs/formats/jsonl.md. Addresses and entry values are strings, because JSON numbers are exact only up to 2^53. */
 import { hex } from '../core/address/va.ts';
-import type { MonitorEvent } from '../core/monitor/events.ts';
-import type { SourceInfo, Summary } from './sink.ts';
+import type { EventTime, MonitorEvent } from '../core/monitor/events.ts';
+import type { SourceInfo, Summary, WatchChange } from './sink.ts';
 
 /** The version of the format. It changes when the meaning of a line changes, not when a field is added. */
 export const JSONL_VERSION = 1;
@@ -13,9 +13,12 @@ export function headerLine(version: string, source: SourceInfo, options: HeaderO
   return line('header', { ptmon: version, source: source.source, mode: source.mode, kinds: source.kinds, options });
 }
 
-/** @param seq number of the event in this stream, from 0 */
-export function eventLine(event: MonitorEvent, seq: number): string {
-  const { cause } = event;
+/**
+ * @param seq number of the event in this stream, from 0
+ * @param withTime whether the line says when the guest stopped
+ */
+export function eventLine(event: MonitorEvent, seq: number, withTime = false): string {
+  const { cause, pid, comm, map } = event;
   return line(event.kind, {
     seq,
     view: event.view,
@@ -23,6 +26,9 @@ export function eventLine(event: MonitorEvent, seq: number): string {
     va: hex(event.va),
     ...ownFields(event),
     tags: event.tags,
+    ...(pid !== undefined && { pid }),
+    ...(comm !== undefined && { comm }),
+    ...(map !== undefined && { map }),
     vcpu: event.vcpu,
     cause: cause && {
       entryPa: hex(cause.entryPa),
@@ -32,11 +38,29 @@ export function eventLine(event: MonitorEvent, seq: number): string {
       ...(cause.oldMeaning !== undefined && { oldMeaning: cause.oldMeaning }),
       ...(cause.newMeaning !== undefined && { newMeaning: cause.newMeaning }),
     },
+    ...(withTime && event.time !== undefined && timeOf(event.time)),
   });
 }
 
 export function droppedLine(count: number): string {
   return line('dropped', { count });
+}
+
+/** A watch that begins or ends, with what is backed then. */
+export function watchLine({ kind, view, root, va, pages, tags, backed, time }: WatchChange, withTime = false): string {
+  return line(kind, {
+    ...(view !== undefined && { view }),
+    ...(root !== undefined && { root: hex(root) }),
+    ...(va !== undefined && { va: hex(va) }),
+    ...(pages !== undefined && { pages }),
+    tags,
+    backed: backed.map((run) => ({ va: hex(run.va), pa: hex(run.pa), pageSize: run.pageSize, ...runOf(run) })),
+    ...(withTime && timeOf(time)),
+  });
+}
+
+function timeOf({ us, at }: EventTime): object {
+  return { time: { us, ...(at !== undefined && { at }) } };
 }
 
 export function endLine(summary: Summary): string {

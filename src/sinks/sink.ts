@@ -1,5 +1,5 @@
 /** The contract of a sink, which consumes events. It depends on no driver, monitor or guest. */
-import type { MonitorEvent, OptInKind } from '../core/monitor/events.ts';
+import type { BackedRun, EventTime, MonitorEvent, OptInKind, Tag } from '../core/monitor/events.ts';
 
 /** What a sink receives before the first event. */
 export interface SourceInfo {
@@ -9,6 +9,26 @@ export interface SourceInfo {
   readonly mode: string;
   /** The kinds that are reported beside page-in and page-out. */
   readonly kinds: readonly OptInKind[];
+}
+
+/**
+ * A watch begins or ends. From here on, `backed` is all that backs the addresses that the change names, as far as they are watched: what
+ * other watches of the same pages retain is in it, too. The events that follow continue from there.
+ */
+export interface WatchChange {
+  readonly kind: 'watch' | 'unwatch';
+  /** Undefined for all views. */
+  readonly view?: number;
+  /** Physical address of the top-level table; undefined for all of them. */
+  readonly root?: number;
+  /** One address, or the first page of a range; undefined for all of the address space. */
+  readonly va?: bigint;
+  /** 4 KiB pages of a range: the change is about the first byte of each. Undefined for one address. */
+  readonly pages?: number;
+  /** That the caller gave. */
+  readonly tags: readonly Tag[];
+  readonly backed: readonly BackedRun[];
+  readonly time: EventTime;
 }
 
 /** What a session has processed. */
@@ -52,5 +72,7 @@ export interface Sink {
   write(event: MonitorEvent): void | Promise<void>;
   /** So many events between the last one and the next were dropped. */
   dropped?(count: number): void | Promise<void>;
+  /** Without it, what is backed is not even looked up. */
+  watch?(change: WatchChange): void | Promise<void>;
   end(summary: Summary): void | Promise<void>;
 }

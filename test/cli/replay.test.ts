@@ -2,11 +2,18 @@ import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { bundledTrace, bundledTraces } from '../../src/cli/commands/demo/bundled-traces.ts';
 import { temporaryFolder } from '../drivers/trace/temporary-folder.ts';
+import { RebuiltPages } from '../sinks/rebuilt-pages.ts';
 import { parse, run } from './run.ts';
 
 const file = temporaryFolder();
 const timeout = 60_000;
 const tour = bundledTrace('tour');
+
+/** Pages that came or went. */
+function moved(events: ReturnType<typeof parse>): number {
+  const moves = events.filter(({ kind }) => kind === 'page-in' || kind === 'page-out');
+  return moves.reduce((sum, { pages = 1 }) => sum + Number(pages), 0);
+}
 
 describe('the traces that come with it', { timeout }, () => {
   test('are of real guests, whole, and no more than 2 MB', async () => {
@@ -21,8 +28,11 @@ describe('the traces that come with it', { timeout }, () => {
     const lines = parse(stdout);
     expect(lines[0]).toMatchObject({ kind: 'header', source: 'qemu', options: { watch: 'exact' } });
     expect(lines.at(-1)).toMatchObject({ kind: 'end', lost: { known: 0, unknown: false }, faults: 0 });
-    const pages = lines.slice(1, -1).reduce((sum, { pages = 1 }) => sum + Number(pages), 0);
-    expect(pages).toBeGreaterThan(1000);
+    const events = lines.filter(({ seq }) => seq !== undefined);
+    expect(events.reduce((sum, { pages = 1 }) => sum + Number(pages), 0)).toBeGreaterThan(1000);
+    // Its lines alone say at each of them which page is where.
+    const { contradictions, fitting } = new RebuiltPages(stdout);
+    expect({ contradictions, fitting }).toEqual({ contradictions: [], fitting: moved(events) });
   });
 
   test('show in them what they are said to show', async () => {
@@ -66,18 +76,34 @@ describe('replay', { timeout }, () => {
     const lines = parse(stdout);
     expect(lines[0]).toMatchObject({ options: { watch: 'exact', replay: 'other addresses' } });
     expect(lines.at(-1)).toMatchObject({ lost: { known: 0, unknown: true } });
-    const three = lines.slice(1, -1);
+    const three = lines.filter(({ seq }) => seq !== undefined);
     expect(three.length).toBeGreaterThan(2);
     for (const event of three) expect(event).toMatchObject({ va: '0x100000003000', tags: ['three'] });
     // Those that were watched then say the same of it.
     const all = parse((await run(['replay', tour, '--json', ...kinds])).stdout);
     const { root } = three[0]!;
-    const same = all.slice(1, -1).filter((event) => {
+    const same = all.filter((event) => {
+      if (event['seq'] === undefined) return false;
       const va = BigInt(event['va'] as string);
       const end = va + BigInt((event['pages'] as number | undefined) ?? 1) * 4096n;
       return event['root'] === root && va <= 0x100000003000n && 0x100000003000n < end;
     });
     expect(three.map(({ kind }) => kind)).toEqual(same.map(({ kind }) => kind));
+  });
+
+  test('--time: each line has the recorded time, the same at every replay', async () => {
+    const replayed = () => run(['replay', tour, '--json', '--time']);
+    const [{ stdout }, again] = [await replayed(), await replayed()];
+    expect(again.stdout).toBe(stdout);
+    const times = parse(stdout)
+      .slice(1, -1)
+      .map(({ time }) => time as { us: number; at: string });
+    for (const [at, { us }] of times.entries()) expect(us).toBeGreaterThanOrEqual(times[at - 1]?.us ?? 0);
+    const [first, last] = [times[0]!, times.at(-1)!];
+    expect(last.at).toMatch(/^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/);
+    expect(Date.parse(last.at) - Date.parse(first.at)).toBeCloseTo((last.us - first.us) / 1000, -1);
+    expect(last.us).toBeGreaterThan(1e6);
+    expect((await run(['replay', tour, '--time'])).stderr).toMatch(/--time needs --json/);
   });
 
   test('of addresses that are not in it: that is said, after everything else', async () => {

@@ -66,6 +66,7 @@ describe('a RAM file that is not there any more', () => {
     expect(code).toBe(3);
     expect(stderr).toMatch(message);
     expect(parse(stdout).slice(1)).toMatchObject([
+      { kind: 'watch', va: '0x0', pages: 4, tags: ['here'], backed: [] },
       { kind: 'page-in', va: '0x1000', pa: '0x5000' },
       { kind: 'end', ended: 'failed', lost: { unknown: true }, failure: { code: 'source-unavailable' } },
     ]);

@@ -13,6 +13,7 @@ import { HEADER } from '../drivers/trace/recorded-life.ts';
 import { readByThePage } from '../drivers/trace/page-reader.ts';
 import { KeptText, replay } from '../drivers/trace/sessions.ts';
 import { temporaryFolder } from '../drivers/trace/temporary-folder.ts';
+import { RebuiltPages } from '../sinks/rebuilt-pages.ts';
 import { differences } from './page-history.ts';
 import { leftOut } from './real-guest.ts';
 import { WatchedGuest } from './watched-guest.ts';
@@ -62,7 +63,7 @@ describe.skipIf(leftOut('test/live/trace, recording a real guest')).each(MACHINE
         driver,
         recorder: recordTrace(path, { options: HEADER }),
         kinds: KINDS,
-        sinks: [jsonlSink(output, { options: HEADER })],
+        sinks: [jsonlSink(output, { options: HEADER, time: true })],
         signal: stop.signal,
       });
       await session.watch({ root: machine.root, va, byteLength: PAGES * 4096, tag: 'live' });
@@ -139,7 +140,7 @@ describe.skipIf(leftOut('test/live/trace, recording a real guest')).each(MACHINE
         driver,
         recorder: recordTrace(path, { options: HEADER }),
         kinds: KINDS,
-        sinks: [jsonlSink(output, { options: HEADER })],
+        sinks: [jsonlSink(output, { options: HEADER, time: true })],
         signal: stop.signal,
         system: watch,
       });
@@ -161,6 +162,11 @@ describe.skipIf(leftOut('test/live/trace, recording a real guest')).each(MACHINE
         await running;
       }
       expect(output.text).toContain('"tags":["workload[');
+      expect(output.text).toMatch(/"tags":\["workload\[(\d+)\]","anon"\],"pid":\1,"comm":"workload","map":"anon"/);
+      // Its lines alone say at each of them which page is where.
+      const { contradictions, fitting } = new RebuiltPages(output.text);
+      expect(contradictions).toEqual([]);
+      expect(fitting).toBeGreaterThan(16);
       expect(output.text).toMatch(/"tags":\["workload\[\d+\]","(stack|heap|anon)"\]/);
       expect(await replay(path, KINDS)).toBe(output.text);
     });

@@ -1,7 +1,6 @@
 /** What is put to the proof: the engine, or anything that claims to do the same. */
 import type {
   Address,
-  BackedRun,
   MonitorDump,
   MonitorOptions,
   RangeRequest,
@@ -9,7 +8,7 @@ import type {
   WatchState,
 } from '../../src/core/monitor/api.ts';
 import type { Explanation, RangeWatchRequest } from '../../src/core/monitor/api.ts';
-import type { MonitorEvent, Tag } from '../../src/core/monitor/events.ts';
+import type { BackedRun, MonitorEvent, Tag } from '../../src/core/monitor/events.ts';
 
 export interface Subject {
   monitor(request: WatchRequest): void;

@@ -38,7 +38,7 @@ async function live(options: SimOptions, between: () => void = () => {}): Promis
   });
   const events: MonitorEvent[] = [];
   for await (const event of session) events.push(event);
-  return { lines: events.map(eventLine), statistics: session.statistics() };
+  return { lines: events.map((event, seq) => eventLine(event, seq)), statistics: session.statistics() };
 }
 
 describe('the same life gives the same events', { timeout: 60_000 }, () => {

@@ -1,6 +1,6 @@
 /** A reader of the output that does not read, such as `less`: the guest waits, or it runs on without its events or without a watch. */
 import type { MonitorEvent } from '../../core/monitor/events.ts';
-import type { Sink, SourceInfo, Summary } from '../../sinks/sink.ts';
+import type { Sink, SourceInfo, Summary, WatchChange } from '../../sinks/sink.ts';
 
 export const STALL_CHOICES = ['wait', 'drop', 'detach'] as const;
 
@@ -26,6 +26,8 @@ const LINES: Readonly<Record<StallChoice, string>> = {
 
 /** Writes to another sink, and decides what happens when that one does not take an event in time. */
 export class StallingSink implements Sink {
+  /** Present where the other sink has it. */
+  readonly watch?: (change: WatchChange) => Promise<void>;
   readonly #sink: Sink;
   readonly #options: StallOptions;
   /** The write that the reader holds up. */
@@ -38,6 +40,12 @@ export class StallingSink implements Sink {
   constructor(sink: Sink, options: StallOptions) {
     this.#sink = sink;
     this.#options = options;
+    if (sink.watch === undefined) return;
+    this.watch = async (change) => {
+      // A reader that has missed events does not know what is backed anyway.
+      const written = this.#held === undefined ? sink.watch?.(change) : undefined;
+      if (written !== undefined) await this.#patiently(written);
+    };
   }
 
   begin(source: SourceInfo): void | Promise<void> {

@@ -55,11 +55,14 @@ export async function runWatch(
   );
   const recorder = await recorderFor(source, options);
   const view = options.json === true ? undefined : watchView({ output, each: options.each === true });
-  const sink = new StallingSink(view ?? jsonlSink(output, { options: headerOptions(source.mode) }), {
-    choice: options.onStall ?? 'wait',
-    say,
-    detach: () => over.abort(),
-  });
+  const sink = new StallingSink(
+    view ?? jsonlSink(output, { options: headerOptions(source.mode), time: options.time ?? false }),
+    {
+      choice: options.onStall ?? 'wait',
+      say,
+      detach: () => over.abort(),
+    },
+  );
   const session = await openSession({
     driver: source.driver,
     ...(recorder !== undefined && { recorder }),

@@ -1,7 +1,7 @@
 /** The options of a watch, and every refusal of options that contradict each other: all of it before anything is opened. */
 import { PtmonError } from '../../core/error.ts';
 import type { AddressOption, RootOption } from '../options/address.ts';
-import type { LiveEventOptions } from '../options/events.ts';
+import { checkTimeOption, type LiveEventOptions } from '../options/events.ts';
 import type { LiveOptions, SpaceOptions } from '../options/source.ts';
 import { countPages, MAX_VERIFIED_PAGES } from './watched-addresses.ts';
 
@@ -33,6 +33,7 @@ export type SourceChoice =
 
 /** @throws PtmonError `bad-argument` for options that are missing or contradict each other */
 export function checkWatchOptions(options: WatchOptions): SourceChoice {
+  checkTimeOption(options);
   checkTargets(options);
   const choice = chooseSource(options);
   const { verify, va = [] } = options;

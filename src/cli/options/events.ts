@@ -1,5 +1,6 @@
 /** The options of commands that print events: of a recorded, a simulated or a live guest. */
 import { type Command, Option } from 'commander';
+import { PtmonError } from '../../core/error.ts';
 import type { OptInKind } from '../../core/monitor/events.ts';
 import type { MapChoice } from '../../linux/index.ts';
 import { STALL_CHOICES, type StallChoice } from '../live/output-stall.ts';
@@ -9,6 +10,8 @@ import { listOf, OPT_IN_KINDS, positiveNumber, seconds, wholeNumber } from './va
 export interface EventOptions {
   readonly kinds?: readonly OptInKind[];
   readonly json?: boolean;
+  /** Of the lines of JSON: when the guest stopped. */
+  readonly time?: boolean;
 }
 
 /** Of a guest that is watched live. */
@@ -43,6 +46,15 @@ export function addEventOptions(command: Command): Command {
   );
 }
 
+export function addTimeOption(command: Command): Command {
+  return command.option('--time', 'with --json: each line says when the guest stopped for it');
+}
+
+/** @throws PtmonError `bad-argument` for `--time` without `--json` */
+export function checkTimeOption({ time = false, json = false }: EventOptions): void {
+  if (time && !json) throw new PtmonError('bad-argument', '--time needs --json: text has a column of seconds anyway');
+}
+
 export function addSpeedOption(command: Command): Command {
   return command.option(
     '--speed <n>',
@@ -58,13 +70,12 @@ export function addRecordOption(command: Command): Command {
 }
 
 export function addLiveEventOptions(command: Command): Command {
-  addEventOptions(
-    command
-      .option('--each', 'print a line for each event; otherwise similar events share a line')
-      .option('--map <map>', 'of a process, watch only: heap, stack, anon, a FILE, or the area at 0x…', mapOption)
-      .option('--duration <time>', 'stop after this time: 90, 90s, 5m, 2h', seconds)
-      .option('--count <n>', 'stop after this many events', wholeNumber(1, 1e9)),
-  );
+  addTimeOption(addEventOptions(command));
+  command
+    .option('--each', 'print a line for each event; otherwise similar events share a line')
+    .option('--map <map>', 'of a process, watch only: heap, stack, anon, a FILE, or the area at 0x…', mapOption)
+    .option('--duration <time>', 'stop after this time: 90, 90s, 5m, 2h', seconds)
+    .option('--count <n>', 'stop after this many events', wholeNumber(1, 1e9));
   command.addOption(
     new Option(
       '--on-stall <what>',

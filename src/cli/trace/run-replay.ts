@@ -6,7 +6,7 @@ import { openSession, type Session } from '../../session/session.ts';
 import { jsonlSink } from '../../sinks/jsonl.ts';
 import type { TextOutput } from '../../sinks/text-output.ts';
 import type { AddressOption, RootOption } from '../options/address.ts';
-import type { EventOptions } from '../options/events.ts';
+import { checkTimeOption, type EventOptions } from '../options/events.ts';
 import { introductionText, recordedKinds } from './about-text.ts';
 import { OtherAddresses } from './other-addresses.ts';
 import { replayView, type TimedNote } from './replay-view.ts';
@@ -26,7 +26,8 @@ export async function runReplay(
   output: TextOutput,
   signal: AbortSignal,
 ): Promise<void> {
-  const { json = false, speed, va } = options;
+  checkTimeOption(options);
+  const { json = false, time = false, speed, va } = options;
   const instants = new InstantLog();
   const { driver, script } = openTrace(path, {
     repeat: va === undefined,
@@ -46,7 +47,9 @@ export async function runReplay(
     driver,
     script,
     kinds: options.kinds ?? recordedKinds(about),
-    sinks: [view ?? jsonlSink(output, { options: { ...about.options, ...(va && { replay: 'other addresses' }) } })],
+    sinks: [
+      view ?? jsonlSink(output, { options: { ...about.options, ...(va && { replay: 'other addresses' }) }, time }),
+    ],
     signal,
     onBatch: async () => {
       await view?.showNotes();

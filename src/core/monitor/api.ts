@@ -80,16 +80,6 @@ export interface WatchState {
   readonly references: number;
 }
 
-/** Watched pages that are backed: contiguous in both address spaces, mapped by leaves of one size. */
-export interface BackedRun {
-  readonly va: Va;
-  readonly pa: Pa;
-  /** Bytes that the leaf covers. */
-  readonly pageSize: number;
-  /** 4 KiB pages from `va` on. */
-  readonly pages: number;
-}
-
 /** A fresh walk of memory, beside the monitor's state. */
 export interface Explanation {
   /** Undefined when the address is not watched. */

@@ -3,7 +3,7 @@ import { PAGE_BYTES, paOf } from '../address/pa.ts';
 import { vaOf } from '../address/va.ts';
 import { ENTRY_LEAF, type Paging, unfoldVpn } from '../paging/format.ts';
 import { RIGHTS_ALL } from '../paging/rights.ts';
-import type { BackedRun } from './api.ts';
+import type { BackedRun } from './events.ts';
 import type { UnsettledAddresses } from './events/unsettled.ts';
 import type { AddressSpace } from './tables/address-space.ts';
 import { Mapping, UNBACKED } from './tables/mapping.ts';

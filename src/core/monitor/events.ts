@@ -19,6 +19,14 @@ export interface Cause {
   readonly newMeaning?: string;
 }
 
+/** When the guest stopped, by the host's clocks. */
+export interface EventTime {
+  /** Microseconds since the session began, by a clock that is never set. */
+  readonly us: number;
+  /** The same moment by the wall clock: ISO 8601 in UTC, with microseconds. Undefined where the recording does not say. */
+  readonly at: string | undefined;
+}
+
 interface EventBase {
   readonly view: number;
   /** Physical address of the top-level table. */
@@ -30,6 +38,13 @@ interface EventBase {
   readonly vcpu: number | null;
   /** Null when no entry changed (a root that is gone). */
   readonly cause: Cause | null;
+  /** When the guest stopped for it. A session adds it. */
+  readonly time?: EventTime;
+  /** The process, and the area of its memory (`heap`, a path, `anon`). Absent without a system layer that knows them. */
+  readonly pid?: number;
+  /** What /proc/PID/comm says: at most 15 bytes. */
+  readonly comm?: string;
+  readonly map?: string;
 }
 
 /** The address gained or lost the physical memory behind it. */
@@ -72,6 +87,16 @@ export interface RootGoneEvent extends EventBase {
 }
 
 export type MonitorEvent = PageEvent | ProtectionEvent | RestructureEvent | RootGoneEvent;
+
+/** Watched pages that are backed: contiguous in both address spaces, mapped by leaves of one size. */
+export interface BackedRun {
+  readonly va: Va;
+  readonly pa: Pa;
+  /** Bytes that the leaf covers. */
+  readonly pageSize: number;
+  /** 4 KiB pages from `va` on. */
+  readonly pages: number;
+}
 
 /** Kinds that the monitor reports only where `MonitorOptions.kinds` lists them. */
 export type OptInKind = 'protection' | 'restructure' | 'root-gone';

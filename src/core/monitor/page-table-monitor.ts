@@ -11,7 +11,6 @@ import { makePaging, type Paging, rootOf } from '../paging/format.ts';
 import { walk } from '../paging/walk.ts';
 import type {
   Address,
-  BackedRun,
   Explanation,
   MonitorDump,
   MonitorOptions,
@@ -41,7 +40,7 @@ import { Synchronizer } from './batch/synchronizer.ts';
 import { EventWriter } from './events/event-writer.ts';
 import { Report } from './events/report.ts';
 import { UnsettledAddresses } from './events/unsettled.ts';
-import type { MonitorEvent } from './events.ts';
+import type { BackedRun, MonitorEvent } from './events.ts';
 import { LeafWrites } from './fast-path/leaf-writes.ts';
 import { announce } from './fast-path/plain-tables.ts';
 import { WatchInPlace } from './fast-path/watch-in-place.ts';

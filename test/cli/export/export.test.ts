@@ -31,7 +31,8 @@ interface Packet {
 
 /** Events as the replay says them. */
 async function eventsOf(path: string): Promise<Record<string, unknown>[]> {
-  return parse((await run(['replay', path, '--json', ...types])).stdout).slice(1, -1);
+  const lines = parse((await run(['replay', path, '--json', ...types])).stdout);
+  return lines.filter(({ seq }) => seq !== undefined);
 }
 
 function pagesOf(events: readonly Record<string, unknown>[], kind: string): number {

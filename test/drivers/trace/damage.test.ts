@@ -134,7 +134,7 @@ describe('versions', () => {
   };
 
   test.each([
-    ['another major version', 8, 2, /version 2\.0; this reader knows 1\.0/],
+    ['another major version', 8, 2, /version 2\.1; this reader knows 1\.1/],
     ['line ends that were converted', 4, 0x0a, /line ends were converted/],
     ['something else', 0, 0x7f, /this is not a trace/],
   ])('%s is refused', (_name, at, value, message) => {

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { StateRecord, StepRecord } from '../../../src/drivers/trace/format/records.ts';
 import { TraceReader } from '../../../src/drivers/trace/index.ts';
+import type { MonitorEvent } from '../../../src/core/monitor/events.ts';
 import { type PageRecord, readByThePage } from './page-reader.ts';
 import { recordSim } from './sessions.ts';
 import { temporaryFolder } from './temporary-folder.ts';
@@ -34,6 +35,8 @@ function asOnThePage(record: StateRecord | StepRecord): PageRecord {
       return { name: 'note', text: record.text };
     case 'names':
       return { name: 'names', found: record.found, names: record.names };
+    case 'owners':
+      return { name: 'owners', runs: record.runs };
     case 'said': {
       const { kind: name, ...fields } = record.said;
       return { name, ...fields };
@@ -45,9 +48,22 @@ function asOnThePage(record: StateRecord | StepRecord): PageRecord {
   }
 }
 
+let named = 0;
+/** Names the process of most events, and its area. */
+const system = {
+  words: () => new Float64Array(),
+  update: async () => [],
+  label: async (events: readonly MonitorEvent[]) =>
+    events.map((event) => {
+      const pid = named++ % 3;
+      const owner = { pid, comm: `p${pid}`, ...(pid === 2 && { map: '/usr/bin/näme' }) };
+      return { ...event, tags: [`p${pid}`, 'x'], ...(pid > 0 && owner) };
+    }),
+};
+
 test('a reader written from docs/formats/trace.md alone reads what ours reads', async () => {
   const path = file('sim.trace');
-  await recordSim(path, { seed: 11, steps: 80, vcpus: 2 });
+  await recordSim(path, { seed: 11, steps: 80, vcpus: 2 }, [], system);
   const reader = new TraceReader(path);
   const ours: PageRecord[] = [];
   let timeUs = 0;
@@ -61,7 +77,8 @@ test('a reader written from docs/formats/trace.md alone reads what ours reads', 
   const page = readByThePage(path);
   expect(page.records).toEqual(ours);
   expect(page.records.length).toBeGreaterThan(200);
-  expect(new Set(page.records.map(({ name }) => name)).size).toBeGreaterThan(8);
+  expect(new Set(page.records.map(({ name }) => name)).size).toBeGreaterThan(9);
+  expect(page.records.filter(({ name }) => name === 'owners').length).toBeGreaterThan(10);
   expect(page.about).toMatchObject({ source: 'sim', capture: 'protection', title: 'a simulated guest', vcpuCount: 2 });
   expect(page.about['paging']).toMatchObject({ mode: '4-level', encryptionMask: '0x0' });
 });

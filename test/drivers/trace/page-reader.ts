@@ -162,6 +162,23 @@ function readRecord(type: number, body: Bytes): PageRecord {
       }
       return { name: 'names', found, names };
     }
+    case 130: {
+      const runs: unknown[] = [];
+      const text = () => {
+        const kind = body.u8();
+        const words = body.take(body.varint()).text();
+        return kind === 0 ? undefined : words;
+      };
+      while (body.more) {
+        const [count, pid] = [body.varint(), body.varint() - 1];
+        if (pid < 0) runs.push({ count, owner: undefined });
+        else {
+          const [comm, map] = [text(), text()];
+          runs.push({ count, owner: { pid, comm, ...(map !== undefined && { map }) } });
+        }
+      }
+      return { name: 'owners', runs };
+    }
     case 128:
       return { name: 'note', text: body.text() };
     default:

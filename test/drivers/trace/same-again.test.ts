@@ -51,6 +51,10 @@ async function sameAgain(
   return live.text.trimEnd().split('\n');
 }
 
+const kindsOf = (lines: readonly string[]) => lines.map((line) => JSON.parse(line).kind as string);
+const eventsIn = (lines: readonly string[]) =>
+  lines.map((line) => JSON.parse(line)).filter(({ seq }) => seq !== undefined);
+
 const watchPage = ({ monitor }: Session): void => monitor.monitor({ root: ROOT, va: 0x1000 });
 
 test('the header has the kinds in the order in which they were asked for', async () => {
@@ -65,7 +69,7 @@ test('events that the system has nothing to say of are not said again either', a
     watchPage,
     naming(() => []),
   );
-  expect(lines).toHaveLength(2);
+  expect(kindsOf(lines)).toEqual(['header', 'watch', 'end']);
 });
 
 test('an address within a page of a run keeps its own name', async () => {
@@ -79,7 +83,7 @@ test('an address within a page of a run keeps its own name', async () => {
   };
   const named = naming((events) => events.map((event) => ({ ...event, tags: ['sh[7]', ...event.tags] })));
   const lines = await sameAgain(new Guest(map), watch, named);
-  expect(lines.slice(1, -1).map((line) => JSON.parse(line).va)).toEqual(['0x0', '0x1008']);
+  expect(eventsIn(lines).map(({ va }) => va)).toEqual(['0x0', '0x1008']);
 });
 
 test('more names than a record holds', { timeout: 30_000 }, async () => {
@@ -101,7 +105,7 @@ test('more names than a record holds', { timeout: 30_000 }, async () => {
     watch,
     naming((events) => events.map((event) => ({ ...event, tags }))),
   );
-  expect(lines).toHaveLength(tables * 512 + 2);
+  expect(eventsIn(lines)).toHaveLength(tables * 512);
 });
 
 test('a write as wide as memory is recorded at once', async () => {
@@ -112,7 +116,7 @@ test('a write as wide as memory is recorded at once', async () => {
       { kind: 'commit', vcpu: 0 },
     ],
   ]);
-  expect(await sameAgain(guest, watchPage)).toHaveLength(3);
+  expect(await sameAgain(guest, watchPage)).toHaveLength(4);
 });
 
 test('addresses that are released by force are not held against the trace', { timeout: 60_000 }, async () => {
@@ -127,5 +131,5 @@ test('addresses that are released by force are not held against the trace', { ti
   const onBatch = (): void => {
     for (let call = 0; call < 1000; call++) toggle();
   };
-  expect(await sameAgain(new Guest(...steps), watch, { onBatch })).toHaveLength(2);
+  expect(eventsIn(await sameAgain(new Guest(...steps), watch, { onBatch }))).toEqual([]);
 });

@@ -3,7 +3,7 @@ import { Writable } from 'node:stream';
 import type { OptInKind } from '../../../src/core/monitor/events.ts';
 import type { SimOptions } from '../../../src/testing/index.ts';
 import { openTrace, type TraceOptions } from '../../../src/drivers/trace/index.ts';
-import { openSession } from '../../../src/session/index.ts';
+import { openSession, type SystemLayer } from '../../../src/session/index.ts';
 import { jsonlSink } from '../../../src/sinks/index.ts';
 import { HEADER, recordLife } from './recorded-life.ts';
 
@@ -18,9 +18,14 @@ export class KeptText extends Writable {
 }
 
 /** Answers what was said live. */
-export async function recordSim(path: string, options: SimOptions, kinds: readonly OptInKind[] = []): Promise<string> {
+export async function recordSim(
+  path: string,
+  options: SimOptions,
+  kinds: readonly OptInKind[] = [],
+  system?: SystemLayer,
+): Promise<string> {
   const output = new KeptText();
-  await recordLife(path, options, kinds, [jsonlSink(output, { options: HEADER })]);
+  await recordLife(path, options, kinds, { system, sinks: [jsonlSink(output, { options: HEADER, time: true })] });
   return output.text;
 }
 
@@ -39,7 +44,11 @@ export async function tryReplay(
   let failure: unknown;
   try {
     const trace = openTrace(path, options);
-    await using session = await openSession({ ...trace, kinds, sinks: [jsonlSink(output, { options: HEADER })] });
+    await using session = await openSession({
+      ...trace,
+      kinds,
+      sinks: [jsonlSink(output, { options: HEADER, time: true })],
+    });
     await session.run();
   } catch (error) {
     failure = error;

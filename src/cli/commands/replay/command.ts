@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../../context.ts';
 import { addAddress, rootOption } from '../../options/address.ts';
-import { addEventOptions, addSpeedOption } from '../../options/events.ts';
+import { addEventOptions, addSpeedOption, addTimeOption } from '../../options/events.ts';
 import { EXIT_OK } from '../../process/exit-codes.ts';
 import { interruptible } from '../../process/interruptible.ts';
 import type { ReplayOptions } from '../../trace/run-replay.ts';
@@ -35,7 +35,7 @@ export function defineReplay(command: Command, context: CommandContext): void {
       'its address space: 0x…, or current (vCPU 0); defaults to that of the first watch',
       rootOption,
     );
-  addEventOptions(command).action(async (file: string, options: ReplayOptions) => {
+  addTimeOption(addEventOptions(command)).action(async (file: string, options: ReplayOptions) => {
     await interruptible(context, async (signal) => {
       const { runReplay } = await import('../../trace/run-replay.ts');
       await runReplay(file, options, context.output, signal);

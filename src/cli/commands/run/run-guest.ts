@@ -4,7 +4,7 @@ import { type LaunchedGuest, type LaunchOptions, openQemu } from '../../../drive
 import type { Streams } from '../../context.ts';
 import { runWatch } from '../../live/run-watch.ts';
 import { exactSource, noticeLine } from '../../live/source.ts';
-import type { LiveEventOptions } from '../../options/events.ts';
+import { checkTimeOption, type LiveEventOptions } from '../../options/events.ts';
 import { mapText } from '../../options/map-choice.ts';
 import { bootGuest } from './boot-guest.ts';
 import { printStatus } from '../../output/status-lines.ts';
@@ -26,6 +26,7 @@ const PAGES = 8;
  * @throws PtmonError as `bootGuest` and `runWatch`
  */
 export async function runGuest(options: RunOptions, streams: Streams, signal: AbortSignal): Promise<boolean> {
+  checkTimeOption(options);
   const say = (line: string) => printStatus(streams.messages, line);
   // A command to copy: it is never wrapped.
   const showCommand = (line: string) => streams.messages.write(`  ${line}\n`);

@@ -13,7 +13,7 @@ const MAGIC = Buffer.from([0x89, 0x50, 0x54, 0x4d, 0x0d, 0x0a, 0x1a, 0x0a]);
 /** Changes when a reader of the old could misunderstand the new. */
 const MAJOR = 1;
 /** Changes when something is added that an older reader may leave out. */
-const MINOR = 0;
+const MINOR = 1;
 
 export const FILE_HEADER_BYTES = 12;
 export const BLOCK_HEADER_BYTES = 16;

@@ -14,6 +14,7 @@ import {
   ENDINGS,
   FIRST_OPTIONAL_RECORD,
   FRAME_SLOTS,
+  type OwnerRun,
   RECORD,
   TAG,
   type SlotChange,
@@ -24,6 +25,7 @@ import {
 const GFN_LIMIT = PA_LIMIT / 4096;
 const VCPU_LIMIT = 2 ** 20;
 const PAGE_LIMIT = 2 ** 40;
+const PID_LIMIT = 2 ** 31;
 /** Of one event. */
 const MAX_TAGS = 2 ** 16;
 
@@ -62,6 +64,8 @@ function readBody(type: number, body: ByteReader): TraceRecord | undefined {
       return { type: 'call', call: readCall(body) };
     case RECORD.names:
       return { type: 'names', ...readNames(body) };
+    case RECORD.owners:
+      return { type: 'owners', runs: readOwners(body) };
     case RECORD.note:
       return { type: 'note', text: body.utf8() };
     case RECORD.instant:
@@ -135,6 +139,21 @@ function readCall(body: ByteReader): WatchCall {
   return range === undefined
     ? { kind: kind as 'monitor', ...address }
     : { kind: kind as 'monitorRange', ...address, ...range };
+}
+
+function readOwners(body: ByteReader): OwnerRun[] {
+  const runs: OwnerRun[] = [];
+  while (body.left > 0) {
+    const [count, pid] = [body.varint(), below(PID_LIMIT, body, 'PID')];
+    if (pid === 0) {
+      runs.push({ count, owner: undefined });
+      continue;
+    }
+    const [comm, map] = [readText(body) ?? '', readText(body)];
+    const owner = { pid: pid - 1, comm: String(comm), ...(map !== undefined && { map: String(map) }) };
+    runs.push({ count, owner });
+  }
+  return runs;
 }
 
 function readNames(body: ByteReader): EventNames {

@@ -10,6 +10,7 @@ import {
   ENDINGS,
   FRAME_SLOTS,
   type NamesRecord,
+  type OwnersRecord,
   RECORD,
   TAG,
   type TraceRecord,
@@ -58,6 +59,9 @@ function writeBody(record: TraceRecord, body: ByteWriter): number {
     case 'names':
       writeNames(record, body);
       return RECORD.names;
+    case 'owners':
+      writeOwners(record, body);
+      return RECORD.owners;
     case 'note':
       body.utf8(record.text);
       return RECORD.note;
@@ -149,6 +153,16 @@ function writeNames({ found, names }: NamesRecord, body: ByteWriter): void {
     for (const tag of tags) writeText(String(tag), typeof tag === 'number' ? TAG.number : TAG.text, body);
     for (const meaning of [oldMeaning, newMeaning])
       writeText(meaning ?? '', meaning === undefined ? TAG.none : TAG.text, body);
+  }
+}
+
+function writeOwners({ runs }: OwnersRecord, body: ByteWriter): void {
+  for (const { count, owner } of runs) {
+    body.varint(count);
+    body.varint(owner === undefined ? 0 : owner.pid + 1);
+    if (owner === undefined) continue;
+    writeText(owner.comm, TAG.text, body);
+    writeText(owner.map ?? '', owner.map === undefined ? TAG.none : TAG.text, body);
   }
 }
 

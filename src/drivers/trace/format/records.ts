@@ -1,6 +1,6 @@
 /** What a trace says, record by record: docs/formats/trace.md, section "Records". */
 import type { PagingRegisters, SourceEvent } from '../../../driver/driver.ts';
-import type { EventNames, SessionEnd } from '../../../driver/session-parts.ts';
+import type { EventNames, EventOwner, SessionEnd } from '../../../driver/session-parts.ts';
 import type { WatchCall } from '../../../driver/watch-calls.ts';
 
 /** Slots of eight bytes in a frame. */
@@ -72,6 +72,18 @@ export interface NamesRecord extends EventNames {
   readonly type: 'names';
 }
 
+/** Whose memory the events of the `names` record before this one are about: runs of names that have one owner, in their order. */
+export interface OwnersRecord {
+  readonly type: 'owners';
+  readonly runs: readonly OwnerRun[];
+}
+
+export interface OwnerRun {
+  readonly count: number;
+  /** Undefined for events of no process. */
+  readonly owner: EventOwner | undefined;
+}
+
 /** All since the last of these belongs to one moment, at which the guest was stopped. */
 export interface InstantRecord {
   readonly type: 'instant';
@@ -87,7 +99,7 @@ export interface EndRecord extends SessionEnd {
 /** What memory and registers are. */
 export type StateRecord = TableRecord | NoMemoryRecord | LeftRecord | ChangesRecord | RegistersRecord;
 /** What happened then. */
-export type StepRecord = SaidRecord | NamesRecord | CallRecord | NoteRecord;
+export type StepRecord = SaidRecord | NamesRecord | OwnersRecord | CallRecord | NoteRecord;
 export type TraceRecord = StateRecord | StepRecord | InstantRecord | EndRecord;
 
 /** The first byte of each record. Those from 128 on may be left unread by who does not know them. */
@@ -106,6 +118,7 @@ export const RECORD = {
   end: 12,
   note: 128,
   names: 129,
+  owners: 130,
 } as const;
 
 export const FIRST_OPTIONAL_RECORD = 128;

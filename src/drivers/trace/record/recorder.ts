@@ -4,10 +4,17 @@ import { PtmonError } from '../../../core/error.ts';
 import { READ_NOT_FETCHED } from '../../../core/memory/physical-memory.ts';
 import type { PhysicalMemory } from '../../../core/memory/physical-memory.ts';
 import type { Driver, PagingRegisters, SourceEvent } from '../../../driver/driver.ts';
-import type { EventNames, SessionBeginning, SessionEnd, SessionRecorder } from '../../../driver/session-parts.ts';
+import type {
+  EventName,
+  EventNames,
+  EventOwner,
+  SessionBeginning,
+  SessionEnd,
+  SessionRecorder,
+} from '../../../driver/session-parts.ts';
 import type { WatchCall } from '../../../driver/watch-calls.ts';
 import { type CaptureMode, pagingOptionsOf } from '../format/about.ts';
-import { type Capture, CAPTURES, type SlotChange, type StepRecord } from '../format/records.ts';
+import { type Capture, CAPTURES, type OwnerRun, type SlotChange, type StepRecord } from '../format/records.ts';
 import { FollowedFrames } from './followed-frames.ts';
 import { TraceFile } from './trace-file.ts';
 import { WritesInFlight } from './writes-in-flight.ts';
@@ -48,6 +55,7 @@ export class TraceRecorder implements SessionRecorder {
   /** When the instant was that is being recorded; NaN while there is none. */
   #instantUs = Number.NaN;
   #recordedUs = 0;
+  #stopUs = () => 0;
   /** Until it has begun, and when it has ended. */
   #isOver = true;
 
@@ -67,17 +75,18 @@ export class TraceRecorder implements SessionRecorder {
     return frames;
   }
 
-  begin({ paging, kinds }: SessionBeginning): void {
+  begin({ paging, kinds, startedAt, stopUs }: SessionBeginning): void {
     const { name, registers } = this.#driver;
     const { title = '', options = {} } = this.#options;
     this.#startMs = performance.now();
+    this.#stopUs = stopUs;
     this.#file.begin({
       source: name,
       capture: captureModeOf(this.#driver),
       paging: pagingOptionsOf(paging),
       kinds,
       vcpuCount: registers?.vcpuCount,
-      startedAt: new Date().toISOString(),
+      startedAt,
       title,
       options,
     });
@@ -95,11 +104,16 @@ export class TraceRecorder implements SessionRecorder {
     if (names === undefined) return;
     // Where none is left, that is to be said too.
     const parts = names.names.length === 0 ? [names.names] : chunks(names.names, RECORD_NAMES);
-    for (const part of parts) this.#add({ type: 'names', found: names.found, names: part });
+    for (const part of parts) {
+      this.#add({ type: 'names', found: names.found, names: part });
+      if (part.some(({ owner }) => owner !== undefined)) this.#add({ type: 'owners', runs: ownerRuns(part) });
+    }
   }
 
   /** Puts a word into the trace that a replay shows in its place: what the guest was told to do. */
   note(text: string): void {
+    // A note is of the moment at which it is made: the guest runs.
+    if (Number.isNaN(this.#instantUs)) this.#instantUs = this.#now();
     this.#add({ type: 'note', text });
   }
 
@@ -114,7 +128,7 @@ export class TraceRecorder implements SessionRecorder {
     // What was done while it ran came before.
     if (this.#steps.length > 0 || this.#frames.hasNews) this.#closeInstant();
     this.#expire();
-    this.#instantUs = this.#now();
+    this.#instantUs = this.#lastStopUs();
   }
 
   end(end: SessionEnd): void {
@@ -161,7 +175,7 @@ export class TraceRecorder implements SessionRecorder {
 
   #add(step: StepRecord): void {
     if (this.#isOver) return;
-    if (Number.isNaN(this.#instantUs)) this.#instantUs = this.#now();
+    if (Number.isNaN(this.#instantUs)) this.#instantUs = this.#lastStopUs();
     this.#steps.push(step);
   }
 
@@ -175,7 +189,7 @@ export class TraceRecorder implements SessionRecorder {
     this.#addChanges(changes);
     this.#addRegisters();
     for (const step of this.#steps) file.add(step);
-    const timeUs = Number.isNaN(this.#instantUs) ? this.#now() : this.#instantUs;
+    const timeUs = Number.isNaN(this.#instantUs) ? this.#lastStopUs() : this.#instantUs;
     file.add({ type: 'instant', sinceUs: timeUs - this.#recordedUs });
     this.#recordedUs = timeUs;
     this.#steps = [];
@@ -206,9 +220,27 @@ export class TraceRecorder implements SessionRecorder {
     this.#writes.expire();
   }
 
+  /** The session's own time, so that a replay gives its events the same. */
+  #lastStopUs(): number {
+    return Math.max(this.#recordedUs, this.#stopUs());
+  }
+
   #now(): number {
     return Math.max(this.#recordedUs, Math.round((performance.now() - this.#startMs) * 1000));
   }
+}
+
+/** Neighbours are mostly of one area. */
+function ownerRuns(names: readonly EventName[]): OwnerRun[] {
+  const runs: { count: number; owner: EventOwner | undefined }[] = [];
+  for (const { owner } of names) {
+    const last = runs.at(-1);
+    const { pid, comm, map } = owner ?? {};
+    const isSameOwner = pid === last?.owner?.pid && comm === last?.owner?.comm && map === last?.owner?.map;
+    if (last !== undefined && isSameOwner) last.count++;
+    else runs.push({ count: 1, owner });
+  }
+  return runs;
 }
 
 /** So many of them as a record should have at most. */

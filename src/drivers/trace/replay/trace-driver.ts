@@ -10,6 +10,7 @@ import type { EventName, EventNames, SessionScript } from '../../../driver/sessi
 import type { WatchTarget } from '../../../driver/watch-calls.ts';
 import type { TraceAbout } from '../format/about.ts';
 import { corrupt, locate, located } from '../format/corrupt.ts';
+import type { OwnerRun } from '../format/records.ts';
 import { makeCall } from './make-call.ts';
 import { type TraceInstant, TraceReader } from './trace-reader.ts';
 import { TraceState } from './trace-state.ts';
@@ -151,6 +152,8 @@ export class TraceDriver implements Driver {
     const end = () => this.#reader.end;
     return {
       paging: this.about.paging,
+      startedAt: this.about.startedAt,
+      stopUs: () => this.timeUs,
       get ended() {
         return end()?.ended === 'stopped' ? 'stopped' : 'finished';
       },
@@ -179,10 +182,17 @@ export class TraceDriver implements Driver {
   #names(): EventNames | undefined {
     const names: EventName[] = [];
     let found: number | undefined;
+    /** Of the last record of names. */
+    let start = 0;
     for (let at = this.#next + 1; ; at++) {
       const step = this.#instant?.steps[at];
+      if (step?.type === 'owners') {
+        this.#locate(() => applyOwners(step.runs, names.splice(start)).forEach((name) => names.push(name)));
+        continue;
+      }
       if (step?.type !== 'names') return found === undefined ? undefined : { found, names };
       found ??= step.found;
+      start = names.length;
       for (const name of step.names) names.push(name);
     }
   }
@@ -220,6 +230,17 @@ export class TraceDriver implements Driver {
   #located(error: PtmonError): PtmonError {
     return located(error, this.#reader.path, this.#instant?.offset ?? 0);
   }
+}
+
+/** @throws PtmonError `corrupt-input` for owners of other names than these */
+function applyOwners(runs: readonly OwnerRun[], names: readonly EventName[]): EventName[] {
+  const owned: EventName[] = [];
+  for (const { count, owner } of runs) {
+    if (owned.length + count > names.length)
+      throw corrupt(`owners of more than the ${names.length} events that are named`);
+    for (const name of names.slice(owned.length, owned.length + count)) owned.push({ ...name, owner });
+  }
+  return [...owned, ...names.slice(owned.length)];
 }
 
 /** A guest that is over can write nothing: it keeps accesses, for callers that read them back. */

@@ -97,6 +97,7 @@ export class TraceReader {
             break;
           case 'said':
           case 'names':
+          case 'owners':
           case 'call':
           case 'note':
             steps.push(record);

@@ -93,6 +93,10 @@ export function randomRecord(random: Random): TraceRecord {
         pages: one([undefined, 1, 600]),
         tags: ['x', 7],
       };
+      if (random.below(3) === 0) {
+        const owner = one([undefined, { pid: 1, comm: 'x' }, { pid: 2 ** 31 - 2, comm: '', map: 'heap' }]);
+        return { type: 'owners', runs: [{ count: one([0, 1, 2, 2 ** 53 - 1]), owner }] };
+      }
       return { type: 'names', found: random.below(3), names: [name, { ...name, newMeaning: 'swap' }] };
     }
     default: {
