@@ -56,7 +56,14 @@ describe.skipIf(!isHere)('ptmon watch on a real guest', { timeout: 120_000 }, ()
     expect(lines[0]).toMatchObject({ kind: 'header', source: 'qemu', mode: '5-level', options: { watch: 'exact' } });
     const events = lines.filter(({ seq }) => seq !== undefined);
     expect(events).toHaveLength(20);
-    expect(events[0]).toMatchObject({ v: 1, kind: 'page-in', seq: 0, root: hex(machine.root), tags: ['here'], vcpu: 0 });
+    expect(events[0]).toMatchObject({
+      v: 1,
+      kind: 'page-in',
+      seq: 0,
+      root: hex(machine.root),
+      tags: ['here'],
+      vcpu: 0,
+    });
     expect(lines.at(-1)).toMatchObject({ kind: 'end', ended: 'stopped', lost: { known: 0, unknown: false } });
     expect(watch.stderr).toMatch(/Exact: the guest stops after each write/);
     expect(watch.stderr).toMatch(/verify: \d+ comparisons with QEMU's own translation, 0 differences/);
