@@ -327,6 +327,8 @@ export class QemuDriver implements Driver {
     const [hasAdded, hasNewAlias] = [this.#watchpoints.takeAdded(), this.#hasNewAlias];
     this.#hasNewAlias = false;
     if (!isSure) return 'another client resumed the guest';
+    const { unreadable } = this.#parts.guestMemory;
+    if (unreadable !== undefined) return unreadable;
     if (hasNewAlias) return 'the guest mapped a page table writable at one more address';
     if (this.#threads.length > 1) return hasAdded ? 'several vCPUs, and a new table' : 'several vCPUs';
     return undefined;

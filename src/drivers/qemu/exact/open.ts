@@ -1,7 +1,8 @@
 /** Opens a running QEMU for exact watching, by its QMP socket and its gdbstub. */
 import { PtmonError } from '../../../core/error.ts';
 import { GdbClient } from '../gdb/client.ts';
-import { type GuestMemoryKind, openGuestMemory } from '../memory/open-memory.ts';
+import { openFollowedMemory } from '../memory/followed-memory.ts';
+import type { GuestMemoryKind } from '../memory/open-memory.ts';
 import { QmpClient } from '../qmp/client.ts';
 import { readPhysicalAddressBits } from '../qmp/physical-address-bits.ts';
 import { isMigrating, reportMigrations } from '../qmp/migration.ts';
@@ -86,7 +87,7 @@ export async function openQemu(options: QemuOptions): Promise<QemuDriver> {
     control = held;
     undo.push(() => held.letGo());
     signal?.throwIfAborted();
-    const guestMemory = await openGuestMemory({
+    const guestMemory = await openFollowedMemory({
       qmp,
       gdb,
       ...(options.memory !== undefined && { kind: options.memory }),

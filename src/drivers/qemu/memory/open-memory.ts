@@ -40,6 +40,8 @@ export interface GuestMemory {
   readonly description: string;
   /** In ascending order; positions are offsets in the file, host addresses, or (`gdb`) the physical addresses. */
   readonly regions: readonly RamRegion[];
+  /** Why some of the guest's RAM cannot be read; absent where all can. */
+  readonly unreadable?: string | undefined;
   /** Bytes as they are now, past the cache; undefined where any of them is not RAM. @throws PtmonError */
   readBytes(pa: number, byteLength: number): Promise<Uint8Array | undefined>;
   /** Whether it still is what was opened: the file, the process. Costs next to nothing. @throws PtmonError `source-unavailable` */

@@ -2,11 +2,12 @@
  * Sampling a guest of QEMU, whatever runs it, KVM among them: its memory is looked at while it runs, and it never stops. All it
  * takes is the QMP socket.
  */
-import type { Driver, PagingRegisters, RegisterAccess, SourceEvent } from '../../../driver/driver.ts';
+import type { Driver, PagingRegisters, RegisterAccess, RemoteFetch, SourceEvent } from '../../../driver/driver.ts';
 import { type Sampling, SamplingDriver } from '../../ramfile/index.ts';
 import { PtmonError } from '../../../core/error.ts';
 import { GuestEnd } from '../guest-end.ts';
-import { type GuestMemory, type GuestMemoryKind, openGuestMemory } from '../memory/open-memory.ts';
+import { openFollowedMemory } from '../memory/followed-memory.ts';
+import type { GuestMemory, GuestMemoryKind } from '../memory/open-memory.ts';
 import { QmpClient } from '../qmp/client.ts';
 import { readPrintedRegisters } from '../qmp/info-registers.ts';
 import { readPhysicalAddressBits } from '../qmp/physical-address-bits.ts';
@@ -63,7 +64,7 @@ export async function openQemuSampling(options: QemuSamplingOptions): Promise<Qe
   });
   try {
     const registers = await readAllRegisters(qmp);
-    const guestMemory = await openGuestMemory({
+    const guestMemory = await openFollowedMemory({
       qmp,
       guestRuns: true,
       ...(kind !== undefined && { kind }),
@@ -90,6 +91,7 @@ interface Parts {
 export class QemuSamplingDriver implements Driver {
   readonly name = 'qemu';
   readonly memory: Driver['memory'];
+  readonly remote?: RemoteFetch;
   /** As they were at opening. */
   readonly registers: RegisterAccess;
   /** In a line for people: where the guest's memory is read. */
@@ -104,6 +106,7 @@ export class QemuSamplingDriver implements Driver {
       name: this.name,
       source: {
         memory: guestMemory.memory,
+        ...(guestMemory.remote !== undefined && { remote: guestMemory.remote }),
         clear: () => guestMemory.clear(),
         check: () => guestMemory.check(),
         close: async () => {
@@ -114,6 +117,7 @@ export class QemuSamplingDriver implements Driver {
       ...(intervalMs !== undefined && { intervalMs }),
     });
     this.memory = this.#driver.memory;
+    if (this.#driver.remote !== undefined) this.remote = this.#driver.remote;
     this.registers = {
       vcpuCount: registers.length,
       readRegisters: (vcpu) => registersOf(registers, vcpu),
