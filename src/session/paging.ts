@@ -4,7 +4,7 @@ import { makePaging, type Paging } from '../core/paging/format.ts';
 import { pagingOf } from '../driver/paging.ts';
 import type { SessionOptions } from './options.ts';
 
-/** @throws PtmonError `bad-argument` where the mode is neither given nor known from the driver's registers */
+/** @throws PtmonError `bad-argument` where the mode is neither given nor known from the driver's registers, `source-unavailable` while paging is off */
 export function resolvePaging(options: Pick<SessionOptions, 'driver' | 'script' | 'paging'>): Paging {
   const { driver, script, paging: given = {} } = options;
   if ('levels' in given) return given;
@@ -15,5 +15,7 @@ export function resolvePaging(options: Pick<SessionOptions, 'driver' | 'script' 
   }
   const paging = pagingOf(driver.registers, 0, given);
   if (paging !== undefined) return paging;
-  throw new PtmonError('bad-argument', 'paging is off on vCPU 0 (CR0.PG): the paging mode must be given', { vcpu: 0 });
+  const off =
+    'paging is off on vCPU 0 (CR0.PG is 0): the guest has no page tables yet. Let it boot, or give the paging mode';
+  throw new PtmonError('source-unavailable', off, { vcpu: 0 });
 }

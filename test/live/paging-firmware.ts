@@ -1,4 +1,4 @@
-/** A firmware that switches on 4-level paging and counts for ever: page tables of which every entry is known, without a kernel. */
+/** Firmware that switches on 4-level paging and repeats one instruction for ever: page tables of which every entry is known, without a kernel. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryFolder } from '../drivers/qemu/transport/peer.ts';
@@ -61,11 +61,34 @@ export const ADDRESSES: readonly bigint[] = [
   0xffff_ff80_0000_0008n,
 ];
 
+/** The page that a firmware with read-only tables maps and unmaps for ever. */
+export const FLIPPED = 0x15_4000;
+
 /** @returns the path of the ROM's file, for QEMU's `-bios` */
 export function pagingFirmware(): string {
+  // inc qword [COUNT]; jmp to it
+  return firmwareFile([0x48, 0xff, 0x04, 0x25, ...littleEndian(COUNT), 0xeb, 0xf6]);
+}
+
+/** As OVMF has them: the tables are mapped, by themselves and where they are, read-only, and CR0.WP is clear. It flips an entry for ever. */
+export function readOnlyTablesFirmware(): string {
+  const entry = ROOT + 3 * 0x1000 + (FLIPPED >> 12) * 8;
+  // xor qword [entry], FLIPPED | 3; jmp to it
+  const loop = [0x48, 0x81, 0x34, 0x25, ...littleEndian(entry), ...littleEndian(FLIPPED | 3), 0xeb, 0xf2];
+  return firmwareFile(loop, [
+    [0, 511, 0x1_0001n],
+    ...[0, 1, 2, 3].map((table) => [3, (ROOT >> 12) + table, BigInt(ROOT + table * 0x1000) | 1n] as const),
+  ]);
+}
+
+function littleEndian(value: number): number[] {
+  return [0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff);
+}
+
+function firmwareFile(loop: readonly number[], others: typeof ENTRIES = []): string {
   const rom = Buffer.alloc(0x1_0000);
   for (let page = 0; page < 256; page++) putEntry(rom, 3, page, BigInt(page) * 0x1000n + 3n);
-  for (const [table, slot, value] of ENTRIES) putEntry(rom, table, slot, value);
+  for (const [table, slot, value] of [...ENTRIES, ...others]) putEntry(rom, table, slot, value);
   // A null descriptor and 64-bit code: SDM vol. 3A, 3.4.5.
   rom.writeBigUInt64LE(0x0020_9a00_0000_0000n, GDT + 8);
   rom.writeUInt16LE(15, GDT_POINTER);
@@ -86,8 +109,7 @@ export function pagingFirmware(): string {
     [0x66, 0xea, CODE_64 & 0xff, CODE_64 >> 8, 0x0f, 0x00, 0x08, 0x00], // jmp 8:ROM + CODE_64
   ].flat();
   rom.set(code16, CODE_16);
-  // inc qword [COUNT]; jmp to it
-  rom.set([0x48, 0xff, 0x04, 0x25, COUNT & 0xff, COUNT >> 8, 0x00, 0x00, 0xeb, 0xf6], CODE_64);
+  rom.set(loop, CODE_64);
   // jmp 0xf000:CODE_16
   rom.set([0xea, CODE_16 & 0xff, CODE_16 >> 8, 0x00, 0xf0], RESET);
 

@@ -40,4 +40,12 @@ describe.skipIf(!isHere)('a guest that is sampled', { timeout: 60_000 }, () => {
     expect(watch.stderr).not.toMatch(/\n +at /);
     expect(watch.lastLine()).toMatchObject({ kind: 'end', ended: 'failed', failure: { code: 'source-unavailable' } });
   });
+
+  test.each(['sample', 'exact'])('%s: a guest whose paging is off is no wrong command line', async (mode) => {
+    const guest = await startFirmware();
+    const gdb = mode === 'exact' ? ['--gdb', guest.gdb] : [];
+    const watch = startPtmon('watch', '--qmp', guest.qmp, ...gdb, '--mode', mode, '--va', '0x400000');
+    expect(await watch.ended).toBe(3);
+    expect(watch.stderr).toMatch(/paging is off.*Let (it|the guest) boot/);
+  });
 });

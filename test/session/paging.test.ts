@@ -38,10 +38,10 @@ describe('T1 the paging of a session', () => {
   });
 
   test.each([
-    ['there are no registers', driverWith(), /script has no registers/],
-    ['paging is off', driverWith({ cr0: 1n }), /paging is off/],
-  ])('nobody knows when %s', (_, driver, message) => {
+    ['there are no registers', driverWith(), 'bad-argument', /script has no registers/],
+    ['paging is off', driverWith({ cr0: 1n }), 'source-unavailable', /paging is off.*Let it boot/],
+  ])('nobody knows when %s', (_, driver, code, message) => {
     expect(() => resolvePaging({ driver })).toThrow(message);
-    expect(() => resolvePaging({ driver })).toThrow(expect.objectContaining({ code: 'bad-argument' }));
+    expect(() => resolvePaging({ driver })).toThrow(expect.objectContaining({ code }));
   });
 });

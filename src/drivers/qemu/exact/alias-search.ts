@@ -29,10 +29,11 @@ export class AliasSearch {
     this.#parts = parts;
   }
 
-  /** Those that are known. @throws PtmonError `protect-failed` while there are none */
+  /** Those that are known. @throws PtmonError `source-unavailable` while there are none */
   get known(): WritableAliases {
     if (this.#found !== undefined) return this.#found;
-    throw new PtmonError('protect-failed', 'paging is off on every vCPU: there is no page table to watch yet');
+    const off = 'paging is off on every vCPU (CR0.PG is 0): there is no page table to watch yet. Let the guest boot';
+    throw new PtmonError('source-unavailable', off);
   }
 
   /** The best that the vCPUs' present roots have to offer; the aliases from before where they are no worse. @throws as `known` */

@@ -2,7 +2,8 @@
  * Where the guest can write to a frame: the virtual addresses that its own page tables map to it.
  *
  * Watchpoints are virtual, page tables are known by physical address. Linux writes its tables through its map of all memory,
- * other systems through a self-map; what is looked for is any writable leaf, so nothing is assumed about the system.
+ * other systems through a self-map; what is looked for is any writable leaf, so nothing is assumed about the system. Firmware maps its
+ * tables read-only and clears CR0.WP to write to them: where no leaf is writable, one that is not is taken.
  */
 import { gfnOf, PAGE_BYTES } from '../../../core/address/pa.ts';
 import { vaOf } from '../../../core/address/va.ts';
@@ -25,6 +26,7 @@ export class WritableAliases {
   readonly root: number;
   readonly #supervisor: Alias[] = [];
   readonly #user: Alias[] = [];
+  readonly #readOnly: Alias[] = [];
   readonly #known = new Map<number, readonly bigint[]>();
 
   private constructor(root: number) {
@@ -43,8 +45,8 @@ export class WritableAliases {
   #search(paging: Paging, memory: PhysicalMemory, part: PieceOptions): void {
     try {
       for (const { vpn, gfn, pages, step, rights } of pieces(paging, memory, this.root, part)) {
-        if (pages === 0 || (rights & RIGHT_WRITABLE) === 0) continue;
-        const list = (rights & RIGHT_USER) === 0 ? this.#supervisor : this.#user;
+        if (pages === 0) continue;
+        const list = this.#listFor(rights);
         // Of pages that all map one frame, the first.
         list.push({ gfn, pages: step === 0 ? 1 : pages, va: vaOf(vpn, 0) });
       }
@@ -54,18 +56,24 @@ export class WritableAliases {
     }
   }
 
+  #listFor(rights: number): Alias[] {
+    if ((rights & RIGHT_WRITABLE) === 0) return this.#readOnly;
+    return (rights & RIGHT_USER) === 0 ? this.#supervisor : this.#user;
+  }
+
   /** The root's own frame is writable through it: so it is of a system's own table, not one that shows a process little more than itself. */
   get isComplete(): boolean {
     return this.find(gfnOf(this.root)).length > 0;
   }
 
-  /** Virtual addresses of a frame, zero-extended: those that only a supervisor can write to, or else those that a user can. */
+  /** Virtual addresses of a frame, zero-extended: those that only a supervisor can write to, else those that a user can, else read-only ones. */
   find(gfn: number): readonly bigint[] {
     let found = this.#known.get(gfn);
     if (found === undefined) {
       found = addressesOf(this.#supervisor, gfn);
       // Of a user's mapping the frame may have been taken and given to the tables since.
       if (found.length === 0) found = addressesOf(this.#user, gfn);
+      if (found.length === 0) found = addressesOf(this.#readOnly, gfn);
       this.#known.set(gfn, found);
     }
     return found;
