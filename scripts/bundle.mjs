@@ -8,6 +8,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, posix, relative, resolve, sep } from 'node:path';
 import process from 'node:process';
+import { makePage } from './bundle-page.mjs';
 
 const ROOT = join(import.meta.dirname, '..');
 const SRC = join(ROOT, 'src');
@@ -37,10 +38,11 @@ const CHUNK_NAMES = [
   [/^drivers\/qemu\/exact\//, 'qemu-exact'],
   [/^drivers\/(\w+)\//, 'driver-$1'],
   [/^guest\/discovery\//, 'vms'],
-  [/^(driver|guest|linux|session|snapshot|testing)\//, '$1'],
+  [/^(driver|guest|linux|session|snapshot|testing|web)\//, '$1'],
   [/^\.\.\/node_modules\/(?:saxes|xmlchars)\//, 'saxes'],
   [/^\.\.\/node_modules\/(?:string-width|strip-ansi|ansi-regex|get-east-asian-width)\//, 'string-width'],
   [/^\.\.\/node_modules\/(?:wrap-ansi|ansi-styles)\//, 'wrap-ansi'],
+  [/^\.\.\/node_modules\/(?:hono|@hono)\//, 'hono'],
   [/^\.\.\/node_modules\/([\w-]+)\//, '$1'],
 ];
 
@@ -96,6 +98,23 @@ function keepPlaces() {
   };
 }
 
+/**
+ * Makes the chunks of other packages as small as they can be: nobody reads a stack trace of theirs by its names.
+ *
+ * @param {typeof import('rolldown/utils').minifySync} minify
+ * @returns {import('rolldown').Plugin}
+ */
+function shrinkPackages(minify) {
+  return {
+    name: 'shrink-packages',
+    renderChunk(code, { fileName, moduleIds }) {
+      if (moduleIds.length === 0 || !moduleIds.every((id) => /[\\/]node_modules[\\/]/.test(id))) return null;
+      const { code: small } = minify(fileName, code, { module: true, compress: true, mangle: { toplevel: true } });
+      return { code: small, map: null };
+    },
+  };
+}
+
 /** Every file below a folder. @param {string} folder @returns {string[]} */
 function filesOf(folder) {
   if (!existsSync(folder)) return [];
@@ -118,6 +137,7 @@ export function isBundleStale() {
 export async function makeBundle() {
   // Not at the top: who only asks whether the bundle is stale does not wait for the bundler.
   const { rolldown } = await import('rolldown');
+  const { minifySync } = await import('rolldown/utils');
   const build = await rolldown({
     cwd: ROOT,
     input: Object.fromEntries(entryNames().map((name) => [name, join(SRC, `${name}.ts`)])),
@@ -126,7 +146,7 @@ export async function makeBundle() {
     preserveEntrySignatures: 'allow-extension',
     // The groups decide which chunk a module is in.
     checks: { ineffectiveDynamicImport: false },
-    plugins: [keepPlaces()],
+    plugins: [keepPlaces(), shrinkPackages(minifySync)],
     // No module of src/ but the programs does anything when it is loaded, so none is loaded for what it only re-exports.
     treeshake: {
       moduleSideEffects: [
@@ -142,14 +162,22 @@ export async function makeBundle() {
     chunkFileNames: `${CHUNKS}/[name].js`,
     codeSplitting: { groups: [{ debugName: 'parts of src', name: chunkOf }], includeDependenciesRecursively: false },
     // Without white space and comments, and with short names for variables. A stack trace names functions as the sources do.
-    minify: { compress: false, mangle: { toplevel: false, keepNames: true }, codegen: true },
+    minify: {
+      compress: { keepNames: { function: true, class: true } },
+      mangle: { toplevel: false, keepNames: true },
+      codegen: true,
+    },
     comments: false,
   });
   await build.close();
-  const made = new Set(output.map(({ fileName }) => join(DIST, fileName)));
+  const page = await makePage();
+  const made = new Set([
+    ...output.map(({ fileName }) => join(DIST, fileName)),
+    ...page.map(({ fileName }) => join(DIST, 'web/page', fileName)),
+  ]);
   for (const path of filesOf(DIST)) if (/\.js(\.map)?$/.test(path) && !made.has(path)) rmSync(path);
   hideInternalDeclarations();
-  writeLicences(output);
+  writeLicences([...output, ...page]);
   writeManual();
 }
 

@@ -53,6 +53,10 @@ const PARTS = [
   ['snapshot/', [...BELOW_MONITOR, 'driver/']],
   // The front door: everything above uses this.
   ['guest/', ['core/', 'driver/', 'drivers/', 'linux/', 'session/', 'snapshot/']],
+  // The picture is data and arithmetic: the server, the page and the report share it.
+  ['web/picture/', []],
+  ['web/page/', ['web/picture/']],
+  ['web/', ['web/picture/', 'core/', 'driver/', 'drivers/', 'guest/', 'linux/', 'session/', 'sinks/', 'snapshot/']],
   ['cli/', ['']],
   ['index.ts', ['core/', 'driver/', 'drivers/', 'linux/', 'session/', 'sinks/', 'snapshot/']],
 ];

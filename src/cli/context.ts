@@ -28,6 +28,7 @@ export type CommandName =
   | 'translate'
   | 'map'
   | 'diff'
+  | 'serve'
   | 'roots'
   | 'doctor'
   | 'completion'

@@ -12,6 +12,8 @@ export interface QemuSockets {
   readonly qmp: string;
   /** Without it the guest can be watched by samples only. */
   readonly gdb?: string;
+  /** What messages call the guest; defaults to the QMP socket. */
+  readonly name?: string;
 }
 
 export interface AttachOptions {

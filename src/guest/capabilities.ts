@@ -6,7 +6,7 @@ export type CapabilityName =
   | 'exact'
   /** Watching compares memory at an interval while the guest runs. */
   | 'sampled'
-  /** The guest can be looked at, at one moment. */
+  /** The guest can be looked at, at one moment; without a gdbstub that is a sample of the running guest. */
   | 'snapshot'
   /** Its memory can be written. */
   | 'write'

@@ -2,6 +2,7 @@
 import { PtmonError } from '../core/error.ts';
 import type { Process } from '../linux/index.ts';
 import { type Capabilities, requireCapability } from './capabilities.ts';
+import { BatchWatch, type FollowRequest } from './live/batch-watch.ts';
 import type { Breakpoint, BreakpointHandler, BreakpointOptions } from './live/breakpoint.ts';
 import type { Moment } from './moment.ts';
 import { GuestProcess } from './process.ts';
@@ -96,6 +97,20 @@ export class Guest implements AsyncDisposable {
   /** Bytes of an address space. @param root a CR3 value, or the physical address of a top-level table */
   read(root: bigint | number, va: bigint, byteLength: number): Promise<Uint8Array> {
     return this.#ask((moment) => moment.memoryOf(root).read(va, byteLength));
+  }
+
+  /**
+   * Watches processes, and delivers the events of each stop at once: `watch` of a process delivers them one by one. Processes of a name
+   * are watched as they come and go.
+   *
+   * @throws PtmonError `bad-argument` where there is no process of that PID, or the guest cannot be watched
+   */
+  follow(request: FollowRequest): Promise<BatchWatch> {
+    return this.#source.watching(async ({ live }) => {
+      const handle = await live.paused(() => BatchWatch.open(live, request, () => this.#source.releaseIfIdle()));
+      live.start();
+      return handle;
+    });
   }
 
   /** Resolves when the guest ends, or `close` is called; it runs meanwhile. @throws what ended the session, if it failed */

@@ -24,3 +24,4 @@ export type {
 } from './live/breakpoint.ts';
 export type { ProcessWatchHandle } from './live/process-watch.ts';
 export type { WatchedPage } from './live/watched-page.ts';
+export type { BatchWatch, FollowRequest } from './live/batch-watch.ts';

@@ -2,11 +2,12 @@
 import { hex } from '../core/address/va.ts';
 import { PtmonError } from '../core/error.ts';
 import { type Paging, rootOf } from '../core/paging/format.ts';
+import type { Piece } from '../core/paging/pieces.ts';
 import type { RegisterAccess } from '../driver/driver.ts';
 import { retry } from '../driver/retry.ts';
-import type { KernelRoot } from '../driver/snapshot.ts';
+import type { KernelRoot, Snapshot } from '../driver/snapshot.ts';
 import { kernelCache, type LinuxGuest, openLinux } from '../linux/index.ts';
-import { type AddressRange, listRanges, type RangeFilter } from '../snapshot/index.ts';
+import { type AddressRange, listRanges, type RangeFilter, type SpaceOptions, spacePieces } from '../snapshot/index.ts';
 import { readPhysicalBytes } from './memory/physical-bytes.ts';
 import { type MemorySource, VirtualMemory } from './memory/virtual-memory.ts';
 
@@ -48,13 +49,24 @@ export class Moment {
 
   /** What the page tables of an address space map, ascending. @param root as `memoryOf` */
   async ranges(root: bigint | number, filter?: RangeFilter): Promise<readonly AddressRange[]> {
-    const { paging, memory, remote } = this.#parts;
+    const { paging } = this.#parts;
     const space = { paging, root: rootOf(paging, root), from: '', isGuess: false };
-    const snapshot = { description: '', memory, regions: [], close: async () => {}, ...(remote && { remote }) };
     const options = { ...(filter && { filter }), ...(this.#signal && { signal: this.#signal }) };
     const found: AddressRange[] = [];
-    for await (const range of listRanges(snapshot, space, { by: 'runs', ...options })) found.push(range);
+    for await (const range of listRanges(this.#snapshot, space, { by: 'runs', ...options })) found.push(range);
     return found;
+  }
+
+  /** The same in as few pieces as the tables allow, in batches: for callers that draw or count pages. @param root as `memoryOf` */
+  pieces(root: bigint | number, options: SpaceOptions = {}): AsyncGenerator<readonly Piece[], void, undefined> {
+    const { paging } = this.#parts;
+    const signal = this.#signal && { signal: this.#signal };
+    return spacePieces(this.#snapshot, { paging, root: rootOf(paging, root) }, { ...signal, ...options });
+  }
+
+  get #snapshot(): Snapshot {
+    const { memory, remote } = this.#parts;
+    return { description: '', memory, regions: [], close: async () => {}, ...(remote && { remote }) };
   }
 
   /** Bytes at a physical address. @throws PtmonError `read-failed` where any of them is not RAM; what the source throws */

@@ -2,7 +2,7 @@
 import { PtmonError } from '../core/error.ts';
 import { positionsOf } from '../core/paging/enumerate.ts';
 import { foldVpn, type Paging } from '../core/paging/format.ts';
-import { type Gap, MAX_REPEATS, type Piece, pieces } from '../core/paging/pieces.ts';
+import { type Gap, type KeptEntry, MAX_REPEATS, type Piece, pieces } from '../core/paging/pieces.ts';
 import { type LongWorkOptions, Pacer } from '../driver/pacer.ts';
 import type { Snapshot } from '../driver/snapshot.ts';
 import type { GapTotals } from './gap-totals.ts';
@@ -19,6 +19,8 @@ export interface SpaceOptions extends LongWorkOptions {
   readonly gaps?: GapTotals;
   /** How often tables may be looked through again; defaults to 8192 times. */
   readonly maxRepeats?: number;
+  /** Receives each entry that is not present and not zero; one may come twice. */
+  readonly onKept?: (entry: KeptEntry) => void;
 }
 
 /**
@@ -32,8 +34,9 @@ export async function* spacePieces(
   { paging, root }: { readonly paging: Paging; readonly root: number },
   options: SpaceOptions,
 ): AsyncGenerator<readonly Piece[], void, undefined> {
-  const { maxRepeats = MAX_REPEATS, gaps } = options;
+  const { maxRepeats = MAX_REPEATS, gaps, onKept } = options;
   const onGap = gaps && ((gap: Gap) => gaps.add(gap));
+  const parts = { ...(onGap && { onGap }), ...(onKept && { onKept }) };
   const bounds = positionsOf(paging, options.from ?? 0n, options.to ?? 2n ** 64n);
   const pacer = new Pacer(options);
   let { from } = bounds;
@@ -41,7 +44,7 @@ export async function* spacePieces(
   for (;;) {
     let batch: Piece[] = [];
     try {
-      for (const piece of pieces(paging, memory, root, { ...bounds, from, maxRepeats, ...(onGap && { onGap }) })) {
+      for (const piece of pieces(paging, memory, root, { ...bounds, from, maxRepeats, ...parts })) {
         if (piece.pages > 0) {
           batch.push({ ...piece });
           mapped += piece.pages;

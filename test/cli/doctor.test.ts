@@ -203,7 +203,7 @@ describe('sockets that are dead, or something else', () => {
     expect(code).toBe(3);
     expect(checks['qmp']).toEqual({
       outcome: 'failed',
-      detail: 'cannot connect to unix:/nowhere/qmp: no such file',
+      detail: 'unix:/nowhere/qmp does not exist',
       remedy: '-qmp unix:/nowhere/qmp,server=on,wait=off',
     });
     expect(checks).toMatchObject({ gdb: { outcome: 'skipped' }, registers: NOT_SHOWN });
@@ -309,7 +309,7 @@ describe('a guest that stands still', () => {
     expect(code).toBe(3);
     expect(checks['release']).toMatchObject({
       outcome: 'failed',
-      detail: expect.stringMatching(/watchpoints were not cleared.*no such file.*debug/),
+      detail: expect.stringMatching(/watchpoints were not cleared.*does not exist.*debug/),
     });
   });
 });

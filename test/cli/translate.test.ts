@@ -156,8 +156,8 @@ describe('refuses with 2, prints no data, and harms no guest', () => {
 
 describe('a source that fails exits with 3 and is left in order', () => {
   test.each([
-    ['no QMP', () => ({ qmp: '/nowhere/qmp' }), 'cannot connect to unix:/nowhere/qmp: no such file'],
-    ['no gdbstub', () => ({ gdb: '/nowhere/gdb' }), 'cannot connect to unix:/nowhere/gdb: no such file'],
+    ['no QMP', () => ({ qmp: '/nowhere/qmp' }), 'unix:/nowhere/qmp does not exist'],
+    ['no gdbstub', () => ({ gdb: '/nowhere/gdb' }), 'unix:/nowhere/gdb does not exist'],
   ] as const)('%s', async (_what, replace, expected) => {
     const vm = { ...(await startVm()), ...replace() };
     const { code, stdout, stderr } = await run(['translate', '0x1', ...sockets(vm)]);

@@ -74,3 +74,21 @@ describe('what is asked for goes to standard output', () => {
     }
   });
 });
+
+describe('missing files have the same words everywhere', () => {
+  test.each([
+    ['run --kernel /nowhere/file', '/nowhere/file does not exist'],
+    ['run --kernel /', '/ is not a file'],
+    ['run --qemu /nowhere/file', '/nowhere/file does not exist'],
+    ['run --qemu /', '/ is not a file'],
+    ['run --qemu no-such-qemu', 'no-such-qemu: there is no such program on the PATH'],
+    ['map /nowhere/file', '/nowhere/file does not exist'],
+    ['ps --qmp /nowhere/file --gdb /nowhere/file', 'unix:/nowhere/file does not exist'],
+    ['watch --qmp /nowhere/file --pid 1', 'unix:/nowhere/file does not exist'],
+    ['replay /nowhere/file', '/nowhere/file does not exist'],
+  ])('%s', async (line, message) => {
+    const { code, stderr } = await run(line.split(' '));
+    expect(stderr.replaceAll(/\s+/g, ' ').trim()).toBe(`ptmon: ${message}`);
+    expect(code).toBe(3);
+  });
+});

@@ -250,7 +250,7 @@ describe.skipIf(!isHere)('ptmon watch on a real guest', { timeout: 120_000 }, ()
       'no such socket',
       () => ['--qmp', '/nonexistent/qmp', '--gdb', '/nonexistent/gdb', ...place()],
       3,
-      /\/nonexistent\/qmp: no such file/,
+      /\/nonexistent\/qmp does not exist/,
     ],
     [
       'half of what exact watching takes',

@@ -14,9 +14,11 @@ writeFileSync('dist/index.d.ts', '');
 `;
 const FAKE_ROLLDOWN = `
 import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
-export async function rolldown() {
+export async function rolldown({ input }) {
   return {
     async write() {
+      // The page is a bundle of its own.
+      if ('app' in input) return { output: [] };
       console.log('bundler output');
       appendFileSync('calls.log', 'rolldown\\n');
       mkdirSync('dist/cli', { recursive: true });
@@ -49,10 +51,18 @@ beforeEach(() => {
   writeFileSync(join(clone, 'packages/typescript/package.json'), '{"type":"module","bin":{"tsc":"tsc.js"}}');
   writeFileSync(join(clone, 'packages/typescript/tsc.js'), FAKE_TSC);
   mkdirSync(join(clone, 'packages/rolldown'), { recursive: true });
-  writeFileSync(join(clone, 'packages/rolldown/package.json'), '{"type":"module","exports":"./rolldown.js"}');
+  writeFileSync(
+    join(clone, 'packages/rolldown/package.json'),
+    '{"type":"module","exports":{".":"./rolldown.js","./utils":"./utils.js"}}',
+  );
+  writeFileSync(join(clone, 'packages/rolldown/utils.js'), 'export const minifySync = () => {};');
+  mkdirSync(join(clone, 'packages/uplot/dist'), { recursive: true });
+  writeFileSync(join(clone, 'packages/uplot/package.json'), '{}');
+  writeFileSync(join(clone, 'packages/uplot/dist/uPlot.min.css'), '');
   writeFileSync(join(clone, 'packages/rolldown/rolldown.js'), FAKE_ROLLDOWN);
   writeFileSync(join(clone, 'package.json'), '{"type":"module","exports":{}}');
-  mkdirSync(join(clone, 'src'));
+  mkdirSync(join(clone, 'src/web/page'), { recursive: true });
+  writeFileSync(join(clone, 'src/web/page/app.css'), '');
   writeFileSync(join(clone, 'src/a.ts'), '');
   writeFileSync(join(clone, 'npm-fake.cjs'), FAKE_NPM);
 });

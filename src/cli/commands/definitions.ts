@@ -17,6 +17,7 @@ import { defineRoots } from './roots/command.ts';
 import { defineRun } from './run/command.ts';
 import { defineScript } from './script/command.ts';
 import { defineSearch } from './search/command.ts';
+import { defineServe } from './serve/command.ts';
 import { defineStat } from './stat/command.ts';
 import { defineTranslate } from './translate/command.ts';
 import { defineVms } from './vms/command.ts';
@@ -41,6 +42,7 @@ export const DEFINITIONS: Readonly<Record<CommandName, Definition>> = {
   translate: defineTranslate,
   map: defineMap,
   diff: defineDiff,
+  serve: defineServe,
   roots: defineRoots,
   doctor: defineDoctor,
   completion: defineCompletion,

@@ -26,6 +26,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'translate', summary: 'explain level by level how virtual addresses translate' },
   { name: 'map', summary: 'list what an address space maps' },
   { name: 'diff', summary: 'compare two address spaces, or one at two times' },
+  { name: 'serve', summary: 'show address spaces in a browser: a live guest, a trace, a dump, or two dumps' },
   { name: 'roots', summary: 'search physical memory for top-level page tables' },
   { name: 'doctor', summary: 'check what works for watching a VM, what is missing, and which QEMU option adds it' },
   { name: 'completion', summary: 'print the completion script of a shell' },

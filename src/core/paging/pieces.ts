@@ -17,6 +17,7 @@ import { hex } from '../address/va.ts';
 import { PtmonError } from '../error.ts';
 import { type PhysicalMemory, READ_NOT_FETCHED, READ_OK } from '../memory/physical-memory.ts';
 import {
+  ENTRY_ABSENT,
   ENTRY_LEAF,
   ENTRY_RESERVED,
   ENTRY_TABLE,
@@ -65,6 +66,19 @@ export interface PieceOptions {
   readonly maxRepeats?: number;
   /** Hears of each gap where it is met; of a table that is met again and again, at least once. */
   readonly onGap?: (gap: Gap) => void;
+  /** Receives each entry that is not present and not zero: the guest's kernel keeps something in it. May receive one twice. */
+  readonly onKept?: (entry: KeptEntry) => void;
+}
+
+/** An entry that is not present, and not zero. */
+export interface KeptEntry {
+  /** First page that the entry covers, and how many it covers. */
+  readonly vpn: number;
+  readonly pages: number;
+  /** Of the table that has it. */
+  readonly level: number;
+  readonly lo: number;
+  readonly hi: number;
 }
 
 /**
@@ -113,7 +127,7 @@ export function* pieces(
   paging: Paging,
   memory: PhysicalMemory,
   root: number,
-  { from = 0, to = Infinity, maxRepeats = MAX_REPEATS, onGap }: PieceOptions = {},
+  { from = 0, to = Infinity, maxRepeats = MAX_REPEATS, onGap, onKept }: PieceOptions = {},
 ): Generator<Piece, void, undefined> {
   const { entryBytes } = paging.mode;
   const entry = new Uint32Array(2);
@@ -198,6 +212,9 @@ export function* pieces(
       addSlot(table, next);
       next.rights = combine(table.rights, next.rights);
     } else {
+      if (kind === ENTRY_ABSENT && onKept !== undefined && (lo | hi) !== 0) {
+        onKept({ vpn: unfoldVpn(paging, position), pages: format.slotPages, level: format.level, lo, hi });
+      }
       if (kind === ENTRY_RESERVED) gap('reserved-bit', format, entryPa, { start: position, pages: format.slotPages });
       addSlot(table, EMPTY);
     }

@@ -195,6 +195,7 @@ export class LiveSession {
   /** The session has begun to process a stop. */
   stopped(): void {
     this.#isStopped = true;
+    this.linux.kernel.memory.forget();
   }
 
   async #nextStop(): Promise<void> {

@@ -35,7 +35,13 @@ export class LiveSource implements GuestSource {
     this.#signal = signal;
     this.name = options.name ?? options.qmp;
     const why = options.gdb === undefined ? NO_GDB : undefined;
-    this.capabilities = capabilitiesOf({ exact: why, sampled: undefined, snapshot: why, write: why, breakpoints: why });
+    this.capabilities = capabilitiesOf({
+      exact: why,
+      sampled: undefined,
+      snapshot: undefined,
+      write: why,
+      breakpoints: why,
+    });
   }
 
   paused<T>(work: (moment: Moment) => Promise<T>): Promise<T> {
@@ -43,6 +49,8 @@ export class LiveSource implements GuestSource {
       const live = this.#watching?.live;
       return live === undefined ? this.#visit(work) : this.#using(() => live.paused(() => work(live.moment)));
     };
+    // Without a gdbstub nothing can stop the guest: a sample of it is looked at.
+    if (this.#options.gdb === undefined) return this.watching(({ live }) => live.paused(() => work(live.moment)));
     // A session that is being opened or closed has the gdbstub's one place until then.
     return this.#watching === undefined ? this.#inTurn(ask) : ask();
   }

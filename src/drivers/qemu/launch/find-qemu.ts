@@ -2,6 +2,7 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { PtmonError } from '../../../core/error.ts';
+import { notAFile, openError } from '../../../driver/input-file.ts';
 
 const PROGRAM = 'qemu-system-x86_64';
 
@@ -28,10 +29,22 @@ function onPath(name: string, env: NodeJS.ProcessEnv): string | undefined {
 export function findQemu(chosen?: string, env: NodeJS.ProcessEnv = process.env): string {
   const path = chosen?.includes('/') === true ? chosen : onPath(chosen ?? PROGRAM, env);
   if (path !== undefined && executable(path)) return path;
-  if (chosen !== undefined) throw new PtmonError('source-unavailable', `${chosen} is not a program that can be run`);
+  if (chosen !== undefined) throw notAProgram(chosen);
   throw new PtmonError(
     'source-unavailable',
     `QEMU is not installed: there is no ${PROGRAM} on the PATH. On Debian and Ubuntu it is in the package qemu-system-x86 ` +
       '(apt-get install qemu-system-x86).',
   );
+}
+
+/** Why what was chosen cannot be run. */
+function notAProgram(chosen: string): PtmonError {
+  if (!chosen.includes('/'))
+    return new PtmonError('source-unavailable', `${chosen}: there is no such program on the PATH`);
+  try {
+    if (!statSync(chosen).isFile()) return notAFile(chosen);
+  } catch (error) {
+    return openError(chosen, error);
+  }
+  return new PtmonError('source-unavailable', `${chosen} is not a program that can be run: chmod +x makes it one`);
 }

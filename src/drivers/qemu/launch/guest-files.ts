@@ -1,9 +1,10 @@
 /** Where the parts of a guest lie: kernels, their modules, the workload and the shell, as `guest/build.mjs` leaves them. */
-import { accessSync, closeSync, constants, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { PtmonError } from '../../../core/error.ts';
+import { notAFile, openError } from '../../../driver/input-file.ts';
 
 /** A kernel that a guest can boot. */
 export interface GuestKernel {
@@ -49,6 +50,16 @@ function readable(path: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** @throws PtmonError `source-unavailable` for what cannot be read, or is no file */
+function checkFile(path: string): void {
+  try {
+    accessSync(path, constants.R_OK);
+  } catch (error) {
+    throw openError(path, error);
+  }
+  if (!statSync(path).isFile()) throw notAFile(path);
 }
 
 function namesIn(folder: string): string[] {
@@ -129,7 +140,7 @@ export function findKernels(directory: string = guestDirectory(), boot = '/boot'
 /**
  * The kernel at `path`, or the preferred of those at hand.
  *
- * @throws PtmonError `source-unavailable` where there is none; the message says how to get one
+ * @throws PtmonError `source-unavailable` where there is none; without a path the message says how to get one
  */
 export function chooseKernel(path?: string, directory: string = guestDirectory(), boot = '/boot'): GuestKernel {
   const kernels = findKernels(directory, boot);
@@ -140,7 +151,7 @@ export function chooseKernel(path?: string, directory: string = guestDirectory()
   }
   const known = kernels.find((kernel) => kernel.path === path);
   if (known !== undefined) return known;
-  if (!readable(path)) throw new PtmonError('source-unavailable', `the kernel ${path} cannot be read. ${HOW_TO_BUILD}`);
+  checkFile(path);
   return { path, release: /vmlinuz-([^/]+)$/.exec(path)?.[1] ?? 'unknown', modules: [], bits: bitsOf(path) };
 }
 

@@ -1,10 +1,10 @@
 /** What a failing socket says, in words that tell a person what to do. */
 import { PtmonError } from '../../../core/error.ts';
+import { openError } from '../../../driver/input-file.ts';
 import { formatSocketAddress, type SocketAddress } from './socket-address.ts';
 
 /** The system's names: errno(3), getaddrinfo(3). */
 const CONNECT_FAULTS: Readonly<Record<string, string>> = {
-  ENOENT: 'no such file',
   EACCES: 'permission denied (run as the user who runs QEMU)',
   EPERM: 'permission denied (run as the user who runs QEMU)',
   EAGAIN: 'its queue of waiting clients is full (another program is connected)',
@@ -29,6 +29,8 @@ const LOSS_FAULTS: Readonly<Record<string, string>> = {
 /** A connection that was not made. */
 export function connectError(address: SocketAddress, cause: unknown): PtmonError {
   const code = systemCode(cause);
+  // A socket that does not exist is a file that does not.
+  if (code === 'ENOENT') return openError(formatSocketAddress(address), cause);
   const fault = code === 'ECONNREFUSED' ? REFUSED[address.kind] : (CONNECT_FAULTS[code] ?? plainMessage(cause));
   return unavailable(`cannot connect to ${formatSocketAddress(address)}: ${fault}`, cause);
 }

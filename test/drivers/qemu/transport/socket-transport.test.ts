@@ -100,7 +100,7 @@ describe('a connection that cannot be made is said in words', () => {
     await expect(connectTransport(path)).rejects.toMatchObject({
       name: 'PtmonError',
       code: 'source-unavailable',
-      message: `cannot connect to unix:${path}: no such file`,
+      message: `unix:${path} does not exist`,
       cause: { code: 'ENOENT' },
     });
   });

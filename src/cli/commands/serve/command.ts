@@ -1,0 +1,54 @@
+/** `ptmon serve`. */
+import { type Command, Option } from 'commander';
+import type { CommandContext } from '../../context.ts';
+import { rootOption } from '../../options/address.ts';
+import { addHelp } from '../../options/help.ts';
+import { addProcessOptions, addSocketOptions, isLive } from '../../options/source.ts';
+import { wholeNumber } from '../../options/values.ts';
+import { EXIT_OK } from '../../process/exit-codes.ts';
+import { interruptible } from '../../process/interruptible.ts';
+import type { ServeOptions } from './run-serve.ts';
+
+const HELP = `
+Shows address spaces in a browser: each area as cells that are coloured by what
+their pages are and flash as they change, processes, events, rates, and physical
+memory by owner. Open the address that serve prints; its token keeps others out.
+SOURCE is a trace, a dump, or two dumps to compare. Without one, it is the live
+guest: processes are followed by samples, or with --mode exact at each change.
+
+Programs read /events (JSON lines), /metrics (Prometheus) and /healthz.
+
+Examples:
+  ptmon serve                          the only VM of this host
+  ptmon serve --vm vm1 --comm nginx    follow the processes of a name
+  ptmon serve guest.trace              a recording, to play and to scrub
+  ptmon serve before.core after.core   what changed between two dumps
+  ptmon serve --port 8080 vm.core      a port of your own
+`;
+
+export const MAX_PORT = 65_535;
+
+export function defineServe(command: Command, context: CommandContext): void {
+  addHelp(command, HELP);
+  command
+    .usage('[options] SOURCE [SOURCE]\n       ptmon serve [options] --vm NAME')
+    .argument('[sources...]', 'path of a trace, of a dump, or of two dumps')
+    .option('--port <n>', 'port to listen on; defaults to one that is free', wholeNumber(0, MAX_PORT), 0)
+    .option(
+      '--listen <address>',
+      'address to listen on; others than 127.0.0.1 are reached from other hosts',
+      '127.0.0.1',
+    )
+    .option('--token <text>', 'token of the address; defaults to a random one')
+    .addOption(
+      new Option('--mode <mode>', 'how a live guest is followed').choices(['exact', 'sample']).default('sample'),
+    )
+    .addOption(new Option('--root <cr3>', 'of a dump, this address space alone: 0x…').argParser(rootOption));
+  addProcessOptions(addSocketOptions(command)).action(async (words: string[], options: ServeOptions) => {
+    await interruptible(context, async (signal) => {
+      const { runServe } = await import('./run-serve.ts');
+      await runServe(isLive(options) ? undefined : words, { ...options, rest: words }, context, signal);
+      return EXIT_OK;
+    });
+  });
+}

@@ -1,0 +1,102 @@
+/** The source of a page or a report: a trace, a dump, or two dumps. */
+import { statSync } from 'node:fs';
+import { PassThrough } from 'node:stream';
+import { PtmonError } from '../../core/error.ts';
+import { openError } from '../../driver/input-file.ts';
+import { attach, type Guest } from '../../guest/index.ts';
+import { openTrace } from '../../drivers/trace/index.ts';
+import { openSession } from '../../session/index.ts';
+import { jsonlSink } from '../../sinks/jsonl.ts';
+import { FileSceneSource, noWalk, walkGuest, walkTrace } from '../../web/scene/file-source.ts';
+import { comparisonScene, type SpaceChoice, snapshotScene } from '../../web/scene/snapshot-scene.ts';
+import { traceScene } from '../../web/scene/trace-scene.ts';
+import type { SceneSource } from '../../web/scene/scene-source.ts';
+import { recordedKinds } from '../trace/about-text.ts';
+import { isTraceFile } from './trace-file.ts';
+
+/** @throws PtmonError `bad-argument` for other numbers of files; as the trace and the dumps */
+export async function openFiles(
+  paths: readonly string[],
+  choice: SpaceChoice,
+  signal: AbortSignal,
+): Promise<SceneSource> {
+  const [first, second, ...others] = paths;
+  if (first === undefined)
+    throw new PtmonError('bad-argument', 'no source: give the path of a trace or dump, or --vm of a live guest');
+  if (others.length > 0)
+    throw new PtmonError('bad-argument', `unexpected argument "${others[0]}": one trace, one dump, or two dumps`);
+  for (const path of paths) checkExists(path);
+  const traces = paths.filter(isTraceFile);
+  if (traces.length > 0 && second !== undefined)
+    throw new PtmonError(
+      'bad-argument',
+      `${traces[0]} is a trace: two dumps can be compared; a trace has its own time`,
+    );
+  if (traces.length > 0) return openTraceFile(first, choice, signal);
+  return second === undefined ? openDumpFile(first, choice, signal) : openPair(first, second, choice, signal);
+}
+
+function checkExists(path: string): void {
+  try {
+    statSync(path);
+  } catch (error) {
+    throw openError(path, error);
+  }
+}
+
+async function openTraceFile(path: string, choice: SpaceChoice, signal: AbortSignal): Promise<SceneSource> {
+  const { pid, comm, root } = choice;
+  if (pid !== undefined || comm !== undefined || root !== undefined)
+    throw new PtmonError(
+      'bad-argument',
+      '--pid, --comm and --root choose in a dump or a guest: a trace shows all it has',
+    );
+  const scene = await traceScene(path, signal);
+  return new FileSceneSource({
+    scene,
+    walk: (request) => walkTrace(path, request),
+    lines: (stop) => replayLines(path, stop),
+  });
+}
+
+async function openDumpFile(path: string, choice: SpaceChoice, signal: AbortSignal): Promise<SceneSource> {
+  const guest = await attach(path, { signal });
+  try {
+    const scene = await snapshotScene(guest, choice);
+    return new FileSceneSource({ scene, walk: (request) => walkGuest(guest, request), close: () => guest.close() });
+  } catch (error) {
+    await guest.close();
+    throw error;
+  }
+}
+
+async function openPair(a: string, b: string, choice: SpaceChoice, signal: AbortSignal): Promise<SceneSource> {
+  const scenes = [];
+  for (const path of [a, b]) {
+    const guest: Guest = await attach(path, { signal });
+    try {
+      scenes.push(await snapshotScene(guest, choice));
+    } finally {
+      await guest.close();
+    }
+  }
+  return new FileSceneSource({ scene: comparisonScene(scenes[0]!, scenes[1]!), walk: noWalk });
+}
+
+/** What `ptmon replay --json` prints. */
+async function* replayLines(path: string, signal: AbortSignal): AsyncGenerator<string, void, undefined> {
+  const out = new PassThrough({ encoding: 'utf8' });
+  const { driver, script } = openTrace(path);
+  const { about } = driver;
+  const session = await openSession({
+    driver,
+    script,
+    kinds: recordedKinds(about),
+    sinks: [jsonlSink(out, { options: about.options })],
+    signal,
+  });
+  const done = session.run().finally(() => out.end());
+  done.catch(() => {});
+  for await (const text of out) yield String(text);
+  await done;
+}

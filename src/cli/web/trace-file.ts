@@ -1,0 +1,21 @@
+/** Recognizes a trace by its first bytes. */
+import { closeSync, openSync, readSync } from 'node:fs';
+import { isTrace } from '../../drivers/trace/index.ts';
+
+const HEAD_BYTES = 16;
+
+/** False also for what cannot be read: opening it reports why. */
+export function isTraceFile(path: string): boolean {
+  const head = new Uint8Array(HEAD_BYTES);
+  try {
+    const file = openSync(path, 'r');
+    try {
+      readSync(file, head, 0, HEAD_BYTES, 0);
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    return false;
+  }
+  return isTrace(head);
+}

@@ -1,0 +1,174 @@
+/** What the page knows and shows. Everything else draws it, and is told when it has changed. */
+import { type Run, RunMap } from '../picture/runs.ts';
+import type { Change, ProcessRow, Scene, Step } from '../picture/scene.ts';
+import { type SpaceState, Timeline } from '../picture/timeline.ts';
+
+export type Tab = 'addresses' | 'physical';
+
+/** A page that is looked at closely. */
+export interface Selection {
+  readonly space: number;
+  readonly vpn: number;
+}
+
+/** What a moment is compared with. */
+export interface Base {
+  readonly timeMs: number;
+  /** By space. */
+  readonly maps: readonly RunMap[];
+}
+
+/** Receives the pages of the shown space that have changed. */
+export type ChangedPages = (vpn: number, pages: number) => void;
+
+export class Model {
+  scene: Scene;
+  timeline: Timeline;
+  processes: readonly ProcessRow[] = [];
+  space = 0;
+  tab: Tab = 'addresses';
+  /** Index of `ZOOMS`; null where each area has its own. */
+  zoom: number | null = null;
+  selection: Selection | undefined;
+  base: Base | undefined;
+  /** Whether time goes on: a recording plays, a live guest is followed. */
+  isPlaying: boolean;
+  speed = 1;
+  /** Why nothing more comes. */
+  ended: string | undefined;
+  /** Whether the connection to the server is interrupted. */
+  isLost = false;
+  readonly #listeners = new Set<() => void>();
+  readonly #painters = new Set<ChangedPages>();
+  #isScheduled = false;
+
+  /** Whether the page is a file of its own, without a server. */
+  readonly isReport: boolean;
+
+  constructor(scene: Scene, isReport = false) {
+    this.isReport = isReport;
+    this.scene = scene;
+    this.timeline = new Timeline(scene);
+    this.isPlaying = scene.kind === 'live';
+    // A comparison shows the second of its two moments, and what differs.
+    if (scene.kind === 'comparison') {
+      this.compareFromHere();
+      this.seek(Infinity);
+    }
+    this.#chooseSpace();
+  }
+
+  /** A live guest's connection began anew. */
+  restart(scene: Scene): void {
+    this.scene = scene;
+    this.timeline = new Timeline(scene);
+    this.base = undefined;
+    if (this.space >= scene.spaces.length) this.#chooseSpace();
+    this.changed();
+  }
+
+  get shown(): SpaceState | undefined {
+    return this.timeline.spaces[this.space];
+  }
+
+  get isLive(): boolean {
+    return this.scene.kind === 'live';
+  }
+
+  /** Of the time bar. */
+  get endMs(): number {
+    return Math.max(this.scene.endMs, this.timeline.steps.at(-1)?.timeMs ?? 0);
+  }
+
+  get startMs(): number {
+    return this.isLive ? (this.timeline.steps[0]?.timeMs ?? this.scene.endMs) : 0;
+  }
+
+  /** A step of a live guest. */
+  append(step: Step): void {
+    this.timeline.append(step);
+    if (this.isPlaying) this.seek(Infinity);
+    this.changed();
+  }
+
+  /** @param count steps that are to be applied */
+  seek(count: number): void {
+    this.timeline.seek(count, ([space, vpn, pages]: Change) => {
+      if (space === this.space) for (const paint of this.#painters) paint(vpn, pages);
+    });
+    this.changed();
+  }
+
+  seekTime(timeMs: number): void {
+    this.seek(this.timeline.countAt(timeMs));
+  }
+
+  play(isPlaying: boolean): void {
+    this.isPlaying = isPlaying;
+    if (isPlaying && this.isLive) this.seek(Infinity);
+    // A recording that has ended begins again.
+    else if (isPlaying && this.timeline.isAtEnd) this.seek(0);
+    this.changed();
+  }
+
+  show(space: number): void {
+    this.space = space;
+    this.tab = 'addresses';
+    this.changed();
+  }
+
+  select(selection: Selection | undefined): void {
+    this.selection = selection;
+    if (selection !== undefined && selection.space !== this.space) this.show(selection.space);
+    this.changed();
+  }
+
+  compareFromHere(): void {
+    const maps = this.timeline.spaces.map(({ map }) => new RunMap(map.runs));
+    this.base = { timeMs: this.timeline.timeMs, maps };
+    this.changed();
+  }
+
+  stopComparing(): void {
+    this.base = undefined;
+    this.changed();
+  }
+
+  /** What the shown space had at the moment that it is compared with. */
+  get baseRuns(): readonly Run[] | undefined {
+    return this.base?.maps[this.space]?.runs;
+  }
+
+  set<Key extends 'tab' | 'zoom' | 'speed' | 'processes' | 'ended' | 'isLost'>(key: Key, value: Model[Key]): void {
+    (this as Pick<Model, Key>)[key] = value;
+    this.changed();
+  }
+
+  /** Tells the drawing parts, at most once a frame. */
+  changed(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    requestAnimationFrame(() => {
+      this.#isScheduled = false;
+      for (const listener of this.#listeners) listener();
+    });
+  }
+
+  listen(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  onPages(paint: ChangedPages): () => void {
+    this.#painters.add(paint);
+    return () => this.#painters.delete(paint);
+  }
+
+  /** The space with most pages: a forked child that has ended says little. */
+  #chooseSpace(): void {
+    const sizes = this.timeline.spaces.map(({ map, pid }) =>
+      pid === null && this.timeline.spaces.length > 1 ? -1 : map.runs.reduce((sum, [, pages]) => sum + pages, 0),
+    );
+    this.space = Math.max(0, sizes.indexOf(Math.max(...sizes)));
+  }
+}

@@ -1,0 +1,80 @@
+/** What the processes of a guest have in memory at one moment. */
+import { vpnOf } from '../../core/address/va.ts';
+import type { Moment } from '../../guest/index.ts';
+import type { LinuxGuest, MemoryArea, Process } from '../../linux/index.ts';
+import type { Run } from '../picture/runs.ts';
+import type { Area } from '../picture/scene.ts';
+import { readRuns, type Span } from './space-runs.ts';
+
+export interface SampledProcess {
+  readonly process: Process;
+  /** Physical address of its top-level table. */
+  readonly root: number;
+  readonly runs: readonly Run[];
+}
+
+/** The processes' half of an address space, in pages. */
+export function userSpan(linux: LinuxGuest): Span {
+  return { from: 0, to: vpnOf(linux.kernel.userEnd - 1n) + 1 };
+}
+
+/** Reads the runs of a span of one process. @param root physical address of its top-level table */
+export function processRuns(moment: Moment, linux: LinuxGuest, root: number, span = userSpan(linux)): Promise<Run[]> {
+  const isSwapped = (value: bigint, level: number) => linux.meaningOf(value, level)?.kind === 'swapped';
+  return readRuns((options) => moment.pieces(root, options), span, isSwapped);
+}
+
+/** Every process that has memory of its own, by PID; of processes that share one (vfork), the first. @throws as `Moment.linux` */
+export async function sampleProcesses(moment: Moment): Promise<readonly SampledProcess[]> {
+  const linux = await moment.linux();
+  const { processes } = await linux.processes();
+  const sampled: SampledProcess[] = [];
+  const seen = new Set<number>();
+  for (const process of processes) {
+    const [root] = process.roots;
+    if (root === undefined || seen.has(root)) continue;
+    seen.add(root);
+    sampled.push({ process, root, runs: await processRuns(moment, linux, root) });
+  }
+  return sampled;
+}
+
+/**
+ * The memory areas of a process as blocks of the picture. Undefined where the guest's list is inconsistent, as it may be while the guest
+ * changes it.
+ */
+export async function areasOf(linux: LinuxGuest, mm: bigint): Promise<Area[] | undefined> {
+  const { areas, faults } = await linux.areasOf(mm);
+  return faults.length > 0 || areas.length === 0 ? undefined : joinAreas(areas.map(areaOf));
+}
+
+/** The segments of one file are one block. */
+function joinAreas(areas: readonly Area[]): Area[] {
+  const joined: Area[] = [];
+  for (const area of areas) {
+    const last = joined.at(-1);
+    if (last === undefined || last.name !== area.name || last.vpn + last.pages !== area.vpn) {
+      joined.push(area);
+      continue;
+    }
+    const rights =
+      last.rights === area.rights ? last.rights : [...new Set(`${last.rights} ${area.rights}`.split(' '))].join(' ');
+    joined[joined.length - 1] = { ...last, pages: last.pages + area.pages, ...(rights !== undefined && { rights }) };
+  }
+  return joined;
+}
+
+function areaOf({ start, end, name, rights }: MemoryArea): Area {
+  const { readable, writable, executable, shared } = rights;
+  return {
+    vpn: vpnOf(start),
+    pages: vpnOf(end - 1n) + 1 - vpnOf(start),
+    name: name === '' ? 'anonymous' : name,
+    rights: `${readable ? 'r' : '-'}${writable ? 'w' : '-'}${executable ? 'x' : '-'}${shared ? 's' : 'p'}`,
+  };
+}
+
+/** `nginx[12]`. */
+export function processName({ command, pid }: Pick<Process, 'command' | 'pid'>): string {
+  return `${command}[${pid}]`;
+}

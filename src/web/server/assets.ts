@@ -1,0 +1,47 @@
+/** The page's files, which `npm run build` makes. */
+import { readFileSync } from 'node:fs';
+import { PtmonError } from '../../core/error.ts';
+
+const FOLDER = new URL('../../../dist/web/page/', import.meta.url);
+
+export interface Assets {
+  readonly script: string;
+  readonly style: string;
+}
+
+/** @throws PtmonError `source-unavailable` where the package was not built */
+export function readAssets(): Assets {
+  const read = (name: string) => {
+    try {
+      return readFileSync(new URL(name, FOLDER), 'utf8');
+    } catch (error) {
+      const why = `the web page is not built: ${new URL(name, FOLDER).pathname} cannot be read; run npm run build`;
+      throw new PtmonError('source-unavailable', why, {}, { cause: error });
+    }
+  };
+  return { script: read('app.js'), style: read('app.css') };
+}
+
+/** The page around them. @param head what links or contains the style and, at the end, the script */
+export function pageHtml(title: string, { head, body }: { readonly head: string; readonly body: string }): string {
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="referrer" content="no-referrer">
+<title>${escapeHtml(title)}</title>
+${head}
+</head>
+<body>
+<div id="app"><p class="loading">Reading page tables …</p></div>
+<noscript>This page draws with JavaScript: allow it for this address.</noscript>
+${body}
+</body>
+</html>
+`;
+}
+
+function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+}
