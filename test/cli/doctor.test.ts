@@ -90,7 +90,7 @@ describe('a VM that can be watched', () => {
       '                         → -object memory-backend-file,id=mem,size=2M,mem-path=/dev/shm/guest,share=on -machine memory-backend=mem',
       "failed   QEMU's memory",
       `ok       gdbstub memory  the gdbstub at unix:${vm.gdb}, 2 MiB, the slowest way`,
-      'ok       table aliases   root 0x41000 of vCPU 0 maps its own table writable, at 0xffff888000041000',
+      'ok       table aliases   the guest can write to root 0x41000 of vCPU 0 at 0xffff888000041000',
       'ok       watchpoints     QEMU accepts any number, as TCG does',
       "missing  sampling        needs a RAM file, or QEMU's memory on this host: the gdbstub reads only while the guest is stopped",
       '',
@@ -178,7 +178,7 @@ describe('what is missing is said, with what gives it', () => {
     const vm: ScriptedVm = await startVm({
       registers: () => {
         const runs = vm.stub.commands.filter((command) => command === 'vCont;c').length;
-        return { cr0: 0x8000_0001n, cr4: 0x20n, efer: 0xd00n, cr3: runs < 3 ? 0x7_0000n : vm.root };
+        return { cr0: 0x8001_0001n, cr4: 0x20n, efer: 0xd00n, cr3: runs < 3 ? 0x7_0000n : vm.root };
       },
     });
     const { checks, modes } = await doctor(sockets(vm));

@@ -26,7 +26,7 @@ export interface VmOptions {
 }
 
 /** CR0.PG, CR4.PAE, EFER.LMA and EFER.NXE. */
-export const LONG_MODE = { cr0: 0x8000_0001n, cr4: 0x20n, efer: 0xd00n };
+export const LONG_MODE = { cr0: 0x8001_0001n, cr4: 0x20n, efer: 0xd00n };
 export const PAGED_VA = 0x7f12_3456_7abcn;
 /** Where page tables, and the root among them, are mapped writable. */
 export const ALIAS = 0xffff_8880_0000_0000n;

@@ -49,7 +49,7 @@ export async function checkExact(places: ExactPlaces): Promise<readonly Check[]>
 interface KernelRoot {
   readonly vcpu: number;
   readonly root: number;
-  /** Where that root maps its own table, writable. */
+  /** Where that root maps its own table so that the guest can write to it. */
   readonly alias: bigint;
 }
 
@@ -62,11 +62,12 @@ async function findKernelRoot(places: ExactPlaces): Promise<KernelRoot | undefin
     for (const vcpu of vcpusOf(registers)) {
       const paging = pagingOf(registers, vcpu);
       if (paging === undefined) continue;
-      const root = rootOf(paging, registers.readRegisters(vcpu).cr3);
+      const { cr0, cr3 } = registers.readRegisters(vcpu);
+      const root = rootOf(paging, cr3);
       const { remote } = memory;
-      const aliases = await retry(() => WritableAliases.of(paging, memory.memory, root), { remote, signal });
+      const aliases = await retry(() => WritableAliases.of(paging, memory.memory, { root, cr0 }), { remote, signal });
       const [alias] = aliases.find(gfnOf(root));
-      if (alias !== undefined) return { vcpu, root, alias };
+      if (alias !== undefined && aliases.isComplete) return { vcpu, root, alias };
     }
     if (!mayRun || performance.now() > deadline) return undefined;
     await gdb.continue({ signal: AbortSignal.any([signal, AbortSignal.timeout(1 + (round % MAX_STEP_MS))]) });
@@ -78,7 +79,7 @@ async function findKernelRoot(places: ExactPlaces): Promise<KernelRoot | undefin
 function aliasCheck(found: KernelRoot | undefined): Check {
   if (found !== undefined) {
     const { vcpu, root, alias } = found;
-    const detail = `root ${hex(root)} of vCPU ${vcpu} maps its own table writable, at ${hex(alias)}`;
+    const detail = `the guest can write to root ${hex(root)} of vCPU ${vcpu} at ${hex(alias)}`;
     return { name: 'aliases', outcome: 'ok', detail };
   }
   const detail =

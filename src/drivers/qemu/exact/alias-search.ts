@@ -43,8 +43,9 @@ export class AliasSearch {
     for (let vcpu = 0; vcpu < registers.vcpuCount; vcpu++) {
       const paging = pagingOf(registers, vcpu);
       if (paging === undefined) continue;
-      const root = rootOf(paging, registers.readRegisters(vcpu).cr3);
-      const found = await retry(() => WritableAliases.of(paging, memory, root), { remote });
+      const { cr0, cr3 } = registers.readRegisters(vcpu);
+      const root = rootOf(paging, cr3);
+      const found = await retry(() => WritableAliases.of(paging, memory, { root, cr0 }), { remote });
       if (found.isComplete || this.#found === undefined) this.#found = found;
       if (found.isComplete) break;
     }

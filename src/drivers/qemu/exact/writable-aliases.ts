@@ -16,6 +16,15 @@ import { RIGHT_USER, RIGHT_WRITABLE } from '../../../core/paging/rights.ts';
 /** Tables of the lower half that may be read again: each is up to 512 aliases, and the guest is stopped meanwhile. */
 const PROCESS_REPEATS = 64;
 
+/** Clear, and a supervisor writes to read-only pages, too: SDM vol. 3A, 2.5. */
+const CR0_WP = 1n << 16n;
+
+/** What a vCPU has loaded. */
+export interface LoadedRoot {
+  readonly root: number;
+  readonly cr0: bigint;
+}
+
 interface Alias {
   readonly gfn: number;
   readonly pages: number;
@@ -28,14 +37,16 @@ export class WritableAliases {
   readonly #user: Alias[] = [];
   readonly #readOnly: Alias[] = [];
   readonly #known = new Map<number, readonly bigint[]>();
+  readonly #isWriteProtected: boolean;
 
-  private constructor(root: number) {
+  private constructor({ root, cr0 }: LoadedRoot) {
     this.root = root;
+    this.#isWriteProtected = (cr0 & CR0_WP) !== 0n;
   }
 
   /** What a root maps writable, as far as its tables do not point at each other. @throws PtmonError `not-fetched`, or what the memory throws */
-  static of(paging: Paging, memory: PhysicalMemory, root: number): WritableAliases {
-    const aliases = new WritableAliases(root);
+  static of(paging: Paging, memory: PhysicalMemory, loaded: LoadedRoot): WritableAliases {
+    const aliases = new WritableAliases(loaded);
     // The upper half first and by itself: tables of a process that point at each other do not hide the system's own mappings.
     aliases.#search(paging, memory, { from: paging.lowEnd });
     aliases.#search(paging, memory, { to: paging.lowEnd, maxRepeats: PROCESS_REPEATS });
@@ -63,20 +74,25 @@ export class WritableAliases {
 
   /** The root's own frame is writable through it: so it is of a system's own table, not one that shows a process little more than itself. */
   get isComplete(): boolean {
-    return this.find(gfnOf(this.root)).length > 0;
+    const gfn = gfnOf(this.root);
+    return (this.#isWriteProtected ? this.#writableAt(gfn) : this.find(gfn)).length > 0;
   }
 
   /** Virtual addresses of a frame, zero-extended: those that only a supervisor can write to, else those that a user can, else read-only ones. */
   find(gfn: number): readonly bigint[] {
     let found = this.#known.get(gfn);
     if (found === undefined) {
-      found = addressesOf(this.#supervisor, gfn);
-      // Of a user's mapping the frame may have been taken and given to the tables since.
-      if (found.length === 0) found = addressesOf(this.#user, gfn);
+      found = this.#writableAt(gfn);
       if (found.length === 0) found = addressesOf(this.#readOnly, gfn);
       this.#known.set(gfn, found);
     }
     return found;
+  }
+
+  #writableAt(gfn: number): readonly bigint[] {
+    const found = addressesOf(this.#supervisor, gfn);
+    // Of a user's mapping the frame may have been taken and given to the tables since.
+    return found.length > 0 ? found : addressesOf(this.#user, gfn);
   }
 }
 

@@ -23,7 +23,18 @@ function knotted(k: number): SparseMemory {
 }
 
 test.each([0, 1, 32, 200])('%i slots of the lower half that name the root do not hide the upper half', (k) => {
-  const aliases = WritableAliases.of(PAGING, knotted(k), ROOT);
+  const aliases = WritableAliases.of(PAGING, knotted(k), { root: ROOT, cr0: 0x8001_0001n });
   expect(aliases.find(ROOT / 4096)).toContain(0xffff_8000_0000_0000n);
   expect(aliases.isComplete).toBe(true);
+});
+
+test.each([
+  ['CR0.WP set: it may be no system’s root', 0x8001_0001n, false],
+  ['CR0.WP clear, as firmware has it', 0x8000_0001n, true],
+])('a root that maps its own table read-only, %s', (_, cr0, isComplete) => {
+  const memory = knotted(0);
+  memory.writeU64(0x103_000, ROOT | 1, 0);
+  const aliases = WritableAliases.of(PAGING, memory, { root: ROOT, cr0 });
+  expect(aliases.find(ROOT / 4096)).toEqual([0xffff_8000_0000_0000n]);
+  expect(aliases.isComplete).toBe(isComplete);
 });
