@@ -62,7 +62,7 @@ describe('replay', { timeout }, () => {
     expect(code).toBe(0);
     for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80);
     expect(stdout).toContain('Recorded on 20');
-    expect(stdout).toContain('Exact: it contains each write to a watched entry.');
+    expect(stdout).toContain('Recorded with watchpoints on the watched entries; the end says what was lost.');
     expect(stdout).toMatch(/── fork: parent and child share all pages/);
     expect(stdout).toMatch(/process +pages in +out +entry +pages in +out\nworkload\[\d+\] +\+\d+ +-\d+/);
     expect(stdout).toMatch(/\d+ writes, no events lost/);

@@ -1,6 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { bundledTrace } from '../../src/cli/commands/demo/bundled-traces.ts';
+import { introductionText } from '../../src/cli/trace/about-text.ts';
+import type { TraceAbout } from '../../src/drivers/trace/index.ts';
+import type { Summary } from '../../src/sinks/sink.ts';
 import { temporaryFolder } from '../drivers/trace/temporary-folder.ts';
 import { parse, run } from './run.ts';
 
@@ -44,6 +47,36 @@ test('of a trace that was cut, what is whole; then the place, exit 4', { timeout
   expect(code).toBe(4);
   expect(stdout).toMatch(/\d+ page-in/);
   expect(stderr).toMatch(/at byte \d+/);
+});
+
+test('claims to be exact only where no event is lost', () => {
+  const about = { title: '', source: 'qemu', startedAt: '', capture: 'traps' } as TraceAbout;
+  const summaryOf = (more: object): Summary => ({
+    ...{ ended: 'stopped', counts: { 'page-in': 1, 'page-out': 0, protection: 0, restructure: 0, 'root-gone': 0 } },
+    ...{
+      writes: 1,
+      commits: 1,
+      resyncs: 1,
+      foundByResync: 0,
+      lost: { known: 0, unknown: false },
+      faults: 0,
+      retries: 0,
+    },
+    ...more,
+  });
+  const lines = (summary?: Summary) => introductionText(about, '4-level', summary).split('\n').at(-1);
+  expect(lines(summaryOf({}))).toBe('Exact: it contains each write to a watched entry.');
+  const unknown = { known: 0, unknown: true, reasons: ['several vCPUs'] };
+  expect(lines(summaryOf({ lost: unknown }))).toBe(
+    'Recorded with watchpoints on the watched entries, but not exact: see the lost events below.',
+  );
+  for (const summary of [
+    undefined,
+    summaryOf({ lost: { known: 3, unknown: false } }),
+    summaryOf({ ended: 'failed' }),
+  ]) {
+    expect(lines(summary)).toMatch(/^Recorded with watchpoints/);
+  }
 });
 
 test('no file at all', async () => {

@@ -1,5 +1,6 @@
 /** Whatever ends a process that watches a real guest, the guest runs on within two seconds with no watchpoint left. */
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -12,6 +13,12 @@ const VA = 0x600000000000n;
 const SCRIPT = fileURLToPath(new URL('scripts/watch.mjs', import.meta.url));
 const LIMIT_MS = 2000;
 const hex = (value: bigint): string => `0x${value.toString(16)}`;
+
+/** As `ps` prints it: T where it is suspended. */
+const stateOf = (pid: number): string =>
+  readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /s, '')
+    .charAt(0);
 
 /** Every signal whose default action ends a process, but for those that Node keeps to itself (USR1) or ignores (PIPE, XFSZ). */
 const SIGNALS = [
@@ -117,6 +124,43 @@ describe.skipIf(!isHere)('whatever ends a process that watches', { timeout: 120_
     script.child.kill('SIGKILL');
     await script.ended;
     await expectReleased('SIGKILL of the group');
+  });
+
+  test('a library script is suspended (Ctrl-Z), and goes on', async () => {
+    const script = await startScript();
+    script.child.kill('SIGTSTP');
+    await expect.poll(() => stateOf(script.child.pid!), { timeout: 10_000 }).toBe('T');
+    // QMP has one client, the suspended script: the workload tells whether the guest runs, with no watchpoint in the way.
+    for (let round = 0; round < 5; round++) {
+      await machine.guest.workload.command(`touch ${hex(VA)} 4`, { timeoutMs: 20_000 });
+      await machine.guest.workload.command(`dontneed ${hex(VA)} 4`, { timeoutMs: 20_000 });
+    }
+    script.child.kill('SIGCONT');
+    const before = script.stdout.length;
+    work();
+    await expect.poll(() => script.stdout.slice(before), { timeout: 10_000 }).toMatch(/page-in\npage-out\n/);
+    script.child.kill('SIGKILL');
+    await script.ended;
+    await expectReleased('SIGKILL after Ctrl-Z');
+  });
+
+  test('a short visit is suspended at any moment', async () => {
+    const { qmpPath, gdbPath } = machine.guest;
+    const codes: unknown[] = [];
+    for (let afterMs = 150; afterMs < 700; afterMs += 50) {
+      const visit = startPtmon('map', '--qmp', qmpPath, '--gdb', gdbPath, '--root', hex(machine.root));
+      await sleep(afterMs);
+      visit.child.kill('SIGTSTP');
+      const hasEnded = visit.ended.then(() => 'ended');
+      const isOver = async () => (await Promise.race([hasEnded, sleep(1)])) ?? stateOf(visit.child.pid!);
+      await expect.poll(isOver, { timeout: 10_000 }).toMatch(/ended|T/);
+      await machine.guest.workload.command(`touch ${hex(VA)} 4`, { timeoutMs: 20_000 });
+      await machine.guest.workload.command(`dontneed ${hex(VA)} 4`, { timeoutMs: 20_000 });
+      visit.child.kill('SIGCONT');
+      codes.push(await visit.ended);
+    }
+    expect(new Set(codes)).toEqual(new Set([0]));
+    await expectReleased('visits that were suspended');
   });
 
   test('Node runs out of heap', async () => {

@@ -13,7 +13,6 @@ import { printStatus } from '../output/status-lines.ts';
 import { StallingSink } from './output-stall.ts';
 import { openFittingSource } from './debug-registers.ts';
 import type { WatchSource } from './source.ts';
-import { runUnwatchedWhileSuspended } from './suspend.ts';
 import { Verifier } from './verifier.ts';
 import { checkWatchOptions, type WatchOptions } from './watch-options.ts';
 import { countPages, pagesOf, watchAddresses } from './watched-addresses.ts';
@@ -75,7 +74,6 @@ export async function runWatch(
     onBatch: () => verifier?.verify(session.monitor),
   });
   let verifier: Verifier | undefined;
-  const giveSignalsBack = source.qemu && runUnwatchedWhileSuspended(source.qemu, say);
   try {
     let what: string;
     if (processes === undefined) {
@@ -99,7 +97,6 @@ export async function runWatch(
       await verifier.verify(session.monitor);
     }
   } finally {
-    giveSignalsBack?.();
     await session.close();
     if (recorder !== undefined) await say(`Recorded: ${options.record}`);
     if (session.statistics().resyncs > 0) await say(source.costs(session.statistics()));

@@ -78,6 +78,8 @@ export function noticeLine(notice: RunNotice): string {
       );
     case 'silent':
       return `QEMU has not answered ${notice.command} on its QMP socket for 1 s. In exact mode the guest may be stopped until it does.`;
+    case 'suspended':
+      return 'Suspended and continued: the guest ran unwatched meanwhile. Changes that reverted are lost.';
     case 'free':
       return 'ptmon watches the guest again.';
   }
@@ -101,7 +103,7 @@ export function exactSource(driver: QemuDriver): WatchSource {
     driver,
     mode: 'exact',
     qemu: driver,
-    introduction: `Exact: the guest stops after each write to a watched entry. ${registersLine(driver)}Memory: ${driver.memorySource}`,
+    introduction: `Exact: the guest stops after each write to a watched entry. ${vcpusLine(driver)}${registersLine(driver)}Memory: ${driver.memorySource}`,
     costs: ({ foundByResync, counts }) => {
       const { stops, hits, watchpoints, runningMs, stoppedMs } = driver.statistics;
       const events = Object.values(counts).reduce((sum, each) => sum + each, 0);
@@ -113,6 +115,12 @@ export function exactSource(driver: QemuDriver): WatchSource {
       );
     },
   };
+}
+
+/** What `lost: null` will mean. */
+function vcpusLine({ registers: { vcpuCount } }: QemuDriver): string {
+  if (vcpuCount === 1) return '';
+  return `With ${vcpuCount} vCPUs, two writes to the same entry may share a stop, so the number of lost events is unknown. `;
 }
 
 /** What is particular to debug registers. */

@@ -39,7 +39,7 @@ export async function runStat(
       };
       await output.write(`${JSON.stringify({ ...facts, ...summary })}\n`);
     } else {
-      const introduction = introductionText(driver.about, session.monitor.paging.mode.name);
+      const introduction = introductionText(driver.about, session.monitor.paging.mode.name, summary);
       const facts = { introduction, tally, summary, seconds: driver.timeUs / 1e6, byteLength };
       await output.write(statText(facts, columnsOf(output.stream), coloursFor(output.stream)));
     }

@@ -24,6 +24,7 @@ import { GuardedTraps } from './guarded-traps.ts';
 import type { WatchpointLimits } from './limits.ts';
 import { MissedWrites } from './missed-writes.ts';
 import type { QemuParts, StopStatistics } from './parts.ts';
+import { deferSuspension, releaseWhenSuspended } from '../release/suspension.ts';
 
 /** How often the guest is let run for a moment until a processor is found in its kernel's own address space. */
 const SEARCH_ROUNDS = 200;
@@ -61,6 +62,7 @@ export class QemuDriver implements Driver {
   #mustLook = false;
   readonly #stop = new AbortController();
   #closed: Promise<void> | undefined;
+  #stopListening = () => {};
   #hit: BreakpointAccess['hit'];
 
   private constructor(parts: QemuParts, threads: readonly ThreadId[]) {
@@ -100,11 +102,19 @@ export class QemuDriver implements Driver {
     };
   }
 
+  async #releaseWhileSuspended(suspended: () => Promise<void>): Promise<void> {
+    await this.runUnwatched(suspended);
+    this.#parts.onSuspended?.();
+  }
+
   /** @throws PtmonError as the gdbstub's client, or what the memory throws */
   static async open(parts: QemuParts): Promise<QemuDriver> {
     const driver = new QemuDriver(parts, await parts.gdb.threads());
     try {
       await driver.#searchAliases();
+      driver.#stopListening = releaseWhenSuspended({
+        release: (suspended) => driver.#releaseWhileSuspended(suspended),
+      });
       return driver;
     } catch (error) {
       await driver.close();
@@ -363,9 +373,12 @@ export class QemuDriver implements Driver {
 
   async #close(): Promise<void> {
     const { qmp, control, guestMemory } = this.#parts;
+    const end = deferSuspension();
+    this.#stopListening();
     this.#stop.abort();
     // Each is tried, whatever became of the one before: a guest that is gone cannot be detached from.
     const steps = [() => control.letGo(), () => qmp.close(), () => guestMemory.close()];
     for (const step of steps) await step().catch(() => {});
+    end();
   }
 }

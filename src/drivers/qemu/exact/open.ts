@@ -11,6 +11,7 @@ import { expectFreeStub } from './free-stub.ts';
 import { QemuDriver } from './driver.ts';
 import { GuestEnd } from '../guest-end.ts';
 import { guardGuest } from '../release/guard.ts';
+import { deferSuspension } from '../release/suspension.ts';
 import { limitsOf } from './limits.ts';
 import type { MissedWritesNotice } from './missed-writes.ts';
 import { isKvm } from '../qmp/is-kvm.ts';
@@ -56,6 +57,7 @@ export async function openQemu(options: QemuOptions): Promise<QemuDriver> {
   const end = new GuestEnd(options.qmp);
   const undo: (() => Promise<void>)[] = [];
   let control: RunControl | undefined;
+  let opened = () => {};
   try {
     const qmp = await QmpClient.connect(options.qmp, {
       ...limits,
@@ -73,6 +75,7 @@ export async function openQemu(options: QemuOptions): Promise<QemuDriver> {
     const stateBefore = await readRunState(qmp);
     const leaveStopped = !isMeantToRun(stateBefore);
     // Connecting stops the guest.
+    opened = deferSuspension();
     const guard = guardGuest({ gdb: options.gdb, qmp: options.qmp, isHeld: leaveStopped });
     undo.push(async () => {
       if (control === undefined) guard.done();
@@ -104,10 +107,13 @@ export async function openQemu(options: QemuOptions): Promise<QemuDriver> {
       limits: limitsOf(options.debugRegisters ?? (await isKvm(qmp)), maxWatchpoints),
       samplesWhatDoesNotFit: options.whenTooMany === 'sample',
       onMissedWrites,
+      onSuspended: () => options.onNotice?.({ kind: 'suspended' }),
     });
   } catch (error) {
     for (const step of undo.reverse()) await step().catch(() => {});
     throw error instanceof PtmonError && end.failure !== undefined ? end.failure : error;
+  } finally {
+    opened();
   }
 }
 

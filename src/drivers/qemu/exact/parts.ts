@@ -15,6 +15,8 @@ export interface QemuParts {
   readonly end: GuestEnd;
   readonly limits: WatchpointLimits;
   readonly samplesWhatDoesNotFit: boolean;
+  /** This process was suspended, and goes on. */
+  readonly onSuspended?: () => void;
   readonly onMissedWrites?: ((notice: MissedWritesNotice) => void) | undefined;
   /** MAXPHYADDR, where QEMU says it. */
   readonly physicalAddressBits?: number | undefined;

@@ -56,7 +56,9 @@ export type RunNotice =
   /** QEMU has not answered a QMP command for a second. The guest may be stopped until it does. */
   | { readonly kind: 'silent'; readonly command: string }
   /** The gdbstub does not answer any more: the guest may be stopped, or a watchpoint may stop it. See `releaseGuest`. */
-  | { readonly kind: 'left'; readonly state: string | undefined };
+  | { readonly kind: 'left'; readonly state: string | undefined }
+  /** This process was suspended (Ctrl-Z) and goes on: the guest ran unwatched meanwhile. */
+  | { readonly kind: 'suspended' };
 
 /** Where the guest is stopped, with all that it has written in memory. */
 export interface Stop {
