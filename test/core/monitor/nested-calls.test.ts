@@ -33,6 +33,7 @@ const SERVED: Readonly<Record<string, Call>> = {
   state: (monitor, root) => monitor.state({ root, va: VA }),
   explain: (monitor, root) => monitor.explain({ root, va: VA }),
   dump: (monitor) => monitor.dump(),
+  backedRuns: (monitor, root) => [...monitor.backedRuns({ root, ...RANGE })],
 };
 
 /** The calls that ask the source for something, and what each asks for. */
