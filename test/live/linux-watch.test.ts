@@ -1,6 +1,7 @@
 /** Processes of real guests, watched from their first moment to their last. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { MonitorEvent } from '../../src/core/monitor/events.ts';
+import { findKernels } from '../../src/drivers/qemu/launch/guest-files.ts';
 import { type LaunchedGuest, launchGuest, type LaunchOptions } from '../../src/drivers/qemu/launch/launch.ts';
 import { pagesOf } from '../../src/drivers/qemu/launch/workload-report.ts';
 import { runProgram } from '../../src/cli/program.ts';
@@ -11,6 +12,10 @@ import { byProcess, watchProcesses } from './watched-processes.ts';
 const MACHINES: readonly (readonly [name: string, options: LaunchOptions, storm: number])[] = [
   ['5-level paging, one vCPU', { cpu: 'max' }, 1000],
   ['page-table isolation, two vCPUs', { cpu: 'Skylake-Server', smp: 2 }, 200],
+  // Those that `guest/build.mjs --kernel linux-image-686 --types` has fetched.
+  ...findKernels()
+    .filter(({ bits, types }) => bits === 32 && types !== undefined)
+    .map(({ path, release }) => [`Linux ${release}`, { kernel: path }, 100] as const),
 ];
 
 /** Of each page: in, out, in, out, and out at the end. */
@@ -110,7 +115,9 @@ describe.skipIf(leftOut('test/live/linux-watch, watching processes of a real gue
     test('a process of one number: the watch ends with it', async () => {
       const { pid } = await guest.workload.ready();
       const [stdout, stderr] = [new Recorder(), new Recorder()];
-      const args = ['watch', '--pid', String(pid), '--json', '--qmp', guest.qmpPath, '--gdb', guest.gdbPath];
+      const { types } = guest.kernel;
+      const btf = types === undefined ? [] : ['--btf', types];
+      const args = ['watch', '--pid', String(pid), '--json', '--qmp', guest.qmpPath, '--gdb', guest.gdbPath, ...btf];
       const watching = runProgram(args, { stdout, stderr });
       await expect.poll(() => stderr.text, { timeout: 30_000 }).toContain('Watching 1 process');
       await guest.workload.command('exit');

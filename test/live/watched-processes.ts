@@ -1,10 +1,11 @@
 /** A real guest whose processes are watched while it does as it is told. */
+import { readFileSync } from 'node:fs';
 import type { MonitorEvent } from '../../src/core/monitor/events.ts';
 import type { Driver } from '../../src/driver/driver.ts';
 import { openQemu, openQemuSampling } from '../../src/drivers/qemu/index.ts';
 import type { LaunchedGuest } from '../../src/drivers/qemu/launch/launch.ts';
 import type { WorkloadReport } from '../../src/drivers/qemu/launch/workload-report.ts';
-import { openLinux, type ProcessSelection, ProcessWatch } from '../../src/linux/index.ts';
+import { Btf, openLinux, type ProcessSelection, ProcessWatch } from '../../src/linux/index.ts';
 import { openSession } from '../../src/session/session.ts';
 import type { Summary } from '../../src/sinks/sink.ts';
 
@@ -31,7 +32,8 @@ export async function watchProcesses(guest: LaunchedGuest, plan: Plan): Promise<
   const driver: Driver = exact ?? (await openQemuSampling({ qmp, intervalMs: 10 }));
   const over = new AbortController();
   const notices: string[] = [];
-  const linux = await openLinux(driver);
+  const { types } = guest.kernel;
+  const linux = await openLinux(driver, types === undefined ? {} : { types: new Btf(readFileSync(types)) });
   const system = new ProcessWatch({
     linux,
     selection: plan.selection,

@@ -1,11 +1,14 @@
-/** What fits into the debug registers of a processor, which are all the watchpoints that KVM has: the rest is sampled. */
+/**
+ * What can be watched exactly: on KVM what fits into the debug registers of a processor, which are all the watchpoints that it has; of a
+ * 32-bit guest what has page tables that it maps for good. The rest is sampled.
+ */
 import { hex } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
 import { PageTableMonitor } from '../../core/monitor/page-table-monitor.ts';
 import { rootOf } from '../../core/paging/format.ts';
 import { pagingOf } from '../../driver/paging.ts';
 import { retry } from '../../driver/retry.ts';
-import { isKvm, QmpClient, type QemuDriver } from '../../drivers/qemu/index.ts';
+import { isKvm, QmpClient, type QemuDriver, unmappedWords } from '../../drivers/qemu/index.ts';
 import type { AddressOption } from '../options/address.ts';
 import { openSource, type WatchSource } from './source.ts';
 import type { SourceChoice, WatchOptions } from './watch-options.ts';
@@ -15,8 +18,8 @@ const PROCESSES =
   'a process has more page-table entries than KVM has watchpoints, four debug registers; a single address (--va) would fit';
 
 /**
- * Opens what `choice` names. Where that is exact watching on KVM, and not all that is to be watched fits into the debug registers, it
- * samples instead and says so.
+ * Opens what `choice` names. Where that is exact watching, and not all that is to be watched fits into the debug registers of KVM or has
+ * page tables that writes can be trapped to, it samples instead and says so.
  *
  * @param say prints a line
  * @throws PtmonError `bad-argument` where only exact watching will do (`--mode exact`, `--verify`, `--memory gdb`); as `openSource`
@@ -36,10 +39,7 @@ export async function openFittingSource(
     await say(`Sampling, not exact: ${why}.`);
     return openSource({ mode: 'sample', qmp: choice.qmp, memory }, options, signal, say);
   };
-  if (options.va === undefined) {
-    const runsOnKvm = await onKvm(choice.qmp, signal);
-    return runsOnKvm ? sampleInstead(PROCESSES) : openSource(choice, options, signal, say);
-  }
+  if (options.va === undefined && (await onKvm(choice.qmp, signal))) return sampleInstead(PROCESSES);
   const source = await openSource(choice, options, signal, say);
   let why: string | undefined;
   try {
@@ -67,6 +67,11 @@ type Wanted = Pick<WatchOptions, 'root' | 'va'>;
 /** Undefined where all of it can be watched exactly. The guest must be stopped. @throws PtmonError for an address that is invalid */
 async function whyNotExact(driver: QemuDriver, { root, va: addresses = [] }: Wanted): Promise<string | undefined> {
   const { limits } = driver;
+  const paging = pagingOf(driver.registers, 0);
+  const table = await driver.unmappedTable(
+    root === 'current' || paging === undefined ? undefined : rootOf(paging, root),
+  );
+  if (table !== undefined) return `${unmappedWords(table)}: there is no lasting address for a watchpoint`;
   if (!limits.areRegisters) return undefined;
   const needed = await neededEntries(driver, root, addresses);
   if (needed <= limits.max) return undefined;

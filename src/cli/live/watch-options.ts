@@ -21,6 +21,8 @@ export interface TargetOptions extends LiveEventOptions {
   readonly comm?: string;
   readonly va?: readonly AddressOption[];
   readonly root: RootOption;
+  /** A file of the kernel's types. */
+  readonly btf?: string;
 }
 
 export interface WatchOptions extends SourceOptions, TargetOptions {}

@@ -2,7 +2,7 @@
 import { makePaging, rootOf } from '../../core/paging/format.ts';
 import { EntryWords, kernelCache, openLinux, ProcessWatch } from '../../linux/index.ts';
 import type { SystemLayer } from '../../session/system-layer.ts';
-import { noLinux } from '../snapshot/linux-view.ts';
+import { noLinux, typesIn } from '../snapshot/linux-view.ts';
 import type { WatchSource } from './source.ts';
 import { waitingLines } from './waiting-text.ts';
 import type { WatchOptions } from './watch-options.ts';
@@ -31,13 +31,14 @@ export interface LinuxPartCallbacks {
  */
 export async function openLinuxPart(
   { driver, mode }: WatchSource,
-  { pid, comm, map, va, root, paging }: WatchOptions,
+  { pid, comm, map, va, root, paging, btf }: WatchOptions,
   { say, onEnd, signal }: LinuxPartCallbacks,
 ): Promise<LinuxPart> {
   // A memory file has no registers: the options give the address space to begin in.
   const given = paging === undefined || root === 'current' ? undefined : makePaging({ mode: paging });
   const space = given && root !== 'current' ? { space: { paging: given, root: rootOf(given, root) } } : {};
-  const open = () => openLinux(driver, { cache: kernelCache(), signal, ...space });
+  const types = btf === undefined ? {} : { types: await typesIn(btf) };
+  const open = () => openLinux(driver, { cache: kernelCache(), signal, ...space, ...types });
   if (pid === undefined && comm === undefined) {
     const linux = await open().catch(noLinux);
     // Names of the kernel's addresses take a look through its image: only where some are watched.

@@ -96,7 +96,7 @@ export function addEncryptionOption(command: Command): Command {
 }
 
 /** For kernels that do not describe their own types. */
-function addBtfOption(command: Command): Command {
+export function addBtfOption(command: Command): Command {
   return command.option('--btf <file>', 'types of a Linux kernel built without BTF (pahole --btf_encode_detached)');
 }
 

@@ -116,7 +116,7 @@ function withMemory(process: Process, option: string): Process {
 }
 
 /** @throws PtmonError `source-unavailable` for a file that cannot be read; `corrupt-input` for one that is no BTF */
-async function typesIn(path: string): Promise<Btf> {
+export async function typesIn(path: string): Promise<Btf> {
   const { Btf } = await import('../../linux/index.ts');
   const bytes = await readFile(path).catch((error: unknown) => {
     throw new PtmonError(

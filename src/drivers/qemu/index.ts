@@ -5,6 +5,7 @@ export {
   type QemuOptions,
   type RunNotice,
   type StopStatistics,
+  unmappedWords,
   type WatchpointLimits,
 } from './exact/index.ts';
 export { openQemuSampling, QemuSamplingDriver, type QemuSamplingOptions, type SamplingNotice } from './sample/index.ts';
@@ -62,6 +63,8 @@ export {
   type QmpRefusal,
   qmpRefusalOf,
   readPhysicalAddressBits,
+  type PrintedRegisters,
+  readPrintedRegisters,
   readRunState,
 } from './qmp/index.ts';
 export { openQemuSnapshot, type QemuSnapshotOptions } from './snapshot/open-snapshot.ts';

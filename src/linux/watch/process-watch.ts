@@ -58,7 +58,8 @@ export class ProcessWatch {
 
   constructor(options: ProcessWatchOptions) {
     this.#options = options;
-    this.#words = new WordList(options.linux.kernel.memory.physical);
+    const { physical, paging } = options.linux.kernel.memory;
+    this.#words = new WordList(physical, paging.mode.entryBytes);
   }
 
   /** What is watched now: `nginx[12]`. */

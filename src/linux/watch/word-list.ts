@@ -6,17 +6,22 @@ const WORD_BYTES = 8;
 
 export class WordList {
   readonly #memory: PhysicalMemory;
+  readonly #trapBytes: 4 | 8;
   /** Physical addresses, multiples of 8, each once. */
   #addresses = new Float64Array();
   #known: ReadonlySet<number> = new Set();
   #values: Uint32Array = new Uint32Array();
 
-  constructor(memory: PhysicalMemory) {
+  /** @param trapBytes what a trap at an address covers: an entry of the guest's page tables */
+  constructor(memory: PhysicalMemory, trapBytes: 4 | 8) {
     this.#memory = memory;
+    this.#trapBytes = trapBytes;
   }
 
+  /** Where to trap, so that all of each word is. */
   get addresses(): Float64Array {
-    return this.#addresses;
+    if (this.#trapBytes === WORD_BYTES) return this.#addresses;
+    return Float64Array.from([...this.#addresses].flatMap((pa) => [pa, pa + this.#trapBytes]));
   }
 
   /** Takes the place of all before, with what they hold now. @throws PtmonError `not-fetched`, and then nothing has changed */

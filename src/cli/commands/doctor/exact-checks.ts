@@ -3,7 +3,7 @@ import { gfnOf } from '../../../core/address/pa.ts';
 import { hex } from '../../../core/address/va.ts';
 import { rootOf } from '../../../core/paging/format.ts';
 import type { GdbClient } from '../../../drivers/qemu/index.ts';
-import { WritableAliases } from '../../../drivers/qemu/exact/writable-aliases.ts';
+import { WritableAliases } from '../../../drivers/qemu/exact/aliases/writable-aliases.ts';
 import { pagingOf } from '../../../driver/paging.ts';
 import { retry } from '../../../driver/retry.ts';
 import type { GuestMemory } from '../../../drivers/qemu/memory/index.ts';

@@ -1,5 +1,6 @@
 /** A guest to try ptmon on: built if it is missing, booted, and searched for the address space of its workload. */
 import { PtmonError } from '../../../core/error.ts';
+import { pagingFromRegisters } from '../../../core/paging/registers.ts';
 import {
   chooseKernel,
   findPrograms,
@@ -10,6 +11,7 @@ import {
   type LaunchOptions,
   prepareGuest,
   QmpClient,
+  readPrintedRegisters,
 } from '../../../drivers/qemu/index.ts';
 
 export interface BootedGuest {
@@ -48,9 +50,8 @@ export async function bootGuest(
     const qmp = await QmpClient.connect(guest.qmpPath);
     try {
       const root = await findWorkloadRoot(qmp, guest.workload);
-      await say(
-        `Booted: process ${hello.pid}, ${hello.la57 ? 5 : 4}-level paging, ${hello.cpus} ${hello.cpus === 1 ? 'vCPU' : 'vCPUs'}.`,
-      );
+      const mode = pagingFromRegisters(await readPrintedRegisters(qmp, 0))?.mode ?? 'no';
+      await say(`Booted: process ${hello.pid}, ${mode} paging, ${hello.cpus} ${hello.cpus === 1 ? 'vCPU' : 'vCPUs'}.`);
       return { guest, root };
     } finally {
       await qmp.close();

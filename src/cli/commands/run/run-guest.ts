@@ -1,9 +1,9 @@
 /** Boots a guest, and watches a process of it that changes its memory all the time. */
 import { setTimeout } from 'node:timers/promises';
-import { type LaunchedGuest, type LaunchOptions, openQemu } from '../../../drivers/qemu/index.ts';
+import type { LaunchedGuest, LaunchOptions } from '../../../drivers/qemu/index.ts';
 import type { Streams } from '../../context.ts';
 import { runWatch } from '../../live/run-watch.ts';
-import { exactSource, noticeLine } from '../../live/source.ts';
+import { openFittingSource } from '../../live/debug-registers.ts';
 import { checkTimeOption, type LiveEventOptions } from '../../options/events.ts';
 import { mapText } from '../../options/map-choice.ts';
 import { bootGuest } from './boot-guest.ts';
@@ -50,16 +50,14 @@ export async function runGuest(options: RunOptions, streams: Streams, signal: Ab
         : `--pid ${pid} --map ${mapText(map)}`;
     await say('Watching as this command would:');
     await showCommand(`ptmon watch ${sockets} ${what}`);
-    const driver = await openQemu({
-      qmp: guest.qmpPath,
-      gdb: guest.gdbPath,
-      signal,
-      onNotice: (notice) => void say(noticeLine(notice)),
-    });
     const va = [{ va: firstVa, byteLength: BigInt(PAGES * 4096), tag: 'workload' }];
     const target = map === undefined ? { root, va } : { root: 'current' as const, pid, map };
+    const choice = { mode: 'exact', qmp: guest.qmpPath, gdb: guest.gdbPath } as const;
+    const { types } = guest.kernel;
+    const watch = { ...options, ...target, ...(types !== undefined && { btf: types }) };
+    const source = await openFittingSource(choice, watch, signal, say);
     const onStart = () => void begin(guest, options.pace);
-    return await runWatch(exactSource(driver), { ...options, ...target }, streams, { signal, onStart });
+    return await runWatch(source, watch, streams, { signal, onStart });
   } finally {
     await guest.stop();
   }

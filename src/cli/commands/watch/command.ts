@@ -4,7 +4,7 @@ import type { CommandContext } from '../../context.ts';
 import type { WatchOptions } from '../../live/watch-options.ts';
 import { addAddress } from '../../options/address.ts';
 import { addLiveEventOptions } from '../../options/events.ts';
-import { addPagingOption, addRootOption, addSourceOptions } from '../../options/source.ts';
+import { addBtfOption, addPagingOption, addRootOption, addSourceOptions } from '../../options/source.ts';
 import { wholeNumber } from '../../options/values.ts';
 import { EXIT_FAILED, EXIT_OK } from '../../process/exit-codes.ts';
 import { interruptible } from '../../process/interruptible.ts';
@@ -38,7 +38,7 @@ export function defineWatch(command: Command, context: CommandContext): void {
     .option('--comm <name>', 'watch all processes of a Linux guest with this name, future ones too')
     .option('--va <address>', 'watch 0x…, or a range 0x…+LENGTH; =TAG after it; repeatable', addAddress);
   addLiveEventOptions(command);
-  addPagingOption(addRootOption(addSourceOptions(command)))
+  addBtfOption(addPagingOption(addRootOption(addSourceOptions(command))))
     .addOption(
       new Option('--mode <mode>', 'exact or sample; defaults to exact with --gdb if it fits, else to sample').choices(
         WATCH_MODES,

@@ -17,7 +17,11 @@ import type {
 } from '../../../driver/driver.ts';
 import { GDB_SIGNAL } from '../gdb/reply/stop-reply.ts';
 import type { ThreadId } from '../gdb/reply/thread-id.ts';
-import { AliasSearch } from './alias-search.ts';
+import { pagingOf } from '../../../driver/paging.ts';
+import { retry } from '../../../driver/retry.ts';
+import { rootOf } from '../../../core/paging/format.ts';
+import { AliasSearch } from './aliases/alias-search.ts';
+import { unmappedTable } from './aliases/unmapped-tables.ts';
 import { EntryWatchpoints } from './watchpoints/entry-watchpoints.ts';
 import type { Stop } from './run-control.ts';
 import { GuardedTraps } from './guarded-traps.ts';
@@ -256,6 +260,24 @@ export class QemuDriver implements Driver {
     if (found !== null) return Number(BigInt(`0x${found[1]}`));
     if (said.trim() === 'Unmapped') return null;
     throw new PtmonError('corrupt-input', `${this.#parts.qmp.address}: gva2gpa answered "${said.trim()}"`);
+  }
+
+  /**
+   * A page table of an address space to which no write can be trapped, because the guest maps it nowhere to write to; undefined where there
+   * is none. The guest must be stopped.
+   *
+   * @param root by default, that of each vCPU
+   */
+  async unmappedTable(root?: number): Promise<number | undefined> {
+    for (let vcpu = 0; vcpu < this.#threads.length; vcpu++) {
+      const paging = pagingOf(this.registers, vcpu);
+      if (paging === undefined) continue;
+      const at = root ?? rootOf(paging, this.#registersOf(vcpu).cr3);
+      const { memory, remote } = this;
+      const found = await retry(() => unmappedTable(paging, memory, at, this.#aliases.known), { remote });
+      if (found !== undefined) return found;
+    }
+    return undefined;
   }
 
   /** Every register of a vCPU, by its name in QEMU's description (`rip`, `rsp`, …). The guest must be stopped. */

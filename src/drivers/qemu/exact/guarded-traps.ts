@@ -1,7 +1,9 @@
 /** Watchpoints that are given up, and not the watch, when they turn out to be too few or dead. */
+import { PAGE_BYTES } from '../../../core/address/pa.ts';
 import { PtmonError } from '../../../core/error.ts';
 import type { EntryTraps } from '../../../driver/driver.ts';
 import type { EntryWatchpoints } from './watchpoints/entry-watchpoints.ts';
+import { unmappedWords } from './aliases/unmapped-tables.ts';
 import type { MissedWrites } from './missed-writes.ts';
 
 export class GuardedTraps implements EntryTraps {
@@ -9,7 +11,7 @@ export class GuardedTraps implements EntryTraps {
   readonly #watchpoints: EntryWatchpoints;
   readonly #missedWrites: MissedWrites;
   readonly #samplesWhatDoesNotFit: boolean;
-  #mayGiveUp = false;
+  #isRunning = false;
   #isToNote = false;
 
   constructor(watchpoints: EntryWatchpoints, missedWrites: MissedWrites, samplesWhatDoesNotFit: boolean) {
@@ -21,7 +23,7 @@ export class GuardedTraps implements EntryTraps {
 
   /** The guest runs: from now on entries that are too many for the debug registers no longer end the watch. */
   begin(): void {
-    this.#mayGiveUp = this.#samplesWhatDoesNotFit && this.maxEntries !== undefined;
+    this.#isRunning = true;
   }
 
   /**
@@ -37,14 +39,24 @@ export class GuardedTraps implements EntryTraps {
     try {
       await this.#watchpoints.setEntries(entries, entryByteLength);
     } catch (error) {
-      if (!this.#mayGiveUp || !(error instanceof PtmonError) || error.code !== 'protect-failed') throw error;
-      this.#missedWrites.giveUp(error.message);
+      const why = this.#whyGivenUp(error);
+      if (why === undefined) throw error;
+      this.#missedWrites.giveUp(why);
       await this.#watchpoints.clear();
       return;
     }
     if (this.#isToNote || this.#missedWrites.isCheapToNote(entries.length)) {
       this.#missedWrites.note(joined(entries, untrapped), entryByteLength);
     }
+  }
+
+  /** Undefined for an error that ends the watch. */
+  #whyGivenUp(error: unknown): string | undefined {
+    if (!this.#samplesWhatDoesNotFit || !(error instanceof PtmonError) || error.code !== 'protect-failed')
+      return undefined;
+    const { gfn } = error.facts;
+    if (gfn !== undefined) return `${unmappedWords(gfn * PAGE_BYTES)}, so no watchpoint can be set on it`;
+    return this.#isRunning && this.maxEntries !== undefined ? error.message : undefined;
   }
 
   missed(events: number): void {

@@ -31,8 +31,8 @@ export interface QemuOptions {
   /** Whether watchpoints are debug registers: four of 1, 2, 4 or 8 aligned bytes. Defaults to whether the guest runs on KVM. */
   readonly debugRegisters?: boolean;
   /**
-   * Under KVM, what becomes of a watch whose entries come to be more than the debug registers while the guest runs: it fails, or goes on
-   * by samples. Default `fail`.
+   * What becomes of a watch when the guest has no lasting address for one of its page tables, and under KVM when its entries come to be
+   * more than the debug registers while the guest runs: it fails, or goes on by samples. Default `fail`.
    */
   readonly whenTooMany?: 'fail' | 'sample';
   /** Called when changes come without a stop, and when the watch goes on by samples therefore. */

@@ -1,7 +1,7 @@
 /** The address space of the workload: the CR3 of a vCPU that is seen at its beacon. */
 import { PtmonError } from '../../../core/error.ts';
 import type { QmpClient } from '../qmp/client.ts';
-import { readPrintedRegisters } from '../qmp/info-registers.ts';
+import { type PrintedRegisters, readPrintedRegisters } from '../qmp/info-registers.ts';
 import type { Workload } from './workload.ts';
 
 /** How long the workload stays at its beacon, in milliseconds of the guest. */
@@ -22,12 +22,17 @@ export async function findWorkloadRoot(qmp: QmpClient, workload: Workload): Prom
     while (!isOver && found === undefined) {
       for (let vcpu = 0; vcpu < cpus; vcpu++) {
         const registers = await readPrintedRegisters(qmp, vcpu);
-        const isThere = registers.value('R15') === beaconMagic && registers.value('R14') === BigInt(pid);
-        if (isThere) found ??= registers.cr3;
+        if (isAtBeacon(registers, beaconMagic, BigInt(pid))) found ??= registers.cr3;
       }
     }
     await over;
     if (found !== undefined) return found;
   }
   throw new PtmonError('source-unavailable', 'no vCPU was seen at the beacon of the workload');
+}
+
+/** The magic and the PID are in r15 and r14; in a 32-bit guest, in edi and esi. */
+function isAtBeacon(registers: PrintedRegisters, magic: bigint, pid: bigint): boolean {
+  const either = (name: string, name32: string) => registers.value(name) ?? registers.value(name32);
+  return either('R15', 'EDI') === magic && either('R14', 'ESI') === pid;
 }

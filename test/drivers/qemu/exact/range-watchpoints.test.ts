@@ -1,6 +1,6 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { EntryWatchpoints } from '../../../../src/drivers/qemu/exact/watchpoints/entry-watchpoints.ts';
-import { WritableAliases } from '../../../../src/drivers/qemu/exact/writable-aliases.ts';
+import { WritableAliases } from '../../../../src/drivers/qemu/exact/aliases/writable-aliases.ts';
 import { GdbClient } from '../../../../src/drivers/qemu/gdb/client.ts';
 import { Machine } from '../../../core/paging/machine.ts';
 import { Stub, type StubOptions } from '../gdb/stub.ts';

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { SparseMemory } from '../../../../src/core/memory/sparse-memory.ts';
 import { makePaging } from '../../../../src/core/paging/format.ts';
-import { WritableAliases } from '../../../../src/drivers/qemu/exact/writable-aliases.ts';
+import { WritableAliases } from '../../../../src/drivers/qemu/exact/aliases/writable-aliases.ts';
 
 const PAGING = makePaging({ mode: '4-level' });
 const ROOT = 0x100_000;

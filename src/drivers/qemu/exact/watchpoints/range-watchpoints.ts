@@ -7,7 +7,7 @@ import type { GdbClient } from '../../gdb/client.ts';
 import type { WriteWatch } from '../../gdb/write-watches.ts';
 import type { EntryRun } from './entry-runs.ts';
 import { refusal, tooMany, type WatchpointLimits } from '../limits.ts';
-import type { WritableAliases } from '../writable-aliases.ts';
+import type { WritableAliases } from '../aliases/writable-aliases.ts';
 
 export interface RangeWatchpointsOptions {
   readonly gdb: GdbClient;

@@ -1,10 +1,10 @@
 /** Finds where the guest can write to its page tables, and finds out when there are more such places. */
-import { PtmonError } from '../../../core/error.ts';
-import type { PhysicalMemory } from '../../../core/memory/physical-memory.ts';
-import { rootOf } from '../../../core/paging/format.ts';
-import type { RegisterAccess, RemoteFetch } from '../../../driver/driver.ts';
-import { pagingOf } from '../../../driver/paging.ts';
-import { retry } from '../../../driver/retry.ts';
+import { PtmonError } from '../../../../core/error.ts';
+import type { PhysicalMemory } from '../../../../core/memory/physical-memory.ts';
+import { rootOf } from '../../../../core/paging/format.ts';
+import type { RegisterAccess, RemoteFetch } from '../../../../driver/driver.ts';
+import { pagingOf } from '../../../../driver/paging.ts';
+import { retry } from '../../../../driver/retry.ts';
 import { WritableAliases } from './writable-aliases.ts';
 
 /** From one search for new aliases to the next, at least. */

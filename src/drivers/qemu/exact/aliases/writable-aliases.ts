@@ -5,13 +5,13 @@
  * other systems through a self-map; what is looked for is any writable leaf, so nothing is assumed about the system. Firmware maps its
  * tables read-only and clears CR0.WP to write to them: where no leaf is writable, one that is not is taken.
  */
-import { gfnOf, PAGE_BYTES } from '../../../core/address/pa.ts';
-import { vaOf } from '../../../core/address/va.ts';
-import { PtmonError } from '../../../core/error.ts';
-import type { PhysicalMemory } from '../../../core/memory/physical-memory.ts';
-import type { Paging } from '../../../core/paging/format.ts';
-import { type PieceOptions, pieces } from '../../../core/paging/pieces.ts';
-import { RIGHT_USER, RIGHT_WRITABLE } from '../../../core/paging/rights.ts';
+import { gfnOf, PAGE_BYTES } from '../../../../core/address/pa.ts';
+import { vaOf } from '../../../../core/address/va.ts';
+import { PtmonError } from '../../../../core/error.ts';
+import type { PhysicalMemory } from '../../../../core/memory/physical-memory.ts';
+import type { Paging } from '../../../../core/paging/format.ts';
+import { type PieceOptions, pieces } from '../../../../core/paging/pieces.ts';
+import { RIGHT_USER, RIGHT_WRITABLE } from '../../../../core/paging/rights.ts';
 
 /** Tables of the lower half that may be read again: each is up to 512 aliases, and the guest is stopped meanwhile. */
 const PROCESS_REPEATS = 64;
