@@ -26,7 +26,7 @@ function unmappedOf(mode: '32-bit' | 'pae', mappedBytes: number): number | undef
   const largeBytes = isPae ? 2 ** 21 : 2 ** 22;
   for (let at = 0; at < mappedBytes; at += largeBytes) put(high, (isPae ? 0 : 768) + at / largeBytes, at | 0x83);
   const paging = makePaging({ mode });
-  return unmappedTable(paging, memory, ROOT, WritableAliases.of(paging, memory, ROOT));
+  return unmappedTable(paging, memory, ROOT, WritableAliases.of(paging, memory, { root: ROOT, cr0: 0x8001_0001n }));
 }
 
 test.each(['32-bit', 'pae'] as const)('%s: the page table that the kernel has no lasting map of, if any', (mode) => {
