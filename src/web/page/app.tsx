@@ -23,12 +23,12 @@ export function App({ model }: { readonly model: Model }) {
   const { scene, shown } = model;
   const isMoving = scene.kind === 'live' || scene.kind === 'recording';
   return (
-    <div class={`app ${scene.kind}`}>
+    <div class="app">
       <header>
         <h1>
           ptmon <span class="source">{scene.source}</span>
         </h1>
-        <span class={`badge ${model.ended === undefined ? scene.kind : 'ended'}`}>{stateOf(model)}</span>
+        <span class={`badge is-${model.ended === undefined ? scene.kind : 'ended'}`}>{stateOf(model)}</span>
         <p class="title" title={scene.title}>
           {scene.title} · {scene.mode} paging
         </p>

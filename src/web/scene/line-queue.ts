@@ -1,4 +1,6 @@
 /** Lines for one reader that may be slow: it gets all of them or, beyond a bound, a line that says how many are missing. */
+import { droppedLine } from '../../sinks/jsonl-format.ts';
+
 const MAX_LINES = 65_536;
 
 export class LineQueue implements AsyncIterable<string> {
@@ -31,7 +33,7 @@ export class LineQueue implements AsyncIterable<string> {
         const dropped = this.#dropped;
         const text = this.#lines.join('');
         [this.#lines, this.#dropped] = [[], 0];
-        yield dropped === 0 ? text : `${text}${JSON.stringify({ v: 1, kind: 'dropped', events: dropped })}\n`;
+        yield dropped === 0 ? text : text + droppedLine(dropped);
       } else if (this.#isOver) {
         return;
       } else {

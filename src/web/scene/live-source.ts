@@ -3,13 +3,16 @@
  * pages they have.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { paOf } from '../../core/address/pa.ts';
+import { vaOf } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
 import type { BatchWatch, Guest, Moment } from '../../guest/index.ts';
 import type { ProcessEvent, ProcessSelection } from '../../linux/index.ts';
-import { eventLine, headerLine } from '../../sinks/jsonl-format.ts';
+import { eventLine, headerLine, watchLine } from '../../sinks/jsonl-format.ts';
+import type { WatchChange } from '../../sinks/sink.ts';
 import { VERSION } from '../../sinks/version.ts';
 import { frameRuns } from '../picture/frames.ts';
-import { SWAPPED_LOOK } from '../picture/look.ts';
+import { frameStep, isSwapped, leafPages, SWAPPED_LOOK } from '../picture/look.ts';
 import { countChanges, type Run, RunMap, totalsOf } from '../picture/runs.ts';
 import type { Area, Change, EventKind, ProcessRow, Scene, SceneEvent, Space, Step } from '../picture/scene.ts';
 import { LineQueue } from './line-queue.ts';
@@ -64,6 +67,8 @@ export class LiveSceneSource implements SceneSource, LivePart {
   #samples: readonly SampledProcess[] = [];
   #rows: readonly ProcessRow[] = [];
   #mode = '';
+  /** Of the processes' half. */
+  #userPages = 0;
   #seq = 0;
   /** Why nothing more comes; undefined while the guest is there. */
   #ended: string | undefined;
@@ -133,7 +138,9 @@ export class LiveSceneSource implements SceneSource, LivePart {
   lines(signal: AbortSignal): AsyncIterable<string> {
     const kinds = ['protection', 'restructure', 'root-gone'] as const;
     const options = { watch: this.#options.isExact ? 'exact' : 'sample' };
-    const queue = new LineQueue(headerLine(VERSION, { source: 'qemu', mode: this.#mode, kinds }, options));
+    const header = headerLine(VERSION, { source: 'qemu', mode: this.#mode, kinds }, options);
+    const present = this.#spaces.filter(({ isGone }) => !isGone);
+    const queue = new LineQueue([header, ...present.map((space) => this.#watchLine(space))].join(''));
     this.#lines.add(queue);
     const end = () => {
       this.#lines.delete(queue);
@@ -214,7 +221,33 @@ export class LiveSceneSource implements SceneSource, LivePart {
     const index = this.#spaces.push({ space, map: new RunMap(runs), areas, isGone: false }) - 1;
     this.#byRoot.set(root, index);
     const { from, to } = userSpan(linux);
+    this.#userPages = to - from;
+    for (const queue of this.#lines) queue.push(this.#watchLine(this.#spaces[index]!));
     return { timeMs: this.#nowMs(), changes: [[index, from, to - from, runs]], events: [], spaces: [space] };
+  }
+
+  /** What is followed, and what it has, as a line of JSONL. */
+  #watchLine({ space: { root, name }, map }: LiveSpace): string {
+    const backed = map.runs
+      .filter(([, , look]) => !isSwapped(look))
+      .flatMap(([vpn, pages, look, gfn]): WatchChange['backed'][number][] => {
+        const pageSize = leafPages(look) * 4096;
+        const runs =
+          frameStep(look) === 0
+            ? Array.from({ length: pages }, (_, at) => [vpn + at, 1] as const)
+            : [[vpn, pages] as const];
+        return runs.map(([at, count]) => ({ va: vaOf(at, 0), pa: paOf(gfn), pageSize, pages: count }));
+      });
+    return watchLine({
+      kind: 'watch',
+      view: 0,
+      root: paOf(root / 4096),
+      va: vaOf(0, 0),
+      pages: this.#userPages,
+      tags: [name],
+      backed,
+      time: { us: Math.round(this.#nowMs() * 1000), at: undefined },
+    });
   }
 
   async #take(events: readonly ProcessEvent[], moment: Moment): Promise<void> {

@@ -2,6 +2,7 @@
 import { vpnOf } from '../../core/address/va.ts';
 import type { Moment } from '../../guest/index.ts';
 import type { LinuxGuest, MemoryArea, Process } from '../../linux/index.ts';
+import { printable } from '../../sinks/printable.ts';
 import type { Run } from '../picture/runs.ts';
 import type { Area } from '../picture/scene.ts';
 import { readRuns, type Span } from './space-runs.ts';
@@ -69,12 +70,12 @@ function areaOf({ start, end, name, rights }: MemoryArea): Area {
   return {
     vpn: vpnOf(start),
     pages: vpnOf(end - 1n) + 1 - vpnOf(start),
-    name: name === '' ? 'anonymous' : name,
+    name: name === '' ? 'anonymous' : printable(name),
     rights: `${readable ? 'r' : '-'}${writable ? 'w' : '-'}${executable ? 'x' : '-'}${shared ? 's' : 'p'}`,
   };
 }
 
 /** `nginx[12]`. */
 export function processName({ command, pid }: Pick<Process, 'command' | 'pid'>): string {
-  return `${command}[${pid}]`;
+  return printable(`${command}[${pid}]`);
 }

@@ -3,6 +3,7 @@ import { gfnOf } from '../../core/address/pa.ts';
 import { hex, vpnOf } from '../../core/address/va.ts';
 import type { MonitorEvent } from '../../core/monitor/events.ts';
 import { rowOf } from '../../sinks/event-row.ts';
+import { printable } from '../../sinks/printable.ts';
 import type { EventKind, SceneEvent } from '../picture/scene.ts';
 
 /** @param space index of the event's address space */
@@ -24,7 +25,7 @@ export function sceneEvent(event: MonitorEvent, space: number): SceneEvent {
 
 /** `workload[81]` and `heap` of the tags of an event, whether they are two tags or one. */
 export function namesOf({ root, tags }: Pick<MonitorEvent, 'root' | 'tags'>): { space: string; area: string } {
-  const text = tags.join(':');
+  const text = printable(tags.join(':'));
   const match = /^([^:]*\[\d+\])(?::(.*))?$/s.exec(text);
   return match === null ? { space: `root ${hex(root)}`, area: text } : { space: match[1]!, area: match[2] ?? '' };
 }

@@ -38,7 +38,7 @@ export function AreaBlock({ model, space, area, zoom, pitch, width, onHover }: A
     ...(zoom > 0 ? [`a cell is a ${ZOOMS[zoom]!.name}`] : []),
   ].join(' · ');
   return (
-    <section class="area" aria-label={name}>
+    <section class="area" aria-label={name} data-start={grid.start} data-cell-pages={grid.cellPages}>
       <h3>
         <span class="name" title={name}>
           {name}

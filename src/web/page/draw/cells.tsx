@@ -86,6 +86,8 @@ export function Cells(props: CellsProps) {
       <canvas
         ref={canvasRef}
         class="cells"
+        data-cells={cells}
+        data-pitch={pitch}
         tabIndex={0}
         role="application"
         aria-roledescription="map of pages"

@@ -82,11 +82,9 @@ function sizeText({ kind, pages, pageSize }: SceneEvent): string {
 /** The newest first. */
 function lastEvents({ timeline }: Model, hidden: ReadonlySet<EventKind>, text: string) {
   const rows: { key: string; timeMs: number; event: SceneEvent }[] = [];
-  let omitted = 0;
   const end = Math.max(0, timeline.at - MAX_STEPS);
   for (let at = timeline.at - 1; at >= end && rows.length < MAX_ROWS; at--) {
     const step = timeline.steps[at]!;
-    omitted += step.omitted ?? 0;
     for (let index = step.events.length - 1; index >= 0 && rows.length < MAX_ROWS; index--) {
       const event = step.events[index]!;
       if (hidden.has(event.kind)) continue;
@@ -94,5 +92,6 @@ function lastEvents({ timeline }: Model, hidden: ReadonlySet<EventKind>, text: s
       rows.push({ key: `${step.timeMs} ${index} ${event.vpn}`, timeMs: step.timeMs, event });
     }
   }
+  const omitted = timeline.steps.reduce((sum, step, at) => sum + (at < timeline.at ? (step.omitted ?? 0) : 0), 0);
   return { rows, omitted };
 }

@@ -1,0 +1,239 @@
+import { fileURLToPath } from 'node:url';
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openFiles } from '../../src/cli/web/open-scene.ts';
+import { lookOf } from '../../src/web/picture/look.ts';
+import type { SceneSource } from '../../src/web/scene/scene-source.ts';
+import { run } from '../cli/run.ts';
+import { launchBrowser, mappedPages, noBrowser, openPage, serveSource, shownEvents, shownPages } from './browser.ts';
+import { fileSource, HOSTILE, hostileEvent, hostileScene, TestGuest } from './scenes.ts';
+
+const HUGE = fileURLToPath(new URL('../../traces/huge.trace', import.meta.url));
+const WRITABLE = lookOf(7, 1);
+
+/** What the page puts into its window for tests. */
+declare global {
+  interface Window {
+    ptmon: {
+      model: { seekTime(ms: number): void; timeline: { at: number; isAtEnd: boolean; steps: readonly unknown[] } };
+      drawn: { frames: number };
+    };
+  }
+}
+
+describe.skipIf(noBrowser('the page in a browser'))('the page', () => {
+  let browser: Browser;
+  let trace: SceneSource;
+  beforeAll(async () => {
+    browser = await launchBrowser();
+    trace = await openFiles([HUGE], {}, new AbortController().signal);
+  });
+  afterAll(() => browser?.close());
+
+  test('shows of a trace what map and replay say', async () => {
+    const { page, faults } = await openPage(browser, await serveSource(trace));
+    await page.evaluate(() => window.ptmon.model.seekTime(Infinity));
+    const { root } = trace.scene().spaces[0]!;
+    const { stdout } = await run(['map', HUGE, '--root', `0x${root.toString(16)}`, '--user', '--runs', '--json']);
+    const expected = mappedPages(stdout);
+    expect(expected.size).toBeGreaterThan(500);
+    // A cell that has just changed flashes.
+    await expect
+      .poll(async () => Object.fromEntries(await shownPages(page)), { timeout: 20_000 })
+      .toEqual(Object.fromEntries(expected));
+
+    const replay = await run(['replay', HUGE, '--json']);
+    const events = replay.stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { kind: string; va: string; tags: string[]; seq?: number })
+      .filter(({ seq }) => seq !== undefined);
+    expect((await shownEvents(page)).reverse()).toEqual(
+      events.map(({ kind, va, tags }) => ({ kind, who: tags.join(':'), address: kind === 'root-gone' ? 'ended' : va })),
+    );
+    expect(faults).toEqual([]);
+  });
+
+  test('goes back to the beginning, and marks what differs from it', async () => {
+    const { page } = await openPage(browser, await serveSource(trace));
+    const before = Object.fromEntries(await shownPages(page));
+    await page.getByRole('button', { name: 'Compare from here' }).click();
+    await page.evaluate(() => window.ptmon.model.seekTime(Infinity));
+    await page.getByText(/since 0\.000 s:/).waitFor();
+    expect(await page.locator('.comparison').innerText()).not.toContain('+0 −0 ~0');
+    await page.getByRole('slider', { name: 'Time' }).focus();
+    await page.keyboard.press('Home');
+    await expect.poll(() => page.locator('.comparison').innerText()).toContain('+0 −0 ~0');
+    await page.getByRole('button', { name: 'Stop comparing' }).click();
+    await expect.poll(async () => Object.fromEntries(await shownPages(page)), { timeout: 20_000 }).toEqual(before);
+  });
+
+  test('plays a recording, and stops at its end', async () => {
+    const { page } = await openPage(browser, await serveSource(trace));
+    await page.getByLabel('Speed').selectOption('16');
+    await page.getByRole('button', { name: 'Play' }).click();
+    await page.waitForFunction(() => window.ptmon.model.timeline.isAtEnd);
+    await page.getByRole('button', { name: 'Play' }).waitFor();
+  });
+
+  test('opens a cell with the keyboard, and tells its walk level by level', async () => {
+    const { page } = await openPage(browser, await serveSource(trace));
+    const canvas = page.locator('canvas.cells').first();
+    await canvas.focus();
+    await page.keyboard.press('ArrowRight');
+    await expect
+      .poll(() => page.locator('.spoken').first().innerText())
+      .toMatch(/^0x401000: 4K r-xu executable, frame 0x/);
+    await page.keyboard.press('Enter');
+    const { root } = trace.scene().spaces[0]!;
+    const { stdout } = await run(['translate', HUGE, '0x401000', '--root', `0x${root.toString(16)}`]);
+    await page.locator('.details pre').waitFor();
+    const lines = (await page.locator('.details pre').innerText()).split('\n').map((line) => line.trim());
+    // At the beginning of the recording, entries may lack the accessed bit that they have at its end.
+    const places = lines
+      .filter((line) => /^(PML|PD|PT)/.test(line))
+      .map((line) => line.replace(/ = .*/, '').replaceAll(/ +/g, ' '));
+    expect(places).toHaveLength(5);
+    for (const place of places) expect(stdout.replaceAll(/ +/g, ' ')).toContain(place);
+  });
+
+  test('the mouse shows the walk of a cell', async () => {
+    const { page } = await openPage(browser, await serveSource(trace));
+    await page
+      .locator('canvas.cells')
+      .first()
+      .hover({ position: { x: 3, y: 3 } });
+    await expect.poll(() => page.locator('.tooltip').innerText()).toMatch(/0x400000: 4K r--u read-only[^]*PTE 0 = 0x/);
+  });
+
+  test('filters events by kind and text', async () => {
+    const { page } = await openPage(browser, await serveSource(trace));
+    await page.evaluate(() => window.ptmon.model.seekTime(Infinity));
+    await page.getByLabel(/in$/).first().uncheck();
+    await expect.poll(async () => (await shownEvents(page)).some(({ kind }) => kind === 'page-in')).toBe(false);
+    await page.getByRole('searchbox').fill('stage');
+    await expect
+      .poll(async () => [...new Set((await shownEvents(page)).map(({ who }) => who))])
+      .toEqual(['workload[81]:stage']);
+  });
+
+  test('physical memory has the frames of the shown spaces', async () => {
+    const { page, faults } = await openPage(browser, await serveSource(trace));
+    await page.getByRole('tab', { name: 'Physical memory' }).click();
+    await expect.poll(() => page.locator('.physical').innerText()).toContain('of frames are mapped by');
+    await page
+      .locator('.physical canvas')
+      .first()
+      .hover({ position: { x: 3, y: 3 } });
+    await expect
+      .poll(() => page.locator('.physical [role=status]').first().innerText())
+      .toMatch(/^Frame 0x[0-9a-f]+: workload\[81\]/);
+    expect(faults).toEqual([]);
+  });
+
+  test.each(['recording', 'still', 'comparison', 'live'] as const)('hostile names are text: %s', async (kind) => {
+    const source = kind === 'live' ? new TestGuest() : fileSource(hostileScene(kind));
+    const { page, faults } = await openPage(browser, await serveSource(source));
+    if (source instanceof TestGuest) {
+      await expect.poll(() => source.listeners.size).toBe(1);
+      source.step({ timeMs: 9, changes: [[0, 0x1000, 1, [[0x1000, 1, WRITABLE, 0x77]]]], events: [hostileEvent] });
+    } else if (kind === 'recording') {
+      await page.evaluate(() => window.ptmon.model.seekTime(Infinity));
+    }
+    if (kind !== 'still') {
+      await page.locator('.stream button').first().click();
+      await page.locator('.details h2 code').waitFor();
+    }
+    await page.getByRole('tab', { name: 'Physical memory' }).click();
+    await page.locator('.physical').waitFor();
+    const shown = await page.locator('body').innerText();
+    expect(shown).toContain(HOSTILE.slice(0, 30));
+    expect(await page.locator('img').count()).toBe(0);
+    expect(await page.locator('script').count()).toBe(1);
+    expect(await page.title()).not.toBe('owned');
+    expect(faults).toEqual([]);
+  });
+
+  test('a guest that changes faster than the page lists says so, and the picture is complete', async () => {
+    const guest = new TestGuest();
+    const { page, faults } = await openPage(browser, await serveSource(guest));
+    await expect.poll(() => guest.listeners.size).toBe(1);
+    const events = 20_000;
+    for (let at = 0; at < events; at++) {
+      const vpn = 0x1000 + (at % 64);
+      const isIn = Math.floor(at / 64) % 2 === 0 || vpn % 2 === 0;
+      guest.step({
+        timeMs: at / 10,
+        changes: [[0, vpn, 1, isIn ? [[vpn, 1, WRITABLE, at]] : []]],
+        events: [{ ...hostileEvent, kind: isIn ? 'page-in' : 'page-out', vpn, who: 'busy[7]:heap' }],
+      });
+      if (at % 1000 === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    const notice = page.locator('.events .notice');
+    await notice.waitFor();
+    const counted = async () => {
+      const omitted = Number((await notice.innerText()).replace(/ events.*/, '').replaceAll(',', ''));
+      const listed = await page.evaluate(() =>
+        (window.ptmon.model.timeline.steps as { events: unknown[] }[]).reduce(
+          (sum, step) => sum + step.events.length,
+          0,
+        ),
+      );
+      return omitted + listed;
+    };
+    await expect.poll(counted, { timeout: 20_000 }).toBe(events);
+    const expected = new Map<number, string>();
+    // The last round but one is even, and the last one is cut after 32 pages.
+    for (let at = events - 64; at < events; at++) {
+      const vpn = 0x1000 + (at % 64);
+      if (Math.floor(at / 64) % 2 === 0 || vpn % 2 === 0) expected.set(vpn, 'writable');
+    }
+    await expect
+      .poll(async () => Object.fromEntries([...(await shownPages(page))].sort()), { timeout: 20_000 })
+      .toEqual(Object.fromEntries([...expected].sort()));
+    expect(faults).toEqual([]);
+  });
+
+  test('a paused page stays where it is, and is live again on demand', async () => {
+    const guest = new TestGuest();
+    const { page } = await openPage(browser, await serveSource(guest));
+    await expect.poll(() => guest.listeners.size).toBe(1);
+    await page.getByRole('button', { name: 'Pause' }).click();
+    const before = Object.fromEntries(await shownPages(page));
+    guest.step({ timeMs: 9, changes: [[0, 0x1000, 1, [[0x1000, 1, WRITABLE, 0x77]]]], events: [hostileEvent] });
+    await page.waitForFunction(() => window.ptmon.model.timeline.steps.length === 1);
+    expect(Object.fromEntries(await shownPages(page))).toEqual(before);
+    await page.getByRole('button', { name: 'Live' }).click();
+    await expect.poll(async () => (await shownPages(page)).get(0x1000), { timeout: 20_000 }).toBe('writable');
+    guest.end('the guest has ended');
+    await page.getByText('ended: the guest has ended').waitFor();
+  });
+
+  test('light and dark follow the system', async () => {
+    const url = await serveSource(trace);
+    const background = async (scheme: 'light' | 'dark') => {
+      const { page } = await openPage(browser, url, { scheme });
+      return page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    };
+    expect([await background('light'), await background('dark')]).toEqual(['rgb(255, 255, 255)', 'rgb(20, 24, 29)']);
+  });
+
+  test('fits into a small window', async () => {
+    const { page } = await openPage(browser, await serveSource(trace), { width: 800, height: 600 });
+    const overflow = await page.evaluate(() => [
+      document.body.scrollWidth - innerWidth,
+      document.body.scrollHeight - innerHeight,
+    ]);
+    expect(overflow).toEqual([0, 0]);
+    expect(await page.locator('canvas.cells').first().isVisible()).toBe(true);
+  });
+
+  test('without the token there is only a sentence', async () => {
+    const page = await browser.newPage();
+    await page.goto((await serveSource(trace)).replace(/\?.*/, '?token=wrong'));
+    expect((await page.locator('body').innerText()).trim()).toBe(
+      'Wrong or missing token: open the address that ptmon serve has printed.',
+    );
+    await page.close();
+  });
+});
