@@ -13,7 +13,7 @@ import type { WatchChange } from '../../sinks/sink.ts';
 import { VERSION } from '../../sinks/version.ts';
 import { frameRuns } from '../picture/frames.ts';
 import { frameStep, isSwapped, leafPages, SWAPPED_LOOK } from '../picture/look.ts';
-import { countChanges, type Run, RunMap, totalsOf } from '../picture/runs.ts';
+import { countChanges, differences, type Run, RunMap, totalsOf } from '../picture/runs.ts';
 import type { Area, Change, EventKind, ProcessRow, Scene, SceneEvent, Space, Step } from '../picture/scene.ts';
 import { LineQueue } from './line-queue.ts';
 import { areasOf, processName, processRuns, type SampledProcess, sampleProcesses, userSpan } from './process-sample.ts';
@@ -308,14 +308,16 @@ export class LiveSceneSource implements SceneSource, LivePart {
   /** Reads what all processes have, and the areas of those that are followed. */
   async #look(): Promise<void> {
     const areas: [number, readonly Area[]][] = [];
+    const changes: Change[] = [];
     const before = new Map(this.#samples.map(({ process, runs }) => [process.task, runs]));
     await this.#guest.paused(async (moment) => {
       this.#mode = moment.paging.mode.name;
       this.#samples = await sampleProcesses(moment);
       const linux = await moment.linux();
-      for (const { process, root } of this.#samples) {
+      for (const { process, root, runs } of this.#samples) {
         const index = this.#byRoot.get(root);
         if (index === undefined || process.mm === null) continue;
+        changes.push(...this.#correct(index, runs));
         const now = await areasOf(linux, process.mm);
         if (now === undefined || JSON.stringify(now) === JSON.stringify(this.#spaces[index]!.areas)) continue;
         this.#spaces[index]!.areas = now;
@@ -329,8 +331,19 @@ export class LiveSceneSource implements SceneSource, LivePart {
       const { pid, command, state } = process;
       return { pid, name: command, state, resident: mapped, swapped, large, ...changes, followed: false };
     });
-    if (areas.length > 0) this.#tell({ timeMs: this.#nowMs(), changes: [], events: [], areas });
+    if (areas.length + changes.length > 0) this.#tell({ timeMs: this.#nowMs(), changes, events: [], areas });
     this.#tellRows();
+  }
+
+  /** What no event tells: where an absent page went, for instance. */
+  #correct(index: number, runs: readonly Run[]): Change[] {
+    const { map } = this.#spaces[index]!;
+    const found = [...differences(map.runs, runs)];
+    return found.map(({ vpn, pages, after }) => {
+      const now = after === undefined ? [] : [after];
+      map.replace(vpn, vpn + pages, now);
+      return [index, vpn, pages, now];
+    });
   }
 
   #tell(step: Step): void {

@@ -46,3 +46,8 @@ export function countEvents(events: readonly MonitorEvent[], counts: Partial<Rec
 export function isSwapOut({ kind, cause }: MonitorEvent): boolean {
   return kind === 'page-out' && cause?.newMeaning?.startsWith('swap ') === true;
 }
+
+/** Whether the event says that its page came from a swap device. */
+export function isSwapIn({ kind, cause }: MonitorEvent): boolean {
+  return kind === 'page-in' && cause?.oldMeaning?.startsWith('swap ') === true;
+}

@@ -11,7 +11,7 @@ import { arrangeAreas, type NamedPages, unnamed } from '../picture/areas.ts';
 import { SWAPPED_LOOK } from '../picture/look.ts';
 import { type Run, RunMap } from '../picture/runs.ts';
 import type { Area, Change, Scene, SceneEvent, Space, Step } from '../picture/scene.ts';
-import { isSwapOut, namesOf, pidIn, sceneEvent } from './scene-events.ts';
+import { isSwapIn, isSwapOut, namesOf, pidIn, sceneEvent } from './scene-events.ts';
 import { readRuns, type Span, spanOf } from './space-runs.ts';
 
 /** A watched range without a page in it is a block all the same, up to so many pages. */
@@ -56,6 +56,8 @@ class TraceScene {
   /** The index of the space that a root is now. */
   readonly #byRoot = new Map<number, number>();
   readonly #steps: Step[] = [];
+  /** By space and page, the step with its last page-out. */
+  readonly #lastOut = new Map<string, number>();
   #session: Session | undefined;
   #driver: TraceDriver | undefined;
   #calls: WatchCall[] = [];
@@ -157,6 +159,9 @@ class TraceScene {
       return this.#clear(index);
     }
     space.pages.push({ vpn: span.from, pages: event.pages, name: area });
+    if (event.kind === 'page-out')
+      for (const vpn of pagesOf(span)) this.#lastOut.set(`${index} ${vpn}`, this.#steps.length);
+    if (isSwapIn(event)) for (const vpn of pagesOf(span)) this.#wasSwapped(index, vpn);
     const runs = await this.#read(event.root, span);
     const isGone = isSwapOut(event) && runs.length === 0;
     return [this.#put(index, span, isGone ? [[span.from, event.pages, SWAPPED_LOOK, -1]] : runs)];
@@ -181,6 +186,12 @@ class TraceScene {
     return this.#hasBegun ? [...cleared, change] : [];
   }
 
+  /** Linux clears an entry before it writes where the page went, which is no event: only when it comes back is it known. */
+  #wasSwapped(index: number, vpn: number): void {
+    const changes = this.#steps[this.#lastOut.get(`${index} ${vpn}`) ?? -1]?.changes as Change[] | undefined;
+    changes?.push([index, vpn, 1, [[vpn, 1, SWAPPED_LOOK, -1]]]);
+  }
+
   #put(index: number, { from, to }: Span, runs: readonly Run[]): Change {
     this.#spaces[index]!.map.replace(from, to, runs);
     return [index, from, to - from, runs];
@@ -197,6 +208,10 @@ class TraceScene {
       throw error;
     }
   }
+}
+
+function* pagesOf({ from, to }: Span): Generator<number, void, undefined> {
+  for (let vpn = from; vpn < to; vpn++) yield vpn;
 }
 
 function unnamedSpace(root: number): string {
