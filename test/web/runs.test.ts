@@ -68,6 +68,23 @@ describe('RunMap', () => {
     );
   });
 
+  test('many changes at once are the same as one after the other', () => {
+    fc.assert(
+      fc.property(fc.array(change, { maxLength: 12 }), fc.array(change, { maxLength: 12 }), (first, then) => {
+        const [one, all] = [new RunMap(), new RunMap()];
+        for (const map of [one, all])
+          for (const { from, to, run } of first) map.replace(from, to, run === null ? [] : [run]);
+        const spans = then
+          .map(({ from, to, run }) => ({ from, to, runs: run === null ? [] : [run] }))
+          .sort((a, b) => a.from - b.from)
+          .filter(({ from }, at, sorted) => at === 0 || sorted.slice(0, at).every((before) => before.to <= from));
+        const befores = spans.map(({ from, to, runs }) => one.replace(from, to, runs));
+        expect(all.replaceAll(spans)).toEqual(befores);
+        expect(all.runs).toEqual(one.runs);
+      }),
+    );
+  });
+
   test('differences are the pages that are not alike', () => {
     const maps = fc.array(change, { maxLength: 12 }).map((changes) => {
       const map = new RunMap();

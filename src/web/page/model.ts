@@ -21,6 +21,9 @@ export interface Base {
 /** Receives the pages of the shown space that have changed. */
 export type ChangedPages = (vpn: number, pages: number) => void;
 
+/** Between two updates of the texts beside a picture that changes by itself. */
+const TEXT_MS = 250;
+
 export class Model {
   scene: Scene;
   timeline: Timeline;
@@ -41,6 +44,7 @@ export class Model {
   readonly #listeners = new Set<() => void>();
   readonly #painters = new Set<ChangedPages>();
   #isScheduled = false;
+  #soon: number | undefined;
 
   /** Whether the page is a file of its own, without a server. */
   readonly isReport: boolean;
@@ -87,20 +91,30 @@ export class Model {
   /** A step of a live guest. */
   append(step: Step): void {
     this.timeline.append(step);
-    if (this.isPlaying) this.seek(Infinity);
-    this.changed();
+    if (this.isPlaying) this.#seek(Infinity);
+    this.#changedSoon();
   }
 
   /** @param count steps that are to be applied */
   seek(count: number): void {
+    this.#seek(count);
+    this.changed();
+  }
+
+  #seek(count: number): void {
     this.timeline.seek(count, ([space, vpn, pages]: Change) => {
       if (space === this.space) for (const paint of this.#painters) paint(vpn, pages);
     });
-    this.changed();
   }
 
   seekTime(timeMs: number): void {
     this.seek(this.timeline.countAt(timeMs));
+  }
+
+  /** As time goes on by itself. */
+  advanceTo(timeMs: number): void {
+    this.#seek(this.timeline.countAt(timeMs));
+    this.#changedSoon();
   }
 
   play(isPlaying: boolean): void {
@@ -152,6 +166,15 @@ export class Model {
       this.#isScheduled = false;
       for (const listener of this.#listeners) listener();
     });
+  }
+
+  /** The cells are drawn at once; texts that change several times a second cannot be read. */
+  #changedSoon(): void {
+    if (this.#soon !== undefined) return;
+    this.#soon = setTimeout(() => {
+      this.#soon = undefined;
+      this.changed();
+    }, TEXT_MS);
   }
 
   listen(listener: () => void): () => void {

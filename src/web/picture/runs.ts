@@ -37,6 +37,13 @@ export function joinRuns(runs: Iterable<Run>): Run[] {
   return joined;
 }
 
+/** What is in pages [from, to) from now on. */
+export interface SpanChange {
+  readonly from: number;
+  readonly to: number;
+  readonly runs: readonly Run[];
+}
+
 export class RunMap {
   #runs: Run[];
 
@@ -80,6 +87,39 @@ export class RunMap {
     const start = edge === undefined ? first : first - 1;
     this.#runs.splice(start, (next === undefined ? last : last + 1) - start, ...joinRuns(between));
     return before;
+  }
+
+  /**
+   * The same for many spans at once, in one pass.
+   *
+   * @param changes ascending, none overlaps another
+   * @returns what was in each
+   */
+  replaceAll(changes: readonly SpanChange[]): Run[][] {
+    const befores = changes.map(({ from, to }) => this.in(from, to));
+    const runs = this.#runs;
+    const joined: Run[] = [];
+    const push = (run: Run | undefined) => {
+      if (run === undefined) return;
+      const last = joined.at(-1);
+      if (last !== undefined && continues(last, run))
+        joined[joined.length - 1] = [last[0], last[1] + run[1], last[2], last[3]];
+      else joined.push(run);
+    };
+    let index = 0;
+    // The rest of a run that a change has cut.
+    let current = runs[0];
+    const next = () => (current = runs[++index]);
+    for (const { from, to, runs: put } of changes) {
+      for (; current !== undefined && current[0] + current[1] <= from; next()) push(current);
+      if (current !== undefined && current[0] < from) push(partOf(current, 0, from));
+      while (current !== undefined && current[0] + current[1] <= to) next();
+      if (current !== undefined && current[0] < to) current = partOf(current, to, Infinity);
+      for (const run of put) push(run);
+    }
+    for (; current !== undefined; next()) push(current);
+    this.#runs = joined;
+    return befores;
   }
 
   /** Of the first run that ends behind `vpn`. */

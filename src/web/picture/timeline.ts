@@ -1,5 +1,5 @@
 /** The address spaces of a scene at one of its steps: goes forward and back, and takes new steps while a guest runs. */
-import { RunMap } from './runs.ts';
+import { RunMap, type SpanChange } from './runs.ts';
 import type { Area, Change, Scene, Space, Step } from './scene.ts';
 
 export interface SpaceState {
@@ -69,22 +69,16 @@ export class Timeline {
     const wanted = Math.max(0, Math.min(this.#steps.length, count));
     while (this.#at < wanted) {
       const step = this.#steps[this.#at]!;
-      const undo: Change[] | undefined = this.#undo[this.#at] === undefined ? [] : undefined;
-      for (const change of step.changes) {
-        const before = this.#apply(change);
-        if (before === undefined) continue;
-        undo?.unshift(before);
-        listener(change, false);
-      }
-      if (undo !== undefined) this.#undo[this.#at] = undo;
+      const undo = this.#applyAll(step.changes);
+      for (const change of step.changes) listener(change, false);
+      this.#undo[this.#at] ??= undo;
       this.#at++;
     }
     while (this.#at > wanted) {
       this.#at--;
-      for (const change of this.#undo[this.#at] ?? []) {
-        this.#apply(change);
-        listener(change, true);
-      }
+      const undo = this.#undo[this.#at] ?? [];
+      this.#applyAll(undo);
+      for (const change of undo) listener(change, true);
     }
   }
 
@@ -99,6 +93,32 @@ export class Timeline {
     return low;
   }
 
+  /** Returns the changes that undo them, in the order in which they do. */
+  #applyAll(changes: readonly Change[]): readonly Change[] {
+    if (changes.length >= MANY) {
+      const spans = spansOf(changes);
+      if (spans !== undefined) return this.#applySpans(spans);
+    }
+    const undo: Change[] = [];
+    for (const change of changes) {
+      const before = this.#apply(change);
+      if (before !== undefined) undo.push(before);
+    }
+    return undo.reverse();
+  }
+
+  #applySpans(bySpace: ReadonlyMap<number, readonly SpanChange[]>): readonly Change[] {
+    const undo: Change[] = [];
+    for (const [index, spans] of bySpace) {
+      const befores = this.spaces[index]?.map.replaceAll(spans) ?? [];
+      for (const [at, before] of befores.entries()) {
+        const { from, to } = spans[at]!;
+        undo.push([index, from, to - from, before]);
+      }
+    }
+    return undo;
+  }
+
   /** Returns the change that undoes it; undefined for a space that does not exist. */
   #apply([index, vpn, pages, runs]: Change): Change | undefined {
     const before = this.spaces[index]?.map.replace(vpn, vpn + pages, runs);
@@ -108,4 +128,22 @@ export class Timeline {
   #addSpace({ root, name, pid, areas, runs }: Space): void {
     this.spaces.push({ root, name, pid, areas, map: new RunMap(runs) });
   }
+}
+
+/** Changes that are worth a pass through all runs of a space. */
+const MANY = 64;
+
+/** The changes of each space, ascending; undefined where two of them overlap, so that their order matters. */
+function spansOf(changes: readonly Change[]): Map<number, SpanChange[]> | undefined {
+  const bySpace = new Map<number, SpanChange[]>();
+  for (const [space, from, pages, runs] of changes) {
+    const spans = bySpace.get(space) ?? [];
+    spans.push({ from, to: from + pages, runs });
+    bySpace.set(space, spans);
+  }
+  for (const spans of bySpace.values()) {
+    spans.sort((a, b) => a.from - b.from);
+    if (spans.some(({ from }, at) => at > 0 && from < spans[at - 1]!.to)) return undefined;
+  }
+  return bySpace;
 }

@@ -1,8 +1,9 @@
 /** The page's files, which `npm run build` makes. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { PtmonError } from '../../core/error.ts';
 
-const FOLDER = new URL('../../../dist/web/page/', import.meta.url);
+/** From the package or the sources, and from what the tests compile. */
+const FOLDERS = ['../../../dist/web/page/', '../../../../dist/web/page/'].map((path) => new URL(path, import.meta.url));
 
 export interface Assets {
   readonly script: string;
@@ -11,11 +12,12 @@ export interface Assets {
 
 /** @throws PtmonError `source-unavailable` where the package was not built */
 export function readAssets(): Assets {
+  const folder = FOLDERS.find((each) => existsSync(new URL('app.js', each))) ?? FOLDERS[0]!;
   const read = (name: string) => {
     try {
-      return readFileSync(new URL(name, FOLDER), 'utf8');
+      return readFileSync(new URL(name, folder), 'utf8');
     } catch (error) {
-      const why = `the web page is not built: ${new URL(name, FOLDER).pathname} cannot be read; run npm run build`;
+      const why = `the web page is not built: ${new URL(name, folder).pathname} cannot be read; run npm run build`;
       throw new PtmonError('source-unavailable', why, {}, { cause: error });
     }
   };

@@ -14,7 +14,18 @@ export interface CellStyle {
   readonly isMarked: boolean;
 }
 
+/** Cells that began to flash before the same frame. */
+interface Flash {
+  readonly id: number;
+  readonly began: number;
+  /** How far it has faded; -1 before it is painted. */
+  level: number;
+  readonly cells: number[];
+}
+
 const FLASH_MS = 1200;
+/** A flash fades in so many steps: cells are painted when they reach the next one, and not in every frame. */
+const FADES = 8;
 /** With so few pixels a cell has no gap. */
 const MIN_GAP_PITCH = 4;
 
@@ -29,8 +40,10 @@ export class CellCanvas {
   /** Device pixels of a cell with its gap. */
   readonly #pitch: number;
   readonly #gap: number;
-  /** When each flashing cell began to. */
-  readonly #flashes = new Map<number, number>();
+  /** By the number of the flash that each cell is in; 0 for none. */
+  readonly #flashOf: Uint32Array;
+  #flashes: Flash[] = [];
+  #flashCount = 0;
   #cursor: number | undefined;
   /** Rows of cells to copy; empty where `first` is behind `last`. */
   #first = 0;
@@ -51,18 +64,25 @@ export class CellCanvas {
     this.#context = canvas.getContext('2d', { alpha: false })!;
     this.#image = this.#context.createImageData(canvas.width, canvas.height);
     this.#pixels = new Uint32Array(this.#image.data.buffer);
+    this.#flashOf = new Uint32Array(styles.length);
     this.#pixels.fill(pixelOf(theme.background));
     for (let cell = 0; cell < styles.length; cell++) this.#paint(cell, styles[cell]!.color);
   }
 
-  /** Sets what cells are from now on. @param flashes whether they flash */
-  set(from: number, styles: readonly CellStyle[], flashes: boolean, now: number): void {
-    for (const [at, style] of styles.entries()) {
+  /** Sets what cells are from now on; they flash. */
+  set(from: number, styles: readonly CellStyle[], now: number): void {
+    let flash = this.#flashes.at(-1);
+    if (flash === undefined || flash.level >= 0) {
+      flash = { id: ++this.#flashCount, began: now, level: -1, cells: [] };
+      this.#flashes.push(flash);
+    }
+    for (let at = 0; at < styles.length; at++) {
       const cell = from + at;
       if (cell >= this.#styles.length) return;
-      this.#styles[cell] = style;
-      if (flashes) this.#flashes.set(cell, now);
-      else this.#paint(cell, style.color);
+      this.#styles[cell] = styles[at]!;
+      if (this.#flashOf[cell] === flash.id) continue;
+      this.#flashOf[cell] = flash.id;
+      flash.cells.push(cell);
     }
   }
 
@@ -75,20 +95,32 @@ export class CellCanvas {
 
   /** Draws what has changed. Returns whether something still flashes. */
   draw(now: number): boolean {
-    const flash = pixelOf(this.#theme.flash);
-    for (const [cell, began] of this.#flashes) {
-      const age = (now - began) / FLASH_MS;
-      const { color } = this.#styles[cell]!;
-      // Full at first, then it fades.
-      this.#paint(cell, age >= 1 ? color : mix(flash, color, Math.max(0, age)));
-      if (age >= 1) this.#flashes.delete(cell);
+    for (const flash of this.#flashes) {
+      const level = Math.max(0, Math.floor(((now - flash.began) / FLASH_MS) * FADES));
+      if (level === flash.level) continue;
+      flash.level = level;
+      this.#paintFlash(flash);
     }
+    this.#flashes = this.#flashes.filter(({ level }) => level < FADES);
     if (this.#last >= this.#first) {
       const [top, height] = [this.#first * this.#pitch, (this.#last - this.#first + 1) * this.#pitch];
       this.#context.putImageData(this.#image, 0, 0, 0, top, this.#canvas.width, height);
       [this.#first, this.#last] = [Infinity, -1];
     }
-    return this.#flashes.size > 0;
+    return this.#flashes.length > 0;
+  }
+
+  #paintFlash({ id, level, cells }: Flash): void {
+    const color = pixelOf(this.#theme.flash);
+    const mixed = new Map<Pixel, Pixel>();
+    for (const cell of cells) {
+      // It has changed again since, and is in another flash.
+      if (this.#flashOf[cell] !== id) continue;
+      const own = this.#styles[cell]!.color;
+      let now = level >= FADES ? own : mixed.get(own);
+      if (now === undefined) mixed.set(own, (now = mix(color, own, level / FADES)));
+      this.#paint(cell, now);
+    }
   }
 
   #paint(cell: number, color: Pixel): void {
@@ -101,9 +133,10 @@ export class CellCanvas {
     const height = this.#pitch - this.#gap;
     const stride = this.#canvas.width;
     const start = row * this.#pitch * stride + left;
-    for (let line = 0; line < height; line++) {
-      const at = start + line * stride;
-      this.#pixels.fill(color, at, at + width);
+    // Faster than `fill` for a few pixels.
+    const pixels = this.#pixels;
+    for (let line = 0, at = start; line < height; line++, at += stride) {
+      for (let x = at; x < at + width; x++) pixels[x] = color;
     }
     if (style?.isMarked === true || isCursor) this.#outline(start, height, isCursor);
     if (row < this.#first) this.#first = row;

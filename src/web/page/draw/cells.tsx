@@ -51,7 +51,7 @@ export function Cells(props: CellsProps) {
     const draw = (now: number) => drawing.draw(now);
     const remove = addPainter(draw);
     const unsubscribe = subscribe?.((from, to) => {
-      drawing.set(from, latest.current.styles(from, to, theme), true, performance.now());
+      drawing.set(from, latest.current.styles(from, to, theme), performance.now());
       wake(draw);
     });
     return () => {

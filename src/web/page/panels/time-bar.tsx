@@ -101,7 +101,7 @@ function usePlayback(model: Model): void {
     let request = requestAnimationFrame(function tick(now: number) {
       timeMs += (now - last) * model.speed;
       last = now;
-      model.seekTime(timeMs);
+      model.advanceTo(timeMs);
       if (model.timeline.isAtEnd) model.play(false);
       else request = requestAnimationFrame(tick);
     });
