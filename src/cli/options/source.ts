@@ -40,9 +40,10 @@ const MEMORY_WAYS = ['auto', 'file', 'process', 'gdb'] as const;
 export const SOURCE_HELP =
   'SOURCE is the path of a dump or of a trace. The format is recognized by its\n' +
   'content: ELF core (of QEMU, makedumpfile, VirtualBox, Xen), kdump, LiME, AVML,\n' +
-  'migration stream of QEMU, virsh save, VMware checkpoint, Windows crash dump, raw\n' +
-  'memory. Of a trace, its end is examined. With --vm, or --qmp and --gdb, there is\n' +
-  'no SOURCE: ptmon pauses the live guest, reads it, and resumes it.';
+  'migration stream of QEMU, savevm in a qcow2 image, virsh save, VMware\n' +
+  'checkpoint, Windows crash dump, raw memory. Of a trace, its end is examined.\n' +
+  'With --vm, or --qmp and --gdb, there is no SOURCE: ptmon pauses the live\n' +
+  'guest, reads it, and resumes it.';
 
 /** The two usage lines of a command that takes a SOURCE. @param rest what follows it, with a space before */
 export function sourceUsage(name: string, rest = ''): string {

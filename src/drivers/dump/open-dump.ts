@@ -14,6 +14,8 @@ import { migrationFormat } from './migration/migration-format.ts';
 import { avmlFormat } from './lime/avml-format.ts';
 import { openVmem, vmwareFormat } from './vmware/vmware-format.ts';
 import { windowsFormat } from './windows/windows-format.ts';
+import { isQcow2 } from './qcow2/qcow2-header.ts';
+import { SnapshotState } from './qcow2/snapshot-state.ts';
 import { registersFrom } from './notes/registers.ts';
 import { kernelRootFrom } from './notes/vmcoreinfo.ts';
 import { openRaw } from './raw/raw-format.ts';
@@ -54,9 +56,12 @@ export interface Dump extends Snapshot {
 export async function openDump(path: string, options: DumpOptions = {}): Promise<Dump> {
   const file = new FileBytes(path);
   try {
-    const flattened = isFlattened(headOf(file));
-    const bytes: DumpBytes = flattened ? await FlattenedBytes.open(file, headOf(file), options) : file;
+    const head = headOf(file);
+    const flattened = isFlattened(head);
+    const state = isQcow2(head) && options.ramMap === undefined ? SnapshotState.open(file) : undefined;
+    const bytes: DumpBytes = flattened ? await FlattenedBytes.open(file, head, options) : (state ?? file);
     const { name, opened } = await openFormat(bytes, options);
+    const inside = state === undefined ? '' : `snapshot ${JSON.stringify(state.snapshotName)} of a qcow2 image, `;
     const memory = new PositionedMemory(opened.parts, {
       ...(options.maxPages !== undefined && { maxPages: options.maxPages }),
     });
@@ -67,7 +72,7 @@ export async function openDump(path: string, options: DumpOptions = {}): Promise
     return {
       format: name,
       isFlattened: flattened,
-      description: `${path}: ${flattened ? 'flattened ' : ''}${opened.description}; ${cpusIn(registers?.vcpuCount)}`,
+      description: `${path}: ${inside}${flattened ? 'flattened ' : ''}${opened.description}; ${cpusIn(registers?.vcpuCount)}`,
       ...(warnings.length > 0 && { warnings }),
       memory,
       regions: memory.regions.map(({ pa, byteLength }) => ({ pa, byteLength })),

@@ -15,10 +15,18 @@ import {
   windowsDump,
   xenCore,
 } from './write-containers.ts';
+import { qcow2Image } from './write-qcow2.ts';
 import { CPU, dumpFile, framesOf, PAGE, runsOf } from './write-dump.ts';
 
 const FRAMES = framesOf([0, 1, 2, 3, 0x100, 0x101, 0x102, 0x103, 0x9000]);
 const MORE = { ...CPU, cr3: 0x1_2345_6000n };
+
+function snapshotOf(state: Buffer): Buffer {
+  return qcow2Image([
+    { name: 'disk alone', state: Buffer.alloc(0) },
+    { name: 'running', state },
+  ]);
+}
 
 async function open(bytes: Uint8Array): Promise<Dump> {
   const dump = await openDump(dumpFile(bytes));
@@ -50,6 +58,7 @@ describe('files with registers', () => {
   test.each<[what: string, format: string, bytes: Buffer, efer: bigint]>([
     ['a migration stream of QEMU', 'migration', migrationStream(FRAMES, { cpus }), 0xd01n],
     ['the same in virsh save', 'migration', libvirtSave(migrationStream(FRAMES, { cpus })), 0xd01n],
+    ['the same in a snapshot of a qcow2 image', 'migration', snapshotOf(migrationStream(FRAMES, { cpus })), 0xd01n],
     ['a core of VirtualBox', 'elf', virtualBoxCore(FRAMES, cpus), 0xd01n],
     ['a core of Xen, HVM', 'elf', xenCore(FRAMES, 'hvm', cpus), 0xd00n],
     ['a core of Xen, PV, by its machine frames', 'elf', xenCore(FRAMES, 'pv', cpus), 0xd00n],
@@ -61,6 +70,59 @@ describe('files with registers', () => {
     expectFrames(dump);
     expectRegisters(dump, efer);
     expect(dump.regions).toEqual(runsOf(FRAMES).map(({ pa, bytes: run }) => ({ pa, byteLength: run.length })));
+  });
+});
+
+describe('a qcow2 image', () => {
+  const state = migrationStream(FRAMES);
+
+  test('of several snapshots with memory, the newest is read, and the others are named', async () => {
+    const older = migrationStream(framesOf([0, 1]));
+    const dump = await open(
+      qcow2Image([
+        { name: 'new', state, date: 1_700_000_002 },
+        { name: 'old', state: older, date: 1_700_000_001 },
+      ]),
+    );
+    expectFrames(dump);
+    expect(dump.description).toMatch(/snapshot "new" of a qcow2 image, migration stream/);
+    expect(dump.warnings?.join()).toMatch(/the newest is read, "new"; for the others \("old"\).*-loadvm NAME -S/);
+  });
+
+  test.each([
+    ['version 2', qcow2Image([{ name: 'a', state, hasExtra: false }], { version: 2 })],
+    ['clusters of 64 KiB', qcow2Image([{ name: 'a', state }], { clusterBits: 16, diskBytes: 2 ** 30 + 512 })],
+    ['clusters of 512 bytes', qcow2Image([{ name: 'a', state }], { clusterBits: 9 })],
+  ])('%s', async (_what, bytes) => {
+    expectFrames(await open(bytes));
+  });
+
+  test('what has no memory, or none that can be read, is refused with what to do', async () => {
+    const patched = (at: number, value: number) => {
+      const bytes = qcow2Image([{ name: 'a', state }]);
+      bytes.writeUInt32BE(value, at);
+      return open(bytes);
+    };
+    await expect(open(qcow2Image([]))).rejects.toThrow(
+      /is a disk image of QEMU \(qcow2\) with no snapshot: save.*savevm/,
+    );
+    const disk = qcow2Image([{ name: 'a', state: Buffer.alloc(0) }]);
+    await expect(open(disk)).rejects.toThrow(/with 1 snapshots, none with memory/);
+    await expect(patched(32, 2)).rejects.toThrow(/encrypted.*qemu-img convert/);
+    await expect(patched(76, 4)).rejects.toThrow(/external data file, which ptmon does not read/);
+    await expect(patched(76, 16)).rejects.toThrow(/extended L2 entries/);
+    await expect(patched(4, 7)).rejects.toThrow(/version 7 of qcow2/);
+    await expect(patched(20, 40)).rejects.toThrow(/clusters of 2\^40 bytes/);
+  });
+
+  test('with a cluster beyond its end is refused with the offset', async () => {
+    const whole = qcow2Image([{ name: 'a', state }]);
+    // The tables come behind the data.
+    const l2At = whole.length - 3 * 4096;
+    const entry = whole.readBigUInt64BE(l2At + 4 * 8);
+    expect(entry >> 63n).toBe(1n);
+    whole.writeBigUInt64BE((1n << 63n) | 0x4000_0000n, l2At + 4 * 8);
+    await expect(open(whole)).rejects.toThrow(/at offset 0x40000000: the file ends before/);
   });
 });
 

@@ -52,7 +52,6 @@ describe('magic numbers', () => {
     ['AFF10\r\n', /an image of AFF/],
     ['PK\x03\x04', /a zip archive, as AFF4/],
     ['\xcf\xfa\xed\xfe', /a core of macOS/],
-    ['QFI\xfb', /a disk image of QEMU \(qcow2\).*-loadvm/],
     ['KDMV', /a disk image of VMware/],
     ['# Disk DescriptorFile\n', /a disk image of VMware/],
     ['<<< Oracle VM VirtualBox Disk Image >>>\n', /a disk image of VirtualBox/],

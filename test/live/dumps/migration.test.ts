@@ -1,13 +1,13 @@
 /**
- * A guest of each paging mode, saved by QEMU in every way that it has: ELF, kdump, its RAM file, a migration stream, and that stream as
- * `virsh save` wraps it. All of them map the same, and translate as QEMU's own gva2gpa.
+ * A guest of each paging mode, saved by QEMU in every way that it has: ELF, kdump, its RAM file, a snapshot in a qcow2 image
+ * (savevm), a migration stream, and that stream as `virsh save` wraps it. All of them map the same, and translate as QEMU's own gva2gpa.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { makePaging, type PagingOptions } from '../../../src/core/paging/format.ts';
-import { QmpClient } from '../../../src/drivers/qemu/qmp/index.ts';
+import { QmpClient, type QmpObject } from '../../../src/drivers/qemu/qmp/index.ts';
 import { run } from '../../cli/run.ts';
 import { libvirtSave } from '../../drivers/dump/write-containers.ts';
 import { temporaryFolder } from '../../drivers/qemu/transport/peer.ts';
@@ -48,6 +48,7 @@ describe.skipIf(!isHere)('files of QEMU', { timeout: 120_000 }, () => {
         const answer = (await qmp.humanMonitor(`gva2gpa ${va}`)).trim();
         if (answer.startsWith('gpa: ')) theirs.set(va, Number(answer.slice(5)));
       }
+      await saveSnapshot(qmp, path('qcow2'));
       await qmp.execute('migrate', { uri: `exec:cat >${path('stream')}` });
       for (;;) {
         const { status } = (await qmp.execute('query-migrate')) as { readonly status?: string };
@@ -62,7 +63,7 @@ describe.skipIf(!isHere)('files of QEMU', { timeout: 120_000 }, () => {
     const expected = (await run(['map', path('elf'), '--csv', '--runs'])).stdout;
     expect(expected.split('\n').length).toBeGreaterThan(3);
     expect(theirs.size).toBeGreaterThan(10);
-    for (const name of ['elf', 'kdump', 'stream', 'virsh-save', 'raw']) {
+    for (const name of ['elf', 'kdump', 'stream', 'virsh-save', 'qcow2', 'raw']) {
       const file = name === 'raw' ? probed.ram : path(name);
       const space = name === 'raw' ? ['--root', `0x${TABLES.toString(16)}`, '--paging', machine.options.mode] : [];
       const { code, stdout, stderr } = await run(['map', file, '--csv', '--runs', ...space]);
@@ -80,6 +81,31 @@ describe.skipIf(!isHere)('files of QEMU', { timeout: 120_000 }, () => {
     expect(roots.stdout).toMatch(new RegExp(`0x${TABLES.toString(16)} +${machine.options.mode} +likely +identity`));
   });
 });
+
+/** As `savevm` of the monitor does, to a new image. */
+async function saveSnapshot(qmp: QmpClient, filename: string): Promise<void> {
+  const job = async (command: string, args: QmpObject) => {
+    const id = `job-${command}`;
+    await qmp.execute(command, { 'job-id': id, ...args });
+    for (;;) {
+      const jobs = (await qmp.execute('query-jobs')) as {
+        readonly id: string;
+        readonly status: string;
+        readonly error?: string;
+      }[];
+      const found = jobs.find((each) => each.id === id);
+      if (found?.error !== undefined) throw new Error(`${command}: ${found.error}`);
+      if (found?.status === 'concluded') break;
+      await sleep(20);
+    }
+    await qmp.execute('job-dismiss', { id });
+  };
+  await job('blockdev-create', { options: { driver: 'file', filename, size: 0 } });
+  await qmp.execute('blockdev-add', { driver: 'file', 'node-name': 'file', filename });
+  await job('blockdev-create', { options: { driver: 'qcow2', file: 'file', size: 2 ** 30 } });
+  await qmp.execute('blockdev-add', { driver: 'qcow2', 'node-name': 'disk', file: 'file' });
+  await job('snapshot-save', { tag: 'paused', vmstate: 'disk', devices: ['disk'] });
+}
 
 /** A guest whose first 2 MiB are mapped where they are, in small pages of which some are read-only and some are missing. */
 function start(paging: ReturnType<typeof makePaging>, cr4: number, efer: number): Promise<ProbedGuest> {

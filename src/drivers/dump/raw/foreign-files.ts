@@ -112,11 +112,6 @@ const DUMPS: readonly Kind[] = [
 ];
 
 const DISKS: readonly Kind[] = [
-  kind(
-    'a disk image of QEMU (qcow2)',
-    'start the machine with -loadvm SNAPSHOT -S and take dump-guest-memory',
-    'QFI\xfb',
-  ),
   kind('a disk image of QEMU (qed)', IMAGE, 'QED\0'),
   kind('a disk image of VMware (vmdk)', IMAGE, 'KDMV', 'COWD', '# Disk DescriptorFile'),
   kind('a disk image of VirtualBox (vdi)', IMAGE, '<<< Oracle VM VirtualBox', '<<< Sun VirtualBox', '<<< innotek'),

@@ -12,7 +12,7 @@ import { whyNoMemory } from './memory-likeness.ts';
 
 /** What is read, for messages. */
 const KNOWN =
-  'ELF core, kdump, flattened kdump, LiME, AVML, migration stream of QEMU, virsh save, VMware, Windows crash dump';
+  'ELF core, kdump, flattened kdump, LiME, AVML, migration stream of QEMU, savevm in a qcow2, virsh save, VMware, Windows crash dump';
 
 /**
  * @param map where RAM lies in the file, as `parseRamMap` reads it: then the file is taken for memory, whatever it looks like

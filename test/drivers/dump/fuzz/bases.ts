@@ -11,6 +11,7 @@ import {
   windowsDump,
   xenCore,
 } from '../write-containers.ts';
+import { qcow2Image } from '../write-qcow2.ts';
 import {
   elfDump,
   flattened,
@@ -31,6 +32,7 @@ export const FUZZED_FORMATS = [
   'avml',
   'migration',
   'virsh-save',
+  'qcow2',
   'vmware',
   'virtualbox',
   'xen',
@@ -110,6 +112,7 @@ export const BASES: Readonly<Record<FuzzedFormat, readonly Buffer[]>> = {
   avml: [avmlDump(FRAMES, 2 * PAGE)],
   migration: [migrationStream(FRAMES)],
   'virsh-save': [libvirtSave(migrationStream(FRAMES))],
+  qcow2: [qcow2Image([{ name: 'a', state: migrationStream(FRAMES) }], { clusterBits: 9 })],
   vmware: [vmwareCheckpoint(FRAMES, { inside: true }).vmss],
   virtualbox: [virtualBoxCore(FRAMES)],
   xen: [xenCore(FRAMES, 'hvm'), xenCore(FRAMES, 'pv')],
