@@ -25,6 +25,8 @@ export class DirtyMarks {
   #lastRingVcpu = -1;
   /** vCPUs with a write in flight. */
   #pending = 0;
+  /** How often each entry is in the lists; null until it is asked, and while one vCPU at most has a write in flight. */
+  #counts: Map<number, number> | null = null;
   // The list that was used last: a write is marked, lent and dropped.
   #lastVcpu = -1;
   #last = NOTHING;
@@ -41,9 +43,25 @@ export class DirtyMarks {
     if (length > 0 && list !== this.#lent) {
       if (list.at(length - 1) === entryPa) return;
       // A vCPU that writes the same entries over and over must not grow its list: at each power of two, drop duplicates.
-      if (length >= 1024 && (length & (length - 1)) === 0) list.sortUnique();
+      if (length >= 1024 && (length & (length - 1)) === 0) {
+        list.sortUnique();
+        this.#counts = null;
+      }
     }
     list.push(entryPa);
+    if (this.#counts !== null) this.#counts.set(entryPa, (this.#counts.get(entryPa) ?? 0) + 1);
+  }
+
+  /** Whether any vCPU has a write to an entry in flight. */
+  has(entryPa: number): boolean {
+    if (this.#counts === null) {
+      this.#counts = new Map();
+      for (const list of this.#lists.values()) {
+        for (let at = 0; at < list.length; at++)
+          this.#counts.set(list.at(at), (this.#counts.get(list.at(at)) ?? 0) + 1);
+      }
+    }
+    return this.#counts.has(entryPa);
   }
 
   /** The entries that `vcpu` has in flight, ascending: a fresh list. */
@@ -99,8 +117,19 @@ export class DirtyMarks {
     const list = this.#lent;
     if (list === undefined) return;
     this.#lent = undefined;
+    if (this.#counts !== null) this.#uncount(list, count);
     list.dropFirst(count);
     if (list.length === 0) this.#pending--;
+  }
+
+  #uncount(list: NumberList, count: number): void {
+    const counts = this.#counts!;
+    for (let at = 0; at < count; at++) {
+      const left = counts.get(list.at(at))! - 1;
+      if (left > 0) counts.set(list.at(at), left);
+      else counts.delete(list.at(at));
+    }
+    if (this.#pending <= 2) this.#counts = null;
   }
 
   /** Keeps the list that is lent: it could not be processed. */

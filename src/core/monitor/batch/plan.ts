@@ -137,6 +137,18 @@ export class Plan {
     }
   }
 
+  /** Adds the entries on the walk of a page, as the nodes know it, that are in flight to `into`. */
+  addMarkedOnWalk(space: Space, page: number, into: NumberList): void {
+    let node: TableNode | null = space.top;
+    while (node !== null && node.frame !== null) {
+      const position: number = node.positionOf(page);
+      if (position < 0) return;
+      const entryPa = node.entryPa(node.frame.gfn, position, this.#entryBytes);
+      if (this.#marks.has(entryPa)) into.push(entryPa);
+      node = node.childAt(position);
+    }
+  }
+
   /** Adds the entries of a node that differ from memory to `into`. */
   compare(node: TableNode, into: NumberList): void {
     const gfn = node.frame!.gfn;

@@ -189,6 +189,7 @@ export class Report {
 
   /** Pages that only ranges watch, below an entry that is a large leaf or maps nothing, before and after. */
   #pagesOfRanges(space: Space, span: SpanChange): void {
+    if (span.before.equals(span.after)) return;
     const { firstPage } = span;
     const lastPage = firstPage + span.pages - 1;
     const one = this.#spans[1]!;
@@ -201,7 +202,6 @@ export class Report {
       for (let page = first; page <= last; page += step) {
         one.before.setWithin(span.before, page - firstPage);
         one.after.setWithin(span.after, page - firstPage);
-        if (one.before.equals(one.after)) continue;
         this.#address(this.#about({ space, page, pages: step, offset: 0, watcher: null, segment }), one);
       }
     }

@@ -18,6 +18,16 @@ export class TouchedPages {
     else entryOf(this.#spans, space, () => new Spans()).add(first, first + pages - 1);
   }
 
+  /** Whether longer spans were added. */
+  get hasSpans(): boolean {
+    return this.#spans.size > 0;
+  }
+
+  /** The pages that were added one by one. */
+  *pages(): Generator<readonly [space: Space, page: number]> {
+    for (const [space, pages] of this.#pages) for (const page of pages) yield [space, page];
+  }
+
   has(space: Space, page: number): boolean {
     return this.#pages.get(space)?.has(page) === true || this.hasSpan(space, page, 1);
   }
