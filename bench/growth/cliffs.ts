@@ -37,13 +37,12 @@ function punch(n: number, call: 'unmonitor' | 'unmonitorByForce'): () => void {
 }
 
 /** n ranges, each inside the one before. */
-function nested(n: number, tagged: boolean, order: 'outer' | 'inner'): () => void {
+function nested(n: number, order: 'outer' | 'inner'): () => void {
   const monitor = monitorOf(new GrowthGuest());
   const range = (index: number) => ({
     root: ROOT,
     va: va(index),
     byteLength: (2 * n - 2 * index) * PAGE,
-    ...(tagged ? { tag: index } : {}),
   });
   for (let index = 0; index < n; index++) monitor.monitorRange(range(index));
   return () => {
@@ -153,19 +152,13 @@ export const CLIFFS: readonly Cliff[] = [
     name: 'nested-outer',
     title: 'n nested ranges released, the outer ones first',
     n: 2000,
-    begin: (n) => nested(n, false, 'outer'),
+    begin: (n) => nested(n, 'outer'),
   },
   {
     name: 'nested-inner',
     title: 'n nested ranges released, the inner ones first',
     n: 2000,
-    begin: (n) => nested(n, false, 'inner'),
-  },
-  {
-    name: 'nested-tags',
-    title: 'n nested ranges with a tag each released',
-    n: 1000,
-    begin: (n) => nested(n, true, 'outer'),
+    begin: (n) => nested(n, 'inner'),
   },
   {
     name: 'root-gone',

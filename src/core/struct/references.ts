@@ -89,6 +89,27 @@ export class References {
     return [...new Set(counted.map(({ tag }) => tag))];
   }
 
+  /** Adds the references of another, whose tags were all given later than those of this one. */
+  addAll(other: References): void {
+    this.count += other.count;
+    for (const { tag, count, since } of other.#list()) {
+      if (this.#tags === undefined && count === 1) {
+        this.#tags = tag;
+        this.#since = since;
+        continue;
+      }
+      const counted = this.#counted();
+      const known = counted.get(tag);
+      if (known === undefined) counted.set(tag, { tag, count, since });
+      else known.count += count;
+    }
+  }
+
+  /** Whether there are no references and no tags. */
+  get isUntouched(): boolean {
+    return this.count === 0 && (this.#tags === undefined || (this.#tags instanceof Map && this.#tags.size === 0));
+  }
+
   /** Takes over the references of another. */
   assign(other: References): void {
     this.count = other.count;

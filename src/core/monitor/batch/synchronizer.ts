@@ -237,9 +237,8 @@ export class Synchronizer {
   watchRange({ space, first, last }: SpacePages, tag: Tag | undefined, runs: boolean): void {
     this.#calls.begin();
     this.#spaces.hasRanges = true;
-    const saved = space.ranges.save(first, last);
-    space.ranges.joinsAll = space.top.watchCount === 0;
-    space.ranges.add(first, last, tag, runs);
+    const { ranges } = space;
+    const added = ranges.add(first, last, tag, runs);
     try {
       this.#begin({
         space,
@@ -251,9 +250,11 @@ export class Synchronizer {
           page >= first &&
           page <= last &&
           space.findWatcher(page, 0) === null &&
-          !saved.some((segment) => segment.contains(page)),
-        undo: () => space.ranges.restore(first, last, saved),
+          ranges.find(page)!.references.count === 1,
+        undo: () => ranges.undo(added),
       });
+      ranges.joinsAll = space.top.watchCount === 0;
+      ranges.join(first, last);
     } finally {
       this.#calls.end();
     }

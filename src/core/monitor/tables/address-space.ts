@@ -96,7 +96,7 @@ export class AddressSpace implements Space {
   }
 
   isWatched(page: number, offset: number): boolean {
-    return (offset === 0 && this.ranges.find(page) !== undefined) || this.findWatcher(page, offset) !== null;
+    return (offset === 0 && this.ranges.overlaps(page, page)) || this.findWatcher(page, offset) !== null;
   }
 
   /** Watches one byte of a page that no single watch watches yet. Returns the topmost slot to read; null where none is new. */
@@ -143,7 +143,7 @@ export class AddressSpace implements Space {
     return child;
   }
 
-  /** Adds the slots that ranges cover between two pages, in every node there. Returns those that were absent. */
+  /** Adds all slots between two pages that a range covers, in every node there. Returns those that were absent. */
   coverAll(first: number, last: number): UnreadSlot[] {
     const added: UnreadSlot[] = [];
     this.#coverBelow(this.top, first, last, added);
@@ -151,7 +151,13 @@ export class AddressSpace implements Space {
   }
 
   #coverBelow(node: TableNode, first: number, last: number, added: UnreadSlot[]): void {
-    for (const slot of this.#cover(node, first, last)) added.push({ node, slot });
+    const start = Math.max(first, node.firstPage);
+    const stop = Math.min(last, node.firstPage + node.pages - 1);
+    for (let slot = slotOf(node.format, start); slot <= slotOf(node.format, stop); slot++) {
+      if (node.find(slot) >= 0) continue;
+      node.insert(slot);
+      added.push({ node, slot });
+    }
     if (node.isPageTable) return;
     const end = node.slotTowards(last);
     for (let at = node.firstFrom(node.slotTowards(first)); at >= 0 && node.slotAt(at) <= end; at = node.nextAfter(at)) {
@@ -160,21 +166,17 @@ export class AddressSpace implements Space {
     }
   }
 
-  /** The same in one node. */
-  #cover(node: TableNode, first: number, last: number): number[] {
-    const added: number[] = [];
+  /** Adds the slots of a node that ranges cover between two pages. */
+  #cover(node: TableNode, first: number, last: number): void {
     const start = Math.max(first, node.firstPage);
     const end = Math.min(last, node.firstPage + node.pages - 1);
     for (const segment of this.ranges.overlapping(start, end)) {
       const from = slotOf(node.format, Math.max(start, segment.first));
       const to = slotOf(node.format, Math.min(end, segment.last));
       for (let slot = from; slot <= to; slot++) {
-        if (node.find(slot) >= 0) continue;
-        node.insert(slot);
-        added.push(slot);
+        if (node.find(slot) < 0) node.insert(slot);
       }
     }
-    return added;
   }
 
   /** Adds the physical addresses of the entries on the walks between two pages to `into`. */

@@ -7,46 +7,28 @@
  *
  * Neighbours with equal references are one segment, so pages that were split are reported as one run again.
  */
-import { ChunkedList } from '../../struct/chunked-list.ts';
-import { nextTurn, References, type Tag } from '../../struct/references.ts';
+import { nextTurn, type Tag } from '../../struct/references.ts';
+import { type Chunk, indexOf, Segment, SegmentList } from '../../struct/segment-list.ts';
 
-export class Segment {
-  /** First and last page, both inside. */
-  first: number;
-  last: number;
-  readonly references: References;
-  /** Whether every range that was added here asked for runs. */
-  runs: boolean;
+export { Segment };
 
-  constructor(first: number, last: number) {
-    this.first = first;
-    this.last = last;
-    this.references = new References();
-    this.runs = true;
-  }
-
-  contains(page: number): boolean {
-    return this.first <= page && page <= this.last;
-  }
-
-  /** Whether `next` follows directly, with equal references. */
-  continuesIn(next: Segment): boolean {
-    return this.last + 1 === next.first && this.runs === next.runs && this.references.equals(next.references);
-  }
-
-  /** A copy of the part from `first` to `last`. */
-  part(first: number, last: number): Segment {
-    const part = new Segment(first, last);
-    part.runs = this.runs;
-    part.references.assign(this.references);
-    return part;
-  }
+/** What `undo` needs to take back an `add`. */
+export interface Added {
+  readonly first: number;
+  readonly last: number;
+  readonly tag: Tag | undefined;
+  /** Where segments were split in two: the first page of the second one. */
+  readonly splits: readonly number[];
+  /** The pages that no range included before. */
+  readonly fresh: readonly Segment[];
+  /** Segments that were reported in runs before. */
+  readonly inRuns: readonly Segment[];
 }
 
 export class RangeSet {
   /** The first page of the upper half: the page before it is its neighbour in number only. */
   readonly #border: number;
-  readonly #segments = new ChunkedList<Segment>();
+  readonly #list = new SegmentList();
   /**
    * Whether neighbours are joined that were watched by different calls. Where single watches overlap ranges, the order in which tags
    * were given tells the pages apart.
@@ -58,125 +40,214 @@ export class RangeSet {
   }
 
   get isEmpty(): boolean {
-    return this.#segments.length === 0;
+    return this.#list.isEmpty;
   }
 
   /** A copy. */
   get segments(): readonly Segment[] {
-    return [...this.#segments];
+    return [...this.#list];
   }
 
-  /** Adds one reference to every page from `first` to `last`. */
-  add(first: number, last: number, tag: Tag | undefined, runs: boolean): void {
-    this.#splitAt(first);
-    this.#splitAt(last + 1);
-    let at = this.#lowerBound(first);
-    let next = first;
+  /** Adds one reference to every page from `first` to `last`. `join` or `undo` must follow. */
+  add(first: number, last: number, tag: Tag | undefined, runs: boolean): Added {
+    const splits = [first, last + 1].filter((page) => this.#splitAt(page));
+    const fresh: Segment[] = [];
+    const inRuns: Segment[] = [];
     const turn = nextTurn();
-    while (next <= last) {
-      const segment = this.#segments.at(at);
-      if (segment === undefined || segment.first > next) {
-        const end = Math.min(last, segment === undefined ? last : segment.first - 1);
-        this.#segments.replace(at, 0, [new Segment(next, end)]);
+    const cover = (from: number, to: number): Segment => {
+      const segment = new Segment(from, to);
+      segment.runs = runs;
+      segment.references.add(tag, turn);
+      fresh.push(segment);
+      return segment;
+    };
+    const list = this.#list;
+    let next = first;
+    for (let at = list.positionOf(first); next <= last; ) {
+      const chunk = list.chunkAt(at);
+      if (chunk === undefined || chunk.first > last) {
+        list.insertBefore(at, cover(next, last));
+        break;
+      }
+      if (chunk.first === next && chunk.last <= last && chunk.addToAll(tag, turn, runs)) {
+        next = chunk.last + 1;
+        at++;
         continue;
       }
-      segment.references.add(tag, turn);
-      segment.runs &&= runs;
-      next = segment.last + 1;
-      at++;
+      const segments = chunk.open();
+      for (let index = indexOf(segments, next); index < segments.length && next <= last; index++) {
+        const segment = segments[index]!;
+        if (segment.first > next) {
+          const gap = cover(next, Math.min(last, segment.first - 1));
+          segments.splice(index, 0, gap);
+          next = gap.last + 1;
+          continue;
+        }
+        segment.references.add(tag, turn);
+        if (segment.runs && !runs) inRuns.push(segment);
+        segment.runs &&= runs;
+        next = segment.last + 1;
+      }
+      at += list.fit(at);
     }
-    this.#join(first, last);
+    return { first, last, tag, splits, fresh, inRuns };
+  }
+
+  /** Takes an `add` back, right after it. */
+  undo({ first, last, tag, splits, fresh, inRuns }: Added): void {
+    for (const segment of inRuns) segment.runs = true;
+    const isFresh = new Set(fresh);
+    this.#keep(first, last, (segment) => !isFresh.has(segment) && segment.references.release(tag));
+    for (const page of splits) {
+      const [before, after] = [this.find(page - 1)!, this.find(page)!];
+      this.#keep(page, after.last, () => false);
+      this.#list.chunkAt(this.#list.positionOf(page - 1))!.open();
+      before.last = after.last;
+    }
   }
 
   /** Releases one reference (of `tag`) of every page from `first` to `last` that has one. Returns whether any had. */
   release(first: number, last: number, tag: Tag | undefined): boolean {
-    return this.#removeFrom(first, last, (references) => references.release(tag), tag);
+    if (!this.#hasAny(first, last, tag)) return false;
+    this.#splitAt(first);
+    this.#splitAt(last + 1);
+    const release = ({ references }: Segment) => {
+      references.release(tag);
+      return references.count > 0;
+    };
+    this.#keep(first, last, release, (chunk) => chunk.releaseOfAll(tag));
+    this.join(first, last);
+    return true;
   }
 
   /** Releases every reference of the pages from `first` to `last`. */
   clear(first: number, last: number): void {
-    this.#removeFrom(first, last, (references) => references.clear());
+    if (!this.overlaps(first, last)) return;
+    this.#splitAt(first);
+    this.#splitAt(last + 1);
+    this.#keep(first, last, () => false);
+    this.join(first, last);
   }
 
   /** The segment that contains a page. */
   find(page: number): Segment | undefined {
-    const segment = this.#segments.at(this.#lowerBound(page));
-    return segment !== undefined && segment.first <= page ? segment : undefined;
+    const chunk = this.#list.chunkAt(this.#list.positionOf(page));
+    if (chunk === undefined || chunk.first > page) return undefined;
+    chunk.settle();
+    const segment = chunk.segments[indexOf(chunk.segments, page)]!;
+    return segment.first <= page ? segment : undefined;
   }
 
   /** Whether any segment has a page from `first` to `last`. */
   overlaps(first: number, last: number): boolean {
-    const segment = this.#segments.at(this.#lowerBound(first));
-    return segment !== undefined && segment.first <= last;
+    const chunk = this.#list.chunkAt(this.#list.positionOf(first));
+    return chunk !== undefined && chunk.segments[indexOf(chunk.segments, first)]!.first <= last;
   }
 
   /** The segments that have a page from `first` to `last`, ascending. */
   *overlapping(first: number, last: number): Generator<Segment> {
-    for (let at = this.#lowerBound(first); at < this.#segments.length; at++) {
-      const segment = this.#segments.at(at)!;
-      if (segment.first > last) return;
-      yield segment;
+    for (let at = this.#list.positionOf(first); ; at++) {
+      const chunk = this.#list.chunkAt(at);
+      if (chunk === undefined || chunk.first > last) return;
+      chunk.settle();
+      const { segments } = chunk;
+      for (let index = indexOf(segments, first); index < segments.length; index++) {
+        if (segments[index]!.first > last) return;
+        yield segments[index]!;
+      }
     }
-  }
-
-  /** Copies of the segments that touch `first` to `last`: what `restore` needs to undo a change there. */
-  save(first: number, last: number): Segment[] {
-    return [...this.overlapping(first - 1, last + 1)].map((each) => each.part(each.first, each.last));
-  }
-
-  /** Puts back what `save` returned, and drops every change there since. */
-  restore(first: number, last: number, saved: readonly Segment[]): void {
-    const from = Math.min(first, saved[0]?.first ?? first);
-    const to = Math.max(last, saved.at(-1)?.last ?? last);
-    const at = this.#lowerBound(from);
-    this.#segments.replace(at, this.#lowerBound(to + 1) - at, saved);
-  }
-
-  #removeFrom(first: number, last: number, remove: (references: References) => void, tag?: Tag): boolean {
-    let isHit = false;
-    for (const segment of this.overlapping(first, last)) isHit ||= tag === undefined || segment.references.has(tag);
-    if (!isHit) return false;
-    this.#splitAt(first);
-    this.#splitAt(last + 1);
-    const from = this.#lowerBound(first);
-    const end = this.#lowerBound(last + 1);
-    const left: Segment[] = [];
-    for (let at = from; at < end; at++) {
-      const segment = this.#segments.at(at)!;
-      remove(segment.references);
-      if (segment.references.count > 0) left.push(segment);
-    }
-    if (left.length < end - from) this.#segments.replace(from, end - from, left);
-    this.#join(first, last);
-    return true;
   }
 
   /** Joins neighbours with equal references, from the page before `first` to the one after `last`. */
-  #join(first: number, last: number): void {
-    const from = this.#lowerBound(first - 1);
-    const end = Math.min(this.#segments.length, this.#lowerBound(last + 2) + 1);
-    const joined: Segment[] = [];
-    for (let at = from; at < end; at++) {
-      const segment = this.#segments.at(at)!;
-      const before = joined.at(-1);
-      const isNext = before?.continuesIn(segment) && segment.first !== this.#border;
-      if (isNext && (this.joinsAll || before!.references.isAsOldAs(segment.references))) before!.last = segment.last;
-      else joined.push(segment);
+  join(first: number, last: number): void {
+    const list = this.#list;
+    for (let at = list.positionOf(first - 1); ; ) {
+      const chunk = list.chunkAt(at);
+      if (chunk === undefined || chunk.first > last + 1) return;
+      if (chunk.isDirty) {
+        const segments = chunk.open();
+        for (let index = indexOf(segments, first - 1); index + 1 < segments.length; ) {
+          const next = segments[index + 1]!;
+          if (next.first > last + 1) break;
+          if (this.#joinsTo(segments[index]!, next)) segments.splice(index + 1, 1);
+          else index++;
+        }
+      }
+      const next = list.chunkAt(at + 1);
+      // The segments of two chunks that got, or lost, the same reference at once were unequal before, and are unequal now.
+      if (next !== undefined && next.first <= last + 1 && (chunk.isDirty || next.isDirty)) {
+        chunk.settle();
+        next.settle();
+        if (this.#joinsTo(chunk.segments.at(-1)!, next.segments[0]!)) {
+          chunk.open();
+          next.open().shift();
+          list.fit(at + 1);
+          continue;
+        }
+      }
+      if (chunk.isDirty && list.unite(at)) continue;
+      chunk.isDirty = false;
+      at++;
     }
-    if (joined.length < end - from) this.#segments.replace(from, end - from, joined);
   }
 
-  /** Splits the segment that reaches across the border before page `page`. */
-  #splitAt(page: number): void {
-    const at = this.#lowerBound(page);
-    const segment = this.#segments.at(at);
-    if (segment === undefined || segment.first >= page) return;
-    this.#segments.replace(at + 1, 0, [segment.part(page, segment.last)]);
+  /** Makes two neighbours one, where they have equal references. Returns whether it did: then the second one is to be dropped. */
+  #joinsTo(segment: Segment, next: Segment): boolean {
+    if (!segment.continuesIn(next) || next.first === this.#border) return false;
+    if (!this.joinsAll && !segment.references.isAsOldAs(next.references)) return false;
+    segment.last = next.last;
+    return true;
+  }
+
+  /**
+   * Drops the segments from `first` to `last` for which `keeps` returns false.
+   *
+   * @param keepsAll tried first where the range includes a whole chunk: returns whether it has dealt with all of its segments
+   */
+  #keep(
+    first: number,
+    last: number,
+    keeps: (segment: Segment) => boolean,
+    keepsAll: (chunk: Chunk) => boolean = () => false,
+  ): void {
+    const list = this.#list;
+    for (let at = list.positionOf(first); ; ) {
+      const chunk = list.chunkAt(at);
+      if (chunk === undefined || chunk.first > last) return;
+      if (chunk.first >= first && chunk.last <= last && keepsAll(chunk)) {
+        at++;
+        continue;
+      }
+      const segments = chunk.open();
+      const from = indexOf(segments, first);
+      const end = indexOf(segments, last + 1);
+      const kept = segments.slice(from, end).filter(keeps);
+      if (kept.length < end - from) segments.splice(from, end - from, ...kept);
+      at += list.fit(at);
+    }
+  }
+
+  /** Whether any page from `first` to `last` has a reference (of `tag`). */
+  #hasAny(first: number, last: number, tag: Tag | undefined): boolean {
+    if (tag === undefined) return this.overlaps(first, last);
+    for (let at = this.#list.positionOf(first); ; at++) {
+      const chunk = this.#list.chunkAt(at);
+      if (chunk === undefined || chunk.first > last) return false;
+      if (chunk.hasTag(tag, first, last)) return true;
+    }
+  }
+
+  /** Splits the segment that reaches across the border before page `page`. Returns whether there was one. */
+  #splitAt(page: number): boolean {
+    const at = this.#list.positionOf(page);
+    const chunk = this.#list.chunkAt(at);
+    if (chunk === undefined || chunk.first >= page) return false;
+    const index = indexOf(chunk.segments, page);
+    const segment = chunk.segments[index]!;
+    if (segment.first >= page) return false;
+    chunk.open().splice(index + 1, 0, segment.part(page, segment.last));
     segment.last = page - 1;
-  }
-
-  /** The position of the first segment that does not end before page `page`. */
-  #lowerBound(page: number): number {
-    return this.#segments.lowerBound((segment) => segment.last < page);
+    this.#list.fit(at);
+    return true;
   }
 }

@@ -234,7 +234,7 @@ export class TableNode extends SlotTable<TableNode> {
   /** See `page-watches`. */
   isInRange(position: number): boolean {
     const { ranges } = this.space;
-    return !ranges.isEmpty && ranges.find(this.pageAt(position)) !== undefined;
+    return !ranges.isEmpty && ranges.overlaps(this.pageAt(position), this.pageAt(position));
   }
 
   /** See `page-watches`. */
