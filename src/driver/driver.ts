@@ -115,6 +115,11 @@ export interface Driver {
   readonly remote?: RemoteFetch;
   readonly breakpoints?: BreakpointAccess;
   /**
+   * The guest runs before, between and after the batches of `run`, each of which is one look at it. Without any, what was watched has
+   * never been compared: how many changes went unseen is unknown then.
+   */
+  readonly isSampled?: boolean;
+  /**
    * Lets the guest run and yields what happens, in order, the guest stopped after each batch. Ends when the guest ends
    * or `signal` is aborted; throws PtmonError `source-unavailable` when the source is lost.
    */

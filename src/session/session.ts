@@ -320,6 +320,7 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
 
   async #releaseAll(): Promise<void> {
     this.#stop.abort();
+    this.#tally.end({ isSampled: this.#options.driver.isSampled === true });
     // The end of the session ends every watch: sinks need not hear of each.
     const changes = this.#watchLog?.take() ?? [];
     try {

@@ -36,6 +36,11 @@ export class Tally {
     }
   }
 
+  /** The session ends. Of a guest that ran on by itself and was never compared nobody knows what it changed. */
+  end({ isSampled }: { readonly isSampled: boolean }): void {
+    if (isSampled && this.#resyncs === 0) this.#addReason('no sample was taken');
+  }
+
   #addReason(reason: string): void {
     this.#lostUnknown = true;
     // A trace may give any number of them.

@@ -2,7 +2,9 @@
 import { renameSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
+import { runProgram } from '../../src/cli/program.ts';
 import { makeRamFile } from '../drivers/ramfile/ram-file-of.ts';
+import { Recorder } from '../sinks/examples.ts';
 import { parse, run } from './run.ts';
 import { PAGED_VA, type ScriptedVm, startVm } from './scripted-vm.ts';
 
@@ -70,5 +72,24 @@ describe('a RAM file that is not there any more', () => {
       { kind: 'page-in', va: '0x1000', pa: '0x5000' },
       { kind: 'end', ended: 'failed', lost: { unknown: true }, failure: { code: 'source-unavailable' } },
     ]);
+  });
+});
+
+test('--duration counts from the beginning of the watch: whatever comes before it, a sample is taken', async () => {
+  const ram = makeRamFile(2 ** 20);
+  const [stdout, stderr] = [new Recorder(), new Recorder({ slow: true, highWaterMark: 1 })];
+  // What is printed before the watch takes much longer than the watch.
+  const releasing = setInterval(() => stderr.release(), 100);
+  const code = await runProgram(
+    [
+      ...['watch', '--ram-file', ram.path, '--paging', '4-level', '--root', '0x1000', '--va', '0x0'],
+      ...['--duration', '1ms', '--json'],
+    ],
+    { stdout, stderr },
+  ).finally(() => clearInterval(releasing));
+  expect({ code, stderr: stderr.text }).toEqual({ code: 0, stderr: expect.stringMatching(/^[1-9]\d* samples?[,;]/m) });
+  expect(parse(stdout.text).at(-1)).toMatchObject({
+    kind: 'end',
+    lost: { known: 0, unknown: true, reasons: ['sampled'] },
   });
 });

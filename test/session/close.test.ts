@@ -248,3 +248,25 @@ describe('a session that cannot be opened closes its driver', () => {
     expect(sink.summary?.ended).toBe('failed');
   });
 });
+
+describe('a guest that is sampled, in a session that ends before the first sample', () => {
+  const unknown = { known: 0, unknown: true, reasons: ['no sample was taken'] };
+
+  test.each([true, false])('is sampled: %s', async (isSampled) => {
+    const driver = new ScriptedDriver();
+    driver.isSampled = isSampled;
+    const sink = new RecordingSink();
+    const session = await openSession({ driver, paging, sinks: [sink] });
+    await session.watch({ root: ROOT, va: 0n });
+    await session.close();
+    expect(session.statistics().lost).toEqual(isSampled ? unknown : { known: 0, unknown: false });
+    expect(sink.summary?.lost.unknown).toBe(isSampled);
+  });
+
+  test('one sample is enough for its own reason to stand', async () => {
+    const driver = new ScriptedDriver([() => [{ kind: 'missed', reason: 'sampled', lost: null }]]);
+    driver.isSampled = true;
+    const session = await openSession({ driver, paging });
+    expect((await session.run()).lost).toEqual({ known: 0, unknown: true, reasons: ['sampled'] });
+  });
+});

@@ -27,6 +27,7 @@ export class ScriptedDriver implements Driver {
   memory: PhysicalMemory = this.ram;
   registers?: RegisterAccess;
   remote?: RemoteFetch;
+  isSampled?: boolean;
   /** Thrown, in order, by the next calls of the source. */
   readonly failures: { read: Error[]; protect: Error[] } = { read: [], protect: [] };
   /** Batches that the guest has run for. */

@@ -47,7 +47,6 @@ export async function runWatch(
   { signal, onStart }: WatchRun,
 ): Promise<boolean> {
   const say = (line: string) => printStatus(messages, line);
-  const limit = options.duration === undefined ? [] : [AbortSignal.timeout(options.duration * 1000)];
   const over = new AbortController();
   const { system, processes, waitingFor } = await closingOnError(source, () =>
     openLinuxPart(source, options, { say, onEnd: () => over.abort(), signal }),
@@ -69,11 +68,12 @@ export async function runWatch(
     // The end of a process shows in its root.
     kinds: processes === undefined ? (options.kinds ?? []) : [...new Set([...(options.kinds ?? []), GONE])],
     sinks: [sink],
-    signal: AbortSignal.any([signal, over.signal, ...limit]),
+    signal: AbortSignal.any([signal, over.signal]),
     ...(system !== undefined && { system }),
     onBatch: () => verifier?.verify(session.monitor),
   });
   let verifier: Verifier | undefined;
+  let limit: NodeJS.Timeout | undefined;
   try {
     let what: string;
     if (processes === undefined) {
@@ -89,6 +89,7 @@ export async function runWatch(
     await say(introduction(source, session, what));
     for (const line of await waitingFor()) await say(line);
     view?.start();
+    if (options.duration !== undefined) limit = setTimeout(() => over.abort(), options.duration * 1000);
     onStart?.();
     const isUnfinished = await takeEvents(session, options.count);
     // The batch of the last event was not processed to its end: a comparison finds the rest of it.
@@ -97,6 +98,7 @@ export async function runWatch(
       await verifier.verify(session.monitor);
     }
   } finally {
+    clearTimeout(limit);
     await session.close();
     if (recorder !== undefined) await say(`Recorded: ${options.record}`);
     if (session.statistics().resyncs > 0) await say(source.costs(session.statistics()));

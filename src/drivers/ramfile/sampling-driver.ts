@@ -33,6 +33,7 @@ const SAMPLED: readonly MissedEvent[] = [{ kind: 'missed', reason: 'sampled', lo
 
 export class SamplingDriver implements Driver {
   readonly name: string;
+  readonly isSampled = true;
   readonly memory: PhysicalMemory;
   readonly remote?: RemoteFetch;
   readonly registers?: RegisterAccess;

@@ -90,6 +90,7 @@ interface Parts {
 
 export class QemuSamplingDriver implements Driver {
   readonly name = 'qemu';
+  readonly isSampled = true;
   readonly memory: Driver['memory'];
   readonly remote?: RemoteFetch;
   /** As they were at opening. */
