@@ -119,6 +119,8 @@ export interface Driver {
    * never been compared: how many changes went unseen is unknown then.
    */
   readonly isSampled?: boolean;
+  /** The comparison that a `missed` event asks for is done, and has found so many events. */
+  compared?(events: number): void;
   /**
    * Lets the guest run and yields what happens, in order, the guest stopped after each batch. Ends when the guest ends
    * or `signal` is aborted; throws PtmonError `source-unavailable` when the source is lost.

@@ -203,6 +203,7 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
               ...event,
               time: this.#clock.time,
             }));
+            if (said.kind === 'missed') driver.compared?.(found.length);
             const known = this.#check(said, found.length);
             const events = system === undefined ? called(found, script?.names()) : await system.label(found);
             this.#tally.add(known, events);

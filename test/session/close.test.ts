@@ -263,6 +263,21 @@ describe('a guest that is sampled, in a session that ends before the first sampl
     expect(sink.summary?.lost.unknown).toBe(isSampled);
   });
 
+  test('the source hears what each comparison found', async () => {
+    const sampled = { kind: 'missed', reason: 'sampled', lost: null } as const;
+    const driver: ScriptedDriver = new ScriptedDriver([
+      () => [sampled],
+      () => {
+        void [...driver.map(1, 0x10), ...driver.map(2, 0x20)];
+        return [sampled];
+      },
+    ]);
+    const session = await openSession({ driver, paging });
+    await session.watch({ root: ROOT, va: 0n, byteLength: 16 * 4096 });
+    await session.run();
+    expect(driver.comparedEvents).toEqual([0, 2]);
+  });
+
   test('one sample is enough for its own reason to stand', async () => {
     const driver = new ScriptedDriver([() => [{ kind: 'missed', reason: 'sampled', lost: null }]]);
     driver.isSampled = true;

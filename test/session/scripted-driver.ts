@@ -28,6 +28,7 @@ export class ScriptedDriver implements Driver {
   registers?: RegisterAccess;
   remote?: RemoteFetch;
   isSampled?: boolean;
+  readonly comparedEvents: number[] = [];
   /** Thrown, in order, by the next calls of the source. */
   readonly failures: { read: Error[]; protect: Error[] } = { read: [], protect: [] };
   /** Batches that the guest has run for. */
@@ -56,6 +57,10 @@ export class ScriptedDriver implements Driver {
         return this.ram.readEntry(pa, byteLength, out);
       },
     };
+  }
+
+  compared(events: number): void {
+    this.comparedEvents.push(events);
   }
 
   /** Puts frame `gfn` behind a page; 0 takes the page away. Answers the write that a trap would report. */

@@ -133,19 +133,22 @@ function registersLine({ limits, registers }: QemuDriver): string {
 }
 
 function samplingSource(driver: Driver & { readonly sampling: Sampling }, memorySource: string): WatchSource {
-  const { intervalMs } = driver.sampling;
+  const { intervalMs, minIntervalMs } = driver.sampling;
+  const isFixed = minIntervalMs === intervalMs;
+  const faster = isFixed ? '' : `, every ${minIntervalMs} ms while pages change,`;
+  const requested = isFixed ? `${intervalMs} ms` : `${minIntervalMs} to ${intervalMs} ms`;
   return {
     driver,
     mode: 'sample',
     introduction:
-      `Sampling every ${intervalMs} ms while the guest runs: what changes and changes back between two samples is missed. ` +
+      `Sampling every ${intervalMs} ms${faster} while the guest runs: what changes and changes back between two samples is missed. ` +
       `Memory: ${memorySource}`,
     costs: () => {
       const { samples, achievedIntervalMs } = driver.sampling;
       const achieved =
         achievedIntervalMs === null
           ? ''
-          : `, one every ${achievedIntervalMs.mean.toFixed(1)} ms (at most ${achievedIntervalMs.max.toFixed(1)} ms apart, ${intervalMs} ms requested)`;
+          : `, one every ${achievedIntervalMs.mean.toFixed(1)} ms (at most ${achievedIntervalMs.max.toFixed(1)} ms apart, ${requested} requested)`;
       return `${samples} ${samples === 1 ? 'sample' : 'samples'}${achieved}; what changed and changed back between two of them was missed`;
     },
   };

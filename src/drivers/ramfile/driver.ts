@@ -12,8 +12,10 @@ export interface RamFileOptions {
   readonly path: string;
   /** Where RAM lies in it, as a list or as `parseRamMap` reads it; defaults to all of it from address 0 on. */
   readonly regions?: readonly RamRegion[] | string;
-  /** From one look at the guest to the next, in milliseconds; defaults to 100; 0 samples as often as possible. */
+  /** As `SamplingOptions.intervalMs`. */
   readonly intervalMs?: number;
+  /** As `SamplingOptions.minIntervalMs`. */
+  readonly minIntervalMs?: number;
   /** A file has no registers: without them the caller must name the paging mode. */
   readonly registers?: RegisterAccess;
   /** Pages held at most between two samples; defaults to 4096 (16 MiB). */
@@ -28,7 +30,7 @@ export interface RamFileOptions {
  *   regions that cannot be, a size that needs a map (`plainRegions`), and an interval that is none
  */
 export async function openRamFile(options: RamFileOptions): Promise<SamplingDriver> {
-  const { path, intervalMs, registers, maxPages } = options;
+  const { path, intervalMs, minIntervalMs, registers, maxPages } = options;
   const file = new RamFile(path);
   try {
     const memory = new PositionedMemory([{ source: file, regions: regionsOf(file, options.regions) }], {
@@ -39,6 +41,7 @@ export async function openRamFile(options: RamFileOptions): Promise<SamplingDriv
       name: 'ramfile',
       source: { memory, clear: () => memory.clear(), check: () => memory.check(), close: () => memory.close() },
       ...(intervalMs !== undefined && { intervalMs }),
+      ...(minIntervalMs !== undefined && { minIntervalMs }),
       ...(registers !== undefined && { registers }),
     });
   } catch (error) {

@@ -6,6 +6,7 @@ import { setImmediate, setTimeout } from 'node:timers/promises';
 import { PtmonError } from '../../core/error.ts';
 import type { PhysicalMemory } from '../../core/memory/physical-memory.ts';
 import type { Driver, MissedEvent, RegisterAccess, RemoteFetch } from '../../driver/driver.ts';
+import { Pace } from './pace.ts';
 import { type Sampling, SamplingClock } from './sampling.ts';
 
 /** Memory that keeps what was read until `clear`, so that what is seen of a sample stays. */
@@ -23,11 +24,19 @@ export interface SamplingOptions {
   readonly name: string;
   /** Becomes the driver's, which closes it. */
   readonly source: SampledMemory;
-  /** From the beginning of one sample to that of the next, in milliseconds; defaults to 100; 0 samples as often as possible. */
+  /** From the beginning of one sample to that of the next, in milliseconds; 0 samples as often as possible. */
   readonly intervalMs?: number;
+  /**
+   * Down to which the interval goes while samples find changes. Defaults to `intervalMs`; where that is absent too, they are 100 and
+   * 10. A sample then takes at most a fifth of the time.
+   */
+  readonly minIntervalMs?: number;
   /** Absent where only memory is known. */
   readonly registers?: RegisterAccess;
 }
+
+const DEFAULT_INTERVAL_MS = 100;
+const DEFAULT_MIN_INTERVAL_MS = 10;
 
 const SAMPLED: readonly MissedEvent[] = [{ kind: 'missed', reason: 'sampled', lost: null }];
 
@@ -38,30 +47,31 @@ export class SamplingDriver implements Driver {
   readonly remote?: RemoteFetch;
   readonly registers?: RegisterAccess;
   readonly #source: SampledMemory;
-  readonly #intervalMs: number;
+  readonly #pace: Pace;
   readonly #clock: SamplingClock;
   readonly #stop = new AbortController();
   #closing: Promise<void> | undefined;
 
   /** @throws PtmonError `bad-argument`; the source stays open then */
   constructor(options: SamplingOptions) {
-    const { name, source, intervalMs = 100, registers } = options;
-    // The longest time that a timer can wait.
-    if (!(intervalMs >= 0 && intervalMs < 2 ** 31)) {
-      throw new PtmonError('bad-argument', `a guest cannot be looked at every ${intervalMs} ms`);
-    }
+    const { name, source, registers } = options;
+    const pace = paceOf(options);
     this.name = name;
     this.memory = source.memory;
     if (source.remote !== undefined) this.remote = source.remote;
     if (registers !== undefined) this.registers = registers;
     this.#source = source;
-    this.#intervalMs = intervalMs;
-    this.#clock = new SamplingClock(intervalMs);
+    this.#pace = pace;
+    this.#clock = new SamplingClock(pace);
   }
 
   /** The interval so far; a copy. */
   get sampling(): Sampling {
     return this.#clock.read();
+  }
+
+  compared(events: number): void {
+    this.#pace.compared(events);
   }
 
   /**
@@ -75,10 +85,12 @@ export class SamplingDriver implements Driver {
     for (let dueMs = performance.now(); !stop.aborted; ) {
       this.#source.check?.();
       this.#source.clear();
-      this.#clock.tick(performance.now());
+      const beginMs = performance.now();
+      this.#clock.tick(beginMs);
       yield SAMPLED;
       // Samples that nobody had the time for are left out, not made up for.
-      dueMs = Math.max(dueMs + this.#intervalMs, performance.now());
+      const endMs = performance.now();
+      dueMs = Math.max(dueMs + this.#pace.after(endMs - beginMs), endMs);
       await waitUntil(dueMs, stop);
     }
   }
@@ -97,6 +109,19 @@ export class SamplingDriver implements Driver {
       // What cannot be closed is gone.
     }
   }
+}
+
+/** @throws PtmonError `bad-argument` */
+function paceOf({ intervalMs, minIntervalMs }: SamplingOptions): Pace {
+  const slowest = intervalMs ?? DEFAULT_INTERVAL_MS;
+  const fastest = minIntervalMs ?? intervalMs ?? DEFAULT_MIN_INTERVAL_MS;
+  for (const each of [slowest, fastest]) {
+    // The longest time that a timer can wait.
+    if (each >= 0 && each < 2 ** 31) continue;
+    throw new PtmonError('bad-argument', `a guest cannot be sampled every ${each} ms`);
+  }
+  if (fastest <= slowest) return new Pace(slowest, fastest);
+  throw new PtmonError('bad-argument', `minIntervalMs ${fastest} is more than intervalMs ${slowest}`);
 }
 
 /** Waits, at least for one turn of the event loop; an abort ends it. */

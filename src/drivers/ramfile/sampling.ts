@@ -1,9 +1,12 @@
 /** How often a source was really looked at. */
+import type { Pace } from './pace.ts';
 
 /** A copy: it does not change any more. */
 export interface Sampling {
-  /** The interval that was asked for. */
+  /** The interval while nothing changes. */
   readonly intervalMs: number;
+  /** The interval while samples find changes; the same where it is fixed. */
+  readonly minIntervalMs: number;
   /** How often the guest's memory was looked at. */
   readonly samples: number;
   /** Between the beginnings of two samples in succession; null before there are two. */
@@ -11,15 +14,15 @@ export interface Sampling {
 }
 
 export class SamplingClock {
-  readonly #intervalMs: number;
+  readonly #pace: Pace;
   #samples = 0;
   #count = 0;
   #sumMs = 0;
   #maxMs = 0;
   #lastMs: number | undefined;
 
-  constructor(intervalMs: number) {
-    this.#intervalMs = intervalMs;
+  constructor(pace: Pace) {
+    this.#pace = pace;
   }
 
   /** A sample begins. */
@@ -42,6 +45,7 @@ export class SamplingClock {
   read(): Sampling {
     const [count, max] = [this.#count, this.#maxMs];
     const achievedIntervalMs = count === 0 ? null : { count, mean: this.#sumMs / count, max };
-    return { intervalMs: this.#intervalMs, samples: this.#samples, achievedIntervalMs };
+    const { intervalMs, minIntervalMs } = this.#pace;
+    return { intervalMs, minIntervalMs, samples: this.#samples, achievedIntervalMs };
   }
 }

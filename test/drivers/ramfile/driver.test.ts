@@ -53,14 +53,16 @@ describe('opening', () => {
     await expect(openRamFile({ path: makeRamFile(5000).path })).rejects.toThrow(badArgument);
     for (const intervalMs of [-1, Number.NaN, 2 ** 31]) {
       await expect(openRamFile({ path: ram.path, intervalMs })).rejects.toThrow(badArgument);
+      await expect(openRamFile({ path: ram.path, minIntervalMs: intervalMs })).rejects.toThrow(badArgument);
     }
+    await expect(openRamFile({ path: ram.path, intervalMs: 5, minIntervalMs: 6 })).rejects.toThrow(badArgument);
   });
 });
 
 describe('sampling', () => {
   test('the first sample comes at once, the others at the interval, and the interval is measured', async () => {
     const driver = await open({ path: makeRamFile(MIB).path, intervalMs: 50 });
-    expect(driver.sampling).toEqual({ intervalMs: 50, samples: 0, achievedIntervalMs: null });
+    expect(driver.sampling).toEqual({ intervalMs: 50, minIntervalMs: 50, samples: 0, achievedIntervalMs: null });
     const begin = performance.now();
     const times: number[] = [];
     for await (const batch of driver.run()) {
@@ -80,6 +82,24 @@ describe('sampling', () => {
     expect(Math.abs(max - Math.max(...gaps))).toBeLessThan(30);
     expect(Math.abs(mean - gaps.reduce((sum, gap) => sum + gap) / 7)).toBeLessThan(30);
     expect(mean).toBeGreaterThan(60);
+  });
+
+  test('comes sooner where samples find changes, unless the interval is fixed', async () => {
+    const path = makeRamFile(MIB).path;
+    const [adaptive, fixed] = [await open({ path }), await open({ path, intervalMs: 100 })];
+    expect(adaptive.sampling).toMatchObject({ intervalMs: 100, minIntervalMs: 10 });
+    expect(fixed.sampling).toMatchObject({ intervalMs: 100, minIntervalMs: 100 });
+    const meanOf = async (driver: SamplingDriver) => {
+      let samples = 0;
+      for await (const _ of driver.run()) {
+        driver.compared(1);
+        if (++samples === 8) break;
+      }
+      return driver.sampling.achievedIntervalMs!.mean;
+    };
+    // Of both the timers are as late as the host is busy.
+    expect(await meanOf(fixed)).toBeGreaterThan(99);
+    expect(await meanOf(await open({ path, intervalMs: 2000, minIntervalMs: 0 }))).toBeLessThan(2000);
   });
 
   test('samples that were too late are not made up for, and time between runs is no interval', async () => {

@@ -44,7 +44,11 @@ export function defineWatch(command: Command, context: CommandContext): void {
         WATCH_MODES,
       ),
     )
-    .option('--interval <ms>', 'time between two samples', wholeNumber(0, 2 ** 31 - 1))
+    .option(
+      '--interval <ms>',
+      'time between two samples; defaults to 100, less while pages change',
+      wholeNumber(0, 2 ** 31 - 1),
+    )
     .option('--max-watchpoints <n>', 'limit of watchpoints that are set at once', wholeNumber(1, 1e6))
     .action(async (options: WatchOptions) => {
       await interruptible(context, async (signal) => {

@@ -22,8 +22,13 @@ export type SamplingNotice =
 export interface QemuSamplingOptions {
   /** QEMU's `-qmp` socket: `unix:/path`, `/path`, `tcp:host:port` or `host:port`. */
   readonly qmp: string;
-  /** From one look at the guest to the next, in milliseconds; defaults to 100; 0 samples as often as possible. */
+  /** From the beginning of one sample to that of the next, in milliseconds; 0 samples as often as possible. */
   readonly intervalMs?: number;
+  /**
+   * Down to which the interval goes while samples find changes. Defaults to `intervalMs`; where that is absent too, they are 100 and
+   * 10.
+   */
+  readonly minIntervalMs?: number;
   /** Where the guest's memory is read: `gdb` reads only a stopped guest. */
   readonly memory?: Exclude<GuestMemoryKind, 'gdb'> | 'auto';
   /** The file that is the guest's memory, where QEMU's own word for it is not right here. */
@@ -41,7 +46,7 @@ export interface QemuSamplingOptions {
  *   it is aborted
  */
 export async function openQemuSampling(options: QemuSamplingOptions): Promise<QemuSamplingDriver> {
-  const { timeoutMs, signal, intervalMs, memory: kind, ramFile } = options;
+  const { timeoutMs, signal, intervalMs, minIntervalMs, memory: kind, ramFile } = options;
   const end = new GuestEnd(options.qmp);
   let said = 'running';
   /** A paused guest looks like one that does nothing. */
@@ -72,7 +77,7 @@ export async function openQemuSampling(options: QemuSamplingOptions): Promise<Qe
     });
     const physicalAddressBits = await readPhysicalAddressBits(qmp);
     await tellState();
-    return new QemuSamplingDriver({ qmp, end, guestMemory, registers, physicalAddressBits, intervalMs });
+    return new QemuSamplingDriver({ qmp, end, guestMemory, registers, physicalAddressBits, intervalMs, minIntervalMs });
   } catch (error) {
     await qmp.close();
     throw error;
@@ -86,6 +91,7 @@ interface Parts {
   readonly registers: readonly PagingRegisters[];
   readonly physicalAddressBits: number | undefined;
   readonly intervalMs: number | undefined;
+  readonly minIntervalMs: number | undefined;
 }
 
 export class QemuSamplingDriver implements Driver {
@@ -100,7 +106,7 @@ export class QemuSamplingDriver implements Driver {
   readonly #driver: SamplingDriver;
   readonly #end: GuestEnd;
 
-  constructor({ qmp, end, guestMemory, registers, physicalAddressBits, intervalMs }: Parts) {
+  constructor({ qmp, end, guestMemory, registers, physicalAddressBits, intervalMs, minIntervalMs }: Parts) {
     this.#end = end;
     this.memorySource = guestMemory.description;
     this.#driver = new SamplingDriver({
@@ -116,6 +122,7 @@ export class QemuSamplingDriver implements Driver {
         },
       },
       ...(intervalMs !== undefined && { intervalMs }),
+      ...(minIntervalMs !== undefined && { minIntervalMs }),
     });
     this.memory = this.#driver.memory;
     if (this.#driver.remote !== undefined) this.remote = this.#driver.remote;
@@ -129,6 +136,10 @@ export class QemuSamplingDriver implements Driver {
   /** The interval so far; a copy. */
   get sampling(): Sampling {
     return this.#driver.sampling;
+  }
+
+  compared(events: number): void {
+    this.#driver.compared(events);
   }
 
   async *run(signal?: AbortSignal): AsyncGenerator<readonly SourceEvent[], void, undefined> {
