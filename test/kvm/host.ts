@@ -1,6 +1,6 @@
 /** Where the tests' guests run under KVM: on this machine where it has a KVM that works, else in the bed. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -18,7 +18,13 @@ type Calls = typeof CALLS;
 export type KvmPlace =
   | { readonly kind: 'none'; readonly why: string }
   | { readonly kind: 'direct' }
-  | { readonly kind: 'bed'; readonly files: BedFiles; readonly project: string; readonly state: string };
+  | {
+      readonly kind: 'bed';
+      readonly files: BedFiles;
+      readonly project: string;
+      /** Where the machine's states are: a file each, named after the number of the guest's vCPUs. */
+      readonly states: string;
+    };
 
 const PROGRAM = 'build/test/kvm/inside/main.js';
 const MODULE = '/usr/lib/dr7.ko';
@@ -53,14 +59,14 @@ export async function prepare(wish: string | undefined, say: (line: string) => v
   try {
     const project = join(folder, 'project.img');
     makeProjectDisk(project);
-    const place = { kind: 'bed', files, project, state: join(folder, 'state') } as const;
+    const place = { kind: 'bed', files, project, states: folder } as const;
     const since = performance.now();
     const machine = await BedMachine.boot(files, project);
     const variables = `PTMON_BED_MODULE=${MODULE} PTMON_GUEST_DIR=${PROJECT}/guest-files`;
     const program = `exec 4<> /run/ports/calls; exec env ${variables} node ${PROJECT}/${PROGRAM} <&4 >&4 2> /dev/console 3>&-`;
     await machine.shell(`(${program}) &`);
     await call(machine, 'boot', {});
-    await machine.save(place.state);
+    await machine.save(stateOf(place, 1));
     say(`the bed and its guest are booted and saved after ${((performance.now() - since) / 1000).toFixed(0)} s`);
     return { place, remove };
   } catch (error) {
@@ -81,16 +87,17 @@ export class KvmHost {
     this.#end = end;
   }
 
-  /** With a guest of one vCPU that runs. */
-  static async open(place: KvmPlace): Promise<KvmHost> {
+  /** With a guest that runs. */
+  static async open(place: KvmPlace, cpus = 1): Promise<KvmHost> {
     if (place.kind === 'none') throw new Error(place.why);
     if (place.kind === 'bed') {
-      const machine = await BedMachine.restore(place.files, place.project, place.state);
+      if (!existsSync(stateOf(place, cpus))) await saveWithGuest(place, cpus);
+      const machine = await BedMachine.restore(place.files, place.project, stateOf(place, cpus));
       return new KvmHost('bed', linesOf(machine), () => machine.stop());
     }
     const child = spawn(process.execPath, [PROGRAM], { stdio: ['pipe', 'pipe', 'inherit'] });
     const host = new KvmHost('direct', linesOfChild(child), () => ended(child));
-    await host.call('boot', {});
+    await host.call('boot', { smp: cpus });
     return host;
   }
 
@@ -104,6 +111,26 @@ export class KvmHost {
 
   close(): Promise<void> {
     return this.#end();
+  }
+}
+
+type Bed = Extract<KvmPlace, { kind: 'bed' }>;
+
+function stateOf({ states }: Bed, cpus: number): string {
+  return join(states, `state-${cpus}`);
+}
+
+/** Boots a guest of so many vCPUs in the bed, once, and saves both. */
+async function saveWithGuest(place: Bed, cpus: number): Promise<void> {
+  const machine = await BedMachine.restore(place.files, place.project, stateOf(place, 1));
+  try {
+    await call(machine, 'boot', { smp: cpus });
+    // A state that is not complete must not be restored.
+    const unfinished = `${stateOf(place, cpus)}.part`;
+    await machine.save(unfinished);
+    renameSync(unfinished, stateOf(place, cpus));
+  } finally {
+    await machine.stop();
   }
 }
 

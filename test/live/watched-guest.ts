@@ -23,6 +23,8 @@ export interface WatchPlan {
   readonly options?: Partial<QemuOptions>;
   /** How long each command may take; default two minutes. */
   readonly timeoutMs?: number;
+  /** Called with the number of events so far, after each. */
+  readonly onEvent?: (count: number) => void;
   /** Waited for after the last command, before the watch ends. */
   readonly until?: (events: readonly MonitorEvent[]) => boolean;
 }
@@ -104,6 +106,7 @@ export class WatchedGuest {
     work.catch(() => enough.abort());
     for await (const event of session) {
       events.push(event);
+      plan.onEvent?.(events.length);
       if (done && isEnough()) break;
     }
     const reports = await work;

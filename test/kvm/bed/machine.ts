@@ -77,7 +77,9 @@ export class BedMachine {
       return machine;
     } catch (error) {
       await machine.stop();
-      throw error;
+      throw new Error(`the bed cannot be restored: ${String(error)} ${machine.#process.complaints()}`, {
+        cause: error,
+      });
     }
   }
 

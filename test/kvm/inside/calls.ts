@@ -1,14 +1,24 @@
 /** What can be called: a guest under KVM, its workload, watches of it, and the command line. */
 import { execFileSync } from 'node:child_process';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import process from 'node:process';
 import { runProgram } from '../../../src/cli/program.ts';
 import type { LaunchOptions } from '../../../src/drivers/qemu/launch/launch.ts';
+import { QmpClient } from '../../../src/drivers/qemu/qmp/client.ts';
 import { differences } from '../../live/page-history.ts';
 import { WatchedGuest, type WatchedRange } from '../../live/watched-guest.ts';
 import { Recorder } from '../../sinks/examples.ts';
 
 /** The module of the bed that makes emulated debug registers count; undefined where registers are silicon. */
 const MODULE = process.env['PTMON_BED_MODULE'];
+
+/** How long a guest may neither change a watched page nor answer, until it is looked at. */
+const SILENCE_MS = 40_000;
+
+/** A socket of QMP beside the one that the watch is connected to. */
+const SECOND_QMP = join(tmpdir(), `ptmon-second-qmp-${process.pid}`);
+const SECOND_QMP_ARGUMENTS = ['-qmp', `unix:${SECOND_QMP},server=on,wait=off`];
 
 let machine: WatchedGuest | undefined;
 
@@ -38,6 +48,8 @@ export interface WatchResult {
   readonly foundByResync: number;
   readonly stops: number;
   readonly milliseconds: number;
+  /** What was seen of a guest that neither changed a page nor answered for a while, before it went on. */
+  readonly silence?: string;
 }
 
 export interface CommandCall {
@@ -56,6 +68,55 @@ export interface CommandResult {
   readonly awaitedMs: number;
 }
 
+/** What is seen of a guest that does not answer. The last of it stops the vCPUs for a moment, which can wake one up. */
+async function evidence(): Promise<string> {
+  const { guest: launched } = guest();
+  const lines = [
+    `its console: ${launched.console.recentLines.slice(-10).join('\n')}`,
+    `its workload: ${launched.workload.port.recentLines.slice(-3).join('\n')}`,
+  ];
+  const qmp = await QmpClient.connect(SECOND_QMP, { timeoutMs: 10_000 });
+  try {
+    lines.push(`query-status: ${JSON.stringify(await qmp.execute('query-status'))}`);
+    for (const command of ['info registers -a', 'info lapic']) {
+      const shown = await qmp.humanMonitor(command);
+      lines.push(`${command}: ${shown.match(/^(CPU#|RAX|RIP|ISR|IRR).*$/gm)?.join('\n')}`);
+    }
+  } finally {
+    await qmp.close();
+  }
+  return lines.join('\n');
+}
+
+/** Looks at a guest of which nothing has been seen for a while, once. */
+class SilenceWatch {
+  seen = '';
+  #timer: NodeJS.Timeout | undefined;
+  readonly #progress: () => string;
+
+  /** @param progress what has come so far, for the report */
+  constructor(progress: () => string) {
+    this.#progress = progress;
+    this.heard();
+  }
+
+  heard(): void {
+    if (this.seen !== '') return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#look(), SILENCE_MS);
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+  }
+
+  async #look(): Promise<void> {
+    this.seen = `nothing was seen of the guest for ${SILENCE_MS} ms, after ${this.#progress()}`;
+    const found = await evidence().catch((error: unknown) => `it cannot be looked at: ${String(error)}`);
+    this.seen += `\n${found}`;
+  }
+}
+
 async function until(isTrue: () => boolean): Promise<void> {
   while (!isTrue()) {
     await new Promise((resolve) => {
@@ -68,7 +129,13 @@ export const CALLS = {
   /** Boots a guest under KVM, after ending the one before. */
   async boot(options: LaunchOptions): Promise<BootResult> {
     await CALLS.stop({});
-    machine = await WatchedGuest.boot({ accelerator: 'kvm', cpu: 'host', append: 'no_timer_check', ...options });
+    machine = await WatchedGuest.boot({
+      accelerator: 'kvm',
+      cpu: 'host',
+      append: 'no_timer_check',
+      extraArguments: SECOND_QMP_ARGUMENTS,
+      ...options,
+    });
     const { release, cpus, la57, pti } = await machine.guest.workload.ready();
     return { release, cpus, la57, pti };
   },
@@ -96,20 +163,38 @@ export const CALLS = {
       watched.some((range) => va >= range.va && va < range.va + BigInt(range.pages) * 4096n);
     const { pid } = guest();
     const since = performance.now();
-    const { events, reports, statistics, stops } = await guest().watch({
-      ranges: watched,
-      commands,
-      ...(timeoutMs !== undefined && { timeoutMs }),
+    let [eventCount, lineCount] = [0, 0];
+    const silence = new SilenceWatch(() => `${eventCount} events and ${lineCount} lines of the workload`);
+    const endOfLines = guest().guest.workload.port.onLine(() => {
+      lineCount++;
+      silence.heard();
     });
-    return {
-      events: events.length,
-      pageIns: statistics.counts['page-in'],
-      differences: differences(events, reports, isWatched, pid).slice(0, 10),
-      lost: statistics.lost,
-      foundByResync: statistics.foundByResync,
-      stops: stops.stops,
-      milliseconds: Math.round(performance.now() - since),
-    };
+    try {
+      const { events, reports, statistics, stops } = await guest().watch({
+        ranges: watched,
+        commands,
+        ...(timeoutMs !== undefined && { timeoutMs }),
+        onEvent: (count) => {
+          eventCount = count;
+          silence.heard();
+        },
+      });
+      return {
+        events: events.length,
+        pageIns: statistics.counts['page-in'],
+        differences: differences(events, reports, isWatched, pid).slice(0, 10),
+        lost: statistics.lost,
+        foundByResync: statistics.foundByResync,
+        stops: stops.stops,
+        milliseconds: Math.round(performance.now() - since),
+        ...(silence.seen !== '' && { silence: silence.seen }),
+      };
+    } catch (error) {
+      throw new Error(`${String(error)}\n${silence.seen}`, { cause: error });
+    } finally {
+      silence.end();
+      endOfLines();
+    }
   },
 
   /**
