@@ -43,7 +43,8 @@ function importedPackages(folder: string): Set<string> {
   for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
     if (!name.endsWith('.js')) continue;
     const text = readFileSync(join(folder, name), 'utf8');
-    for (const [, imported = ''] of text.matchAll(/\b(?:from|import\()\s*'((?:@[\w.-]+\/)?[\w.-]+)/g)) add(imported);
+    // A name that begins with a dot is a path: `..` would be this whole project.
+    for (const [, imported = ''] of text.matchAll(/\b(?:from|import\()\s*'((?:@[\w.-]+\/)?\w[\w.-]*)/g)) add(imported);
   }
   return found;
 }
