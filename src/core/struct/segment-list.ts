@@ -6,7 +6,7 @@
  *      segments   [0-3] 'x'  [4-4] 'x' 'y'          [5-9]   [12-12]
  *      in effect  [0-3] 'x' 'a'  [4-4] 'x' 'y' 'a'  as they are
  *
- * A chunk is *settled* once its segments have the common references themselves. Whoever looks at segments settles their chunk first.
+ * A chunk is *settled* once its segments have the common references themselves. Code that looks at segments settles their chunk first.
  */
 import { References, type Tag } from './references.ts';
 
