@@ -38,7 +38,7 @@ const CHUNK_NAMES = [
   [/^drivers\/qemu\/exact\//, 'qemu-exact'],
   [/^drivers\/(\w+)\//, 'driver-$1'],
   [/^guest\/discovery\//, 'vms'],
-  [/^(driver|guest|linux|session|snapshot|testing|web)\//, '$1'],
+  [/^(driver|fleet|guest|linux|session|snapshot|testing|web)\//, '$1'],
   [/^\.\.\/node_modules\/(?:saxes|xmlchars)\//, 'saxes'],
   [/^\.\.\/node_modules\/(?:string-width|strip-ansi|ansi-regex|get-east-asian-width)\//, 'string-width'],
   [/^\.\.\/node_modules\/(?:wrap-ansi|ansi-styles)\//, 'wrap-ansi'],

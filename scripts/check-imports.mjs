@@ -57,6 +57,8 @@ const PARTS = [
   ['web/picture/', []],
   ['web/page/', ['web/picture/']],
   ['web/', ['web/picture/', 'core/', 'driver/', 'drivers/', 'guest/', 'linux/', 'session/', 'sinks/', 'snapshot/']],
+  // An agent supervises; what its processes do is given to it as a program.
+  ['fleet/', ['core/error.ts', 'guest/', 'linux/', 'sinks/']],
   ['cli/', ['']],
   ['index.ts', ['core/', 'driver/', 'drivers/', 'linux/', 'session/', 'sinks/', 'snapshot/']],
 ];

@@ -29,6 +29,8 @@ export type CommandName =
   | 'map'
   | 'diff'
   | 'serve'
+  | 'agent'
+  | 'agent-worker'
   | 'roots'
   | 'doctor'
   | 'completion'

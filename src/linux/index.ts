@@ -28,7 +28,14 @@ export { type AreaList, type AreaRights, type MemoryArea, rightsText } from './m
 export { EntryWords } from './watch/entry-words.ts';
 export type { EventOwner, ProcessEvent } from './watch/named-areas.ts';
 export { ProcessWatch, type ProcessWatchOptions } from './watch/process-watch.ts';
-export { isOfMap, isWanted, type MapChoice, nameOf as mapNameOf, type ProcessSelection } from './watch/selection.ts';
+export {
+  isOfMap,
+  isWanted,
+  type MapChoice,
+  matchesName,
+  nameOf as mapNameOf,
+  type ProcessSelection,
+} from './watch/selection.ts';
 export type { WatchingSession } from './watch/watched-space.ts';
 export type { Process, ProcessList, Thread } from './process/process.ts';
 export type { TaskState } from './process/task-state.ts';

@@ -1,4 +1,6 @@
 /** What belongs to each command. They share a chunk of the package: each is small, and a file costs more to load than they do. */
+import { defineAgentWorker } from './agent-worker/command.ts';
+import { defineAgent } from './agent/command.ts';
 import { defineComplete } from './complete/command.ts';
 import { defineCompletion } from './completion/command.ts';
 import { defineDemo } from './demo/command.ts';
@@ -43,6 +45,8 @@ export const DEFINITIONS: Readonly<Record<CommandName, Definition>> = {
   map: defineMap,
   diff: defineDiff,
   serve: defineServe,
+  agent: defineAgent,
+  'agent-worker': defineAgentWorker,
   roots: defineRoots,
   doctor: defineDoctor,
   completion: defineCompletion,

@@ -27,9 +27,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'map', summary: 'list what an address space maps' },
   { name: 'diff', summary: 'compare two address spaces, or one at two times' },
   { name: 'serve', summary: 'show address spaces in a browser: a live guest, a trace, a dump, or two dumps' },
+  { name: 'agent', summary: 'watch the VMs of this host as a policy says, and keep their events' },
   { name: 'roots', summary: 'search physical memory for top-level page tables' },
   { name: 'doctor', summary: 'check what works for watching a VM, what is missing, and which QEMU option adds it' },
   { name: 'completion', summary: 'print the completion script of a shell' },
+  { name: 'agent-worker', summary: 'watch one VM for an agent', isHidden: true },
   { name: 'complete', summary: 'list what may come next on a command line', isHidden: true },
   { name: 'manual', summary: 'write the manual pages into a folder', isHidden: true },
 ];

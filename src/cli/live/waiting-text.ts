@@ -20,9 +20,9 @@ export async function waitingLines(linux: LinuxGuest, selection: ProcessSelectio
   const { by, map } = selection;
   if (targets.length === 0) {
     const names = [...new Set(withMemory.map(({ command }) => command))].sort();
-    return 'command' in by
-      ? [`No process is named ${by.command} yet: waiting for one. Processes: ${listed(names)}.`]
-      : [];
+    if ('pid' in by) return [];
+    const wanted = 'command' in by ? by.command : by.commands.join(' or ');
+    return [`No process is named ${wanted} yet: waiting for one. Processes: ${listed(names)}.`];
   }
   const lines: string[] = [];
   if (map === undefined) return lines;

@@ -18,7 +18,8 @@ export interface SourceOptions extends LiveOptions, Pick<SpaceOptions, 'paging'>
 /** What is watched: processes of a Linux guest, or addresses. */
 export interface TargetOptions extends LiveEventOptions {
   readonly pid?: number;
-  readonly comm?: string;
+  /** A name; or names in which `*` stands for any text. */
+  readonly comm?: string | readonly string[];
   readonly va?: readonly AddressOption[];
   readonly root: RootOption;
   /** A file of the kernel's types. */

@@ -1,6 +1,6 @@
 /** `--pid` and `--comm`: watches the processes of a Linux guest instead of addresses. */
 import { makePaging, rootOf } from '../../core/paging/format.ts';
-import { EntryWords, kernelCache, openLinux, ProcessWatch } from '../../linux/index.ts';
+import { EntryWords, kernelCache, openLinux, type ProcessSelection, ProcessWatch } from '../../linux/index.ts';
 import type { SystemLayer } from '../../session/system-layer.ts';
 import { noLinux, typesIn } from '../snapshot/linux-view.ts';
 import type { WatchSource } from './source.ts';
@@ -49,7 +49,7 @@ export async function openLinuxPart(
   }
   const linux = await open();
   const selection = {
-    by: pid === undefined ? { command: comm ?? '' } : { pid },
+    by: selectionOf(pid, comm),
     ...(map !== undefined && { map }),
   };
   const processes = new ProcessWatch({
@@ -61,4 +61,9 @@ export async function openLinuxPart(
     onEnd,
   });
   return { system: processes, processes, waitingFor: () => waitingLines(linux, selection) };
+}
+
+function selectionOf(pid: number | undefined, comm: string | readonly string[] | undefined): ProcessSelection['by'] {
+  if (pid !== undefined) return { pid };
+  return typeof comm === 'object' ? { commands: comm } : { command: comm ?? '' };
 }

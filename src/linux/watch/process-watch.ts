@@ -197,7 +197,7 @@ export class ProcessWatch {
         for (const word of wordsOf(memory.pa(va), byteLength)) words.add(word);
       });
     };
-    const isByName = 'command' in selection.by;
+    const isByName = !('pid' in selection.by);
     if (isByName) add(listHead + BigInt(wordBytes));
     for (const brief of tasks) {
       yield;

@@ -8,8 +8,11 @@ export type MapChoice =
   | { readonly kind: 'at'; readonly va: bigint };
 
 export interface ProcessSelection {
-  /** The process of this number; or all of this name, which /proc/PID/comm says, those that come later among them. */
-  readonly by: { readonly pid: number } | { readonly command: string };
+  /**
+   * The process of this number; or all of this name, which /proc/PID/comm says, those that come later among them; or all of these names, in
+   * which `*` stands for any text.
+   */
+  readonly by: { readonly pid: number } | { readonly command: string } | { readonly commands: readonly string[] };
   /** Defaults to all of its memory. */
   readonly map?: MapChoice;
 }
@@ -19,7 +22,28 @@ const COMM_BYTES = 15;
 
 export function isWanted({ by }: ProcessSelection, { pid, command }: Pick<TaskBrief, 'pid' | 'command'>): boolean {
   if ('pid' in by) return pid === by.pid;
-  return command === Buffer.from(by.command).subarray(0, COMM_BYTES).toString();
+  if ('commands' in by) return by.commands.some((pattern) => matchesName(cut(pattern), command));
+  return command === cut(by.command);
+}
+
+/** Whether a pattern, in which `*` stands for any text, is of the whole name. */
+export function matchesName(pattern: string, name: string): boolean {
+  const [first = '', ...rest] = pattern.split('*');
+  const last = rest.pop();
+  if (last === undefined) return name === pattern;
+  if (!name.startsWith(first)) return false;
+  let at = first.length;
+  for (const part of rest) {
+    const found = name.indexOf(part, at);
+    if (found === -1) return false;
+    at = found + part.length;
+  }
+  return name.length - last.length >= at && name.endsWith(last);
+}
+
+/** Linux cuts a name; a pattern is not cut, because its end may match. */
+function cut(name: string): string {
+  return name.includes('*') ? name : Buffer.from(name).subarray(0, COMM_BYTES).toString();
 }
 
 /** Whether an area is of the part that is wanted: by its path, by the last name of its path, by a name in brackets with them or without. */

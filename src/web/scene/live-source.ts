@@ -7,7 +7,7 @@ import { paOf } from '../../core/address/pa.ts';
 import { vaOf } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
 import type { BatchWatch, Guest, Moment } from '../../guest/index.ts';
-import type { ProcessEvent, ProcessSelection } from '../../linux/index.ts';
+import { isWanted, type ProcessEvent, type ProcessSelection } from '../../linux/index.ts';
 import { eventLine, headerLine, watchLine } from '../../sinks/jsonl-format.ts';
 import type { WatchChange } from '../../sinks/sink.ts';
 import { VERSION } from '../../sinks/version.ts';
@@ -193,9 +193,8 @@ export class LiveSceneSource implements SceneSource, LivePart {
       onEnd: () => this.#handles.delete(key),
     });
     this.#handles.set(key, handle);
-    const isWanted = ({ process: { pid, command } }: SampledProcess) =>
-      'pid' in by ? pid === by.pid : command === by.command;
-    for (const { process, root } of this.#samples.filter(isWanted)) {
+    const fitting = this.#samples.filter((sample) => isWanted({ by }, sample.process));
+    for (const { process, root } of fitting) {
       await this.#guest.paused(async (moment) => {
         const step = await this.#meet({ root, pid: process.pid, comm: process.command }, moment);
         if (step !== undefined) this.#tell(step);

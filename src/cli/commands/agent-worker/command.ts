@@ -1,0 +1,13 @@
+/** `ptmon agent-worker`: the process that watches one VM for an agent. */
+import type { Command } from 'commander';
+import type { CommandContext } from '../../context.ts';
+import { interruptible } from '../../process/interruptible.ts';
+
+export function defineAgentWorker(command: Command, context: CommandContext): void {
+  command.action(async () => {
+    await interruptible(context, async (signal) => {
+      const { runWorker } = await import('./run-worker.ts');
+      return runWorker(context, signal);
+    });
+  });
+}

@@ -1,0 +1,74 @@
+/** Takes an order from the agent that started this process, and watches one VM into a journal. */
+import { once } from 'node:events';
+import process from 'node:process';
+import { finished } from 'node:stream/promises';
+import { PtmonError } from '../../../core/error.ts';
+import type { WatchOrder, WorkerReport } from '../../../fleet/agent/orders.ts';
+import { Journal } from '../../../fleet/journal/journal.ts';
+import { TextOutput } from '../../../sinks/text-output.ts';
+import type { Streams } from '../../context.ts';
+import { openAndWatch } from '../../live/run-watch.ts';
+import { mapOption } from '../../options/map-choice.ts';
+import { EXIT_OK } from '../../process/exit-codes.ts';
+import { runReplay } from '../../trace/run-replay.ts';
+
+const REPORT_MS = 1000;
+
+/** @throws PtmonError as the watch; `bad-argument` without an agent */
+export async function runWorker({ messages }: Pick<Streams, 'messages'>, signal: AbortSignal): Promise<number> {
+  if (process.send === undefined) {
+    throw new PtmonError(
+      'bad-argument',
+      'agent-worker is started by ptmon agent: it takes its order from that process',
+    );
+  }
+  const orphaned = new AbortController();
+  process.once('disconnect', () => orphaned.abort());
+  const ended = AbortSignal.any([signal, orphaned.signal]);
+  const [order] = (await once(process, 'message', { signal: ended })) as [WatchOrder];
+  const { facts, folder, maxMs, maxBytes, rule } = order;
+  const journal = new Journal({ facts, folder, maxMs, maxBytes, maxEventsPerSecond: rule.maxEventsPerSecond });
+  const report = () => {
+    const message: WorkerReport = { counts: journal.counts };
+    if (process.connected) process.send?.(message);
+  };
+  const timer = setInterval(() => {
+    journal.tick();
+    report();
+  }, REPORT_MS);
+  try {
+    await watch(order, { output: new TextOutput(journal), messages }, ended);
+  } finally {
+    clearInterval(timer);
+    journal.end();
+    await finished(journal);
+    report();
+    if (process.connected) process.disconnect();
+  }
+  return EXIT_OK;
+}
+
+async function watch({ rule, target }: WatchOrder, streams: Streams, signal: AbortSignal): Promise<void> {
+  const json = { json: true, time: true };
+  if (target.kind === 'trace') {
+    const speed = target.speed === undefined ? {} : { speed: target.speed };
+    return runReplay(target.file, { ...json, ...speed }, streams.output, signal);
+  }
+  const { kinds, processes: comm, map, mode, intervalMs } = rule;
+  const { qmp, gdb } = target;
+  const how = mode === 'sample' ? { mode, interval: intervalMs } : { ...(gdb !== undefined && { gdb }) };
+  await openAndWatch(
+    {
+      ...json,
+      ...how,
+      ...(mode === 'exact' && { mode }),
+      ...(map !== undefined && { map: mapOption(map) }),
+      qmp,
+      kinds,
+      comm,
+      root: 'current',
+    },
+    streams,
+    signal,
+  );
+}

@@ -1,0 +1,31 @@
+/** `ptmon agent`. */
+import type { Command } from 'commander';
+import type { CommandContext } from '../../context.ts';
+import { addHelp } from '../../options/help.ts';
+import type { AgentCommandOptions } from './run-agent.ts';
+
+const HELP = `
+FILE is a policy: JSON, explained in docs/fleet.md. The smallest one watches all
+processes of all VMs of this host, by samples:
+  {"version": 1, "folder": "/var/lib/ptmon", "rules": [{}]}
+
+A process of its own watches each VM. SIGHUP reads the policy anew, and SIGTERM
+ends the agent: guests are released and files are complete, exit code 0.
+
+Examples:
+  ptmon agent --config /etc/ptmon.json
+  ptmon agent --config /etc/ptmon.json --check    is the policy right?
+  ptmon agent --config /etc/ptmon.json --list     what would be watched?
+`;
+
+export function defineAgent(command: Command, context: CommandContext): void {
+  addHelp(command, HELP);
+  command
+    .requiredOption('--config <file>', 'the policy')
+    .option('--check', 'read the policy, print it with its defaults, and exit')
+    .option('--list', 'list the VMs and the rule for each, and exit')
+    .action(async (options: AgentCommandOptions) => {
+      const { runAgent } = await import('./run-agent.ts');
+      await runAgent(options, context);
+    });
+}

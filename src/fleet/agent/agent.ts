@@ -1,0 +1,135 @@
+/** Watches the VMs of a host, as its policy says, as they come and go. */
+import { mkdirSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import type { Vm } from '../../guest/discovery/list-vms.ts';
+import { completeLeftOver } from '../journal/segment.ts';
+import type { Policy } from '../policy/policy.ts';
+import { FolderLock } from './folder-lock.ts';
+import { findVms, type WantedVm } from './found-vm.ts';
+import { VmProcess, type VmStatus } from './vm-process.ts';
+
+export interface AgentOptions {
+  readonly policy: Policy;
+  /** The program that watches one VM, and its arguments. */
+  readonly program: readonly string[];
+  readonly log: (line: string) => void;
+  /** Lists the VMs; defaults to those of this host. */
+  readonly list?: () => readonly Vm[];
+}
+
+export interface AgentStatus {
+  readonly host: string;
+  /** Seconds since the agent started. */
+  readonly seconds: number;
+  readonly reloads: number;
+  readonly vms: readonly VmStatus[];
+}
+
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #lock: FolderLock;
+  readonly #startedMs = performance.now();
+  /** By boot. */
+  readonly #processes = new Map<string, VmProcess>();
+  #policy: Policy;
+  #timer: NodeJS.Timeout | undefined;
+  #reloads = 0;
+  /** By boot: those that are not watched any more, until their process has ended. */
+  readonly #leaving = new Map<string, Promise<void>>();
+  #isStopped = false;
+
+  /** @throws PtmonError `bad-argument` where another agent uses the folder, or it cannot be written */
+  constructor(options: AgentOptions) {
+    this.#options = options;
+    this.#policy = options.policy;
+    this.#lock = new FolderLock(options.policy.folder);
+    mkdirSync(this.journalFolder, { recursive: true });
+    // Of an agent that was killed. Its processes end with it, so nothing writes to these any more.
+    completeLeftOver(this.journalFolder);
+  }
+
+  get journalFolder(): string {
+    return join(this.#options.policy.folder, 'journal');
+  }
+
+  get status(): AgentStatus {
+    return {
+      host: this.#host,
+      seconds: Math.round((performance.now() - this.#startedMs) / 1000),
+      reloads: this.#reloads,
+      vms: [...this.#processes.values()].map(({ status }) => status),
+    };
+  }
+
+  start(): void {
+    this.#scan();
+    this.#timer = setInterval(() => this.#scan(), this.#policy.scanSeconds * 1000);
+  }
+
+  /** From now on this policy decides. VMs whose rule it does not change are watched on, without a gap. */
+  reload(policy: Policy): void {
+    clearInterval(this.#timer);
+    this.#reloads++;
+    this.#policy = { ...policy, folder: this.#policy.folder };
+    this.start();
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#isStopped = true;
+    const processes = [...this.#processes.values()];
+    await Promise.all([...processes.map((vm) => vm.stop()), ...this.#leaving.values()]);
+    this.#lock.release();
+  }
+
+  get #host(): string {
+    return this.#policy.host ?? hostname();
+  }
+
+  #scan(): void {
+    const wanted = new Map(findVms(this.#policy, this.#options.list).map((vm) => [vm.boot, vm]));
+    for (const [boot, process] of this.#processes) {
+      const now = wanted.get(boot);
+      if (now !== undefined && isSame(now, process.vm)) continue;
+      this.#log(process.vm, now === undefined ? 'gone, or not wanted any more' : 'its rule has changed');
+      this.#processes.delete(boot);
+      this.#leaving.set(boot, this.#leave(process));
+    }
+    for (const [boot, vm] of wanted) {
+      // Two processes cannot watch one VM: its gdbstub takes one client.
+      if (!this.#processes.has(boot) && !this.#leaving.has(boot)) this.#begin(vm);
+    }
+  }
+
+  async #leave(process: VmProcess): Promise<void> {
+    await process.stop();
+    this.#leaving.delete(process.vm.boot);
+    if (!this.#isStopped) this.#scan();
+  }
+
+  #begin(vm: WantedVm): void {
+    const { fileSeconds, fileMiB, memoryMiB } = this.#policy;
+    const process = new VmProcess({
+      vm,
+      host: this.#host,
+      folder: this.journalFolder,
+      maxMs: fileSeconds * 1000,
+      maxBytes: fileMiB * 2 ** 20,
+      memoryMiB,
+      program: this.#options.program,
+      log: this.#options.log,
+    });
+    this.#processes.set(vm.boot, process);
+    process.start();
+    if (vm.target !== undefined) this.#log(vm, 'watched from now on');
+  }
+
+  #log({ name }: WantedVm, line: string): void {
+    this.#options.log(`VM ${name}: ${line}`);
+  }
+}
+
+function isSame(a: WantedVm, b: WantedVm): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}

@@ -1,0 +1,45 @@
+/** One agent to a folder: two would complete each other's files. */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import process from 'node:process';
+import { PtmonError } from '../../core/error.ts';
+import { startOf } from './found-vm.ts';
+
+export class FolderLock {
+  readonly #path: string;
+
+  /** @throws PtmonError `bad-argument` where the folder cannot be written, or a running process has the lock */
+  constructor(folder: string) {
+    this.#path = join(folder, 'agent.lock');
+    try {
+      mkdirSync(folder, { recursive: true });
+      if (this.#tryLock()) return;
+      const [pid = '', start] = readFileSync(this.#path, 'utf8').split(' ');
+      if (start !== '' && startOf(Number(pid)) === start) {
+        throw new PtmonError('bad-argument', `${folder}: the agent with PID ${pid} uses this folder`);
+      }
+      // Its owner was killed.
+      rmSync(this.#path);
+      if (this.#tryLock()) return;
+    } catch (error) {
+      if (error instanceof PtmonError) throw error;
+      const code = (error as NodeJS.ErrnoException).code ?? String(error);
+      throw new PtmonError('bad-argument', `${folder}: cannot be written to (${code})`);
+    }
+    throw new PtmonError('bad-argument', `${folder}: another agent began to use this folder`);
+  }
+
+  release(): void {
+    rmSync(this.#path, { force: true });
+  }
+
+  #tryLock(): boolean {
+    try {
+      writeFileSync(this.#path, `${process.pid} ${startOf(process.pid)}`, { flag: 'wx' });
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,55 @@
+/** The state of an agent as metrics: text exposition format 0.0.4 of Prometheus. */
+import type { AgentStatus } from './agent.ts';
+import type { VmStatus } from './vm-process.ts';
+
+/** Whether each VM that can be watched is: by a process, or to the end of its recording. */
+export function isHealthy({ vms }: AgentStatus): boolean {
+  return vms.every(({ state }) => state !== 'waiting');
+}
+
+interface Metric {
+  readonly name: string;
+  readonly help: string;
+  readonly type: 'counter' | 'gauge';
+  readonly value: (vm: VmStatus) => number;
+}
+
+const METRICS: readonly Metric[] = [
+  { name: 'watched', help: 'whether a process watches the VM', type: 'gauge', value: (vm) => Number(vm.pid !== null) },
+  { name: 'events_total', help: 'events in the journal', type: 'counter', value: ({ counts }) => counts.events },
+  {
+    name: 'limited_total',
+    help: 'events above the rate limit',
+    type: 'counter',
+    value: ({ counts }) => counts.limited,
+  },
+  {
+    name: 'unwritten_total',
+    help: 'events that the disk did not take',
+    type: 'counter',
+    value: ({ counts }) => counts.unwritten,
+  },
+  { name: 'restarts_total', help: 'processes started again', type: 'counter', value: ({ restarts }) => restarts },
+];
+
+export function metricsText({ seconds, reloads, vms }: AgentStatus): string {
+  const own = [
+    ['ptmon_agent_seconds', 'seconds since the agent started', 'gauge', seconds],
+    ['ptmon_agent_reloads_total', 'policies read since then', 'counter', reloads],
+  ] as const;
+  const lines = own.flatMap(([name, help, type, value]) => [...heading(name, help, type), `${name} ${value}`]);
+  for (const { name, help, type, value } of METRICS) {
+    const full = `ptmon_agent_vm_${name}`;
+    lines.push(...heading(full, help, type));
+    for (const vm of vms) lines.push(`${full}{vm="${escaped(vm.vm)}",boot="${vm.boot}"} ${value(vm)}`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function heading(name: string, help: string, type: string): string[] {
+  return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`];
+}
+
+function escaped(value: string): string {
+  return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
+}

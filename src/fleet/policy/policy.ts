@@ -1,0 +1,58 @@
+/** The policy of an agent: what `ptmon agent --config FILE` takes (docs/fleet.md). */
+import * as v from 'valibot';
+
+const OPT_IN_KINDS = ['protection', 'restructure', 'root-gone'] as const;
+
+const text = v.pipe(v.string(), v.minLength(1, 'an empty text'));
+const names = v.pipe(v.array(text), v.minLength(1, 'an empty list'));
+
+function integer(min: number, max: number) {
+  const why = `not an integer from ${min} to ${max}`;
+  return v.pipe(v.number(), v.integer(why), v.minValue(min, why), v.maxValue(max, why));
+}
+
+/** What is watched of the VMs that it names. The first rule that names a VM decides. */
+const RULE = v.strictObject({
+  /** Names of VMs, in which `*` stands for any text. Defaults to all. */
+  vms: v.optional(names, ['*']),
+  /** Names of processes, in which `*` stands for any text. Defaults to all. */
+  processes: v.optional(names, ['*']),
+  /** A part of their memory, as `--map` takes it. Defaults to all of it. */
+  map: v.optional(text),
+  kinds: v.optional(v.array(v.picklist(OPT_IN_KINDS)), ['protection', 'root-gone']),
+  /** `auto` is exact where the VM has a gdbstub and its accelerator allows it. */
+  mode: v.optional(v.picklist(['auto', 'exact', 'sample']), 'sample'),
+  intervalMs: v.optional(integer(1, 3_600_000), 100),
+  /** Events above this rate are counted and left out. Defaults to no limit. */
+  maxEventsPerSecond: v.optional(integer(1, 1_000_000)),
+});
+
+const TRACE = v.strictObject({
+  file: text,
+  /** Defaults to the name of the file without its suffix. */
+  name: v.optional(text),
+  /** 1 replays as fast as it happened. Defaults to no pauses. */
+  speed: v.optional(v.pipe(v.number(), v.minValue(Number.MIN_VALUE, 'must be positive'))),
+});
+
+export const POLICY = v.strictObject({
+  version: v.literal(1),
+  /** Defaults to the name of the host. */
+  host: v.optional(v.pipe(text, v.maxLength(253, 'longer than 253 characters'))),
+  /** Where events are kept. */
+  folder: text,
+  rules: v.pipe(v.array(RULE), v.minLength(1, 'an empty list: no VM would be watched')),
+  /** Recordings that are replayed as VMs, for trials. */
+  traces: v.optional(v.array(TRACE), []),
+  scanSeconds: v.optional(integer(1, 3600), 5),
+  /** Of the JavaScript heap of each VM's process. */
+  memoryMiB: v.optional(integer(32, 65_536), 256),
+  /** A file of events is complete after this time, or at this size. */
+  fileSeconds: v.optional(integer(1, 86_400), 10),
+  fileMiB: v.optional(integer(1, 1024), 8),
+  http: v.optional(v.strictObject({ port: integer(0, 65_535) })),
+});
+
+export type Policy = v.InferOutput<typeof POLICY>;
+export type WatchRule = v.InferOutput<typeof RULE>;
+export type ReplayedTrace = v.InferOutput<typeof TRACE>;

@@ -1,0 +1,72 @@
+/** Reads a policy, and says where it is wrong. */
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import * as v from 'valibot';
+import { PtmonError } from '../../core/error.ts';
+import { POLICY, type Policy } from './policy.ts';
+
+/**
+ * Paths in the policy are relative to its file.
+ *
+ * @throws PtmonError `bad-argument` where the file cannot be read or is no policy, with the place and the value
+ */
+export function readPolicy(path: string): Policy {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw refusal(`${path}: cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`);
+  }
+  const policy = parsePolicy(text, path);
+  const absolute = (name: string) => resolve(dirname(path), name);
+  const traces = policy.traces.map((trace) => ({ ...trace, file: absolute(trace.file) }));
+  return { ...policy, folder: absolute(policy.folder), traces };
+}
+
+/** @param name of the text, for messages */
+export function parsePolicy(text: string, name: string): Policy {
+  const outcome = v.safeParse(POLICY, parseJson(text, name));
+  if (outcome.success) return outcome.output;
+  throw refusal(outcome.issues.map((issue) => `${name}: ${messageOf(issue)}`).join('\n'));
+}
+
+function parseJson(text: string, name: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    const at = /position (\d+)/.exec(message);
+    const before = text.slice(0, at === null ? text.length : Number(at[1])).split('\n');
+    const place = `line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1}`;
+    throw refusal(`${name}: ${place}: not JSON (${message.replace(/ in JSON at position.*$| \(line .*\)$/s, '')})`);
+  }
+}
+
+type Issue = v.InferIssue<typeof POLICY>;
+
+function messageOf(issue: Issue): string {
+  const place = placeOf(issue.path ?? []);
+  const value = JSON.stringify(issue.input)?.slice(0, 60);
+  if (issue.type === 'strict_object' && issue.expected === 'never') return `${place}: unknown key`;
+  if (value === undefined) return `${place}: missing`;
+  if (issue.kind === 'validation') return `${place}: ${value}: ${issue.message}`;
+  const expected = (issue.expected ?? '')
+    .replaceAll('"', '')
+    .replace(/^\((.*)\)$/, '$1')
+    .replaceAll(' | ', ', ');
+  const choices = expected.includes(', ') ? `not one of ${expected}` : `expected ${expected}`;
+  return `${place}: ${value}: ${choices.replace('expected Object', 'expected an object').replace('expected Array', 'expected a list')}`;
+}
+
+/** `rules[0].kinds[1]`. */
+function placeOf(path: readonly { readonly key: unknown }[]): string {
+  const place = path
+    .map(({ key }) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`))
+    .join('')
+    .replace(/^\./, '');
+  return place === '' ? 'the policy' : place;
+}
+
+function refusal(message: string): PtmonError {
+  return new PtmonError('bad-argument', message);
+}
