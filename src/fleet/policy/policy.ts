@@ -55,4 +55,3 @@ export const POLICY = v.strictObject({
 
 export type Policy = v.InferOutput<typeof POLICY>;
 export type WatchRule = v.InferOutput<typeof RULE>;
-export type ReplayedTrace = v.InferOutput<typeof TRACE>;
