@@ -1,5 +1,5 @@
 /** The ways into a real QEMU's memory: all of them read what QEMU itself saves, at every address. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { open as openFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -143,6 +143,27 @@ describe.skipIf(!isHere)('the memory of a real QEMU', { timeout: 120_000 }, () =
       expect(memory.kind).toBe('process');
       await expectSame(memory, guest, 0, 640 * KIB);
     }
+  });
+
+  test.each([
+    ['a memfd', () => ['memory-backend-memfd,id=mem,size=16M,share=on'], /a file without a path/],
+    [
+      'a nameless file in a folder, as for huge pages',
+      () => [`memory-backend-file,id=mem,size=16M,mem-path=${temporaryFolder()},share=on`],
+      /a file without a name/,
+    ],
+  ] as const)('in %s is read in QEMU, or by its descriptor', async (_name, backend, why) => {
+    const guest = await start(['-object', ...backend(), '-machine', 'memory-backend=mem']);
+    const own = await guest.open({});
+    expect(own).toMatchObject({ kind: 'process', description: expect.stringMatching(why) });
+    await expectSame(own, guest, 0, 640 * KIB);
+    const [, pid] = /process (\d+)/.exec(own.description)!;
+    const descriptors = readdirSync(`/proc/${pid}/fd`).map((fd) => `/proc/${pid}/fd/${fd}`);
+    const ramFile = descriptors.find((path) => /memory-backend-memfd|qemu_back_mem/.test(readlinkSync(path)))!;
+    const file = await guest.open({ ramFile });
+    expect(file.description).toBe(`RAM file ${ramFile}, 16 MiB`);
+    await expectSame(file, guest, 0, 640 * KIB);
+    expect(() => file.check()).not.toThrow();
   });
 
   test('is seen to change while the guest runs, until QEMU ends', async () => {

@@ -30,7 +30,11 @@ export async function findListeningProcesses(address: string): Promise<readonly 
   }
   const sockets = target.kind === 'unix' ? unixSockets(target.path) : tcpSockets(target);
   if (sockets.length === 0) {
-    throw new PtmonError('source-unavailable', `no process that can be seen from here listens on ${name}`);
+    throw new PtmonError(
+      'source-unavailable',
+      `no process that can be seen from here listens on ${name}: if QEMU runs in a container of its own network, run ptmon ` +
+        'in the namespaces of QEMU (nsenter --target PID --all), or give --ram-file',
+    );
   }
   const { holders, hidden } = holdersOf(sockets, target);
   if (holders.length > 0) return holders;
@@ -38,7 +42,8 @@ export async function findListeningProcesses(address: string): Promise<readonly 
     'source-unavailable',
     hidden > 0
       ? `the process that listens on ${name} is another user's; run as that user or as root`
-      : `the process that listens on ${name} cannot be seen from here: it runs in another container`,
+      : `the process that listens on ${name} cannot be seen from here, in another PID namespace: run ptmon in the namespaces of ` +
+          'QEMU (nsenter --target PID --all) or outside of them, or give --ram-file',
   );
 }
 

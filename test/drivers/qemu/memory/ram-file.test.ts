@@ -68,7 +68,12 @@ describe('there is no file to read', () => {
     [
       'in a backend without one',
       () => open(q35, [backend('mem', null, GIB, { type: 'memory-backend-memfd' })]),
-      /mem is a memory-backend-memfd, which has no path; start QEMU with .*share=on/,
+      /mem is a memory-backend-memfd, a file without a path; --ram-file \/proc\/PID\/fd\/N names it/,
+    ],
+    [
+      'in RAM of QEMU alone',
+      () => open(q35, [backend('mem', null, GIB, { type: 'memory-backend-ram' })]),
+      /mem is a memory-backend-ram, which has no file; start QEMU with .*share=on/,
     ],
     [
       'where QEMU does not say where',
@@ -85,8 +90,26 @@ describe('there is no file to read', () => {
       () => open(q35, [backend('mem', null, GIB, { isShared: false })], small()),
       /mem is not shared/,
     ],
-    ['on this host', () => open(q35, [backend('mem', '/nowhere/ram', GIB)]), /\/nowhere\/ram does not exist/],
-    ['but a folder', () => open(q35, [backend('mem', temporaryFolder(), GIB)]), /is not a file/],
+    [
+      'on this host',
+      () => open(q35, [backend('mem', '/nowhere/ram', GIB)]),
+      /\/nowhere\/ram, does not exist on this host; .* --ram-file \/proc\/PID\/root\/nowhere\/ram/,
+    ],
+    [
+      'on this host, though the user names it',
+      () => open(q35, [backend('mem', null, GIB)], '/nowhere/ram'),
+      /the RAM file \/nowhere\/ram does not exist/,
+    ],
+    [
+      'but a folder, as for huge pages',
+      () => open(q35, [backend('mem', temporaryFolder(), GIB)]),
+      /the path of mem is the folder .*a file without a name; --ram-file \/proc\/PID\/fd\/N/,
+    ],
+    [
+      'but a folder that the user names',
+      () => open(q35, [backend('mem', null, GIB)], temporaryFolder()),
+      /is not a file/,
+    ],
     [
       'of that size',
       () => open(q35, [backend('mem', small(), 6 * GIB)]),
