@@ -72,8 +72,8 @@ export class ObservedMonitor extends PageTableMonitor {
     return events;
   }
 
-  override resync(view?: number): MonitorEvent[] {
-    const events = super.resync(view);
+  override resync(view?: number, scope?: 'all' | 'above'): MonitorEvent[] {
+    const events = super.resync(view, scope);
     this.#tell({ kind: 'resync', view });
     return events;
   }

@@ -24,6 +24,19 @@ export function inspectAlways(subject: Subject, oracle: NaiveMonitor, told: Told
     inspectState(state, one, oracle.goneViews.has(one.view) ? undefined : told);
   }
   inspectRuns(subject, watched);
+  inspectEntries(subject);
+}
+
+const entriesBefore = new WeakMap<Subject, { readonly version: number; readonly entries: Float64Array }>();
+
+/** While `entryVersion` stays, so do the monitored entries. */
+function inspectEntries(subject: Subject): void {
+  const { entryVersion: version } = subject;
+  if (version === undefined || subject.entryAddresses === undefined) return;
+  const entries = subject.entryAddresses();
+  const before = entriesBefore.get(subject);
+  if (before?.version === version) same('C2', [...entries], [...before.entries], () => 'entryAddresses of one version');
+  else entriesBefore.set(subject, { version, entries });
 }
 
 /** The runs of `backedRuns` are the states of the first bytes of pages. */

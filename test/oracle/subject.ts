@@ -30,6 +30,9 @@ export interface Subject {
   backedRuns(request: RangeRequest): readonly BackedRun[];
   explain(address: Address): Explanation;
   dump(): MonitorDump;
+  /** Of the engine, which traps may ask for. */
+  readonly entryVersion?: number;
+  entryAddresses?(): Float64Array;
 }
 
 export type MakeSubject = (options: MonitorOptions) => Subject;

@@ -59,7 +59,7 @@ import { DEFAULT_RANGE_PAGES } from './tables/expansion.ts';
 import { Faults } from './tables/faults.ts';
 import { ProtectedTables } from './tables/protected-tables.ts';
 import { ReverseMap } from './tables/rmap.ts';
-import type { TableNode } from './tables/table-node.ts';
+import type { EntrySet, TableNode } from './tables/table-node.ts';
 
 export class PageTableMonitor {
   readonly paging: Paging;
@@ -73,6 +73,7 @@ export class PageTableMonitor {
   readonly #synchronizer: Synchronizer;
   readonly #releases: Releases;
   readonly #isFast: boolean;
+  readonly #entrySet: EntrySet = { version: 0 };
   /** Bits of a frame offset that lie within an entry. */
   readonly #entryShift: number;
 
@@ -88,7 +89,7 @@ export class PageTableMonitor {
     this.#entryShift = Math.log2(entryBytes);
     const faults = new Faults(options.onFault ?? (() => {}));
     this.#tables = new ProtectedTables(options.protection, faults);
-    this.#spaces = new AddressSpaces({ paging, maxRangePages });
+    this.#spaces = new AddressSpaces({ paging, maxRangePages, entrySet: this.#entrySet });
 
     const [tables, rmap, marks, spaces] = [this.#tables, this.#rmap, this.#marks, this.#spaces];
     const unsettled = new UnsettledAddresses();
@@ -276,17 +277,23 @@ export class PageTableMonitor {
   /**
    * Compares every monitored entry (of one view, or of all) with memory, for sources that may miss writes (rule C10).
    *
+   * @param scope `above` compares only the entries above the page tables: few, and they decide where all others are
    * @returns what changed; throws like `processDirtyEntries`
    */
-  resync(view?: number): MonitorEvent[] {
+  resync(view?: number, scope: 'all' | 'above' = 'all'): MonitorEvent[] {
     this.#calls.refuseNested('resync');
     const only = view === undefined ? undefined : checkView(view);
-    return this.#synchronizer.compare(only);
+    return this.#synchronizer.compare(only, scope === 'above');
   }
 
   /** Frames that are protected, however many views protect them. */
   monitoredTables(): number {
     return this.#tables.size;
+  }
+
+  /** Changes whenever `entryAddresses` may return others than before. */
+  get entryVersion(): number {
+    return this.#entrySet.version;
   }
 
   /**

@@ -277,3 +277,17 @@ describe('C8 the guest cannot break the monitor', () => {
     expect(tables.map((table) => rig.access(table))).toEqual([7, 7, 7]);
   });
 });
+
+describe('C10 a comparison', () => {
+  test('of the entries above the page tables alone leaves the others for the next', () => {
+    const { rig, root, pte } = watched(2);
+    rig.poke(pte, 0n);
+    expect(rig.monitor.resync(undefined, 'above')).toEqual([]);
+    rig.poke(rig.entry(root, VA, 2), 0n);
+    expect(notes(rig.monitor.resync(undefined, 'above'))).toEqual([
+      'out 0x7f1234567000 → 0x5000',
+      'out 0x7f1234568000 → 0x6000',
+    ]);
+    expect(rig.monitor.resync()).toEqual([]);
+  });
+});

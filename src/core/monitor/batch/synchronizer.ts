@@ -167,21 +167,22 @@ export class Synchronizer {
     for (const node of this.#plan.movingNodes(touched)) this.#formerWalks.add(node);
   }
 
-  /** Compares everything (of one view) with memory, and reports the differences. @throws as `PageTableMonitor.resync` */
-  compare(view: number | undefined): MonitorEvent[] {
+  /** Compares everything (of one view, above the page tables) with memory, and reports the differences. @throws as `PageTableMonitor.resync` */
+  compare(view: number | undefined, isAbove = false): MonitorEvent[] {
     this.#calls.begin();
     try {
-      return undisturbed(() => this.#compare(view));
+      return undisturbed(() => this.#compare(view, isAbove));
     } finally {
       this.#calls.end();
     }
   }
 
-  #compare(view: number | undefined): MonitorEvent[] {
+  #compare(view: number | undefined, isAbove: boolean): MonitorEvent[] {
     const differing = new NumberList();
     try {
       for (const first of this.#parts.rmap.firsts()) {
         for (let node: TableNode | null = first; node !== null; node = node.nextInFrame) {
+          if (isAbove && node.isPageTable) continue;
           if ((view ?? node.space.view) === node.space.view) this.#plan.compare(node, differing);
         }
       }

@@ -13,13 +13,14 @@ import { Slab } from '../../struct/slab.ts';
 import { Expansion } from './expansion.ts';
 import { addReference, findWatcher, releaseAll, type Watcher, watchersAt } from './page-watches.ts';
 import { RangeSet, type Segment } from './range-set.ts';
-import { type Space, TableNode } from './table-node.ts';
+import { type EntrySet, type Space, TableNode } from './table-node.ts';
 
 /** The same for all spaces of a monitor. */
 export interface SpaceOptions {
   readonly paging: Paging;
   /** `MonitorOptions.maxRangePages`. */
   readonly maxRangePages: number;
+  readonly entrySet: EntrySet;
 }
 
 /** Pages of one address space, from `first` to `last`. */
@@ -51,13 +52,15 @@ export class AddressSpace implements Space {
   readonly ranges: RangeSet;
   readonly expansion: Expansion;
   readonly watchers = new Slab<Watcher>();
+  readonly entrySet: EntrySet;
   /** Until the first watch has found out whether there is a table at the root. */
   isNew = true;
   readonly #paging: Paging;
   /** The page table that `pageTableOf` found last: callers watch and release neighbours one after the other. */
   #lastTable: TableNode | null = null;
 
-  constructor({ paging, maxRangePages }: SpaceOptions, view: number, root: Pa) {
+  constructor({ paging, maxRangePages, entrySet }: SpaceOptions, view: number, root: Pa) {
+    this.entrySet = entrySet;
     this.#paging = paging;
     this.view = view;
     this.root = root;

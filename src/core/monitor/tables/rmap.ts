@@ -27,6 +27,7 @@ export class ReverseMap {
 
   /** Adds a node that its frame backs from now on. */
   attach(node: TableNode): void {
+    node.space.entrySet.version++;
     const { gfn } = node.frame!;
     const first = this.firstIn(gfn);
     // The first node's predecessor is the last node, so that nothing has to search for it.
@@ -44,6 +45,7 @@ export class ReverseMap {
 
   /** Removes a node that its frame backs no longer. */
   detach(node: TableNode): void {
+    node.space.entrySet.version++;
     const { gfn } = node.frame!;
     const first = this.firstIn(gfn)!;
     const { previousInFrame: previous, nextInFrame: next } = node;

@@ -42,8 +42,14 @@ const NO_TAG = 1;
 const NUMBER = 2;
 const INDEX = 3;
 
+/** Counts changes of the set of entries on watched walks, in all spaces of a monitor. */
+export interface EntrySet {
+  version: number;
+}
+
 /** The address space of a node: `AddressSpace`. */
 export interface Space {
+  readonly entrySet: EntrySet;
   readonly view: number;
   /** Physical address of the top-level table. */
   readonly root: Pa;
@@ -195,11 +201,13 @@ export class TableNode extends SlotTable<TableNode> {
   }
 
   override insert(slot: number): number {
+    this.space.entrySet.version++;
     this.shapeChanges();
     return super.insert(slot);
   }
 
   override remove(position: number): void {
+    this.space.entrySet.version++;
     this.shapeChanges();
     super.remove(position);
   }

@@ -17,7 +17,7 @@ test.each([
   [1, 3],
   [3, 2],
 ])('one entry of a self-mapped table at levels %i and %i, both from page 0 on', (...levels) => {
-  const space = new AddressSpace({ paging, maxRangePages: 2 ** 20 }, 0, toPa(0x5000));
+  const space = new AddressSpace({ paging, maxRangePages: 2 ** 20, entrySet: { version: 0 } }, 0, toPa(0x5000));
   const former = new FormerWalks(8);
   for (const level of levels) {
     const node = new TableNode({ space, format: paging.byLevel[level]!, parent: null, firstPage: 0, firstSlot: 0 });

@@ -11,6 +11,7 @@ function nodeOn(gfn: number): TableNode {
     nextInFrame: null,
     previousInFrame: null,
     changes: 0,
+    space: { entrySet: { version: 0 } },
     shapeChanges: () => (node.changes += 1),
   };
   return node as unknown as TableNode;
