@@ -35,6 +35,7 @@ export class Tally {
       else this.#lostKnown += said.lost;
     }
   }
+
   /** The session ends. What a guest changed that ran on by itself and was never compared is unknown. */
   end({ isSampled }: { readonly isSampled: boolean }): void {
     if (isSampled && this.#resyncs === 0) this.#addReason('no sample was taken');
