@@ -1,7 +1,7 @@
 /** Watches a live guest until it ends, or a limit is reached. */
 import { hex } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
-import type { OptInKind } from '../../core/monitor/events.ts';
+import type { MonitorEvent, OptInKind } from '../../core/monitor/events.ts';
 import { rootOf } from '../../core/paging/format.ts';
 import { retry } from '../../driver/retry.ts';
 import { recordTrace, type TraceRecorder } from '../../drivers/trace/index.ts';
@@ -11,6 +11,8 @@ import type { Streams } from '../context.ts';
 import type { AddressOption, RootOption } from '../options/address.ts';
 import { printStatus } from '../output/status-lines.ts';
 import { StallingSink } from './output-stall.ts';
+import { openPageFiles } from './page-files.ts';
+import { leaveStoppedAt } from './stop-on.ts';
 import { openFittingSource } from './debug-registers.ts';
 import type { WatchSource } from './source.ts';
 import { Verifier } from './verifier.ts';
@@ -61,13 +63,18 @@ export async function runWatch(
       detach: () => over.abort(),
     },
   );
+  const { dumpPages: folder } = options;
+  const files =
+    folder === undefined
+      ? []
+      : [await closingOnError(source, () => openPageFiles({ folder, driver: source.driver, say, signal }))];
   const session = await openSession({
     driver: source.driver,
     ...(recorder !== undefined && { recorder }),
     ...(options.paging !== undefined && { paging: { mode: options.paging } }),
     // The end of a process shows in its root.
-    kinds: processes === undefined ? (options.kinds ?? []) : [...new Set([...(options.kinds ?? []), GONE])],
-    sinks: [sink],
+    kinds: kindsOf(options, processes !== undefined),
+    sinks: [sink, ...files],
     signal: AbortSignal.any([signal, over.signal]),
     ...(system !== undefined && { system }),
     onBatch: () => verifier?.verify(session.monitor),
@@ -91,7 +98,8 @@ export async function runWatch(
     view?.start();
     if (options.duration !== undefined) limit = setTimeout(() => over.abort(), options.duration * 1000);
     onStart?.();
-    const isUnfinished = await takeEvents(session, options.count);
+    const { isUnfinished, last } = await takeEvents(session, options);
+    if (last !== undefined && options.on?.includes(last.kind) === true) await stopAt(source, options, last, say);
     // The batch of the last event was not processed to its end: a comparison finds the rest of it.
     if (isUnfinished && verifier !== undefined) {
       await retry(() => session.monitor.resync(), { remote: source.driver.remote });
@@ -138,13 +146,36 @@ function verifierOf(
   return qemu && new Verifier(qemu, [...pagesOf(root, addresses)], say);
 }
 
-/** Runs the guest until `count` events have come, then leaves it stopped. Returns whether they have. */
-async function takeEvents(session: Session, count = Infinity): Promise<boolean> {
+/** Beside page-in and page-out. */
+function kindsOf({ kinds = [], on = [] }: WatchOptions, watchesProcesses: boolean): OptInKind[] {
+  const awaited = on.filter((kind) => kind !== 'page-in' && kind !== 'page-out');
+  return [...new Set([...kinds, ...awaited, ...(watchesProcesses ? [GONE] : [])])];
+}
+
+/**
+ * Runs the guest until `count` events have come, or one of the kinds of `on`, then leaves it stopped.
+ *
+ * @returns whether the guest would go on, and the last event
+ */
+async function takeEvents(session: Session, { count = Infinity, on = [] }: WatchOptions) {
   const events = session[Symbol.asyncIterator]();
-  for (let seen = 0; seen < count; seen++) {
-    if ((await events.next()).done === true) return false;
+  let last: MonitorEvent | undefined;
+  for (let seen = 0; seen < count && !(last && on.includes(last.kind)); seen++) {
+    const { done, value } = await events.next();
+    if (done === true) return { isUnfinished: false, last: undefined };
+    last = value;
   }
-  return true;
+  return { isUnfinished: true, last };
+}
+
+async function stopAt(
+  { qemu }: WatchSource,
+  { qmp, gdb }: WatchOptions,
+  event: MonitorEvent,
+  say: (line: string) => unknown,
+): Promise<void> {
+  if (qemu === undefined || qmp === undefined || gdb === undefined) return;
+  for (const line of await leaveStoppedAt({ driver: qemu, event, qmp, gdb })) await say(line);
 }
 
 function counted(count: bigint, one: string, many: string): string {

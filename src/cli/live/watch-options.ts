@@ -1,5 +1,6 @@
 /** The options of a watch, and every refusal of options that contradict each other: all of it before anything is opened. */
 import { PtmonError } from '../../core/error.ts';
+import type { MonitorEvent } from '../../core/monitor/events.ts';
 import type { AddressOption, RootOption } from '../options/address.ts';
 import { checkTimeOption, type LiveEventOptions } from '../options/events.ts';
 import type { LiveOptions, SpaceOptions } from '../options/source.ts';
@@ -26,7 +27,13 @@ export interface TargetOptions extends LiveEventOptions {
   readonly btf?: string;
 }
 
-export interface WatchOptions extends SourceOptions, TargetOptions {}
+export interface WatchOptions extends SourceOptions, TargetOptions {
+  /** Events at which the watch ends, and the guest stays stopped. */
+  readonly on?: readonly MonitorEvent['kind'][];
+  readonly stop?: boolean;
+  /** Folder for the content of pages. */
+  readonly dumpPages?: string;
+}
 
 /** Where the guest is, once the options are known to make sense. */
 export type SourceChoice =
@@ -39,6 +46,7 @@ export function checkWatchOptions(options: WatchOptions): SourceChoice {
   checkTimeOption(options);
   checkTargets(options);
   const choice = chooseSource(options);
+  checkStop(options, choice);
   const { verify, va = [] } = options;
   if (verify === true) {
     if (choice.mode !== 'exact') throw refusal('--verify compares at each stop of the guest: it needs --mode exact');
@@ -64,6 +72,13 @@ function checkTargets({ va, pid, comm, map, verify }: TargetOptions): void {
   if (va === undefined && verify === true) {
     throw refusal('--verify needs --va: the watched addresses of a process change');
   }
+}
+
+function checkStop({ on, stop = false }: WatchOptions, { mode }: SourceChoice): void {
+  if (on !== undefined && !stop) throw refusal('--on says at which events to stop: it needs --stop');
+  if (!stop) return;
+  if (on === undefined) throw refusal('--stop needs --on: give the kinds of events, as in --on page-in');
+  if (mode !== 'exact') throw refusal('--stop leaves the guest where an event happened: it needs --mode exact');
 }
 
 function chooseSource(options: SourceOptions): SourceChoice {

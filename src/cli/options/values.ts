@@ -1,8 +1,15 @@
 /** Parsers of option values. What they refuse, commander reports after the option and the value: `--vcpus 17: not …`. */
 import { InvalidArgumentError } from 'commander';
-import type { OptInKind } from '../../core/monitor/events.ts';
+import type { MonitorEvent, OptInKind } from '../../core/monitor/events.ts';
 import type { PagingModeName } from '../../core/paging/modes.ts';
 
+export const EVENT_KINDS = [
+  'page-in',
+  'page-out',
+  'protection',
+  'restructure',
+  'root-gone',
+] as const satisfies readonly MonitorEvent['kind'][];
 export const OPT_IN_KINDS = ['protection', 'restructure', 'root-gone'] as const satisfies readonly OptInKind[];
 export const PAGING_MODES = ['4-level', '5-level', 'pae', '32-bit'] as const satisfies readonly PagingModeName[];
 

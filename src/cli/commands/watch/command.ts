@@ -5,7 +5,7 @@ import type { WatchOptions } from '../../live/watch-options.ts';
 import { addAddress } from '../../options/address.ts';
 import { addLiveEventOptions } from '../../options/events.ts';
 import { addBtfOption, addPagingOption, addRootOption, addSourceOptions } from '../../options/source.ts';
-import { wholeNumber } from '../../options/values.ts';
+import { EVENT_KINDS, listOf, wholeNumber } from '../../options/values.ts';
 import { EXIT_FAILED, EXIT_OK } from '../../process/exit-codes.ts';
 import { interruptible } from '../../process/interruptible.ts';
 import { addHelp } from '../../options/help.ts';
@@ -28,6 +28,8 @@ Examples:
   ptmon watch --qmp /tmp/qmp --gdb /tmp/gdb --root 0x1234000 --va 0x400000+2M=text
   ptmon watch --qmp /tmp/qmp --gdb /tmp/gdb --va 0x400000+2M --record guest.trace
   ptmon watch --qmp /tmp/qmp --mode sample --interval 10 --va 0x400000+2M
+  ptmon watch --vm web --comm nginx --map heap --on page-in --stop
+  ptmon watch --vm web --pid 412 --map anon --dump-pages pages
   ptmon watch --ram-file /dev/shm/vm --paging 4-level --root 0x1234000 --va 0x400000
 `;
 
@@ -50,6 +52,9 @@ export function defineWatch(command: Command, context: CommandContext): void {
       wholeNumber(0, 2 ** 31 - 1),
     )
     .option('--max-watchpoints <n>', 'limit of watchpoints that are set at once', wholeNumber(1, 1e6))
+    .option('--on <kinds>', `with --stop: events to stop at: ${EVENT_KINDS.join(',')}`, listOf(EVENT_KINDS))
+    .option('--stop', 'leave the guest stopped at the first event of --on, and print its registers')
+    .option('--dump-pages <folder>', 'keep the content of each page that comes in, in a file of this new folder')
     .action(async (options: WatchOptions) => {
       await interruptible(context, async (signal) => {
         const { openAndWatch } = await import('../../live/run-watch.ts');
