@@ -1,9 +1,11 @@
 /** A guest that a script works with: live, a dump, or a trace. */
 import { PtmonError } from '../core/error.ts';
-import type { Process } from '../linux/index.ts';
+import type { Process, TaskBrief } from '../linux/index.ts';
 import { type Capabilities, requireCapability } from './capabilities.ts';
-import { BatchWatch, type FollowRequest } from './live/batch-watch.ts';
-import type { Breakpoint, BreakpointHandler, BreakpointOptions } from './live/breakpoint.ts';
+import { BatchWatch, type FollowRequest } from './hooks/batch-watch.ts';
+import type { Breakpoint, BreakpointHandler, BreakpointOptions } from './hooks/breakpoint.ts';
+import type { HandlerOptions } from './hooks/handler.ts';
+import type { ProcessEventName, ProcessHook } from './hooks/process-hooks.ts';
 import type { Moment } from './moment.ts';
 import { GuestProcess } from './process.ts';
 import type { GuestSource } from './source/guest-source.ts';
@@ -81,6 +83,27 @@ export class Guest implements AsyncDisposable {
       const breakpoint = await live.paused(() => breakpoints.addToAll({ va, handler, options }));
       live.start();
       return breakpoint;
+    });
+  }
+
+  /**
+   * Calls `handler` with the guest stopped whenever a process begins (`process`: fork or clone has made it, and it has its parent's name),
+   * runs another program (`exec`: that is mapped, and about to run), or ends (`exit`; what it had in memory is gone). Where the guest is sampled, processes
+   * that live between two samples are missed.
+   *
+   * @throws PtmonError `bad-argument` where the guest cannot be watched
+   */
+  on(
+    event: ProcessEventName,
+    handler: (process: GuestProcess) => Promise<void> | void,
+    options: HandlerOptions = {},
+  ): Promise<ProcessHook> {
+    const call = ({ pid, command, task, startTime }: TaskBrief) =>
+      handler(new GuestProcess(this.#source, { pid, command, task }, startTime));
+    return this.#source.watching(async ({ live, processHooks }) => {
+      const hook = await live.paused(() => processHooks.add({ event, handler: call, ...options }));
+      live.start();
+      return hook;
     });
   }
 

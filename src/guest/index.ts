@@ -14,14 +14,16 @@ export { attach, type AttachOptions, type QemuSockets } from './attach.ts';
 export type { Capabilities, Capability, CapabilityName } from './capabilities.ts';
 export { Guest } from './guest.ts';
 export { Moment } from './moment.ts';
-export { GuestProcess, type MemoryPart, type VirtualRange, type WatchOptions } from './process.ts';
+export { GuestProcess, type MemoryPart, type SymbolOptions, type VirtualRange, type WatchOptions } from './process.ts';
 export type {
   Breakpoint,
   BreakpointHandler,
   BreakpointHit,
   BreakpointOptions,
   ProcessName,
-} from './live/breakpoint.ts';
-export type { ProcessWatchHandle } from './live/process-watch.ts';
-export type { WatchedPage } from './live/watched-page.ts';
-export type { BatchWatch, FollowRequest } from './live/batch-watch.ts';
+} from './hooks/breakpoint.ts';
+export type { HandlerOptions } from './hooks/handler.ts';
+export type { ProcessEventName, ProcessHook } from './hooks/process-hooks.ts';
+export type { ProcessWatchHandle } from './hooks/process-watch.ts';
+export type { WatchedPage } from './hooks/watched-page.ts';
+export type { BatchWatch, FollowRequest } from './hooks/batch-watch.ts';

@@ -11,15 +11,16 @@ import {
   type Process,
 } from '../linux/index.ts';
 import { requireCapability } from './capabilities.ts';
-import { type Breakpoint, type BreakpointHandler, type BreakpointOptions, writeTo } from './live/breakpoint.ts';
-import { ProcessWatchHandle } from './live/process-watch.ts';
+import { type Breakpoint, type BreakpointHandler, type BreakpointOptions, writeTo } from './hooks/breakpoint.ts';
+import { ProcessWatchHandle } from './hooks/process-watch.ts';
 import type { AddressRange, RangeFilter } from '../snapshot/index.ts';
-import { Arrival } from './live/arrival.ts';
-import { WatchedPage } from './live/watched-page.ts';
+import { Arrival } from './hooks/arrival.ts';
+import { WatchedPage } from './hooks/watched-page.ts';
 import { type DumpedRange, dumpRange } from './memory/dump.ts';
 import { search } from './memory/search.ts';
 import type { VirtualMemory } from './memory/virtual-memory.ts';
 import type { Moment } from './moment.ts';
+import { findProgramSymbol } from './symbols/program-symbols.ts';
 import type { GuestSource } from './source/guest-source.ts';
 
 /** A range of virtual addresses: bytes from `va` on. */
@@ -33,6 +34,11 @@ export type MemoryPart = string | VirtualRange;
 
 export interface WatchOptions {
   readonly kinds?: readonly ('protection' | 'restructure')[];
+}
+
+export interface SymbolOptions {
+  /** Path of a file of this host that has the symbols. */
+  readonly symbols?: string;
 }
 
 export class GuestProcess {
@@ -83,6 +89,23 @@ export class GuestProcess {
   /** Reads a text up to its zero byte, as UTF-8. @throws PtmonError as `read` */
   readString(va: bigint, maxBytes?: number): Promise<string> {
     return this.#inMemory((memory) => memory.readString(va, maxBytes));
+  }
+
+  /**
+   * The address of a symbol of the program, of a library that it has loaded, or of the vDSO.
+   *
+   * @param name as `main`, or `libc.so.6!malloc` for that of one file
+   * @param options.symbols a file of this host with the symbols of that file, by default of the program. Without it only what the files
+   *   export is known, as far as it is in the guest's memory.
+   * @throws PtmonError `bad-argument` where there is none, saying why
+   */
+  symbol(name: string, { symbols: file }: SymbolOptions = {}): Promise<bigint> {
+    return this.#inMemory(async (memory, moment) => {
+      const linux = await moment.linux();
+      const { mm } = await this.#find(linux);
+      const { areas } = await linux.areasOf(mm);
+      return findProgramSymbol({ symbol: name, file, areas, read: (va, byteLength) => memory.read(va, byteLength) });
+    });
   }
 
   /** What its page tables map, as ranges with rights, sizes and physical addresses. @param filter which ranges */
@@ -190,10 +213,16 @@ export class GuestProcess {
    * Calls `handler` each time a thread of this process is about to run the instruction at an address, with the guest stopped. Pending
    * while its page is absent, armed when it comes; removed when the process ends.
    *
-   * @throws PtmonError `bad-argument` where the guest has no gdbstub; where the process has ended
+   * @param where an address, or a symbol as for `symbol`
+   * @throws PtmonError `bad-argument` where the guest has no gdbstub, or the program no such symbol; where the process has ended
    */
-  async breakpoint(va: bigint, handler: BreakpointHandler, options: BreakpointOptions = {}): Promise<Breakpoint> {
+  async breakpoint(
+    where: bigint | string,
+    handler: BreakpointHandler,
+    options: BreakpointOptions & SymbolOptions = {},
+  ): Promise<Breakpoint> {
     requireCapability(this.#source.capabilities, 'breakpoints', `a breakpoint in ${this.toString()}`);
+    const va = typeof where === 'bigint' ? where : await this.symbol(where, options);
     return this.#source.watching(async ({ live, breakpoints }) => {
       const breakpoint = await live.paused(async () => {
         const { mm } = await this.#find(live.linux);

@@ -12,6 +12,7 @@ export type { KernelCache, KernelPlaces } from './kernel/kernel-places.ts';
 export { areaAt, kernelAreas } from './areas/kernel-areas.ts';
 export type { AreaSource, KernelArea } from './areas/area-source.ts';
 export type { Steps } from './memory/steps.ts';
+export { readElfSymbols } from './symbols/elf-symbols.ts';
 export { readKallsyms } from './symbols/kallsyms.ts';
 export { type KernelModule, readModules } from './symbols/modules.ts';
 export { type KernelPlace, readSymbolFile } from './symbols/symbol-file.ts';
@@ -27,6 +28,7 @@ export type { AreaPages } from './maps/area-pages.ts';
 export { type AreaList, type AreaRights, type MemoryArea, rightsText } from './maps/memory-area.ts';
 export { EntryWords } from './watch/entry-words.ts';
 export type { EventOwner, ProcessEvent } from './watch/named-areas.ts';
+export { type ProcessLifeEvent, type ProcessLifeKind, ProcessLives } from './watch/process-lives.ts';
 export { ProcessWatch, type ProcessWatchOptions } from './watch/process-watch.ts';
 export {
   isOfMap,
@@ -38,4 +40,5 @@ export {
 } from './watch/selection.ts';
 export type { WatchingSession } from './watch/watched-space.ts';
 export type { Process, ProcessList, Thread } from './process/process.ts';
+export type { TaskBrief } from './process/task-reader.ts';
 export type { TaskState } from './process/task-state.ts';

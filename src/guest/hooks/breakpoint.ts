@@ -2,10 +2,12 @@
  * Breakpoints that survive paging: pending while their page is absent, armed when it comes, disarmed when it goes, and hit in their own
  * address space only.
  */
+import { hex } from '../../core/address/va.ts';
 import { rootOf } from '../../core/paging/format.ts';
 import { PtmonError } from '../../core/error.ts';
 import type { VirtualMemory } from '../memory/virtual-memory.ts';
-import type { LiveSession, StopHandler } from './live-session.ts';
+import type { LiveSession, StopHandler } from '../session/live-session.ts';
+import { callHandler, type HandlerOptions } from './handler.ts';
 import { WatchedPage } from './watched-page.ts';
 
 /** Whose breakpoint it is. */
@@ -33,20 +35,13 @@ export interface BreakpointHit {
 
 export type BreakpointHandler = (hit: BreakpointHit) => Promise<void> | void;
 
-export interface BreakpointOptions {
-  /** How long the guest waits for the handler, in milliseconds; defaults to 10,000. */
-  readonly timeoutMs?: number;
-  /** Called with what the handler throws, and where it takes too long; by default a warning of the process. The guest goes on. */
-  readonly onError?: (error: unknown) => void;
-}
+export type BreakpointOptions = HandlerOptions;
 
 interface BreakpointRequest {
   readonly va: bigint;
   readonly handler: BreakpointHandler;
   readonly options: BreakpointOptions;
 }
-
-const DEFAULT_TIMEOUT_MS = 10_000;
 
 /** One handler at one address of one address space, or of all of them. */
 export class Breakpoint implements AsyncDisposable {
@@ -96,31 +91,8 @@ export class Breakpoint implements AsyncDisposable {
   /** Runs the handler. Never throws. */
   async run(hit: BreakpointHit): Promise<void> {
     this.#hits++;
-    const { timeoutMs = DEFAULT_TIMEOUT_MS, onError = warn } = this.#options;
-    const limit = new AbortController();
-    const late = new Promise<never>((_, reject) => {
-      const timer = setTimeout(() => {
-        reject(
-          new PtmonError(
-            'closed',
-            `the handler of the breakpoint at 0x${this.va.toString(16)} did not finish within ${timeoutMs} ms: the guest goes on`,
-          ),
-        );
-      }, timeoutMs);
-      limit.signal.addEventListener('abort', () => clearTimeout(timer));
-    });
-    try {
-      await Promise.race([Promise.resolve(this.#handler(hit)), late]);
-    } catch (error) {
-      onError(error);
-    } finally {
-      limit.abort();
-    }
+    await callHandler(`the handler of the breakpoint at ${hex(this.va)}`, () => this.#handler(hit), this.#options);
   }
-}
-
-function warn(error: unknown): void {
-  process.emitWarning(error instanceof Error ? error : String(error));
 }
 
 /** All breakpoints of a live guest. Those at one address share one of QEMU's, which is set while any of them is armed. */

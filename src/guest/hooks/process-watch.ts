@@ -1,10 +1,9 @@
 /** A handle on the memory of a process, or of all processes of a name: `for await (const event of await process.watch('heap'))`. */
 import type { MonitorEvent } from '../../core/monitor/events.ts';
-import type { SourceEvent } from '../../driver/driver.ts';
-import { type ProcessEvent, type ProcessSelection, ProcessWatch } from '../../linux/index.ts';
-import { EventQueue } from './event-queue.ts';
-import type { EventLayer } from './layers.ts';
-import type { LiveSession } from './live-session.ts';
+import type { ProcessEvent, ProcessSelection } from '../../linux/index.ts';
+import { EventQueue } from '../session/event-queue.ts';
+import type { LiveSession } from '../session/live-session.ts';
+import { ProcessLayer } from './process-layer.ts';
 
 export interface ProcessWatchRequest {
   readonly live: LiveSession;
@@ -15,42 +14,26 @@ export interface ProcessWatchRequest {
   readonly onStop: () => void;
 }
 
-let handles = 0;
-
 /** Reads a process's events in their order. The guest is stopped while the reader's loop body runs. */
-export class ProcessWatchHandle implements AsyncIterable<ProcessEvent>, AsyncDisposable, EventLayer {
-  readonly #live: LiveSession;
-  readonly #watch: ProcessWatch;
+export class ProcessWatchHandle extends ProcessLayer implements AsyncIterable<ProcessEvent>, AsyncDisposable {
   readonly #queue: EventQueue<ProcessEvent>;
   readonly #onStop: () => void;
   readonly #kinds: ReadonlySet<MonitorEvent['kind']>;
   #isStopped = false;
-  /** The process has: its last events are still to be read. */
-  #hasEnded = false;
 
   private constructor({ live, selection, kinds, onStop }: ProcessWatchRequest) {
-    this.#live = live;
+    super(live, selection);
     this.#kinds = new Set(['page-in', 'page-out', 'root-gone', ...kinds]);
     this.#onStop = onStop;
     this.#queue = new EventQueue(() => live.start());
-    this.#watch = new ProcessWatch({
-      linux: live.linux,
-      selection,
-      isExact: live.isExact,
-      vcpuCount: live.vcpuCount,
-      owner: `watch ${handles++}`,
-      onEnd: () => (this.#hasEnded = true),
-    });
     live.onEnd((failure) => this.#queue.end(failure));
   }
 
   /** Watches from now on. The guest must be stopped. @throws PtmonError `bad-argument` where there is no such process */
   static async open(request: ProcessWatchRequest): Promise<ProcessWatchHandle> {
-    const { live } = request;
     const handle = new ProcessWatchHandle(request);
-    await handle.#watch.begin(live.session);
-    live.add(handle);
-    live.addReader(handle.#queue);
+    await handle.begin();
+    request.live.addReader(handle.#queue);
     return handle;
   }
 
@@ -64,9 +47,9 @@ export class ProcessWatchHandle implements AsyncIterable<ProcessEvent>, AsyncDis
     if (this.#isStopped) return;
     this.#isStopped = true;
     this.#queue.end();
-    this.#live.remove(this);
-    this.#live.removeReader(this.#queue);
-    await this.#live.paused(async () => this.#watch.end()).catch(() => {});
+    this.live.remove(this);
+    this.live.removeReader(this.#queue);
+    await this.live.paused(async () => this.release()).catch(() => {});
     this.#onStop();
   }
 
@@ -74,20 +57,8 @@ export class ProcessWatchHandle implements AsyncIterable<ProcessEvent>, AsyncDis
     return this.stop();
   }
 
-  words(): Float64Array {
-    return this.#watch.words();
-  }
-
-  update(batch: readonly SourceEvent[]): Promise<readonly SourceEvent[]> {
-    return this.#watch.update(batch);
-  }
-
-  label(events: readonly MonitorEvent[]): Promise<readonly MonitorEvent[]> {
-    return this.#watch.label(events);
-  }
-
   async take(events: readonly MonitorEvent[]): Promise<void> {
     for (const event of events) if (this.#kinds.has(event.kind)) await this.#queue.push(event as ProcessEvent);
-    if (this.#hasEnded) await this.stop();
+    if (this.hasEnded) await this.stop();
   }
 }

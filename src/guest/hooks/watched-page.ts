@@ -1,11 +1,8 @@
 /** One page of a process, as it comes and goes: what waits for it, or hooks an instruction in it, is told with the guest stopped. */
+import { PAGE_BYTES } from '../../core/address/pa.ts';
 import type { MonitorEvent } from '../../core/monitor/events.ts';
-import type { SourceEvent } from '../../driver/driver.ts';
-import { type ProcessEvent, ProcessWatch } from '../../linux/index.ts';
-import type { EventLayer } from './layers.ts';
-import type { LiveSession } from './live-session.ts';
-
-const PAGE_BYTES = 4096n;
+import type { LiveSession } from '../session/live-session.ts';
+import { ProcessLayer } from './process-layer.ts';
 
 export interface WatchedPageOptions {
   readonly pid: number;
@@ -17,66 +14,41 @@ export interface WatchedPageOptions {
   readonly onEnd: () => Promise<void> | void;
 }
 
-let pages = 0;
-
-export class WatchedPage implements EventLayer {
+export class WatchedPage extends ProcessLayer {
   readonly #options: WatchedPageOptions;
-  readonly #live: LiveSession;
-  readonly #watch: ProcessWatch;
-  #hasEnded = false;
+  #isOver = false;
 
   private constructor(live: LiveSession, options: WatchedPageOptions) {
-    const { pid, va } = options;
-    this.#live = live;
+    super(live, { by: { pid: options.pid }, map: { kind: 'at', va: options.va } });
     this.#options = options;
-    this.#watch = new ProcessWatch({
-      linux: live.linux,
-      selection: { by: { pid }, map: { kind: 'at', va } },
-      isExact: live.isExact,
-      vcpuCount: live.vcpuCount,
-      owner: `page ${pages++}`,
-      onEnd: () => (this.#hasEnded = true),
-    });
   }
 
-  /** Watches from now on; the guest must be stopped. `onPresent` is called where the page is there already. */
+  /** Watches from now on. The guest must be stopped. */
   static async open(live: LiveSession, options: WatchedPageOptions): Promise<WatchedPage> {
     const page = new WatchedPage(live, options);
-    await page.#watch.begin(live.session);
-    live.add(page);
+    await page.begin();
     return page;
   }
 
   /** The guest must be stopped. */
   end(): void {
-    this.#live.remove(this);
-    this.#watch.end();
+    this.release();
   }
 
-  words(): Float64Array {
-    return this.#watch.words();
-  }
-
-  update(batch: readonly SourceEvent[]): Promise<readonly SourceEvent[]> {
-    return this.#watch.update(batch);
-  }
-
-  label(events: readonly MonitorEvent[]): Promise<readonly MonitorEvent[]> {
-    return this.#watch.label(events);
-  }
-
-  async take(events: readonly ProcessEvent[]): Promise<void> {
+  async take(events: readonly MonitorEvent[]): Promise<void> {
+    const { va, onPresent, onAbsent, onEnd } = this.#options;
     for (const event of events) {
-      if (event.kind === 'root-gone') this.#hasEnded = true;
-      else if (event.kind === 'page-in' && isOf(event, this.#options.va)) await this.#options.onPresent();
-      else if (event.kind === 'page-out' && isOf(event, this.#options.va)) await this.#options.onAbsent();
+      if (event.kind === 'root-gone') this.#isOver = true;
+      else if (event.kind === 'page-in' && isOf(event, va)) await onPresent();
+      else if (event.kind === 'page-out' && isOf(event, va)) await onAbsent();
     }
-    if (!this.#hasEnded) return;
+    if (!this.#isOver && !this.hasEnded) return;
     this.end();
-    await this.#options.onEnd();
+    await onEnd();
   }
 }
 
-function isOf({ va, pages: count }: { readonly va: bigint; readonly pages: number }, wanted: bigint): boolean {
-  return wanted >= va - (va % PAGE_BYTES) && wanted < va - (va % PAGE_BYTES) + BigInt(count) * PAGE_BYTES;
+function isOf({ va, pages }: { readonly va: bigint; readonly pages: number }, wanted: bigint): boolean {
+  const start = va - (va % BigInt(PAGE_BYTES));
+  return wanted >= start && wanted < start + BigInt(pages * PAGE_BYTES);
 }

@@ -1,13 +1,15 @@
 /** Where a guest comes from: what gives its memory at a moment at which nothing changes. */
 import type { Capabilities } from '../capabilities.ts';
-import type { BreakpointSet } from '../live/breakpoint.ts';
-import type { LiveSession } from '../live/live-session.ts';
+import type { BreakpointSet } from '../hooks/breakpoint.ts';
+import type { ProcessHooks } from '../hooks/process-hooks.ts';
+import type { LiveSession } from '../session/live-session.ts';
 import type { Moment } from '../moment.ts';
 
 /** A live guest that is watched. */
 export interface Watching {
   readonly live: LiveSession;
   readonly breakpoints: BreakpointSet;
+  readonly processHooks: ProcessHooks;
 }
 
 export interface GuestSource {

@@ -5,8 +5,9 @@
 import { openQemuSnapshot } from '../../drivers/qemu/index.ts';
 import { findAddressSpace } from '../../snapshot/index.ts';
 import { type Capabilities, capabilitiesOf } from '../capabilities.ts';
-import { BreakpointSet } from '../live/breakpoint.ts';
-import { LiveSession } from '../live/live-session.ts';
+import { BreakpointSet } from '../hooks/breakpoint.ts';
+import { ProcessHooks } from '../hooks/process-hooks.ts';
+import { LiveSession } from '../session/live-session.ts';
 import { Moment } from '../moment.ts';
 import type { GuestSource, Watching } from './guest-source.ts';
 
@@ -89,7 +90,12 @@ export class LiveSource implements GuestSource {
       if (this.#watching !== undefined) return this.#watching;
       const { qmp, gdb } = this.#options;
       const live = await LiveSession.open({ qmp, gdb, signal: this.#signal });
-      const watching = { live, breakpoints: new BreakpointSet(live, () => this.releaseIfIdle()) };
+      const release = () => this.releaseIfIdle();
+      const watching = {
+        live,
+        breakpoints: new BreakpointSet(live, release),
+        processHooks: new ProcessHooks(live, release),
+      };
       live.onEnd(() => {
         if (this.#watching === watching) this.#watching = undefined;
       });

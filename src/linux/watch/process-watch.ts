@@ -107,6 +107,8 @@ export class ProcessWatch {
     const labelled: MonitorEvent[] = [];
     for (const event of events) {
       const space = this.#gone.get(event.root) ?? this.#spaces.get(event.root);
+      // Of what another watch of this session retains, that one tells.
+      if (this.#options.owner !== undefined && space?.isOwn(event) !== true) continue;
       for (const part of space === undefined ? [event] : await space.label(event)) labelled.push(part);
     }
     // Not before the last word has been said.

@@ -1,0 +1,46 @@
+/** Calls what a script wants to have called while the guest is stopped: not for ever, and without ending the session where it fails. */
+import process from 'node:process';
+import { PtmonError } from '../../core/error.ts';
+
+export interface HandlerOptions {
+  /** How long the guest waits for the handler, in milliseconds; defaults to 10,000. */
+  readonly timeoutMs?: number;
+  /** Called with what the handler throws, and where it takes too long; by default a warning of the process. The guest goes on. */
+  readonly onError?: (error: unknown) => void;
+}
+
+const DEFAULT_TIMEOUT_MS = 10_000;
+
+/** Never throws. @param what names the handler in an error */
+export async function callHandler(
+  what: string,
+  handler: () => Promise<void> | void,
+  { timeoutMs = DEFAULT_TIMEOUT_MS, onError = warn }: HandlerOptions,
+): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new PtmonError('closed', `${what} did not finish within ${timeoutMs} ms: the guest goes on`));
+    }, timeoutMs);
+  });
+  try {
+    await Promise.race([Promise.resolve().then(handler), late]);
+  } catch (error) {
+    report(error, onError);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** What `onError` itself throws must not end the session either. */
+function report(error: unknown, onError: (error: unknown) => void): void {
+  try {
+    onError(error);
+  } catch (second) {
+    warn(second);
+  }
+}
+
+function warn(error: unknown): void {
+  process.emitWarning(error instanceof Error ? error : String(error));
+}

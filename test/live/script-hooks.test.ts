@@ -1,0 +1,195 @@
+/** Hooks of a script on a real guest: processes that begin and end, symbols, and several hooks at one address. */
+import { execFileSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { env } from 'node:process';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { QmpClient, readRunState } from '../../src/drivers/qemu/index.ts';
+import { type LaunchedGuest, launchGuest, type LaunchOptions } from '../../src/drivers/qemu/launch/launch.ts';
+import { attach, type Guest, type GuestProcess } from '../../src/guest/index.ts';
+import { temporaryFolder } from '../drivers/trace/temporary-folder.ts';
+import { leftOut } from './real-guest.ts';
+
+const file = temporaryFolder();
+
+/** The workload with its symbols: compiled as it is in the guest, and not stripped. */
+function unstripped(): string {
+  const path = file('workload');
+  const sources = join(import.meta.dirname, '../../guest/workload');
+  const files = readdirSync(sources)
+    .filter((name) => name.endsWith('.c'))
+    .sort();
+  // The flags of guest/make/programs.mjs without -s: the addresses are the same.
+  const flags = ['-std=gnu11', '-O2', '-static', '-no-pie', '-pthread'];
+  execFileSync(env['CC'] ?? 'gcc', [...flags, '-o', path, ...files.map((name) => join(sources, name))]);
+  return path;
+}
+
+const MACHINES: readonly (readonly [name: string, options: LaunchOptions])[] = [
+  ['one vCPU', { cpu: 'max,la57=off' }],
+  ['page-table isolation, two vCPUs', { cpu: 'Skylake-Server', smp: 2 }],
+];
+
+describe.skipIf(leftOut('test/live/script-hooks, hooks on a real guest')).each(MACHINES)(
+  '%s',
+  { timeout: 120_000 },
+  (_name, options) => {
+    let vm: LaunchedGuest;
+    let guest: Guest;
+    let process: GuestProcess;
+    let next = 0x1000_0000_0000n;
+    const place = () => {
+      next += 0x40_0000n;
+      return next;
+    };
+    const run = (command: string) => vm.workload.command(command, { timeoutMs: 60_000 });
+
+    beforeAll(async () => {
+      vm = await launchGuest(options);
+      await vm.waitForReady();
+      const { pid } = await vm.workload.ready();
+      guest = await attach({ qmp: vm.qmpPath, gdb: vm.gdbPath });
+      process = await guest.process(pid);
+    }, 150_000);
+    afterAll(async () => {
+      await guest?.close();
+      await vm?.stop();
+    });
+
+    test('on: each process that begins, runs another program and ends, in this order', async () => {
+      const seen = new Map<number, string[]>();
+      const note = (what: string) => (of: GuestProcess) => {
+        seen.set(of.pid, [...(seen.get(of.pid) ?? []), `${what} ${of.comm}`]);
+      };
+      const hooks = await Promise.all([
+        guest.on('process', note('process')),
+        guest.on('exec', note('exec')),
+        guest.on('exit', note('exit')),
+      ]);
+      for (const word of ['one', 'two', 'three']) await run(`sh echo ${word}`);
+      await expect.poll(() => [...seen.values()].filter((each) => each.at(-1)?.startsWith('exit')).length).toBe(3);
+      for (const life of seen.values()) expect(life).toEqual(['process workload', 'exec busybox', 'exit busybox']);
+      for (const hook of hooks) await hook.remove();
+      await run('sh echo four');
+      expect(seen.size).toBe(3);
+    });
+
+    test('on: the handler reads the new process; one that throws, and one that never returns, do not stop the guest', async () => {
+      const errors: unknown[] = [];
+      const onError = (error: unknown) => errors.push(error);
+      const names: string[] = [];
+      const reading = await guest.on('exec', async (of) => {
+        const { areas } = await of.maps();
+        names.push(...areas.map(({ name }) => name));
+      });
+      const throwing = await guest.on('process', () => Promise.reject(new Error('mine')), { onError });
+      const endless = await guest.on('exit', () => new Promise(() => {}), { onError, timeoutMs: 50 });
+      await run('sh echo one');
+      await expect.poll(() => errors.length).toBe(2);
+      for (const hook of [reading, throwing, endless]) await hook.remove();
+      expect(names).toContain('/bin/busybox');
+      expect(errors).toMatchObject([
+        { message: 'mine' },
+        { code: 'closed', message: 'the handler of exit did not finish within 50 ms: the guest goes on' },
+      ]);
+    });
+
+    test('each handle gets the events of what it watches, and no others', async () => {
+      const [heap, anon] = [await process.watch('heap'), await process.watch('anon')];
+      const va = place();
+      await run(`map 3 small at=0x${va.toString(16)}`);
+      await run(`touch 0x${va.toString(16)} 3`);
+      await run('heap 3');
+      await run(`unmap 0x${va.toString(16)} 3`);
+      await run('heap back');
+      await heap.stop();
+      await anon.stop();
+      const of = async (watch: typeof heap) => {
+        const maps = new Set<string>();
+        let mine = 0;
+        for await (const { map, va: at, pid } of watch) {
+          maps.add(`${pid} ${map}`);
+          if (at >= va && at < va + 0x3000n) mine++;
+        }
+        return { maps: [...maps], mine };
+      };
+      expect(await of(heap)).toEqual({ maps: [`${process.pid} heap`], mine: 0 });
+      expect(await of(anon)).toEqual({ maps: [`${process.pid} anon`], mine: 6 });
+    });
+
+    test('breakpoint: at a symbol of the program, by a file with its symbols; of the vDSO, from the memory of the guest', async () => {
+      const symbols = unstripped();
+      const at: (bigint | undefined)[] = [];
+      const breakpoint = await process.breakpoint('do_code', ({ registers }) => void at.push(registers.get('rdi')), {
+        symbols,
+      });
+      expect(breakpoint.state).toBe('armed');
+      const va = place();
+      await run(`code 0x${va.toString(16)}`);
+      await breakpoint.remove();
+      expect(at).toEqual([va]);
+      const time = await process.symbol('[vdso]!__vdso_time');
+      const { areas } = await process.maps();
+      expect(areas.find(({ start, end }) => time >= start && time < end)).toMatchObject({ name: '[vdso]' });
+      await expect(process.breakpoint('no_such_symbol', () => {}, { symbols })).rejects.toMatchObject({
+        code: 'bad-argument',
+        message: expect.stringContaining('has no symbol no_such_symbol'),
+      });
+      await expect(process.breakpoint('no_such_symbol', () => {})).rejects.toMatchObject({ code: 'bad-argument' });
+    });
+
+    test('several hooks at one address of the kernel are released one by one, and the address once', async () => {
+      const everywhere = [
+        await guest.breakpoint('__x64_sys_getpid', () => {}),
+        await guest.breakpoint('__x64_sys_getpid', () => {}),
+      ];
+      const own = await process.breakpoint(everywhere[0]!.va, () => {});
+      expect([...everywhere, own].map(({ state }) => state)).toEqual(['armed', 'armed', 'armed']);
+      const hits = () => [...everywhere, own].map((each) => each.hits);
+      // getpid is called for the report of a call.
+      const va = place();
+      await run(`code 0x${va.toString(16)}`);
+      const calls = async () => {
+        const before = hits();
+        await run(`call 0x${va.toString(16)} 1`);
+        return hits().map((count, index) => count - before[index]!);
+      };
+      expect(await calls()).toEqual([1, 1, 1]);
+      await everywhere[0]!.remove();
+      await everywhere[0]!.remove();
+      expect(await calls()).toEqual([0, 1, 1]);
+      await own.remove();
+      expect(await calls()).toEqual([0, 1, 0]);
+      await everywhere[1]!.remove();
+      expect(await calls()).toEqual([0, 0, 0]);
+    });
+
+    test('a hook of one process is not hit in another that has the same page', async () => {
+      const va = place();
+      await run(`code 0x${va.toString(16)}`);
+      const breakpoint = await process.breakpoint(va, () => {});
+      // Of three rounds the last calls the function twice in a child that shares the page.
+      await run(`call 0x${va.toString(16)} 3`);
+      expect(breakpoint.hits).toBe(3);
+      await breakpoint.remove();
+    });
+
+    test('what is not mapped is not hit, and a process that ends takes its hooks along', async () => {
+      const [pending, armed] = [
+        await process.breakpoint(place(), () => {}),
+        await process.breakpoint('do_code', () => {}, { symbols: unstripped() }),
+      ];
+      expect([pending.state, armed.state]).toEqual(['pending', 'armed']);
+      const ended: string[] = [];
+      const hook = await guest.on('exit', (of) => void ended.push(of.toString()));
+      await run('exit');
+      await vm.workload.ready();
+      expect([pending.state, armed.state]).toEqual(['removed', 'removed']);
+      await expect.poll(() => ended).toContain(`workload[${process.pid}]`);
+      await hook.remove();
+      const qmp = await QmpClient.connect(vm.qmpPath);
+      await expect.poll(() => readRunState(qmp), { timeout: 20_000 }).toBe('running');
+      await qmp.close();
+    });
+  },
+);
