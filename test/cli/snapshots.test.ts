@@ -383,7 +383,7 @@ describe('refused', () => {
     [['map', 'DUMP', '--vcpu', '1'], 2, 'there is no vCPU 1: the dump has only vCPU 0'],
     [['map', 'DUMP', '--ram-map', '0x0+4K@0'], 2, 'says itself where its memory is (elf)'],
     [['map', 'DUMP', '--qmp', '/q', '--gdb', '/g'], 2, 'unexpected argument "'],
-    [['map', '--qmp', '/q'], 2, 'a live guest needs both --qmp and --gdb: --gdb is missing'],
+    [['map', '--gdb', '/q'], 2, 'a live guest needs --qmp as well as --gdb'],
     [['roots', 'DUMP', '--qmp', '/q', '--gdb', '/g'], 2, 'unexpected argument "'],
     [['diff', 'DUMP'], 2, 'diff takes two dumps, not 1'],
     [['diff', 'DUMP', 'DUMP', 'DUMP'], 2, 'diff takes two dumps, not 3'],

@@ -19,12 +19,7 @@ export async function openSnapshot(
 ): Promise<Snapshot> {
   const { qmp, gdb, memory = 'auto', ramFile, ramMap } = options;
   if (source !== undefined) return openFile(source, ramMap, work);
-  if (qmp === undefined || gdb === undefined) {
-    throw new PtmonError(
-      'bad-argument',
-      `a live guest needs both --qmp and --gdb: ${gdb === undefined ? '--gdb' : '--qmp'} is missing`,
-    );
-  }
+  if (qmp === undefined) throw new PtmonError('bad-argument', 'a live guest needs --qmp as well as --gdb');
   if (ramMap !== undefined) {
     throw new PtmonError(
       'bad-argument',
@@ -32,7 +27,8 @@ export async function openSnapshot(
     );
   }
   const { openQemuSnapshot } = await import('../../drivers/qemu/snapshot/open-snapshot.ts');
-  return openQemuSnapshot({ qmp, gdb, memory, ...(ramFile !== undefined && { ramFile }), signal: work.signal });
+  const live = { qmp, ...(gdb !== undefined && { gdb }), memory };
+  return openQemuSnapshot({ ...live, ...(ramFile !== undefined && { ramFile }), signal: work.signal });
 }
 
 /** Loads only the format that the file has. */

@@ -56,6 +56,11 @@ export class NamedAreas {
     return this.#areas.filter((area) => !this.#isWanted(area));
   }
 
+  /** Areas that are to be watched, as they were last read. */
+  get wanted(): readonly MemoryArea[] {
+    return this.#areas.filter((area) => this.#isWanted(area));
+  }
+
   /** A range is not watched any more. */
   forget(range: Range): void {
     for (const va of this.#strange) if (va >= range.start && va < range.end) this.#strange.delete(va);

@@ -43,7 +43,9 @@ export class WatchedSpace {
   readonly #isWhole: boolean;
   readonly #lowerHalf: Range;
   #ranges: readonly Range[] = [];
-  /** Of them, those that are of no interest since the last look. */
+  /** Areas of no interest at the last look. */
+  #unwanted: readonly Range[] = [];
+  /** Of the ranges, those that are of no interest since the last look. */
   #leaving: readonly Range[] = [];
 
   constructor({ linux, session, choice, owner: label }: SpaceOptions, root: number, owner: TaskBrief) {
@@ -85,15 +87,20 @@ export class WatchedSpace {
    */
   async refresh(): Promise<void> {
     if (!this.#isWhole) await this.#areas.read();
-    const wanted = without([this.#lowerHalf], this.#isWhole ? [] : this.#areas.unwanted);
-    for (const range of without(wanted, this.#ranges)) {
+    const unwanted = this.#isWhole ? [] : this.#areas.unwanted;
+    const wanted = without([this.#lowerHalf], unwanted);
+    // Linux takes an area away before its pages. Where one was that is not wanted, they may be there until the next look; before another
+    // area comes there, there is a look.
+    const vacated = without(without(this.#unwanted, unwanted), this.#areas.wanted);
+    this.#unwanted = unwanted;
+    for (const range of without(without(wanted, vacated), this.#ranges)) {
       await this.#session.watch({ ...this.#request(range), tag: this.#monitorTag, runs: true });
       this.#ranges = joined([...this.#ranges, range]);
     }
     // What was there before another area took its place may be said to have gone only after this look.
-    const unwanted = without(this.#ranges, wanted);
-    const staying = without(unwanted, this.#leaving);
-    for (const range of without(unwanted, staying)) this.#release(range);
+    const needless = without(this.#ranges, wanted);
+    const staying = without(needless, this.#leaving);
+    for (const range of without(needless, staying)) this.#release(range);
     this.#leaving = staying;
   }
 

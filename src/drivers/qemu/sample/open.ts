@@ -158,7 +158,7 @@ export class QemuSamplingDriver implements Driver {
   }
 }
 
-async function readAllRegisters(qmp: QmpClient): Promise<PagingRegisters[]> {
+export async function readAllRegisters(qmp: QmpClient): Promise<PagingRegisters[]> {
   const vcpus = await qmp.execute('query-cpus-fast');
   if (!Array.isArray(vcpus)) throw new PtmonError('corrupt-input', `${qmp.address}: query-cpus-fast returned no list`);
   const read: PagingRegisters[] = [];

@@ -1,4 +1,5 @@
 /** Page tables of a running QEMU guest. It is stopped while they are read, and then runs if it ran before. */
+import { PtmonError } from '../../../core/error.ts';
 import { knownRegisters } from '../../../driver/known-registers.ts';
 import type { Snapshot } from '../../../driver/snapshot.ts';
 import type { GdbRegisters } from '../gdb/index.ts';
@@ -6,12 +7,14 @@ import { type GuestMemoryKind, openGuestMemory } from '../memory/open-memory.ts'
 import { QmpClient } from '../qmp/client.ts';
 import { readPhysicalAddressBits } from '../qmp/physical-address-bits.ts';
 import { readRunState } from '../qmp/run-state.ts';
+import { readAllRegisters } from '../sample/open.ts';
 import { visitGuarded } from '../release/guarded-visit.ts';
 
 export interface QemuSnapshotOptions {
   /** QEMU's sockets: a path, or host:port. */
   readonly qmp: string;
-  readonly gdb: string;
+  /** Without it the guest must be stopped already, by a client that has the gdbstub. */
+  readonly gdb?: string;
   /** How its memory is read; defaults to the best way that works. */
   readonly memory?: GuestMemoryKind | 'auto';
   /** The file that is its memory, where QEMU's word for it is not right here. */
@@ -41,6 +44,9 @@ export async function openQemuSnapshot(options: QemuSnapshotOptions): Promise<Sn
     const qmp = await QmpClient.connect(options.qmp, signal === undefined ? {} : { signal });
     undo.push(() => qmp.close());
     const physicalAddressBits = await readPhysicalAddressBits(qmp);
+    if (options.gdb === undefined) {
+      return await readStoppedGuest({ qmp, kind, ramFile, physicalAddressBits, undo, close });
+    }
     const leaveStopped = (await readRunState(qmp)) !== 'running';
     const visit = await visitGuarded(options.gdb, {
       leaveStopped,
@@ -70,4 +76,36 @@ export async function openQemuSnapshot(options: QemuSnapshotOptions): Promise<Sn
     await close().catch(() => {});
     throw error;
   }
+}
+
+interface StoppedGuest {
+  readonly qmp: QmpClient;
+  readonly kind: GuestMemoryKind | 'auto';
+  readonly ramFile: string | undefined;
+  readonly physicalAddressBits: number | undefined;
+  readonly undo: (() => Promise<void>)[];
+  readonly close: () => Promise<void>;
+}
+
+/** What QMP alone gives of a guest that another client has stopped: nothing here stops it, or resumes it. */
+async function readStoppedGuest(guest: StoppedGuest): Promise<Snapshot> {
+  const { qmp, kind, ramFile, physicalAddressBits, undo, close } = guest;
+  const state = await readRunState(qmp);
+  if (state === 'running') {
+    throw new PtmonError(
+      'source-unavailable',
+      `${qmp.address}: the guest runs, and without its gdbstub it is not stopped to be read: give --gdb, or stop it first`,
+    );
+  }
+  const vcpus = await readAllRegisters(qmp);
+  const guestMemory = await openGuestMemory({ qmp, kind, ...(ramFile !== undefined && { ramFile }) });
+  undo.push(() => guestMemory.close());
+  const { memory, regions, description } = guestMemory;
+  return {
+    description: `${vcpus.length} ${vcpus.length === 1 ? 'vCPU' : 'vCPUs'}, ${state}; memory: ${description}`,
+    memory,
+    regions,
+    registers: knownRegisters('guest', vcpus, physicalAddressBits),
+    close,
+  };
 }
