@@ -38,7 +38,8 @@ export class ProcessLives {
 
   constructor(options: ProcessLivesOptions) {
     this.#options = options;
-    this.#words = new WordList(options.linux.kernel.memory.physical);
+    const { physical, paging } = options.linux.kernel.memory;
+    this.#words = new WordList(physical, paging.mode.entryBytes);
   }
 
   /** From here on. The guest must be stopped. */
