@@ -29,6 +29,10 @@ const CHUNK_NAMES = [
   // What every command needs.
   [/^(core\/error|sinks\/(text-output|printable|columns|version)|cli\/process\/.*)\.ts$/, 'base'],
   [/^(cli\/options|guest\/discovery)\//, 'options'],
+  // Commands that are alike share a chunk of what they run.
+  [/^cli\/(?:web\/|commands\/(?:serve|report)\/run-)/, 'web-commands'],
+  [/^cli\/(?:snapshot\/visit|output\/gap|commands\/(?:map|diff|roots)\/(?!command\.ts))/, 'space-commands'],
+  [/^cli\/commands\/(?:ps|maps|vms)\/(?!command\.ts)/, 'list-commands'],
   [/^core\/(monitor\/|index\.ts$)/, 'monitor'],
   [/^core\//, 'core'],
   [/^sinks\/(timeline\/|index\.ts$)/, 'timeline'],
@@ -164,7 +168,7 @@ export async function makeBundle() {
     // Without white space and comments, and with short names for variables. A stack trace names functions as the sources do.
     minify: {
       compress: { keepNames: { function: true, class: true } },
-      mangle: { toplevel: false, keepNames: true },
+      mangle: { toplevel: true, keepNames: true },
       codegen: true,
     },
     comments: false,

@@ -31,6 +31,7 @@ export type CommandName =
   | 'serve'
   | 'agent'
   | 'agent-worker'
+  | 'report'
   | 'roots'
   | 'doctor'
   | 'completion'

@@ -4,30 +4,15 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import { runProgram } from '../../src/cli/program.ts';
-import { dumpFile, elfDump, type Frames, kdumpDump, notesOf, PAGE } from '../drivers/dump/write-dump.ts';
+import { dumpFile, elfDump, kdumpDump, notesOf, PAGE } from '../drivers/dump/write-dump.ts';
 import { LARGE, NO_EXECUTE, PRESENT, SpaceBuilder, USER, WRITABLE } from '../snapshot/space.ts';
 import { Recorder } from '../sinks/examples.ts';
 import { parse, run } from './run.ts';
 import { startVm } from './scripted-vm.ts';
+import { dumpOf, framesOf } from './space-dump.ts';
 
 const VA = 0x40_0000n;
 const DATA = PRESENT | WRITABLE | USER | NO_EXECUTE;
-
-/** The tables of a space, as a dump. */
-function framesOf(builder: SpaceBuilder): Frames {
-  const { byteLength } = builder.snapshot().regions[0]!;
-  const frames = new Map<number, Uint8Array>();
-  for (let gfn = 0; gfn < byteLength / PAGE; gfn++) {
-    const page = builder.machine.memory.page(gfn);
-    if (page !== undefined) frames.set(gfn, new Uint8Array(page.slice().buffer));
-  }
-  return frames;
-}
-
-function dumpOf(builder: SpaceBuilder, make = elfDump): string {
-  const notes = notesOf([{ cr0: 0x8000_0001n, cr3: builder.root, cr4: 0x20n }]);
-  return dumpFile(make(framesOf(builder), { notes }));
-}
 
 function program(): SpaceBuilder {
   const builder = new SpaceBuilder();

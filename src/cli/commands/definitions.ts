@@ -15,6 +15,7 @@ import { definePs } from './ps/command.ts';
 import { defineRead } from './read/command.ts';
 import { defineRepl } from './repl/command.ts';
 import { defineReplay } from './replay/command.ts';
+import { defineReport } from './report/command.ts';
 import { defineRoots } from './roots/command.ts';
 import { defineRun } from './run/command.ts';
 import { defineScript } from './script/command.ts';
@@ -47,6 +48,7 @@ export const DEFINITIONS: Readonly<Record<CommandName, Definition>> = {
   serve: defineServe,
   agent: defineAgent,
   'agent-worker': defineAgentWorker,
+  report: defineReport,
   roots: defineRoots,
   doctor: defineDoctor,
   completion: defineCompletion,

@@ -11,6 +11,7 @@ import { FileSceneSource, noWalk, walkGuest, walkTrace } from '../../web/scene/f
 import { comparisonScene, type SpaceChoice, snapshotScene } from '../../web/scene/snapshot-scene.ts';
 import { traceScene } from '../../web/scene/trace-scene.ts';
 import type { SceneSource } from '../../web/scene/scene-source.ts';
+import type { RootOption } from '../options/address.ts';
 import { recordedKinds } from '../trace/about-text.ts';
 import { isTraceFile } from './trace-file.ts';
 
@@ -34,6 +35,24 @@ export async function openFiles(
     );
   if (traces.length > 0) return openTraceFile(first, choice, signal);
   return second === undefined ? openDumpFile(first, choice, signal) : openPair(first, second, choice, signal);
+}
+
+/** The options of both commands that choose an address space. */
+export interface SpaceOptions {
+  readonly pid?: number;
+  readonly comm?: string;
+  readonly root?: RootOption;
+}
+
+/** @throws PtmonError `bad-argument` for a root that only a vCPU could tell */
+export function choiceOf({ pid, comm, root }: SpaceOptions): SpaceChoice {
+  if (root === 'current')
+    throw new PtmonError('bad-argument', '--root current is the default: give 0x… or leave it out');
+  return {
+    ...(pid !== undefined && { pid }),
+    ...(comm !== undefined && { comm }),
+    ...(root !== undefined && { root }),
+  };
 }
 
 function checkExists(path: string): void {

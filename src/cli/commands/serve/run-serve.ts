@@ -1,6 +1,7 @@
 /** Serves the page until the command is interrupted or the guest ends. */
 import { PtmonError } from '../../../core/error.ts';
 import { attach } from '../../../guest/index.ts';
+import type { SpaceChoice } from '../../../web/scene/snapshot-scene.ts';
 import type { SceneSource } from '../../../web/scene/scene-source.ts';
 import { LiveSceneSource } from '../../../web/scene/live-source.ts';
 import { makeToken } from '../../../web/server/access.ts';
@@ -9,16 +10,12 @@ import { addressOf, listen } from '../../../web/server/listen.ts';
 import type { Streams } from '../../context.ts';
 import { printStatus } from '../../output/status-lines.ts';
 import { explain } from '../../web/explain.ts';
-import { openFiles } from '../../web/open-scene.ts';
-import type { RootOption } from '../../options/address.ts';
+import { choiceOf, openFiles, type SpaceOptions } from '../../web/open-scene.ts';
 
-export interface ServeOptions {
+export interface ServeOptions extends SpaceOptions {
   readonly qmp?: string;
   readonly gdb?: string;
   readonly vm?: string;
-  readonly pid?: number;
-  readonly comm?: string;
-  readonly root?: RootOption;
   readonly mode: 'exact' | 'sample';
   readonly listen: string;
   readonly port: number;
@@ -45,7 +42,7 @@ export async function runServe(
     throw new PtmonError('bad-argument', `--token: give at least ${MIN_TOKEN} letters, digits, "-" and "_"`);
   const say = (line: string) => void printStatus(messages, line);
   const source =
-    paths === undefined ? await openLive(options, say, signal) : await openFiles(paths, choiceOf(options), signal);
+    paths === undefined ? await openLive(options, say, signal) : await openFiles(paths, fileChoice(options), signal);
   try {
     const app = makeApp({ source, explain, token, listen: host, signal });
     const listening = await listen(app, { host, port });
@@ -86,15 +83,10 @@ async function openLive(
   return LiveSceneSource.open(guest, { isExact, onNotice, ...(by && { by }) });
 }
 
-function choiceOf({ pid, comm, root, mode }: ServeOptions) {
-  if (mode === 'exact') throw new PtmonError('bad-argument', '--mode is for a live guest: leave it out with a file');
-  if (root === 'current')
-    throw new PtmonError('bad-argument', '--root current is the default: give 0x… or leave it out');
-  return {
-    ...(pid !== undefined && { pid }),
-    ...(comm !== undefined && { comm }),
-    ...(root !== undefined && { root }),
-  };
+function fileChoice(options: ServeOptions): SpaceChoice {
+  if (options.mode === 'exact')
+    throw new PtmonError('bad-argument', '--mode is for a live guest: leave it out with a file');
+  return choiceOf(options);
 }
 
 /** Resolves when the signal comes; when the guest ends, the page goes on showing what was last. */

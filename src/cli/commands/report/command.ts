@@ -1,0 +1,38 @@
+/** `ptmon report`. */
+import { type Command, Option } from 'commander';
+import type { CommandContext } from '../../context.ts';
+import { rootOption } from '../../options/address.ts';
+import { addHelp } from '../../options/help.ts';
+import { addProcessOptions } from '../../options/source.ts';
+import { EXIT_OK } from '../../process/exit-codes.ts';
+import { interruptible } from '../../process/interruptible.ts';
+import type { ReportOptions } from './run-report.ts';
+
+const HELP = `
+Writes one HTML file of less than 2 MB with the picture that ptmon serve shows:
+a trace to play and to scrub, a dump, or what changed between two dumps. It
+opens in any browser without a network, to attach to a bug report. What of a
+long trace does not fit is left out, and the report says so.
+
+Examples:
+  ptmon report guest.trace -o report.html
+  ptmon report vm.core --comm nginx -o nginx.html
+  ptmon report before.core after.core -o changes.html
+`;
+
+export function defineReport(command: Command, context: CommandContext): void {
+  addHelp(command, HELP);
+  command
+    .argument('<source>', 'path of a trace or a dump')
+    .argument('[after]', 'a second dump, to compare with the first')
+    .requiredOption('-o, --output <file>', 'the HTML file; - for standard output')
+    .option('--force', 'overwrite a file that is not a report')
+    .addOption(new Option('--root <cr3>', 'of a dump, this address space alone: 0x…').argParser(rootOption));
+  addProcessOptions(command).action(async (source: string, after: string | undefined, options: ReportOptions) => {
+    await interruptible(context, async (signal) => {
+      const { runReport } = await import('./run-report.ts');
+      await runReport(after === undefined ? [source] : [source, after], options, context, signal);
+      return EXIT_OK;
+    });
+  });
+}
