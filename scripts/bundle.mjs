@@ -27,12 +27,16 @@ const CHUNKS = 'chunks';
  */
 const CHUNK_NAMES = [
   // What every command needs.
-  [/^(core\/error|sinks\/(text-output|printable|columns|version)|cli\/process\/.*)\.ts$/, 'base'],
+  [
+    /^(core\/error|sinks\/(text-output|printable|columns|version)|cli\/process\/.*|cli\/output\/status-lines)\.ts$/,
+    'base',
+  ],
   [/^(cli\/options|guest\/discovery)\//, 'options'],
-  // Commands that are alike share a chunk of what they run.
-  [/^cli\/(?:web\/|commands\/(?:serve|report)\/run-)/, 'web-commands'],
-  [/^cli\/(?:snapshot\/visit|output\/gap|commands\/(?:map|diff|roots)\/(?!command\.ts))/, 'space-commands'],
-  [/^cli\/commands\/(?:ps|maps|vms)\/(?!command\.ts)/, 'list-commands'],
+  // What several commands use, and none of them begins with.
+  [/^cli\/output\//, 'output'],
+  [/^cli\/(?:memory|snapshot)\//, 'inspect'],
+  [/^cli\/trace\//, 'replay'],
+  [/^cli\/web\//, 'web'],
   [/^core\/(monitor\/|index\.ts$)/, 'monitor'],
   [/^core\//, 'core'],
   [/^sinks\/(timeline\/|index\.ts$)/, 'timeline'],
@@ -212,13 +216,26 @@ function writeLicences(output) {
   const packages = new Set(
     modules.flatMap((id) => /^.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+/.exec(id) ?? []),
   );
-  const texts = [...packages].sort().map((folder) => {
+  /** By the text of the licence without its copyright: what it is of. Most packages have the same one. */
+  const licences = new Map();
+  for (const folder of [...packages].sort()) {
     const { name, version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
     const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
-    const text = file === undefined ? `License: ${license}` : readFileSync(join(folder, file), 'utf8').trim();
-    return `## ${name} ${version}\n\n${text}\n`;
-  });
-  writeFileSync(join(DIST, 'THIRD-PARTY.md'), `# Packages that this one contains\n\n${texts.join('\n')}`);
+    const text = file === undefined ? `License: ${license}` : readFileSync(join(folder, file), 'utf8');
+    const isOwner = (/** @type {string} */ line) =>
+      /^\s*(?:The MIT License|MIT License|\(?MIT\)?$|copyright|all rights reserved)/i.test(line);
+    const lines = text.split('\n');
+    const owners = lines.filter((line) => /^\s*copyright/i.test(line)).map((line) => line.trim());
+    const body = lines
+      .filter((line) => !isOwner(line))
+      .join(' ')
+      .replaceAll(/\s+/g, ' ')
+      .trim();
+    const entry = `- ${name} ${version}${owners.map((owner) => `\n  ${owner}`).join('')}`;
+    licences.set(body, [...(licences.get(body) ?? []), entry]);
+  }
+  const texts = [...licences].map(([body, entries]) => `${entries.join('\n')}\n\n${body}\n`);
+  writeFileSync(join(DIST, 'THIRD-PARTY.md'), `# Packages that this one contains\n\n${texts.join('\n---\n\n')}`);
 }
 
 /** The manual pages, from the definitions of the commands in the bundle. */
