@@ -87,9 +87,9 @@ describe('ptmon map', () => {
       runs: 2,
     });
     expect((await run(['map', path, '--csv', '--user'])).stdout.split('\r\n')).toEqual([
-      'start,end,bytes,writable,user,executable,protection_key,page_sizes,physical,runs,repeats',
-      '0x400000,0x402000,8192,false,true,true,0,4096,0x1000,1,false',
-      '0x402000,0x405000,12288,true,true,false,0,4096,0x8000,2,false',
+      'start,end,bytes,writable,user,executable,protection_key,page_sizes,physical,runs,repeats,names',
+      '0x400000,0x402000,8192,false,true,true,0,4096,0x1000,1,false,',
+      '0x402000,0x405000,12288,true,true,false,0,4096,0x8000,2,false,',
       '',
     ]);
   });

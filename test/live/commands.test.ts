@@ -277,7 +277,7 @@ describe.skipIf(!isHere)('ptmon watch on a real guest', { timeout: 120_000 }, ()
       /cannot be written/,
     ],
     ['nothing to watch', () => [...sockets()], 2, /--va/],
-    ['an address that is none', () => [...sockets(), '--va', 'main'], 2, /--va main: not a hexadecimal address/],
+    ['an address that is none', () => [...sockets(), '--va', 'main'], 2, /--va main: the kernel has no such symbol/],
     ['an address that is not canonical', () => [...sockets(), '--va', '0x1000000000000000'], 2, /0x1000000000000000/],
     [
       'too many watchpoints',

@@ -10,6 +10,7 @@ import { pagingOf } from '../../driver/paging.ts';
 import { retry } from '../../driver/retry.ts';
 import { isKvm, QmpClient, type QemuDriver, unmappedWords } from '../../drivers/qemu/index.ts';
 import type { AddressOption } from '../options/address.ts';
+import { withAddresses } from './named-addresses.ts';
 import { openSource, type WatchSource } from './source.ts';
 import type { SourceChoice, WatchOptions } from './watch-options.ts';
 import { countPages } from './watched-addresses.ts';
@@ -43,7 +44,7 @@ export async function openFittingSource(
   const source = await openSource(choice, options, signal, say);
   let why: string | undefined;
   try {
-    why = source.qemu && (await whyNotExact(source.qemu, options));
+    why = source.qemu && (await whyNotExact(source.qemu, await withAddresses(source.qemu, options, signal)));
   } catch (error) {
     await source.driver.close();
     throw error;

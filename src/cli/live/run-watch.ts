@@ -14,6 +14,7 @@ import { StallingSink } from './output-stall.ts';
 import { openPageFiles } from './page-files.ts';
 import { leaveStoppedAt } from './stop-on.ts';
 import { openFittingSource } from './debug-registers.ts';
+import { withAddresses } from './named-addresses.ts';
 import type { WatchSource } from './source.ts';
 import { Verifier } from './verifier.ts';
 import { checkWatchOptions, type WatchOptions } from './watch-options.ts';
@@ -27,7 +28,8 @@ const GONE: OptInKind = 'root-gone';
 export async function openAndWatch(options: WatchOptions, streams: Streams, signal: AbortSignal): Promise<boolean> {
   const choice = checkWatchOptions(options);
   const source = await openFittingSource(choice, options, signal, (line) => printStatus(streams.messages, line));
-  return runWatch(source, options, streams, { signal });
+  const addressed = await closingOnError(source, () => withAddresses(source.driver, options, signal));
+  return runWatch(source, addressed, streams, { signal });
 }
 
 export interface WatchRun {

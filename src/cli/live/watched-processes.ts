@@ -1,8 +1,8 @@
 /** `--pid` and `--comm`: watches the processes of a Linux guest instead of addresses. */
-import { makePaging, rootOf } from '../../core/paging/format.ts';
-import { EntryWords, kernelCache, openLinux, type ProcessSelection, ProcessWatch } from '../../linux/index.ts';
+import { EntryWords, openLinux, type ProcessSelection, ProcessWatch } from '../../linux/index.ts';
 import type { SystemLayer } from '../../session/system-layer.ts';
-import { noLinux, typesIn } from '../snapshot/linux-view.ts';
+import { noLinux } from '../snapshot/linux-view.ts';
+import { linuxOptions } from './named-addresses.ts';
 import type { WatchSource } from './source.ts';
 import { waitingLines } from './waiting-text.ts';
 import type { WatchOptions } from './watch-options.ts';
@@ -31,14 +31,12 @@ export interface LinuxPartCallbacks {
  */
 export async function openLinuxPart(
   { driver, mode }: WatchSource,
-  { pid, comm, map, va, root, paging, btf }: WatchOptions,
+  options: WatchOptions,
   { say, onEnd, signal }: LinuxPartCallbacks,
 ): Promise<LinuxPart> {
-  // A memory file has no registers: the options give the address space to begin in.
-  const given = paging === undefined || root === 'current' ? undefined : makePaging({ mode: paging });
-  const space = given && root !== 'current' ? { space: { paging: given, root: rootOf(given, root) } } : {};
-  const types = btf === undefined ? {} : { types: await typesIn(btf) };
-  const open = () => openLinux(driver, { cache: kernelCache(), signal, ...space, ...types });
+  const { pid, comm, map, va } = options;
+  const found = await linuxOptions(options, signal);
+  const open = () => openLinux(driver, found);
   if (pid === undefined && comm === undefined) {
     const linux = await open().catch(noLinux);
     // Names of the kernel's addresses take a look through its image: only where some are watched.

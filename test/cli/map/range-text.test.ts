@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { CSV } from '../../../src/cli/commands/map/range-text.ts';
+import { CSV, JSON_LINES } from '../../../src/cli/commands/map/range-text.ts';
 import type { Pa } from '../../../src/core/address/types.ts';
 import { vaOf } from '../../../src/core/address/va.ts';
 import { SpaceBuilder } from '../../snapshot/space.ts';
@@ -8,4 +8,23 @@ test('CSV has every digit of a length beyond 2^53', () => {
   const rights = { writable: false, user: false, noExecute: true, protectionKey: 0 };
   const range = { va: vaOf(0, 0), byteLength: 2 ** 56, rights, sizes: [], pa: 0 as Pa, runs: 1, repeats: true };
   expect(CSV.range(range, new SpaceBuilder('5-level').space, [])).toContain(',72057594037927936,');
+});
+
+test('CSV has the names of areas last, with the quotes of RFC 4180', () => {
+  const rights = { writable: false, user: false, noExecute: true, protectionKey: 0 };
+  const range = { va: vaOf(1, 0), byteLength: 4096, rights, sizes: [], pa: 0 as Pa, runs: 1, repeats: false };
+  const { space } = new SpaceBuilder();
+  expect(CSV.heading(space)).toMatch(/,repeats,names\r\n$/);
+  expect(CSV.range(range, space, ['kernel text', 'vmalloc'])).toMatch(/,1,false,kernel text; vmalloc\r\n$/);
+  expect(CSV.range(range, space, ['/tmp/a,"b"'])).toMatch(/,false,"\/tmp\/a,""b"""\r\n$/);
+  expect(CSV.range(range, space, [])).toMatch(/,false,\r\n$/);
+});
+
+test('JSON has the warnings of the source in its first line', () => {
+  const { space } = new SpaceBuilder();
+  expect(JSON.parse(JSON_LINES.heading(space, ['the file is truncated']))).toMatchObject({
+    kind: 'map',
+    warnings: ['the file is truncated'],
+  });
+  expect(JSON_LINES.heading(space, [])).not.toContain('warnings');
 });

@@ -15,7 +15,8 @@ const PHYSICAL_WIDTH = 24;
 
 /** An output format. */
 export interface RangeWriter {
-  heading(space: AddressSpace): string;
+  /** @param warnings what is missing or odd in the source */
+  heading(space: AddressSpace, warnings?: readonly string[]): string;
   /** @param names of the areas that the range is in */
   range(range: AddressRange, space: AddressSpace, names: readonly string[]): string;
   totals(totals: RangeTotals, gaps: GapTotals): string;
@@ -46,7 +47,14 @@ export const TEXT: RangeWriter = {
 };
 
 export const JSON_LINES: RangeWriter = {
-  heading: ({ paging, root, from, isGuess }) => json('map', { mode: paging.mode.name, root: hex(root), from, isGuess }),
+  heading: ({ paging, root, from, isGuess }, warnings = []) =>
+    json('map', {
+      mode: paging.mode.name,
+      root: hex(root),
+      from,
+      isGuess,
+      ...(warnings.length > 0 && { warnings }),
+    }),
   range: (range, _space, names) => {
     const { va, byteLength, rights, sizes, pa, runs, repeats } = range;
     return json('range', {
@@ -78,18 +86,23 @@ export const JSON_LINES: RangeWriter = {
   },
 };
 
-/** RFC 4180, with a heading. No value needs quotes. */
+/** RFC 4180, with a heading. Only names may need quotes. */
 export const CSV: RangeWriter = {
-  heading: () => 'start,end,bytes,writable,user,executable,protection_key,page_sizes,physical,runs,repeats\r\n',
-  range: (range) => {
+  heading: () => 'start,end,bytes,writable,user,executable,protection_key,page_sizes,physical,runs,repeats,names\r\n',
+  range: (range, _space, names) => {
     const { va, byteLength, rights, sizes, pa, runs, repeats } = range;
     const flags = [rights.writable, rights.user, !rights.noExecute];
     const pageSizes = sizes.map(({ pageSize }) => pageSize).join(' ');
     // BigInt prints all digits; a number above 2^53 does not.
-    return `${[hex(va), hex(endOf(range)), BigInt(byteLength), ...flags, rights.protectionKey, pageSizes, hex(pa), runs, repeats].join()}\r\n`;
+    return `${[hex(va), hex(endOf(range)), BigInt(byteLength), ...flags, rights.protectionKey, pageSizes, hex(pa), runs, repeats, quoted(names.join('; '))].join()}\r\n`;
   },
   totals: () => '',
 };
+
+/** A value as RFC 4180 has it, where it needs quotes. */
+function quoted(value: string): string {
+  return /[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
+}
 
 /** Width of an address. */
 function addressWidth({ paging }: AddressSpace): number {

@@ -41,13 +41,13 @@ export async function runMap(source: SourceName, options: MapOptions, context: C
     let [isEmpty, isIncomplete] = [false, false];
     await visitSnapshot({ source, options, streams: context, signal }, async (visit) => {
       const { snapshot, space, work } = visit;
-      await visit.print(writer.heading(space));
+      await visit.print(writer.heading(space, snapshot.warnings));
       const by = runs ? 'runs' : 'rights';
       const names = new RangeNames(visit);
       const filter = filterOf(options);
       for await (const range of listRanges(snapshot, space, { ...work, ...va, by, gaps, filter })) {
         totals.add(range);
-        await visit.print(writer.range(range, space, csv ? [] : await names.of(range)));
+        await visit.print(writer.range(range, space, await names.of(range)));
       }
       await visit.print(writer.totals(totals, gaps));
       notes = gapLines(gaps, space);

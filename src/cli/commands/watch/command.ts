@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander';
 import type { CommandContext } from '../../context.ts';
 import type { WatchOptions } from '../../live/watch-options.ts';
-import { addAddress } from '../../options/address.ts';
+import { addAddressOrSymbol } from '../../options/address.ts';
 import { addLiveEventOptions } from '../../options/events.ts';
 import { addBtfOption, addPagingOption, addRootOption, addSourceOptions } from '../../options/source.ts';
 import { EVENT_KINDS, listOf, wholeNumber } from '../../options/values.ts';
@@ -26,6 +26,7 @@ Examples:
   ptmon watch --qmp /tmp/qmp --gdb /tmp/gdb --comm nginx --map heap
   ptmon watch --qmp /tmp/qmp --gdb /tmp/gdb --va 0x7f0012340000=buffer
   ptmon watch --qmp /tmp/qmp --gdb /tmp/gdb --root 0x1234000 --va 0x400000+2M=text
+  ptmon watch --qmp /tmp/qmp --gdb /tmp/gdb --va sys_call_table+4K
   ptmon watch --qmp /tmp/qmp --gdb /tmp/gdb --va 0x400000+2M --record guest.trace
   ptmon watch --qmp /tmp/qmp --mode sample --interval 10 --va 0x400000+2M
   ptmon watch --vm web --comm nginx --map heap --on page-in --stop
@@ -38,7 +39,11 @@ export function defineWatch(command: Command, context: CommandContext): void {
   command
     .option('--pid <n>', 'watch the process of a Linux guest with this PID', wholeNumber(1, 2 ** 22))
     .option('--comm <name>', 'watch all processes of a Linux guest with this name, future ones too')
-    .option('--va <address>', 'watch 0x…, or a range 0x…+LENGTH; =TAG after it; repeatable', addAddress);
+    .option(
+      '--va <address>',
+      "watch 0x…, or a Linux kernel's SYMBOL; +LENGTH for a range; =TAG after it; repeatable",
+      addAddressOrSymbol,
+    );
   addLiveEventOptions(command);
   addBtfOption(addPagingOption(addRootOption(addSourceOptions(command))))
     .addOption(
