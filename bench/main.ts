@@ -1,7 +1,7 @@
 /**
  * `npm run bench -- [--json | --markdown] [--rows A,B] [--sizes 1k,100k,1m] [--runs N] [--engine ptmon|naive|both]
- * [--ms N] [--from FILE]`: every row in fresh processes, engines in turn. `--from` reads what `--json` wrote. Exit 2 on bad
- * usage.
+ * [--ms N] [--from FILE]`: every row in fresh processes, engines in turn. `--from` reads what `--json` wrote. `--growth` with
+ * `--runs`, `--rows`, `--json` or `--markdown`: how the time of calls grows with what there is (`growth/`). Exit 2 on bad usage.
  */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -10,6 +10,9 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import type { Figure, Task } from './child.ts';
 import type { EngineName } from './engine.ts';
+import { CLIFFS } from './growth/cliffs.ts';
+import { measureGrowth } from './growth/measure.ts';
+import { renderGrowth } from './growth/table.ts';
 import { currentLoad, describeMachine } from './machine.ts';
 import type { Report, Result } from './report.ts';
 import { rowNamed, ROWS, type Row, SIZE_NAMES, type SizeName } from './rows.ts';
@@ -28,6 +31,10 @@ interface Plan {
 }
 
 const { values } = readArguments();
+if (values.growth) {
+  process.stdout.write(growth());
+  process.exit();
+}
 const report = values.from === undefined ? await measure(planOf()) : readReport(values.from);
 if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`);
 else process.stdout.write(renderReport(report, values.markdown ? 'markdown' : 'text'));
@@ -49,6 +56,21 @@ async function measure({ rows, sizes, engines, runs, measureMs }: Plan): Promise
     }
   }
   return { machine: describeMachine(loadBefore), measureMs, results };
+}
+
+function growth(): string {
+  const names = CLIFFS.map(({ name }) => name);
+  const rows = listOf(values.rows, names).map((name) => {
+    return CLIFFS.find((cliff) => cliff.name === name) ?? usage(`no row ${name}; there are ${names.join(', ')}`);
+  });
+  const tries = Number(values.runs);
+  if (!Number.isInteger(tries) || tries < 1) usage(`--runs ${values.runs} is not a positive integer`);
+  const found = rows.map((row) => {
+    process.stderr.write(`growth ${row.name}\n`);
+    return measureGrowth(row, tries);
+  });
+  if (values.json) return `${JSON.stringify(found)}\n`;
+  return renderGrowth(found, values.markdown ? 'markdown' : 'text');
 }
 
 async function take(task: Task): Promise<Figure> {
@@ -91,6 +113,7 @@ function readArguments() {
       options: {
         json: flag,
         markdown: flag,
+        growth: flag,
         rows: text,
         sizes: text,
         runs: { ...text, default: '5' },
@@ -106,7 +129,7 @@ function readArguments() {
 
 function usage(fault: string): never {
   process.stderr.write(
-    `bench: ${fault}\nusage: bench [--json | --markdown] [--rows A,B] [--sizes 1k,100k,1m] [--runs N] ` +
+    `bench: ${fault}\nusage: bench [--json | --markdown] [--growth] [--rows A,B] [--sizes 1k,100k,1m] [--runs N] ` +
       '[--engine ptmon|naive|both] [--ms N] [--from FILE]\n',
   );
   process.exit(2);

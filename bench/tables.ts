@@ -90,7 +90,7 @@ function showTimes(times: number | undefined): string {
   return times === undefined ? '' : `${times.toFixed(1)} ×`;
 }
 
-function renderTable(rows: readonly (readonly string[])[], style: Style): string {
+export function renderTable(rows: readonly (readonly string[])[], style: Style): string {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
   const pad = (cell: string, column: number) =>
     column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!);

@@ -1,7 +1,7 @@
 /** How the time of a cliff row grows: at n, 2n and 4n, the fastest of several tries each. */
 import { workedMs } from '../clock.ts';
 import { collectGarbage } from '../garbage.ts';
-import { CLIFFS, type Cliff } from './cliffs.ts';
+import type { Cliff } from './cliffs.ts';
 
 export interface Growth {
   readonly name: string;
@@ -29,11 +29,4 @@ export function measureGrowth(cliff: Cliff, tries: number): Growth {
     for (const [index, times] of [1, 2, 4].entries()) ms[index] = Math.min(ms[index]!, take(n * times));
   }
   return { name, title, n, ms, growth: ms[2] / ms[0] };
-}
-
-export function measureAll(tries: number, note: (name: string) => void): Growth[] {
-  return CLIFFS.map((cliff) => {
-    note(cliff.name);
-    return measureGrowth(cliff, tries);
-  });
 }

@@ -167,7 +167,7 @@ export function dump(parts: MonitorParts): MonitorDump {
       })),
     ),
     tables: [...tables.frames()]
-      .flatMap((frame) => frame.guards.map((guard) => ({ frame, guard })))
+      .flatMap((frame) => frame.guards().map((guard) => ({ frame, guard })))
       .sort((a, b) => a.guard.view - b.guard.view || a.frame.gfn - b.frame.gfn)
       .map(({ frame, guard }) => ({
         view: guard.view,

@@ -64,7 +64,7 @@ export class ProtectedTables {
     try {
       frame.addGuard({ view, captured: this.#protect(gfn, view, viewMayBeGone), users: 1 });
     } catch (error) {
-      if (frame.guards.length === 0) this.#frames.delete(gfn);
+      if (!frame.isGuarded) this.#frames.delete(gfn);
       throw error;
     }
     return frame;
@@ -78,7 +78,7 @@ export class ProtectedTables {
     frame.removeGuard(guard);
     // Known until it is restored: the source may report writes that have trapped from within that very call.
     if (guard.captured !== null) this.#restoreOrKeep({ view, gfn: frame.gfn, access: guard.captured });
-    if (frame.guards.length === 0) this.#frames.delete(frame.gfn);
+    if (!frame.isGuarded) this.#frames.delete(frame.gfn);
   }
 
   #restoreOrKeep(unrestored: Unrestored): void {

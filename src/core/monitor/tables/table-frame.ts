@@ -12,35 +12,52 @@ export interface Guard {
 
 export class TableFrame {
   readonly gfn: number;
-  /** Ascending by view. */
-  readonly guards: Guard[] = [];
+  /** Most frames are protected in one view: its guard, or all of them by view, or none. */
+  #guards: Guard | Map<number, Guard> | null = null;
 
   constructor(gfn: number) {
     this.gfn = gfn;
   }
 
+  get isGuarded(): boolean {
+    return this.#guards !== null;
+  }
+
+  /** A fresh array, ascending by view. */
+  guards(): Guard[] {
+    const guards = this.#guards;
+    if (guards === null) return [];
+    return guards instanceof Map ? [...guards.values()].sort((a, b) => a.view - b.view) : [guards];
+  }
+
   /** The guard of a view. */
   guardOf(view: number): Guard | undefined {
-    const guard = this.guards[this.#lowerBound(view)];
-    return guard?.view === view ? guard : undefined;
+    const guards = this.#guards;
+    if (guards === null) return undefined;
+    if (guards instanceof Map) return guards.get(view);
+    return guards.view === view ? guards : undefined;
   }
 
+  /** Adds the guard of a view that has none. */
   addGuard(guard: Guard): void {
-    this.guards.splice(this.#lowerBound(guard.view), 0, guard);
+    const guards = this.#guards;
+    if (guards === null) this.#guards = guard;
+    else if (guards instanceof Map) guards.set(guard.view, guard);
+    else
+      this.#guards = new Map([
+        [guards.view, guards],
+        [guard.view, guard],
+      ]);
   }
 
+  /** Removes the guard of a view that has one. */
   removeGuard({ view }: Guard): void {
-    this.guards.splice(this.#lowerBound(view), 1);
-  }
-
-  #lowerBound(view: number): number {
-    let low = 0;
-    let high = this.guards.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.guards[middle]!.view < view) low = middle + 1;
-      else high = middle;
+    const guards = this.#guards;
+    if (!(guards instanceof Map)) {
+      this.#guards = null;
+      return;
     }
-    return low;
+    guards.delete(view);
+    if (guards.size === 0) this.#guards = null;
   }
 }
