@@ -23,7 +23,7 @@ export class SlotTable<T> {
   #capacity = 0;
   /** List: the slots, ascending; null in a window. */
   #list: Uint16Array | null = null;
-  /** Window: a bit for each position, set where the slot is present. */
+  /** Window with a gap: a bit for each position, set where the slot is present. Others have no use for it. */
   #present = NO_WORDS;
   /** Something beside each record; null until the first is set. */
   #items: (T | null)[] | null = null;
@@ -72,6 +72,7 @@ export class SlotTable<T> {
 
   #search(slot: number): number {
     if (this.#list === null) {
+      if (this.#gapless > 0) return -1;
       const position = slot - this.#base;
       return position >= 0 && position < this.#capacity && this.#isPresent(position) ? position : -1;
     }
@@ -101,9 +102,13 @@ export class SlotTable<T> {
   /** Removes the slot at a position. */
   remove(position: number): void {
     this.#length--;
-    this.#gapless = position === this.#gapless - 1 ? position : 0;
     if (this.#list !== null) return this.#closeGap(position);
-    this.#present[position >>> 5]! &= ~(1 << (position & 31));
+    if (position === this.#gapless - 1) {
+      this.#gapless = position;
+    } else {
+      this.#notePresent();
+      this.#present[position >>> 5]! &= ~(1 << (position & 31));
+    }
     this.#clear(position);
     if (this.#length > 0 && this.#capacity > 2 * THIN * this.#length) this.#arrange();
   }
@@ -145,6 +150,7 @@ export class SlotTable<T> {
 
   /** The first position from `position` on that is present. */
   #presentFrom(position: number): number {
+    if (this.#gapless > 0) return position < this.#gapless ? position : -1;
     const present = this.#present;
     let word = position >>> 5;
     if (word >= present.length) return -1;
@@ -170,11 +176,23 @@ export class SlotTable<T> {
 
   #insertInWindow(slot: number): number {
     const position = slot - this.#base;
-    this.#present[position >>> 5]! |= 1 << (position & 31);
-    const wasGapless = position === this.#gapless && this.#gapless === this.#length;
+    const staysGapless = position === this.#gapless && this.#gapless === this.#length;
     this.#length++;
-    this.#gapless = wasGapless || this.#length === this.#capacity ? this.#length : 0;
+    if (staysGapless || this.#length === this.#capacity) {
+      this.#gapless = this.#length;
+      this.#present = NO_WORDS;
+    } else {
+      this.#notePresent();
+      this.#present[position >>> 5]! |= 1 << (position & 31);
+    }
     return position;
+  }
+
+  /** The window has a gap from now on: notes which positions are present. */
+  #notePresent(): void {
+    if (this.#present === NO_WORDS) this.#present = new Uint32Array((this.#capacity + 31) >>> 5);
+    for (let position = 0; position < this.#gapless; position++) this.#present[position >>> 5]! |= 1 << (position & 31);
+    this.#gapless = 0;
   }
 
   #insertInList(slot: number): number {
@@ -224,7 +242,7 @@ export class SlotTable<T> {
     this.#capacity = isWindow ? powerOfTwo(span) : Math.max(LEAST_LIST, powerOfTwo(all.length));
     // Room where the table has just grown: behind its last slot, or before its first.
     this.#base = coming === first ? Math.max(0, last + 1 - this.#capacity) : first;
-    this.#present = isWindow ? new Uint32Array((this.#capacity + 31) >>> 5) : NO_WORDS;
+    this.#present = NO_WORDS;
     this.#list = isWindow ? null : new Uint16Array(this.#capacity);
     this.#gapless = 0;
     this.#makeRecords();

@@ -20,7 +20,7 @@ export class Expansion {
   #pages = 0;
   #repeatedPages = 0;
   /** Nodes that are counted, by table and level. */
-  readonly #nodes = new Map<number, number>();
+  #nodes: Map<number, number> | null = null;
   /** Whether an entry has not been followed since the space had no ranges. */
   isCut = false;
 
@@ -31,11 +31,13 @@ export class Expansion {
   /** Whether a table may get one more node at the level of `format`. */
   admits(gfn: number, { level, slots }: LevelFormat): boolean {
     if (this.#pages + slots > this.#limit) return false;
-    return !this.#nodes.has(keyOf(gfn, level)) || this.#repeatedPages + slots <= this.#limit / REPEATED_SHARE;
+    return this.#nodes?.has(keyOf(gfn, level)) !== true || this.#repeatedPages + slots <= this.#limit / REPEATED_SHARE;
   }
 
   add(gfn: number, { level, slots }: LevelFormat): void {
     const key = keyOf(gfn, level);
+    // Most address spaces have no ranges.
+    this.#nodes ??= new Map();
     const count = this.#nodes.get(key) ?? 0;
     this.#nodes.set(key, count + 1);
     this.#pages += slots;
@@ -44,9 +46,10 @@ export class Expansion {
 
   remove(gfn: number, { level, slots }: LevelFormat): void {
     const key = keyOf(gfn, level);
-    const count = this.#nodes.get(key)!;
-    if (count > 1) this.#nodes.set(key, count - 1);
-    else this.#nodes.delete(key);
+    const nodes = this.#nodes!;
+    const count = nodes.get(key)!;
+    if (count > 1) nodes.set(key, count - 1);
+    else nodes.delete(key);
     this.#pages -= slots;
     if (count > 1) this.#repeatedPages -= slots;
   }
