@@ -1,12 +1,14 @@
 /**
- * `npm run fuzz -- --minutes N [--seed S] [--mode M] [--jobs J]`: random programs from fresh seeds for as long as asked, on
- * every core. `--replay SEED --mode M` runs one program again. Exit 0, 1 on failure, 2 on bad usage.
+ * `npm run fuzz -- --minutes N [--seed S] [--mode M] [--jobs J] [--fast-path on|off]`: random programs from fresh seeds for as long as
+ * asked, on every core; with the fast path and without it in turn, if not told. One in seven is followed by a program of hostile tables
+ * (`hostile.ts`). `--replay SEED --mode M` runs the programs of a seed again. Exit 0, 1 on failure, 2 on bad usage.
  */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import type { PagingModeName } from '../../src/core/paging/modes.ts';
-import { ENGINE_NAMES, ENGINES } from './engine.ts';
+import { ENGINE_NAMES, ENGINES, type EngineName } from './engine.ts';
+import { hostileFailure } from './hostile.ts';
 import { type Counts, describeFailure, type Failure, MODES, noCounts, type ProofName, proveSeed } from './prove.ts';
 import { programSeed } from './random.ts';
 
@@ -15,6 +17,8 @@ interface Job {
   readonly job: number;
   readonly jobs: number;
   readonly modes: readonly PagingModeName[];
+  /** Undefined for all of them in turn. */
+  readonly engine: EngineName | undefined;
   readonly untilMs: number;
 }
 
@@ -22,7 +26,12 @@ interface Job {
 type Message =
   | { readonly at: { readonly mode: PagingModeName; readonly seed: number } }
   | { readonly counts: Readonly<Record<string, Counts>> }
-  | { readonly failure: Failure };
+  | { readonly failure: Failure }
+  /** A program of hostile tables that fails, in words. */
+  | { readonly hostile: string };
+
+/** One in so many programs is of hostile tables as well, which are more work. Odd, so that every mode and engine gets some. */
+const HOSTILE_SHARE = 7;
 
 /** A thread that has been in one program for so long hangs. */
 const HANG_MS = 120_000;
@@ -34,18 +43,23 @@ const proofsOf = (index: number): readonly ProofName[] =>
 if (isMainThread) await main();
 else work(workerData as Job);
 
-function work({ runSeed, job, jobs, modes, untilMs }: Job): void {
+function work({ runSeed, job, jobs, modes, engine, untilMs }: Job): void {
   const say = (message: Message) => parentPort?.postMessage(message);
   const counts = Object.fromEntries(modes.map((mode) => [mode, noCounts()]));
+  const hostile = { programs: 0, calls: 0, reads: 0, limited: 0 };
   for (let index = job; Date.now() < untilMs; index += jobs) {
     const mode = modes[index % modes.length]!;
     const seed = programSeed(runSeed, index);
     say({ at: { mode, seed } });
     // With the fast path and without it, in turn.
-    const name = ENGINE_NAMES[Math.floor(index / modes.length) % ENGINE_NAMES.length]!;
+    const name = engine ?? ENGINE_NAMES[Math.floor(index / modes.length) % ENGINE_NAMES.length]!;
     const proofs = proofsOf(Math.floor(index / modes.length / ENGINE_NAMES.length));
     const failure = proveSeed(mode, seed, proofs, ENGINES[name], counts[mode]!);
     if (failure !== undefined) return say({ failure: { ...failure, message: `${failure.message}\n${name}` } });
+    if (index % HOSTILE_SHARE === 0) {
+      const message = hostileFailure(mode, seed, ENGINES[name], hostile);
+      if (message !== undefined) return say({ hostile: `${message}\n${name}` });
+    }
     say({ counts });
   }
 }
@@ -60,7 +74,8 @@ async function main(): Promise<void> {
 
   console.error(`fuzzing ${modes.join(', ')} for ${minutes} min on ${jobs} threads, seed ${runSeed}`);
   const untilMs = Date.now() + minutes * 60_000;
-  const runs = Array.from({ length: jobs }, (_, job) => runThread({ runSeed, job, jobs, modes, untilMs }));
+  const engine = engineNamed(values['fast-path']);
+  const runs = Array.from({ length: jobs }, (_, job) => runThread({ runSeed, job, jobs, modes, engine, untilMs }));
   try {
     const results = await Promise.all(runs.map(({ result }) => result));
     printCounts(modes, results);
@@ -76,7 +91,10 @@ function replay(modes: readonly PagingModeName[], seed: number): void {
     for (const name of ENGINE_NAMES) {
       const failure = proveSeed(mode, seed, ['once', 'again', 'remote', 'faults'], ENGINES[name], noCounts());
       console.log(failure === undefined ? `${mode}, ${name}: seed ${seed} passes` : describeFailure(failure));
-      if (failure !== undefined) process.exitCode = 1;
+      const counts = { programs: 0, calls: 0, reads: 0, limited: 0 };
+      const hostile = hostileFailure(mode, seed, ENGINES[name], counts);
+      console.log(hostile ?? `${mode}, ${name}: hostile tables of seed ${seed} pass`);
+      if (failure !== undefined || hostile !== undefined) process.exitCode = 1;
     }
   }
 }
@@ -93,7 +111,7 @@ function runThread(job: Job): { readonly worker: Worker; readonly result: Promis
       since = Date.now();
       if ('at' in message) place = `mode ${message.at.mode}, seed ${message.at.seed}`;
       else if ('counts' in message) counts = message.counts;
-      else reject(new Error(describeFailure(message.failure)));
+      else reject(new Error('failure' in message ? describeFailure(message.failure) : message.hostile));
     });
     worker.on('error', (error) => reject(new Error(`${place}: ${error.stack}`)));
     worker.on('exit', () => {
@@ -113,11 +131,24 @@ function printCounts(modes: readonly string[], results: readonly Readonly<Record
   }
 }
 
+function engineNamed(fastPath: string | undefined): EngineName | undefined {
+  if (fastPath === undefined) return undefined;
+  if (fastPath !== 'on' && fastPath !== 'off') return usage();
+  return fastPath === 'on' ? 'with the fast path' : 'without the fast path';
+}
+
 function readArguments() {
   const text = { type: 'string' } as const;
   try {
     return parseArgs({
-      options: { minutes: { ...text, default: '1' }, seed: text, mode: text, jobs: text, replay: text },
+      options: {
+        minutes: { ...text, default: '1' },
+        seed: text,
+        mode: text,
+        jobs: text,
+        replay: text,
+        'fast-path': text,
+      },
     });
   } catch (error) {
     console.error((error as Error).message);
@@ -126,6 +157,8 @@ function readArguments() {
 }
 
 function usage(): never {
-  console.error(`usage: fuzz [--minutes N] [--seed S] [--mode ${MODES.join('|')}] [--jobs J] [--replay PROGRAM_SEED]`);
+  console.error(
+    `usage: fuzz [--minutes N] [--seed S] [--mode ${MODES.join('|')}] [--jobs J] [--fast-path on|off] [--replay PROGRAM_SEED]`,
+  );
   process.exit(2);
 }
