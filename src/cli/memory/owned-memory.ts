@@ -5,6 +5,7 @@ import { attach, type Guest, type Moment, type VirtualMemory } from '../../guest
 import type { LinuxGuest, Process } from '../../linux/index.ts';
 import { attachment, checkOwner, type OwnerOptions } from '../options/guest-memory.ts';
 import type { SourceName } from '../options/source.ts';
+import { takeConsistentImage } from '../snapshot/consistent-image.ts';
 
 export interface OwnedMemory {
   readonly memory: VirtualMemory;
@@ -25,11 +26,16 @@ export async function withMemory<T>(
   work: (owned: OwnedMemory) => Promise<T>,
 ): Promise<T> {
   checkOwner(options);
-  const guest: Guest = await attach(attachment(source, options), { signal });
+  const image = await takeConsistentImage(source, options, signal);
   try {
-    return await guest.paused(async (moment) => work(await ownedMemory(moment, options)));
+    const guest: Guest = await attach(image?.path ?? attachment(source, options), { signal });
+    try {
+      return await guest.paused(async (moment) => work(await ownedMemory(moment, options)));
+    } finally {
+      await guest.close();
+    }
   } finally {
-    await guest.close();
+    image?.remove();
   }
 }
 

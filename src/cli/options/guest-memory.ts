@@ -9,6 +9,7 @@ export interface OwnerOptions extends Pick<LiveOptions, 'qmp' | 'gdb'> {
   readonly pid?: number;
   readonly comm?: string;
   readonly root?: RootOption;
+  readonly consistent?: boolean;
 }
 
 /** Whose memory: a process's, or that of a top-level table; by default, the one that vCPU 0 has loaded. */

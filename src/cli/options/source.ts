@@ -32,7 +32,7 @@ export interface SpaceOptions {
 }
 
 /** Everything that a command has of both. */
-export type SourceAndSpaceOptions = LiveOptions & SpaceOptions;
+export type SourceAndSpaceOptions = LiveOptions & SpaceOptions & { readonly consistent?: boolean };
 
 const MEMORY_WAYS = ['auto', 'file', 'process', 'gdb'] as const;
 

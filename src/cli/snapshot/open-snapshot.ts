@@ -3,7 +3,9 @@ import { open, stat } from 'node:fs/promises';
 import { PtmonError } from '../../core/error.ts';
 import type { LongWorkOptions } from '../../driver/pacer.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
+import type { BackgroundImage } from '../../drivers/qemu/snapshot/background-image.ts';
 import type { LiveOptions, SourceName } from '../options/source.ts';
+import { type ConsistentOptions, takeConsistentImage } from './consistent-image.ts';
 
 /** The longest beginning by which a format is recognized. */
 const MAGIC_BYTES = 16;
@@ -14,9 +16,11 @@ const MAGIC_BYTES = 16;
  */
 export async function openSnapshot(
   source: SourceName,
-  options: LiveOptions,
+  options: LiveOptions & ConsistentOptions,
   work: LongWorkOptions & { readonly signal: AbortSignal },
 ): Promise<Snapshot> {
+  const image = await takeConsistentImage(source, options, work.signal);
+  if (image !== undefined) return openImage(image, work);
   const { qmp, gdb, memory = 'auto', ramFile, ramMap } = options;
   if (source !== undefined) return openFile(source, ramMap, work);
   if (qmp === undefined) throw new PtmonError('bad-argument', 'a live guest needs --qmp as well as --gdb');
@@ -29,6 +33,20 @@ export async function openSnapshot(
   const { openQemuSnapshot } = await import('../../drivers/qemu/snapshot/open-snapshot.ts');
   const live = { qmp, ...(gdb !== undefined && { gdb }), memory };
   return openQemuSnapshot({ ...live, ...(ramFile !== undefined && { ramFile }), signal: work.signal });
+}
+
+/** The image goes when it is closed. */
+async function openImage(image: BackgroundImage, work: LongWorkOptions): Promise<Snapshot> {
+  try {
+    const snapshot = await openFile(image.path, undefined, work);
+    const { stoppedMs } = image;
+    const stopped = stoppedMs === undefined ? '' : `; QEMU had the guest stopped for ${stoppedMs} ms`;
+    const close = () => snapshot.close().finally(() => image.remove());
+    return { ...snapshot, description: `an image of the running guest: ${snapshot.description}${stopped}`, close };
+  } catch (error) {
+    image.remove();
+    throw error;
+  }
 }
 
 /** Loads only the format that the file has. */

@@ -67,4 +67,9 @@ export {
   readPrintedRegisters,
   readRunState,
 } from './qmp/index.ts';
+export {
+  type BackgroundImage,
+  type BackgroundImageOptions,
+  saveBackgroundImage,
+} from './snapshot/background-image.ts';
 export { openQemuSnapshot, type QemuSnapshotOptions } from './snapshot/open-snapshot.ts';

@@ -6,6 +6,7 @@ import type { CommandContext } from '../../context.ts';
 import { addOwnerOptions, type OwnerOptions } from '../../options/guest-memory.ts';
 import { mapOption } from '../../options/map-choice.ts';
 import { onlySource, sourceUsage } from '../../options/source.ts';
+import { addConsistentOption } from '../../snapshot/consistent-image.ts';
 import { addHelp } from '../../options/help.ts';
 
 const HELP = `
@@ -26,7 +27,7 @@ interface Options extends OwnerOptions {
 export function defineDump(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
   command.usage(sourceUsage('dump')).argument('[source]', 'path of a dump or trace, unless the guest is live');
-  addOwnerOptions(command)
+  addConsistentOption(addOwnerOptions(command))
     .option('--map <map>', 'only: heap, stack, anon, a FILE, or the area at 0x…', mapOption)
     .requiredOption('-o, --output <folder>', 'folder for the files; made if it does not exist')
     .action(async (word: string | undefined, options: Options) => {

@@ -13,6 +13,7 @@ import {
 } from '../../options/source.ts';
 import { byteCount, listOf } from '../../options/values.ts';
 import type { MapOptions } from './run-map.ts';
+import { addConsistentOption } from '../../snapshot/consistent-image.ts';
 import { addHelp } from '../../options/help.ts';
 
 const HELP = `
@@ -55,7 +56,7 @@ export function defineMap(command: Command, context: CommandContext): void {
     .option('--runs', 'one range for each run of contiguous physical memory')
     .addOption(new Option('--json', 'print JSON lines instead of text').conflicts('csv'))
     .option('--csv', 'print CSV, without totals');
-  addSymbolsOption(addProcessOptions(addSpaceOptions(addSourceOptions(command)))).action(
+  addSymbolsOption(addProcessOptions(addSpaceOptions(addConsistentOption(addSourceOptions(command))))).action(
     async (word: string | undefined, options: MapOptions) => {
       const source = onlySource(word, options);
       const { runMap } = await import('./run-map.ts');

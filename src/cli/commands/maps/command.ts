@@ -11,6 +11,7 @@ import {
   sourceUsage,
   takeSource,
 } from '../../options/source.ts';
+import { addConsistentOption } from '../../snapshot/consistent-image.ts';
 import { addHelp } from '../../options/help.ts';
 
 const HELP = `
@@ -34,7 +35,7 @@ export function defineMaps(command: Command, context: CommandContext): void {
   command
     .usage(sourceUsage('maps', ' PID'))
     .argument('<words...>', 'path of a dump or trace, unless the guest is live; then a process ID (see ptmon ps)');
-  addSpaceOptions(addSourceOptions(addJsonOption(command))).action(
+  addSpaceOptions(addConsistentOption(addSourceOptions(addJsonOption(command)))).action(
     async (words: readonly string[], options: Options) => {
       const { source, rest } = takeSource(words, options);
       const pid = processNumber(rest);

@@ -10,6 +10,7 @@ import {
   type SourceAndSpaceOptions,
   sourceUsage,
 } from '../../options/source.ts';
+import { addConsistentOption } from '../../snapshot/consistent-image.ts';
 import { addHelp } from '../../options/help.ts';
 
 const HELP = `
@@ -32,7 +33,7 @@ interface Options extends SourceAndSpaceOptions {
 export function definePs(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
   command.usage(sourceUsage('ps')).argument('[source]', 'path of a dump or trace, unless the guest is live');
-  addSpaceOptions(addSourceOptions(addJsonOption(command))).action(
+  addSpaceOptions(addConsistentOption(addSourceOptions(addJsonOption(command)))).action(
     async (word: string | undefined, options: Options) => {
       const source = onlySource(word, options);
       const { runPs } = await import('./run-ps.ts');
