@@ -46,11 +46,13 @@ const CHUNK_NAMES = [
   [/^drivers\/qemu\/exact\//, 'qemu-exact'],
   [/^drivers\/(\w+)\//, 'driver-$1'],
   [/^guest\/discovery\//, 'vms'],
+  [/^fleet\/archive\//, 'fleet-archive'],
   [/^(driver|fleet|guest|linux|session|snapshot|testing|web)\//, '$1'],
   [/^\.\.\/node_modules\/(?:saxes|xmlchars)\//, 'saxes'],
   [/^\.\.\/node_modules\/(?:string-width|strip-ansi|ansi-regex|get-east-asian-width)\//, 'string-width'],
   [/^\.\.\/node_modules\/(?:wrap-ansi|ansi-styles)\//, 'wrap-ansi'],
   [/^\.\.\/node_modules\/(?:hono|@hono)\//, 'hono'],
+  [/^\.\.\/node_modules\/hyparquet(?:-writer)?\//, 'hyparquet'],
   [/^\.\.\/node_modules\/([\w-]+)\//, '$1'],
 ];
 

@@ -43,7 +43,17 @@ export function makeFolder(): string {
 /** Names of VMs are those of recordings: a rule for others would watch VMs of other tests. */
 export function policyOf(traces: readonly object[], more: object = {}): object {
   const rules = [{ vms: ['test-*'] }];
-  return { version: 1, host: 'host-1', folder: 'data', rules, traces, http: { port: 0 }, fileSeconds: 1, ...more };
+  return {
+    version: 1,
+    host: 'host-1',
+    folder: 'data',
+    rules,
+    traces,
+    http: { port: 0 },
+    fileSeconds: 1,
+    format: 'jsonl',
+    ...more,
+  };
 }
 
 export function writePolicy(folder: string, policy: object): string {

@@ -7,12 +7,14 @@ import { completeLeftOver } from '../journal/segment.ts';
 import type { Policy } from '../policy/policy.ts';
 import { FolderLock } from './folder-lock.ts';
 import { findVms, type WantedVm } from './found-vm.ts';
+import { KeeperProcess } from './keeper-process.ts';
+import { waitForOrphans } from './orphans.ts';
 import { VmProcess, type VmStatus } from './vm-process.ts';
 
 export interface AgentOptions {
   readonly policy: Policy;
-  /** The program that watches one VM, and its arguments. */
-  readonly program: readonly string[];
+  /** Path of the command's program: its `agent-worker` takes orders. */
+  readonly program: string;
   readonly log: (line: string) => void;
   /** Lists the VMs; defaults to those of this host. */
   readonly list?: () => readonly Vm[];
@@ -23,8 +25,13 @@ export interface AgentStatus {
   /** Seconds since the agent started. */
   readonly seconds: number;
   readonly reloads: number;
+  /** Rows that were moved to the archive since the agent started, and why none are; null without an archive. */
+  readonly archive: { readonly rows: number; readonly problem: string | null } | null;
   readonly vms: readonly VmStatus[];
 }
+
+/** The command of the processes that an agent starts. */
+const WORKER = 'agent-worker';
 
 export class Agent {
   readonly #options: AgentOptions;
@@ -38,19 +45,21 @@ export class Agent {
   /** By boot: those that are not watched any more, until their process has ended. */
   readonly #leaving = new Map<string, Promise<void>>();
   #isStopped = false;
+  #keeper: KeeperProcess | undefined;
 
   /** @throws PtmonError `bad-argument` where another agent uses the folder, or it cannot be written */
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#policy = options.policy;
     this.#lock = new FolderLock(options.policy.folder);
-    mkdirSync(this.journalFolder, { recursive: true });
-    // Of an agent that was killed. Its processes end with it, so nothing writes to these any more.
-    completeLeftOver(this.journalFolder);
   }
 
   get journalFolder(): string {
     return join(this.#options.policy.folder, 'journal');
+  }
+
+  get archiveFolder(): string {
+    return join(this.#options.policy.folder, 'events');
   }
 
   get status(): AgentStatus {
@@ -58,11 +67,21 @@ export class Agent {
       host: this.#host,
       seconds: Math.round((performance.now() - this.#startedMs) / 1000),
       reloads: this.#reloads,
+      archive: this.#keeper?.status ?? null,
       vms: [...this.#processes.values()].map(({ status }) => status),
     };
   }
 
-  start(): void {
+  async start(): Promise<void> {
+    mkdirSync(this.journalFolder, { recursive: true });
+    // Of an agent that was killed.
+    await waitForOrphans(WORKER, this.#options.policy.folder);
+    completeLeftOver(this.journalFolder);
+    this.#keeper = this.#startKeeper();
+    this.#watch();
+  }
+
+  #watch(): void {
     this.#scan();
     this.#timer = setInterval(() => this.#scan(), this.#policy.scanSeconds * 1000);
   }
@@ -71,8 +90,9 @@ export class Agent {
   reload(policy: Policy): void {
     clearInterval(this.#timer);
     this.#reloads++;
-    this.#policy = { ...policy, folder: this.#policy.folder };
-    this.start();
+    const { folder, format, keepDays } = this.#policy;
+    this.#policy = { ...policy, folder, format, keepDays };
+    this.#watch();
   }
 
   async stop(): Promise<void> {
@@ -80,11 +100,35 @@ export class Agent {
     this.#isStopped = true;
     const processes = [...this.#processes.values()];
     await Promise.all([...processes.map((vm) => vm.stop()), ...this.#leaving.values()]);
+    // Last: the others complete their files when they end.
+    await this.#keeper?.stop();
     this.#lock.release();
+  }
+
+  /** The arguments show whose process it is. */
+  get #program(): readonly string[] {
+    return [this.#options.program, WORKER, this.#options.policy.folder];
   }
 
   get #host(): string {
     return this.#policy.host ?? hostname();
+  }
+
+  /** Undefined where the journal is all that is kept. */
+  #startKeeper(): KeeperProcess | undefined {
+    const { format, keepDays, fileSeconds } = this.#policy;
+    if (format === 'jsonl') return undefined;
+    const { log } = this.#options;
+    const program = this.#program;
+    const everyMs = fileSeconds * 1000;
+    const order = {
+      kind: 'keep',
+      journal: this.journalFolder,
+      archive: this.archiveFolder,
+      keepDays,
+      everyMs,
+    } as const;
+    return new KeeperProcess({ order, program, log });
   }
 
   #scan(): void {
@@ -117,7 +161,7 @@ export class Agent {
       maxMs: fileSeconds * 1000,
       maxBytes: fileMiB * 2 ** 20,
       memoryMiB,
-      program: this.#options.program,
+      program: this.#program,
       log: this.#options.log,
     });
     this.#processes.set(vm.boot, process);

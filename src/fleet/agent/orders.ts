@@ -5,6 +5,7 @@ import type { WatchRule } from '../policy/policy.ts';
 import type { WatchTarget } from './found-vm.ts';
 
 export interface WatchOrder {
+  readonly kind: 'watch';
   readonly facts: SegmentFacts;
   /** Of the segments. */
   readonly folder: string;
@@ -20,3 +21,23 @@ export interface WorkerReport {
 }
 
 export const NO_COUNTS: JournalCounts = { events: 0, limited: 0, unwritten: 0 };
+
+export interface KeepOrder {
+  readonly kind: 'keep';
+  readonly journal: string;
+  readonly archive: string;
+  readonly keepDays: number | undefined;
+  /** Between two rounds. */
+  readonly everyMs: number;
+  /** One round, and no more. */
+  readonly isLast?: true;
+}
+
+export type Order = WatchOrder | KeepOrder;
+
+/** Sent after each round. */
+export interface KeeperReport {
+  /** That were moved. */
+  readonly rows: number;
+  readonly problem: string | null;
+}

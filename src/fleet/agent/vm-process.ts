@@ -93,7 +93,7 @@ export class VmProcess {
     const { vm, host, folder, maxMs, maxBytes, memoryMiB, program } = this.#options;
     const started = new Date().toISOString();
     const facts: SegmentFacts = { host, vm: vm.name, boot: vm.boot, session: randomUUID(), started };
-    const order: WatchOrder = { facts, folder, maxMs, maxBytes, rule: vm.rule, target: vm.target! };
+    const order: WatchOrder = { kind: 'watch', facts, folder, maxMs, maxBytes, rule: vm.rule, target: vm.target! };
     const startedMs = performance.now();
     const child = spawn(process.execPath, [`--max-old-space-size=${memoryMiB}`, ...program], {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],

@@ -50,6 +50,10 @@ export const POLICY = v.strictObject({
   /** A file of events is complete after this time, or at this size. */
   fileSeconds: v.optional(integer(1, 86_400), 10),
   fileMiB: v.optional(integer(1, 1024), 8),
+  /** `parquet` moves complete files of the journal to the archive; `jsonl` leaves them. */
+  format: v.optional(v.picklist(['parquet', 'jsonl']), 'parquet'),
+  /** Days that stay in the archive. Defaults to all. */
+  keepDays: v.optional(integer(1, 36_500)),
   http: v.optional(v.strictObject({ port: integer(0, 65_535) })),
 });
 

@@ -4,7 +4,7 @@ import type { CommandContext } from '../../context.ts';
 import { interruptible } from '../../process/interruptible.ts';
 
 export function defineAgentWorker(command: Command, context: CommandContext): void {
-  command.action(async () => {
+  command.argument('[folder]', 'that of the agent, to recognize the process by').action(async () => {
     await interruptible(context, async (signal) => {
       const { runWorker } = await import('./run-worker.ts');
       return runWorker(context, signal);

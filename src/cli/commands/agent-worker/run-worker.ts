@@ -1,15 +1,16 @@
-/** Takes an order from the agent that started this process, and watches one VM into a journal. */
+/** Takes an order from the agent that started this process: watches one VM into a journal, or moves journals to the archive. */
 import { once } from 'node:events';
 import process from 'node:process';
 import { finished } from 'node:stream/promises';
 import { PtmonError } from '../../../core/error.ts';
-import type { WatchOrder, WorkerReport } from '../../../fleet/agent/orders.ts';
+import type { Order, WatchOrder, WorkerReport } from '../../../fleet/agent/orders.ts';
 import { Journal } from '../../../fleet/journal/journal.ts';
 import { TextOutput } from '../../../sinks/text-output.ts';
 import type { Streams } from '../../context.ts';
 import { openAndWatch } from '../../live/run-watch.ts';
 import { mapOption } from '../../options/map-choice.ts';
 import { EXIT_OK } from '../../process/exit-codes.ts';
+import { runKeeper } from './run-keeper.ts';
 import { runReplay } from '../../trace/run-replay.ts';
 
 const REPORT_MS = 1000;
@@ -25,7 +26,14 @@ export async function runWorker({ messages }: Pick<Streams, 'messages'>, signal:
   const orphaned = new AbortController();
   process.once('disconnect', () => orphaned.abort());
   const ended = AbortSignal.any([signal, orphaned.signal]);
-  const [order] = (await once(process, 'message', { signal: ended })) as [WatchOrder];
+  const [order] = (await once(process, 'message', { signal: ended })) as [Order];
+  if (order.kind === 'watch') await watchIntoJournal(order, messages, ended);
+  else await runKeeper(order, { messages }, ended);
+  if (process.connected) process.disconnect();
+  return EXIT_OK;
+}
+
+async function watchIntoJournal(order: WatchOrder, messages: TextOutput, signal: AbortSignal): Promise<void> {
   const { facts, folder, maxMs, maxBytes, rule } = order;
   const journal = new Journal({ facts, folder, maxMs, maxBytes, maxEventsPerSecond: rule.maxEventsPerSecond });
   const report = () => {
@@ -37,15 +45,13 @@ export async function runWorker({ messages }: Pick<Streams, 'messages'>, signal:
     report();
   }, REPORT_MS);
   try {
-    await watch(order, { output: new TextOutput(journal), messages }, ended);
+    await watch(order, { output: new TextOutput(journal), messages }, signal);
   } finally {
     clearInterval(timer);
     journal.end();
     await finished(journal);
     report();
-    if (process.connected) process.disconnect();
   }
-  return EXIT_OK;
 }
 
 async function watch({ rule, target }: WatchOrder, streams: Streams, signal: AbortSignal): Promise<void> {

@@ -30,15 +30,15 @@ export async function runAgent(options: AgentCommandOptions, context: CommandCon
   const signals = catchSignals();
   const agent = new Agent({
     policy,
-    program: [MAIN, 'agent-worker'],
+    program: MAIN,
     log,
     ...(context.vms !== undefined && { list: context.vms }),
   });
   try {
     const server = policy.http && (await serveStatus(policy.http.port, () => agent.status));
     if (server !== undefined) log(`Listening on 127.0.0.1:${server.port}: /healthz, /metrics.`);
-    agent.start();
-    log(`Writing to ${agent.journalFolder}.`);
+    await agent.start();
+    log(`Writing to ${policy.format === 'parquet' ? agent.archiveFolder : agent.journalFolder}.`);
     while ((await signals.next()) === 'reload') reload(agent, options.config, log);
     await server?.close();
   } finally {
@@ -52,7 +52,9 @@ export async function runAgent(options: AgentCommandOptions, context: CommandCon
 function reload(agent: Agent, path: string, log: (line: string) => void): void {
   try {
     agent.reload(readPolicy(path));
-    log(`${path} is in force. The folder, the host's name and the port stay as they were until the agent starts anew.`);
+    log(
+      `${path} is in force. The folder, what is kept in it, and the port stay as they were until the agent starts anew.`,
+    );
   } catch (error) {
     log(`${error instanceof Error ? error.message : String(error)}\nThe policy before stays in force.`);
   }

@@ -1,0 +1,80 @@
+/** The process that moves the journal to the archive. It starts again when it ends; what it had begun is done again. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { Backoff } from './backoff.ts';
+import { LogLimit } from './log-limit.ts';
+import type { KeepOrder, KeeperReport } from './orders.ts';
+
+export interface KeeperProcessOptions {
+  readonly order: KeepOrder;
+  readonly program: readonly string[];
+  readonly log: (line: string) => void;
+}
+
+/** Of the JavaScript heap: a batch of segments, as rows. */
+const MEMORY_MIB = 1024;
+
+/** Of a process that has done its last round because of SIGTERM. */
+const EXIT_TERMINATED = 143;
+
+export class KeeperProcess {
+  readonly #options: KeeperProcessOptions;
+  readonly #backoff = new Backoff();
+  readonly #logLimit: LogLimit;
+  #child: ChildProcess | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #ended: Promise<void> = Promise.resolve();
+  #isStopped = false;
+  #hasFinished = false;
+  #rows = 0;
+  #problem: string | null = null;
+
+  constructor(options: KeeperProcessOptions) {
+    this.#options = options;
+    this.#logLimit = new LogLimit((line) => options.log(`archive: ${line}`));
+    this.#spawn();
+  }
+
+  get status(): { readonly rows: number; readonly problem: string | null } {
+    return { rows: this.#rows, problem: this.#problem };
+  }
+
+  /** Resolves once all complete segments are in the archive, or that has failed. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+    this.#child?.kill('SIGTERM');
+    await this.#ended;
+    // It was waiting for its next start, or the signal came before it could obey.
+    if (!this.#hasFinished) this.#spawn({ isLast: true });
+    await this.#ended;
+  }
+
+  #spawn(more: { readonly isLast?: true } = {}): void {
+    const { program, log } = this.#options;
+    const order = { ...this.#options.order, ...more };
+    const startedMs = performance.now();
+    const child = spawn(process.execPath, [`--max-old-space-size=${MEMORY_MIB}`, ...program], {
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    });
+    this.#child = child;
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => this.#logLimit.take(text));
+    child.on('message', ({ rows, problem }: KeeperReport) => {
+      this.#rows += rows;
+      this.#problem = problem;
+    });
+    child.send(order, () => {});
+    this.#ended = new Promise((resolve) => {
+      child.on('error', (error) => log(`archive: ${error.message}`));
+      child.on('close', (code, signal) => {
+        this.#child = undefined;
+        this.#hasFinished = code === 0 || code === EXIT_TERMINATED;
+        resolve();
+        if (this.#isStopped) return;
+        this.#problem = `the process ended with ${code ?? signal}`;
+        const waitMs = this.#backoff.after(performance.now() - startedMs);
+        log(`archive: ${this.#problem}; it starts again in ${waitMs / 1000} s`);
+        this.#timer = setTimeout(() => this.#spawn(), waitMs);
+      });
+    });
+  }
+}

@@ -1,0 +1,149 @@
+/** A line of a journal as a row of the archive (docs/formats/parquet.md). */
+import type { SegmentFacts } from '../journal/segment.ts';
+
+/** What a row is made of. Undefined is NULL. */
+export type Row = Readonly<Record<string, string | number | bigint | boolean | undefined>>;
+
+/** Where a line is: all rows of a session in their order. */
+export interface LinePlace extends SegmentFacts {
+  readonly segment: number;
+  readonly line: number;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/**
+ * One row for an event and for most other lines, one for each run of a `watch` line, none for `unwatch`.
+ *
+ * @param lastTime of the lines before, in microseconds since 1970, for lines without a time
+ */
+export function rowsOf(line: Fields, place: LinePlace, lastTime: bigint): readonly Row[] {
+  const { host, vm, boot, session, segment, line: number } = place;
+  const time = timeOf(line) ?? lastTime;
+  const at = { host, vm, boot, session, segment, line: number, time };
+  switch (line['kind']) {
+    case 'header':
+      return [{ ...at, kind: 'begin', reason: `${text(line['source'])}, ${text(line['mode'])}` }];
+    case 'end':
+      return [{ ...at, kind: 'end', reason: text(line['ended']) }, ...lossRow(at, fieldsOf(line['lost']))];
+    case 'gap':
+    case 'dropped':
+      return [{ ...at, kind: 'gap', missing: big(line['count']), reason: text(line['reason']) ?? 'nobody read' }];
+    case 'unwatch':
+      return [];
+    case 'watch': {
+      const runs = Array.isArray(line['backed']) ? line['backed'].map(fieldsOf) : [];
+      const watch = {
+        ...at,
+        ...ownerOf(line),
+        time_us: usOf(line),
+        view: line['view'] as number,
+        root: big(line['root']),
+      };
+      return runs.map((run) => ({ ...watch, kind: 'backed', ...placeOf(run) }));
+    }
+    default:
+      return [{ ...at, ...eventOf(line) }];
+  }
+}
+
+/** Of a line, in microseconds since 1970; undefined where it has none. */
+export function timeOf(line: Fields): bigint | undefined {
+  const at = fieldsOf(line['time'])['at'];
+  if (typeof at !== 'string') return undefined;
+  const milliseconds = Date.parse(`${at.slice(0, 23)}Z`);
+  const micros = /^\d{3}$/.test(at.slice(23, 26)) ? at.slice(23, 26) : '0';
+  return Number.isNaN(milliseconds) ? undefined : BigInt(milliseconds) * 1000n + BigInt(micros);
+}
+
+/** Changes that the source missed, as the session counted them. */
+function lossRow(at: Row, { known, unknown, reasons }: Fields): Row[] {
+  if (unknown !== true && !(Number(known) > 0)) return [];
+  const why = Array.isArray(reasons) ? reasons.join('; ') : undefined;
+  return [
+    { ...at, kind: 'gap', missing: unknown === true ? undefined : big(known), reason: why ?? 'missed by the source' },
+  ];
+}
+
+function eventOf(line: Fields): Row {
+  const cause = fieldsOf(line['cause']);
+  return {
+    seq: big(line['seq']),
+    time_us: usOf(line),
+    kind: text(line['kind']),
+    view: line['view'] as number,
+    root: big(line['root']),
+    ...placeOf(line),
+    old_page_size: big(line['oldPageSize']),
+    ...rightsOf(line, cause),
+    ...ownerOf(line),
+    vcpu: (line['vcpu'] as number | null) ?? undefined,
+    entry_pa: big(cause['entryPa']),
+    level: cause['level'] as number | undefined,
+    old_value: big(cause['oldValue']),
+    new_value: big(cause['newValue']),
+    old_meaning: text(cause['oldMeaning']),
+    new_meaning: text(cause['newMeaning']),
+  };
+}
+
+function placeOf(run: Fields): Row {
+  return {
+    va: big(run['va']),
+    pa: big(run['pa']),
+    page_size: big(run['pageSize']),
+    pages: BigInt(Number(run['pages'] ?? 1)),
+  };
+}
+
+/** Effective rights where they changed; for a page-in, those of the leaf where its own entry is what changed. */
+function rightsOf(line: Fields, cause: Fields): Row {
+  if (line['kind'] === 'protection') {
+    const [now, before] = [fieldsOf(line['newRights']), fieldsOf(line['oldRights'])];
+    return {
+      writable: now['writable'] === true,
+      executable: now['noExecute'] !== true,
+      user: now['user'] === true,
+      protection_key: now['protectionKey'] as number,
+      old_writable: before['writable'] === true,
+      old_executable: before['noExecute'] !== true,
+      old_user: before['user'] === true,
+      old_protection_key: before['protectionKey'] as number,
+    };
+  }
+  const value = big(cause['newValue']);
+  if (line['kind'] !== 'page-in' || value === undefined) return {};
+  const isLeaf = cause['level'] === 1 || (value & 0x80n) !== 0n;
+  if (!isLeaf) return {};
+  return { writable: (value & 2n) !== 0n, executable: value >> 63n === 0n, user: (value & 4n) !== 0n };
+}
+
+/** Recordings from before there were these keys have the same in their tags: `nginx[12]`, `nginx[12]:heap`. */
+function ownerOf({ pid, comm, map, tags }: Fields): Row {
+  const list = Array.isArray(tags) ? tags : [];
+  const [, name, number, area] = /^(.*)\[(\d{1,9})\](?::(.*))?$/s.exec(String(list[0] ?? '')) ?? [];
+  const second = typeof list[1] === 'string' ? list[1] : undefined;
+  return {
+    pid: typeof pid === 'number' ? pid : number === undefined ? undefined : Number(number),
+    comm: text(comm) ?? name,
+    map: text(map) ?? area ?? (number === undefined ? undefined : second),
+    tags: JSON.stringify(list),
+  };
+}
+
+function usOf(line: Fields): bigint | undefined {
+  const us = fieldsOf(line['time'])['us'];
+  return typeof us === 'number' && us >= 0 ? BigInt(Math.round(us)) : undefined;
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}
+
+function big(value: unknown): bigint | undefined {
+  return typeof value === 'string' || typeof value === 'number' ? BigInt(value) : undefined;
+}
+
+function fieldsOf(value: unknown): Fields {
+  return typeof value === 'object' && value !== null ? (value as Fields) : {};
+}

@@ -1,0 +1,220 @@
+/** From the journal to the archive: each event once, whatever moment a crash comes at. */
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { Keeper } from '../../../src/fleet/archive/keeper.ts';
+import { mergeFiles } from '../../../src/fleet/archive/merge.ts';
+import { filesOf, partitionsOf } from '../../../src/fleet/archive/partition.ts';
+import { gapLine, segmentLine, segmentName } from '../../../src/fleet/journal/segment.ts';
+import { run } from '../../cli/run.ts';
+import { ask, from } from './duckdb.ts';
+
+/** Once it is 0, every call that changes a file system fails, as in a process that is no more. */
+const crash = vi.hoisted(() => ({ callsLeft: Infinity }));
+
+vi.mock('node:fs', async (original) => {
+  const fs: Record<string, unknown> = { ...(await original<object>()) };
+  for (const name of ['writeSync', 'fsyncSync', 'renameSync', 'rmSync', 'mkdirSync']) {
+    const call = fs[name] as (...args: unknown[]) => unknown;
+    fs[name] = (...args: unknown[]) => {
+      if (crash.callsLeft-- <= 0) throw new Error('crash');
+      return call(...args);
+    };
+  }
+  return fs;
+});
+
+let folder: string;
+const journal = () => join(folder, 'journal');
+const archive = () => join(folder, 'events');
+const keeper = (more: object = {}) => new Keeper({ journal: journal(), archive: archive(), ...more });
+const allFiles = () => partitionsOf(archive()).flatMap(filesOf);
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'ptmon-keeper-'));
+  mkdirSync(journal());
+});
+afterEach(() => {
+  crash.callsLeft = Infinity;
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function facts(vm: string, session: string) {
+  return { host: 'h', vm, boot: 'b', session, started: '2026-11-25T00:00:00.000Z' };
+}
+
+function writeSegment(vm: string, session: string, number: number, lines: readonly string[]): void {
+  const name = segmentName(facts(vm, session), number);
+  writeFileSync(join(journal(), `${name}.jsonl`), segmentLine(facts(vm, session), number) + lines.join(''));
+}
+
+/** Events at the end of one day and the beginning of the next. */
+function eventLines(first: number, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => {
+    const at = new Date(Date.parse('2026-11-25T23:59:50Z') + (first + index) * 1000).toISOString();
+    const event = { v: 1, kind: 'page-in', seq: first + index, root: '0x1000', va: '0xffff888000000000', pa: '0x5000' };
+    return `${JSON.stringify({ ...event, pageSize: 4096, tags: [], vcpu: 0, cause: null, time: { us: index, at } })}\n`;
+  });
+}
+
+describe('the keeper', () => {
+  test.each(['tour', 'swap'])('%s.trace: the archive has each event of the recording once', async (name) => {
+    const { stdout } = await run(['replay', resolve(`traces/${name}.trace`), '--json', '--time']);
+    const lines = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => `${line}\n`);
+    const half = Math.floor(lines.length / 2);
+    writeSegment(name, 's', 0, lines.slice(0, half));
+    writeSegment(name, 's', 1, lines.slice(half));
+    await keeper().keep();
+    expect(readdirSync(journal())).toEqual([]);
+    const events = lines.map((line) => JSON.parse(line)).filter(({ seq }) => seq !== undefined);
+    const hex = (column: string) =>
+      `CASE WHEN ${column} IS NULL THEN NULL ELSE '0x' || lower(hex(${column})) END AS ${column}`;
+    const rows = await ask(
+      `SELECT seq::INTEGER AS seq, kind, ${hex('root')}, ${hex('va')}, ${hex('pa')}, ${hex('old_value')}, ${hex('new_value')}, vm,
+        strftime(time, '%Y-%m-%dT%H:%M:%S.%fZ') AS at FROM ${from(allFiles())} WHERE seq IS NOT NULL ORDER BY seq`,
+    );
+    expect(rows).toEqual(
+      events.map(({ seq, kind, root, va, pa = null, cause, time }) => ({
+        seq,
+        kind,
+        root,
+        va,
+        pa,
+        old_value: cause?.oldValue ?? null,
+        new_value: cause?.newValue ?? null,
+        vm: name,
+        at: time.at,
+      })),
+    );
+  });
+
+  test('days and hosts have folders of their own, and DuckDB reads all of them by one pattern', async () => {
+    writeSegment('vm', 's', 0, eventLines(0, 20));
+    await keeper().keep();
+    expect(partitionsOf(archive()).map((path) => path.slice(archive().length))).toEqual([
+      '/day=2026-11-25/host=h',
+      '/day=2026-11-26/host=h',
+    ]);
+    const counts = await ask(
+      `SELECT day::VARCHAR AS day, host, count(*)::INTEGER AS n FROM read_parquet('${archive()}/**/*.parquet', hive_partitioning = true) GROUP BY ALL ORDER BY day`,
+    );
+    expect(counts).toEqual([
+      { day: '2026-11-25', host: 'h', n: 10 },
+      { day: '2026-11-26', host: 'h', n: 10 },
+    ]);
+  });
+
+  test('a segment that is open, and a damaged line', async () => {
+    writeSegment('vm', 's', 0, [...eventLines(0, 2), '{"v":1,"kind":"page-', gapLine(3, 'rate limit').trimEnd()]);
+    writeFileSync(join(journal(), `${segmentName(facts('vm', 's'), 1)}.jsonl.open`), 'not complete');
+    writeFileSync(join(journal(), `${segmentName(facts('vm', 't'), 0)}.jsonl`), '');
+    await keeper().keep();
+    expect(readdirSync(journal())).toEqual([`${segmentName(facts('vm', 's'), 1)}.jsonl.open`]);
+    const rows = await ask(`SELECT kind, missing, reason FROM ${from(allFiles())} ORDER BY line`);
+    expect(rows.map(({ kind }) => kind)).toEqual(['page-in', 'page-in', 'gap']);
+    expect(rows[2]).toEqual({ kind: 'gap', missing: null, reason: 'a damaged line' });
+  });
+
+  test('days that are too old are removed', async () => {
+    writeSegment('vm', 's', 0, eventLines(0, 20));
+    const kept = keeper({ keepDays: 3 });
+    await kept.keep();
+    await kept.tidy(new Date('2026-11-28T12:00:00Z'));
+    expect(readdirSync(archive())).toHaveLength(2);
+    await kept.tidy(new Date('2026-11-29T12:00:00Z'));
+    expect(readdirSync(archive())).toEqual(['day=2026-11-26']);
+  });
+
+  test('many small files become few large ones', { timeout: 120_000 }, async () => {
+    const kept = keeper();
+    for (let number = 0; number < 40; number++) {
+      writeSegment(
+        'vm',
+        's',
+        number,
+        eventLines(0, 1).map((line) => line.replace('"seq":0', `"seq":${number}`)),
+      );
+      await kept.keep();
+    }
+    expect(allFiles()).toHaveLength(40);
+    await kept.tidy();
+    expect(allFiles().length).toBeLessThan(8);
+    await expectOnce(40);
+  });
+});
+
+/** Each event is in the files that count once, and the rest is still in the journal. */
+async function expectOnce(count: number): Promise<void> {
+  const rows = await ask(`SELECT seq::INTEGER AS seq FROM ${from(allFiles())} ORDER BY seq`);
+  expect(rows.map(({ seq }) => seq)).toEqual(Array.from({ length: count }, (_, seq) => seq));
+}
+
+/** `work` is ended at each of its calls of the file system in turn; `recover` is a new process. */
+async function crashAtEachCall(
+  prepare: () => Promise<void>,
+  work: () => Promise<unknown>,
+  recover: () => Promise<void>,
+) {
+  for (let calls = 0; ; calls++) {
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(journal(), { recursive: true });
+    await prepare();
+    crash.callsLeft = calls;
+    const isDone = await work().then(
+      () => true,
+      (error: Error) => error.message !== 'crash',
+    );
+    crash.callsLeft = Infinity;
+    await recover();
+    if (isDone) return calls;
+  }
+}
+
+describe('a crash', () => {
+  test('while segments move to the archive: each event is there once', { timeout: 300_000 }, async () => {
+    const calls = await crashAtEachCall(
+      async () => {
+        writeSegment('vm', 's', 0, eventLines(0, 12));
+        writeSegment('vm', 's', 1, eventLines(12, 3));
+      },
+      async () => keeper().keep(),
+      async () => {
+        await keeper().keep();
+        await expectOnce(15);
+      },
+    );
+    expect(calls).toBeGreaterThan(12);
+  });
+
+  test('while files are merged: readers see each event once before and after the next process completes it', {
+    timeout: 300_000,
+  }, async () => {
+    const merge = async () => {
+      for (const partition of partitionsOf(archive())) await mergeFiles(partition);
+    };
+    for (let number = 0; number < 9; number++) {
+      writeSegment('vm', 's', number, eventLines(number, 1));
+      await keeper().keep();
+    }
+    const before = mkdtempSync(join(tmpdir(), 'ptmon-keeper-'));
+    onTestFinished(() => rmSync(before, { recursive: true }));
+    cpSync(folder, before, { recursive: true });
+    const calls = await crashAtEachCall(
+      async () => cpSync(before, folder, { recursive: true }),
+      merge,
+      async () => {
+        await expectOnce(9);
+        await merge();
+        await expectOnce(9);
+        expect(allFiles().length).toBeLessThan(8);
+        for (const partition of partitionsOf(archive()))
+          expect(readdirSync(partition).every((name) => name.endsWith('.parquet'))).toBe(true);
+      },
+    );
+    expect(calls).toBeGreaterThan(12);
+  });
+});
