@@ -13,7 +13,7 @@ const FIRST_VA = 0x1000_0000_0000n;
 
 describe.skipIf(leftOut('test/live/scripting, scripts on a real guest')).each(MACHINES)(
   '%s',
-  { timeout: 300_000 },
+  { timeout: 1_000_000 },
   (_name, options, rounds) => {
     let vm: LaunchedGuest;
     let guest: Guest;
@@ -24,7 +24,7 @@ describe.skipIf(leftOut('test/live/scripting, scripts on a real guest')).each(MA
       next += 0x40_0000n;
       return next;
     };
-    const run = (command: string) => vm.workload.command(command, { timeoutMs: 240_000 });
+    const run = (command: string) => vm.workload.command(command, { timeoutMs: 900_000 });
     const called = (reports: Awaited<ReturnType<typeof run>>) =>
       reports.flatMap((report) => ('fields' in report && report.op === 'call' ? [report.fields] : []))[0]!;
 

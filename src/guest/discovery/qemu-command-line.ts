@@ -4,7 +4,7 @@ import { IMPLIED, optionsOf, parseOptionList, parseSize } from './qemu-options.t
 export interface QemuCommandLine {
   /** `-name`; undefined where it has none. */
   readonly name: string | undefined;
-  /** The QMP sockets, as addresses that a client takes: `unix:PATH`, `host:port`. */
+  /** The QMP sockets, as addresses that a client takes: `unix:PATH`, `host:port`, `virsh:NAME`. */
   readonly qmp: readonly string[];
   readonly gdb: string | undefined;
   /** The first of `-accel` or `-machine accel=`; `tcg` is QEMU's default. */
@@ -37,18 +37,40 @@ export function readQemuCommandLine(args: readonly string[]): QemuCommandLine {
     .map(parseOptionList)
     .filter((list) => list.get('mode') === 'control')
     .map((list) => chardevs.get(list.get('chardev') ?? list.get(IMPLIED) ?? ''));
+  const name = nameOf(valuesOf('name').at(-1));
+  // libvirt opens its socket itself, hands it on, and is its one client: virsh speaks for it.
+  const isLibvirts = valuesOf('chardev').some((text) => {
+    const list = parseOptionList(text);
+    return list.get('id') === 'charmonitor' && list.has('fd');
+  });
+  const domain = isLibvirts && name !== undefined ? [`virsh:${name}`] : [];
   const backends = valuesOf('object')
-    .map(parseOptionList)
+    .map(parseObject)
     .filter((list) => list.get(IMPLIED)?.startsWith('memory-backend-') === true);
   const gdb = valuesOf('gdb').at(-1);
   return {
-    name: nameOf(valuesOf('name').at(-1)),
-    qmp: [...valuesOf('qmp', 'qmp-pretty').map(addressOf), ...monitors].filter((address) => address !== undefined),
+    name,
+    qmp: [...valuesOf('qmp', 'qmp-pretty').map(addressOf), ...monitors, ...domain].filter(
+      (address) => address !== undefined,
+    ),
     gdb: gdb === undefined ? (has('s') ? DEFAULT_GDB : undefined) : addressOf(gdb),
     accelerator: acceleratorOf(valuesOf('accel'), valuesOf('machine', 'M'), has('enable-kvm')),
     memoryBytes: memoryOf(valuesOf('m').at(-1)),
     sharesMemory: backends.length > 0 && backends.every(isShared),
   };
+}
+
+/** `-object` also takes JSON. */
+function parseObject(text: string): ReadonlyMap<string, string> {
+  if (!text.startsWith('{')) return parseOptionList(text);
+  try {
+    const fields = Object.entries(JSON.parse(text) as Record<string, unknown>);
+    return new Map(
+      fields.map(([name, value]) => [name === 'qom-type' ? IMPLIED : name, value === true ? 'on' : String(value)]),
+    );
+  } catch {
+    return new Map();
+  }
 }
 
 function nameOf(value: string | undefined): string | undefined {

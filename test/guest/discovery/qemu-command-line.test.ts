@@ -24,6 +24,13 @@ describe('what a command line of QEMU says', () => {
     ['-chardev socket,id=m,path=/a,,b,server=on -mon chardev=m,mode=control', { qmp: ['unix:/a,b'] }],
     ['-chardev socket,id=m,host=::1,port=9 -mon m,mode=control', { qmp: ['[::1]:9'] }],
     ['-chardev socket,id=m,path=/x -mon chardev=m,mode=readline', { qmp: [] }],
+    [
+      '-name guest=web -chardev socket,id=charmonitor,fd=23,server=on,wait=off -mon chardev=charmonitor,mode=control',
+      { name: 'web', qmp: ['virsh:web'] },
+    ],
+    ['-object {"qom-type":"memory-backend-memfd","id":"pc.ram","share":true,"size":134217728}', { sharesMemory: true }],
+    ['-object {"qom-type":"memory-backend-ram","id":"pc.ram"}', {}],
+    ['-object {broken', {}],
     ['-s', { gdb: ':1234' }],
     ['-gdb tcp::9000,server=on', { gdb: ':9000' }],
     ['-gdb unix:/run/vm.gdb,server=on,wait=off', { gdb: 'unix:/run/vm.gdb' }],

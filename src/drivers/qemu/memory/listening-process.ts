@@ -5,6 +5,7 @@ import { networkInterfaces } from 'node:os';
 import { isAbsolute, resolve } from 'node:path';
 import { PtmonError } from '../../../core/error.ts';
 import { formatSocketAddress, parseSocketAddress, type SocketAddress } from '../transport/socket-address.ts';
+import { isVirshAddress } from '../transport/virsh-transport.ts';
 
 /** `st` of a socket that listens, in /proc/net/tcp. */
 const TCP_LISTEN = '0A';
@@ -23,6 +24,7 @@ interface ListeningSocket {
  * @throws PtmonError `source-unavailable` where there is none on this host, or none that this user may see
  */
 export async function findListeningProcesses(address: string): Promise<readonly number[]> {
+  if (isVirshAddress(address)) return [domainProcess(address)];
   const target = parseSocketAddress(address);
   const name = formatSocketAddress(target);
   if (target.kind === 'tcp' && !(await isHere(target.host))) {
@@ -45,6 +47,21 @@ export async function findListeningProcesses(address: string): Promise<readonly 
       : `the process that listens on ${name} cannot be seen from here, in another PID namespace: run ptmon in the namespaces of ` +
           'QEMU (nsenter --target PID --all) or outside of them, or give --ram-file',
   );
+}
+
+/** libvirt's system daemon keeps a file with the number of each domain's process. */
+function domainProcess(address: string): number {
+  const path = `/run/libvirt/qemu/${address.slice(address.indexOf(':') + 1)}.pid`;
+  try {
+    return Number(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new PtmonError(
+      'source-unavailable',
+      `${address}: its process is unknown: ${path} cannot be read`,
+      {},
+      { cause: error },
+    );
+  }
 }
 
 async function isHere(host: string): Promise<boolean> {

@@ -3,6 +3,7 @@ import { PtmonError } from '../../../core/error.ts';
 import { DETACH } from '../gdb/leave.ts';
 import { bytesOfCharacters, frameCommand } from '../gdb/packet/packet-encoder.ts';
 import type { SocketAddress } from '../transport/socket-address.ts';
+import { connectVirsh, isVirshAddress } from '../transport/virsh-transport.ts';
 import { type ConnectOptions, connectTransport, DEFAULT_TIMEOUT_MS } from '../transport/socket-transport.ts';
 import type { Transport } from '../transport/transport.ts';
 import { encodeQmpCommand, QmpDecoder } from './codec.ts';
@@ -60,13 +61,16 @@ export class QmpClient {
   }
 
   /**
-   * Connects to a QMP socket and leaves negotiation mode. The time limit is for each step: connection, greeting, negotiation.
+   * Connects to a QMP socket, or to that of a domain of libvirt (`virsh:NAME`), and leaves negotiation mode. The time limit is for each step: connection, greeting, negotiation.
    *
    * @throws PtmonError `source-unavailable` when there is no connection or no greeting (another client is connected),
    *   `corrupt-input` when the peer does not speak QMP; the reason of `options.signal` when it is aborted
    */
   static async connect(address: string | SocketAddress, options: QmpOptions = {}): Promise<QmpClient> {
-    const client = new QmpClient(await connectTransport(address, options), options);
+    const transport = isVirshAddress(address)
+      ? await connectVirsh(address, options)
+      : await connectTransport(address, options);
+    const client = new QmpClient(transport, options);
     try {
       await client.#negotiate(options.signal);
       return client;

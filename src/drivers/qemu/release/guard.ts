@@ -6,6 +6,7 @@ import process from 'node:process';
 import type { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { formatSocketAddress, parseSocketAddress } from '../transport/socket-address.ts';
+import { isVirshAddress } from '../transport/virsh-transport.ts';
 import type { GuardedGuest, GuardianMessage } from './guarded-guest.ts';
 
 /** In the package, wherever this module was bundled to. */
@@ -108,6 +109,7 @@ export function guardGuest({ gdb, qmp, isHeld }: GuardedGuest): Guard {
 
 /** The guardian starts where this process is now, which may go elsewhere. An address that is too long stays as it is. */
 function absolute(address: string): string {
+  if (isVirshAddress(address)) return address;
   const target = parseSocketAddress(address);
   if (target.kind !== 'unix') return address;
   const path = resolve(target.path);
