@@ -29,6 +29,8 @@ export type KvmPlace =
 const PROGRAM = 'build/test/kvm/inside/main.js';
 const MODULE = '/usr/lib/dr7.ko';
 const CALL_TIMEOUT_MS = 240_000;
+/** The bed's emulated processor has been seen to sleep on past its timers, until something came in from outside: README.md. */
+const NUDGE_MS = 2000;
 
 /** The folder of the state and the project's disk, where the bed is used. */
 export interface Preparation {
@@ -136,6 +138,8 @@ async function saveWithGuest(place: Bed, cpus: number): Promise<void> {
 
 interface LinePort {
   write(line: string): void;
+  /** Sends an empty line, which the other end passes over: an interrupt for the machine of the bed. */
+  readonly nudge?: () => void;
   /** @returns what ends it */
   onLine(listener: (line: string) => void): () => void;
 }
@@ -143,6 +147,7 @@ interface LinePort {
 /** A port carries bytes, a character each. */
 function linesOf({ ports }: BedMachine): LinePort {
   return {
+    nudge: () => ports.calls.write('\n'),
     write: (line) => ports.calls.write(Buffer.from(`${line}\n`).toString('latin1')),
     onLine: (listener) => ports.calls.onLine((line) => listener(Buffer.from(line, 'latin1').toString('utf8'))),
   };
@@ -169,6 +174,7 @@ async function exchange(line: LinePort, name: string, options: object, timeoutMs
   const id = ++calls;
   let stop = () => {};
   let timer: NodeJS.Timeout | undefined;
+  const nudging = line.nudge && setInterval(line.nudge, NUDGE_MS);
   try {
     const reply = await new Promise<CallReply>((resolve, reject) => {
       timer = setTimeout(() => reject(new Error(`"${name}" has not been answered within ${timeoutMs} ms`)), timeoutMs);
@@ -184,6 +190,7 @@ async function exchange(line: LinePort, name: string, options: object, timeoutMs
   } finally {
     stop();
     clearTimeout(timer);
+    clearInterval(nudging);
   }
 }
 

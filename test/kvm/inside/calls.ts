@@ -134,6 +134,8 @@ export const CALLS = {
       cpu: 'host',
       append: 'no_timer_check',
       extraArguments: SECOND_QMP_ARGUMENTS,
+      // On a processor that is emulated, on a host that is busy.
+      startTimeoutMs: 120_000,
       ...options,
     });
     const { release, cpus, la57, pti } = await machine.guest.workload.ready();
