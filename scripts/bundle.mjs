@@ -46,7 +46,7 @@ const CHUNK_NAMES = [
   [/^drivers\/qemu\/exact\//, 'qemu-exact'],
   [/^drivers\/(\w+)\//, 'driver-$1'],
   [/^guest\/discovery\//, 'vms'],
-  [/^fleet\/archive\//, 'fleet-archive'],
+  [/^fleet\/(archive|query)\//, 'fleet-archive'],
   [/^(driver|fleet|guest|linux|session|snapshot|testing|web)\//, '$1'],
   [/^\.\.\/node_modules\/(?:saxes|xmlchars)\//, 'saxes'],
   [/^\.\.\/node_modules\/(?:string-width|strip-ansi|ansi-regex|get-east-asian-width)\//, 'string-width'],
@@ -152,7 +152,8 @@ export async function makeBundle() {
     cwd: ROOT,
     input: Object.fromEntries(entryNames().map((name) => [name, join(SRC, `${name}.ts`)])),
     platform: 'node',
-    external: [/^node:/],
+    // DuckDB is native code that ptmon query alone needs: who wants that installs it.
+    external: [/^node:/, /^@duckdb\//],
     preserveEntrySignatures: 'allow-extension',
     // The groups decide which chunk a module is in.
     checks: { ineffectiveDynamicImport: false },

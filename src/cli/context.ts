@@ -31,6 +31,7 @@ export type CommandName =
   | 'serve'
   | 'agent'
   | 'agent-worker'
+  | 'query'
   | 'report'
   | 'roots'
   | 'doctor'

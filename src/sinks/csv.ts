@@ -33,7 +33,7 @@ function cellsOf(event: MonitorEvent, timeUs: number): (string | number)[] {
 }
 
 /** Spreadsheets take a cell that begins like this for a formula; a quotation mark before it makes it text. */
-function quoted(cell: string | number): string {
+export function quoted(cell: string | number): string {
   const text = typeof cell === 'string' && /^[=+\-@\t\r]/.test(cell) ? `'${cell}` : String(cell);
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

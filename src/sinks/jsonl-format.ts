@@ -76,7 +76,7 @@ function line(kind: string, fields: object): string {
  * Escapes what JSON allows and a terminal or a reader of lines takes for something else: controls (U+009B begins a sequence as ESC does), bidi
  * and other format characters, separators of lines and paragraphs. A guest chooses names.
  */
-function escaped(json: string): string {
+export function escaped(json: string): string {
   return json.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
     const units = Array.from({ length: character.length }, (_, at) => character.charCodeAt(at));
     return units.map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`).join('');

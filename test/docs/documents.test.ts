@@ -113,7 +113,8 @@ describe.each(DOCUMENTS)('%s', (document) => {
       expect(scripts, name).toHaveProperty([name!]);
   });
 
-  test('its commands and their options exist', () => {
+  // A process for each command.
+  test('its commands and their options exist', { timeout: 120_000 }, () => {
     const commands = text.matchAll(/(?:^|`)ptmon ([a-z]+)((?: [^`\n]*)?)/gm);
     for (const [, verb, rest] of commands) {
       const { status, stdout } = help(verb!);

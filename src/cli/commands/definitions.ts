@@ -12,6 +12,7 @@ import { defineManual } from './manual/command.ts';
 import { defineMap } from './map/command.ts';
 import { defineMaps } from './maps/command.ts';
 import { definePs } from './ps/command.ts';
+import { defineQuery } from './query/command.ts';
 import { defineRead } from './read/command.ts';
 import { defineRepl } from './repl/command.ts';
 import { defineReplay } from './replay/command.ts';
@@ -47,6 +48,7 @@ export const DEFINITIONS: Readonly<Record<CommandName, Definition>> = {
   diff: defineDiff,
   serve: defineServe,
   agent: defineAgent,
+  query: defineQuery,
   'agent-worker': defineAgentWorker,
   report: defineReport,
   roots: defineRoots,

@@ -29,6 +29,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'serve', summary: 'show address spaces in a browser: a live guest, a trace, a dump, or two dumps' },
   { name: 'agent', summary: 'watch the VMs of this host as a policy says, and keep their events' },
   { name: 'report', summary: 'write a trace, a dump, or the change between two dumps as one HTML file' },
+  { name: 'query', summary: 'ask what an agent has kept, by SQL or by the name of a question' },
   { name: 'roots', summary: 'search physical memory for top-level page tables' },
   { name: 'doctor', summary: 'check what works for watching a VM, what is missing, and which QEMU option adds it' },
   { name: 'completion', summary: 'print the completion script of a shell' },

@@ -1,0 +1,43 @@
+/** `ptmon query`. */
+import { type Command, Option } from 'commander';
+import type { CommandContext } from '../../context.ts';
+import { addJsonOption } from '../../options/events.ts';
+import { addHelp } from '../../options/help.ts';
+import type { QueryOptions } from './run-query.ts';
+
+const HELP = `
+QUESTION is a statement of SQL over the table "events" (docs/formats/parquet.md),
+or the name of one of these:
+  wx-after-start      pages that became writable and executable within a minute
+                      of the start of their program
+  shared-frames       frames of private memory that one process maps writable
+                      while another maps them, too
+  busiest-processes   processes with the most events
+  lost-events         VMs whose events are not complete, and why
+  frame-life          what processes did with one frame (--pa)
+
+DuckDB answers. It is no part of ptmon: npm install @duckdb/node-api.
+
+Examples:
+  ptmon query wx-after-start
+  ptmon query busiest-processes --where "vm = 'web-1'"
+  ptmon query frame-life --pa 0x1a2b000 --csv
+  ptmon query "SELECT vm, kind, count(*) FROM events GROUP BY ALL" --json
+`;
+
+export function defineQuery(command: Command, context: CommandContext): void {
+  addHelp(command, HELP);
+  addJsonOption(
+    command
+      .argument('<question>', 'SQL, or the name of a question')
+      .option('--from <folder>', 'folder of an agent, or the address of an object store: s3://…', '/var/lib/ptmon')
+      .option('--where <condition>', 'only rows that fulfil this condition of SQL')
+      .option('--pa <address>', 'physical address of the frame of frame-life: 0x…')
+      .option('--sql', 'print the statement of a named question, and exit'),
+  )
+    .addOption(new Option('--csv', 'print CSV instead of a table').conflicts('json'))
+    .action(async (question: string, options: QueryOptions) => {
+      const { runQuery } = await import('./run-query.ts');
+      await runQuery(question, options, context.output);
+    });
+}
