@@ -28,6 +28,7 @@ const SERVED: Readonly<Record<string, Call>> = {
   markDirty: (monitor, root) => monitor.markDirty(root, 8, 0, 7),
   monitoredTables: (monitor) => monitor.monitoredTables(),
   entryAddresses: (monitor) => monitor.entryAddresses(),
+  entryVersion: (monitor) => monitor.entryVersion,
   monitoredEntries: (monitor) => monitor.monitoredEntries(),
   pagedInEntries: (monitor) => monitor.pagedInEntries(),
   state: (monitor, root) => monitor.state({ root, va: VA }),
