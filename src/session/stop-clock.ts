@@ -22,7 +22,9 @@ export class StopClock {
 
   /** The guest has stopped. */
   stopped(): void {
-    this.#stopUs = this.#script?.stopUs() ?? Math.round((performance.now() - this.#startMs) * 1000);
+    const us = this.#script?.stopUs() ?? Math.round((performance.now() - this.#startMs) * 1000);
+    // A trace cannot go back in time: a clock that does would make a replay differ.
+    this.#stopUs = Math.max(this.#stopUs, us);
     this.#time = undefined;
   }
 
