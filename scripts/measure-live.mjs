@@ -1,10 +1,14 @@
 /**
  * What exact watching costs a real guest: `node scripts/measure-live.mjs`, after `npm run build`. Prints a table of how long the guest
- * takes for a fixed amount of work with so many watched entries, by the host's clock, and how many stops a second it makes.
+ * takes for a fixed amount of work with so many watched entries, by the host's clock, and how many stops a second it makes. Then another of
+ * how many stops a second ptmon makes, and a bare socket with the same watchpoints (`bare-loop.mjs`), in turn; their ratio is what ptmon takes.
+ *
+ * `node scripts/measure-live.mjs [VCPUS] [ratio]`: `ratio` prints the second table alone.
  */
 import process from 'node:process';
 import { findWorkloadRoot, launchGuest, openQemu, QmpClient } from '../dist/drivers/qemu/index.js';
 import { openSession } from '../dist/session/index.js';
+import { bareStopsPerSecond } from './bare-loop.mjs';
 
 const VA = 0x700000000000n;
 /** How many pages, and how far apart. @type {[number, number][]} */
@@ -20,6 +24,13 @@ const PLANS = [
 ];
 const WORK = ['spin compute 300', 'spin memory 200', 'spin fault 8'];
 const ROUNDS = 3;
+/** Watched pages of which the ratio to the bare loop is measured. */
+const RATIOS = [256, 100_000, 1_000_000];
+const RATIO_ROUNDS = 5;
+const ratioOnly = process.argv[3] === 'ratio';
+/** Of the ranges of the second table: the loop maps pages half a stride further. */
+const FAR = 0x600000000000n;
+const FAR_STRIDE = 0x200000000n;
 
 const guest = await launchGuest({ cpu: 'max,la57=off', smp: Number(process.argv[2] ?? 1) });
 try {
@@ -65,6 +76,42 @@ try {
     return { watchpoints, medians, loopMs, stopsPerSecond };
   };
 
+  /**
+   * Stops a second of a loop on the first of `count` watched pages, by ptmon and by the bare loop; the medians of several rounds.
+   *
+   * @param {number} count @param {bigint} va
+   */
+  const compare = async (count, va) => {
+    const at = `0x${va.toString(16)}`;
+    await guest.workload.command(`map ${count} small at=${at}`);
+    for (let page = 0; page < count; page += 65_536) {
+      const from = va + BigInt(page) * 4096n;
+      // The zero page: tables without memory behind them.
+      await guest.workload.command(`read 0x${from.toString(16)} ${Math.min(65_536, count - page)}`);
+    }
+    const loop = () => timed(`loop fault 100 pages=8 at=${at} stride=0x${FAR_STRIDE.toString(16)}`);
+    const [ours, bare, ratios] = [[0], [0], [0]].map(() => /** @type {number[]} */ ([]));
+    for (let round = 0; round < RATIO_ROUNDS; round += 1) {
+      const stop = new AbortController();
+      const driver = await openQemu({ qmp: guest.qmpPath, gdb: guest.gdbPath });
+      const session = await openSession({ driver, signal: stop.signal });
+      await session.watch({ root, va, byteLength: count * 4096 });
+      const running = session.run();
+      const seconds = (await loop()) / 1000;
+      const rate = driver.statistics.stops / seconds;
+      const watches = driver.listWatchpoints();
+      stop.abort();
+      await running;
+      const bareRate = await bareStopsPerSecond(guest.gdbPath, watches, loop);
+      ours?.push(rate);
+      bare?.push(bareRate);
+      ratios?.push(rate / bareRate);
+    }
+    const median = (/** @type {number[] | undefined} */ all = []) => all.sort((a, b) => a - b)[all.length >> 1] ?? 0;
+    const cells = [count, median(ours).toFixed(0), median(bare).toFixed(0), median(ratios).toFixed(2)];
+    process.stdout.write(`| ${cells.join(' | ')} |\n`);
+  };
+
   // QEMU translates what the guest does when it does it first.
   await measure(0, 1);
   /** @type {number[] | undefined} */
@@ -73,13 +120,15 @@ try {
     `| entries | watchpoints | ${WORK.map((work) => `\`${work}\``).join(' | ')} | stops/s of a loop of faults on them |\n`,
   );
   process.stdout.write(`|---${'|---'.repeat(WORK.length + 2)}|\n`);
-  for (const [count, stride] of PLANS) {
+  for (const [count, stride] of ratioOnly ? [] : PLANS) {
     const { watchpoints, medians, stopsPerSecond } = await measure(count, stride);
     base ??= medians;
     const ratios = medians.map((ms, at) => `${(ms / (base?.[at] ?? ms)).toFixed(2)} × (${ms.toFixed(0)} ms)`);
     const what = `${count}${stride === 2 ? ', every second page' : ''}`;
     process.stdout.write(`| ${what} | ${watchpoints} | ${ratios.join(' | ')} | ${stopsPerSecond.toFixed(0)} |\n`);
   }
+  process.stdout.write('\n| watched pages | stops/s | of a bare loop | ratio |\n|---|---|---|---|\n');
+  for (const [at, count] of RATIOS.entries()) await compare(count, FAR + BigInt(at) * 2n * FAR_STRIDE);
 } finally {
   await guest.stop();
 }

@@ -37,6 +37,8 @@ export interface MissedEvent {
    * writes, so how many were lost is unknown; the session reports that to `EntryTraps.missed`.
    */
   readonly isCheck?: boolean;
+  /** `above`: only the entries above the page tables need comparing now. To compare everything is right, too. Default: everything. */
+  readonly scope?: 'above';
 }
 
 /** The top-level table at `root` is no longer one: its process is gone. */
@@ -83,7 +85,7 @@ export interface EntryTraps {
    * Traps writes to these entries, and to no others that it was told of before. Called while the guest is stopped, each time
    * before it runs on; done when the promise is.
    *
-   * @param entries physical addresses, in any order, some perhaps more than once; not kept. Words of a system's that a caller wants to
+   * @param entries physical addresses, in any order, some perhaps more than once; the same array only where nothing has changed. Words of a system's that a caller wants to
    *   hear of may be among them (`SystemLayer` of the session)
    * @param entryByteLength 8, or 4 in legacy 32-bit paging
    * @param untrapped entries that are monitored and only compared (`maxEntries`)

@@ -17,6 +17,7 @@ import { resolvePaging } from './paging.ts';
 import { SinkGroup } from './sink-group.ts';
 import { StopClock } from './stop-clock.ts';
 import { failureOf, Tally } from './tally.ts';
+import { TrappedEntries } from './trapped-entries.ts';
 import type { SessionWatchRequest, Watch } from './watch/watch.ts';
 import { WatchLog } from './watch/watch-log.ts';
 import { Watches } from './watch/watches.ts';
@@ -74,6 +75,7 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
   readonly #monitor: ObservedMonitor;
   readonly #watches = new Watches(() => this.#advance());
   readonly #clock: StopClock;
+  readonly #entries: TrappedEntries;
   /** Undefined where no sink wants it. */
   readonly #watchLog: WatchLog | undefined;
   #taken = false;
@@ -119,6 +121,7 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
       },
     );
     this.monitor = this.#monitor;
+    this.#entries = new TrappedEntries(this.#monitor);
     if (sinks.hearsWatches) this.#watchLog = new WatchLog(this.#monitor);
   }
 
@@ -272,16 +275,10 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     const { driver, recorder, system } = this.#options;
     const { traps } = driver;
     if (recorder === undefined && traps === undefined) return;
-    const { mode, levels } = this.monitor.paging;
-    const entries = this.monitor.entryAddresses();
-    await recorder?.runsOn(entries);
-    if (traps === undefined) return;
-    const { maxEntries = Infinity } = traps;
-    const isTooDeep = levels.length > maxEntries;
-    const walked = isTooDeep ? this.monitor.entryAddresses({ levels: 'below-top' }) : entries;
-    const trapped = system === undefined ? walked : joined(walked, system.words());
-    const untrapped = isTooDeep ? [this.monitor.entryAddresses({ levels: 'top' })] : [];
-    await traps.setEntries(trapped, mode.entryBytes, ...untrapped);
+    const { maxEntries = Infinity } = traps ?? {};
+    const { all, trapped, untrapped } = this.#entries.lists(maxEntries, system?.words());
+    await recorder?.runsOn(all);
+    await traps?.setEntries(trapped, this.monitor.paging.mode.entryBytes, ...untrapped);
   }
 
   /** What is known once a comparison is done: one that found what it should not have shows that changes go unreported. */
@@ -296,7 +293,8 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
       case 'commit':
         return this.monitor.processDirtyEntries(said.vcpu);
       case 'missed':
-        return this.monitor.resync();
+        // A replay compares everything: so must the recorded session.
+        return this.monitor.resync(undefined, this.#options.recorder === undefined ? said.scope : 'all');
       case 'root-gone':
         return this.monitor.rootGone(said.root);
     }
@@ -351,11 +349,4 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     if (this.#closedEarly && error instanceof PtmonError && error.code === 'closed') return true;
     return aborted && (error === reason || (error instanceof Error && error.name === 'AbortError'));
   }
-}
-
-function joined(entries: Float64Array, words: Float64Array): Float64Array {
-  const all = new Float64Array(entries.length + words.length);
-  all.set(entries);
-  all.set(words, entries.length);
-  return all;
 }

@@ -29,7 +29,7 @@ export interface WatchSource {
  */
 export async function openSource(
   choice: SourceChoice,
-  options: SourceOptions,
+  options: SourceOptions & { readonly verify?: boolean },
   signal: AbortSignal,
   say: (line: string) => unknown,
 ): Promise<WatchSource> {
@@ -43,6 +43,7 @@ export async function openSource(
       signal,
       onNotice: (notice) => say(noticeLine(notice)),
       whenTooMany: 'sample',
+      comparesAtEachStop: options.verify === true,
       onMissedWrites: (notice) => say(missedWritesLine(notice)),
     });
     return exactSource(driver);

@@ -7,14 +7,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { PtmonError } from '../../../core/error.ts';
 import type { PhysicalMemory } from '../../../core/memory/physical-memory.ts';
-import type {
-  BreakpointAccess,
-  Driver,
-  PagingRegisters,
-  RegisterAccess,
-  RemoteFetch,
-  SourceEvent,
-} from '../../../driver/driver.ts';
+import type { BreakpointAccess, Driver, RemoteFetch, SourceEvent } from '../../../driver/driver.ts';
 import { GDB_SIGNAL } from '../gdb/reply/stop-reply.ts';
 import type { ThreadId } from '../gdb/reply/thread-id.ts';
 import { pagingOf } from '../../../driver/paging.ts';
@@ -22,11 +15,15 @@ import { retry } from '../../../driver/retry.ts';
 import { rootOf } from '../../../core/paging/format.ts';
 import { AliasSearch } from './aliases/alias-search.ts';
 import { unmappedTable } from './aliases/unmapped-tables.ts';
+import type { WriteWatch } from '../gdb/write-watches.ts';
 import { EntryWatchpoints } from './watchpoints/entry-watchpoints.ts';
 import type { Stop } from './run-control.ts';
 import { GuardedTraps } from './guarded-traps.ts';
 import type { WatchpointLimits } from './limits.ts';
-import { MissedWrites } from './missed-writes.ts';
+import { Batches } from './comparing/batches.ts';
+import { Comparisons } from './comparing/comparisons.ts';
+import { MissedWrites } from './comparing/missed-writes.ts';
+import { VcpuRegisters } from './vcpu-registers.ts';
 import type { QemuParts, StopStatistics } from './parts.ts';
 import { deferSuspension, releaseWhenSuspended } from '../release/suspension.ts';
 
@@ -40,7 +37,7 @@ export class QemuDriver implements Driver {
   readonly name = 'qemu';
   readonly memory: PhysicalMemory;
   readonly remote?: RemoteFetch;
-  readonly registers: RegisterAccess;
+  readonly registers: VcpuRegisters;
   readonly traps: GuardedTraps;
   /** How many watchpoints there are, and of which form. */
   readonly limits: WatchpointLimits;
@@ -51,10 +48,10 @@ export class QemuDriver implements Driver {
   readonly #watchpoints: EntryWatchpoints;
   readonly #missedWrites: MissedWrites;
   readonly #threads: readonly ThreadId[];
-  #read: readonly PagingRegisters[] = [];
   readonly #aliases: AliasSearch;
   #hasNewAlias = false;
-  #isCheckDue = false;
+  readonly #comparisons: Comparisons;
+  readonly #batches: Batches;
   #stops = 0;
   #hits = 0;
   #runningMs = 0;
@@ -76,11 +73,7 @@ export class QemuDriver implements Driver {
     this.memory = guestMemory.memory;
     this.memorySource = guestMemory.description;
     if (guestMemory.remote !== undefined) this.remote = guestMemory.remote;
-    this.registers = {
-      vcpuCount: threads.length,
-      readRegisters: (vcpu) => this.#registersOf(vcpu),
-      ...(parts.physicalAddressBits !== undefined && { physicalAddressBits: parts.physicalAddressBits }),
-    };
+    this.registers = new VcpuRegisters(gdb, threads, parts.physicalAddressBits);
     this.limits = limits;
     this.#missedWrites = new MissedWrites(guestMemory, (notice) => parts.onMissedWrites?.(notice));
     this.#aliases = new AliasSearch({
@@ -95,7 +88,18 @@ export class QemuDriver implements Driver {
       aliases: () => this.#aliases.known,
       refresh: () => this.#aliases.search(),
     });
-    this.traps = new GuardedTraps(this.#watchpoints, this.#missedWrites, parts.samplesWhatDoesNotFit);
+    this.#comparisons = new Comparisons(threads.length, parts.comparesAtEachStop);
+    this.traps = new GuardedTraps({
+      watchpoints: this.#watchpoints,
+      missedWrites: this.#missedWrites,
+      comparisons: this.#comparisons,
+      samplesWhatDoesNotFit: parts.samplesWhatDoesNotFit,
+    });
+    this.#batches = new Batches({
+      comparisons: this.#comparisons,
+      missedWrites: this.#missedWrites,
+      onComparing: (isQuiet) => this.traps.comparing(isQuiet),
+    });
     const hit = () => this.#hit;
     this.breakpoints = {
       set: (addresses) => gdb.setBreakpoints(addresses),
@@ -134,6 +138,11 @@ export class QemuDriver implements Driver {
       runningMs: this.#runningMs,
       stoppedMs: this.#stoppedMs,
     };
+  }
+
+  /** The watchpoints that are set. */
+  listWatchpoints(): readonly WriteWatch[] {
+    return this.#parts.gdb.listWriteWatches();
   }
 
   async *run(signal?: AbortSignal): AsyncGenerator<readonly SourceEvent[], void, undefined> {
@@ -232,12 +241,16 @@ export class QemuDriver implements Driver {
     const { control } = this.#parts;
     const comparing = this.#missedWrites.watch(() => {
       if (control.isHeld) return;
-      this.#isCheckDue = true;
+      this.#batches.expectCheck();
       control.interrupt();
     });
+    const { owedInMs } = this.#comparisons;
+    const owed =
+      owedInMs === undefined ? undefined : globalThis.setTimeout(() => control.isHeld || control.interrupt(), owedInMs);
     try {
       return await control.next(halt);
     } finally {
+      clearTimeout(owed);
       comparing.end();
     }
   }
@@ -272,7 +285,7 @@ export class QemuDriver implements Driver {
     for (let vcpu = 0; vcpu < this.#threads.length; vcpu++) {
       const paging = pagingOf(this.registers, vcpu);
       if (paging === undefined) continue;
-      const at = root ?? rootOf(paging, this.#registersOf(vcpu).cr3);
+      const at = root ?? rootOf(paging, this.registers.readRegisters(vcpu).cr3);
       const { memory, remote } = this;
       const found = await retry(() => unmappedTable(paging, memory, at, this.#aliases.known), { remote });
       if (found !== undefined) return found;
@@ -282,7 +295,7 @@ export class QemuDriver implements Driver {
 
   /** Every register of a vCPU, by its name in QEMU's description (`rip`, `rsp`, …). The guest must be stopped. */
   async readAllRegisters(vcpu: number): Promise<ReadonlyMap<string, bigint>> {
-    this.#registersOf(vcpu);
+    this.registers.readRegisters(vcpu);
     return (await this.#parts.gdb.readRegisters(this.#threads[vcpu])).values;
   }
 
@@ -302,10 +315,8 @@ export class QemuDriver implements Driver {
   }
 
   /** Reads the registers of all vCPUs anew: they are as they were at connecting until then. The guest must be stopped. */
-  async refreshRegisters(): Promise<void> {
-    const read: PagingRegisters[] = [];
-    for (const thread of this.#threads) read.push(await this.#parts.gdb.readRegisters(thread));
-    this.#read = read;
+  refreshRegisters(): Promise<void> {
+    return this.registers.refresh();
   }
 
   close(): Promise<void> {
@@ -314,25 +325,11 @@ export class QemuDriver implements Driver {
   }
 
   #batchOf({ reply, isSure }: Stop): SourceEvent[] {
-    const batch: SourceEvent[] = [];
-    if (reply?.kind === 'stopped' && reply.watch !== undefined) {
-      const run = this.#watchpoints.runAt(reply.watch.va);
-      const vcpu = this.#vcpuOf(reply.thread);
-      if (run !== undefined) {
-        this.#hits++;
-        batch.push({ kind: 'write', vcpu, view: 0, ...run }, { kind: 'commit', vcpu });
-      }
-    }
-    if (this.#missedWrites.isSampling) return [...batch, { kind: 'missed', reason: 'sampled', lost: null }];
-    const doubt = this.#doubt(isSure);
-    // One vCPU stops at each of its writes: nothing merges.
-    const isCheck = isSure && (this.#isCheckDue || (batch.length > 0 && this.#threads.length === 1));
-    const isQuiet = this.#isCheckDue && batch.length === 0;
-    this.traps.comparing(isQuiet);
-    const reason = doubt ?? (isQuiet ? 'compared' : 'stops merge');
-    this.#isCheckDue = false;
-    batch.push({ kind: 'missed', reason, lost: doubt === undefined ? 0 : null, ...(isCheck && { isCheck }) });
-    return batch;
+    const watch = reply?.kind === 'stopped' ? reply.watch : undefined;
+    const runs = watch === undefined ? [] : this.#watchpoints.runsNear(watch.va);
+    if (runs.length === 0 || reply?.kind !== 'stopped') return this.#batches.of(undefined, isSure, this.#doubt(isSure));
+    this.#hits++;
+    return this.#batches.of({ vcpu: this.#vcpuOf(reply.thread), runs }, isSure, this.#doubt(isSure));
   }
 
   /** A stop by SIGTRAP that no watchpoint explains may be one at a breakpoint: the instruction pointer tells. */
@@ -369,12 +366,6 @@ export class QemuDriver implements Driver {
   #vcpuOf(thread: ThreadId | undefined): number {
     const at = this.#threads.findIndex(({ tid }) => tid === thread?.tid);
     return Math.max(0, at);
-  }
-
-  #registersOf(vcpu: number): PagingRegisters {
-    const registers = this.#read[vcpu];
-    if (registers !== undefined) return registers;
-    throw new PtmonError('bad-argument', `there is no vCPU ${vcpu}: the guest has ${this.#threads.length}`, { vcpu });
   }
 
   /**

@@ -4,19 +4,29 @@ import { PtmonError } from '../../../core/error.ts';
 import type { EntryTraps } from '../../../driver/driver.ts';
 import type { EntryWatchpoints } from './watchpoints/entry-watchpoints.ts';
 import { unmappedWords } from './aliases/unmapped-tables.ts';
-import type { MissedWrites } from './missed-writes.ts';
+import type { Comparisons } from './comparing/comparisons.ts';
+import type { MissedWrites } from './comparing/missed-writes.ts';
+
+export interface GuardedTrapsParts {
+  readonly watchpoints: EntryWatchpoints;
+  readonly missedWrites: MissedWrites;
+  readonly comparisons: Comparisons;
+  readonly samplesWhatDoesNotFit: boolean;
+}
 
 export class GuardedTraps implements EntryTraps {
   readonly maxEntries?: number;
   readonly #watchpoints: EntryWatchpoints;
   readonly #missedWrites: MissedWrites;
+  readonly #comparisons: Comparisons;
   readonly #samplesWhatDoesNotFit: boolean;
   #isRunning = false;
   #isToNote = false;
 
-  constructor(watchpoints: EntryWatchpoints, missedWrites: MissedWrites, samplesWhatDoesNotFit: boolean) {
+  constructor({ watchpoints, missedWrites, comparisons, samplesWhatDoesNotFit }: GuardedTrapsParts) {
     this.#watchpoints = watchpoints;
     this.#missedWrites = missedWrites;
+    this.#comparisons = comparisons;
     this.#samplesWhatDoesNotFit = samplesWhatDoesNotFit;
     if (watchpoints.maxEntries !== undefined) this.maxEntries = watchpoints.maxEntries;
   }
@@ -36,6 +46,7 @@ export class GuardedTraps implements EntryTraps {
 
   async setEntries(entries: Float64Array, entryByteLength: 4 | 8, untrapped?: Float64Array): Promise<void> {
     if (this.#missedWrites.isSampling) return this.#watchpoints.clear();
+    this.#comparisons.setEntries(entries.length);
     try {
       await this.#watchpoints.setEntries(entries, entryByteLength);
     } catch (error) {
@@ -48,6 +59,7 @@ export class GuardedTraps implements EntryTraps {
     if (this.#isToNote || this.#missedWrites.isCheapToNote(entries.length)) {
       this.#missedWrites.note(joined(entries, untrapped), entryByteLength);
     }
+    this.#isToNote = false;
   }
 
   /** Undefined for an error that ends the watch. */

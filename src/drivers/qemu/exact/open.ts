@@ -13,9 +13,10 @@ import { GuestEnd } from '../guest-end.ts';
 import { guardGuest } from '../release/guard.ts';
 import { deferSuspension } from '../release/suspension.ts';
 import { limitsOf } from './limits.ts';
-import type { MissedWritesNotice } from './missed-writes.ts';
+import type { MissedWritesNotice } from './comparing/missed-writes.ts';
 import { isKvm } from '../qmp/is-kvm.ts';
-import { isMeantToRun, RunControl, type RunNotice } from './run-control.ts';
+import { isMeantToRun, RunControl } from './run-control.ts';
+import type { RunNotice } from './run-notice.ts';
 
 export interface QemuOptions {
   /** QEMU's `-qmp` socket: `unix:/path`, `/path`, `tcp:host:port` or `host:port`. */
@@ -35,6 +36,11 @@ export interface QemuOptions {
    * more than the debug registers while the guest runs: it fails, or goes on by samples. Default `fail`.
    */
   readonly whenTooMany?: 'fail' | 'sample';
+  /**
+   * Compares everything that is monitored at each stop, also where many entries make that slow, so that the monitor's state is exact at each.
+   * Default false: see `docs/decisions/0003-live.md`.
+   */
+  readonly comparesAtEachStop?: boolean;
   /** Called when changes come without a stop, and when the watch goes on by samples therefore. */
   readonly onMissedWrites?: (notice: MissedWritesNotice) => void;
   /** How long QEMU may take for each answer, in milliseconds; defaults to 5,000. */
@@ -106,6 +112,7 @@ export async function openQemu(options: QemuOptions): Promise<QemuDriver> {
       physicalAddressBits: await readPhysicalAddressBits(qmp),
       limits: limitsOf(options.debugRegisters ?? (await isKvm(qmp)), maxWatchpoints),
       samplesWhatDoesNotFit: options.whenTooMany === 'sample',
+      comparesAtEachStop: options.comparesAtEachStop ?? false,
       onMissedWrites,
       onSuspended: () => options.onNotice?.({ kind: 'suspended' }),
     });

@@ -4,7 +4,7 @@ import type { GuestEnd } from '../guest-end.ts';
 import type { GuestMemory } from '../memory/open-memory.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { WatchpointLimits } from './limits.ts';
-import type { MissedWritesNotice } from './missed-writes.ts';
+import type { MissedWritesNotice } from './comparing/missed-writes.ts';
 import type { RunControl } from './run-control.ts';
 
 export interface QemuParts {
@@ -15,6 +15,7 @@ export interface QemuParts {
   readonly end: GuestEnd;
   readonly limits: WatchpointLimits;
   readonly samplesWhatDoesNotFit: boolean;
+  readonly comparesAtEachStop: boolean;
   /** This process was suspended, and goes on. */
   readonly onSuspended?: () => void;
   readonly onMissedWrites?: ((notice: MissedWritesNotice) => void) | undefined;

@@ -16,8 +16,9 @@ import type { QmpEvent } from '../qmp/messages.ts';
 import { isMigrating, isUnderWay } from '../qmp/migration.ts';
 import { readRunState } from '../qmp/run-state.ts';
 import type { Guard } from '../release/guard.ts';
+import type { RunNotice } from './run-notice.ts';
 import { StallClock } from './stall-clock.ts';
-import { BreakpointSteps } from './stepping.ts';
+import { BreakpointSteps, isAtBreakpoint } from './stepping.ts';
 import { withinTime } from './within-time.ts';
 import { mayRunAfterUs, releaseGuest } from '../release/release-guest.ts';
 
@@ -48,18 +49,6 @@ const MOMENT_MS = 50;
 const DETACH_MS = 2000;
 const RELEASE_MS = 700;
 
-/** What other clients do with the guest: pause it (with QEMU's name of the state), migrate it, or neither any more. */
-export type RunNotice =
-  | { readonly kind: 'held'; readonly state: string }
-  | { readonly kind: 'migrating' }
-  | { readonly kind: 'free' }
-  /** QEMU has not answered a QMP command for a second. The guest may be stopped until it does. */
-  | { readonly kind: 'silent'; readonly command: string }
-  /** The gdbstub does not answer any more: the guest may be stopped, or a watchpoint may stop it. See `releaseGuest`. */
-  | { readonly kind: 'left'; readonly state: string | undefined }
-  /** This process was suspended (Ctrl-Z) and goes on: the guest ran unwatched meanwhile. */
-  | { readonly kind: 'suspended' };
-
 /** Where the guest is stopped, with all that it has written in memory. */
 export interface Stop {
   /** Undefined where another client of QEMU had let the guest run, so that nobody told us. */
@@ -81,10 +70,6 @@ export interface RunControlParts {
   readonly guard?: Guard;
 }
 
-function isAtBreakpoint(reply: StopReply, gdb: GdbClient): boolean {
-  return gdb.breakpointCount > 0 && reply.kind === 'stopped' && reply.signal === GDB_SIGNAL.trap;
-}
-
 export class RunControl {
   readonly #parts: RunControlParts;
   /** Undefined where no other client wants the guest stopped. */
@@ -102,8 +87,11 @@ export class RunControl {
   #isMigrating = false;
   readonly #stalls = new StallClock(MOMENT_MS);
   #onChange = () => {};
-  /** Ends the run that is under way. */
-  #interruption = new AbortController();
+  /** The run that is under way, or the next one, is to end. */
+  #isInterrupted = false;
+  /** Ends runs when it is aborted. One listener serves all runs: to make a signal of several takes longer than the rest of a stop. */
+  #halt: AbortSignal | undefined;
+  readonly #halted = () => this.#parts.gdb.interrupt();
   readonly #steps: BreakpointSteps;
   readonly #abandon = () => this.#parts.gdb.abandon({ leaveStopped: this.isHeld });
 
@@ -127,7 +115,8 @@ export class RunControl {
 
   /** Stops the guest: `next` returns at once, or the next time that it is called. */
   interrupt(): void {
-    this.#interruption.abort();
+    this.#isInterrupted = true;
+    this.#parts.gdb.interrupt();
   }
 
   /** The guest was told to run, and does by now, or another client wants it stopped; a QEMU that does not answer is not waited for. */
@@ -253,6 +242,7 @@ export class RunControl {
       guard?.done();
     } finally {
       this.#stalls.close();
+      this.#halt?.removeEventListener('abort', this.#halted);
       process.off('exit', this.#abandon);
     }
   }
@@ -288,19 +278,30 @@ export class RunControl {
     this.#unseenRuns++;
     this.#knownInterruptions = gdb.interruptions;
     const stepped = await this.#steps.run();
-    const ending = AbortSignal.any([halt, this.#interruption.signal]);
     if (stepped === undefined) this.#ownRuns++;
     this.#stalls.start();
     this.#stoppedSinceMs = performance.now();
-    const reply = stepped ?? (await gdb.continue({ signal: ending }));
+    const reply = stepped ?? (await this.#continue(halt));
     if (reply.kind !== 'stopped' || reply.signal === GDB_SIGNAL.quit) return undefined;
-    const isOurs = reply.watch !== undefined || isAtBreakpoint(reply, gdb) || ending.aborted;
-    this.#interruption = new AbortController();
+    const isOurs = reply.watch !== undefined || isAtBreakpoint(reply, gdb) || this.#isInterrupted || halt.aborted;
+    this.#isInterrupted = false;
     // A stop that was read late may have come at any time.
     const isOld = this.#stalls.hasStalled() || this.#stoppedSinceMs === -Infinity;
     this.#stoppedSinceMs = isOld ? -Infinity : performance.now();
     if (!isOurs) await this.#findHeld();
     return reply;
+  }
+
+  #continue(halt: AbortSignal): Promise<StopReply> {
+    const { gdb } = this.#parts;
+    if (this.#halt !== halt) {
+      this.#halt?.removeEventListener('abort', this.#halted);
+      halt.addEventListener('abort', this.#halted, { once: true });
+      this.#halt = halt;
+    }
+    const stopped = gdb.continue();
+    if (this.#isInterrupted || halt.aborted) gdb.interrupt();
+    return stopped;
   }
 
   /**

@@ -67,3 +67,8 @@ function isStepOf(thread: ThreadId, reply: StopReply): boolean {
   if (reply.kind !== 'stopped' || reply.signal !== GDB_SIGNAL.trap) return false;
   return reply.watch === undefined && reply.thread?.tid === thread.tid;
 }
+
+/** Whether a stop may be one at a breakpoint. */
+export function isAtBreakpoint(reply: StopReply, gdb: GdbClient): boolean {
+  return gdb.breakpointCount > 0 && reply.kind === 'stopped' && reply.signal === GDB_SIGNAL.trap;
+}

@@ -39,6 +39,8 @@ export class GdbClient {
   #detached: Promise<void> | undefined;
   /** A `continue` was called and has not returned. */
   #isContinuing = false;
+  /** It is to be interrupted. */
+  #mustInterrupt = false;
   /** Another client of QEMU has let the guest run. */
   #resumedElsewhere = false;
   /** As they were when they were last asked for. */
@@ -121,6 +123,11 @@ export class GdbClient {
   /** How many write watchpoints this client has set, those of which it is not sure among them. */
   get writeWatchCount(): number {
     return this.#watches.count;
+  }
+
+  /** Those write watchpoints. */
+  listWriteWatches(): WriteWatch[] {
+    return this.#watches.list();
   }
 
   /** The threads, which are QEMU's vCPUs, in their order. */
@@ -246,7 +253,15 @@ export class GdbClient {
     const continuing = this.#inTurn(() => this.#continue(options.signal));
     if (this.isRunning) return continuing;
     this.#isContinuing = true;
+    this.#mustInterrupt = false;
     return continuing.finally(() => (this.#isContinuing = false));
+  }
+
+  /** Stops the guest where a `continue` is under way, which then returns with the stop that came. */
+  interrupt(): void {
+    if (!this.#isContinuing) return;
+    this.#mustInterrupt = true;
+    this.#connection.interrupt();
   }
 
   /**
@@ -289,7 +304,7 @@ export class GdbClient {
     const interrupt = () => this.#connection.interrupt();
     const stopped = this.#connection.resume('vCont;c');
     signal?.addEventListener('abort', interrupt, { once: true });
-    if (signal?.aborted === true || this.#detached !== undefined) interrupt();
+    if (signal?.aborted === true || this.#mustInterrupt || this.#detached !== undefined) interrupt();
     try {
       const reply = await stopped;
       this.#stop = this.#expect(parseStopReply(reply), 'the command to continue', reply);

@@ -1,6 +1,6 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { SparseMemory } from '../../../../src/core/memory/sparse-memory.ts';
-import { type MissedWritesNotice, MissedWrites } from '../../../../src/drivers/qemu/exact/missed-writes.ts';
+import { type MissedWritesNotice, MissedWrites } from '../../../../src/drivers/qemu/exact/comparing/missed-writes.ts';
 
 const ENTRIES = Float64Array.of(0x1000, 0x2008, 0x3010);
 

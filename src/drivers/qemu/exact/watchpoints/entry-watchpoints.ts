@@ -15,6 +15,8 @@ export class EntryWatchpoints extends RangeWatchpoints implements EntryTraps {
   readonly maxEntries?: number;
   readonly #areRegisters: boolean;
   #entries = new Float64Array();
+  /** The array that they were given in. */
+  #given: Float64Array = this.#entries;
 
   constructor(options: RangeWatchpointsOptions) {
     super(options);
@@ -23,23 +25,33 @@ export class EntryWatchpoints extends RangeWatchpoints implements EntryTraps {
   }
 
   async setEntries(entries: Float64Array, entryByteLength: 4 | 8): Promise<void> {
-    if (isSame(entries, this.#entries)) return;
-    this.#entries = UNKNOWN;
+    // The same array: nothing has changed, and there may be a million.
+    if (entries === this.#given || isSame(entries, this.#entries)) {
+      this.#given = entries;
+      return;
+    }
+    this.#forget();
     await this.set(this.#areRegisters ? singleEntries(entries, entryByteLength) : entryRuns(entries, entryByteLength));
     this.#entries = entries.slice();
+    this.#given = entries;
   }
 
   /** Where there are new aliases, the next `setEntries` sets watchpoints there too. @returns whether there are */
   forgetMoved(): boolean {
     if (!this.lacksAliases()) return false;
-    this.#entries = UNKNOWN;
+    this.#forget();
     return true;
   }
 
   /** Traps nothing, until the entries are set again. */
   async clear(): Promise<void> {
-    this.#entries = UNKNOWN;
+    this.#forget();
     await this.set([]);
+  }
+
+  #forget(): void {
+    this.#entries = UNKNOWN;
+    this.#given = UNKNOWN;
   }
 }
 

@@ -18,6 +18,9 @@ export interface RangeWatchpointsOptions {
   readonly refresh: () => Promise<WritableAliases>;
 }
 
+/** XSAVE, the widest store of all, writes fewer bytes. */
+const WIDEST_STORE = 0xb00n;
+
 interface Watchpoint {
   readonly watch: WriteWatch;
   readonly run: EntryRun;
@@ -30,6 +33,8 @@ export class RangeWatchpoints {
   #isUnsure = false;
   /** By virtual address. */
   #set = new Map<bigint, Watchpoint>();
+  /** The same by page of the virtual address: none leaves its page. */
+  #onPage = new Map<bigint, Watchpoint[]>();
 
   constructor(options: RangeWatchpointsOptions) {
     this.#options = options;
@@ -39,9 +44,25 @@ export class RangeWatchpoints {
     return this.#set.size;
   }
 
-  /** What the watchpoint at `va` traps; undefined where it is none of these. */
-  runAt(va: bigint): EntryRun | undefined {
-    return this.#set.get(va)?.run;
+  /**
+   * What the watchpoint at `va` traps, and what others trap that the same instruction may have written to: QEMU reports one watchpoint of those
+   * that an instruction hits. Empty where it is none of these.
+   */
+  runsNear(va: bigint): readonly EntryRun[] {
+    const hit = this.#set.get(va);
+    if (hit === undefined) return [];
+    const first = va - WIDEST_STORE;
+    const end = va + BigInt(hit.run.byteLength) + WIDEST_STORE;
+    const near: EntryRun[] = [];
+    for (let page = first >> 12n; page <= (end - 1n) >> 12n; page++) {
+      for (const { watch, run } of this.#onPage.get(page) ?? []) {
+        const from = max(first - watch.va, 0n);
+        const to = min(end - watch.va, BigInt(run.byteLength));
+        // The part of it that is within reach: no instruction writes to a page and to the far end of the next.
+        if (from < to) near.push({ pa: run.pa + Number(from), byteLength: Number(to - from) });
+      }
+    }
+    return near;
   }
 
   /** Whether the aliases that are known by now have addresses without a watchpoint, of ranges that are trapped. */
@@ -71,13 +92,24 @@ export class RangeWatchpoints {
     const fresh = [...wanted].filter(([va, watchpoint]) => this.#isUnsure || !isSet(va, watchpoint));
     // The client knows which of them are set should one of these calls fail: the next call then asks for all.
     this.#isUnsure = true;
-    this.#set = new Map([...this.#set, ...wanted]);
+    this.#keep(new Map([...this.#set, ...wanted]));
     await this.#options.gdb.clearWriteWatches(watchesOf(old));
     const refused = await this.#options.gdb.setWriteWatches(watchesOf(fresh));
     if (refused.length > 0) throw refusal(refused.length, wanted.size);
     this.#isUnsure = false;
     this.#added ||= fresh.length > 0;
-    this.#set = wanted;
+    this.#keep(wanted);
+  }
+
+  #keep(watchpoints: Map<bigint, Watchpoint>): void {
+    this.#set = watchpoints;
+    this.#onPage = new Map();
+    for (const watchpoint of watchpoints.values()) {
+      const page = watchpoint.watch.va >> 12n;
+      const others = this.#onPage.get(page);
+      if (others === undefined) this.#onPage.set(page, [watchpoint]);
+      else others.push(watchpoint);
+    }
   }
 
   async #watchpointsOf(runs: readonly EntryRun[]): Promise<Map<bigint, Watchpoint>> {
@@ -102,6 +134,14 @@ export class RangeWatchpoints {
 
 function watchesOf(watchpoints: readonly (readonly [bigint, Watchpoint])[]): WriteWatch[] {
   return watchpoints.map(([, { watch }]) => watch);
+}
+
+function max(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
+}
+
+function min(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
 }
 
 function noAlias({ pa }: EntryRun, root: number): PtmonError {

@@ -120,7 +120,7 @@ export class PacketLink {
       case 'nak':
         return this.#refused(events);
       case 'packet':
-        if (this.#isWaitedFor(item.payload)) this.#output += ACK;
+        if (this.#isWaitedFor(item.payload) && !this.#endsRun(item.payload)) this.#output += ACK;
         return this.#packet(item.payload, events);
       case 'notification':
         events.push(item);
@@ -165,6 +165,15 @@ export class PacketLink {
    */
   #isWaitedFor(payload: string): boolean {
     return this.#mode === 'fencing' ? payload.startsWith(FENCE_REPLY) : this.#unacknowledged.length === 0;
+  }
+
+  /**
+   * Whether a packet is the report of the stop that ends a run. The next command acknowledges it (`HALT`): a packet of its own for that would
+   * wake QEMU twice for each stop.
+   */
+  #endsRun(payload: string): boolean {
+    const [command, ...others] = this.#unanswered;
+    return command?.payload.startsWith('vCont') === true && others.length === 0 && STOP_REPLY.test(payload);
   }
 
   #packet(payload: string, events: LinkEvent[]): void {

@@ -5,7 +5,7 @@
  * and another debugger may have taken them away. So what is watched is compared at least once a second as well: while the guest runs,
  * if its memory can be read then, else in a short stop.
  */
-import { READ_OK, type PhysicalMemory } from '../../../core/memory/physical-memory.ts';
+import { READ_OK, type PhysicalMemory } from '../../../../core/memory/physical-memory.ts';
 
 /** From one comparison to the next. */
 const CHECK_MS = 800;
