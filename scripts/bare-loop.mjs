@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 /** @param {string} payload */
 function framed(payload) {
-  const sum = [...payload].reduce((all, character) => all + character.charCodeAt(0), 0);
+  const sum = Buffer.from(payload, 'latin1').reduce((all, byte) => all + byte, 0);
   return `$${payload}#${(sum & 0xff).toString(16).padStart(2, '0')}`;
 }
 
