@@ -1,12 +1,12 @@
 /**
- * Makes the JavaScript of `dist/`: a file for each export of the package and for the command, and the chunks that they share. `tsc -b src`
- * writes the declarations beside it. Few files start faster than many, because Node resolves and reads each of them.
+ * Makes the JavaScript of `dist/`: a file for each export of the package and for the command, and the chunks that they share; and likewise the
+ * declarations, of those that `tsc -b src` has written. Few files start faster than many, because Node resolves and reads each of them.
  *
  * `node scripts/bundle.mjs` makes it anew.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join, posix, relative, resolve, sep } from 'node:path';
+import { join, posix, relative, sep } from 'node:path';
 import process from 'node:process';
 import { makePage } from './bundle-page.mjs';
 
@@ -18,6 +18,9 @@ const COMMAND = 'cli/main';
 const PROGRAMS = [COMMAND, 'drivers/qemu/release/guardian'];
 /** The folder of the shared chunks: one level below `dist/`, as `keepPlaces` assumes. */
 const CHUNKS = 'chunks';
+/** The folder of the declarations that the package has, and the folder in it for those that several exports share. */
+const TYPES = 'types';
+const SHARED_TYPES = 'shared';
 
 /**
  * Modules that are loaded together share a chunk: the first pattern that matches names it. The bundler splits the rest as it finds best.
@@ -172,41 +175,52 @@ export async function makeBundle() {
     entryFileNames: '[name].js',
     chunkFileNames: `${CHUNKS}/[name].js`,
     codeSplitting: { groups: [{ debugName: 'parts of src', name: chunkOf }], includeDependenciesRecursively: false },
-    // Without white space and comments, and with short names for variables. A stack trace names functions as the sources do.
+    // Without white space and comments, and with short names for variables and functions: their names take 75 KB. A stack trace names classes
+    // and methods as the sources do.
     minify: {
-      compress: { keepNames: { function: true, class: true } },
-      mangle: { toplevel: true, keepNames: true },
+      compress: { keepNames: { function: false, class: true } },
+      mangle: { toplevel: true, keepNames: { function: false, class: true } },
       codegen: true,
     },
     comments: false,
   });
   await build.close();
   const page = await makePage();
+  const declarations = new Set(await makeDeclarations());
+  for (const path of filesOf(join(DIST, TYPES))) if (path.endsWith('.d.ts') && !declarations.has(path)) rmSync(path);
+  // npm obeys it: the declarations of single modules are not for users.
+  writeFileSync(join(DIST, '.npmignore'), ['*.map', '*.tsbuildinfo', '*.d.ts', `!/${TYPES}/**`, ''].join('\n'));
   const made = new Set([
     ...output.map(({ fileName }) => join(DIST, fileName)),
     ...page.map(({ fileName }) => join(DIST, 'web/page', fileName)),
   ]);
   for (const path of filesOf(DIST)) if (/\.js(\.map)?$/.test(path) && !made.has(path)) rmSync(path);
-  hideInternalDeclarations();
   writeLicences([...output, ...page]);
   writeManual();
 }
 
-/** Keeps declarations that no export refers to out of the package: npm obeys this file. */
-function hideInternalDeclarations() {
-  const needed = new Set();
-  /** @param {string} path */
-  const need = (path) => {
-    if (needed.has(path) || !existsSync(path)) return;
-    needed.add(path);
-    for (const [, specifier = ''] of readFileSync(path, 'utf8').matchAll(/(?:from |import\()'(\.[^']+)\.[jt]s'/g)) {
-      need(resolve(dirname(path), `${specifier}.d.ts`));
-    }
-  };
-  for (const name of entryNames()) if (!PROGRAMS.includes(name)) need(join(DIST, `${name}.d.ts`));
-  const hidden = filesOf(DIST).filter((path) => path.endsWith('.d.ts') && !needed.has(path));
-  const lines = hidden.map((path) => `/${relative(DIST, path).replaceAll(sep, '/')}\n`);
-  writeFileSync(join(DIST, '.npmignore'), ['*.map\n', '*.tsbuildinfo\n', ...lines.sort()].join(''));
+/**
+ * Joins the declarations of `tsc -b`: a file for each export of the package, and those that they share. What no export refers to is left out.
+ *
+ * @returns {Promise<string[]>} the paths
+ */
+async function makeDeclarations() {
+  const { rolldown } = await import('rolldown');
+  const { dts } = await import('rolldown-plugin-dts');
+  const names = entryNames().filter((name) => !PROGRAMS.includes(name));
+  const build = await rolldown({
+    cwd: ROOT,
+    input: Object.fromEntries(names.map((name) => [name, join(DIST, `${name}.d.ts`)])),
+    external: [/^node:/],
+    plugins: [dts({ dtsInput: true, emitDtsOnly: true, tsconfig: false })],
+  });
+  const { output } = await build.write({
+    dir: join(DIST, TYPES),
+    format: 'esm',
+    chunkFileNames: `${SHARED_TYPES}/[name].d.ts`,
+  });
+  await build.close();
+  return output.map(({ fileName }) => join(DIST, TYPES, fileName));
 }
 
 /**

@@ -17,8 +17,8 @@ import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
 export async function rolldown({ input }) {
   return {
     async write() {
-      // The page is a bundle of its own.
-      if ('app' in input) return { output: [] };
+      // The page and the declarations are bundles of their own.
+      if (!('cli/main' in input)) return { output: [] };
       console.log('bundler output');
       appendFileSync('calls.log', 'rolldown\\n');
       mkdirSync('dist/cli', { recursive: true });
@@ -56,6 +56,9 @@ beforeEach(() => {
     '{"type":"module","exports":{".":"./rolldown.js","./utils":"./utils.js"}}',
   );
   writeFileSync(join(clone, 'packages/rolldown/utils.js'), 'export const minifySync = () => {};');
+  mkdirSync(join(clone, 'packages/rolldown-plugin-dts'), { recursive: true });
+  writeFileSync(join(clone, 'packages/rolldown-plugin-dts/package.json'), '{"type":"module","exports":"./dts.js"}');
+  writeFileSync(join(clone, 'packages/rolldown-plugin-dts/dts.js'), 'export const dts = () => {};');
   mkdirSync(join(clone, 'packages/uplot/dist'), { recursive: true });
   writeFileSync(join(clone, 'packages/uplot/package.json'), '{}');
   writeFileSync(join(clone, 'packages/uplot/dist/uPlot.min.css'), '');
