@@ -16,6 +16,7 @@ const MEMORY_MIB = 2048;
 const BOOT_TIMEOUT_MS = 180_000;
 const MIGRATION_TIMEOUT_MS = 120_000;
 const QMP_TIMEOUT_MS = 60_000;
+const IDLE_TIMEOUT_MS = 60_000;
 
 /**
  * One processor: with two that run at once (TCG's thread=multi), atomic instructions of a guest pass QEMU 7.2's watchpoints by.
@@ -132,7 +133,7 @@ export class BedMachine {
 
   /** Writes its state to a file and ends it. */
   async save(state: string): Promise<void> {
-    await this.#qmp.execute('stop');
+    await this.#stopIdle();
     const parameters = { 'max-bandwidth': 2 ** 33 };
     await this.#qmp.execute('migrate-set-parameters', parameters);
     await this.#qmp.execute('migrate', { uri: `exec:cat > ${quoted(state)}` });
@@ -144,6 +145,22 @@ export class BedMachine {
       await sleep(50);
     }
     await this.stop();
+  }
+
+  /**
+   * Stops it while its processor is idle. QEMU saves a processor that runs a nested guest, and refuses to load that without a KVM of its own:
+   * "vCPU set in guest-mode inconsistent with migrated kernel nested state" (target/i386/machine.c, cpu_post_load).
+   */
+  async #stopIdle(): Promise<void> {
+    const deadline = performance.now() + IDLE_TIMEOUT_MS;
+    for (;;) {
+      await this.#qmp.execute('stop');
+      const isIdle = (await this.#qmp.humanMonitor('info registers')).includes('HLT=1');
+      if (isIdle) return;
+      if (performance.now() > deadline) throw new Error(`the bed's processor is busy for ${IDLE_TIMEOUT_MS} ms`);
+      await this.#qmp.execute('cont');
+      await sleep(20);
+    }
   }
 
   async stop(): Promise<void> {
