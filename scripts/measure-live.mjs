@@ -3,7 +3,7 @@
  * takes for a fixed amount of work with so many watched entries, by the host's clock, and how many stops a second it makes. Then another of
  * how many stops a second ptmon makes, and a bare socket with the same watchpoints (`bare-loop.mjs`), in turn; their ratio is what ptmon takes.
  *
- * `node scripts/measure-live.mjs [VCPUS] [ratio]`: `ratio` prints the second table alone.
+ * `node scripts/measure-live.mjs [VCPUS] [ratio [PAGES …]]`: `ratio` prints the second table alone, for so many watched pages (256 by default).
  */
 import process from 'node:process';
 import { findWorkloadRoot, launchGuest, openQemu, QmpClient } from '../dist/drivers/qemu/index.js';
@@ -25,14 +25,16 @@ const PLANS = [
 const WORK = ['spin compute 300', 'spin memory 200', 'spin fault 8'];
 const ROUNDS = 3;
 /** Watched pages of which the ratio to the bare loop is measured. */
-const RATIOS = [256, 100_000, 1_000_000];
+const RATIOS = process.argv.length > 4 ? process.argv.slice(4).map(Number) : [256];
 const RATIO_ROUNDS = 5;
 const ratioOnly = process.argv[3] === 'ratio';
 /** Of the ranges of the second table: the loop maps pages half a stride further. */
 const FAR = 0x600000000000n;
 const FAR_STRIDE = 0x200000000n;
 
-const guest = await launchGuest({ cpu: 'max,la57=off', smp: Number(process.argv[2] ?? 1) });
+// The guest's kernel refuses to map more than it has.
+const memoryMiB = 256 + Math.ceil(Math.max(...RATIOS) / 256);
+const guest = await launchGuest({ cpu: 'max,la57=off', smp: Number(process.argv[2] ?? 1), memoryMiB });
 try {
   await guest.waitForReady();
   const qmp = await QmpClient.connect(guest.qmpPath);
