@@ -31,13 +31,13 @@ const SHARED_TYPES = 'shared';
 const CHUNK_NAMES = [
   // What every command needs.
   [
-    /^(core\/error|sinks\/(text-output|printable|columns|version)|cli\/process\/.*|cli\/output\/status-lines)\.ts$/,
+    /^(core\/error|sinks\/(text-output|printable|columns|version)|cli\/(?:about|usage-error)|cli\/process\/.*|cli\/output\/status-lines)\.ts$/,
     'base',
   ],
   [/^(cli\/options|guest\/discovery)\//, 'options'],
   // What several commands use, and none of them begins with.
-  [/^cli\/output\//, 'output'],
-  [/^cli\/(?:memory|snapshot)\//, 'inspect'],
+  [/^cli\/(?:output\/|live\/output-stall)/, 'output'],
+  [/^cli\/(?:memory\/|snapshot\/|commands\/translate\/(?!command|run-))/, 'inspect'],
   [/^cli\/trace\//, 'replay'],
   [/^cli\/web\//, 'web'],
   [/^core\/(monitor\/|index\.ts$)/, 'monitor'],
@@ -190,10 +190,7 @@ export async function makeBundle() {
   for (const path of filesOf(join(DIST, TYPES))) if (path.endsWith('.d.ts') && !declarations.has(path)) rmSync(path);
   // npm obeys it: the declarations of single modules are not for users.
   writeFileSync(join(DIST, '.npmignore'), ['*.map', '*.tsbuildinfo', '*.d.ts', `!/${TYPES}/**`, ''].join('\n'));
-  const made = new Set([
-    ...output.map(({ fileName }) => join(DIST, fileName)),
-    ...page.map(({ fileName }) => join(DIST, 'web/page', fileName)),
-  ]);
+  const made = new Set([...output.map(({ fileName }) => join(DIST, fileName))]);
   for (const path of filesOf(DIST)) if (/\.js(\.map)?$/.test(path) && !made.has(path)) rmSync(path);
   writeLicences([...output, ...page]);
   writeManual();

@@ -28,6 +28,7 @@ export type CommandName =
   | 'translate'
   | 'map'
   | 'diff'
+  | 'top'
   | 'serve'
   | 'agent'
   | 'agent-worker'

@@ -16,8 +16,12 @@ const FAKE_ROLLDOWN = `
 import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
 export async function rolldown({ input }) {
   return {
+    // The page.
+    async generate() {
+      return { output: [] };
+    },
     async write() {
-      // The page and the declarations are bundles of their own.
+      // The declarations are a bundle of their own.
       if (!('cli/main' in input)) return { output: [] };
       console.log('bundler output');
       appendFileSync('calls.log', 'rolldown\\n');

@@ -23,6 +23,7 @@ import { defineScript } from './script/command.ts';
 import { defineSearch } from './search/command.ts';
 import { defineServe } from './serve/command.ts';
 import { defineStat } from './stat/command.ts';
+import { defineTop } from './top/command.ts';
 import { defineTranslate } from './translate/command.ts';
 import { defineVms } from './vms/command.ts';
 import { defineWatch } from './watch/command.ts';
@@ -46,6 +47,7 @@ export const DEFINITIONS: Readonly<Record<CommandName, Definition>> = {
   translate: defineTranslate,
   map: defineMap,
   diff: defineDiff,
+  top: defineTop,
   serve: defineServe,
   agent: defineAgent,
   query: defineQuery,

@@ -26,6 +26,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'translate', summary: 'explain level by level how virtual addresses translate' },
   { name: 'map', summary: 'list what an address space maps' },
   { name: 'diff', summary: 'compare two address spaces, or one at two times' },
+  { name: 'top', summary: 'list the processes of a running guest by memory, and how they change' },
   { name: 'serve', summary: 'show address spaces in a browser: a live guest, a trace, a dump, or two dumps' },
   { name: 'agent', summary: 'watch the VMs of this host as a policy says, and keep their events' },
   { name: 'report', summary: 'write a trace, a dump, or the change between two dumps as one HTML file' },

@@ -1,5 +1,6 @@
 /** The page's files, which `npm run build` makes. */
 import { existsSync, readFileSync } from 'node:fs';
+import { brotliDecompressSync } from 'node:zlib';
 import { PtmonError } from '../../core/error.ts';
 
 /** From the package or the sources, and from what the tests compile. */
@@ -12,16 +13,15 @@ export interface Assets {
 
 /** @throws PtmonError `source-unavailable` where the package was not built */
 export function readAssets(): Assets {
-  const folder = FOLDERS.find((each) => existsSync(new URL('app.js', each))) ?? FOLDERS[0]!;
-  const read = (name: string) => {
-    try {
-      return readFileSync(new URL(name, folder), 'utf8');
-    } catch (error) {
-      const why = `the web page is not built: ${new URL(name, folder).pathname} cannot be read; run npm run build`;
-      throw new PtmonError('source-unavailable', why, {}, { cause: error });
-    }
-  };
-  return { script: read('app.js'), style: read('app.css') };
+  const path = FOLDERS.map((folder) => new URL('page.br', folder)).find((each) => existsSync(each));
+  if (path === undefined) {
+    const expected = new URL('page.br', FOLDERS[0]).pathname;
+    throw new PtmonError(
+      'source-unavailable',
+      `the web page is not built: ${expected} does not exist; run npm run build`,
+    );
+  }
+  return JSON.parse(brotliDecompressSync(readFileSync(path)).toString('utf8')) as Assets;
 }
 
 /** The page around them. @param head what links or contains the style and, at the end, the script */

@@ -1,0 +1,50 @@
+/** `ptmon top`. */
+import { type Command, Option } from 'commander';
+import type { CommandContext } from '../../context.ts';
+import { addJsonOption } from '../../options/events.ts';
+import { addHelp } from '../../options/help.ts';
+import { addSocketOptions } from '../../options/source.ts';
+import { wholeNumber } from '../../options/values.ts';
+import { EXIT_OK } from '../../process/exit-codes.ts';
+import { interruptible } from '../../process/interruptible.ts';
+import type { TopOptions } from './run-top.ts';
+
+const SORTS = [
+  'resident',
+  'in',
+  'out',
+  'copies',
+  'large',
+  'swap',
+  'pid',
+  'name',
+] as const satisfies readonly TopOptions['sort'][];
+
+const HELP = `
+Lists the processes of a Linux guest by what they have in memory, and how many
+pages they gained and lost a second. Keys sort the list and open a process into
+its memory areas; ? lists them, q quits. The guest never stops: ptmon reads its
+memory while it runs, so it works with KVM, and misses what changes and changes
+back between two looks. Where standard output is no terminal, and with --json
+or --count, it prints one list after the other.
+
+Examples:
+  ptmon top                          the only VM of this host
+  ptmon top --vm vm1 --sort swap     by swapped memory
+  ptmon top --vm vm1 --count 1       one list, for a script
+`;
+
+export function defineTop(command: Command, context: CommandContext): void {
+  addHelp(command, HELP);
+  addJsonOption(addSocketOptions(command))
+    .option('--interval <ms>', 'time between two looks', wholeNumber(100, 2 ** 31 - 1), 1000)
+    .addOption(new Option('--sort <order>', 'order of the list').choices(SORTS).default('resident'))
+    .option('--count <n>', 'print so many lists, and end', wholeNumber(1, 1e9))
+    .action(async (options: TopOptions) => {
+      await interruptible(context, async (signal) => {
+        const { runTop } = await import('./run-top.ts');
+        await runTop(options, context, signal);
+        return EXIT_OK;
+      });
+    });
+}
