@@ -92,7 +92,16 @@ export async function openQemu(options: QemuOptions): Promise<QemuDriver> {
       leaveStopped,
       onLost: (error) => end.lose(error),
     });
-    const held = new RunControl({ qmp, gdb, end, stateBefore, onNotice: options.onNotice, guard, stopReports });
+    const held = new RunControl({
+      qmp,
+      gdb,
+      end,
+      // Another client may have resumed it since it was asked.
+      stateBefore: gdb.ranBefore ? 'running' : stateBefore,
+      onNotice: options.onNotice,
+      guard,
+      stopReports,
+    });
     control = held;
     undo.push(() => held.letGo());
     signal?.throwIfAborted();

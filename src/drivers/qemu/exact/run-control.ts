@@ -98,7 +98,7 @@ export class RunControl {
   constructor(parts: RunControlParts) {
     this.#parts = parts;
     this.#steps = new BreakpointSteps(parts.gdb, () => void this.#ownRuns++);
-    if (!isMeantToRun(parts.stateBefore)) this.#setHeld(parts.stateBefore);
+    this.#setHeld(isMeantToRun(parts.stateBefore) ? undefined : parts.stateBefore);
     // Whatever ends this process, the guest resumes.
     process.on('exit', this.#abandon);
   }

@@ -47,8 +47,11 @@ export class GdbClient {
   #threads: readonly ThreadId[] = [];
   #interruptions = 0;
   readonly #leave: Leave;
+  /** Whether the guest ran when this client connected; false, too, where the stub does not tell (QEMU 8.1 and newer). */
+  readonly ranBefore: boolean;
 
-  private constructor(connection: GdbConnection, { features, stop }: Introduction) {
+  private constructor(connection: GdbConnection, { features, stop, ran }: Introduction) {
+    this.ranBefore = ran;
     this.#connection = connection;
     this.#features = features;
     this.#stop = stop;

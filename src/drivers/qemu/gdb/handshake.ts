@@ -8,6 +8,8 @@ export interface Introduction {
   readonly features: StubFeatures;
   /** Where the guest stopped: a stub stops it for each client that connects. */
   readonly stop: StopReply;
+  /** Whether the guest ran when this client connected; false where the stub does not report its stop (QEMU 8.1 and newer). */
+  readonly ran: boolean;
 }
 
 /**
@@ -22,7 +24,7 @@ export async function introduce(connection: GdbConnection, timeoutMs: number): P
   const features = parseFeatures(await firstAnswer(connection, timeoutMs));
   const reply = await connection.requestStop('?');
   const stop = parseStopReply(reply);
-  if (stop !== undefined) return { features, stop };
+  if (stop !== undefined) return { features, stop, ran: connection.unaskedStops > 0 };
   throw new PtmonError('corrupt-input', `${connection.address}: the gdbstub answered "${reply}" to ?`);
 }
 

@@ -24,12 +24,10 @@ export async function visitGuarded(address: string, options: GuardedVisitOptions
     const visit = await visitGdb(address, options);
     const leave = async () => {
       const state = await options.state?.();
-      await visit.leave(
-        state === undefined || mayRunAfterUs(options.leaveStopped)(state) ? {} : { leaveStopped: true },
-      );
+      await visit.leave(state === undefined || mayRunAfterUs(visit.leaveStopped)(state) ? {} : { leaveStopped: true });
       guard.done();
     };
-    return { gdb: visit.gdb, leave: () => leave().finally(end) };
+    return { gdb: visit.gdb, leaveStopped: visit.leaveStopped, leave: () => leave().finally(end) };
   } catch (error) {
     // Connecting has ended with what a guest needs (`openConnection`).
     guard.done();

@@ -53,11 +53,13 @@ export async function releaseGuest({ gdb, qmp, mayRun, timeoutMs }: ReleaseOptio
   };
   const state = () => ask((asked) => readRunState(asked, { timeoutMs }));
   const before = await state();
-  const isToRun = mayRun(before);
+  let isToRun = mayRun(before);
   let failure: PtmonError | undefined;
   try {
     if (qmp !== undefined && canAsk) await expectFreeStub(qmp, gdb, { timeoutMs });
     const visit = await visitGdb(gdb, { leaveStopped: !isToRun, timeoutMs });
+    // Another client has resumed it since it was asked.
+    if (!visit.leaveStopped) isToRun = true;
     await visit.leave();
   } catch (error) {
     if (!(error instanceof PtmonError)) throw error;

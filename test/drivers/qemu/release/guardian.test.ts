@@ -17,13 +17,24 @@ async function guardianOf(input: string): Promise<{ readonly code: unknown; read
   return { code, stderr };
 }
 
-const guard = (gdb: string) => JSON.stringify({ kind: 'guard', id: 1, guest: { gdb, isHeld: false } });
+const guard = (gdb: string, isHeld = false) => JSON.stringify({ kind: 'guard', id: 1, guest: { gdb, isHeld } });
 
 test('a guest that was not left in good order runs on, and its watchpoints are gone', async () => {
   const stub = await Stub.start();
   stub.watches.push('1000,8');
   expect(await guardianOf(`${guard(stub.address)}\n`)).toEqual({ code: 0, stderr: '' });
   expect({ isRunning: stub.isRunning, watches: stub.watches }).toEqual({ isRunning: true, watches: [] });
+});
+
+test.each([
+  ['stays stopped', false],
+  ['runs on where that client has resumed it meanwhile', true],
+])('a guest that another client has paused %s', async (_, isRunning) => {
+  const stub = await Stub.start();
+  stub.isRunning = isRunning;
+  stub.watches.push('1000,8');
+  expect(await guardianOf(`${guard(stub.address, true)}\n`)).toEqual({ code: 0, stderr: '' });
+  expect({ isRunning: stub.isRunning, watches: stub.watches }).toEqual({ isRunning, watches: [] });
 });
 
 test('half a line, of a process that was killed while it wrote, costs no other guest its release', async () => {
