@@ -73,21 +73,23 @@ function millions({ wanted, aim, rust }: Millions): RowFacts['targets'] {
   return { '100k': { ...target(0), aim: aim * 1e6 }, '1m': target(1) };
 }
 
-const rate = (
-  name: string,
-  title: string,
-  begin: RateRow['begin'],
-  targets: RowFacts['targets'] = {},
-  layouts: RowFacts['layouts'] = LAYOUTS,
-): RateRow => ({ name, title, unit: '/s', begin, targets, layouts });
+const rate = (name: string, title: string, begin: RateRow['begin'], targets: RowFacts['targets'] = {}): RateRow => ({
+  name,
+  title,
+  unit: '/s',
+  begin,
+  targets,
+  layouts: LAYOUTS,
+});
 
-const bytes = (
-  name: string,
-  title: string,
-  watch: Watching,
-  targets: RowFacts['targets'] = {},
-  layouts: RowFacts['layouts'] = LAYOUTS,
-): BytesRow => ({ name, title, unit: 'B', watch, targets, layouts });
+const bytes = (name: string, title: string, watch: Watching, targets: RowFacts['targets'] = {}): BytesRow => ({
+  name,
+  title,
+  unit: 'B',
+  watch,
+  targets,
+  layouts: LAYOUTS,
+});
 
 export const ROWS: readonly Row[] = [
   rate(
@@ -138,22 +140,16 @@ export const ROWS: readonly Row[] = [
   ),
   rate('unmonitor-shuffled', 'the same in random order', (setting) => unmonitorWork(setting, 'shuffled')),
   rate('resync', 'resync, nothing changed: entries', resyncWork, millions({ wanted: [20, 20], aim: 60 })),
-  rate(
-    'small-monitor',
-    'roots of 64 addresses: monitor',
-    (setting) => monitorWork(setting, 'ascending'),
-    {},
-    SMALL_PROCESSES,
-  ),
-  bytes(
-    'small-memory',
-    'roots of 64 addresses: memory per address',
-    watchSingly,
-    { '100k': { wanted: 64 } },
-    SMALL_PROCESSES,
-  ),
-  rate('small-flip', 'roots of 64 addresses: flips', flipWork, {}, SMALL_PROCESSES),
-  rate('five-level', '5-level paging: flips', flipWork, {}, FIVE_LEVELS),
+  {
+    ...rate('small-monitor', 'roots of 64 addresses: monitor', (setting) => monitorWork(setting, 'ascending')),
+    layouts: SMALL_PROCESSES,
+  },
+  {
+    ...bytes('small-memory', 'roots of 64 addresses: memory per address', watchSingly, { '100k': { wanted: 64 } }),
+    layouts: SMALL_PROCESSES,
+  },
+  { ...rate('small-flip', 'roots of 64 addresses: flips', flipWork), layouts: SMALL_PROCESSES },
+  { ...rate('five-level', '5-level paging: flips', flipWork), layouts: FIVE_LEVELS },
   { ...rate('read', 'the memory underneath: entry reads', readWork), usesEngine: false },
 ];
 
