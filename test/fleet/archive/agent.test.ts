@@ -2,8 +2,7 @@
 import { resolve, join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readdirSync } from 'node:fs';
-import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { filesOf, partitionsOf } from '../../../src/fleet/archive/partition.ts';
 import { run } from '../../cli/run.ts';
@@ -17,10 +16,10 @@ async function eventCount(name: string): Promise<number> {
 
 /** The process that moves the journal. */
 function keeperOf(agent: number, watchers: readonly (number | null)[]): number | undefined {
-  const children = execFileSync('ps', ['-o', 'pid=', '--ppid', String(agent)], { encoding: 'utf8' });
-  return children
+  // proc(5): the children of the main thread, which starts all of them.
+  return readFileSync(`/proc/${agent}/task/${agent}/children`, 'latin1')
     .trim()
-    .split(/\s+/)
+    .split(' ')
     .map(Number)
     .find((pid) => pid > 0 && !watchers.includes(pid));
 }

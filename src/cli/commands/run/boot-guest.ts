@@ -1,6 +1,6 @@
 /** A guest to try ptmon on: built if it is missing, booted, and searched for the address space of its workload. */
 import { PtmonError } from '../../../core/error.ts';
-import { pagingFromRegisters } from '../../../core/paging/registers.ts';
+import { pagingOf } from '../../../driver/paging.ts';
 import {
   chooseKernel,
   findPrograms,
@@ -32,6 +32,8 @@ export async function bootGuest(
   say: (line: string) => unknown,
   signal: AbortSignal,
 ): Promise<BootedGuest> {
+  // What was named on the command line first.
+  if (options.kernel !== undefined) chooseKernel(options.kernel);
   findQemu(options.qemu);
   if (isMissing(() => findPrograms()) || (options.kernel === undefined && isMissing(() => chooseKernel()))) {
     await say(
@@ -50,7 +52,8 @@ export async function bootGuest(
     const qmp = await QmpClient.connect(guest.qmpPath);
     try {
       const root = await findWorkloadRoot(qmp, guest.workload);
-      const mode = pagingFromRegisters(await readPrintedRegisters(qmp, 0))?.mode ?? 'no';
+      const registers = await readPrintedRegisters(qmp, 0);
+      const mode = pagingOf({ vcpuCount: 1, readRegisters: () => registers }, 0)?.mode.name ?? 'no';
       await say(`Booted: process ${hello.pid}, ${mode} paging, ${hello.cpus} ${hello.cpus === 1 ? 'vCPU' : 'vCPUs'}.`);
       return { guest, root };
     } finally {
