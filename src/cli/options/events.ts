@@ -47,7 +47,7 @@ export function addEventOptions(command: Command): Command {
 }
 
 export function addTimeOption(command: Command): Command {
-  return command.option('--time', 'with --json: each line says when the guest stopped for it');
+  return command.option('--time', 'with --json: add the time of the stop to each line');
 }
 
 /** @throws PtmonError `bad-argument` for `--time` without `--json` */
@@ -73,7 +73,11 @@ export function addLiveEventOptions(command: Command): Command {
   addTimeOption(addEventOptions(command));
   command
     .option('--each', 'print a line for each event; otherwise similar events share a line')
-    .option('--map <map>', 'of a process, watch only: heap, stack, anon, a FILE, or the area at 0x…', mapOption)
+    .option(
+      '--map <map>',
+      'with --pid or --comm: watch only this area: heap, stack, anon, a FILE, or 0x… in it',
+      mapOption,
+    )
     .option('--duration <time>', 'stop after this time: 90, 90s, 5m, 2h', seconds)
     .option('--count <n>', 'stop after this many events', wholeNumber(1, 1e9));
   command.addOption(

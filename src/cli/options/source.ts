@@ -41,9 +41,9 @@ export const SOURCE_HELP =
   'SOURCE is the path of a dump or of a trace. The format is recognized by its\n' +
   'content: ELF core (of QEMU, makedumpfile, VirtualBox, Xen), kdump, LiME, AVML,\n' +
   'migration stream of QEMU, savevm in a qcow2 image, virsh save, VMware\n' +
-  'checkpoint, Windows crash dump, raw memory. Of a trace, its end is examined.\n' +
-  'With --vm, or --qmp and --gdb, there is no SOURCE: ptmon pauses the live\n' +
-  'guest, reads it, and resumes it.';
+  'checkpoint, Windows crash dump, raw memory. For a trace, the state at its end is\n' +
+  'read. With --vm, or --qmp and --gdb, there is no SOURCE: ptmon pauses the\n' +
+  'live guest, reads it, and resumes it.';
 
 /** The two usage lines of a command that takes a SOURCE. @param rest what follows it, with a space before */
 export function sourceUsage(name: string, rest = ''): string {
@@ -59,7 +59,7 @@ export function addSocketOptions(command: Command): Command {
 export function addRamFileOption(command: Command): Command {
   return command.option(
     '--ram-file <path>',
-    "file that backs the guest's memory, where the path that QEMU reports does not exist on this host",
+    "file of the guest's memory, if the path that QEMU reports does not exist on this host",
   );
 }
 
@@ -76,7 +76,7 @@ export function addSourceOptions(command: Command): Command {
 export function addRootOption(command: Command): Command {
   return command.option(
     '--root <cr3>',
-    'address space: current (the one that the vCPU has loaded), or 0x…',
+    'address space: current (what the vCPU has loaded; vCPU 0 if it cannot be chosen), or 0x…',
     rootOption,
     'current',
   );

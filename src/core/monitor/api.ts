@@ -28,8 +28,8 @@ export interface MonitorOptions {
    */
   readonly maxRangePages?: number;
   /**
-   * Whether common writes take a shorter way through the monitor (`fast-path/`). Defaults to true. Events and states are the
-   * same without it; it is there for measuring, and to rule the fast path out when a result looks wrong.
+   * Whether common writes take a shorter way through the monitor (`fast-path/`). Defaults to true. Without it, events and states are the
+   * same; events of one batch may come in another order. It is there for measuring, and to rule the fast path out when a result looks wrong.
    */
   readonly fastPath?: boolean;
 }

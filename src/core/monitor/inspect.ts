@@ -1,4 +1,4 @@
-/** Counts and dump. These look at everything, and are the only ones that do, besides `resync`. */
+/** Counts and dump: their time grows with everything that is watched. */
 import { gfnOf, PAGE_BYTES, paOf } from '../address/pa.ts';
 import type { Pa } from '../address/types.ts';
 import { vaOf } from '../address/va.ts';

@@ -213,6 +213,7 @@ export class PageTableMonitor {
   /**
    * A vCPU is about to write to the entry at `pa`, or to any byte of it.
    *
+   * @param view the view that the vCPU writes in; it is checked, but the watches of every view count (rule C6)
    * @returns whether the entry is on the walk of a watched address, in any view
    */
   markDirtyEntry(pa: number, view: number, vcpu: number): boolean {
@@ -298,18 +299,18 @@ export class PageTableMonitor {
 
   /**
    * Physical addresses of the entries on watched walks, for sources that trap single entries. An entry that serves several tables or
-   * views is listed once for each. The order stays the same while nothing changes. Looks at everything.
+   * views is listed once for each. The order stays the same while nothing changes. Takes time proportional to what is watched.
    */
   entryAddresses(selection: EntrySelection = {}): Float64Array {
     return entryAddresses(this.#parts, selection);
   }
 
-  /** Entries on some watched walk, each counted once. Looks at everything. */
+  /** Entries on some watched walk, each counted once. Takes time proportional to what is watched. */
   monitoredEntries(): number {
     return countEntries(this.#parts);
   }
 
-  /** Watched addresses that are backed, pages of ranges included. Looks at everything. */
+  /** Watched addresses that are backed, pages of ranges included. Takes time proportional to what is watched. */
   pagedInEntries(): number {
     return countPagedIn(this.#parts);
   }
@@ -340,7 +341,7 @@ export class PageTableMonitor {
     return { state: this.state(address), walk: fresh };
   }
 
-  /** Everything that this monitor knows. Looks at everything. */
+  /** Everything that this monitor knows. Takes time proportional to what is watched. */
   dump(): MonitorDump {
     return dump(this.#parts);
   }

@@ -6,11 +6,11 @@ import type { AgentCommandOptions } from './run-agent.ts';
 
 const HELP = `
 FILE is a policy: JSON, explained in docs/fleet.md. The smallest one watches all
-processes of all VMs of this host, by samples:
+processes of all VMs of this host, at intervals:
   {"version": 1, "folder": "/var/lib/ptmon", "rules": [{}]}
 
-A process of its own watches each VM. SIGHUP reads the policy anew, and SIGTERM
-ends the agent: guests are released and files are complete, exit code 0.
+Each VM has a watcher process of its own. SIGHUP reads the policy anew. SIGTERM
+ends the agent with exit code 0: guests are released, and files are complete.
 
 Examples:
   ptmon agent --config /etc/ptmon.json
@@ -21,7 +21,7 @@ Examples:
 export function defineAgent(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
   command
-    .requiredOption('--config <file>', 'the policy')
+    .requiredOption('--config <file>', 'path of the policy (JSON, docs/fleet.md)')
     .option('--check', 'read the policy, print it with its defaults, and exit')
     .option('--list', 'list the VMs and the rule for each, and exit')
     .action(async (options: AgentCommandOptions) => {

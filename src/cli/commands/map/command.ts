@@ -24,7 +24,7 @@ different sizes map them. Rights: r, w writable, x executable, u user; a dash
 for each right that is missing; then the protection key, if it is not 0.
 
 Standard error counts and names the page tables that are missing from a dump.
-The exit code is then 5, and also where nothing at all is mapped.
+The exit code is 5 if page tables are missing, or if nothing at all is mapped.
 
 Examples:
   ptmon map vm.core

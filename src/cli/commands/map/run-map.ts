@@ -9,7 +9,7 @@ import { interruptible } from '../../process/interruptible.ts';
 import { emptyLine, gapLines } from '../../output/gap-text.ts';
 import { visitSnapshot } from '../../snapshot/visit-snapshot.ts';
 import { RangeNames } from './range-names.ts';
-import { CSV, JSON_LINES, TEXT } from './range-text.ts';
+import { CSV, JSON_LINES, TEXT } from './range-writers.ts';
 import { printStatus } from '../../output/status-lines.ts';
 
 export interface MapOptions extends SourceAndSpaceOptions {

@@ -31,7 +31,7 @@ export function defineQuery(command: Command, context: CommandContext): void {
     command
       .argument('<question>', 'SQL, or the name of a question')
       .option('--from <folder>', 'folder of an agent, or the address of an object store: s3://…', '/var/lib/ptmon')
-      .option('--where <condition>', 'only rows that fulfil this condition of SQL')
+      .option('--where <condition>', 'only rows that match this SQL condition')
       .option('--pa <address>', 'physical address of the frame of frame-life: 0x…')
       .option('--sql', 'print the statement of a named question, and exit'),
   )

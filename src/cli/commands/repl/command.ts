@@ -19,7 +19,7 @@ Examples:
 export function defineRepl(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
   addSocketOptions(command.usage('[options]'))
-    .option('--file <path>', 'the guest is a dump or a trace')
+    .option('--file <path>', 'read a dump or a trace instead of a live guest')
     .action(async (options: ScriptOptions) => {
       const { runRepl } = await import('./run-repl.ts');
       await runRepl(guestOf(options), context);

@@ -19,10 +19,10 @@ ${SOURCE_HELP}
 
 roots reads all memory, and says how far a table can be trusted to be a root:
   sure      the upper half maps the table itself, writable, as the page tables
-            of a kernel do; other roots with this upper half, or the code of a
-            kernel, agree
-  likely    nothing else agrees, or the table maps memory at its own addresses,
-            as firmware does
+            of a kernel do, and another root with this upper half, or the code
+            of a kernel, confirms it
+  likely    the same without a confirmation, or the table maps memory at its own
+            addresses, as firmware does
   possible  the table has the form of a root
 The column "maps" says what it maps: only a kernel, a process and the kernel, or
 memory at its own addresses ("identity").

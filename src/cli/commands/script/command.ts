@@ -8,9 +8,9 @@ import { addSocketOptions, type LiveOptions } from '../../options/source.ts';
 const HELP = `
 FILE is a module, .mjs or .js; with Node 22.18 or newer also .ts. The guest is
 in scope as "guest", the rest of the command line as "args". At the end of the
-module, ptmon releases the guest and exits. A script that has only set handlers
-ends with "await guest.run()", which lasts until the guest ends or Ctrl-C. An
-error that the script throws ends it with exit code 1.
+module, ptmon releases the guest and exits: a script that only sets handlers
+must end with "await guest.run()", which lasts until the guest ends or Ctrl-C.
+An error that the script throws ends it with exit code 1.
 
 For an editor, the first line of a script can name the types:
   /// <reference types="ptmon/script" />
@@ -32,7 +32,7 @@ export function defineScript(command: Command, context: CommandContext): void {
     .argument('<script>', 'path of the script')
     .argument('[args...]', 'arguments of the script');
   addSocketOptions(command)
-    .option('--file <path>', 'the guest is a dump or a trace')
+    .option('--file <path>', 'read a dump or a trace instead of a live guest')
     .action(async (script: string, args: readonly string[], options: ScriptOptions) => {
       const { runScript } = await import('./run-script.ts');
       await runScript({ script, args, where: guestOf(options) }, context);

@@ -14,7 +14,8 @@ Shows address spaces in a browser: each area as cells that are coloured by what
 their pages are and flash as they change, processes, events, rates, and physical
 memory by owner. Open the address that serve prints; its token keeps others out.
 SOURCE is a trace, a dump, or two dumps to compare. Without one, it is the live
-guest: processes are followed by samples, or with --mode exact at each change.
+guest: ptmon reads its processes at intervals, or with --mode exact follows each
+change.
 
 Programs read /events (JSON lines), /metrics (Prometheus) and /healthz.
 
@@ -34,16 +35,12 @@ export function defineServe(command: Command, context: CommandContext): void {
     .usage('[options] SOURCE [SOURCE]\n       ptmon serve [options] --vm NAME')
     .argument('[sources...]', 'path of a trace, of a dump, or of two dumps')
     .option('--port <n>', 'port to listen on; defaults to one that is free', wholeNumber(0, MAX_PORT), 0)
-    .option(
-      '--listen <address>',
-      'address to listen on; others than 127.0.0.1 are reached from other hosts',
-      '127.0.0.1',
-    )
-    .option('--token <text>', 'token of the address; defaults to a random one')
+    .option('--listen <address>', 'address to listen on; other hosts can connect to any but 127.0.0.1', '127.0.0.1')
+    .option('--token <text>', 'secret in the address that is printed; random by default')
     .addOption(
       new Option('--mode <mode>', 'how a live guest is followed').choices(['exact', 'sample']).default('sample'),
     )
-    .addOption(new Option('--root <cr3>', 'of a dump, this address space alone: 0x…').argParser(rootOption));
+    .addOption(new Option('--root <cr3>', 'for a dump: show only this address space: 0x…').argParser(rootOption));
   addProcessOptions(addSocketOptions(command)).action(async (words: string[], options: ServeOptions) => {
     await interruptible(context, async (signal) => {
       const { runServe } = await import('./run-serve.ts');

@@ -37,9 +37,9 @@ Examples:
 export function defineTop(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
   addJsonOption(addSocketOptions(command))
-    .option('--interval <ms>', 'time between two looks', wholeNumber(100, 2 ** 31 - 1), 1000)
+    .option('--interval <ms>', 'time between updates', wholeNumber(100, 2 ** 31 - 1), 1000)
     .addOption(new Option('--sort <order>', 'order of the list').choices(SORTS).default('resident'))
-    .option('--count <n>', 'print so many lists, and end', wholeNumber(1, 1e9))
+    .option('--count <n>', 'print this many lists, then exit', wholeNumber(1, 1e9))
     .action(async (options: TopOptions) => {
       await interruptible(context, async (signal) => {
         const { runTop } = await import('./run-top.ts');

@@ -20,9 +20,8 @@ const HELP = `
 ${SOURCE_HELP}
 
 An address that does not translate is a result, with exit code 0. A
-non-canonical or otherwise invalid address is an error, with exit code 2. On
-standard input, such an error does not keep the other addresses from being
-translated.
+non-canonical or otherwise invalid address is an error, with exit code 2; on
+standard input, the other addresses are still translated.
 
 Examples:
   ptmon translate vm.core 0xffffffff81000000 0x400000

@@ -7,11 +7,11 @@ import { addHelp } from '../../options/help.ts';
 const HELP = `
 The column "watch" says how ptmon can watch the VM:
   exact                each write to a watched page table stops the guest
-  exact, four entries  the same for one address: KVM has four watchpoints
+  exact, four entries  as exact, but one address only: KVM has four watchpoints
   sampled              ptmon compares the page tables at intervals
 The column "missing" lists the QEMU options that would allow more.
 
-Every other command takes a VM by --vm NAME or --vm PID.
+Commands that read a live guest take --vm NAME or --vm PID.
 
 Examples:
   ptmon vms

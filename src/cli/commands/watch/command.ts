@@ -16,7 +16,8 @@ const HELP = `
 In exact mode, the guest stops after each write to a watched page-table entry.
 It needs a QEMU that was started with
   -qmp unix:/tmp/qmp,server=on,wait=off -gdb unix:/tmp/gdb,server=on,wait=off
-KVM has four watchpoints, enough for one address: what needs more is sampled.
+KVM has four watchpoints, enough for one address. If a watch needs more, ptmon
+samples.
 In sample mode, ptmon reads the page tables at intervals while the guest runs.
 It needs --qmp, or just the file that backs the guest's memory, and works with
 KVM. It misses what changes and changes back between two samples.
@@ -47,17 +48,18 @@ export function defineWatch(command: Command, context: CommandContext): void {
   addLiveEventOptions(command);
   addBtfOption(addPagingOption(addRootOption(addSourceOptions(command))))
     .addOption(
-      new Option('--mode <mode>', 'exact or sample; defaults to exact with --gdb if it fits, else to sample').choices(
-        WATCH_MODES,
-      ),
+      new Option(
+        '--mode <mode>',
+        'exact or sample; defaults to exact if there is a gdbstub and the watch fits, else to sample',
+      ).choices(WATCH_MODES),
     )
     .option(
       '--interval <ms>',
       'time between two samples; defaults to 100, less while pages change',
       wholeNumber(0, 2 ** 31 - 1),
     )
-    .option('--max-watchpoints <n>', 'limit of watchpoints that are set at once', wholeNumber(1, 1e6))
-    .option('--on <kinds>', `with --stop: events to stop at: ${EVENT_KINDS.join(',')}`, listOf(EVENT_KINDS))
+    .option('--max-watchpoints <n>', 'set at most this many watchpoints', wholeNumber(1, 1e6))
+    .option('--on <kinds>', `with --stop: the events to wait for: ${EVENT_KINDS.join(',')}`, listOf(EVENT_KINDS))
     .option('--stop', 'leave the guest stopped at the first event of --on, and print its registers')
     .option('--dump-pages <folder>', 'keep the content of each page that comes in, in a file of this new folder')
     .action(async (options: WatchOptions) => {

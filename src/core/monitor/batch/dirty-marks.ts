@@ -2,7 +2,7 @@
  * Writes in flight (rules C4, C5): for each vCPU, the entries that it is about to write.
  *
  * A mark outlives the protection of its table. A write that trapped stays in flight when its table is released. Where the table is
- * watched again before the write lands, only the mark says that the entry, just read, is about to change (C1).
+ * watched again before the write lands, only the mark says that the value just read is about to be overwritten (C1).
  */
 import { PAGE_BYTES } from '../../address/pa.ts';
 import { NumberList } from '../../struct/number-list.ts';
@@ -12,11 +12,11 @@ const NOTHING = new NumberList();
 
 export class DirtyMarks {
   readonly #lists = new Map<number, NumberList>();
-  /** The list that is being processed: its order stays until `dropLent` or `keepLent`. */
+  /** The list that is being processed. It is not sorted until `dropLent`, which drops its beginning, or `keepLent`. */
   #lent: NumberList | undefined;
   /** Writes to frames without a watched table, by vCPU: in flight. */
   readonly #rings = new Map<number, WriteRing>();
-  /** Such writes of the vCPU that is being processed, which landed before: taken out of `#rings`. */
+  /** Such writes of the vCPU that is being processed, which had landed when that began: taken out of `#rings`, where newer ones go. */
   #landed: WriteRing | undefined;
   #landedVcpu = -1;
   /** Empty: takes the place of a ring that is taken out. */
@@ -25,7 +25,7 @@ export class DirtyMarks {
   #lastRingVcpu = -1;
   /** vCPUs with a write in flight. */
   #pending = 0;
-  /** How often each entry is in the lists; null until it is asked, and while one vCPU at most has a write in flight. */
+  /** How often each entry is in the lists. Made when `has` asks for it, and dropped when at most one vCPU has writes in flight. */
   #counts: Map<number, number> | null = null;
   // The list that was used last: a write is marked, lent and dropped.
   #lastVcpu = -1;
@@ -96,7 +96,7 @@ export class DirtyMarks {
     return all;
   }
 
-  /** Takes the writes to other frames out: they have landed, and what is reported from now on has not. */
+  /** Takes the writes to other frames out: they have landed. Those that are reported from now on have not, and get a ring of their own. */
   #takeOut(vcpu: number): void {
     const ring = this.#rings.get(vcpu);
     if (ring === undefined || ring.isEmpty) return;

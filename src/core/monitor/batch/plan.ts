@@ -50,7 +50,7 @@ export class Plan {
   readonly #marks: DirtyMarks;
   /** Whether a change of rights alone is a change. */
   #rightsMatter = true;
-  /** Where a watch begins with this plan: its view must exist. Walks that are watched already outlive their view (rule C2). */
+  /** Where a watch begins with this plan: its view must exist. A walk that is watched may outlive its view (rule C2). */
   #beginning: AddressSpace | null = null;
 
   /** Marked entries above the page tables. */
@@ -93,7 +93,7 @@ export class Plan {
     for (let index = 0; index < entries.length; index++) this.#planPageTableEntry(entries.at(index));
   }
 
-  /** Plans to back a node by the table in a frame, or by none (`NO_TABLE`): reads its entries, and everything below. */
+  /** Plans which table will be behind a node: the one in `gfn`, or none (`NO_TABLE`). Reads its entries, and everything below. */
   stage(node: TableNode, gfn: number): void {
     if (node.next !== undefined) return;
     if (gfn === NO_TABLE && node.frame === null) return;
@@ -172,7 +172,7 @@ export class Plan {
     return above.size === 0 || this.#memory.stillHolds(above, this.#entryBytes);
   }
 
-  /** Adds the entries that lead to a node, up to the first node whose entries are added already: one entry can have several parents. */
+  /** Adds the entries that lead to a node. Stops at a node that was seen before: the entries that lead to it are added already. */
   #addAbove(node: TableNode, above: Set<number>, seen: Set<TableNode>): void {
     for (let below = node, parent = node.parent; parent !== null; below = parent, parent = below.parent) {
       if (seen.has(below)) return;
@@ -302,6 +302,7 @@ export class Plan {
     const isReadable = this.#becomesReadable(node, position, lo, hi);
     if (lo === node.lowAt(position) && hi === node.highAt(position) && !isReadable) return;
     const matters = isReadable || !this.#meansTheSame(node, position, lo, hi);
+    // `#becomesReadable` may have read another entry.
     this.#entry[0] = lo;
     this.#entry[1] = hi;
     this.#changes.add(node, position, this.#entry, matters);

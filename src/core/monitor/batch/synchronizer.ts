@@ -110,7 +110,7 @@ export class Synchronizer {
     return undisturbed(() => (isAlone ? this.#follow(vcpu, sorted, null) : this.#followAmongOthers(vcpu, sorted)));
   }
 
-  /** Sorted copies of marks. The marks stay as they are: where this call fails, the next reports the same in the same order (rule E7). */
+  /** Sorts a copy of the marks. They keep their order, so that a call that fails can be repeated with the same result (rule E7). */
   #sort(marks: NumberList): NumberList {
     const sorted = this.#sorted;
     sorted.dropFirst(sorted.length);
@@ -121,8 +121,8 @@ export class Synchronizer {
 
   /**
    * Follows one vCPU's marks while other vCPUs have writes in flight: reads the entries that any vCPU has marked, and reports only the
-   * addresses that this vCPU touches (rule C4). Where these are few, reads only what is marked on their walks: n vCPUs with a mark each
-   * would otherwise read n entries n times.
+   * addresses that this vCPU touches (rule C4). Where those addresses are few, reads only what is marked on their walks: n vCPUs with a
+   * mark each would otherwise read n entries n times.
    */
   #followAmongOthers(vcpu: number, own: NumberList): MonitorEvent[] {
     const touched = new TouchedPages();
@@ -162,7 +162,7 @@ export class Synchronizer {
     return this.#report.end();
   }
 
-  /** Some addresses are about to be led elsewhere without an event: keeps the walks that they had (`FormerWalks`). */
+  /** Keeps the old walks of addresses that this commit moves without reporting them (`FormerWalks`). */
   #keepFormerWalks(touched: TouchedPages): void {
     for (const node of this.#plan.movingNodes(touched)) this.#formerWalks.add(node);
   }
@@ -264,8 +264,8 @@ export class Synchronizer {
   /**
    * Reads what new watches need, and begins them; on failure removes them, and everything that only they need.
    *
-   * Also reads the entries that have writes in flight, but reports nothing: the new watch begins with what is in memory, and other
-   * addresses are reported when those vCPUs are processed (rule C7). Where nothing traps, any entry may have changed since it was
+   * Also reads the entries that have writes in flight: otherwise the tree would have old values beside new ones. Reports nothing: the new
+   * watch begins with what is in memory, and other addresses are reported when those vCPUs are processed (rule C7). Where nothing traps, any entry may have changed since it was
    * read: reads again all that the new watch shares with others.
    */
   #begin(watches: NewWatches): void {

@@ -65,7 +65,7 @@ export class EventWriter {
   /** The events since `begin`; any others while there are none. */
   #events = NO_EVENTS;
   #count = 0;
-  // The run that each segment's next page may join. Tables that roots share make runs in several segments at once.
+  // The run that each segment's next page may join. By segment, because a table that roots share changes pages of several address spaces in turn.
   readonly #runs: Readonly<Record<RunKind, Map<Segment, Run>>> = {
     'page-out': new Map(),
     'page-in': new Map(),

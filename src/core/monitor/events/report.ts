@@ -163,7 +163,7 @@ export class Report {
       const child = node.childAt(position);
       if (enterSlot(slot.before, before, node, position) === ENTRY_TABLE) enterOld(slot.before, child);
       if (enterSlot(slot.after, after, node, position) === ENTRY_TABLE) enterNew(slot.after, child);
-      // Where both walks pass through one table, an entry of it that leads elsewhere is closer to the cause than the one above.
+      // If the table stayed and its own entry changed, that entry is the cause, not the changed one above.
       const isCloser =
         isSameTable && (slot.before.gfn !== slot.after.gfn || slot.before.tableGfn !== slot.after.tableGfn);
       slot.because = isCloser ? this.#note(node, position, span) : span.because;
@@ -300,13 +300,13 @@ function enterSlot(slot: Mapping, span: Mapping, node: TableNode, position: numb
 function causesOf(unsettled: Unsettled | undefined, cause: Cause, moves: boolean): Pick<Unsettled, 'cause' | 'moved'> {
   if (unsettled === undefined) return { cause, moved: moves ? cause : null };
   const { moved } = unsettled;
-  // Where the entry that moved the address changes once more, even in rights alone, its last value is the one to name.
+  // The entry that moved the address may change once more, even if only its rights do: its last value is the one to name.
   const isKept = moved !== null && !moves && moved.entryPa !== cause.entryPa;
   const next = moved === null ? (moves ? cause : null) : isKept ? moved : movedSince(moved, cause);
   return { cause: since(unsettled.cause, cause), moved: next };
 }
 
-/** What changed since an address was last reported: one entry from its first old value to its last new one, or the last entry. */
+/** What changed since an address was last reported. If one entry changed several times, its first old and last new value; else the last change. */
 function since(first: Cause, last: Cause): Cause {
   const isSameEntry = first.entryPa === last.entryPa && first.oldValue !== last.newValue;
   return isSameEntry ? { ...last, oldValue: first.oldValue } : last;

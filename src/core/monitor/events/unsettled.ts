@@ -1,7 +1,7 @@
 /**
  * Watched addresses that another vCPU's unprocessed write has changed (rule C4).
  *
- * Processing one vCPU reads every marked entry, whichever call marked it: the addresses that this vCPU touches must come out true.
+ * Processing one vCPU also reads entries that other vCPUs have marked: the addresses that this vCPU touches must come out true.
  * Other addresses then move in the nodes without an event. What was last reported of them is kept here until the vCPU that
  * moved them is processed.
  */

@@ -1,7 +1,6 @@
 /**
- * Fast path of writes to *plain* page tables, of which most page tables are: the only node of their frame, their slots a window
- * without a gap, and the WHERE words of all records equal, as they are where every watch is of the first byte of a page, with a
- * number as its tag.
+ * Fast path of writes to *plain* page tables. Most page tables are plain: the only node of their frame, their slots a window without a gap,
+ * and the WHERE words of all records equal, as they are where every watch is of the first byte of a page, with a number as its tag.
  *
  * The notes of a node (`plainBase`, `plainCount`, `plainEnd`) are next to its `words`: a write that needs nothing else touches two
  * cache lines. A change of the node's shape makes them invalid, and a node is looked at again after some writes only, because looking

@@ -12,7 +12,7 @@ import { TableFrame } from './table-frame.ts';
 
 const NO_FRAMES: readonly number[] = [];
 
-/** Frames. XSAVE, the widest of all, writes three. */
+/** Frames. A write that touches this many or more is a device's: XSAVE, the widest store, touches three. */
 const WIDEST_STORE = 16;
 
 interface Unrestored {
@@ -111,7 +111,7 @@ export class ProtectedTables {
   /**
    * Whether writes to a frame trap though it backs no node: it is being protected right now, or could not be restored.
    *
-   * @param mapped how many frames back a node (`ReverseMap.size`): mostly all that are protected, and nothing is to be looked up
+   * @param mapped how many frames back a node (`ReverseMap.size`). Usually all protected frames do, and then nothing is looked up
    */
   trapsUnmapped(gfn: number, mapped: number): boolean {
     return (this.#frames.size !== mapped || this.#unrestored.length > 0) && this.traps(gfn);

@@ -30,8 +30,8 @@ export class RangeSet {
   readonly #border: number;
   readonly #list = new SegmentList();
   /**
-   * Whether neighbours are joined that were watched by different calls. Where single watches overlap ranges, the order in which tags
-   * were given tells the pages apart.
+   * Whether neighbours are joined that were watched by different calls. Where single watches overlap ranges, neighbours whose tags came in
+   * another order stay separate.
    */
   joinsAll = true;
 
@@ -174,7 +174,7 @@ export class RangeSet {
         }
       }
       const next = list.chunkAt(at + 1);
-      // The segments of two chunks that got, or lost, the same reference at once were unequal before, and are unequal now.
+      // A reference that two chunks got, or lost, at once cannot make unequal segments equal.
       if (next !== undefined && next.first <= last + 1 && (chunk.isDirty || next.isDirty)) {
         chunk.settle();
         next.settle();

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { CSV, JSON_LINES } from '../../../src/cli/commands/map/range-text.ts';
+import { CSV, JSON_LINES } from '../../../src/cli/commands/map/range-writers.ts';
 import type { Pa } from '../../../src/core/address/types.ts';
 import { vaOf } from '../../../src/core/address/va.ts';
 import { SpaceBuilder } from '../../snapshot/space.ts';
