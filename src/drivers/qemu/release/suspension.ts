@@ -44,12 +44,12 @@ export function deferSuspension(): () => void {
 function handle(name: (typeof SIGNALS)[number]): void {
   if (isSuspending || process.listenerCount(name) > 1) return;
   isSuspending = true;
-  void suspend(name).finally(() => {
+  void suspend().finally(() => {
     isSuspending = false;
   });
 }
 
-async function suspend(name: (typeof SIGNALS)[number]): Promise<void> {
+async function suspend(): Promise<void> {
   let goOn = () => {};
   const continued = new Promise<void>((resolve) => {
     goOn = resolve;
@@ -60,10 +60,9 @@ async function suspend(name: (typeof SIGNALS)[number]): Promise<void> {
     for (const holder of fresh) asked.add(holder);
     await Promise.all(fresh.map((holder) => isReleased(holder, continued)));
   }
-  // With the signal's own action, which spares a process that no shell could continue. The call returns when it is continued.
-  process.off(name, handle);
-  process.kill(process.pid, name);
-  if (holders.size > 0) process.on(name, handle);
+  // The signal's own action is void where no shell of the session could continue the process (an orphaned process group); who sent the
+  // signal can. The call returns when it is continued.
+  process.kill(process.pid, 'SIGSTOP');
   goOn();
 }
 
