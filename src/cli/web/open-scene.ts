@@ -4,7 +4,7 @@ import { PassThrough } from 'node:stream';
 import { PtmonError } from '../../core/error.ts';
 import { openError } from '../../driver/input-file.ts';
 import { attach, type Guest } from '../../guest/index.ts';
-import { openTrace } from '../../drivers/trace/index.ts';
+import { isTraceFile, openTrace } from '../../drivers/trace/index.ts';
 import { openSession } from '../../session/index.ts';
 import { jsonlSink } from '../../sinks/jsonl.ts';
 import { FileSceneSource, noWalk, walkGuest, walkTrace } from '../../web/scene/file-source.ts';
@@ -13,7 +13,6 @@ import { traceScene } from '../../web/scene/trace-scene.ts';
 import type { SceneSource } from '../../web/scene/scene-source.ts';
 import type { RootOption } from '../options/address.ts';
 import { recordedKinds } from '../trace/about-text.ts';
-import { isTraceFile } from './trace-file.ts';
 
 /** @throws PtmonError `bad-argument` for other numbers of files; as the trace and the dumps */
 export async function openFiles(

@@ -1,14 +1,11 @@
 /** A dump, or the end of a trace, as a guest that is paused for good. */
-import { closeSync, openSync, readSync } from 'node:fs';
 import type { Snapshot } from '../../driver/snapshot.ts';
 import { openDump } from '../../drivers/dump/index.ts';
-import { isTrace, openTraceSnapshot } from '../../drivers/trace/index.ts';
+import { isTraceFile, openTraceSnapshot } from '../../drivers/trace/index.ts';
 import { findAddressSpace } from '../../snapshot/index.ts';
 import { type Capabilities, capabilitiesOf, requireCapability } from '../capabilities.ts';
 import { Moment } from '../moment.ts';
 import type { GuestSource, Watching } from './guest-source.ts';
-
-const HEAD_BYTES = 16;
 
 export class FileSource implements GuestSource {
   readonly name: string;
@@ -27,7 +24,7 @@ export class FileSource implements GuestSource {
   /** @throws PtmonError as `openDump`, `openTraceSnapshot` and `findAddressSpace` */
   static async open(path: string, signal?: AbortSignal): Promise<FileSource> {
     const work = signal === undefined ? {} : { signal };
-    const snapshot = isTrace(headOf(path)) ? openTraceSnapshot(path) : await openDump(path, work);
+    const snapshot = isTraceFile(path) ? openTraceSnapshot(path) : await openDump(path, work);
     try {
       const { paging } = await findAddressSpace(snapshot, {}, work);
       const { memory, remote, registers, kernelRoot } = snapshot;
@@ -57,20 +54,4 @@ export class FileSource implements GuestSource {
   close(): Promise<void> {
     return this.#snapshot.close();
   }
-}
-
-/** Nothing where the file cannot be read: what opens it reports why. */
-function headOf(path: string): Uint8Array {
-  const head = new Uint8Array(HEAD_BYTES);
-  try {
-    const file = openSync(path, 'r');
-    try {
-      readSync(file, head, 0, HEAD_BYTES, 0);
-    } finally {
-      closeSync(file);
-    }
-  } catch {
-    return new Uint8Array();
-  }
-  return head;
 }

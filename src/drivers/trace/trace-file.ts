@@ -1,6 +1,6 @@
 /** Recognizes a trace by its first bytes. */
 import { closeSync, openSync, readSync } from 'node:fs';
-import { isTrace } from '../../drivers/trace/index.ts';
+import { isTrace } from './format/blocks.ts';
 
 const HEAD_BYTES = 16;
 
