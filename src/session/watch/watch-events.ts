@@ -1,6 +1,6 @@
 /** An iterator over the events of one watch: what has happened and was not read yet, up to a limit. */
-import { PtmonError } from '../../core/error.ts';
 import type { MonitorEvent } from '../../core/monitor/events.ts';
+import { UnreadEvents } from './unread-events.ts';
 import { eventWithin, type WatchedSpan } from './watched-span.ts';
 
 export interface WatchEventsOptions {
@@ -14,15 +14,19 @@ export interface WatchEventsOptions {
 
 export class WatchEvents implements AsyncIterableIterator<MonitorEvent> {
   readonly #options: WatchEventsOptions;
-  #unread: MonitorEvent[] = [];
-  /** Of `unread`, the first that was not read. */
-  #next = 0;
-  #dropped = 0;
+  readonly #unread: UnreadEvents<MonitorEvent>;
   #waiting: (() => void)[] = [];
-  #end: { readonly failure: unknown } | undefined;
 
   constructor(options: WatchEventsOptions) {
     this.#options = options;
+    this.#unread = new UnreadEvents({
+      maxUnread: options.maxUnread,
+      advice: 'read faster, raise maxUnread, or iterate the session, which waits for its reader',
+      onEnd: () => {
+        options.onClose(this);
+        this.wake();
+      },
+    });
   }
 
   [Symbol.asyncIterator](): this {
@@ -32,10 +36,9 @@ export class WatchEvents implements AsyncIterableIterator<MonitorEvent> {
   /** @throws PtmonError `events-dropped` once the reader has fallen too far behind, and what ended the session */
   async next(): Promise<IteratorResult<MonitorEvent, undefined>> {
     for (;;) {
-      const event = this.#take();
+      const event = this.#unread.take();
       if (event !== undefined) return { done: false, value: event };
-      if (this.#dropped > 0) this.#throwDropped();
-      if (this.#end !== undefined) return this.#finish(this.#end.failure);
+      if (this.#unread.isOver()) return { done: true, value: undefined };
       const woken = new Promise<void>((resolve) => this.#waiting.push(resolve));
       this.#options.advance();
       await woken;
@@ -44,30 +47,22 @@ export class WatchEvents implements AsyncIterableIterator<MonitorEvent> {
 
   /** Ends the iteration; the watch goes on. */
   async return(): Promise<IteratorResult<MonitorEvent, undefined>> {
-    this.#unread = [];
-    this.#next = 0;
-    this.#dropped = 0;
+    this.#unread.clear();
     this.end();
     return { done: true, value: undefined };
   }
 
   /** An event of the session. What is not about the watch is passed over. */
   deliver(event: MonitorEvent): void {
-    if (this.#end !== undefined) return;
     const own = eventWithin(this.#options.span, event);
     if (own === undefined) return;
-    // What follows a gap would not be what it seems (rule E1).
-    if (this.#dropped > 0 || this.#unread.length - this.#next >= this.#options.maxUnread) this.#dropped++;
-    else this.#unread.push(own);
+    this.#unread.push(own);
     this.wake();
   }
 
   /** Nothing more comes; what is unread stays to be read. @param failure what ended the session; undefined where nothing failed */
   end(failure?: unknown): void {
-    if (this.#end !== undefined) return;
-    this.#end = { failure };
-    this.#options.onClose(this);
-    this.wake();
+    this.#unread.end(failure);
   }
 
   /** Has readers that wait look again. */
@@ -75,35 +70,5 @@ export class WatchEvents implements AsyncIterableIterator<MonitorEvent> {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const resolve of waiting) resolve();
-  }
-
-  #take(): MonitorEvent | undefined {
-    const event = this.#unread[this.#next];
-    if (event === undefined) return undefined;
-    this.#next++;
-    if (this.#next === this.#unread.length) {
-      this.#unread = [];
-      this.#next = 0;
-    }
-    return event;
-  }
-
-  /** The failure is thrown once; after it the iterator is over. */
-  #finish(failure: unknown): IteratorResult<MonitorEvent, undefined> {
-    this.#end = { failure: undefined };
-    if (failure !== undefined) throw failure;
-    return { done: true, value: undefined };
-  }
-
-  #throwDropped(): never {
-    const dropped = this.#dropped;
-    this.#dropped = 0;
-    this.end();
-    const { maxUnread } = this.#options;
-    throw new PtmonError(
-      'events-dropped',
-      `${dropped} ${dropped === 1 ? 'event was' : 'events were'} dropped: the reader of this watch left ${maxUnread} events ` +
-        'unread; read faster, raise maxUnread, or iterate the session, which waits for its reader',
-    );
   }
 }
