@@ -23,6 +23,9 @@ export interface KernelRoot {
   readonly from: string;
 }
 
+/** What of a snapshot going through its tables takes. */
+export type TableSource = Pick<Snapshot, 'description' | 'memory' | 'remote'>;
+
 export interface Snapshot {
   /** In a line for people: what is read, and how. */
   readonly description: string;

@@ -130,7 +130,8 @@ export class Guest implements AsyncDisposable {
    */
   follow(request: FollowRequest): Promise<BatchWatch> {
     return this.#source.watching(async ({ live }) => {
-      const handle = await live.paused(() => BatchWatch.open(live, request, () => this.#source.releaseIfIdle()));
+      const onStop = () => this.#source.releaseIfIdle();
+      const handle = await live.paused(() => BatchWatch.open({ ...request, live, onStop }));
       live.start();
       return handle;
     });

@@ -190,7 +190,7 @@ export class GuestProcess {
           pid: this.pid,
           va,
           onPresent: () => {
-            page.end();
+            page.release();
             return arrival.come();
           },
           onAbsent: () => {},

@@ -10,6 +10,7 @@ import { retry } from '../driver/retry.ts';
 import { encryptionMaskOf } from './roots/encryption-bit.ts';
 import { refuseDroppedGaps } from './roots/dropped-gaps.ts';
 import { findRoots, type FoundRoot } from './roots/find-roots.ts';
+import type { Tables } from './space-pieces.ts';
 
 export interface AddressSpaceRequest {
   /** A CR3 value; defaults to the source's own. */
@@ -25,10 +26,7 @@ export interface AddressSpaceRequest {
   readonly vcpu?: number;
 }
 
-export interface AddressSpace {
-  readonly paging: Paging;
-  /** Physical address of the top-level table. */
-  readonly root: number;
+export interface AddressSpace extends Tables {
   /** How both are known, human-readable. */
   readonly from: string;
   /** Whether a search found it, so that it may be another one. */

@@ -11,6 +11,6 @@ export {
 export { type AddressRange, listRanges, type RangeFilter, type RangeOptions } from './list-ranges.ts';
 export { GapTotals, type SpaceGap } from './gap-totals.ts';
 export { RangeTotals } from './range-totals.ts';
-export { type SpaceOptions, spacePieces } from './space-pieces.ts';
+export { type SpaceOptions, spacePieces, type Tables } from './space-pieces.ts';
 export { findDroppedGaps, type PlacedPiece, refuseDroppedGaps } from './roots/dropped-gaps.ts';
 export { findRoots, type FindRootsOptions, type FoundRoot, type RootConfidence } from './roots/find-roots.ts';

@@ -4,9 +4,8 @@ import type { Pa, Va } from '../core/address/types.ts';
 import { vaOf } from '../core/address/va.ts';
 import { goesOn, type Piece } from '../core/paging/pieces.ts';
 import { RIGHT_NO_EXECUTE, RIGHT_USER, RIGHT_WRITABLE, type Rights, rightsOf } from '../core/paging/rights.ts';
-import type { Snapshot } from '../driver/snapshot.ts';
-import type { AddressSpace } from './address-space.ts';
-import { type SpaceOptions, spacePieces } from './space-pieces.ts';
+import type { TableSource } from '../driver/snapshot.ts';
+import { type SpaceOptions, spacePieces, type Tables } from './space-pieces.ts';
 
 /** Addresses that follow each other, all of them mapped, with the same rights. */
 export interface AddressRange {
@@ -49,8 +48,8 @@ export interface RangeOptions extends SpaceOptions {
 
 /** The ranges of an address space, ascending. @throws PtmonError as `spacePieces` */
 export async function* listRanges(
-  snapshot: Snapshot,
-  space: AddressSpace,
+  snapshot: TableSource,
+  space: Tables,
   options: RangeOptions = {},
 ): AsyncGenerator<AddressRange, void, undefined> {
   const { filter = {}, by = 'rights' } = options;

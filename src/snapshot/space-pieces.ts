@@ -4,11 +4,18 @@ import { positionsOf } from '../core/paging/enumerate.ts';
 import { foldVpn, type Paging } from '../core/paging/format.ts';
 import { type Gap, type KeptEntry, MAX_REPEATS, type Piece, pieces } from '../core/paging/pieces.ts';
 import { type LongWorkOptions, Pacer } from '../driver/pacer.ts';
-import type { Snapshot } from '../driver/snapshot.ts';
+import type { TableSource } from '../driver/snapshot.ts';
 import type { GapTotals } from './gap-totals.ts';
 
 /** Pieces that are taken at once. */
 const BATCH = 512;
+
+/** An address space by its tables. */
+export interface Tables {
+  readonly paging: Paging;
+  /** Physical address of the top-level table. */
+  readonly root: number;
+}
 
 export interface SpaceOptions extends LongWorkOptions {
   /** Every page that [from, to) touches; defaults to the whole address space. */
@@ -30,8 +37,8 @@ export interface SpaceOptions extends LongWorkOptions {
  *   `bad-argument` for bounds that are no addresses; what fetching throws; the reason of the signal when it is aborted
  */
 export async function* spacePieces(
-  { memory, remote, description }: Snapshot,
-  { paging, root }: { readonly paging: Paging; readonly root: number },
+  { memory, remote, description }: TableSource,
+  { paging, root }: Tables,
   options: SpaceOptions,
 ): AsyncGenerator<readonly Piece[], void, undefined> {
   const { maxRepeats = MAX_REPEATS, gaps, onKept } = options;

@@ -1,14 +1,11 @@
 /** Opens the source of a command that examines a guest at one moment: a file, by its content, or a live guest, by its sockets. */
-import { open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { PtmonError } from '../../core/error.ts';
 import type { LongWorkOptions } from '../../driver/pacer.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
 import type { BackgroundImage } from '../../drivers/qemu/snapshot/background-image.ts';
 import type { LiveOptions, SourceName } from '../options/source.ts';
 import { type ConsistentOptions, takeConsistentImage } from './consistent-image.ts';
-
-/** The longest beginning by which a format is recognized. */
-const MAGIC_BYTES = 16;
 
 /**
  * @param source a path, or undefined for the live guest
@@ -52,8 +49,8 @@ async function openImage(image: BackgroundImage, work: LongWorkOptions): Promise
 /** Loads only the format that the file has. */
 async function openFile(path: string, ramMap: string | undefined, work: LongWorkOptions): Promise<Snapshot> {
   if (ramMap === undefined) {
-    const { isTrace, openTraceSnapshot } = await import('../../drivers/trace/index.ts');
-    if (isTrace(await beginningOf(path))) return openTraceSnapshot(path);
+    const { isTraceFile, openTraceSnapshot } = await import('../../drivers/trace/index.ts');
+    if (isTraceFile(path)) return openTraceSnapshot(path);
   }
   const { openDump } = await import('../../drivers/dump/index.ts');
   if (ramMap !== undefined) return openDump(path, { ...work, ramMap });
@@ -76,14 +73,4 @@ async function refuseWithMap(path: string, work: LongWorkOptions): Promise<void>
   } finally {
     await dump.close();
   }
-}
-
-/** Empty for a file that cannot be read: opening it reports why. */
-async function beginningOf(path: string): Promise<Uint8Array> {
-  const stats = await stat(path).catch(() => undefined);
-  if (stats?.isFile() !== true) return new Uint8Array();
-  const file = await open(path).catch(() => undefined);
-  const beginning = await file?.read(new Uint8Array(MAGIC_BYTES), 0, MAGIC_BYTES, 0).catch(() => undefined);
-  await file?.close();
-  return beginning?.buffer ?? new Uint8Array();
 }

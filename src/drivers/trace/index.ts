@@ -1,5 +1,4 @@
 export type { CaptureMode, TraceAbout } from './format/about.ts';
-export { isTrace } from './format/blocks.ts';
 export type {
   CallRecord,
   Capture,

@@ -2,8 +2,7 @@
 import type { MonitorEvent } from '../../core/monitor/events.ts';
 import type { ProcessEvent, ProcessSelection } from '../../linux/index.ts';
 import type { Moment } from '../moment.ts';
-import type { LiveSession } from '../session/live-session.ts';
-import { ProcessLayer } from './process-layer.ts';
+import { type HandleRequest, ProcessHandle } from './process-handle.ts';
 
 export interface FollowRequest {
   /** Which processes: one by its PID, or all of a name. */
@@ -14,38 +13,19 @@ export interface FollowRequest {
   readonly onEnd?: (failure: unknown) => void;
 }
 
-export class BatchWatch extends ProcessLayer implements AsyncDisposable {
+export class BatchWatch extends ProcessHandle {
   readonly #request: FollowRequest;
-  readonly #onStop: () => void;
-  #isStopped = false;
-  #isOver = false;
 
-  private constructor(live: LiveSession, request: FollowRequest, onStop: () => void) {
-    super(live, request.selection);
+  private constructor(request: FollowRequest & HandleRequest) {
+    super(request);
     this.#request = request;
-    this.#onStop = onStop;
-    live.onEnd((failure) => this.#end(failure));
   }
 
   /** Watches from now on. The guest must be stopped. @throws PtmonError `bad-argument` where there is no such process */
-  static async open(live: LiveSession, request: FollowRequest, onStop: () => void): Promise<BatchWatch> {
-    const handle = new BatchWatch(live, request, onStop);
+  static async open(request: FollowRequest & HandleRequest): Promise<BatchWatch> {
+    const handle = new BatchWatch(request);
     await handle.begin();
     return handle;
-  }
-
-  /** Releases what it watches. Does nothing after the first time. */
-  async stop(): Promise<void> {
-    if (this.#isStopped) return;
-    this.#isStopped = true;
-    this.live.remove(this);
-    await this.live.paused(async () => this.release()).catch(() => {});
-    this.#end(undefined);
-    this.#onStop();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.stop();
   }
 
   async take(events: readonly MonitorEvent[]): Promise<void> {
@@ -53,9 +33,7 @@ export class BatchWatch extends ProcessLayer implements AsyncDisposable {
     if (this.hasEnded) await this.stop();
   }
 
-  #end(failure: unknown): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
+  protected ended(failure: unknown): void {
     this.#request.onEnd?.(failure);
   }
 }

@@ -149,7 +149,7 @@ export class BreakpointSet implements StopHandler {
   async remove(breakpoint: Breakpoint): Promise<void> {
     if (breakpoint.state === 'removed') return;
     await this.#live.paused(async () => {
-      breakpoint.page?.end();
+      breakpoint.page?.release();
       this.#forget(breakpoint);
       await this.#bringInLine();
     });

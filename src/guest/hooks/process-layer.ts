@@ -32,7 +32,7 @@ export abstract class ProcessLayer implements EventLayer {
   }
 
   /** Releases what it watches. The guest must be stopped. */
-  protected release(): void {
+  release(): void {
     this.live.remove(this);
     this.#watch.end();
   }

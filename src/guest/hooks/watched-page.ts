@@ -30,11 +30,6 @@ export class WatchedPage extends ProcessLayer {
     return page;
   }
 
-  /** The guest must be stopped. */
-  end(): void {
-    this.release();
-  }
-
   async take(events: readonly MonitorEvent[]): Promise<void> {
     const { va, onPresent, onAbsent, onEnd } = this.#options;
     for (const event of events) {
@@ -43,7 +38,7 @@ export class WatchedPage extends ProcessLayer {
       else if (event.kind === 'page-out' && isOf(event, va)) await onAbsent();
     }
     if (!this.#isOver && !this.hasEnded) return;
-    this.end();
+    this.release();
     await onEnd();
   }
 }

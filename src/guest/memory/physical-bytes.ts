@@ -2,13 +2,10 @@
 import { frameOffsetOf, PAGE_BYTES } from '../../core/address/pa.ts';
 import { hex } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
-import { type PhysicalMemory, READ_NOT_FETCHED, READ_OK } from '../../core/memory/physical-memory.ts';
+import { READ_NOT_FETCHED, READ_OK } from '../../core/memory/physical-memory.ts';
+import type { Snapshot } from '../../driver/snapshot.ts';
 
-export interface PhysicalBytesSource {
-  readonly memory: PhysicalMemory;
-  /** Bytes at a physical address where the source reads many at once faster than entry by entry; undefined outside RAM. */
-  readonly readBytes?: ((pa: number, byteLength: number) => Uint8Array | undefined) | undefined;
-}
+export type PhysicalBytesSource = Pick<Snapshot, 'memory' | 'readBytes'>;
 
 /** As many bytes as are RAM from `pa` on, up to `byteLength`. @throws PtmonError `not-fetched` where memory must be fetched first */
 export function readPhysicalBytes(source: PhysicalBytesSource, pa: number, byteLength: number): Uint8Array {

@@ -7,15 +7,13 @@ import { hex } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
 import type { Paging } from '../../core/paging/format.ts';
 import { type StopReason, type Walk, walk } from '../../core/paging/walk.ts';
-import type { RemoteFetch } from '../../driver/driver.ts';
+import type { Snapshot } from '../../driver/snapshot.ts';
+import type { Tables } from '../../snapshot/index.ts';
 import { type PhysicalBytesSource, readPhysicalBytes } from './physical-bytes.ts';
 import { retry } from '../../driver/retry.ts';
 
 /** What reading an address space takes: one paused guest, or one moment of a dump. */
-export interface MemorySource extends PhysicalBytesSource {
-  readonly paging: Paging;
-  readonly remote?: RemoteFetch | undefined;
-}
+export type MemorySource = PhysicalBytesSource & Pick<Snapshot, 'remote'>;
 
 /** Why a page cannot be read: where its walk stops, or that its frame is not RAM. */
 export type AbsentReason = StopReason | 'not-ram';
@@ -44,12 +42,15 @@ const MAX_READ_BYTES = 1 << 28;
 const MAX_STRING_BYTES = 1 << 16;
 
 export class VirtualMemory {
+  /** Physical address of the top-level table. */
   readonly root: number;
+  readonly #paging: Paging;
   readonly #source: MemorySource;
 
-  /** @param root physical address of the top-level table */
-  constructor(source: MemorySource, root: number) {
+  /** @param space the tables, by the physical address of the top-level one */
+  constructor(source: MemorySource, { paging, root }: Tables) {
     this.#source = source;
+    this.#paging = paging;
     this.root = root;
   }
 
@@ -113,7 +114,7 @@ export class VirtualMemory {
   }
 
   #walk(va: bigint): Walk {
-    return walk(this.#source.paging, this.#source.memory, this.root, va);
+    return walk(this.#paging, this.#source.memory, this.root, va);
   }
 
   /** The longest piece from `va` on: as far as frames are contiguous, or as nothing is mapped for the same reason. */
@@ -133,11 +134,11 @@ export class VirtualMemory {
   }
 
   #absentFrom(first: Walk & { translates: false }, va: bigint, end: bigint): AbsentPiece {
-    let at = va + BigInt(absentSpan(this.#source.paging, first));
+    let at = va + BigInt(absentSpan(this.#paging, first));
     for (let walks = 0; at < end && walks < MAX_WALKS; walks++) {
       const next = this.#walk(at);
       if (next.translates || next.reason !== first.reason || lastValue(next) !== lastValue(first)) break;
-      at += BigInt(absentSpan(this.#source.paging, next));
+      at += BigInt(absentSpan(this.#paging, next));
     }
     return { va, byteLength: Number((at < end ? at : end) - va), absent: first.reason, walk: first };
   }

@@ -79,8 +79,9 @@ export class LiveSession {
       onBatch: () => opened.live?.atStop(),
     });
     try {
-      const { memory, registers, remote } = driver as QemuDriver;
-      const moment = new Moment({ paging: session.monitor.paging, memory, remote, registers }, signal);
+      const { memory, registers, remote, memorySource } = driver;
+      const source = { description: memorySource, memory, registers, ...(remote && { remote }) };
+      const moment = new Moment(source, session.monitor.paging, signal);
       const linux = await moment.linux();
       opened.live = new LiveSession({ driver, session, layers, linux, moment });
       return opened.live;

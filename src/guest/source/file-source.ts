@@ -2,7 +2,6 @@
 import type { Snapshot } from '../../driver/snapshot.ts';
 import { openDump } from '../../drivers/dump/index.ts';
 import { isTraceFile, openTraceSnapshot } from '../../drivers/trace/index.ts';
-import { findAddressSpace } from '../../snapshot/index.ts';
 import { type Capabilities, capabilitiesOf, requireCapability } from '../capabilities.ts';
 import { Moment } from '../moment.ts';
 import type { GuestSource, Watching } from './guest-source.ts';
@@ -23,17 +22,9 @@ export class FileSource implements GuestSource {
 
   /** @throws PtmonError as `openDump`, `openTraceSnapshot` and `findAddressSpace` */
   static async open(path: string, signal?: AbortSignal): Promise<FileSource> {
-    const work = signal === undefined ? {} : { signal };
-    const snapshot = isTraceFile(path) ? openTraceSnapshot(path) : await openDump(path, work);
+    const snapshot = isTraceFile(path) ? openTraceSnapshot(path) : await openDump(path, signal ? { signal } : {});
     try {
-      const { paging } = await findAddressSpace(snapshot, {}, work);
-      const { memory, remote, registers, kernelRoot } = snapshot;
-      const readBytes = snapshot.readBytes && ((pa: number, length: number) => snapshot.readBytes!(pa, length));
-      return new FileSource(
-        path,
-        snapshot,
-        new Moment({ paging, memory, remote, readBytes, registers, kernelRoot }, signal),
-      );
+      return new FileSource(path, snapshot, await Moment.of(snapshot, signal));
     } catch (error) {
       await snapshot.close();
       throw error;

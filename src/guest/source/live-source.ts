@@ -3,7 +3,6 @@
  * watches it, questions are answered by the session that does. One thing is done after the other, since the gdbstub has one client.
  */
 import { openQemuSnapshot } from '../../drivers/qemu/index.ts';
-import { findAddressSpace } from '../../snapshot/index.ts';
 import { type Capabilities, capabilitiesOf } from '../capabilities.ts';
 import { BreakpointSet } from '../hooks/breakpoint.ts';
 import { ProcessHooks } from '../hooks/process-hooks.ts';
@@ -121,9 +120,7 @@ export class LiveSource implements GuestSource {
     const limits = this.#signal === undefined ? {} : { signal: this.#signal };
     const snapshot = await openQemuSnapshot({ qmp, gdb: gdb!, ...limits });
     try {
-      const { paging } = await findAddressSpace(snapshot, {}, limits);
-      const { memory, remote, registers } = snapshot;
-      return await work(new Moment({ paging, memory, remote, registers }, this.#signal));
+      return await work(await Moment.of(snapshot, this.#signal));
     } finally {
       await snapshot.close();
     }

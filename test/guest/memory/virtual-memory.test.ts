@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { MemoryPiece, MemorySource } from '../../../src/guest/memory/virtual-memory.ts';
+import type { MemoryPiece } from '../../../src/guest/memory/virtual-memory.ts';
 import { search, VirtualMemory } from '../../../src/guest/index.ts';
 import { LARGE, PRESENT, SpaceBuilder, USER, WRITABLE } from '../../snapshot/space.ts';
 
@@ -18,8 +18,11 @@ function madeSpace(): { memory: VirtualMemory; bytes: Buffer } {
     .map(VA, 1, 0x20_1000n)
     .map(VA + 0x1000n, 1, 0x20_0000n)
     .map(VA + 0x3000n, 1, 0x999_0000n);
-  const source: MemorySource = { paging: builder.machine.paging, memory };
-  return { memory: new VirtualMemory(source, Number(builder.root)), bytes };
+  return { memory: memoryOf(builder), bytes };
+}
+
+function memoryOf({ machine: { paging, memory }, root }: SpaceBuilder): VirtualMemory {
+  return new VirtualMemory({ memory }, { paging, root: Number(root) });
 }
 
 async function all(pieces: AsyncIterable<MemoryPiece>): Promise<MemoryPiece[]> {
@@ -46,10 +49,7 @@ describe('what is there', () => {
     builder.machine.memory.addPage(0x300);
     builder.machine.memory.write(0x30_0ff0, Buffer.from('/bin/busybox\0xyz'));
     builder.map(VA, 1, 0x30_0000n);
-    const memory = new VirtualMemory(
-      { paging: builder.machine.paging, memory: builder.machine.memory },
-      Number(builder.root),
-    );
+    const memory = memoryOf(builder);
     expect(await memory.readString(VA + 0xff0n)).toBe('/bin/busybox');
     expect(await memory.readString(VA + 0xff0n, 4)).toBe('/bin');
     builder.machine.memory.write(0x30_0ffc, Buffer.from('zzzz'));
@@ -65,10 +65,7 @@ describe('what is there', () => {
     builder.put(VA, 2, 0x40_0000n | PRESENT | WRITABLE | USER | LARGE);
     for (const gfn of [0x4ff, 0x500]) builder.machine.memory.addPage(gfn);
     builder.machine.memory.write(0x4f_fffe, Buffer.from('over'));
-    const memory = new VirtualMemory(
-      { paging: builder.machine.paging, memory: builder.machine.memory },
-      Number(builder.root),
-    );
+    const memory = memoryOf(builder);
     expect(Buffer.from(await memory.read(VA + 0xf_fffen, 4)).toString()).toBe('over');
   });
 });
