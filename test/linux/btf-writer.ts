@@ -8,21 +8,28 @@ export interface MemberPlan {
   readonly offset: number;
 }
 
+/** What follows a type's name and kind; a type that refers to another has it in the place of its size. */
+interface TypeParts {
+  readonly count?: number;
+  readonly size?: number;
+  readonly words?: readonly number[];
+}
+
 export class BtfWriter {
   readonly #types: Uint8Array[] = [];
   #texts = '\0';
   #count = 1;
 
   int(name: string, byteLength: number): number {
-    return this.#add(name, 1, 0, byteLength, [byteLength * 8]);
+    return this.#add(name, 1, { size: byteLength, words: [byteLength * 8] });
   }
 
   pointer(type: number): number {
-    return this.#add('', 2, 0, type, []);
+    return this.#add('', 2, { size: type });
   }
 
   array(type: number, length: number): number {
-    return this.#add('', 3, 0, 0, [type, 1, length]);
+    return this.#add('', 3, { words: [type, 1, length] });
   }
 
   structure(
@@ -32,25 +39,25 @@ export class BtfWriter {
     kind: 'struct' | 'union' = 'struct',
   ): number {
     const words = members.flatMap((member) => [this.#text(member.name), member.type, member.offset * 8]);
-    return this.#add(name, kind === 'struct' ? 4 : 5, members.length, byteLength, words);
+    return this.#add(name, kind === 'struct' ? 4 : 5, { count: members.length, size: byteLength, words });
   }
 
   enumeration(name: string, values: Readonly<Record<string, number>>): number {
     const words = Object.entries(values).flatMap(([word, value]) => [this.#text(word), value]);
-    return this.#add(name, 6, words.length / 2, 4, words);
+    return this.#add(name, 6, { count: words.length / 2, size: 4, words });
   }
 
   typedef(name: string, type: number): number {
-    return this.#add(name, 8, 0, type, []);
+    return this.#add(name, 8, { size: type });
   }
 
   function(name: string): number {
-    return this.#add(name, 12, 0, 0, []);
+    return this.#add(name, 12, {});
   }
 
   /** Any other kind. */
   other(kind: number, words: readonly number[]): number {
-    return this.#add('', kind, 0, 0, words);
+    return this.#add('', kind, { words });
   }
 
   bytes(): Uint8Array {
@@ -67,7 +74,7 @@ export class BtfWriter {
     return at;
   }
 
-  #add(name: string, kind: number, count: number, size: number, words: readonly number[]): number {
+  #add(name: string, kind: number, { count = 0, size = 0, words = [] }: TypeParts): number {
     const all = new Uint32Array([this.#text(name), (kind << 24) | count, size, ...words]);
     this.#types.push(new Uint8Array(all.buffer));
     return this.#count++;

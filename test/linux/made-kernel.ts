@@ -100,8 +100,8 @@ export class MadeKernel {
     this.kernelRoot = this.paOf(rootVa);
     this.initTask = image(new Uint8Array(this.#sizeOf('task_struct')), 64);
 
-    this.#mapLarge(this.kernelRoot, this.base, IMAGE_PA, IMAGE_BYTES, 0x63n | 0x80n);
-    this.#mapLarge(this.kernelRoot, this.directMap, 0, BigInt(DIRECT_BYTES), 0x8000_0000_0000_0063n | 0x80n);
+    this.#mapLarge(this.base, IMAGE_PA, IMAGE_BYTES, 0x63n | 0x80n);
+    this.#mapLarge(this.directMap, 0, BigInt(DIRECT_BYTES), 0x8000_0000_0000_0063n | 0x80n);
     this.#lastTask = this.initTask;
     this.#makeTask(this.initTask, 0, 'swapper/0', this.initTask);
     const list = this.initTask + this.at('task_struct.tasks');
@@ -395,10 +395,11 @@ export class MadeKernel {
     return pa;
   }
 
-  #mapLarge(root: number, va: bigint, pa: number, byteLength: bigint, flags: bigint): void {
+  /** Maps kernel addresses by 2 MiB pages. */
+  #mapLarge(va: bigint, pa: number, byteLength: bigint, flags: bigint): void {
     for (let done = 0n; done < byteLength; done += 0x20_0000n) {
       const entry = BigInt(pa) + done + flags;
-      const at = this.#entryPa(root, va + done, 2);
+      const at = this.#entryPa(this.kernelRoot, va + done, 2);
       this.memory.writeU64(at, Number(entry & 0xffff_ffffn), Number(entry >> 32n));
     }
   }

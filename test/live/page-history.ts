@@ -79,7 +79,9 @@ function compare(said: readonly Frame[], done: readonly Done[]): string | undefi
   let ends = new Set([0]);
   let now: Frame = null;
   for (const [index, { op, frame }] of done.entries()) {
-    const next = new Set([...ends].flatMap((at) => endsOf(said, at, now, frame, INTERRUPTIONS[op] ?? 0)));
+    const next = new Set(
+      [...ends].flatMap((at) => endsOf(said, at, { before: now, after: frame, interruptions: INTERRUPTIONS[op] ?? 0 })),
+    );
     if (next.size === 0) {
       const around = text(said.slice(Math.max(0, Math.min(...ends) - 3), Math.max(...ends) + 4));
       return `operation ${index} (${op}) led from ${text([now])} to ${text([frame])}; said around ${[...ends].join(',')}: ${around}`;
@@ -91,7 +93,11 @@ function compare(said: readonly Frame[], done: readonly Done[]): string | undefi
 }
 
 /** How far an operation that leads from one frame to another may have been told of. */
-function endsOf(said: readonly Frame[], from: number, before: Frame, after: Frame, interruptions: number): number[] {
+function endsOf(
+  said: readonly Frame[],
+  from: number,
+  { before, after, interruptions }: { before: Frame; after: Frame; interruptions: number },
+): number[] {
   const ends: number[] = [];
   let at = from;
   for (let count = 0; count <= interruptions; count++) {

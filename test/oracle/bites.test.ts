@@ -152,7 +152,7 @@ describe('P1 the oracle bites', () => {
     const { make, rule, proof = 'once' } = BROKEN[name]!;
     for (let index = 0; index < PROGRAMS; index++) {
       const program = generate(programSeed(1, index), MODES[index % MODES.length]!);
-      const failure = failureOf(program, proof, make);
+      const failure = failureOf(program, proof, { make });
       if (failure === undefined) continue;
       expect(failure.message).toMatch(rule);
       return;

@@ -54,7 +54,7 @@ function work({ runSeed, job, jobs, modes, engine, untilMs }: Job): void {
     // With the fast path and without it, in turn.
     const name = engine ?? ENGINE_NAMES[Math.floor(index / modes.length) % ENGINE_NAMES.length]!;
     const proofs = proofsOf(Math.floor(index / modes.length / ENGINE_NAMES.length));
-    const failure = proveSeed(mode, seed, proofs, ENGINES[name], counts[mode]!);
+    const failure = proveSeed({ mode, seed }, proofs, ENGINES[name], counts[mode]!);
     if (failure !== undefined) return say({ failure: { ...failure, message: `${failure.message}\n${name}` } });
     if (index % HOSTILE_SHARE === 0) {
       const message = hostileFailure(mode, seed, ENGINES[name], hostile);
@@ -89,7 +89,7 @@ async function main(): Promise<void> {
 function replay(modes: readonly PagingModeName[], seed: number): void {
   for (const mode of modes) {
     for (const name of ENGINE_NAMES) {
-      const failure = proveSeed(mode, seed, ['once', 'again', 'remote', 'faults'], ENGINES[name], noCounts());
+      const failure = proveSeed({ mode, seed }, ['once', 'again', 'remote', 'faults'], ENGINES[name], noCounts());
       console.log(failure === undefined ? `${mode}, ${name}: seed ${seed} passes` : describeFailure(failure));
       const counts = { programs: 0, calls: 0, reads: 0, limited: 0 };
       const hostile = hostileFailure(mode, seed, ENGINES[name], counts);

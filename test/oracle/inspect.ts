@@ -138,9 +138,7 @@ export function inspectProtections(
 
 /** The whole content. `settled`: no write is in flight. */
 export function inspectDump(
-  subject: Subject,
-  machine: Machine,
-  oracle: NaiveMonitor,
+  { subject, machine, oracle }: { subject: Subject; machine: Machine; oracle: NaiveMonitor },
   source: Program['source'],
   { settled, exact }: { readonly settled: boolean; readonly exact: boolean },
 ): void {

@@ -67,6 +67,12 @@ export const tagsOf = ({ single, range }: Watched): Tag[] => {
 export const referencesOf = ({ single, range }: Watched): number => single.references + range.references;
 const keyOf = (view: number, root: bigint, va: bigint): string => `${view} ${root.toString(16)} ${va.toString(16)}`;
 
+/** How a range is retained: with a tag, and with events by runs of pages. */
+interface RangeRetention {
+  readonly tag: Tag | undefined;
+  readonly runs: boolean;
+}
+
 export class NaiveMonitor {
   readonly watched = new Map<string, Watched>();
   /** The entries that each vCPU has written to and not processed (rule C4). */
@@ -90,7 +96,7 @@ export class NaiveMonitor {
     this.#watch(view, root, va).single.add(tag);
   }
 
-  monitorRange(view: number, root: bigint, pages: readonly bigint[], tag: Tag | undefined, runs: boolean): void {
+  monitorRange(view: number, root: bigint, pages: readonly bigint[], { tag, runs }: RangeRetention): void {
     this.#calls += 1;
     for (const va of pages) {
       const watched = this.#watch(view, root, va);

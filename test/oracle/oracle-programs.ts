@@ -25,13 +25,8 @@ export function describePrograms(mode: PagingModeName): void {
         const programs = Math.ceil(PROGRAMS / share);
         const counts = noCounts();
         for (let index = 0; index < programs; index++) {
-          const failure = proveSeed(
-            mode,
-            programSeed(RUN_SEED, index * share + MODE_SEEDS[mode]),
-            [proof],
-            ENGINES[name],
-            counts,
-          );
+          const seed = programSeed(RUN_SEED, index * share + MODE_SEEDS[mode]);
+          const failure = proveSeed({ mode, seed }, [proof], ENGINES[name], counts);
           if (failure !== undefined) throw new Error(describeFailure(failure));
         }
         console.log(

@@ -42,18 +42,17 @@ const MAX_FAULT_WORK = 100_000;
 
 /** Makes up a program, puts it to the proofs, adds to `counts`; the failure, shrunk, or undefined. */
 export function proveSeed(
-  mode: PagingModeName,
-  seed: number,
+  { mode, seed }: { readonly mode: PagingModeName; readonly seed: number },
   proofs: readonly ProofName[],
   make: MakeSubject,
   counts: Counts,
 ): Failure | undefined {
   const program = generate(seed, mode);
   for (const proof of proofs) {
-    const failure = failureOf(program, proof, make, counts);
+    const failure = failureOf(program, proof, { make, counts });
     if (failure === undefined) continue;
     const { fault } = failure;
-    const shrunk = shrink(program, failure, (candidate) => failureOf(candidate, proof, make, noCounts(), fault));
+    const shrunk = shrink(program, failure, (candidate) => failureOf(candidate, proof, { make, like: fault }));
     return { mode, seed, proof, message: shrunk.failure.message, program: printProgram(shrunk.program) };
   }
   counts.programs += 1;
@@ -64,17 +63,18 @@ export function describeFailure({ mode, seed, proof, message, program }: Failure
   return `${message}\nproof "${proof}" of mode ${mode}, seed ${seed}; shrunk to\n${program}`;
 }
 
-/**
- * What goes wrong when the program is put to the proof; undefined where nothing does.
- *
- * @param like of all faults only those like this one
- */
+interface ProofOptions {
+  readonly make: MakeSubject;
+  readonly counts?: Counts;
+  /** Of all faults only those like this one. */
+  readonly like?: FaultAt | undefined;
+}
+
+/** What goes wrong when the program is put to the proof; undefined where nothing does. */
 export function failureOf(
   program: Program,
   proof: ProofName,
-  make: MakeSubject,
-  counts: Counts = noCounts(),
-  like?: FaultAt,
+  { make, counts = noCounts(), like }: ProofOptions,
 ): Mismatch | undefined {
   try {
     PROOFS[proof](program, make, counts, like);

@@ -23,7 +23,7 @@ export function watch(scene: Scene, op: WatchOp): void {
     return attempts.refused('C9', ['no-such-view'], call);
   }
   scene.done(call, () => {
-    if (op.k === 'range') oracle.monitorRange(view, root, pages, op.t, op.runs === true);
+    if (op.k === 'range') oracle.monitorRange(view, root, pages, { tag: op.t, runs: op.runs === true });
     else oracle.monitor(view, root, va, op.t);
   });
 }

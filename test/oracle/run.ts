@@ -102,7 +102,7 @@ class Run {
       case 'killview':
         return this.#destroyView(op.g);
       default:
-        for (const each of guest.writesOf(op)) write(scene, op.c, op.g ?? 0, each, op.w);
+        for (const each of guest.writesOf(op)) write(scene, each, { vcpu: op.c, preferredView: op.g ?? 0, when: op.w });
     }
   }
 
@@ -149,7 +149,7 @@ class Run {
     inspectAlways(subject, oracle, told);
     if (counted) inspectCounts(subject, oracle);
     if (settled && protects) inspectProtections(machine, oracle, program, attempts.unrestored);
-    if (index % 4 === 0) inspectDump(subject, machine, oracle, program.source, { settled: counted, exact });
+    if (index % 4 === 0) inspectDump(scene, program.source, { settled: counted, exact });
     if (index % 4 === 1) this.#inspectAnyAddress(index);
   }
 

@@ -7,8 +7,16 @@ import type { Scene } from './scene.ts';
 
 const gfnOf = (pa: number): number => Math.floor(pa / 4096);
 
+interface Writer {
+  readonly vcpu: number;
+  /** The view in which the write traps, where it does in several. */
+  readonly preferredView: number;
+  readonly when: When;
+}
+
 /** A vCPU writes: what traps is reported and stays in flight, what does not is in memory at once. */
-export function write(scene: Scene, vcpu: number, preferredView: number, [pa, bytes]: ByteWrite, when: When): void {
+export function write(scene: Scene, [pa, bytes]: ByteWrite, by: Writer): void {
+  const { vcpu, preferredView, when } = by;
   const { machine, oracle, program } = scene;
   const parts = machine.byFrame(pa, bytes).filter(([at]) => machine.isRam(gfnOf(at)));
   if (parts.length === 0) return;
@@ -30,7 +38,12 @@ export function write(scene: Scene, vcpu: number, preferredView: number, [pa, by
   const entries = oracle.entriesIn(BigInt(from), to - from);
   const monitored = entries.some((entry) => watched.has(entry));
   const what = () => `whether the write of ${to - from} bytes at 0x${from.toString(16)} is to a monitored entry`;
-  same('C5', report(scene, from, to - from, view, vcpu, entries.length), monitored, what);
+  // One entry is reported by the call that is made for one, half of the time.
+  const isReported =
+    entries.length === 1 && (from >> 4) % 2 === 0
+      ? scene.subject.markDirtyEntry(from, view, vcpu)
+      : scene.subject.markDirty(from, to - from, view, vcpu);
+  same('C5', isReported, monitored, what);
   // What traps is not done by halves: until then, nothing of it is in memory, and all of it is marked. Also where the frame is
   // read-only for a reason of its own, and nothing watches it yet (rule C1).
   oracle.mark(entries, vcpu);
@@ -79,18 +92,4 @@ function tableTest({ machine, attempts }: Scene, watched: ReadonlySet<bigint>): 
   const isProtected = (gfn: number) =>
     machine.views().some((view) => machine.access(view, gfn) !== machine.originalAccess(view, gfn));
   return (gfn) => tables.has(gfn) || attempts.isUnrestored(gfn) || isProtected(gfn);
-}
-
-/** Where one entry is written, half of the time by the call that is made for that. */
-function report(
-  { subject }: Scene,
-  pa: number,
-  byteLength: number,
-  view: number,
-  vcpu: number,
-  entries: number,
-): boolean {
-  return entries === 1 && (pa >> 4) % 2 === 0
-    ? subject.markDirtyEntry(pa, view, vcpu)
-    : subject.markDirty(pa, byteLength, view, vcpu);
 }

@@ -15,9 +15,11 @@ const levelsOf = (mode: (typeof MODES)[number]): number[] =>
 function rightsWith(
   mode: (typeof MODES)[number],
   leafLevel: number,
-  level: number,
-  change: bigint,
-  noExecuteEnable = true,
+  {
+    level = leafLevel,
+    change = 0n,
+    noExecuteEnable = true,
+  }: { level?: number; change?: bigint; noExecuteEnable?: boolean },
 ) {
   const machine = new Machine({ mode, noExecuteEnable });
   const leaf = (leafLevel === 1 ? 0x27n : 0xa7n) ^ (level === leafLevel ? change : 0n);
@@ -30,7 +32,7 @@ describe.each(MODES)('T7 effective rights in %s paging', (mode) => {
 
   test('all of them where no entry restricts', () => {
     for (const leaf of leafLevels) {
-      expect(rightsWith(mode, leaf, leaf, 0n)).toMatchObject({
+      expect(rightsWith(mode, leaf, {})).toMatchObject({
         rights: { writable: true, user: true, noExecute: false, protectionKey: 0 },
       });
     }
@@ -39,14 +41,14 @@ describe.each(MODES)('T7 effective rights in %s paging', (mode) => {
   test('one entry of any level takes a right away', () => {
     for (const leaf of leafLevels) {
       for (const level of levelsOf(mode).filter((candidate) => candidate >= leaf)) {
-        expect(rightsWith(mode, leaf, level, WRITABLE)).toMatchObject({
+        expect(rightsWith(mode, leaf, { level, change: WRITABLE })).toMatchObject({
           rights: { writable: false, user: true, noExecute: false },
         });
-        expect(rightsWith(mode, leaf, level, USER)).toMatchObject({
+        expect(rightsWith(mode, leaf, { level, change: USER })).toMatchObject({
           rights: { writable: true, user: false, noExecute: false },
         });
         if (mode === '32-bit') continue;
-        expect(rightsWith(mode, leaf, level, XD)).toMatchObject({
+        expect(rightsWith(mode, leaf, { level, change: XD })).toMatchObject({
           rights: { writable: true, user: true, noExecute: true },
         });
       }
@@ -65,8 +67,12 @@ describe.each(MODES)('T7 effective rights in %s paging', (mode) => {
   if (mode === '32-bit') return;
   test('EFER.NXE = 0: XD is reserved at every level, and nothing is no-execute', () => {
     for (const level of levelsOf(mode)) {
-      expect(rightsWith(mode, 1, level, XD, false)).toMatchObject({ translates: false, reason: 'reserved-bit', level });
-      expect(rightsWith(mode, 1, level, 0n, false)).toMatchObject({ rights: { noExecute: false } });
+      expect(rightsWith(mode, 1, { level, change: XD, noExecuteEnable: false })).toMatchObject({
+        translates: false,
+        reason: 'reserved-bit',
+        level,
+      });
+      expect(rightsWith(mode, 1, { level, noExecuteEnable: false })).toMatchObject({ rights: { noExecute: false } });
     }
   });
 });
@@ -75,10 +81,10 @@ describe('T7 protection keys', () => {
   test.each(['4-level', '5-level'] as const)('%s: bits 62:59 of the leaf, whatever its size', (mode) => {
     for (const leafLevel of [1, 2, 3]) {
       for (let key = 0n; key < 16n; key++) {
-        expect(rightsWith(mode, leafLevel, leafLevel, key << 59n)).toMatchObject({
+        expect(rightsWith(mode, leafLevel, { change: key << 59n })).toMatchObject({
           rights: { writable: true, user: true, noExecute: false, protectionKey: Number(key) },
         });
-        expect(rightsWith(mode, leafLevel, leafLevel, (key << 59n) | XD | WRITABLE | USER)).toMatchObject({
+        expect(rightsWith(mode, leafLevel, { change: (key << 59n) | XD | WRITABLE | USER })).toMatchObject({
           rights: { writable: false, user: false, noExecute: true, protectionKey: Number(key) },
         });
       }
@@ -87,7 +93,10 @@ describe('T7 protection keys', () => {
 
   test.each(['4-level', '5-level'] as const)('%s: the same bits of a pointer are ignored', (mode) => {
     for (const level of [2, 3, 4]) {
-      expect(rightsWith(mode, 1, level, 15n << 59n)).toMatchObject({ translates: true, rights: { protectionKey: 0 } });
+      expect(rightsWith(mode, 1, { level, change: 15n << 59n })).toMatchObject({
+        translates: true,
+        rights: { protectionKey: 0 },
+      });
     }
   });
 });

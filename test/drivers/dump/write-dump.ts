@@ -81,6 +81,15 @@ export interface ElfOptions {
   readonly aliases?: number;
 }
 
+interface ProgramHeader {
+  /** Defaults to PT_LOAD. */
+  readonly type?: number;
+  readonly position: number;
+  readonly va?: bigint;
+  readonly pa?: number;
+  readonly byteLength: number;
+}
+
 /** An ELF core. */
 export function elfDump(frames: Frames, options: ElfOptions = {}): Buffer {
   const { is64 = true, notes = notesOf([CPU], { is64 }), extended = false, aliases = 0 } = options;
@@ -99,7 +108,7 @@ export function elfDump(frames: Frames, options: ElfOptions = {}): Buffer {
   header.writeUInt16LE(extended ? 0xffff : count, is64 ? 56 : 44);
   const section = Buffer.alloc(sectionBytes);
   if (extended) section.writeUInt32LE(count, is64 ? 44 : 28);
-  const program = (type: number, position: number, va: bigint, pa: number, byteLength: number) => {
+  const program = ({ type = 1, position, va = 0n, pa = 0, byteLength }: ProgramHeader) => {
     const entry = Buffer.alloc(entryBytes);
     entry.writeUInt32LE(type, 0);
     if (is64) {
@@ -125,16 +134,16 @@ export function elfDump(frames: Frames, options: ElfOptions = {}): Buffer {
   const first = notesAt + notes.length;
   let position = first;
   const loads = runs.map(({ pa, bytes }) => {
-    const entry = program(1, position, 0n, pa, bytes.length);
+    const entry = program({ position, pa, byteLength: bytes.length });
     position += bytes.length;
     return entry;
   });
   const more = Array.from({ length: aliases }, (_, index) => [
-    program(1, first, 0xffff_8000_0000_0000n + BigInt(index * PAGE), runs[0]!.pa, PAGE),
+    program({ position: first, va: 0xffff_8000_0000_0000n + BigInt(index * PAGE), pa: runs[0]!.pa, byteLength: PAGE }),
     // QEMU writes -1 for what is mapped and is no RAM.
-    program(1, -1, 0n, 0xfee0_0000, 0),
+    program({ position: -1, pa: 0xfee0_0000, byteLength: 0 }),
   ]).flat();
-  const table = [program(4, notesAt, 0n, 0, notes.length), ...loads, ...more];
+  const table = [program({ type: 4, position: notesAt, byteLength: notes.length }), ...loads, ...more];
   return Buffer.concat([header, section, ...table, notes, ...runs.map(({ bytes }) => bytes)]);
 }
 

@@ -80,13 +80,12 @@ export function writeElfForMakedumpfile(from: string, to: string, vmcoreinfo: Ui
 /** The guest's RAM as a kdump whose pages the real libraries have compressed. */
 export function writeCompressedKdump(
   method: 'snappy' | 'zstd',
-  folder: string,
-  ram: string,
+  files: { readonly tools: string; readonly ram: string; readonly to: string },
   notes: Uint8Array,
-  to: string,
 ): void {
+  const { tools, ram, to } = files;
   const bytes = readFileSync(ram);
-  const { status, stdout } = spawnSync(join(folder, 'compress-pages'), [method], { input: bytes, maxBuffer: 2 ** 30 });
+  const { status, stdout } = spawnSync(join(tools, 'compress-pages'), [method], { input: bytes, maxBuffer: 2 ** 30 });
   if (status !== 0) throw new Error(`compress-pages ${method} has failed`);
   const flags = { snappy: 4, zstd: 0x20 }[method];
   const frames = new Map<number, Uint8Array>();

@@ -181,7 +181,7 @@ describe.skipIf(isLeftOut)('P3 dumps of a real guest with 4-level paging', { tim
 
     test.each(['snappy', 'zstd'] as const)('%s, of pages that the real library has compressed', async (method) => {
       const cpus = await Promise.all([0, 1].map(async (at) => registersOf(path('elf'), at)));
-      writeCompressedKdump(method, folder, machine.guest.ramFile, notesOf(cpus), path(method));
+      writeCompressedKdump(method, { tools: folder, ram: machine.guest.ramFile, to: path(method) }, notesOf(cpus));
       await expectSame(method, select());
       rmSync(path(method));
     });

@@ -34,26 +34,27 @@ export function takeInventory(driver: Stressed): Inventory {
   for (const space of kernel.spaces) {
     for (const root of space.roots) count(inventory.tables, Math.floor(root / 4096));
     if (space.kernelTable !== undefined) count(inventory.tables, space.kernelTable / 4096);
-    descend(driver, inventory, space.root, 0, 0, kernelSlot, true);
+    descend(driver, inventory, { table: space.root, depth: 0, from: 0, to: kernelSlot, user: true });
   }
   for (const master of [kernel.master, kernel.userMaster]) {
     if (master === undefined) continue;
     count(inventory.tables, master.root / 4096);
     const slots = kernel.paging.levels[0]!.slots;
-    descend(driver, inventory, master.root, 0, kernelSlot, slots, false);
+    descend(driver, inventory, { table: master.root, depth: 0, from: kernelSlot, to: slots, user: false });
   }
   return inventory;
 }
 
-function descend(
-  driver: Stressed,
-  inventory: Inventory,
-  table: number,
-  depth: number,
-  from: number,
-  to: number,
-  user: boolean,
-): void {
+/** Slots of a table. */
+interface TablePart {
+  readonly table: number;
+  readonly depth: number;
+  readonly from: number;
+  readonly to: number;
+  readonly user: boolean;
+}
+
+function descend(driver: Stressed, inventory: Inventory, { table, depth, from, to, user }: TablePart): void {
   const mode = PAGING_MODES[driver.machine.mode];
   const rules = mode.tables[depth]!;
   const mask = 0xf_ffff_ffff_f000n & ~(driver.machine.features.encryptionMask ?? 0n);
@@ -75,7 +76,7 @@ function descend(
     } else if (!leaf) {
       count(inventory.tables, gfn);
       const next = mode.tables[depth + 1]!;
-      descend(driver, inventory, gfn * 4096, depth + 1, 0, 2 ** next.indexBits, user);
+      descend(driver, inventory, { table: gfn * 4096, depth: depth + 1, from: 0, to: 2 ** next.indexBits, user });
     } else if (user) {
       for (let n = 0; n < below; n++) count(inventory.pages, gfn + n);
     }
