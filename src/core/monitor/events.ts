@@ -5,7 +5,11 @@ import type { Tag } from '../struct/references.ts';
 
 export type { Tag };
 
-/** The entry whose change caused an event (rule E5). */
+/**
+ * The entry whose change caused an event (rule E5): the lowest entry that both the old walk of the address and the new one go through,
+ * and that leads elsewhere now. Where the walks lead to the same memory (`protection`, `restructure`), it may be the highest entry that
+ * changed instead.
+ */
 export interface Cause {
   /** Physical address of the entry. */
   readonly entryPa: Pa;

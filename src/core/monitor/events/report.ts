@@ -27,10 +27,14 @@ class SpanChange implements Difference {
   pages = 0;
   readonly before = new Mapping();
   readonly after = new Mapping();
-  /** The entry to name as the cause. */
+  /** The entry that events of these pages name: chosen in `Report.entryChanges` and `Report.#below`. */
   because: CauseNote | null = null;
   /** The note of this level. */
   readonly note = new CauseNote();
+
+  get leadsElsewhere(): boolean {
+    return this.before.gfn !== this.after.gfn || this.before.tableGfn !== this.after.tableGfn;
+  }
 
   /** Drops the node, which keeps its whole tree alive. */
   forget(): void {
@@ -80,7 +84,10 @@ export class Report {
     return this.#writer.take();
   }
 
-  /** Reports the pages below an entry that is about to get the value (`lo`, `hi`). The tables that it will lead to are staged. */
+  /**
+   * Reports the pages below an entry that is about to get the value (`lo`, `hi`). The tables that it will lead to are staged. The entry is
+   * the cause of their events, unless `#below` finds a lower one.
+   */
   entryChanges(node: TableNode, position: number, lo: number, hi: number): void {
     const { format } = node;
     const span = this.#spans[format.level]!;
@@ -150,7 +157,14 @@ export class Report {
     return span;
   }
 
-  /** Every watched page of a span. */
+  /**
+   * Every watched page of a span.
+   *
+   * The cause of an event is the lowest entry that the old and the new walk of the page both read, and that leads elsewhere now. Both read
+   * the entries of one table here where the span leads to that table before and after. Otherwise their walks have parted above, and the
+   * cause stays the entry at which they did. So if a self-map slot changes, the cause is that slot at the level where the walks part:
+   * at the PML4, unless the new walk comes back to the old table at the same level.
+   */
   #below(space: Space, span: SpanChange): void {
     const { node, before, after } = span;
     if (before.leadsNowhere && after.leadsNowhere) return;
@@ -163,10 +177,7 @@ export class Report {
       const child = node.childAt(position);
       if (enterSlot(slot.before, before, node, position) === ENTRY_TABLE) enterOld(slot.before, child);
       if (enterSlot(slot.after, after, node, position) === ENTRY_TABLE) enterNew(slot.after, child);
-      // If the table stayed and its own entry changed, that entry is the cause, not the changed one above.
-      const isCloser =
-        isSameTable && (slot.before.gfn !== slot.after.gfn || slot.before.tableGfn !== slot.after.tableGfn);
-      slot.because = isCloser ? this.#note(node, position, span) : span.because;
+      slot.because = isSameTable && slot.leadsElsewhere ? this.#note(node, position, span) : span.because;
       if (node.isPageTable) {
         this.#page(node, position, slot);
       } else {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { MonitorEvent } from '../../../../src/core/monitor/events.ts';
 import { A, D, notes, P, PAT_LARGE, PS, PWU, Rig, U, W, XD } from '../rig.ts';
 
 const VA = 0x7f12_3456_7000n;
@@ -204,6 +205,49 @@ describe('E5 an event says all that is known', () => {
     rig.poke(pde, 0n);
     const [event] = rig.monitor.processDirtyEntries(0);
     expect(event!.cause).toMatchObject({ entryPa: pde, level: 2, newValue: 0n });
+  });
+
+  describe('through a self-map, the entry is named at the lowest level at which both walks read it', () => {
+    const SELF = 511n;
+    /** Through the self-map at all three levels above: shows the frame behind a slot of the top-level table. */
+    const mirrorOf = (slot: bigint) =>
+      0xffff_0000_0000_0000n | (SELF << 39n) | (SELF << 30n) | (SELF << 21n) | (slot << 12n);
+
+    const selfMapped = () => {
+      const { rig, root } = watched();
+      const slot = (VA >> 39n) & 0x1ffn;
+      const self = rig.slot(root, mirrorOf(slot), 4);
+      rig.poke(self, BigInt(root) | PWU);
+      rig.monitor.monitor({ root, va: mirrorOf(slot) });
+      return { rig, root, slot, self, other: rig.frame() };
+    };
+    const causes = (events: readonly MonitorEvent[]) =>
+      events.map(({ kind, va, cause }) => [kind, va, cause!.entryPa, cause!.level]);
+
+    test('the slot that maps the table itself, when the new walk goes through other tables', () => {
+      const { rig, slot, self, other } = selfMapped();
+      expect(causes(rig.write(self, BigInt(other) | PWU))).toEqual([['page-out', mirrorOf(slot), self, 4]]);
+    });
+
+    test('the slot that maps the table itself, when the new walk comes back to it at level 2', () => {
+      const { rig, root, slot, self, other } = selfMapped();
+      rig.poke(rig.slot(other, mirrorOf(slot), 4), BigInt(root) | PWU);
+      rig.poke(other + Number(slot) * 8, 0x9000n | PWU);
+      expect(causes(rig.write(self, BigInt(other) | PWU))).toEqual([
+        ['page-out', mirrorOf(slot), self, 2],
+        ['page-in', mirrorOf(slot), self, 2],
+      ]);
+    });
+
+    test('another slot: a table to the pages below it, a page to the self-map', () => {
+      const { rig, root, slot, other } = selfMapped();
+      const entry = root + Number(slot) * 8;
+      expect(causes(rig.write(entry, BigInt(other) | PWU))).toEqual([
+        ['page-out', VA, entry, 4],
+        ['page-out', mirrorOf(slot), entry, 1],
+        ['page-in', mirrorOf(slot), entry, 1],
+      ]);
+    });
   });
 
   test('accessed and dirty bits that the processor set meanwhile are not a cause', () => {
