@@ -1,7 +1,7 @@
 /** Plain English: phrases that a reader has to decode, and what to write instead. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { allDocuments } from './markdown.ts';
+import { allDocuments } from './docs/markdown.ts';
 
 const PHRASES: readonly (readonly [pattern: RegExp, instead: string])[] = [
   [/\b[Aa]nswers? whether\b|(?:\/\*\*|\.) Answers\b/, 'Returns, Returns whether'],
