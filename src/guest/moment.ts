@@ -81,10 +81,7 @@ export class Moment {
     const read = () => readPhysicalBytes(this.#source, pa, byteLength);
     const bytes = await retry(read, { remote: this.#source.remote, signal: this.#signal });
     if (bytes.length === byteLength) return bytes;
-    throw new PtmonError(
-      'read-failed',
-      `physical memory from ${hex(pa)} on, ${byteLength} bytes: not all of it is RAM`,
-    );
+    throw new PtmonError('read-failed', `${hex(pa)}+${byteLength}: not all of this physical memory is RAM`);
   }
 
   /**

@@ -199,7 +199,7 @@ export class GuestProcess {
               new PtmonError('source-unavailable', `process ${this.toString()} has ended: ${hex(va)} was never backed`),
             ),
         });
-        live.onEnd((failure) => arrival.fail(failure ?? new PtmonError('closed', 'the guest is not watched any more')));
+        live.onEnd((failure) => arrival.fail(failure ?? new PtmonError('closed', 'the guest is no longer watched')));
       };
       live.paused(begin).then(
         () => live.letRun(),
@@ -243,7 +243,7 @@ export class GuestProcess {
     const { mm } = await this.#find(linux);
     const [root] = mm === 0n ? [] : await linux.do(() => linux.tasks.roots(mm));
     if (root === undefined)
-      throw new PtmonError('source-unavailable', `${this.toString()} has no memory of its own any more`);
+      throw new PtmonError('source-unavailable', `${this.toString()} no longer has memory of its own`);
     return root;
   }
 

@@ -44,7 +44,7 @@ describe.skipIf(leftOut('test/live/agent, an agent on a real guest'))('ptmon age
     await agent.until(async () => (await agent.status()).vms.some(({ pid }) => pid !== null));
     await guest.stop();
     await agent.until(async () => (await agent.status()).vms.length === 0);
-    expect(agent.stderr()).toContain(`VM ${name}: gone, or not wanted any more`);
+    expect(agent.stderr()).toContain(`VM ${name}: gone, or no longer in the policy`);
     expect(await agent.kill('SIGTERM')).toBe(0);
   });
 });

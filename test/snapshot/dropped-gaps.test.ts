@@ -79,7 +79,7 @@ describe('a raw file', () => {
     for (const command of ['map', 'roots']) {
       const { code, stdout, stderr } = await run([command, path]);
       expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-      expect(stderr).toContain('the positions in this file are no physical addresses');
+      expect(stderr).toContain('the positions in this file are not physical addresses');
       // The map that it proposes is the right one.
       const [, map] = /--ram-map (\S+);/.exec(stderr) ?? [];
       const mapped = await openDump(path, { ramMap: map! });

@@ -95,7 +95,7 @@ export function missedWritesLine(notice: MissedWritesNotice): string {
         'Watchpoints may not work on this host (ptmon doctor tries them).'
       );
     case 'sampling':
-      return `Not exact any more: ${notice.why}. The watch goes on by samples, and misses what changes and changes back between two.`;
+      return `No longer exact: ${notice.why}. The watch goes on by samples, and misses what changes and changes back between two.`;
   }
 }
 

@@ -92,7 +92,7 @@ function chooseSource(options: SourceOptions): SourceChoice {
   if (options.maxWatchpoints !== undefined) throw refusal('--max-watchpoints has no effect in sample mode: drop it');
   if (qmp !== undefined) {
     if (options.ramMap !== undefined)
-      throw refusal('--ram-map is for --ram-file without --qmp: QEMU reports where RAM lies');
+      throw refusal('--ram-map is for --ram-file without --qmp: QEMU reports where RAM is');
     if (memory === 'gdb') throw refusal('--memory gdb pauses the guest: it does not go with --mode sample');
     return { mode, qmp, memory };
   }

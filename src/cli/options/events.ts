@@ -75,7 +75,7 @@ export function addLiveEventOptions(command: Command): Command {
     .option('--each', 'print a line for each event; otherwise similar events share a line')
     .option(
       '--map <map>',
-      'with --pid or --comm: watch only this area: heap, stack, anon, a FILE, or 0x… in it',
+      'watch only this area of a process: heap, stack, anon, a FILE, or the area at 0x…',
       mapOption,
     )
     .option('--duration <time>', 'stop after this time: 90, 90s, 5m, 2h', seconds)

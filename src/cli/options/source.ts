@@ -73,10 +73,11 @@ export function addSourceOptions(command: Command): Command {
   return command.option('--ram-map <map>', 'where RAM lies in a raw memory file: 0x0+3G@0,0x100000000+1G@3G');
 }
 
-export function addRootOption(command: Command): Command {
+/** @param vcpu whose root is the current one */
+export function addRootOption(command: Command, vcpu = 'vCPU 0'): Command {
   return command.option(
     '--root <cr3>',
-    'address space: current (what the vCPU has loaded; vCPU 0 if it cannot be chosen), or 0x…',
+    `address space: 0x…, or current: what ${vcpu} has loaded`,
     rootOption,
     'current',
   );
@@ -98,13 +99,16 @@ export function addEncryptionOption(command: Command): Command {
 
 /** For kernels that do not describe their own types. */
 export function addBtfOption(command: Command): Command {
-  return command.option('--btf <file>', 'types of a Linux kernel built without BTF (pahole --btf_encode_detached)');
+  return command.option(
+    '--btf <file>',
+    'BTF file for a Linux kernel that has none of its own (from pahole --btf_encode_detached)',
+  );
 }
 
 /** Which address space of a source. */
 export function addSpaceOptions(command: Command): Command {
   return addPagingOption(
-    addRootOption(addEncryptionOption(addBtfOption(command))).option(
+    addRootOption(addEncryptionOption(addBtfOption(command)), 'the vCPU of --vcpu').option(
       '--vcpu <n>',
       'vCPU whose registers give the paging mode and the current root',
       wholeNumber(0, 4095),

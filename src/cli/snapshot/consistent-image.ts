@@ -17,7 +17,7 @@ interface Options extends ConsistentOptions {
 export function addConsistentOption(command: Command): Command {
   return command.option(
     '--consistent',
-    'read an image of one moment, which QEMU saves while the live guest runs on (needs --qmp alone)',
+    'read an image of one moment, which QEMU saves while the live guest runs on (needs only --qmp)',
   );
 }
 

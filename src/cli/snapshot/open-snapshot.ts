@@ -24,7 +24,7 @@ export async function openSnapshot(
   if (ramMap !== undefined) {
     throw new PtmonError(
       'bad-argument',
-      '--ram-map is for raw memory files: of a live guest, QEMU reports where RAM lies',
+      '--ram-map is for raw memory files: for a live guest, QEMU reports where RAM is',
     );
   }
   const { openQemuSnapshot } = await import('../../drivers/qemu/snapshot/open-snapshot.ts');

@@ -94,7 +94,7 @@ function* ranges(all: Iterable<Piece>, merge: boolean): Generator<MappedRange, v
 
 function tooManyShared(gfn: number): PtmonError {
   const what = `more than ${MAX_SHARED} pages share a frame with their neighbour, here frame ${hex(gfn)}`;
-  return new PtmonError('corrupt-input', `${what}: this is no address space`, { gfn });
+  return new PtmonError('corrupt-input', `${what}: this is not an address space`, { gfn });
 }
 
 function continues(run: Run, next: Run): boolean {

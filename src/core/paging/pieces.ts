@@ -279,7 +279,7 @@ function isAscending({ step, pages }: Pick<Block, 'step' | 'pages'>): boolean {
 function tooManyRepeats(root: number, maxRepeats: number): PtmonError {
   return new PtmonError(
     'corrupt-input',
-    `the tables of root ${hex(root)} lead to each other more than ${maxRepeats} times: this is no address space`,
+    `the tables of root ${hex(root)} lead to each other more than ${maxRepeats} times: this is not an address space`,
     { root },
   );
 }

@@ -63,7 +63,7 @@ export class DumpRegions {
   list(): readonly RamRegion[] {
     this.#compact(0);
     if (this.#regions.length === 0) {
-      throw corrupt(this.#name, 0, ['there is not one page of memory in it', ...this.warnings].join('; '));
+      throw corrupt(this.#name, 0, ['it has no page of memory', ...this.warnings].join('; '));
     }
     return this.#regions;
   }

@@ -105,7 +105,7 @@ async function openFormat(
   if (options.ramMap !== undefined) {
     throw new PtmonError(
       'bad-argument',
-      `${bytes.name} says itself where its memory is (${format.name}): no map is needed`,
+      `${bytes.name}: the format, ${format.name}, says where memory is: drop the map of RAM`,
     );
   }
   return { name: format.name, opened: await format.open(bytes, options) };

@@ -32,7 +32,7 @@ export class GuestEnd {
   }
 
   hear({ name, data }: QmpEvent): void {
-    if (name === 'RESET') this.#fail('the guest was reset: none of its page tables is one any more');
+    if (name === 'RESET') this.#fail('the guest was reset: its page tables are gone');
     if (name === 'GUEST_PANICKED') this.#fail('the guest has panicked');
     if (name !== 'SHUTDOWN') return;
     this.#isShutDown = true;

@@ -63,7 +63,7 @@ export class PositionedMemory implements PhysicalMemory {
   constructor(parts: readonly MemoryPart[], options: PositionedMemoryOptions = {}) {
     const { maxPages = 4096, guestRuns = false } = options;
     if (!Number.isSafeInteger(maxPages) || maxPages < 1) {
-      throw new PtmonError('bad-argument', `a cache of ${maxPages} pages is not one of at least 1`);
+      throw new PtmonError('bad-argument', `maxPages ${maxPages}: a cache needs at least one page`);
     }
     this.#maxPages = maxPages;
     this.#guestRuns = guestRuns;

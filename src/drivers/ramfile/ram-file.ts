@@ -51,7 +51,7 @@ export class RamFile implements PositionedSource {
     if (identityOf(this.#atPath(() => statSync(this.name, { bigint: true }), 'was removed')) !== this.#identity) {
       throw new PtmonError(
         'source-unavailable',
-        `${this.name} was replaced by another file while it was watched: its guest was started anew, or another one was`,
+        `${this.name} was replaced by another file while it was watched: a guest was started again`,
       );
     }
   }

@@ -136,7 +136,7 @@ export class Agent {
     for (const [boot, process] of this.#processes) {
       const now = wanted.get(boot);
       if (now !== undefined && isSame(now, process.vm)) continue;
-      this.#log(process.vm, now === undefined ? 'gone, or not wanted any more' : 'its rule has changed');
+      this.#log(process.vm, now === undefined ? 'gone, or no longer in the policy' : 'its rule has changed');
       this.#processes.delete(boot);
       this.#leaving.set(boot, this.#leave(process));
     }

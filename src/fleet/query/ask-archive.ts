@@ -53,7 +53,7 @@ async function loadDuckDb(): Promise<typeof DuckDb> {
     if (code !== 'ERR_MODULE_NOT_FOUND') throw error;
     throw new PtmonError(
       'source-unavailable',
-      'ptmon query needs DuckDB, which is not installed beside ptmon: npm install @duckdb/node-api (with -g, where ptmon is installed so)',
+      'ptmon query needs DuckDB, which is not installed beside ptmon: npm install @duckdb/node-api (with -g if ptmon was installed with -g)',
     );
   }
 }

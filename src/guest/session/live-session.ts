@@ -200,11 +200,11 @@ export class LiveSession {
   }
 
   async #nextStop(): Promise<void> {
-    if (this.#isClosed) throw new PtmonError('closed', 'the guest is not watched any more');
+    if (this.#isClosed) throw new PtmonError('closed', 'the guest is no longer watched');
     const stop = new Promise<void>((resolve) => this.#queue.push(resolve));
     if (this.#driver instanceof QemuDriver) this.#driver.interrupt();
     await stop;
-    if (this.#isClosed) throw new PtmonError('closed', 'the guest is not watched any more');
+    if (this.#isClosed) throw new PtmonError('closed', 'the guest is no longer watched');
   }
 
   async #run(): Promise<void> {

@@ -76,7 +76,7 @@ async function fromFile(path: string, name: string, bias: bigint): Promise<bigin
 async function layoutOf(read: ReadMemory, { name, start }: LoadedFile): Promise<bigint> {
   const layout = await readElfLayout(read, start);
   if (layout !== undefined) return layout.bias;
-  throw new PtmonError('bad-argument', `${name} is no ELF file of x86`);
+  throw new PtmonError('bad-argument', `${name} is not an ELF file for x86`);
 }
 
 /** In the order of their addresses: the program comes before its libraries. */

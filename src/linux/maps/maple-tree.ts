@@ -84,7 +84,7 @@ export class MapleTree {
     const node = encoded & ~0xffn;
     const layout = this.#nodes.get(Number((encoded >> 3n) & 0xfn));
     const slots = attempt(() => {
-      if (layout === undefined) throw new GuestFault(`${hex(encoded)} is no node of a known kind`);
+      if (layout === undefined) throw new GuestFault(`${hex(encoded)} is not a node of a known kind`);
       if (search.visited.has(node) || depth === MAX_DEPTH)
         throw new GuestFault(`the node at ${hex(node)} is below itself`);
       search.visited.add(node);

@@ -37,7 +37,7 @@ export async function readSymbolFile(file: SymbolFile, { base, kernelStart }: Ke
 }
 
 async function readText(file: SymbolFile): Promise<KernelSymbol[]> {
-  if (file.byteLength > MAX_TEXT_BYTES) throw strange(`has ${file.byteLength} bytes and is no ELF file`);
+  if (file.byteLength > MAX_TEXT_BYTES) throw strange(`has ${file.byteLength} bytes and is not an ELF file`);
   const bytes = file.byteLength > 0 ? await file.read(0, file.byteLength) : await readToEnd(file);
   const symbols: KernelSymbol[] = [];
   for (const [index, line] of Buffer.from(bytes).toString('latin1').split('\n').entries()) {
@@ -61,7 +61,7 @@ async function readToEnd(file: SymbolFile): Promise<Uint8Array> {
     if (part.length === 0) return Buffer.concat(parts);
     parts.push(part);
     length += part.length;
-    if (length > MAX_TEXT_BYTES) throw strange(`has more than ${MAX_TEXT_BYTES} bytes and is no ELF file`);
+    if (length > MAX_TEXT_BYTES) throw strange(`has more than ${MAX_TEXT_BYTES} bytes and is not an ELF file`);
   }
 }
 

@@ -168,7 +168,7 @@ export async function refuseDroppedGaps(snapshot: Snapshot, options: LongWorkOpt
   const moved = pieces.find(({ pa, position }) => pa !== position) ?? pieces[0]!;
   throw new PtmonError(
     'bad-argument',
-    `the positions in this file are no physical addresses: what page tables say is at ${hex(moved.pa)} lies at position ` +
+    `the positions in this file are not physical addresses: what page tables say is at ${hex(moved.pa)} lies at position ` +
       `${hex(moved.position)}, as where the gaps of RAM were dropped (LiME with format=raw) or the file has a header. ` +
       `Give the map that page tables agree on: --ram-map ${map}; ` +
       `if positions are addresses all the same: --ram-map 0x0+${hex(Math.floor((snapshot.rawBytes ?? 0) / PAGE_BYTES) * PAGE_BYTES)}@0x0`,

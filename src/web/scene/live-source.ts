@@ -298,7 +298,7 @@ export class LiveSceneSource implements SceneSource, LivePart {
       const began = performance.now();
       await this.#look().catch((error: unknown) => {
         if (this.#ended === undefined && !signal.aborted)
-          this.#options.onNotice(`A look at the guest failed: ${String(error)}`);
+          this.#options.onNotice(`Reading the guest failed: ${String(error)}`);
       });
       tookMs = performance.now() - began;
     }

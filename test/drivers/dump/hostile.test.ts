@@ -61,12 +61,7 @@ describe('an ELF core', () => {
       'a table of program headers of 168 bytes does not fit',
     ],
     ['with its headers beyond everything', u64(-1n, 32), 2 ** 64, 'does not fit'],
-    [
-      'that says where its number of headers is, and lies',
-      u16(0xffff, 56),
-      PROGRAMS,
-      'there is not one page of memory',
-    ],
+    ['that says where its number of headers is, and lies', u16(0xffff, 56), PROGRAMS, 'it has no page of memory'],
     [
       'of four billion headers',
       (bytes) => [u16(0xffff, 56)(bytes), u32(0xffffffff, 64 + 44)(bytes)],
@@ -79,16 +74,11 @@ describe('an ELF core', () => {
       56,
       'nothing says how many',
     ],
-    [
-      'without memory',
-      (bytes) => [1, 2].map((at) => u32(2, PROGRAMS + at * 56)(bytes)),
-      0,
-      'there is not one page of memory',
-    ],
+    ['without memory', (bytes) => [1, 2].map((at) => u32(2, PROGRAMS + at * 56)(bytes)), 0, 'it has no page of memory'],
   ])('%s', async (_what, change, offset, why) => {
     const error = await errorOf(changed(elfDump(FRAMES), change));
     expect(error.message).toContain(why);
-    if (why.includes('not one page') && offset !== 0) return;
+    if (why.includes('no page of memory') && offset !== 0) return;
     expect(error).toMatchObject({ code: 'corrupt-input', facts: { offset } });
   });
 

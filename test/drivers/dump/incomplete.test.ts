@@ -141,7 +141,7 @@ describe('the rest is read of', () => {
     [
       'LiME with a range that is wrong about its length',
       changed(limeDump(FRAMES), u64(2n * 4096n - 1n, 16)),
-      /no header of a range is where one should be; what follows/,
+      /there is no range header at this place; what follows/,
       [0, 1],
     ],
   ])('%s', async (what, bytes, warning, frames) => {
@@ -167,12 +167,12 @@ describe('what cannot be read says why', () => {
     [
       'an ELF core without any physical address',
       elf(both(u64(-1n, PROGRAMS + 56 + 24), u64(-1n, PROGRAMS + 112 + 24))),
-      /not one page of memory in it; 2 of its pieces of memory \(24K\) have no physical address/,
+      /it has no page of memory; 2 of its pieces of memory \(24K\) have no physical address/,
     ],
     [
       'an ELF core of headers alone',
       elfDump(FRAMES).subarray(0, elfDump(FRAMES).length - 6 * PAGE),
-      /not one page of memory in it; the file is truncated: 24K of memory/,
+      /it has no page of memory; the file is truncated: 24K of memory/,
     ],
     [
       'the core of a process',

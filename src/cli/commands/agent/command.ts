@@ -9,7 +9,7 @@ FILE is a policy: JSON, explained in docs/fleet.md. The smallest one watches all
 processes of all VMs of this host, at intervals:
   {"version": 1, "folder": "/var/lib/ptmon", "rules": [{}]}
 
-Each VM has a watcher process of its own. SIGHUP reads the policy anew. SIGTERM
+Each VM has a watcher process of its own. SIGHUP reads the policy again. SIGTERM
 ends the agent with exit code 0: guests are released, and files are complete.
 
 Examples:

@@ -53,7 +53,7 @@ function reload(agent: Agent, path: string, log: (line: string) => void): void {
   try {
     agent.reload(readPolicy(path));
     log(
-      `${path} is in force. The folder, what is kept in it, and the port stay as they were until the agent starts anew.`,
+      `${path} is in force. The folder, what is kept in it, and the port stay as they were until the agent is restarted.`,
     );
   } catch (error) {
     log(`${error instanceof Error ? error.message : String(error)}\nThe policy before stays in force.`);

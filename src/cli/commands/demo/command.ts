@@ -41,11 +41,11 @@ export function defineDemo(command: Command, context: CommandContext): void {
     .option('--sim', 'run a simulated guest; the options below configure it')
     .option('--seed <n>', 'the same seed gives the same events', wholeNumber(0, 2 ** 32 - 1), EVENTFUL_SEED)
     .option('--steps <n>', 'steps that the guest runs while it is watched', wholeNumber(1, 1e9), 40)
-    .option('--after <n>', 'steps that it runs before', wholeNumber(0, 1e9), 300)
+    .option('--after <n>', 'steps that the guest runs before it is watched', wholeNumber(0, 1e9), 300)
     .option('--vcpus <n>', 'vCPUs of the guest', wholeNumber(1, 16), 2)
     .addOption(new Option('--mode <mode>', 'paging mode').choices(PAGING_MODES).default(PAGING_MODES[0]))
-    .option('--isolation', 'two roots for each process, as Linux page-table isolation (PTI)')
-    .option('--self-map', 'recursive page tables, as Windows');
+    .option('--isolation', 'two roots for each process, as with Linux page-table isolation (PTI)')
+    .option('--self-map', 'recursive page tables, as in Windows');
   addRecordOption(command).action(async (trace: string | undefined, options: Options) => {
     checkTogether(trace, options, command);
     await interruptible(context, async (signal) => {

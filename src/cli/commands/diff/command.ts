@@ -19,12 +19,14 @@ content. With --qmp and --gdb, a live guest replaces B: ptmon pauses it, reads
 it, and resumes it.
 
 Signs, as in ptmon watch: + paged in, - paged out (both, for pages that moved),
-~ other rights, = other page size. Changes that keep the backing, such as
-accessed and dirty bits, are no differences.
+~ other rights, = other page size. Accessed and dirty bits, and others that
+change neither the memory behind a page nor its rights, do not count.
 
-The exit code is 0 without differences and 1 with differences. Where no
-difference was found, but page tables are missing from a dump, or an address
-space maps nothing at all, it is 5: there may be differences.
+Exit codes:
+  0  no differences
+  1  differences
+  5  no differences were found, but there may be some: page tables are missing
+     from a dump, or an address space maps nothing at all
 
 Examples:
   ptmon diff before.core after.core

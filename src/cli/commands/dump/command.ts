@@ -11,8 +11,8 @@ import { addHelp } from '../../options/help.ts';
 
 const HELP = `
 Writes a file for each memory area of a process, named after its addresses, and
-index.jsonl, which names the areas and what is absent of each. Absent pages are
-holes of the files. An existing file is never overwritten.
+index.jsonl, which lists the areas, and the absent pages of each. Absent pages
+are holes in the files. An existing file is never overwritten.
 
 Examples:
   ptmon dump --pid 412 -o dumped
@@ -28,7 +28,7 @@ export function defineDump(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
   command.usage(sourceUsage('dump')).argument('[source]', 'path of a dump or trace, unless the guest is live');
   addConsistentOption(addOwnerOptions(command))
-    .option('--map <map>', 'only: heap, stack, anon, a FILE, or the area at 0x…', mapOption)
+    .option('--map <map>', 'only this area: heap, stack, anon, a FILE, or the area at 0x…', mapOption)
     .requiredOption('-o, --output <folder>', 'folder for the files; made if it does not exist')
     .action(async (word: string | undefined, options: Options) => {
       const source = onlySource(word, options);

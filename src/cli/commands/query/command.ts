@@ -16,7 +16,7 @@ or the name of one of these:
   lost-events         VMs whose events are not complete, and why
   frame-life          what processes did with one frame (--pa)
 
-DuckDB answers. It is no part of ptmon: npm install @duckdb/node-api.
+DuckDB runs the query. Install it beside ptmon: npm install @duckdb/node-api.
 
 Examples:
   ptmon query wx-after-start
@@ -32,7 +32,7 @@ export function defineQuery(command: Command, context: CommandContext): void {
       .argument('<question>', 'SQL, or the name of a question')
       .option('--from <folder>', 'folder of an agent, or the address of an object store: s3://…', '/var/lib/ptmon')
       .option('--where <condition>', 'only rows that match this SQL condition')
-      .option('--pa <address>', 'physical address of the frame of frame-life: 0x…')
+      .option('--pa <address>', 'for frame-life: physical address of the frame, 0x…')
       .option('--sql', 'print the statement of a named question, and exit'),
   )
     .addOption(new Option('--csv', 'print CSV instead of a table').conflicts('json'))

@@ -10,9 +10,9 @@ import { addHelp } from '../../options/help.ts';
 
 const HELP = `
 The replay of a guest that was watched exactly prints the same events, byte for
-byte. Other addresses can be watched if the trace contains their tables, as it
-does for neighbours of the recorded ones; changes to them between two stops of
-the guest are unknown.
+byte. --va watches another address if the trace contains its tables, as it does
+for neighbours of the recorded addresses. Of such an address, changes between
+two stops of the guest are unknown.
 
 Examples:
   ptmon replay guest.trace                       without pauses
@@ -32,7 +32,7 @@ export function defineReplay(command: Command, context: CommandContext): void {
     )
     .option(
       '--root <cr3>',
-      'its address space: 0x…, or current (vCPU 0); defaults to that of the first watch',
+      'address space of --va: 0x…, or current (of vCPU 0); defaults to that of the first watch',
       rootOption,
     );
   addTimeOption(addEventOptions(command)).action(async (file: string, options: ReplayOptions) => {

@@ -11,8 +11,8 @@ import type { ReportOptions } from './run-report.ts';
 const HELP = `
 Writes one HTML file of less than 2 MB with the picture that ptmon serve shows:
 a trace to play and to scrub, a dump, or what changed between two dumps. It
-opens in any browser without a network, to attach to a bug report. What of a
-long trace does not fit is left out, and the report says so.
+opens in any browser without a network, so that you can attach it to a bug
+report. If a long trace does not fit, the report says what was left out.
 
 Examples:
   ptmon report guest.trace -o report.html
@@ -27,7 +27,7 @@ export function defineReport(command: Command, context: CommandContext): void {
     .argument('[after]', 'a second dump, to compare with the first')
     .requiredOption('-o, --output <file>', 'the HTML file; - for standard output')
     .option('--force', 'overwrite a file that is not a report')
-    .addOption(new Option('--root <cr3>', 'of a dump, this address space alone: 0x…').argParser(rootOption));
+    .addOption(new Option('--root <cr3>', 'for a dump: show only this address space: 0x…').argParser(rootOption));
   addProcessOptions(command).action(async (source: string, after: string | undefined, options: ReportOptions) => {
     await interruptible(context, async (signal) => {
       const { runReport } = await import('./run-report.ts');

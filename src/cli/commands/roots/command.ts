@@ -17,15 +17,15 @@ import { addHelp } from '../../options/help.ts';
 const HELP = `
 ${SOURCE_HELP}
 
-roots reads all memory, and says how far a table can be trusted to be a root:
-  sure      the upper half maps the table itself, writable, as the page tables
-            of a kernel do, and another root with this upper half, or the code
-            of a kernel, confirms it
-  likely    the same without a confirmation, or the table maps memory at its own
-            addresses, as firmware does
+roots reads all memory, and says how sure it is that a table is a root:
+  sure      its upper half maps the table itself as writable, as those of
+            kernels do, and there is a second sign: kernel code, or another root
+            with the same upper half
+  likely    the same without the second sign; or the table maps each virtual
+            address to the same physical address, as firmware does
   possible  the table has the form of a root
 The column "maps" says what it maps: only a kernel, a process and the kernel, or
-memory at its own addresses ("identity").
+each address to itself ("identity").
 
 Examples:
   ptmon roots memory.raw

@@ -9,9 +9,9 @@ import { wholeNumber } from '../../options/values.ts';
 import { addHelp } from '../../options/help.ts';
 
 const HELP = `
-PATTERN is a text, or with --hex bytes. Of a process, its areas are searched;
-of another address space, everything that it maps, or what --va names. Pages
-that are absent are counted on standard error.
+PATTERN is a text, or with --hex bytes. With --pid or --comm, ptmon searches the
+memory areas of the process, else everything that the address space maps; with
+--va, only that range. Standard error counts the pages that are absent.
 
 Examples:
   ptmon search password --comm nginx

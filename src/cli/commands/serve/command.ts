@@ -10,12 +10,14 @@ import { interruptible } from '../../process/interruptible.ts';
 import type { ServeOptions } from './run-serve.ts';
 
 const HELP = `
-Shows address spaces in a browser: each area as cells that are coloured by what
-their pages are and flash as they change, processes, events, rates, and physical
-memory by owner. Open the address that serve prints; its token keeps others out.
-SOURCE is a trace, a dump, or two dumps to compare. Without one, it is the live
-guest: ptmon reads its processes at intervals, or with --mode exact follows each
-change.
+Shows address spaces in a browser. Each memory area is a block of cells; the
+colour of a cell tells what its pages are, and it flashes when they change.
+Beside them are processes, events, rates, and physical memory by owner.
+
+Open the address that serve prints. It contains a token, and serve refuses
+requests without it. SOURCE is a trace, a dump, or two dumps to compare. Without
+SOURCE, serve shows a live guest: it reads the processes at intervals, or with
+--mode exact follows each change.
 
 Programs read /events (JSON lines), /metrics (Prometheus) and /healthz.
 
@@ -34,8 +36,8 @@ export function defineServe(command: Command, context: CommandContext): void {
   command
     .usage('[options] SOURCE [SOURCE]\n       ptmon serve [options] --vm NAME')
     .argument('[sources...]', 'path of a trace, of a dump, or of two dumps')
-    .option('--port <n>', 'port to listen on; defaults to one that is free', wholeNumber(0, MAX_PORT), 0)
-    .option('--listen <address>', 'address to listen on; other hosts can connect to any but 127.0.0.1', '127.0.0.1')
+    .option('--port <n>', 'port to listen on; 0 takes a free one', wholeNumber(0, MAX_PORT), 0)
+    .option('--listen <address>', 'address to listen on; 127.0.0.1 admits this host only', '127.0.0.1')
     .option('--token <text>', 'secret in the address that is printed; random by default')
     .addOption(
       new Option('--mode <mode>', 'how a live guest is followed').choices(['exact', 'sample']).default('sample'),

@@ -21,12 +21,12 @@ const SORTS = [
 ] as const satisfies readonly TopOptions['sort'][];
 
 const HELP = `
-Lists the processes of a Linux guest by what they have in memory, and how many
-pages they gained and lost a second. Keys sort the list and open a process into
-its memory areas; ? lists them, q quits. The guest never stops: ptmon reads its
-memory while it runs, so it works with KVM, and misses what changes and changes
-back between two looks. Where standard output is no terminal, and with --json
-or --count, it prints one list after the other.
+Lists the processes of a Linux guest by the memory that they have, with the
+pages that each gained and lost per second. Keys sort the list, or open a process
+and list its memory areas; ? lists the keys, q quits. The guest never stops:
+ptmon reads its memory at intervals while it runs. This works with KVM, and
+misses what changes and changes back between two readings. If standard output is
+not a terminal, or with --json or --count, top prints one list after the other.
 
 Examples:
   ptmon top                          the only VM of this host

@@ -42,7 +42,7 @@ export function defineWatch(command: Command, context: CommandContext): void {
     .option('--comm <name>', 'watch all processes of a Linux guest with this name, future ones too')
     .option(
       '--va <address>',
-      "watch 0x…, or a Linux kernel's SYMBOL; +LENGTH for a range; =TAG after it; repeatable",
+      'watch this address: 0x…, or a symbol of the Linux kernel; +LENGTH makes it a range, =TAG names it; repeatable',
       addAddressOrSymbol,
     );
   addLiveEventOptions(command);

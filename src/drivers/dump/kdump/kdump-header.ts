@@ -155,7 +155,7 @@ function checkMachine(name: string, header: Buffer, warnings: string[]): void {
     throw corrupt(name, MACHINE, `it is the dump of a machine ${JSON.stringify(other)}, not of an x86 one`);
   }
   warnings.push(
-    `its header calls the machine ${JSON.stringify(machine)}, which is no machine: it is taken for x86 ` +
+    `its header calls the machine ${JSON.stringify(machine)}, which is not a machine: ptmon takes it for x86 ` +
       '(makedumpfile before 1.6.9 writes the name 4 bytes off for kernels from 5.11)',
   );
 }

@@ -73,7 +73,7 @@ async function openAvml(bytes: DumpBytes, options: LongWorkOptions): Promise<Ope
 function readHeader(bytes: DumpBytes, at: number): { readonly pa: number; readonly byteLength: number } {
   const header = readPart(bytes, at, HEADER_BYTES, 'the header of a range');
   if (header.toString('latin1', 0, 4) !== MAGIC)
-    throw corrupt(bytes.name, at, 'no header of a range is where one should be');
+    throw corrupt(bytes.name, at, 'there is no range header at this place');
   const version = header.readUInt32LE(4);
   if (version !== VERSION) throw corrupt(bytes.name, at + 4, `version ${version} of AVML's format is not known, 2 is`);
   const [first, last] = [readU64(header, 8), readU64(header, 16)];

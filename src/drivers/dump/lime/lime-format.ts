@@ -28,7 +28,7 @@ async function openLime(bytes: DumpBytes): Promise<OpenedFormat> {
   const warnings: string[] = [];
   let count = 0;
   for (let at = 0; at < bytes.byteLength; count++) {
-    if (count === MAX_RANGES) throw corrupt(bytes.name, at, `more than ${MAX_RANGES} ranges are no machine's memory`);
+    if (count === MAX_RANGES) throw corrupt(bytes.name, at, `no machine's memory has more than ${MAX_RANGES} ranges`);
     const range = readRange(bytes, at);
     if ('why' in range) {
       if (count === 0) throw corrupt(bytes.name, range.offset, range.why);
@@ -53,7 +53,7 @@ function readRange(
 ): { readonly pa: number; readonly byteLength: number } | { readonly offset: number; readonly why: string } {
   if (!hasBytes(bytes, at, HEADER_BYTES)) return { offset: at, why: 'the header of a range is cut off' };
   const header = readPart(bytes, at, HEADER_BYTES, 'the header of a range');
-  if (header.readUInt32LE(0) !== MAGIC) return { offset: at, why: 'no header of a range is where one should be' };
+  if (header.readUInt32LE(0) !== MAGIC) return { offset: at, why: 'there is no range header at this place' };
   const version = header.readUInt32LE(4);
   if (version !== 1) return { offset: at + 4, why: `version ${version} of LiME's format is not known, 1 is` };
   const [first, last] = [readU64(header, 8), readU64(header, 16)];

@@ -37,7 +37,7 @@ export function chunkAt(bytes: DumpBytes, at: number): Chunk {
   if (!hasBytes(bytes, at, HEADER_BYTES + length)) throw corrupt(bytes.name, at, 'a snappy frame is cut off');
   if (type >= FIRST_SKIPPED) return { at, type, length, byteLength: 0 };
   if ((type !== COMPRESSED && type !== PLAIN) || length <= CRC_BYTES) {
-    throw corrupt(bytes.name, at, `0x${type.toString(16)} with ${length} bytes is no snappy frame`);
+    throw corrupt(bytes.name, at, `0x${type.toString(16)} with ${length} bytes is not a snappy frame`);
   }
   const byteLength = type === PLAIN ? length - CRC_BYTES : uncompressedLength(bytes, at, length);
   if (byteLength > MAX_CHUNK_BYTES) throw corrupt(bytes.name, at, `a snappy frame of ${byteLength} bytes is too long`);

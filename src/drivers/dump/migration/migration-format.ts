@@ -128,7 +128,7 @@ async function readStream(bytes: DumpBytes, start: number, options: LongWorkOpti
         await ram.readSection(stream, turn);
         if (type === SECTION_END) return { ram, machine, endOfRam: stream.position, warnings: [] };
       } else {
-        throw corrupt(bytes.name, at, `0x${type.toString(16)} is no section of a migration stream`);
+        throw corrupt(bytes.name, at, `0x${type.toString(16)} is not a section of a migration stream`);
       }
     }
   } catch (error) {

@@ -142,7 +142,7 @@ export class RamStream {
       else if ((flags & FLAG_XBZRLE) !== 0) {
         throw corrupt(this.#bytes.name, at, 'its pages are differences to others (capability xbzrle): migrate without');
       } else if ((flags & ~(FLAG_END | FLAG_HOOK | FLAG_FLUSH)) !== 0 || (flags & (FLAG_END | FLAG_FLUSH)) === 0) {
-        throw corrupt(this.#bytes.name, at, `0x${flags.toString(16)} are no flags of a page`);
+        throw corrupt(this.#bytes.name, at, `0x${flags.toString(16)} are not flags of a page`);
       }
       if ((flags & FLAG_END) !== 0) return;
     }

@@ -47,7 +47,7 @@ function guessedRegions(bytes: DumpBytes): { readonly regions: readonly RamRegio
   if (foreign !== undefined) {
     throw noMemory(`${bytes.name} is ${foreign.what}: ptmon does not read that; ${foreign.advice}`, whole);
   }
-  const unknown = `${bytes.name} is no dump that ptmon knows (${KNOWN}), and no raw memory`;
+  const unknown = `${bytes.name} is neither a dump that ptmon knows (${KNOWN}) nor raw memory`;
   if (whole === 0) throw noMemory(`${unknown}: its ${bytes.byteLength} bytes are less than a page`, whole);
   const why = whyNoMemory(bytes);
   if (why !== undefined) throw noMemory(`${unknown}: ${why}`, whole);

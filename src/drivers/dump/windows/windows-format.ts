@@ -114,7 +114,7 @@ async function addBitmap(
 ): Promise<void> {
   const summary = readPart(bytes, headerBytes, SUMMARY_BITMAP, 'the summary of a crash dump');
   if (!['SDMPDUMP', 'FDMPDUMP'].includes(summary.toString('latin1', 0, 8))) {
-    throw corrupt(bytes.name, headerBytes, 'no summary with a bitmap of pages is where one should be');
+    throw corrupt(bytes.name, headerBytes, 'there is no summary with a bitmap of pages at this place');
   }
   const [first, bits] = [readU64(summary, 0x20), readU64(summary, 0x30)];
   if (bits > MAX_BITS) throw corrupt(bytes.name, headerBytes + 0x30, `a bitmap of ${bits} pages is of no x86 machine`);

@@ -265,9 +265,7 @@ export class GdbConnection {
     const within = `within ${this.#options.timeoutMs} ms`;
     if (this.#fenced !== undefined) {
       // Nothing that this peer says can be relied on any more; but it may yet find what it is told last.
-      return this.#lose(
-        this.#error('source-unavailable', `the gdbstub does not answer any more (${FENCE_WORDS}, ${within})`),
-      );
+      return this.#lose(this.#error('source-unavailable', `the gdbstub no longer answers (${FENCE_WORDS}, ${within})`));
     }
     const fault = this.#link.hasArrived ? (this.#running ? 'stop' : 'answer') : 'acknowledge';
     this.#link.giveUp();

@@ -112,7 +112,10 @@ export class MemoryReader {
     if (fault !== undefined) throw new PtmonError('read-failed', `${where} cannot be read (${fault})`);
     const bytes = bytesOfHex(reply);
     if (bytes !== undefined && bytes.length > 0 && bytes.length <= byteLength) return bytes;
-    throw new PtmonError('corrupt-input', `${where} cannot be read: the gdbstub sent no ${byteLength} bytes of memory`);
+    throw new PtmonError(
+      'corrupt-input',
+      `${where} cannot be read: the gdbstub did not send ${byteLength} bytes of memory`,
+    );
   }
 }
 

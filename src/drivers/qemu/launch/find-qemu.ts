@@ -46,5 +46,5 @@ function notAProgram(chosen: string): PtmonError {
   } catch (error) {
     return openError(chosen, error);
   }
-  return new PtmonError('source-unavailable', `${chosen} is not a program that can be run: chmod +x makes it one`);
+  return new PtmonError('source-unavailable', `${chosen} is not executable: chmod +x makes it so`);
 }

@@ -24,7 +24,7 @@ export async function readHostAddresses(qmp: QmpClient, pieces: readonly RamPiec
       }
       throw new PtmonError(
         'source-unavailable',
-        `QEMU does not say where it has the guest's RAM: "${printed.trim().slice(0, 80)}"; gpa2hva is known to 2.10 and newer`,
+        `QEMU does not say where it has the guest's RAM: "${printed.trim().slice(0, 80)}"; the command gpa2hva needs QEMU 2.10 or newer`,
       );
     }),
   );

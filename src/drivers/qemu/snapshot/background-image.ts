@@ -77,7 +77,7 @@ async function expectRunning(qmp: QmpClient): Promise<void> {
   if (state === 'running') return;
   throw new PtmonError(
     'bad-argument',
-    `the guest does not run (${state}): what is read of it is of one moment anyway, so drop --consistent`,
+    `the guest is stopped (${state}), so every command reads one moment of it: drop --consistent`,
   );
 }
 

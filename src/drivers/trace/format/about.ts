@@ -83,7 +83,7 @@ export function pagingOptionsOf(paging: Paging): PagingOptions {
 function pagingOf(said: Readonly<Record<string, unknown>>): PagingOptions {
   const { encryptionMask = '0x0' } = said;
   if (typeof encryptionMask !== 'string' || !/^0x[0-9a-f]{1,16}$/.test(encryptionMask)) {
-    throw corrupt(`the encryption mask ${JSON.stringify(encryptionMask)} is not one`);
+    throw corrupt(`${JSON.stringify(encryptionMask)} is not an encryption mask`);
   }
   const options: PagingOptions = {
     // Whatever it is: makePaging looks.

@@ -13,7 +13,7 @@ export function PictureView({ model }: { readonly model: Model }) {
   const box = useSize();
   const [tooltip, setTooltip] = useState<TooltipState>();
   const space = model.shown;
-  if (space === undefined) return <p class="empty">There is no address space in it.</p>;
+  if (space === undefined) return <p class="empty">No address space to show.</p>;
   const areas = space.areas.filter((area) => area.pages > 0);
   const zooms = areas.map((area) => zoomFor(area, model.zoom ?? 0));
   const counts = areas.map((area, at) => gridOf(area, zooms[at]!).cells);

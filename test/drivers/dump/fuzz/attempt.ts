@@ -82,6 +82,6 @@ function checkError(error: unknown, path: string): void {
   // A raw file of so many bytes needs a map.
   if (code === 'bad-argument' && message.includes('so a map must be given')) return;
   // Or what is left of a dump looks like a raw file without its gaps.
-  if (code === 'bad-argument' && message.includes('are no physical addresses')) return;
+  if (code === 'bad-argument' && message.includes('are not physical addresses')) return;
   throw error;
 }

@@ -198,9 +198,9 @@ describe('memory', () => {
     ],
     ['', 'read-failed', 'nothing', /not supported/],
     ['00', 'ok', '', /^$/],
-    ['0', 'corrupt-input', 'half a byte', /sent no 2 bytes/],
-    ['zz', 'corrupt-input', 'no digits', /sent no 2 bytes/],
-    ['000000', 'corrupt-input', 'too much', /sent no 2 bytes/],
+    ['0', 'corrupt-input', 'half a byte', /did not send 2 bytes/],
+    ['zz', 'corrupt-input', 'no digits', /did not send 2 bytes/],
+    ['000000', 'corrupt-input', 'too much', /did not send 2 bytes/],
   ])('a reply of "%s" is %s', async (reply, code, _, message) => {
     const [gdb] = await connect({ reply: (payload) => (payload.startsWith('m') ? reply : undefined) });
     const read = gdb.readPhysical(0x1000, 2);

@@ -227,8 +227,8 @@ describe('a command that is not answered in time', () => {
     await expect(gdb.threads()).rejects.toMatchObject(
       matching('source-unavailable', /did not acknowledge within 600 ms/),
     );
-    await expect(gdb.threads()).rejects.toMatchObject(matching('source-unavailable', /does not answer any more/));
-    await expect(gdb.threads()).rejects.toMatchObject(matching('source-unavailable', /does not answer any more/));
+    await expect(gdb.threads()).rejects.toMatchObject(matching('source-unavailable', /no longer answers/));
+    await expect(gdb.threads()).rejects.toMatchObject(matching('source-unavailable', /no longer answers/));
     await expect(gdb.detach()).rejects.toMatchObject({ code: 'source-unavailable' });
     expect(losses).toHaveLength(1);
   });

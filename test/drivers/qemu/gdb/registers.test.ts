@@ -39,12 +39,12 @@ describe('a description', () => {
   test.each<readonly [string, string, RegExp]>([
     ['no XML', 'E01', /cannot be read/],
     ['XML that ends too early', '<target><reg name="a" bitsize="8"/>', /unclosed tag/],
-    ['a register without a name', '<t><reg bitsize="8"/></t>', /is no register/],
-    ['a register without a size', '<t><reg name="a"/></t>', /is no register/],
-    ['a register of no bits', '<t><reg name="a" bitsize="0"/></t>', /is no register/],
-    ['a register of a million bits', '<t><reg name="a" bitsize="1000000"/></t>', /is no register/],
-    ['a size that is no number', '<t><reg name="a" bitsize="8e1"/></t>', /is no register/],
-    ['a number that is none', '<t><reg name="a" bitsize="8" regnum="-1"/></t>', /is no register/],
+    ['a register without a name', '<t><reg bitsize="8"/></t>', /is not a register/],
+    ['a register without a size', '<t><reg name="a"/></t>', /is not a register/],
+    ['a register of no bits', '<t><reg name="a" bitsize="0"/></t>', /is not a register/],
+    ['a register of a million bits', '<t><reg name="a" bitsize="1000000"/></t>', /is not a register/],
+    ['a size that is no number', '<t><reg name="a" bitsize="8e1"/></t>', /is not a register/],
+    ['a number that is none', '<t><reg name="a" bitsize="8" regnum="-1"/></t>', /is not a register/],
     [
       'one number twice',
       '<t><reg name="a" bitsize="8" regnum="1"/><reg name="b" bitsize="8" regnum="1"/></t>',

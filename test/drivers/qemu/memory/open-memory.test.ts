@@ -186,7 +186,7 @@ describe('no way into the memory', () => {
     const qmp = await connect({ bytes: new Uint8Array() });
     for (const [kind, message] of [
       ['file', /^the guest's memory cannot be read; not a RAM file: QEMU keeps its RAM in no file/],
-      ['process', /^the guest's memory cannot be read; not QEMU's own memory: .*gpa2hva is known to 2.10/],
+      ['process', /^the guest's memory cannot be read; not QEMU's own memory: .*gpa2hva needs QEMU 2.10/],
       ['gdb', /^the guest's memory cannot be read; not the gdbstub: there is no connection to it$/],
     ] as const) {
       await expect(openGuestMemory({ qmp, kind })).rejects.toThrow(unavailable(message));

@@ -78,7 +78,7 @@ export class MissedWrites {
     if (!isQuiet) return;
     this.#misses++;
     if (this.#misses >= MAX_MISSES)
-      this.giveUp(`${this.#misses} comparisons found changes of which no watchpoint told`);
+      this.giveUp(`${this.#misses} comparisons found changes that no watchpoint reported`);
   }
 
   /** From now on the guest is sampled. */

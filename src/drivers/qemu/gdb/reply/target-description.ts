@@ -86,7 +86,7 @@ function registerOf(attributes: Readonly<Record<string, string>>): DescriptionIt
   const bitSize = decimal(bitsize);
   const number = regnum === undefined ? undefined : decimal(regnum);
   if (name === '' || !(bitSize >= 1 && bitSize <= MAX_BIT_SIZE) || Number.isNaN(number)) {
-    throw new Error(`<reg name="${name}" bitsize="${bitsize}" regnum="${regnum ?? ''}"> is no register`);
+    throw new Error(`<reg name="${name}" bitsize="${bitsize}" regnum="${regnum ?? ''}"> is not a register`);
   }
   return { kind: 'register', name, bitSize, number };
 }
