@@ -1,6 +1,7 @@
 /** The command as a process of its own; whatever is waited for of it is waited for so long and no longer. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
@@ -37,6 +38,15 @@ export function startCrashingPtmon(afterMs: number, ...args: readonly string[]):
 export function childrenOf(pid: number): number[] {
   const printed = execFileSync('ps', ['-o', 'pid=', '--ppid', String(pid)], { encoding: 'utf8' });
   return printed.trim().split(/\s+/).map(Number);
+}
+
+/** Whether a process runs, of whomever it is a child: one that has ended and waits for its parent has no command line. */
+export function isAlive(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`).length > 0;
+  } catch {
+    return false;
+  }
 }
 
 /** Starts Node with these arguments; it is killed when the test ends. */

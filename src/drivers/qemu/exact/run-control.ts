@@ -82,6 +82,8 @@ export class RunControl {
   #runs = 0;
   #changes = 0;
   #knownInterruptions = 0;
+  /** Which of all runs a command of ours has ended. */
+  #interruptedRun = -1;
   #askAgainMs = 0;
   #stoppedSinceMs = performance.now();
   #isMigrating = false;
@@ -165,12 +167,13 @@ export class RunControl {
     const { gdb } = this.#parts;
     while (!halt.aborted) {
       if (this.#heldAs !== undefined) this.#say({ kind: 'held', state: this.#heldAs });
-      if (gdb.resumedElsewhere) {
-        await this.#untilStopped(halt, isMoving);
-      } else if (this.#unseenRuns > 0) {
-        return this.#look(undefined);
-      } else if (this.isHeld) {
+      // Nothing is sent to the stub while another client has the guest paused: it would stop a guest that they have just resumed.
+      const isStopped = this.isHeld || !gdb.resumedElsewhere;
+      if (isStopped && this.#unseenRuns > 0) return this.#look(undefined);
+      if (this.isHeld) {
         await this.#change(halt);
+      } else if (gdb.resumedElsewhere) {
+        await this.#untilStopped(halt, isMoving);
       } else if (!(await this.#hasMoved())) {
         if (!isMoving) this.#say({ kind: 'free' });
         const reply = await this.#run(halt);
@@ -283,7 +286,7 @@ export class RunControl {
     this.#stoppedSinceMs = performance.now();
     const reply = stepped ?? (await this.#continue(halt));
     if (reply.kind !== 'stopped' || reply.signal === GDB_SIGNAL.quit) return undefined;
-    const isOurs = reply.watch !== undefined || isAtBreakpoint(reply, gdb) || this.#isInterrupted || halt.aborted;
+    const isOurs = reply.watch !== undefined || isAtBreakpoint(reply, gdb) || gdb.wasInterrupted;
     this.#isInterrupted = false;
     // A stop that was read late may have come at any time.
     const isOld = this.#stalls.hasStalled() || this.#stoppedSinceMs === -Infinity;
@@ -315,10 +318,12 @@ export class RunControl {
     const { gdb } = this.#parts;
     const changes = this.#changes;
     await this.#findHeld();
-    if (!gdb.resumedElsewhere) return;
+    if (this.isHeld || !gdb.resumedElsewhere) return;
     const quiet = isMoving ? halt : AbortSignal.any([halt, AbortSignal.timeout(QUIET_MS)]);
     if (changes === this.#changes) await this.#change(quiet);
-    if (halt.aborted || (quiet.aborted && changes === this.#changes)) await gdb.rejoin();
+    if (!halt.aborted && !(quiet.aborted && changes === this.#changes)) return;
+    await gdb.rejoin();
+    await this.#findHeld();
   }
 
   /** Asks where the guest stands, until no change has crossed the answer. */
@@ -331,12 +336,13 @@ export class RunControl {
       state = await readRunState(qmp);
     } while (changes !== this.#changes);
     const hasInterrupted = gdb.interruptions > this.#knownInterruptions;
-    if (isMeantToRun(state)) this.#knownInterruptions = gdb.interruptions;
+    if (state === 'paused' && hasInterrupted) this.#interruptedRun = this.#runs;
+    this.#knownInterruptions = gdb.interruptions;
     if (state === 'running') return gdb.noteResumed();
-    const isOurs = isMeantToRun(state) || (state === 'paused' && hasInterrupted);
+    const isOurs = isMeantToRun(state) || (state === 'paused' && this.#interruptedRun === this.#runs);
     // Before the next await: a client that resumes it meanwhile takes this back.
     this.#setHeld(isOurs ? undefined : state);
-    if (gdb.resumedElsewhere) await gdb.rejoin();
+    if (isOurs && gdb.resumedElsewhere) await gdb.rejoin();
   }
 
   #letRunByAnother(): void {

@@ -46,6 +46,7 @@ export class GdbClient {
   /** As they were when they were last asked for. */
   #threads: readonly ThreadId[] = [];
   #interruptions = 0;
+  #wasInterrupted = false;
   readonly #leave: Leave;
   /** Whether the guest ran when this client connected; false, too, where the stub does not tell (QEMU 8.1 and newer). */
   readonly ranBefore: boolean;
@@ -100,6 +101,11 @@ export class GdbClient {
   /** Whether another client of QEMU has let the guest run, as `noteResumed` was told, and it was not stopped by this one since. */
   get resumedElsewhere(): boolean {
     return this.#resumedElsewhere;
+  }
+
+  /** Whether an interrupt of this client ended the last `continue`, and neither a watchpoint nor another client. */
+  get wasInterrupted(): boolean {
+    return this.#wasInterrupted;
   }
 
   /** How often this client has stopped a guest that another one had let run. */
@@ -239,7 +245,7 @@ export class GdbClient {
   step(thread: ThreadId): Promise<StopReply> {
     return this.#whileStopped(async () => {
       this.#selected = undefined;
-      const reply = await this.#connection.resume(`vCont;s:${formatThreadId(thread)}`);
+      const { reply } = await this.#connection.resume(`vCont;s:${formatThreadId(thread)}`);
       this.#stop = this.#expect(parseStopReply(reply), 'the command to step', reply);
       return this.#stop;
     });
@@ -309,7 +315,8 @@ export class GdbClient {
     signal?.addEventListener('abort', interrupt, { once: true });
     if (signal?.aborted === true || this.#mustInterrupt || this.#detached !== undefined) interrupt();
     try {
-      const reply = await stopped;
+      const { reply, isInterrupted } = await stopped;
+      this.#wasInterrupted = isInterrupted;
       this.#stop = this.#expect(parseStopReply(reply), 'the command to continue', reply);
       return this.#stop;
     } finally {
@@ -340,20 +347,10 @@ export class GdbClient {
     this.#resumedElsewhere = false;
     this.#selected = undefined;
     try {
-      await this.#interrupting(() => this.#connection.fence());
+      if (await this.#connection.fence()) this.#interruptions++;
     } catch (error) {
       this.#resumedElsewhere = true;
       throw error;
-    }
-  }
-
-  /** Does `work`, whose commands leave the guest stopped, and counts if they have stopped it for that. */
-  async #interrupting<T>(work: () => Promise<T>): Promise<T> {
-    const stops = this.#connection.unaskedStops;
-    try {
-      return await work();
-    } finally {
-      if (this.#connection.unaskedStops > stops) this.#interruptions++;
     }
   }
 
@@ -370,9 +367,16 @@ export class GdbClient {
     this.#selected = thread;
   }
 
-  /** Does `work` when it is its turn; the guest is stopped for it. */
+  /** Does `work` when it is its turn; the guest is stopped for it. Counts if its commands have stopped it for that. */
   #whileStopped<T>(work: () => Promise<T>): Promise<T> {
-    return this.#inTurn(() => this.#interrupting(work));
+    return this.#inTurn(async () => {
+      const stops = this.#connection.unaskedStops;
+      try {
+        return await work();
+      } finally {
+        if (this.#connection.unaskedStops > stops) this.#interruptions++;
+      }
+    });
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

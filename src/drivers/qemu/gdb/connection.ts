@@ -33,7 +33,7 @@ export class GdbConnection {
   readonly #link = new PacketLink();
   readonly #options: ConnectionOptions;
   #task: Task | undefined;
-  #fenced: { resolve(): void; reject(error: PtmonError): void } | undefined;
+  #fenced: { resolve(hasHalted: boolean): void; reject(error: PtmonError): void } | undefined;
   #timer: NodeJS.Timeout | undefined;
   #running = false;
   #interrupting = false;
@@ -106,12 +106,16 @@ export class GdbConnection {
     }
   }
 
-  /** Lets the target run; the reply that says why it stopped, however late. @throws as `exchange` */
-  async resume(payload: string): Promise<string> {
+  /**
+   * Lets the target run; the reply that says why it stopped, however late, and whether an interrupt of ours, and nothing else, stopped it.
+   *
+   * @throws as `exchange`
+   */
+  async resume(payload: string): Promise<{ readonly reply: string; readonly isInterrupted: boolean }> {
     this.#running = true;
     try {
       const [reply] = await this.#do([{ payload, expects: 'stop' }], 1);
-      return reply!;
+      return { reply: reply!, isInterrupted: this.#interrupting && (await this.fence()) };
     } finally {
       this.#running = false;
       this.#interrupting = false;
@@ -134,8 +138,13 @@ export class GdbConnection {
     if (!this.#link.isInStep) await this.fence();
   }
 
-  /** After this the target is stopped, whichever client resumed it, and the replies are in step with the commands. @throws as `exchange` */
-  fence(): Promise<void> {
+  /**
+   * After this the target is stopped, whichever client resumed it, and the replies are in step with the commands.
+   *
+   * @returns whether this call, or an interrupt before it, has stopped the target
+   * @throws as `exchange`
+   */
+  fence(): Promise<boolean> {
     if (this.#end !== undefined) return Promise.reject(this.#end);
     return new Promise((resolve, reject) => {
       this.#fenced = { resolve, reject };
@@ -217,7 +226,7 @@ export class GdbConnection {
         return this.#failTask('corrupt-input', 'replies and commands are out of step', new OutOfStep(event.reason));
       case 'in-step':
         this.#disarm();
-        this.#fenced?.resolve();
+        this.#fenced?.resolve(event.hasHalted);
         this.#fenced = undefined;
         return;
       case 'stop':

@@ -39,14 +39,17 @@ export class Leave {
     this.#parts = parts;
   }
 
-  /** Detaches, or clears all watchpoints of a guest that is to stay stopped. @throws as `GdbConnection.request` */
+  /** Detaches, or clears all watchpoints of a guest that is to stay stopped and does. @throws as `GdbConnection.request` */
   async detach({ leaveStopped = false }: DetachOptions): Promise<void> {
     const { connection } = this.#parts;
     if (this.#parts.stop().kind !== 'stopped') return;
+    const stops = connection.unaskedStops;
     const restoring = this.#parts.restoringCommand();
     // Whatever comes of it: that the guest runs on matters more.
     if (restoring !== undefined) await connection.request(restoring).catch(() => {});
-    if (leaveStopped) return this.#clearAll();
+    if (leaveStopped) await this.#clearAll();
+    // Else another client resumed it meanwhile, and a command of ours stopped it.
+    if (leaveStopped && connection.unaskedStops === stops) return;
     await connection.getInStep();
     this.#hasLeft = true;
     const reply = await connection.request(this.#detachCommand());

@@ -4,16 +4,16 @@ import type { RunNotice } from '../../../../src/drivers/qemu/exact/run-notice.ts
 import { GdbClient } from '../../../../src/drivers/qemu/gdb/client.ts';
 import { GuestEnd } from '../../../../src/drivers/qemu/guest-end.ts';
 import { QmpClient } from '../../../../src/drivers/qemu/qmp/client.ts';
-import { Stub } from '../gdb/stub.ts';
+import { Stub, type StubOptions } from '../gdb/stub.ts';
 import { returning, startQmpServer } from '../qmp/qmp-server.ts';
 
 const HIT = 'T05thread:p01.01;watch:1000;';
 const PAUSE = 'T02thread:p01.01;';
 
 /** A guest that others have a hand in: what QEMU says of it at each of its two sockets is for the test to say. */
-async function stage() {
+async function stage(options: StubOptions = {}) {
   const guest = { state: 'debug' };
-  const stub = await Stub.start();
+  const stub = await Stub.start(options);
   const server = await startQmpServer((command, socket) =>
     socket.write(returning(command, { status: guest.state, running: guest.state === 'running' })),
   );
@@ -89,4 +89,80 @@ test('a guest that a command of ours has stopped is not taken for paused by whoe
   say('RESUME', 'STOP');
   expect(await control.next(halt.signal)).toEqual({ reply: undefined, isSure: true });
   expect([control.isHeld, notices, stub.isRunning]).toEqual([false, [], false]);
+});
+
+describe('another client that pauses the guest', () => {
+  test('just before an interrupt of ours arrives finds it paused', async () => {
+    const { guest, stub, say, control, notices, halt } = await stage();
+    const next = control.next(halt.signal);
+    await expect.poll(() => stub.isRunning).toBe(true);
+    say('RESUME');
+    guest.state = 'paused';
+    stub.stop(PAUSE);
+    control.interrupt();
+    say('STOP');
+    expect(await next).toMatchObject({ isSure: true });
+    void control.next(halt.signal);
+    await expect.poll(() => notices).toEqual([{ kind: 'held', state: 'paused' }]);
+    expect([control.isHeld, stub.isRunning, stub.strayStops]).toEqual([true, false, 0]);
+  });
+
+  test('again, before the stub has told of the last time, finds it paused', async () => {
+    const { guest, stub, say, control, halt } = await stage({
+      // The stop arrives late, among the answers to whatever follows.
+      reply: (payload) => {
+        if (payload === 'qC') stub.say(PAUSE);
+        return undefined;
+      },
+    });
+    const first = control.next(halt.signal);
+    await expect.poll(() => stub.isRunning).toBe(true);
+    say('RESUME');
+    guest.state = 'paused';
+    stub.stop(PAUSE);
+    say('STOP');
+    await first;
+    for (let round = 0; round < 3; round++) {
+      say('RESUME', 'STOP');
+      expect(await control.next(halt.signal)).toEqual({ reply: undefined, isSure: true });
+      expect([round, control.isHeld, stub.isRunning]).toEqual([round, true, false]);
+    }
+    expect(stub.commands).not.toContain('qC');
+  });
+
+  test('and resumes it is not stopped by an acknowledgement of that pause', async () => {
+    const { guest, stub, say, control, halt } = await stage();
+    const first = control.next(halt.signal);
+    await expect.poll(() => stub.isRunning).toBe(true);
+    say('RESUME');
+    guest.state = 'paused';
+    stub.stop(PAUSE);
+    say('STOP');
+    await first;
+    const next = control.next(halt.signal);
+    for (let round = 0; round < 2; round++) {
+      stub.resumeBehindBack();
+      stub.stop(PAUSE);
+    }
+    guest.state = 'running';
+    stub.resumeBehindBack();
+    say('RESUME', 'STOP', 'RESUME', 'STOP', 'RESUME');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect([stub.isRunning, stub.strayStops]).toEqual([true, 0]);
+    halt.abort();
+    await next;
+  });
+});
+
+test('an interrupt that comes when a watchpoint has stopped the guest is in step with what follows', async () => {
+  const { stub, say, control, halt } = await stage();
+  for (let round = 0; round < 3; round++) {
+    const next = control.next(halt.signal);
+    await expect.poll(() => stub.isRunning).toBe(true);
+    say('RESUME');
+    stub.stop(HIT);
+    control.interrupt();
+    say('STOP');
+    expect(await next).toMatchObject({ reply: { watch: { va: 0x1000n } }, isSure: true });
+  }
 });

@@ -245,6 +245,24 @@ describe('detaching', () => {
     expect([stub.isRunning, stub.isPhysical, stub.watches]).toEqual([false, false, []]);
   });
 
+  test.each(['qfThreadInfo', 'Hcp1.1', '?', 'Hcp1.2'])(
+    'leaves a guest running that another client resumes at %s, while it is to be left standing',
+    async (last) => {
+      let isLeaving = false;
+      const [gdb, stub] = await connect({
+        vcpus: 2,
+        reply: (payload) => {
+          if (isLeaving && payload === last) setImmediate(() => stub.resumeBehindBack());
+          return undefined;
+        },
+      });
+      await gdb.setWriteWatches([watch(1n)]);
+      isLeaving = true;
+      await gdb.detach({ leaveStopped: true });
+      expect([stub.isRunning, stub.watches, stub.commands.at(-1)]).toEqual([true, [], 'D;1']);
+    },
+  );
+
   test.each([1, 2, 3])('the same without waiting, with %i vCPUs', async (vcpus) => {
     const [gdb, stub] = await connect({ vcpus });
     await gdb.threads();

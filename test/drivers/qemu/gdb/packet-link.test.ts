@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { frameCommand, framePacket } from '../../../../src/drivers/qemu/gdb/packet/packet-encoder.ts';
+import { frameCommand, framePacket, PROBE } from '../../../../src/drivers/qemu/gdb/packet/packet-encoder.ts';
 import { type LinkEvent, MAX_ATTEMPTS, PacketLink } from '../../../../src/drivers/qemu/gdb/packet/packet-link.ts';
 
 /** A link with what it was told and what it says, as characters. */
@@ -135,10 +135,10 @@ describe('a fence', () => {
     talk.say('a');
     talk.link.giveUp();
     talk.link.fence();
-    expect(talk.output()).toBe(frameCommand('qC'));
-    expect(talk.hear(`+${framePacket('late')}${BAD}+`)).toEqual([]);
+    expect(talk.output()).toBe(PROBE + frameCommand('qC'));
+    expect(talk.hear(`+${framePacket('late')}${BAD}+${framePacket('1')}+`)).toEqual([]);
     expect(talk.link.isInStep).toBe(false);
-    expect(talk.hear(framePacket('QCp01.01'))).toEqual([{ kind: 'in-step' }]);
+    expect(talk.hear(framePacket('QCp01.01'))).toEqual([{ kind: 'in-step', hasHalted: false }]);
     talk.output();
     expect(talk.say('b')).toBe(frameCommand('b'));
     expect(talk.hear(`+${OK}`)).toEqual([reply('OK')]);
@@ -149,7 +149,7 @@ describe('a fence', () => {
     talk.link.giveUp();
     talk.link.fence();
     talk.output();
-    talk.hear('-'.repeat(100));
+    talk.hear(`+${framePacket('1')}${'-'.repeat(100)}`);
     expect(talk.output()).toBe(frameCommand('qC').repeat(MAX_ATTEMPTS - 1));
   });
 });
@@ -168,13 +168,30 @@ describe('a command that lets the target run', () => {
     expect(talk.hear(`+${framePacket(payload)}`)).toEqual([{ kind: 'arrived' }, reply(payload)]);
   });
 
-  test('is interrupted by a byte, and again if the command itself is repeated', () => {
+  test('is interrupted by a question, and again if the command itself is repeated', () => {
     const talk = new Conversation();
     talk.say('vCont;c');
     talk.link.interrupt();
-    expect(talk.output()).toBe('\x03');
+    expect(talk.output()).toBe(PROBE);
     talk.hear('-');
-    expect(talk.output()).toBe(`${frameCommand('vCont;c')}\x03`);
+    expect(talk.output()).toBe(frameCommand('vCont;c') + PROBE);
+  });
+
+  test.each([
+    ['which had stopped before', ['+', framePacket('1')], false],
+    ['which the interrupt has stopped', [], true],
+  ])('is interrupted, and a fence tells of a target %s', (_, answer, hasHalted) => {
+    const talk = new Conversation();
+    talk.say('vCont;c');
+    talk.hear('+');
+    talk.link.interrupt();
+    const stop = 'T02thread:p01.01;';
+    expect(talk.hear(`${framePacket(stop)}${answer.join('')}`)).toEqual([reply(stop)]);
+    expect(talk.output()).toBe(PROBE);
+    talk.link.fence();
+    expect(talk.output()).toBe(frameCommand('qC'));
+    expect(talk.hear(`+${framePacket('QCp01.01')}`)).toEqual([{ kind: 'in-step', hasHalted }]);
+    expect(talk.output()).toBe('+');
   });
 
   test('a stop reply that is damaged is asked for again', () => {

@@ -60,6 +60,8 @@ export class Stub {
   /** vCPUs whose watchpoints were cleared since one was set. */
   readonly #cleared = new Set<number>();
   #hasDetached = false;
+  /** A command that lets the guest run has not been answered by a stop yet. */
+  #isToTell = false;
 
   constructor(options: StubOptions = {}) {
     this.#options = options;
@@ -75,6 +77,7 @@ export class Stub {
   /** Stops a running guest, and speaks of the thread that stopped from then on. */
   stop(payload: string): void {
     this.isRunning = false;
+    this.#isToTell = false;
     this.#vcpu = Number.parseInt(/thread:p01\.(\w+);/.exec(payload)?.[1] ?? '1', 16) - 1;
     this.#put(payload);
   }
@@ -130,7 +133,7 @@ export class Stub {
       if (first !== '$') return this.#drop(1);
     }
     if (this.isRunning) {
-      if (first !== '\x03') this.strayStops++;
+      if (first !== '\x03' && !this.#buffer.startsWith('$qAttached#')) this.strayStops++;
       this.#halt('T02thread:p01.01;', first === '\x03');
       return this.#drop(1);
     }
@@ -160,7 +163,8 @@ export class Stub {
 
   #halt(stop: string, wasAskedTo = false): void {
     this.isRunning = false;
-    if (wasAskedTo || this.#options.isSilentAboutStops !== true) this.#put(stop);
+    if (wasAskedTo || this.#isToTell || this.#options.isSilentAboutStops !== true) this.#put(stop);
+    this.#isToTell = false;
   }
 
   #put(payload: string): void {
@@ -214,6 +218,7 @@ export class Stub {
       }
       case 'vCont':
         this.isRunning = true;
+        this.#isToTell = true;
         return;
       case 'D':
         this.isDead ||= this.#hasDetached;
@@ -222,7 +227,7 @@ export class Stub {
         this.isRunning = true;
         return this.#put('OK');
       default:
-        return this.#put(payload === 'qC' ? 'QCp01.01' : '');
+        return this.#put({ qC: 'QCp01.01', qAttached: '1' }[payload] ?? '');
     }
   }
 

@@ -10,13 +10,20 @@ const RESERVED = /[#$}*]/g;
 export const ACK = '+';
 export const NAK = '-';
 /** Stops a running target; not a packet. */
-export const INTERRUPT = '\x03';
+const INTERRUPT = '\x03';
 
 /**
  * Stops a target that any client has resumed, and does nothing to a stopped one. While QEMU waits for an acknowledgement it passes
  * over an interrupt; hence an acknowledgement, and a second interrupt.
  */
 export const HALT = INTERRUPT + ACK + INTERRUPT;
+
+/**
+ * Stops a running target as well, and tells who stopped it. QEMU takes the first byte that reaches a running target for an interrupt, and
+ * passes over the rest. One that something else has stopped just before answers the question.
+ */
+export const PROBE = framePacket('qAttached');
+export const PROBE_REPLY = /^[01]?$/;
 
 /** The payload in its frame, as characters. */
 export function framePacket(payload: string): string {

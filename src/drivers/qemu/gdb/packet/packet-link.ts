@@ -7,7 +7,7 @@
  * link gives up all of them and is *out of step*, until a `fence`, a command whose reply cannot be mistaken, has come back.
  */
 import { DEFAULT_MAX_PACKET_BYTES, PacketDecoder, type PacketItem } from './packet-decoder.ts';
-import { ACK, bytesOfCharacters, frameCommand, INTERRUPT, NAK } from './packet-encoder.ts';
+import { ACK, bytesOfCharacters, frameCommand, NAK, PROBE, PROBE_REPLY } from './packet-encoder.ts';
 
 export interface LinkCommand {
   readonly payload: string;
@@ -23,7 +23,8 @@ export type LinkEvent =
   | { readonly kind: 'failed'; readonly reason: string }
   /** All commands under way are given up. */
   | { readonly kind: 'out-of-step'; readonly reason: string }
-  | { readonly kind: 'in-step' }
+  /** `hasHalted`: the target ran until the fence, or the interrupt before it, stopped it. */
+  | { readonly kind: 'in-step'; readonly hasHalted: boolean }
   /** A stop of the target that no command asked for. */
   | { readonly kind: 'stop'; readonly payload: string }
   | { readonly kind: 'notification'; readonly payload: string };
@@ -46,6 +47,7 @@ export class PacketLink {
   #unanswered: LinkCommand[] = [];
   #attempts = 1;
   #interrupted = false;
+  #probe: 'none' | 'asked' | 'answered' = 'none';
   #output = '';
 
   constructor(maxPacketByteLength: number = DEFAULT_MAX_PACKET_BYTES) {
@@ -86,10 +88,11 @@ export class PacketLink {
     if (this.commandsUnderWay === 1) this.#attempts = 1;
   }
 
-  /** Asks a running target to stop. */
+  /** Asks a running target to stop. A fence has to follow, which tells whether this has stopped it. */
   interrupt(): void {
     this.#interrupted = true;
-    this.#output += INTERRUPT;
+    this.#probe = 'asked';
+    this.#output += PROBE;
   }
 
   /** Gives up what is under way; for a peer that does not answer in time, but may yet. */
@@ -103,6 +106,8 @@ export class PacketLink {
   fence(): void {
     this.#mode = 'fencing';
     this.#attempts = 1;
+    if (this.#probe === 'none') this.#output += PROBE;
+    if (this.#probe === 'none') this.#probe = 'asked';
     this.#output += frameCommand(FENCE);
   }
 
@@ -120,7 +125,7 @@ export class PacketLink {
       case 'nak':
         return this.#refused(events);
       case 'packet':
-        if (this.#isWaitedFor(item.payload) && !this.#endsRun(item.payload)) this.#output += ACK;
+        if (this.#isWaitedFor(item.payload)) this.#output += ACK;
         return this.#packet(item.payload, events);
       case 'notification':
         events.push(item);
@@ -156,28 +161,25 @@ export class PacketLink {
     }
     this.#output += frameCommand(command.payload);
     // The interrupt reached a target that was not running yet.
-    if (command.expects === 'stop' && this.#interrupted) this.#output += INTERRUPT;
+    if (command.expects === 'stop' && this.#interrupted) this.#output += PROBE;
   }
 
   /**
    * Whether the peer waits for an acknowledgement of this packet. QEMU takes a command for one of all that it has sent until that
-   * arrives; another behind the command would reach a target that this has let run, and stop it.
+   * arrives; another behind the command would reach a target that this has let run, and stop it. The same goes for a stop, which another
+   * client may have ended by now: the next command acknowledges it (`HALT`), which also saves QEMU from waking twice for each.
    */
   #isWaitedFor(payload: string): boolean {
-    return this.#mode === 'fencing' ? payload.startsWith(FENCE_REPLY) : this.#unacknowledged.length === 0;
-  }
-
-  /**
-   * Whether a packet is the report of the stop that ends a run. The next command acknowledges it (`HALT`): a packet of its own for that would
-   * wake QEMU twice for each stop.
-   */
-  #endsRun(payload: string): boolean {
-    const [command, ...others] = this.#unanswered;
-    return command?.payload.startsWith('vCont') === true && others.length === 0 && STOP_REPLY.test(payload);
+    if (this.#mode === 'fencing') return payload.startsWith(FENCE_REPLY);
+    return this.#unacknowledged.length === 0 && this.#probe === 'none' && !STOP_REPLY.test(payload);
   }
 
   #packet(payload: string, events: LinkEvent[]): void {
     if (CONSOLE_OUTPUT.test(payload)) return;
+    if (this.#probe === 'asked' && PROBE_REPLY.test(payload)) {
+      this.#probe = 'answered';
+      return;
+    }
     const isStop = STOP_REPLY.test(payload);
     const command = this.#unanswered[0];
     if (command?.expects === 'stop' || (command !== undefined && !isStop)) {
@@ -190,7 +192,8 @@ export class PacketLink {
       if (this.commandsUnderWay > 1) this.#loseStep('the target stopped in the middle of commands', events);
     } else if (this.#mode === 'fencing' && payload.startsWith(FENCE_REPLY)) {
       this.#mode = 'in-step';
-      events.push({ kind: 'in-step' });
+      events.push({ kind: 'in-step', hasHalted: this.#probe === 'asked' });
+      this.#probe = 'none';
     }
     // Anything else is late: the caller that asked for it has given up.
   }
