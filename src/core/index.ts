@@ -29,6 +29,7 @@ export type {
   WatchRequest,
   WatchState,
 } from './monitor/api.ts';
+export type { CallInSteps } from './monitor/call-in-steps.ts';
 export type {
   BackedRun,
   Cause,
@@ -42,7 +43,7 @@ export type {
   Tag,
 } from './monitor/events.ts';
 export type { EntrySelection } from './monitor/inspect.ts';
-export { PageTableMonitor } from './monitor/page-table-monitor.ts';
+export { type CompareScope, PageTableMonitor } from './monitor/page-table-monitor.ts';
 export type { Gap } from './paging/pieces.ts';
 export { type EnumerateOptions, type MappedRange, mappedRanges } from './paging/enumerate.ts';
 export { isCanonical, type LevelFormat, makePaging, type Paging, type PagingOptions, rootOf } from './paging/format.ts';

@@ -38,8 +38,8 @@ export class Pacer {
   }
 
   /** @throws the reason of the signal when it is aborted */
-  async turn(progress: Progress): Promise<void> {
-    this.#options.onProgress?.(progress);
+  async turn(progress?: Progress): Promise<void> {
+    if (progress !== undefined) this.#options.onProgress?.(progress);
     await setImmediate();
     this.#options.signal?.throwIfAborted();
     this.#last = performance.now();

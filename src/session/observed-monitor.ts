@@ -1,7 +1,8 @@
 /** A monitor that reports the calls which change what is watched, once they have succeeded. */
 import type { Address, MonitorOptions, RangeRequest, RangeWatchRequest, WatchRequest } from '../core/monitor/api.ts';
+import type { CallInSteps } from '../core/monitor/call-in-steps.ts';
 import type { MonitorEvent } from '../core/monitor/events.ts';
-import { PageTableMonitor } from '../core/monitor/page-table-monitor.ts';
+import { type CompareScope, PageTableMonitor } from '../core/monitor/page-table-monitor.ts';
 import type { WatchCall } from '../driver/watch-calls.ts';
 
 export interface MonitorObserver {
@@ -33,9 +34,10 @@ export class ObservedMonitor extends PageTableMonitor {
     this.#tell({ kind: 'monitor', ...addressOf(request) });
   }
 
-  override monitorRange(request: RangeWatchRequest): void {
-    super.monitorRange(request);
-    this.#tell({ kind: 'monitorRange', ...rangeOf(request), runs: request.runs ?? false });
+  override monitorRangeInSteps(request: RangeWatchRequest): CallInSteps<void> {
+    return this.#tellAfter(super.monitorRangeInSteps(request), () => {
+      return { kind: 'monitorRange', ...rangeOf(request), runs: request.runs ?? false };
+    });
   }
 
   override unmonitor(request: WatchRequest): boolean {
@@ -66,16 +68,18 @@ export class ObservedMonitor extends PageTableMonitor {
     this.#tell({ kind: 'unmonitorAll' });
   }
 
-  override rootGone(root: number | bigint, view?: number): MonitorEvent[] {
-    const events = super.rootGone(root, view);
-    this.#tell({ kind: 'rootGone', root: BigInt(root), view });
-    return events;
+  override rootGoneInSteps(root: number | bigint, view?: number): CallInSteps<MonitorEvent[]> {
+    return this.#tellAfter(super.rootGoneInSteps(root, view), () => ({ kind: 'rootGone', root: BigInt(root), view }));
   }
 
-  override resync(view?: number, scope?: 'all' | 'above'): MonitorEvent[] {
-    const events = super.resync(view, scope);
-    this.#tell({ kind: 'resync', view });
-    return events;
+  override resyncInSteps(view?: number, scope?: CompareScope): CallInSteps<MonitorEvent[]> {
+    return this.#tellAfter(super.resyncInSteps(view, scope), () => ({ kind: 'resync', view }));
+  }
+
+  #tellAfter<T>(steps: CallInSteps<T>, call: () => WatchCall): CallInSteps<T> {
+    const bySource = this.#bySource;
+    steps.onSuccess = () => this.#observer.called(call(), bySource);
+    return steps;
   }
 
   #tell(call: WatchCall): void {

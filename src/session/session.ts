@@ -3,12 +3,14 @@
  * and the iterator hear of it; the guest runs on. The only place where async meets the core.
  */
 import { PtmonError } from '../core/error.ts';
+import type { CallInSteps } from '../core/monitor/call-in-steps.ts';
 import type { MonitorEvent } from '../core/monitor/events.ts';
 import type { PageTableMonitor } from '../core/monitor/page-table-monitor.ts';
 import type { Paging } from '../core/paging/format.ts';
 import type { SourceEvent } from '../driver/driver.ts';
 import { retry } from '../driver/retry.ts';
 import type { Statistics, Summary } from '../sinks/sink.ts';
+import { carryOut } from './carry-out.ts';
 import { makeEventLoopTurn } from './event-loop-turn.ts';
 import { called, namesOf } from './event-names.ts';
 import { ObservedMonitor } from './observed-monitor.ts';
@@ -23,6 +25,9 @@ import { WatchLog } from './watch/watch-log.ts';
 import { Watches } from './watch/watches.ts';
 
 const RETRIES = 3;
+
+/** Events from one turn of the event loop to the next. */
+const PORTION = 1024;
 
 /** How long what is under way may take after the session was told to end, until the source is closed all the same. */
 const LET_GO_MS = 2000;
@@ -76,6 +81,7 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
   readonly #watches = new Watches(() => this.#advance());
   readonly #clock: StopClock;
   readonly #entries: TrappedEntries;
+  readonly #letOthersRun = makeEventLoopTurn();
   /** Undefined where no sink wants it. */
   readonly #watchLog: WatchLog | undefined;
   #taken = false;
@@ -132,13 +138,13 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
 
   /**
    * Watches an address, or with `byteLength` every page of a range, and fetches what remote memory that takes. Call it while the guest
-   * is stopped.
+   * is stopped. A long call lets timers and signals have their turn.
    *
    * @returns a handle: its state, its own events, and `stop`
-   * @throws PtmonError as `PageTableMonitor.monitor`, `closed`
+   * @throws PtmonError as `PageTableMonitor.monitor`, `closed`; the reason of the session's signal: then nothing is watched
    */
   watch(request: SessionWatchRequest): Promise<Watch> {
-    return this.#retry(() => this.#watches.open(this.#monitor, request));
+    return this.#retry(() => this.#watches.open(this.#monitor, request, this.#signal));
   }
 
   /** The events, once: a session has one consumer beside its sinks. @throws PtmonError `closed` */
@@ -187,7 +193,6 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
 
   async *#pump(): AsyncGenerator<MonitorEvent, void, undefined> {
     const { driver, recorder, script, onBatch, system } = this.#options;
-    const letOthersRun = makeEventLoopTurn();
     try {
       await this.#beforeItRuns();
       for await (const heard of driver.run(this.#signal)) {
@@ -202,19 +207,20 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
             recorder?.heard(said);
           } else {
             await this.#tellWatches();
-            const found = (await this.#retry(() => this.#monitor.asSource(() => this.#hear(said)))).map((event) => ({
-              ...event,
-              time: this.#clock.time,
-            }));
+            const found = await this.#stamped(await this.#retry(() => this.#hear(said)));
             if (said.kind === 'missed') driver.compared?.(found.length);
             const known = this.#check(said, found.length);
             const events = system === undefined ? called(found, script?.names()) : await system.label(found);
             this.#tally.add(known, events);
             recorder?.heard(known, namesOf(found, events));
-            await this.#sinks.write(events);
-            for (const event of events) {
-              this.#watches.deliver(event);
-              yield event;
+            for (let from = 0; from < events.length; from += PORTION) {
+              const portion = events.slice(from, from + PORTION);
+              await this.#sinks.write(portion);
+              for (const event of portion) {
+                this.#watches.deliver(event);
+                yield event;
+              }
+              await this.#letOthersRun();
             }
             this.#watches.settle();
             this.#sinks.rethrow();
@@ -222,7 +228,7 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
           script?.perform(this.monitor, said);
         }
         await onBatch?.(batch);
-        await letOthersRun();
+        await this.#letOthersRun();
         if (this.#signal.aborted) break;
         await this.#beforeItRuns();
       }
@@ -288,19 +294,37 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     return { ...said, lost: null };
   }
 
-  #hear(said: Exclude<SourceEvent, { kind: 'write' }>): MonitorEvent[] {
+  #hear(said: Exclude<SourceEvent, { kind: 'write' }>): MonitorEvent[] | Promise<MonitorEvent[]> {
+    return carryOut(
+      this.#monitor.asSource(() => this.#callFor(said)),
+      this.#signal,
+    );
+  }
+
+  #callFor(said: Exclude<SourceEvent, { kind: 'write' }>): CallInSteps<MonitorEvent[]> {
     switch (said.kind) {
       case 'commit':
-        return this.monitor.processDirtyEntries(said.vcpu);
+        return this.monitor.processDirtyEntriesInSteps(said.vcpu);
       case 'missed':
         // A replay compares everything: so must the recorded session.
-        return this.monitor.resync(undefined, this.#options.recorder === undefined ? said.scope : 'all');
+        return this.monitor.resyncInSteps(undefined, this.#options.recorder === undefined ? said.scope : 'all');
       case 'root-gone':
-        return this.monitor.rootGone(said.root);
+        return this.monitor.rootGoneInSteps(said.root);
     }
   }
 
-  async #retry<T>(call: () => T): Promise<T> {
+  /** The events with the time of the stop. */
+  async #stamped(events: readonly MonitorEvent[]): Promise<MonitorEvent[]> {
+    const { time } = this.#clock;
+    const stamped: MonitorEvent[] = [];
+    for (let from = 0; from < events.length; from += PORTION) {
+      for (const event of events.slice(from, from + PORTION)) stamped.push({ ...event, time });
+      await this.#letOthersRun();
+    }
+    return stamped;
+  }
+
+  async #retry<T>(call: () => T | Promise<T>): Promise<T> {
     if (this.#closing !== undefined) throw new PtmonError('closed', 'the session is closed');
     const { remote } = this.#options.driver;
     return retry(call, {

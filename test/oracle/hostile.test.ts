@@ -5,7 +5,7 @@ import { hostileFailure } from './hostile.ts';
 import { MODES } from './prove.ts';
 import { programSeed } from './random.ts';
 
-const PROGRAMS = 25;
+const PROGRAMS = 15;
 
 const CASES = MODES.flatMap((mode) => ENGINE_NAMES.map((name) => [mode, name] as const));
 

@@ -9,6 +9,7 @@ import { rootOf } from '../../core/paging/format.ts';
 import { pagingOf } from '../../driver/paging.ts';
 import { retry } from '../../driver/retry.ts';
 import { isKvm, QmpClient, type QemuDriver, unmappedWords } from '../../drivers/qemu/index.ts';
+import { carryOut } from '../../session/carry-out.ts';
 import type { AddressOption } from '../options/address.ts';
 import { withAddresses } from './named-addresses.ts';
 import { openSource, type WatchSource } from './source.ts';
@@ -94,7 +95,9 @@ async function neededEntries(
   const at = rootOf(paging, root === 'current' ? registers.readRegisters(0).cr3 : root);
   for (const { va, byteLength } of addresses) {
     const watch = () =>
-      byteLength === undefined ? monitor.monitor({ root: at, va }) : monitor.monitorRange({ root: at, va, byteLength });
+      byteLength === undefined
+        ? monitor.monitor({ root: at, va })
+        : carryOut(monitor.monitorRangeInSteps({ root: at, va, byteLength }));
     await retry(watch, { remote });
   }
   const depth = Math.min(paging.levels.length, limits.max);

@@ -5,6 +5,7 @@ import type { MonitorEvent, OptInKind } from '../../core/monitor/events.ts';
 import { rootOf } from '../../core/paging/format.ts';
 import { retry } from '../../driver/retry.ts';
 import { recordTrace, type TraceRecorder } from '../../drivers/trace/index.ts';
+import { carryOut } from '../../session/carry-out.ts';
 import { openSession, type Session } from '../../session/session.ts';
 import { jsonlSink } from '../../sinks/jsonl.ts';
 import type { Streams } from '../context.ts';
@@ -104,7 +105,7 @@ export async function runWatch(
     if (last !== undefined && options.on?.includes(last.kind) === true) await stopAt(source, options, last, say);
     // The batch of the last event was not processed to its end: a comparison finds the rest of it.
     if (isUnfinished && verifier !== undefined) {
-      await retry(() => session.monitor.resync(), { remote: source.driver.remote });
+      await retry(() => carryOut(session.monitor.resyncInSteps()), { remote: source.driver.remote });
       await verifier.verify(session.monitor);
     }
   } finally {

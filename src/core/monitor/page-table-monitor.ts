@@ -36,10 +36,12 @@ import { DirtyMarks } from './batch/dirty-marks.ts';
 import { FormerWalks } from './batch/former-walks.ts';
 import { Plan } from './batch/plan.ts';
 import { Releases } from './batch/releases.ts';
+import type { Stepwise } from './batch/steps.ts';
 import { Synchronizer } from './batch/synchronizer.ts';
 import { EventWriter } from './events/event-writer.ts';
 import { Report } from './events/report.ts';
 import { UnsettledAddresses } from './events/unsettled.ts';
+import { CallInSteps } from './call-in-steps.ts';
 import type { BackedRun, MonitorEvent } from './events.ts';
 import { LeafWrites } from './fast-path/leaf-writes.ts';
 import { announce } from './fast-path/plain-tables.ts';
@@ -60,6 +62,9 @@ import { Faults } from './tables/faults.ts';
 import { ProtectedTables } from './tables/protected-tables.ts';
 import { ReverseMap } from './tables/rmap.ts';
 import type { EntrySet, TableNode } from './tables/table-node.ts';
+
+/** Which entries `resync` compares: all, or those above the page tables. */
+export type CompareScope = 'all' | 'above';
 
 export class PageTableMonitor {
   readonly paging: Paging;
@@ -142,6 +147,15 @@ export class PageTableMonitor {
    * memory for the pages that are mapped only. Throws like `monitor`.
    */
   monitorRange(request: RangeWatchRequest): void {
+    this.monitorRangeInSteps(request).finish();
+  }
+
+  /** The same in steps. Arguments are checked with the first one. */
+  monitorRangeInSteps(request: RangeWatchRequest): CallInSteps<void> {
+    return new CallInSteps(this.#calls, this.#monitorRange(request));
+  }
+
+  *#monitorRange(request: RangeWatchRequest): Stepwise<void> {
     this.#calls.refuseNested('monitorRange');
     checkRequest(request);
     const view = checkView(request.view);
@@ -151,7 +165,7 @@ export class PageTableMonitor {
     const runs = checkRuns(request.runs);
 
     const space = this.#spaces.open(view, root);
-    this.#synchronizer.watchRange({ space, first, last }, request.tag, runs);
+    yield* this.#synchronizer.watchRange({ space, first, last }, request.tag, runs);
   }
 
   /** Releases one reference to an address: of `tag`, where it is given. Returns whether there was one (rule R1). */
@@ -204,10 +218,19 @@ export class PageTableMonitor {
    * @returns a last page-out for each address that was backed, and `root-gone` where `kinds` lists it
    */
   rootGone(root: number | bigint, view?: number): MonitorEvent[] {
+    return this.rootGoneInSteps(root, view).finish();
+  }
+
+  /** The same in steps. */
+  rootGoneInSteps(root: number | bigint, view?: number): CallInSteps<MonitorEvent[]> {
+    return new CallInSteps(this.#calls, this.#rootGone(root, view));
+  }
+
+  *#rootGone(root: number | bigint, view?: number): Stepwise<MonitorEvent[]> {
     this.#calls.refuseNested('rootGone');
     const rootPa = rootOf(this.paging, root);
     const only = view === undefined ? undefined : checkView(view);
-    return this.#releases.rootsGone(this.#spaces.ofRoot(rootPa, only));
+    return yield* this.#releases.rootsGone(this.#spaces.ofRoot(rootPa, only));
   }
 
   /**
@@ -275,25 +298,47 @@ export class PageTableMonitor {
     return this.#synchronizer.processMarks(vcpu);
   }
 
+  /** The same in steps. */
+  processDirtyEntriesInSteps(vcpu: number): CallInSteps<MonitorEvent[]> {
+    return new CallInSteps(this.#calls, this.#processDirtyEntries(vcpu));
+  }
+
+  *#processDirtyEntries(vcpu: number): Stepwise<MonitorEvent[]> {
+    this.#calls.refuseNested('processDirtyEntries');
+    checkVcpu(vcpu);
+    return yield* this.#synchronizer.processMarksInSteps(vcpu);
+  }
+
   /**
    * Compares every monitored entry (of one view, or of all) with memory, for sources that may miss writes (rule C10).
    *
    * @param scope `above` compares only the entries above the page tables: few, and they decide where all others are
    * @returns what changed; throws like `processDirtyEntries`
    */
-  resync(view?: number, scope: 'all' | 'above' = 'all'): MonitorEvent[] {
+  resync(view?: number, scope?: CompareScope): MonitorEvent[] {
+    return this.resyncInSteps(view, scope).finish();
+  }
+
+  /** The same in steps. */
+  resyncInSteps(view?: number, scope?: CompareScope): CallInSteps<MonitorEvent[]> {
+    return new CallInSteps(this.#calls, this.#resync(view, scope));
+  }
+
+  *#resync(view?: number, scope: CompareScope = 'all'): Stepwise<MonitorEvent[]> {
     this.#calls.refuseNested('resync');
     const only = view === undefined ? undefined : checkView(view);
-    return this.#synchronizer.compare(only, scope === 'above');
+    return yield* this.#synchronizer.compare(only, scope === 'above');
   }
 
   /** Frames that are protected, however many views protect them. */
   monitoredTables(): number {
+    this.#calls.finishPaused();
     return this.#tables.size;
   }
 
   /** Changes whenever `entryAddresses` may return others than before. */
   get entryVersion(): number {
+    this.#calls.finishPaused();
     return this.#entrySet.version;
   }
 
@@ -302,21 +347,25 @@ export class PageTableMonitor {
    * views is listed once for each. The order stays the same while nothing changes. Takes time proportional to what is watched.
    */
   entryAddresses(selection: EntrySelection = {}): Float64Array {
+    this.#calls.finishPaused();
     return entryAddresses(this.#parts, selection);
   }
 
   /** Entries on some watched walk, each counted once. Takes time proportional to what is watched. */
   monitoredEntries(): number {
+    this.#calls.finishPaused();
     return countEntries(this.#parts);
   }
 
   /** Watched addresses that are backed, pages of ranges included. Takes time proportional to what is watched. */
   pagedInEntries(): number {
+    this.#calls.finishPaused();
     return countPagedIn(this.#parts);
   }
 
   /** The state of a watched address; undefined when it is not watched. Reads no memory. */
   state(address: Address): WatchState | undefined {
+    this.#calls.finishPaused();
     checkRequest(address);
     const space = this.#findSpace(address);
     const { page, offset } = locate(this.paging, address.va);
@@ -328,6 +377,7 @@ export class PageTableMonitor {
    * runs as possible, ascending. Reads no memory.
    */
   backedRuns(request: RangeRequest): readonly BackedRun[] {
+    this.#calls.finishPaused();
     checkRequest(request);
     const { first, last } = locateRange(this.paging, request);
     const space = this.#findSpace(request);
@@ -343,6 +393,7 @@ export class PageTableMonitor {
 
   /** Everything that this monitor knows. Takes time proportional to what is watched. */
   dump(): MonitorDump {
+    this.#calls.finishPaused();
     return dump(this.#parts);
   }
 

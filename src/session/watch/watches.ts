@@ -4,6 +4,7 @@ import type { MonitorEvent } from '../../core/monitor/events.ts';
 import type { PageTableMonitor } from '../../core/monitor/page-table-monitor.ts';
 import { rootOf } from '../../core/paging/format.ts';
 import type { WatchCall } from '../../driver/watch-calls.ts';
+import { carryOut } from '../carry-out.ts';
 import { type SessionWatchRequest, Watch } from './watch.ts';
 import type { WatchEvents } from './watch-events.ts';
 import { isRange, spanOf } from './watched-span.ts';
@@ -21,13 +22,18 @@ export class Watches {
     this.#advance = advance;
   }
 
-  /** Has the monitor retain what is asked for, once. @throws as the monitor, and PtmonError `bad-argument` for `maxUnread` */
-  open(monitor: PageTableMonitor, request: SessionWatchRequest): Watch {
+  /**
+   * Has the monitor retain what is asked for, once.
+   *
+   * @param signal ends a long call
+   * @throws as the monitor, PtmonError `bad-argument` for `maxUnread`, the reason of `signal`
+   */
+  async open(monitor: PageTableMonitor, request: SessionWatchRequest, signal: AbortSignal): Promise<Watch> {
     const { tag, maxUnread } = request;
     if (maxUnread !== undefined && !(maxUnread >= 1)) {
       throw new PtmonError('bad-argument', `maxUnread ${maxUnread} is not a number of at least 1`);
     }
-    if (isRange(request)) monitor.monitorRange(request);
+    if (isRange(request)) await carryOut(monitor.monitorRangeInSteps(request), signal);
     else monitor.monitor(request);
     const span = spanOf(monitor.paging, request);
     const watch: Watch = new Watch({

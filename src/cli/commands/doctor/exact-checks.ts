@@ -65,7 +65,10 @@ async function findKernelRoot(places: ExactPlaces): Promise<KernelRoot | undefin
       const { cr0, cr3 } = registers.readRegisters(vcpu);
       const root = rootOf(paging, cr3);
       const { remote } = memory;
-      const aliases = await retry(() => WritableAliases.of(paging, memory.memory, { root, cr0 }), { remote, signal });
+      const aliases = await retry(() => WritableAliases.of(paging, memory.memory, { root, cr0 }, signal), {
+        remote,
+        signal,
+      });
       const [alias] = aliases.find(gfnOf(root));
       if (alias !== undefined && aliases.isComplete) return { vcpu, root, alias };
     }

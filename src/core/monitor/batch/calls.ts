@@ -1,6 +1,7 @@
 /**
  * The calls of a monitor, one at a time: the source that a call reads or protects must not make another one, apart from marks and
- * queries (docs/decisions/0002-silent-points.md). Also what every call does at its end.
+ * queries (docs/decisions/0002-silent-points.md). A call in steps that is between two of them is finished before another one begins.
+ * Also what every call does at its end.
  */
 import { PtmonError } from '../../error.ts';
 import type { Faults } from '../tables/faults.ts';
@@ -17,13 +18,20 @@ export interface CallsParts {
   readonly formerWalks: { readonly isEmpty: boolean; clear(): void };
 }
 
+/** A call between two of its steps: `CallInSteps`. */
+interface PausedCall {
+  settle(): void;
+}
+
+const RUNNING = 'running';
+
 export class Calls {
   readonly #tables: ProtectedTables;
   readonly #faults: Faults;
   readonly #marks: CallsParts['marks'];
   readonly #unsettled: CallsParts['unsettled'];
   readonly #formerWalks: CallsParts['formerWalks'];
-  #isBusy = false;
+  #current: typeof RUNNING | PausedCall | null = null;
 
   constructor({ tables, faults, marks, unsettled, formerWalks }: CallsParts) {
     this.#tables = tables;
@@ -35,35 +43,53 @@ export class Calls {
 
   /** @throws PtmonError `nested-call` while another call is in progress: the source makes this one */
   refuseNested(name: string): void {
-    if (this.#isBusy) throw nestedCall(name);
+    if (this.#current === null) return;
+    if (this.#current === RUNNING) throw nestedCall(name);
+    this.#current.settle();
   }
 
   begin(): void {
-    this.#isBusy = true;
+    this.#current = RUNNING;
+  }
+
+  /** The call that runs is between two of its steps from now on. */
+  pause(call: PausedCall): void {
+    if (this.#current === RUNNING) this.#current = call;
+  }
+
+  /** The next step of a call begins. */
+  resume(call: PausedCall): void {
+    if (this.#current === call) this.#current = RUNNING;
+  }
+
+  /** Finishes the call that is between two of its steps. */
+  finishPaused(): void {
+    if (this.#current !== null && this.#current !== RUNNING) this.#current.settle();
   }
 
   /** Drops the former walks that nothing in flight needs, restores what could not be restored before, and reports faults. */
   end(): void {
     if (!this.#formerWalks.isEmpty && this.#marks.pending === 0 && this.#unsettled.isEmpty) this.#formerWalks.clear();
     this.#tables.retryRestores();
-    this.#isBusy = false;
+    this.#current = null;
     // From here on the listener may call the monitor.
     this.#faults.report();
   }
 
   /** Runs a query that reads the source, from within another call or not. */
   query<T>(run: () => T): T {
-    const wasBusy = this.#isBusy;
-    this.#isBusy = true;
+    this.finishPaused();
+    const before = this.#current;
+    this.#current = RUNNING;
     try {
       return run();
     } finally {
-      this.#isBusy = wasBusy;
+      this.#current = before;
     }
   }
 }
 
-function nestedCall(name: string): PtmonError {
+export function nestedCall(name: string): PtmonError {
   const what = `${name}() was called from within readEntry, stillHolds, getAccess or setAccess of the monitor's own source`;
   return new PtmonError('nested-call', `${what}: only marks and queries may be; call it after the outer call returns`);
 }

@@ -22,12 +22,16 @@ import type { TableFrame } from '../tables/table-frame.ts';
 import { type Backing, ENTRY_WORDS, type Space, type TableNode } from '../tables/table-node.ts';
 import { ChangeList } from './change-list.ts';
 import type { DirtyMarks } from './dirty-marks.ts';
+import { isStepDone, type Stepwise } from './steps.ts';
 
 const NOTHING: Backing = { frame: null, words: new Uint32Array(0), isCounted: false };
 
 /** Hears of each change right before it is made: `Report`. */
 export interface ChangeListener {
+  /** Of an entry of a page table. */
   entryChanges(node: TableNode, position: number, lo: number, hi: number): void;
+  /** Of any other entry. */
+  entryAboveChanges(node: TableNode, position: number, lo: number, hi: number): Stepwise<void>;
 }
 
 export interface PlanParts {
@@ -82,23 +86,29 @@ export class Plan {
    * @param rightsMatter whether rights that changed alone are reported or remembered
    * @param beginning where a watch begins with this plan
    */
-  addEntries(entries: NumberList, rightsMatter: boolean, beginning: AddressSpace | null = null): void {
+  *addEntries(entries: NumberList, rightsMatter: boolean, beginning: AddressSpace | null = null): Stepwise<void> {
     this.#rightsMatter = rightsMatter;
     this.#beginning = beginning;
-    for (let index = 0; index < entries.length; index++) this.#findEntriesAbove(entries.at(index));
+    for (let index = 0; index < entries.length; index++) {
+      this.#findEntriesAbove(entries.at(index));
+      if (isStepDone(index)) yield true;
+    }
     if (this.#above.length > 0) {
       this.#above.sort((a, b) => b.node.format.level - a.node.format.level);
-      for (const { node, position } of this.#above) this.#planEntryAbove(node, position);
+      for (const { node, position } of this.#above) yield* this.#planEntryAbove(node, position);
     }
-    for (let index = 0; index < entries.length; index++) this.#planPageTableEntry(entries.at(index));
+    for (let index = 0; index < entries.length; index++) {
+      this.#planPageTableEntry(entries.at(index));
+      if (isStepDone(index)) yield true;
+    }
   }
 
   /** Plans which table will be behind a node: the one in `gfn`, or none (`NO_TABLE`). Reads its entries, and everything below. */
-  stage(node: TableNode, gfn: number): void {
+  *stage(node: TableNode, gfn: number): Stepwise<void> {
     if (node.next !== undefined) return;
     if (gfn === NO_TABLE && node.frame === null) return;
     // The table may lie outside RAM, where there is nothing to protect (rule T8).
-    if (gfn === NO_TABLE || !this.#read(node.entryPa(gfn, 0, this.#entryBytes))) return this.#stageNothing(node);
+    if (gfn === NO_TABLE || !this.#read(node.entryPa(gfn, 0, this.#entryBytes))) return yield* this.#stageNothing(node);
 
     // Listed before `acquire`, which may throw: `rollBack` then takes `next` off this node, too.
     node.next = NOTHING;
@@ -112,18 +122,19 @@ export class Plan {
     for (let position = node.firstFrom(0); position >= 0; position = node.nextAfter(position)) {
       this.#read(node.entryPa(gfn, position, this.#entryBytes));
       words.set(this.#entry, ENTRY_WORDS * position);
-      if (!node.isPageTable) this.#stageBelow(node, position, this.#entry[0]!, this.#entry[1]!);
+      if (!node.isPageTable) yield* this.#stageBelow(node, position, this.#entry[0]!, this.#entry[1]!);
     }
+    yield true;
   }
 
   /** Plans the value of a slot that nothing has read yet, and everything below it. */
-  addSlot({ node, slot }: UnreadSlot): void {
+  *addSlot({ node, slot }: UnreadSlot): Stepwise<void> {
     if (node.frame === null || node.next !== undefined) return;
     const position = node.find(slot);
     this.#read(node.entryPa(node.frame.gfn, position, this.#entryBytes));
     const [lo, hi] = [this.#entry[0]!, this.#entry[1]!];
     this.#changes.add(node, position, this.#entry, false);
-    if (!node.isPageTable) this.#stageBelow(node, position, lo, hi);
+    if (!node.isPageTable) yield* this.#stageBelow(node, position, lo, hi);
   }
 
   /** Adds the pages below these entries, as the nodes know them, to `touched`. */
@@ -193,11 +204,15 @@ export class Plan {
   }
 
   /** Carries the plan out, and tells the listener of every change that matters. */
-  commit(listener: ChangeListener | null): void {
+  *commit(listener: ChangeListener | null): Stepwise<void> {
     for (let index = 0; index < this.#changes.length; index++) {
       const { node, position, lo, hi, matters } = this.#changes.at(index);
-      if (matters) listener?.entryChanges(node, position, lo, hi);
+      if (matters && listener !== null) {
+        if (node.isPageTable) listener.entryChanges(node, position, lo, hi);
+        else yield* listener.entryAboveChanges(node, position, lo, hi);
+      }
       node.setEntry(position, lo, hi);
+      if (isStepDone(index)) yield false;
     }
     const left: [TableFrame, number][] = [];
     for (const node of this.#staged) {
@@ -263,20 +278,21 @@ export class Plan {
     return new PtmonError('range-limit', `${what}: ${where}`, { va, root, view, level: node.format.level, entryPa });
   }
 
-  #stageNothing(node: TableNode): void {
+  *#stageNothing(node: TableNode): Stepwise<void> {
     node.next = NOTHING;
     this.#staged.push(node);
-    node.forEachChild((child) => this.stage(child, NO_TABLE));
+    for (const child of node.children()) yield* this.stage(child, NO_TABLE);
+    yield true;
   }
 
-  #stageBelow(node: TableNode, position: number, lo: number, hi: number): void {
+  *#stageBelow(node: TableNode, position: number, lo: number, hi: number): Stepwise<void> {
     const child = node.childAt(position);
     if (kindOf(node.format, lo, hi) === ENTRY_TABLE) {
       const gfn = tableGfn(node.format, lo, hi);
-      if (this.#mayFollow(node, child, gfn)) return this.stage(node.space.childAt(node, position), gfn);
+      if (this.#mayFollow(node, child, gfn)) return yield* this.stage(node.space.childAt(node, position), gfn);
       if (!this.#cut.has(node.space)) this.#cut.set(node.space, { node, position });
     }
-    if (child !== null) this.stage(child, NO_TABLE);
+    if (child !== null) yield* this.stage(child, NO_TABLE);
   }
 
   /** Whether a table may back the node below an entry: always for single watches, within a limit for ranges (rule C8). */
@@ -294,7 +310,7 @@ export class Plan {
     }
   }
 
-  #planEntryAbove(node: TableNode, position: number): void {
+  *#planEntryAbove(node: TableNode, position: number): Stepwise<void> {
     // An entry above this table has changed, and the table is staged: all of its entries are read already.
     if (node.next !== undefined) return;
     this.#read(node.entryPa(node.frame!.gfn, position, this.#entryBytes));
@@ -306,7 +322,7 @@ export class Plan {
     this.#entry[0] = lo;
     this.#entry[1] = hi;
     this.#changes.add(node, position, this.#entry, matters);
-    if (matters) this.#stageBelow(node, position, lo, hi);
+    if (matters) yield* this.#stageBelow(node, position, lo, hi);
   }
 
   #planPageTableEntry(entryPa: number): void {

@@ -11,6 +11,7 @@ import type { ProtectedTables } from '../tables/protected-tables.ts';
 import type { ReverseMap } from '../tables/rmap.ts';
 import type { TableNode } from '../tables/table-node.ts';
 import type { Calls } from './calls.ts';
+import type { Stepwise } from './steps.ts';
 
 export interface ReleasesParts {
   readonly calls: Calls;
@@ -74,9 +75,10 @@ export class Releases {
   }
 
   /** Reports that the roots of these spaces are gone, and drops the spaces (rule R4). Never throws. */
-  rootsGone(gone: readonly AddressSpace[]): MonitorEvent[] {
+  *rootsGone(gone: readonly AddressSpace[]): Stepwise<MonitorEvent[]> {
+    this.#calls.begin();
     this.#report.begin(null, TouchedPages.allOf(gone));
-    for (const space of gone) this.#report.rootGone(space);
+    for (const space of gone) yield* this.#report.rootGone(space);
     const events = this.#report.end();
     this.drop(gone);
     return events;
@@ -102,7 +104,7 @@ export class Releases {
   };
 
   #forgetAll(node: TableNode): void {
-    node.forEachChild((child) => this.#forgetAll(child));
+    for (const child of node.children()) this.#forgetAll(child);
     this.#forget(node);
   }
 

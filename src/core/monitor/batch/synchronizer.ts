@@ -22,9 +22,13 @@ import type { Calls } from './calls.ts';
 import type { DirtyMarks } from './dirty-marks.ts';
 import type { FormerWalks } from './former-walks.ts';
 import type { Plan } from './plan.ts';
+import { finish, isStepDone, type Stepwise } from './steps.ts';
 
 const NO_PAGES = new TouchedPages();
 const NO_ENTRIES = new NumberList();
+
+/** Marks that the fast path may follow in one step. */
+const AT_ONCE = 4096;
 
 /** Watches that are in the tree already, and whose entries nothing has read yet. */
 interface NewWatches extends SpacePages {
@@ -77,17 +81,56 @@ export class Synchronizer {
 
   /** Reads what a vCPU has written, and reports what it means. @throws as `PageTableMonitor.processDirtyEntries` */
   processMarks(vcpu: number): MonitorEvent[] {
-    this.#calls.begin();
-    const own = this.#marks.lend(vcpu);
-    if (own.length === 0) {
-      this.#marks.dropLent(0);
-      this.#calls.end();
-      return [];
-    }
+    const own = this.#lendMarks(vcpu);
     // A source that delivers what it has queued while a table is being protected may add marks.
     const { length } = own;
+    return this.#processAtOnce(vcpu, own) ?? finish(this.#processLent(vcpu, own, length));
+  }
+
+  /** The same in steps. */
+  *processMarksInSteps(vcpu: number): Stepwise<MonitorEvent[]> {
+    const own = this.#lendMarks(vcpu);
+    const { length } = own;
+    const atOnce = length > AT_ONCE ? null : this.#processAtOnce(vcpu, own);
+    return atOnce ?? (yield* this.#processLent(vcpu, own, length));
+  }
+
+  #lendMarks(vcpu: number): NumberList {
+    this.#calls.begin();
+    return this.#marks.lend(vcpu);
+  }
+
+  /** Takes the fast path. Null where it declines: then nothing has happened, and the marks are still lent. */
+  #processAtOnce(vcpu: number, own: NumberList): MonitorEvent[] | null {
+    const { length } = own;
+    const { fastPath } = this.#parts;
+    let events: MonitorEvent[] | null = null;
+    if (length === 0) {
+      events = [];
+    } else if (fastPath !== null && this.#isAlone) {
+      try {
+        // Neighbouring pages of a range may be reported as one run: they must come one after the other.
+        events = fastPath.leafWrites.follow(this.#spaces.hasRanges ? this.#sort(own) : own, vcpu);
+      } catch (error) {
+        this.#marks.keepLent();
+        this.#calls.end();
+        throw error;
+      }
+    }
+    if (events === null) return null;
+    this.#marks.dropLent(length);
+    this.#calls.end();
+    return events;
+  }
+
+  /** @param length how many marks there were when they were lent */
+  *#processLent(vcpu: number, own: NumberList, length: number): Stepwise<MonitorEvent[]> {
+    const isAlone = this.#isAlone;
     try {
-      const events = this.#followMarks(vcpu, own);
+      const sorted = this.#sort(own);
+      const events = yield* undisturbed(() =>
+        isAlone ? this.#follow(vcpu, sorted, null) : this.#followAmongOthers(vcpu, sorted),
+      );
       this.#marks.dropLent(length);
       return events;
     } catch (error) {
@@ -98,16 +141,9 @@ export class Synchronizer {
     }
   }
 
-  #followMarks(vcpu: number, own: NumberList): MonitorEvent[] {
-    const isAlone = this.#marks.pending === 1 && this.#unsettled.isEmpty;
-    const { fastPath } = this.#parts;
-    if (fastPath !== null && isAlone) {
-      // Neighbouring pages of a range may be reported as one run: they must come one after the other.
-      const events = fastPath.leafWrites.follow(this.#spaces.hasRanges ? this.#sort(own) : own, vcpu);
-      if (events !== null) return events;
-    }
-    const sorted = this.#sort(own);
-    return undisturbed(() => (isAlone ? this.#follow(vcpu, sorted, null) : this.#followAmongOthers(vcpu, sorted)));
+  /** Whether no other vCPU has a write in flight, and no address has moved without an event. */
+  get #isAlone(): boolean {
+    return this.#marks.pending === 1 && this.#unsettled.isEmpty;
   }
 
   /** Sorts a copy of the marks. They keep their order, so that a call that fails can be repeated with the same result (rule E7). */
@@ -124,16 +160,17 @@ export class Synchronizer {
    * addresses that this vCPU touches (rule C4). Where those addresses are few, reads only what is marked on their walks: n vCPUs with a
    * mark each would otherwise read n entries n times.
    */
-  #followAmongOthers(vcpu: number, own: NumberList): MonitorEvent[] {
+  *#followAmongOthers(vcpu: number, own: NumberList): Stepwise<MonitorEvent[]> {
     const touched = new TouchedPages();
     this.#plan.addTouched(own, touched);
     this.#formerWalks.addTouched(own, touched);
-    if (touched.hasSpans || own.length > this.#marks.pending) return this.#follow(vcpu, this.#marks.ofAll(), touched);
+    if (touched.hasSpans || own.length > this.#marks.pending)
+      return yield* this.#follow(vcpu, this.#marks.ofAll(), touched);
     const entries = new NumberList();
     entries.pushAll(own);
     for (const [space, page] of touched.pages()) this.#plan.addMarkedOnWalk(space, page, entries);
     entries.sortUnique();
-    return this.#follow(vcpu, entries, touched);
+    return yield* this.#follow(vcpu, entries, touched);
   }
 
   /**
@@ -141,49 +178,54 @@ export class Synchronizer {
    *
    * @param unreadRoots spaces whose root was not in memory when it was last read: it is read again
    */
-  #follow(
+  *#follow(
     vcpu: number | null,
     entries: NumberList,
     touched: TouchedPages | null,
     unreadRoots: readonly AddressSpace[] = [],
-  ): MonitorEvent[] {
+  ): Stepwise<MonitorEvent[]> {
     try {
-      this.#plan.addEntries(entries, this.#parts.reportsRights || touched !== null);
-      for (const space of unreadRoots) this.#plan.stage(space.top, space.rootGfn);
+      yield* this.#plan.addEntries(entries, this.#parts.reportsRights || touched !== null);
+      for (const space of unreadRoots) yield* this.#plan.stage(space.top, space.rootGfn);
       this.#requireValid();
     } catch (error) {
       this.#plan.rollBack();
       throw error;
     }
-    if (touched !== null) this.#keepFormerWalks(touched);
+    if (touched !== null) yield* this.#keepFormerWalks(touched);
     this.#report.begin(vcpu, touched);
-    for (const space of unreadRoots) this.#report.rootAppears(space);
-    this.#plan.commit(this.#report);
+    for (const space of unreadRoots) yield* this.#report.rootAppears(space);
+    yield* this.#plan.commit(this.#report);
+    yield* this.#report.settle();
     return this.#report.end();
   }
 
   /** Keeps the old walks of addresses that this commit moves without reporting them (`FormerWalks`). */
-  #keepFormerWalks(touched: TouchedPages): void {
-    for (const node of this.#plan.movingNodes(touched)) this.#formerWalks.add(node);
+  *#keepFormerWalks(touched: TouchedPages): Stepwise<void> {
+    for (const node of this.#plan.movingNodes(touched)) {
+      this.#formerWalks.add(node);
+      yield false;
+    }
   }
 
   /** Compares everything (of one view, above the page tables) with memory, and reports the differences. @throws as `PageTableMonitor.resync` */
-  compare(view: number | undefined, isAbove = false): MonitorEvent[] {
+  *compare(view: number | undefined, isAbove: boolean): Stepwise<MonitorEvent[]> {
     this.#calls.begin();
     try {
-      return undisturbed(() => this.#compare(view, isAbove));
+      return yield* undisturbed(() => this.#compare(view, isAbove));
     } finally {
       this.#calls.end();
     }
   }
 
-  #compare(view: number | undefined, isAbove: boolean): MonitorEvent[] {
+  *#compare(view: number | undefined, isAbove: boolean): Stepwise<MonitorEvent[]> {
     const differing = new NumberList();
     try {
       for (const first of this.#parts.rmap.firsts()) {
         for (let node: TableNode | null = first; node !== null; node = node.nextInFrame) {
           if (isAbove && node.isPageTable) continue;
           if ((view ?? node.space.view) === node.space.view) this.#plan.compare(node, differing);
+          yield true;
         }
       }
       this.#requireFetched();
@@ -195,7 +237,7 @@ export class Synchronizer {
     const spaces = this.#spaces.inView(view);
     const unreadRoots = spaces.filter((space) => space.top.frame === null);
     const touched = view === undefined ? null : TouchedPages.allOf(spaces);
-    return this.#follow(null, differing, touched, unreadRoots);
+    return yield* this.#follow(null, differing, touched, unreadRoots);
   }
 
   /** Adds one reference to one address. @throws as `PageTableMonitor.monitor` */
@@ -211,14 +253,15 @@ export class Synchronizer {
   #watchAnywhere(space: AddressSpace, page: number, offset: number, tag: Tag | undefined): void {
     const wasWatched = space.isWatched(page, offset);
     const firstNew = space.addWatch(page, offset, tag);
-    this.#begin({
+    const watches: NewWatches = {
       space,
       first: page,
       last: page,
       unread: firstNew === null ? [] : [firstNew],
       isNew: (eachPage, eachOffset) => !wasWatched && eachPage === page && eachOffset === offset,
       undo: () => space.removeWatch(page, offset),
-    });
+    };
+    finish(this.#begin(watches));
   }
 
   /** Watches an address whose page table is protected and known, without a plan. Returns whether it did; else nothing has happened. */
@@ -235,13 +278,13 @@ export class Synchronizer {
   }
 
   /** Adds one reference to every page of a range. @throws as `PageTableMonitor.monitorRange` */
-  watchRange({ space, first, last }: SpacePages, tag: Tag | undefined, runs: boolean): void {
+  *watchRange({ space, first, last }: SpacePages, tag: Tag | undefined, runs: boolean): Stepwise<void> {
     this.#calls.begin();
     this.#spaces.hasRanges = true;
     const { ranges } = space;
     const added = ranges.add(first, last, tag, runs);
     try {
-      this.#begin({
+      yield* this.#begin({
         space,
         first,
         last,
@@ -268,7 +311,7 @@ export class Synchronizer {
    * watch begins with what is in memory, and other addresses are reported when those vCPUs are processed (rule C7). Where nothing traps, any entry may have changed since it was
    * read: reads again all that the new watch shares with others.
    */
-  #begin(watches: NewWatches): void {
+  *#begin(watches: NewWatches): Stepwise<void> {
     const { space, first, last, isNew, undo } = watches;
     const entries = this.#isQuiet ? NO_ENTRIES : this.#marks.ofAll();
     try {
@@ -276,28 +319,32 @@ export class Synchronizer {
         space.collectEntries(first, last, entries);
         entries.sortUnique();
       }
-      undisturbed(() => this.#planBeginning(watches, entries));
+      yield* undisturbed(() => this.#planBeginning(watches, entries));
     } catch (error) {
       undo();
       this.#parts.prune(watches);
       throw error;
     }
     if (entries.length === 0) {
-      this.#plan.commit(null);
+      yield* this.#plan.commit(null);
     } else {
-      this.#keepFormerWalks(NO_PAGES);
+      yield* this.#keepFormerWalks(NO_PAGES);
       this.#report.begin(null, NO_PAGES, (each, page, offset) => each === space && isNew(page, offset));
-      this.#plan.commit(this.#report);
+      yield* this.#plan.commit(this.#report);
+      yield* this.#report.settle();
       this.#report.end();
     }
     space.isNew = false;
   }
 
-  #planBeginning({ space, unread }: NewWatches, entries: NumberList): void {
+  *#planBeginning({ space, unread }: NewWatches, entries: NumberList): Stepwise<void> {
     try {
-      this.#plan.addEntries(entries, true, space);
-      if (space.isNew) this.#plan.stage(space.top, space.rootGfn);
-      for (const slot of unread) this.#plan.addSlot(slot);
+      yield* this.#plan.addEntries(entries, true, space);
+      if (space.isNew) yield* this.#plan.stage(space.top, space.rootGfn);
+      for (const [index, slot] of unread.entries()) {
+        yield* this.#plan.addSlot(slot);
+        if (isStepDone(index)) yield true;
+      }
       this.#requireValid();
     } catch (error) {
       this.#plan.rollBack();
@@ -329,10 +376,10 @@ export class Synchronizer {
 class Disturbance extends Error {}
 
 /** Repeats a call until it is not disturbed. A call that is disturbed must change nothing. */
-function undisturbed<T>(call: () => T): T {
+function* undisturbed<T>(call: () => Stepwise<T>): Stepwise<T> {
   for (;;) {
     try {
-      return call();
+      return yield* call();
     } catch (error) {
       if (!(error instanceof Disturbance)) throw error;
     }

@@ -6,6 +6,7 @@
  * the nodes, the new ones in what the plan has staged for them (`TableNode.next`).
  */
 import { ENTRY_TABLE, type Paging } from '../../paging/format.ts';
+import { isStepDone, type Stepwise } from '../batch/steps.ts';
 import type { Cause, MonitorEvent } from '../events.ts';
 import type { AddressSpace } from '../tables/address-space.ts';
 import { Mapping, NO_TABLE } from '../tables/mapping.ts';
@@ -73,9 +74,14 @@ export class Report {
     this.#writer.begin(vcpu);
   }
 
-  /** Reports touched addresses that are still unsettled. Returns all events since `begin`. */
+  /** Reports touched addresses that are still unsettled. */
+  *settle(): Stepwise<void> {
+    if (this.#unsettled.isEmpty) return;
+    for (const space of this.#unsettled.spaces()) yield* this.#settle(space, true);
+  }
+
+  /** Returns all events since `begin`. */
   end(): MonitorEvent[] {
-    if (!this.#unsettled.isEmpty) for (const space of this.#unsettled.spaces()) this.#settle(space, true);
     this.#touched = null;
     this.#isNew = null;
     this.#subject = null;
@@ -84,11 +90,25 @@ export class Report {
     return this.#writer.take();
   }
 
-  /**
-   * Reports the pages below an entry that is about to get the value (`lo`, `hi`). The tables that it will lead to are staged. The entry is
-   * the cause of their events, unless `#below` finds a lower one.
-   */
+  /** Reports the page of a page table's entry that is about to get the value (`lo`, `hi`). */
   entryChanges(node: TableNode, position: number, lo: number, hi: number): void {
+    this.#page(node, position, this.#spanOf(node, position, lo, hi));
+  }
+
+  /**
+   * Reports the pages below any other entry. The tables that it will lead to are staged. The entry is the cause of their events, unless
+   * `#below` finds a lower one.
+   */
+  *entryAboveChanges(node: TableNode, position: number, lo: number, hi: number): Stepwise<void> {
+    const span = this.#spanOf(node, position, lo, hi);
+    span.node = node.childAt(position);
+    span.firstPage = node.pageAt(position);
+    span.pages = node.format.slotPages;
+    yield* this.#below(node.space, span);
+  }
+
+  /** Where the pages of an entry lead, and will lead. */
+  #spanOf(node: TableNode, position: number, lo: number, hi: number): SpanChange {
     const { format } = node;
     const span = this.#spans[format.level]!;
     const oldLo = node.lowAt(position);
@@ -100,26 +120,22 @@ export class Report {
     const child = node.childAt(position);
     if (span.before.setEntry(format, oldLo, oldHi, rights) === ENTRY_TABLE) enterOld(span.before, child);
     if (span.after.setEntry(format, lo, hi, rights) === ENTRY_TABLE) enterNew(span.after, child);
-    if (node.isPageTable) return this.#page(node, position, span);
-    span.node = child;
-    span.firstPage = node.pageAt(position);
-    span.pages = format.slotPages;
-    this.#below(node.space, span);
+    return span;
   }
 
   /** Reports the pages of a space whose root was not in memory before, and is now. The tables that it leads to are staged. */
-  rootAppears(space: Space): void {
+  *rootAppears(space: Space): Stepwise<void> {
     const span = this.#wholeSpace(space);
     enterNew(span.after, space.top);
-    this.#below(space, span);
+    yield* this.#below(space, span);
   }
 
   /** A whole address space ends: its backed addresses are paged out, and all of them are gone (rule R4). */
-  rootGone(space: AddressSpace): void {
+  *rootGone(space: AddressSpace): Stepwise<void> {
     const span = this.#wholeSpace(space);
     enterOld(span.before, space.top);
-    this.#below(space, span);
-    this.#settle(space, false);
+    yield* this.#below(space, span);
+    yield* this.#settle(space, false);
     this.#reportGone(space);
   }
 
@@ -165,10 +181,10 @@ export class Report {
    * cause stays the entry at which they did. So if a self-map slot changes, the cause is that slot at the level where the walks part:
    * at the PML4, unless the new walk comes back to the old table at the same level.
    */
-  #below(space: Space, span: SpanChange): void {
+  *#below(space: Space, span: SpanChange): Stepwise<void> {
     const { node, before, after } = span;
     if (before.leadsNowhere && after.leadsNowhere) return;
-    if (node === null) return this.#pagesOfRanges(space, span);
+    if (node === null) return yield* this.#pagesOfRanges(space, span);
 
     const { format } = node;
     const slot = this.#spans[format.level]!;
@@ -184,9 +200,10 @@ export class Report {
         slot.node = child;
         slot.firstPage = node.pageAt(position);
         slot.pages = format.slotPages;
-        this.#below(space, slot);
+        yield* this.#below(space, slot);
       }
     }
+    yield false;
   }
 
   /** Notes the change of the entry at `position` of the table that a span leads to, before and after. */
@@ -199,7 +216,7 @@ export class Report {
   }
 
   /** Pages that only ranges watch, below an entry that is a large leaf or maps nothing, before and after. */
-  #pagesOfRanges(space: Space, span: SpanChange): void {
+  *#pagesOfRanges(space: Space, span: SpanChange): Stepwise<void> {
     if (span.before.equals(span.after)) return;
     const { firstPage } = span;
     const lastPage = firstPage + span.pages - 1;
@@ -214,6 +231,7 @@ export class Report {
         one.before.setWithin(span.before, page - firstPage);
         one.after.setWithin(span.after, page - firstPage);
         this.#address(this.#about({ space, page, pages: step, offset: 0, watcher: null, segment }), one);
+        if (isStepDone(page)) yield false;
       }
     }
   }
@@ -279,8 +297,9 @@ export class Report {
   }
 
   /** Reports the unsettled addresses of a space that are touched, though nothing has changed for them in this batch. */
-  #settle(space: Space, hasCause: boolean): void {
-    for (const unsettled of this.#unsettled.of(space)) {
+  *#settle(space: Space, hasCause: boolean): Stepwise<void> {
+    for (const [index, unsettled] of this.#unsettled.of(space).entries()) {
+      if (isStepDone(index)) yield false;
       const { page, offset, reported } = unsettled;
       if (this.#touched !== null && !this.#touched.has(space, page)) continue;
       this.#unsettled.delete(space, page, offset);

@@ -192,11 +192,11 @@ export class TableNode extends SlotTable<TableNode> {
     this.setItem(position, child);
   }
 
-  forEachChild(visit: (child: TableNode) => void): void {
+  *children(): Generator<TableNode> {
     if (this.isPageTable) return;
     for (let at = this.firstFrom(0); at >= 0; at = this.nextAfter(at)) {
       const child = this.childAt(at);
-      if (child !== null) visit(child);
+      if (child !== null) yield child;
     }
   }
 

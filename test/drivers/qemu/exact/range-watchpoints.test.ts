@@ -15,7 +15,9 @@ async function stage(
 ) {
   const machine = new Machine({ mode: '4-level' });
   const root = machine.chain(HERE, 2, 0x8000_0000_0000_00e3n);
-  const findings = [WritableAliases.of(machine.paging, machine.memory, { root: Number(root), cr0: 0x8001_0001n })];
+  const findings = [
+    await WritableAliases.of(machine.paging, machine.memory, { root: Number(root), cr0: 0x8001_0001n }),
+  ];
   const stub = await Stub.start(options);
   const gdb = await GdbClient.connect(stub.address, { timeoutMs: 300 });
   onTestFinished(() => gdb.close());
@@ -24,7 +26,9 @@ async function stage(
     limits: { max: options.max ?? 100, areRegisters: options.areRegisters ?? false },
     aliases: () => findings.at(-1)!,
     refresh: async () => {
-      findings.push(WritableAliases.of(machine.paging, machine.memory, { root: Number(root), cr0: 0x8001_0001n }));
+      findings.push(
+        await WritableAliases.of(machine.paging, machine.memory, { root: Number(root), cr0: 0x8001_0001n }),
+      );
       return findings.at(-1)!;
     },
   });

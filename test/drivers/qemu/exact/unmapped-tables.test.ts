@@ -10,7 +10,7 @@ const TABLE = 0x80_0000;
 const DIRECTORIES = { low: 0x11_0000, high: 0x12_0000 };
 
 /** A process with one page table, and a kernel's half that maps this much of memory in large pages. */
-function unmappedOf(mode: '32-bit' | 'pae', mappedBytes: number): number | undefined {
+async function unmappedOf(mode: '32-bit' | 'pae', mappedBytes: number): Promise<number | undefined> {
   const memory = new SparseMemory();
   for (const pa of [ROOT, TABLE, ...Object.values(DIRECTORIES)]) memory.addPage(pa / 4096);
   const isPae = mode === 'pae';
@@ -26,10 +26,18 @@ function unmappedOf(mode: '32-bit' | 'pae', mappedBytes: number): number | undef
   const largeBytes = isPae ? 2 ** 21 : 2 ** 22;
   for (let at = 0; at < mappedBytes; at += largeBytes) put(high, (isPae ? 0 : 768) + at / largeBytes, at | 0x83);
   const paging = makePaging({ mode });
-  return unmappedTable(paging, memory, ROOT, WritableAliases.of(paging, memory, { root: ROOT, cr0: 0x8001_0001n }));
+  return unmappedTable(
+    paging,
+    memory,
+    ROOT,
+    await WritableAliases.of(paging, memory, { root: ROOT, cr0: 0x8001_0001n }),
+  );
 }
 
-test.each(['32-bit', 'pae'] as const)('%s: the page table that the kernel has no lasting map of, if any', (mode) => {
-  expect(unmappedOf(mode, 2 ** 24)).toBeUndefined();
-  expect(unmappedOf(mode, 2 ** 22)).toBe(TABLE);
-});
+test.each(['32-bit', 'pae'] as const)(
+  '%s: the page table that the kernel has no lasting map of, if any',
+  async (mode) => {
+    expect(await unmappedOf(mode, 2 ** 24)).toBeUndefined();
+    expect(await unmappedOf(mode, 2 ** 22)).toBe(TABLE);
+  },
+);

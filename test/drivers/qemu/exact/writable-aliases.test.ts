@@ -22,8 +22,8 @@ function knotted(k: number): SparseMemory {
   return memory;
 }
 
-test.each([0, 1, 32, 200])('%i slots of the lower half that name the root do not hide the upper half', (k) => {
-  const aliases = WritableAliases.of(PAGING, knotted(k), { root: ROOT, cr0: 0x8001_0001n });
+test.each([0, 1, 32, 200])('%i slots of the lower half that name the root do not hide the upper half', async (k) => {
+  const aliases = await WritableAliases.of(PAGING, knotted(k), { root: ROOT, cr0: 0x8001_0001n });
   expect(aliases.find(ROOT / 4096)).toContain(0xffff_8000_0000_0000n);
   expect(aliases.isComplete).toBe(true);
 });
@@ -31,10 +31,28 @@ test.each([0, 1, 32, 200])('%i slots of the lower half that name the root do not
 test.each([
   ['CR0.WP set: it may be no system’s root', 0x8001_0001n, false],
   ['CR0.WP clear, as firmware has it', 0x8000_0001n, true],
-])('a root that maps its own table read-only, %s', (_, cr0, isComplete) => {
+])('a root that maps its own table read-only, %s', async (_, cr0, isComplete) => {
   const memory = knotted(0);
   memory.writeU64(0x103_000, ROOT | 1, 0);
-  const aliases = WritableAliases.of(PAGING, memory, { root: ROOT, cr0 });
+  const aliases = await WritableAliases.of(PAGING, memory, { root: ROOT, cr0 });
   expect(aliases.find(ROOT / 4096)).toEqual([0xffff_8000_0000_0000n]);
   expect(aliases.isComplete).toBe(isComplete);
+});
+
+test('tables that point at each other: timers go on, and an abort ends the search', async () => {
+  const abort = new AbortController();
+  let ticks = 0;
+  const timer = setInterval(() => {
+    ticks++;
+    if (ticks === 3) abort.abort();
+  }, 5);
+  const memory = knotted(0);
+  // As `knotted`, in the upper half, where many more tables may be read again.
+  for (let slot = 257; slot < 400; slot++) memory.writeU64(ROOT + 8 * slot, ROOT | 7, 0);
+  try {
+    const search = WritableAliases.of(PAGING, memory, { root: ROOT, cr0: 0x8001_0001n }, abort.signal);
+    await expect(search).rejects.toThrow('aborted');
+  } finally {
+    clearInterval(timer);
+  }
 });

@@ -12,6 +12,7 @@ import type { PhysicalMemory } from '../../../../core/memory/physical-memory.ts'
 import type { Paging } from '../../../../core/paging/format.ts';
 import { type PieceOptions, pieces } from '../../../../core/paging/pieces.ts';
 import { RIGHT_USER, RIGHT_WRITABLE } from '../../../../core/paging/rights.ts';
+import { Pacer } from '../../../../driver/pacer.ts';
 
 /** Tables of the lower half that may be read again: each is up to 512 aliases, and the guest is stopped meanwhile. */
 const PROCESS_REPEATS = 64;
@@ -44,18 +45,30 @@ export class WritableAliases {
     this.#isWriteProtected = (cr0 & CR0_WP) !== 0n;
   }
 
-  /** What a root maps writable, as far as its tables do not point at each other. @throws PtmonError `not-fetched`, or what the memory throws */
-  static of(paging: Paging, memory: PhysicalMemory, loaded: LoadedRoot): WritableAliases {
+  /**
+   * What a root maps writable, as far as its tables do not point at each other. Signals and timers have their turn meanwhile: a guest can
+   * make this take seconds.
+   *
+   * @throws PtmonError `not-fetched`, or what the memory throws; the reason of `signal`
+   */
+  static async of(
+    paging: Paging,
+    memory: PhysicalMemory,
+    loaded: LoadedRoot,
+    signal?: AbortSignal,
+  ): Promise<WritableAliases> {
     const aliases = new WritableAliases(loaded);
+    const pacer = new Pacer(signal === undefined ? {} : { signal });
     // The upper half first and by itself: tables of a process that point at each other do not hide the system's own mappings.
-    aliases.#search(paging, memory, { from: paging.lowEnd });
-    aliases.#search(paging, memory, { to: paging.lowEnd, maxRepeats: PROCESS_REPEATS });
+    await aliases.#search(paging, memory, { from: paging.lowEnd }, pacer);
+    await aliases.#search(paging, memory, { to: paging.lowEnd, maxRepeats: PROCESS_REPEATS }, pacer);
     return aliases;
   }
 
-  #search(paging: Paging, memory: PhysicalMemory, part: PieceOptions): void {
+  async #search(paging: Paging, memory: PhysicalMemory, part: PieceOptions, pacer: Pacer): Promise<void> {
     try {
       for (const { vpn, gfn, pages, step, rights } of pieces(paging, memory, this.root, part)) {
+        if (pacer.isDue) await pacer.turn();
         if (pages === 0) continue;
         const list = this.#listFor(rights);
         // Of pages that all map one frame, the first.
