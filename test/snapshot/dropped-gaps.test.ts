@@ -6,7 +6,7 @@ import { openDump } from '../../src/drivers/dump/index.ts';
 import { findAddressSpace, findDroppedGaps, findRoots } from '../../src/snapshot/index.ts';
 import { run } from '../cli/run.ts';
 import { temporaryFolder } from '../drivers/qemu/launch/temporary-folder.ts';
-import { PRESENT, SpaceBuilder, USER, WRITABLE } from './space.ts';
+import { LARGE, PRESENT, SpaceBuilder, USER, WRITABLE } from './space.ts';
 
 const PROCESSES = 12;
 const KERNEL = 0xffff_8880_0000_0000n;
@@ -32,12 +32,31 @@ function guest(salt = 0): { readonly memory: Buffer; readonly roots: readonly nu
     machine.put(table, 0x5000n | PRESENT | USER);
     roots.push(root);
   }
+  return { memory: memoryOf(kernel), roots: roots.map(Number) };
+}
+
+/** Of a 32-bit kernel: a direct map of large pages, of which two are split. */
+function legacyGuest(): Buffer {
+  const kernel = new SpaceBuilder('32-bit');
+  const [at, largePage] = [0xc000_0000n, 0x40_0000n];
+  for (let page = 0n; page < 12n; page++) {
+    const [va, pa] = [at + page * largePage, page * largePage];
+    if (page === 0n || page === 4n) kernel.map(va, 1024, pa, PRESENT | WRITABLE);
+    else kernel.put(va, 2, pa | PRESENT | WRITABLE | LARGE);
+    for (let between = 0; between < 3; between++) kernel.newTable();
+  }
+  return memoryOf(kernel);
+}
+
+function memoryOf(kernel: SpaceBuilder): Buffer {
   const { byteLength } = kernel.snapshot().regions[0]!;
   const pages = Array.from({ length: byteLength / 4096 }, (_, gfn) => {
-    const page = machine.memory.page(gfn);
-    return page === undefined ? Buffer.alloc(4096) : Buffer.from(page.slice().buffer);
+    const page = Buffer.from(kernel.machine.memory.page(gfn)?.slice().buffer ?? new ArrayBuffer(4096));
+    // What is no table has something at its beginning, as most pages have.
+    if (page.every((byte) => byte === 0)) page.write('memory of a process', 'latin1');
+    return page;
   });
-  return { memory: Buffer.concat(pages), roots: roots.map(Number) };
+  return Buffer.concat(pages);
 }
 
 function fileOf(...parts: readonly Uint8Array[]): string {
@@ -69,6 +88,9 @@ describe('a raw file', () => {
     ],
     ['that begins at 1 MiB', [memory.subarray(MIB)], [[MIB, 0]]],
     ['with a header', [Buffer.alloc(0x3000, 'header of 3 pages '), memory], [[0, 0x3000]]],
+    ['with a header of any length', [Buffer.alloc(0x1498, 'header '), memory], [[0, 0x1498]]],
+    ['with a header, and something behind', [Buffer.alloc(0x698), memory, Buffer.alloc(11, 'end')], [[0, 0x698]]],
+    ['with one byte in front', [Buffer.alloc(1, 'x'), memory], [[0, 1]]],
   ])('%s', async (_what, parts, pieces) => {
     const path = fileOf(...parts);
     const dump = await openDump(path);
@@ -114,6 +136,17 @@ describe('a raw file', () => {
       onTestFinished(() => dump.close());
       expect(await findDroppedGaps(dump)).toBeUndefined();
     }
+  });
+
+  test.each<[what: string, front: number, cut: number, pieces: readonly (readonly [number, number])[] | undefined]>([
+    ['a header', 0x1498, 0, [[0, 0x1498]]],
+    ['its first MiB missing', 0, MIB, [[MIB, 0]]],
+    ['nothing in front', 0, 0, undefined],
+  ])('of legacy 32-bit paging with %s', async (_what, front, cut, pieces) => {
+    const dump = await openDump(fileOf(Buffer.alloc(front, 'header '), legacyGuest().subarray(cut)));
+    onTestFinished(() => dump.close());
+    const found = await findDroppedGaps(dump);
+    expect(found?.map(({ pa, position }) => [pa, position])).toEqual(pieces);
   });
 
   test('without page tables is left alone', async () => {

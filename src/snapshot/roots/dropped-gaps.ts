@@ -8,6 +8,8 @@ import { hex } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
 import { Pacer, type LongWorkOptions } from '../../driver/pacer.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
+import { pagePhase } from './page-phase.ts';
+import { findLegacyLinks, type LegacyLinks } from './legacy-links.ts';
 import { findTableLinks, type TableLinks } from './table-links.ts';
 
 /** A piece of the file, and the physical address that it belongs to. */
@@ -24,6 +26,7 @@ const LOW_BYTES = 2 ** 20;
 const LATER_BYTES = 2 ** 24;
 /** Links that must agree, and how many times as many as agree on another distance. */
 const LEAST_LINKS = 12;
+const LEAST_LEGACY_LINKS = 2;
 const CLEARLY = 1.5;
 /** Pages around a distance whose distances are no rivals. */
 const SHOULDER = 64;
@@ -34,6 +37,7 @@ interface Shift {
   readonly distance: number;
   readonly first: number;
   readonly last: number;
+  readonly links: number;
 }
 
 /**
@@ -48,14 +52,31 @@ export async function findDroppedGaps(
   const { rawBytes } = snapshot;
   if (rawBytes === undefined || snapshot.readBytes === undefined) return undefined;
   const pacer = new Pacer(options);
-  // Where RAM ends in the middle of a page (0x9fbff), all that follows is off by as much, and so is the end of the file.
-  for (const phase of new Set([rawBytes % PAGE_BYTES, 0])) {
+  // Where RAM ends in the middle of a page (0x9fbff), all that follows is off by as much, and so is the end of the file. Tables that
+  // are cut in the wrong places may agree on a distance, too, but fewer of them.
+  const end = rawBytes % PAGE_BYTES;
+  const phases = new Set([pagePhase(snapshot) ?? end, end, 0]);
+  let best: readonly Shift[] = [];
+  for (const phase of phases) {
     const shifts = shiftsOf(await findTableLinks(snapshot, phase, pacer), phase);
-    if (shifts.length === 0) continue;
-    if (shifts.every(({ distance }) => distance === 0)) return undefined;
-    return piecesOf(withBeginning(shifts), rawBytes);
+    if (linksIn(shifts) > linksIn(best)) best = shifts;
   }
-  return undefined;
+  for (const phase of best.length === 0 ? phases : []) {
+    const shift = legacyShiftOf(await findLegacyLinks(snapshot, phase, pacer));
+    if (shift !== undefined && shift.links > linksIn(best)) best = [shift];
+  }
+  return best.every(({ distance }) => distance === 0) ? undefined : piecesOf(withBeginning(best), rawBytes);
+}
+
+function linksIn(shifts: readonly Shift[]): number {
+  return shifts.reduce((sum, { links }) => sum + links, 0);
+}
+
+/** The distance that links of legacy tables agree on: each of them is sure of what it leads to, so that two are enough. */
+function legacyShiftOf({ distances, links }: LegacyLinks): Shift | undefined {
+  const [best, next] = [...distances].sort(([, a], [, b]) => b - a);
+  if (best === undefined || best[1] < LEAST_LEGACY_LINKS || best[1] < (next?.[1] ?? 0) * CLEARLY) return undefined;
+  return { distance: best[0], first: links[0]!, last: links.at(-1)!, links: best[1] };
 }
 
 /** Distances that many links agree on, one for each piece of the file, by ascending addresses. */
@@ -69,7 +90,7 @@ function shiftsOf({ tables, links }: TableLinks, phase: number): Shift[] {
     const distance = bestDistance(tables, rest, counts, phase);
     if (distance === undefined) break;
     const agreeing = rest.filter((link) => places.has(link - distance));
-    shifts.push({ distance, first: agreeing[0]!, last: agreeing.at(-1)! });
+    shifts.push({ distance, first: agreeing[0]!, last: agreeing.at(-1)!, links: agreeing.length });
     rest = rest.filter((link) => !places.has(link - distance));
   }
   // Pieces follow each other in the file as in memory; what does not is chance.
@@ -120,7 +141,7 @@ function highest(counts: Uint32Array): number {
 /** A distance of more than the gaps below 16 MiB is that of a later piece: the file begins with memory at its own addresses. */
 function withBeginning(shifts: readonly Shift[]): readonly Shift[] {
   const isLater = shifts[0]!.distance >= LATER_BYTES;
-  return isLater ? [{ distance: 0, first: 0, last: 0 }, ...shifts] : shifts;
+  return isLater ? [{ distance: 0, first: 0, last: 0, links: 0 }, ...shifts] : shifts;
 }
 
 /** The pieces between which the distances change: at the roundest address that is possible. */

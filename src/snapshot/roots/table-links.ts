@@ -5,8 +5,8 @@
 import { PAGE_BYTES } from '../../core/address/pa.ts';
 import type { Pacer } from '../../driver/pacer.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
+import { pagesOf, readableBytes } from './file-pages.ts';
 
-const CHUNK_PAGES = 256;
 /** Tables and links that are kept of each 64th of the file, so that every part of it is heard: enough for an agreement. */
 const SLICES = 64;
 const MAX_TABLES = 2 ** 8;
@@ -25,47 +25,33 @@ export interface TableLinks {
   readonly links: Float64Array;
 }
 
-/**
- * Reads the file as pages that begin at `phase`.
- *
- * @param snapshot of a file whose addresses are its positions
- */
+/** Reads the file as pages that begin at `phase`. */
 export async function findTableLinks(snapshot: Snapshot, phase: number, pacer: Pacer): Promise<TableLinks> {
-  const byteLength = snapshot.rawBytes ?? 0;
+  const byteLength = readableBytes(snapshot);
   const tables: number[] = [];
   const links = new Set<number>();
   const slice = { index: -1, tables: 0, links: 0 };
   const limit = (byteLength + 2 ** 32) / 2 ** 32;
-  for (let at = phase; at + PAGE_BYTES <= byteLength; at += CHUNK_PAGES * PAGE_BYTES) {
-    if (pacer.isDue) {
-      await pacer.turn({ what: 'looking for dropped gaps', done: at, total: byteLength, unit: 'bytes' });
-    }
-    const pages = Math.min(CHUNK_PAGES, Math.floor((byteLength - at) / PAGE_BYTES));
-    const bytes = snapshot.readBytes?.(at, pages * PAGE_BYTES);
-    if (bytes === undefined) break;
-    const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
-    for (let page = 0; page < pages; page++) {
-      const found = linksOf(words, (page * PAGE_BYTES) / 4, limit);
-      if (found === undefined) continue;
-      const position = at + page * PAGE_BYTES;
-      const index = Math.floor((position * SLICES) / byteLength);
-      if (index !== slice.index) Object.assign(slice, { index, tables: 0, links: 0 });
-      if (slice.tables++ < MAX_TABLES) tables.push(position);
-      for (const link of found) {
-        if (links.has(link) || slice.links === MAX_LINKS) continue;
-        slice.links++;
-        links.add(link);
-      }
+  for await (const { words, position } of pagesOf(snapshot, phase, pacer)) {
+    const found = linksOf(words, limit);
+    if (found === undefined) continue;
+    const index = Math.floor((position * SLICES) / byteLength);
+    if (index !== slice.index) Object.assign(slice, { index, tables: 0, links: 0 });
+    if (slice.tables++ < MAX_TABLES) tables.push(position);
+    for (const link of found) {
+      if (links.has(link) || slice.links === MAX_LINKS) continue;
+      slice.links++;
+      links.add(link);
     }
   }
   return { tables: Float64Array.from(tables), links: Float64Array.from(links).sort() };
 }
 
 /** What the entries of a table lead to, of those that lead to a table; undefined for what is no table. */
-function linksOf(words: Uint32Array, start: number, limit: number): readonly number[] | undefined {
+function linksOf(words: Uint32Array, limit: number): readonly number[] | undefined {
   const links: number[] = [];
   let entries = 0;
-  for (let word = start; word < start + PAGE_BYTES / 4; word += 2) {
+  for (let word = 0; word < words.length; word += 2) {
     const [lo, hi] = [words[word]!, words[word + 1]!];
     if ((lo | hi) === 0) continue;
     // Bits 62:52 are the system's own; no entry of a table that leads to tables uses address bits beyond the file.
