@@ -23,9 +23,13 @@ const MACHINES: readonly (readonly [name: string, options: LaunchOptions, expect
 ];
 
 /** Of 32-bit kernels: what they cannot have is not there. */
-const MACHINES_32: typeof MACHINES = [
-  ['two vCPUs', { smp: 2 }, { la57: false, kaslr: true }],
-  ['no KASLR', { nokaslr: true }, { la57: false, kaslr: false }],
+const machines32 = (release: string): typeof MACHINES => [
+  [
+    'page-table isolation with PAE, two vCPUs',
+    { cpu: 'Skylake-Server', smp: 2 },
+    { la57: false, pti: release.endsWith('-pae'), kaslr: true },
+  ],
+  ['no KASLR', { nokaslr: true }, { la57: false, pti: false, kaslr: false }],
 ];
 
 /** Each kernel on one machine after the other, the first two on all of them. Vitest refuses a file without a test: without kernels all are skipped. */
@@ -33,7 +37,7 @@ const GUESTS: typeof MACHINES = isOut
   ? MACHINES
   : KERNELS.flatMap(({ path, release, bits, types }, at) =>
       // Debian's 32-bit kernels do not describe their types.
-      (bits === 64 ? MACHINES : types === undefined ? [] : MACHINES_32)
+      (bits === 64 ? MACHINES : types === undefined ? [] : machines32(release))
         .filter((_, machine) => at < 2 || bits === 32 || machine === at % MACHINES.length)
         .map(
           ([name, options, expected]) => [`Linux ${release}, ${name}`, { ...options, kernel: path }, expected] as const,
