@@ -16,6 +16,11 @@ export interface QemuSockets {
   readonly name?: string;
 }
 
+/** A dump or a trace, where a name could also be that of a VM. */
+export interface GuestFile {
+  readonly file: string;
+}
+
 export interface AttachOptions {
   /** Ends whatever the guest is asked. */
   readonly signal?: AbortSignal;
@@ -24,13 +29,18 @@ export interface AttachOptions {
 /**
  * Attaches to a guest.
  *
- * @param where a VM's name (also that of a libvirt domain) or QEMU's PID; the path of a dump or a trace; QEMU's sockets; nothing for
- *   the only VM of this host
+ * @param where a VM's name (also that of a libvirt domain) or QEMU's PID; the path of a dump or a trace, also as `{ file }`; QEMU's
+ *   sockets; nothing for the only VM of this host
  * @throws PtmonError `bad-argument` where nothing fits, saying what there is; as the dump or the trace
  */
-export async function attach(where?: string | number | QemuSockets, options: AttachOptions = {}): Promise<Guest> {
+export async function attach(
+  where?: string | number | QemuSockets | GuestFile,
+  options: AttachOptions = {},
+): Promise<Guest> {
   const { signal } = options;
-  if (typeof where === 'object') return new Guest(new LiveSource(where, signal));
+  if (typeof where === 'object') {
+    return new Guest('file' in where ? await FileSource.open(where.file, signal) : new LiveSource(where, signal));
+  }
   if (typeof where === 'string') {
     const kind = kindOfPath(where);
     if (kind === 'file') return new Guest(await FileSource.open(where, signal));

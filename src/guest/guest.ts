@@ -5,7 +5,7 @@ import { type Capabilities, requireCapability } from './capabilities.ts';
 import { BatchWatch, type FollowRequest } from './hooks/batch-watch.ts';
 import type { Breakpoint, BreakpointHandler, BreakpointOptions } from './hooks/breakpoint.ts';
 import type { HandlerOptions } from './hooks/handler.ts';
-import type { ProcessEventName, ProcessHook } from './hooks/process-hooks.ts';
+import { checkHook, type ProcessEventName, type ProcessHook } from './hooks/process-hooks.ts';
 import type { Moment } from './moment.ts';
 import { GuestProcess } from './process.ts';
 import type { GuestSource } from './source/guest-source.ts';
@@ -91,13 +91,14 @@ export class Guest implements AsyncDisposable {
    * runs another program (`exec`: that is mapped, and about to run), or ends (`exit`; what it had in memory is gone). Where the guest is sampled, processes
    * that live between two samples are missed.
    *
-   * @throws PtmonError `bad-argument` where the guest cannot be watched
+   * @throws PtmonError `bad-argument` where the guest cannot be watched, or for an event or a handler that is none
    */
-  on(
+  async on(
     event: ProcessEventName,
     handler: (process: GuestProcess) => Promise<void> | void,
     options: HandlerOptions = {},
   ): Promise<ProcessHook> {
+    checkHook({ event, handler });
     const call = ({ pid, command, task, startTime }: TaskBrief) =>
       handler(new GuestProcess(this.#source, { pid, command, task }, startTime));
     return this.#source.watching(async ({ live, processHooks }) => {

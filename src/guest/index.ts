@@ -10,7 +10,7 @@ export {
   type PresentPiece,
   VirtualMemory,
 } from './memory/virtual-memory.ts';
-export { attach, type AttachOptions, type QemuSockets } from './attach.ts';
+export { attach, type AttachOptions, type GuestFile, type QemuSockets } from './attach.ts';
 export type { Capabilities, Capability, CapabilityName } from './capabilities.ts';
 export { Guest } from './guest.ts';
 export { Moment } from './moment.ts';

@@ -1,5 +1,5 @@
 /** A process of the guest: its memory map and its memory. It stays the same process: one that ends is not mistaken for another. */
-import { hex } from '../core/address/va.ts';
+import { hex, toU64 } from '../core/address/va.ts';
 import { PtmonError } from '../core/error.ts';
 import type { Walk } from '../core/paging/walk.ts';
 import {
@@ -15,7 +15,7 @@ import { type Breakpoint, type BreakpointHandler, type BreakpointOptions, writeT
 import { ProcessWatchHandle } from './hooks/process-watch.ts';
 import type { AddressRange, RangeFilter } from '../snapshot/index.ts';
 import { Arrival } from './hooks/arrival.ts';
-import { WatchedPage } from './hooks/watched-page.ts';
+import { isBacked, WatchedPage } from './hooks/watched-page.ts';
 import { type DumpedRange, dumpRange } from './memory/dump.ts';
 import { search } from './memory/search.ts';
 import type { VirtualMemory } from './memory/virtual-memory.ts';
@@ -185,10 +185,10 @@ export class GuestProcess {
       });
       const begin = async () => {
         const memory = live.moment.memoryOf(await this.#rootIn(live.moment));
-        if ((await memory.walk(va)).translates) return arrival.come();
+        if (await isBacked(memory, va)) return arrival.come();
         const page = await WatchedPage.open(live, {
           pid: this.pid,
-          va,
+          va: toU64(va, 'virtual address'),
           onPresent: () => {
             page.release();
             return arrival.come();
@@ -222,7 +222,7 @@ export class GuestProcess {
     options: BreakpointOptions & SymbolOptions = {},
   ): Promise<Breakpoint> {
     requireCapability(this.#source.capabilities, 'breakpoints', `a breakpoint in ${this.toString()}`);
-    const va = typeof where === 'bigint' ? where : await this.symbol(where, options);
+    const va = typeof where === 'string' ? await this.symbol(where, options) : where;
     return this.#source.watching(async ({ live, breakpoints }) => {
       const breakpoint = await live.paused(async () => {
         const { mm } = await this.#find(live.linux);
@@ -270,7 +270,7 @@ export class GuestProcess {
 }
 
 function choiceOf(part: string | bigint): MapChoice {
-  return typeof part === 'bigint' ? { kind: 'at', va: part } : { kind: 'named', name: part };
+  return typeof part === 'string' ? { kind: 'named', name: part } : { kind: 'at', va: toU64(part, 'virtual address') };
 }
 
 function isNamed(area: MemoryArea, name: string): boolean {

@@ -10,7 +10,8 @@ const WHY_COLUMNS = { narrow: 15, wide: 52 };
 const WHO_COLUMNS = { least: 8, most: 32 };
 /** Values with more digits take their room from the owner, so that the columns do not move. */
 const PA_COLUMNS = 11;
-const SIZE_COLUMNS = 5;
+/** `512×4K`: all pages of a page table. */
+const SIZE_COLUMNS = 6;
 
 const SIGNS: Readonly<Record<MonitorEvent['kind'], string>> = {
   'page-in': '+',

@@ -13,6 +13,11 @@ export function pad(text: string, width: number): string {
   return text + ' '.repeat(Math.max(0, width - widthOf(text)));
 }
 
+/** At most `width` columns: the text, or its beginning and an ellipsis. */
+export function fitLine(text: string, width: number): string {
+  return widthOf(text) <= width ? text : fit(text, width);
+}
+
 /** Exactly `width` columns: the text with spaces behind it, or its beginning and an ellipsis. */
 export function fit(text: string, width: number): string {
   if (widthOf(text) <= width) return pad(text, width);

@@ -13,10 +13,16 @@ describe('a wrong command line exits with 2, and says what is wrong', () => {
     [['ps'], 'give the path of a dump or trace first, or --vm, or --qmp and --gdb'],
     [['ps', ...LIVE, 'file'], 'unexpected argument "file": --qmp and --gdb already name the guest'],
     [['ps', 'a', 'b'], 'too many arguments'],
-    [['maps', ...LIVE], 'the argument <words> is missing'],
+    [['maps', ...LIVE], 'no process given: add its PID'],
     [['maps', 'dump'], 'no process given: add its PID'],
     [['maps', ...LIVE, '1', '2'], '"1 2" is not a process ID'],
     [['maps', ...LIVE, 'nginx'], '"nginx" is not a process ID'],
+    [['read', ...LIVE], 'missing argument: ADDRESS, as 0x…+LENGTH'],
+    [
+      ['read', ...LIVE, '0x1000', '64'],
+      'unexpected argument "64": --vm, or --qmp and --gdb, already name the guest, and',
+    ],
+    [['search', ...LIVE], 'missing argument: PATTERN'],
     [['watch', ...LIVE], 'nothing to watch: give --pid, --comm or --va'],
     [['watch', ...LIVE, '--pid', '1', '--comm', 'init'], '--pid, --comm and --va exclude each other'],
     [['watch', ...LIVE, '--va', '0x1000', '--map', 'heap'], 'it needs --pid or --comm'],
@@ -39,6 +45,11 @@ describe('a wrong command line exits with 2, and says what is wrong', () => {
     expect(stderr).toContain(expected);
     expect(stderr).not.toMatch(/\n\s+at /);
   });
+});
+
+test.each([['read'], ['search'], ['map'], ['translate']])('%s: a file that does not exist', async (command) => {
+  const { code, stdout, stderr } = await run([command, 'nosuch.core', ...(command === 'map' ? [] : ['0x1000'])]);
+  expect({ code, stdout, stderr }).toEqual({ code: 3, stdout: '', stderr: 'ptmon: nosuch.core does not exist\n' });
 });
 
 describe('a guest without a Linux exits with 3, says what was found, and runs on', () => {

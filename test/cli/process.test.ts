@@ -1,6 +1,9 @@
 /** The built command as a process: signals, pipes, exit codes. `npm test` builds it first. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { parse } from './run.ts';
@@ -73,6 +76,18 @@ describe('the command as a process', { timeout: TIMEOUT_MS }, () => {
     expect(Object.values(end.counts).reduce((sum, n) => sum + n)).toBe(
       lines.filter(({ seq }) => seq !== undefined).length,
     );
+  });
+
+  test('a script that cannot be parsed is named, and so is what shows where', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'ptmon-script-'));
+    const script = join(folder, 'wrong.mjs');
+    writeFileSync(script, 'const x = ;');
+    const { code, stderr } = await ran(['script', script, '--file', 'traces/fork.trace']);
+    rmSync(folder, { recursive: true });
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: `ptmon: ${script}: Unexpected token ';' (node --check ${script} shows where)\n`,
+    });
   });
 
   test('SIGINT: people get their summary', async () => {

@@ -74,6 +74,26 @@ describe.skipIf(leftOut('test/live/script-hooks, hooks on a real guest')).each(M
       expect(seen.size).toBe(3);
     });
 
+    test.each<[what: string, call: () => Promise<unknown>, message: string]>([
+      ['an event', () => guest.on('exti' as 'exit', () => {}), 'there is no event exti: only process, exec, exit'],
+      ['a handler', () => guest.on('exit', undefined as never), 'the handler undefined is not a function'],
+      ['a handler', () => process.breakpoint(0x400000n, 7 as never), 'the handler 7 is not a function'],
+      ['an address', () => process.read('here' as never, 1), 'virtual address here is not an unsigned 64-bit value'],
+      ['an address', () => process.breakpoint(-1n, () => {}), 'virtual address -1 is not an unsigned 64-bit value'],
+      ['an address', () => process.page(1n << 63n), '0x8000000000000000 is not canonical: no page can be there'],
+      ['an address', () => process.breakpoint(1n << 63n, () => {}), '0x8000000000000000 is not canonical'],
+    ])('%s that can never be is refused at once: %#', async (_what, call, message) => {
+      await expect(call()).rejects.toMatchObject({ code: 'bad-argument', message: expect.stringContaining(message) });
+    });
+
+    test('a number is as good an address as a bigint', async () => {
+      const [number, big] = [await process.read(0x400000 as never, 4), await process.read(0x400000n, 4)];
+      expect(Buffer.from(number)).toEqual(Buffer.from(big));
+      const breakpoint = await process.breakpoint(0x400000 as never, () => {});
+      expect(breakpoint).toMatchObject({ va: 0x400000n, state: 'armed' });
+      await breakpoint.remove();
+    });
+
     test('on: the handler reads the new process; one that throws, and one that never returns, do not stop the guest', async () => {
       const errors: unknown[] = [];
       const onError = (error: unknown) => errors.push(error);

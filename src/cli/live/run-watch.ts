@@ -197,8 +197,8 @@ async function closingOnError<T>({ driver }: WatchSource, open: () => T | Promis
 
 function introduction(source: WatchSource, { monitor }: Session, what: string): string {
   return (
-    `Watching ${what} (${monitor.paging.mode.name} paging), ` +
-    `${monitor.pagedInEntries()} in memory: ${monitor.monitoredEntries()} entries of ${monitor.monitoredTables()} tables.\n` +
+    `Watching ${what} (${monitor.paging.mode.name} paging): ${counted(BigInt(monitor.pagedInEntries()), 'page is', 'pages are')} in memory, ` +
+    `reached through ${monitor.monitoredEntries()} entries of ${monitor.monitoredTables()} tables.\n` +
     source.introduction
   );
 }

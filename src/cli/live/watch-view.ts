@@ -7,7 +7,7 @@ import type { Sink, Summary } from '../../sinks/sink.ts';
 import type { TextOutput } from '../../sinks/text-output.ts';
 import { type AlikeEvents, EventBursts } from '../output/event-bursts.ts';
 import { EventFrame } from '../output/event-frame.ts';
-import { TIME_COLUMNS, timeText } from '../output/time-text.ts';
+import { TIME_COLUMNS, TIME_NAME, timeText } from '../output/time-text.ts';
 
 /** Events are held back for those that may be alike, but not longer than this. */
 const HOLD_MS = 120;
@@ -38,7 +38,7 @@ class View implements WatchView {
   constructor(output: TextOutput, each: boolean) {
     this.#output = output;
     this.#each = each;
-    const lead = { name: '  seconds', columns: TIME_COLUMNS };
+    const lead = { name: TIME_NAME, columns: TIME_COLUMNS };
     this.#frame = new EventFrame({ output, lead, introduction: () => '', tallyName: 'entry' });
   }
 

@@ -28,7 +28,7 @@ export async function withMemory<T>(
   checkOwner(options);
   const image = await takeConsistentImage(source, options, signal);
   try {
-    const guest: Guest = await attach(image?.path ?? attachment(source, options), { signal });
+    const guest: Guest = await attach(attachment(image?.path ?? source, options), { signal });
     try {
       return await guest.paused(async (moment) => work(await ownedMemory(moment, options)));
     } finally {

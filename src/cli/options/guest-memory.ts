@@ -1,6 +1,7 @@
 /** The options of commands that read a guest's memory: which guest, and whose memory. */
 import type { Command } from 'commander';
 import { PtmonError } from '../../core/error.ts';
+import type { GuestFile, QemuSockets } from '../../guest/index.ts';
 import { type RootOption, rootOption } from './address.ts';
 import { addSocketOptions, isLive, type LiveOptions, type SourceName, takeSource } from './source.ts';
 import { wholeNumber } from './values.ts';
@@ -26,9 +27,9 @@ export function checkOwner({ pid, comm, root }: OwnerOptions): void {
   throw new PtmonError('bad-argument', '--pid, --comm and --root exclude each other: give one of them');
 }
 
-/** What `attach` takes: a path, or the sockets of a live guest. @throws PtmonError `bad-argument` without a source */
-export function attachment(source: SourceName, { qmp, gdb }: OwnerOptions): string | { qmp: string; gdb?: string } {
-  if (source !== undefined) return source;
+/** What `attach` takes: a file, or the sockets of a live guest. @throws PtmonError `bad-argument` without a source */
+export function attachment(source: SourceName, { qmp, gdb }: OwnerOptions): QemuSockets | GuestFile {
+  if (source !== undefined) return { file: source };
   if (qmp === undefined) throw new PtmonError('bad-argument', 'a live guest needs --qmp as well as --gdb, or --vm');
   return { qmp, ...(gdb !== undefined && { gdb }) };
 }
@@ -43,7 +44,7 @@ export function sourceAndOne(
   const [word, unexpected] = rest;
   if (word === undefined) throw new PtmonError('bad-argument', `missing argument: ${what}`);
   if (unexpected === undefined) return { source, word };
-  const why = isLive(options) ? ': --vm, or --qmp and --gdb, already name the guest' : '';
+  const why = isLive(options) ? `: --vm, or --qmp and --gdb, already name the guest, and what is left is ${what}` : '';
   throw new PtmonError('bad-argument', `unexpected argument "${unexpected}"${why}`);
 }
 

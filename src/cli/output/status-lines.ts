@@ -1,5 +1,5 @@
-/** Status lines on standard error: on a terminal they wrap between words. */
-import { columnsOf } from '../../sinks/columns.ts';
+/** Status lines on standard error, and other sentences: on a terminal they wrap between words. */
+import { lineColumnsOf } from '../../sinks/columns.ts';
 import { printable } from '../../sinks/printable.ts';
 import type { TextOutput } from '../../sinks/text-output.ts';
 
@@ -10,11 +10,11 @@ export async function printStatus(messages: TextOutput, text: string): Promise<v
   await messages.write(`${await wrapped(lines, messages)}\n`);
 }
 
-async function wrapped(text: string, { stream }: TextOutput): Promise<string> {
-  const isTerminal = 'isTTY' in stream && stream.isTTY === true;
-  const columns = columnsOf(stream);
-  if (!isTerminal || text.split('\n').every((line) => line.length <= columns)) return text;
+/** The text as it is printed behind `indent` columns: its further lines begin there. */
+export async function wrapped(text: string, { stream }: TextOutput, indent = 0): Promise<string> {
+  const columns = lineColumnsOf(stream) - indent;
+  if (text.split('\n').every((line) => line.length <= columns)) return text;
   // Loaded only where it is needed: it costs a start.
   const { default: wrapAnsi } = await import('wrap-ansi');
-  return wrapAnsi(text, columns);
+  return wrapAnsi(text, Math.max(columns, 20)).replaceAll('\n', `\n${' '.repeat(indent)}`);
 }

@@ -7,7 +7,7 @@ import type { Sink, Summary } from '../../sinks/sink.ts';
 import type { TextOutput } from '../../sinks/text-output.ts';
 import { type AlikeEvents, EventBursts } from '../output/event-bursts.ts';
 import { EventFrame } from '../output/event-frame.ts';
-import { TIME_COLUMNS, timeText } from '../output/time-text.ts';
+import { TIME_COLUMNS, TIME_NAME, timeText } from '../output/time-text.ts';
 
 export interface TimedNote {
   readonly timeUs: number;
@@ -30,7 +30,7 @@ export interface ReplayView extends Sink {
 }
 
 export function replayView({ output, timeUs, takeNotes, introduction }: ReplayViewOptions): ReplayView {
-  const lead = { name: '  seconds', columns: TIME_COLUMNS };
+  const lead = { name: TIME_NAME, columns: TIME_COLUMNS };
   const frame = new EventFrame({ output, lead, introduction, tallyName: 'entry' });
   const bursts = new EventBursts();
   const lines = (complete: readonly AlikeEvents[]): string =>

@@ -2,13 +2,13 @@
  * Breakpoints that survive paging: pending while their page is absent, armed when it comes, disarmed when it goes, and hit in their own
  * address space only.
  */
-import { hex } from '../../core/address/va.ts';
+import { hex, toU64 } from '../../core/address/va.ts';
 import { rootOf } from '../../core/paging/format.ts';
 import { PtmonError } from '../../core/error.ts';
 import type { VirtualMemory } from '../memory/virtual-memory.ts';
 import type { LiveSession, StopHandler } from '../session/live-session.ts';
-import { callHandler, type HandlerOptions } from './handler.ts';
-import { WatchedPage } from './watched-page.ts';
+import { callHandler, checkHandler, type HandlerOptions } from './handler.ts';
+import { isBacked, WatchedPage } from './watched-page.ts';
 
 /** Whose breakpoint it is. */
 export interface ProcessName {
@@ -58,8 +58,9 @@ export class Breakpoint implements AsyncDisposable {
   page: WatchedPage | undefined;
 
   constructor(set: BreakpointSet, { va, handler, options }: BreakpointRequest, process?: ProcessName) {
+    checkHandler(handler);
     this.#set = set;
-    this.va = va;
+    this.va = toU64(va, 'virtual address');
     this.process = process;
     this.#handler = handler;
     this.#options = options;
@@ -122,9 +123,11 @@ export class BreakpointSet implements StopHandler {
     process: ProcessName,
     request: BreakpointRequest & { readonly roots: readonly number[] },
   ): Promise<Breakpoint> {
-    const { roots, va } = request;
+    const { roots } = request;
     const breakpoint = new Breakpoint(this, request, process);
+    const { va } = breakpoint;
     breakpoint.roots = new Set(roots);
+    const isThere = await isBacked(this.#live.moment.memoryOf(roots[0]!), va);
     breakpoint.page = await WatchedPage.open(this.#live, {
       pid: process.pid,
       va,
@@ -132,8 +135,7 @@ export class BreakpointSet implements StopHandler {
       onAbsent: () => breakpoint.become('pending'),
       onEnd: () => this.#forget(breakpoint),
     });
-    const { translates } = await this.#live.moment.memoryOf(roots[0]!).walk(va);
-    if (translates) breakpoint.become('armed');
+    if (isThere) breakpoint.become('armed');
     await this.#register(breakpoint);
     return breakpoint;
   }

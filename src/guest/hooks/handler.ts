@@ -11,6 +11,12 @@ export interface HandlerOptions {
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 
+/** @throws PtmonError `bad-argument` for what cannot be called: at once, and not only when it is to be called */
+export function checkHandler(handler: unknown): void {
+  if (typeof handler === 'function') return;
+  throw new PtmonError('bad-argument', `the handler ${String(handler)} is not a function`);
+}
+
 /** Never throws. @param what names the handler in an error */
 export async function callHandler(
   what: string,

@@ -1,10 +1,11 @@
 /** `guest.on('process', …)`: handlers that are called when processes begin, run another program, and end. */
+import { PtmonError } from '../../core/error.ts';
 import type { MonitorEvent } from '../../core/monitor/events.ts';
 import type { SourceEvent } from '../../driver/driver.ts';
 import { type ProcessLifeEvent, ProcessLives, type TaskBrief } from '../../linux/index.ts';
 import type { EventLayer } from '../session/layers.ts';
 import type { LiveSession } from '../session/live-session.ts';
-import { callHandler, type HandlerOptions } from './handler.ts';
+import { callHandler, checkHandler, type HandlerOptions } from './handler.ts';
 
 /** `process`: fork or clone has made one, with its parent's name. `exec`: one runs another program. `exit`: one has ended. */
 export type ProcessEventName = 'process' | 'exec' | 'exit';
@@ -17,6 +18,14 @@ const NAMES = { begin: 'process', exec: 'exec', end: 'exit' } as const satisfies
 export interface ProcessHookOptions extends HandlerOptions {
   readonly event: ProcessEventName;
   readonly handler: (process: TaskBrief) => Promise<void> | void;
+}
+
+/** @throws PtmonError `bad-argument` for a handler or an event that never comes */
+export function checkHook({ event, handler }: { readonly event: unknown; readonly handler: unknown }): void {
+  const names: readonly unknown[] = Object.values(NAMES);
+  if (!names.includes(event))
+    throw new PtmonError('bad-argument', `there is no event ${String(event)}: only ${names.join(', ')}`);
+  checkHandler(handler);
 }
 
 /** One handler. */

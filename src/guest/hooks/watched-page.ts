@@ -1,6 +1,9 @@
 /** One page of a process, as it comes and goes: what waits for it, or hooks an instruction in it, is told with the guest stopped. */
 import { PAGE_BYTES } from '../../core/address/pa.ts';
+import { hex } from '../../core/address/va.ts';
+import { PtmonError } from '../../core/error.ts';
 import type { MonitorEvent } from '../../core/monitor/events.ts';
+import type { VirtualMemory } from '../memory/virtual-memory.ts';
 import type { LiveSession } from '../session/live-session.ts';
 import { ProcessLayer } from './process-layer.ts';
 
@@ -41,6 +44,13 @@ export class WatchedPage extends ProcessLayer {
     this.release();
     await onEnd();
   }
+}
+
+/** Whether a page is there. @throws PtmonError `bad-argument` for an address that no page can ever back */
+export async function isBacked(memory: VirtualMemory, va: bigint): Promise<boolean> {
+  const walk = await memory.walk(va);
+  if (walk.translates || walk.reason !== 'non-canonical') return walk.translates;
+  throw new PtmonError('bad-argument', `${hex(va)} is not canonical: no page can be there`);
 }
 
 function isOf({ va, pages }: { readonly va: bigint; readonly pages: number }, wanted: bigint): boolean {

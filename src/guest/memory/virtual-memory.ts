@@ -3,7 +3,7 @@
  * absent, with the reason; it is never filled with zeroes.
  */
 import { PAGE_BYTES } from '../../core/address/pa.ts';
-import { hex } from '../../core/address/va.ts';
+import { hex, toU64 } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
 import type { Paging } from '../../core/paging/format.ts';
 import { type StopReason, type Walk, walk } from '../../core/paging/walk.ts';
@@ -83,7 +83,7 @@ export class VirtualMemory {
     const parts: Uint8Array[] = [];
     let length = 0;
     while (length < maxBytes) {
-      const at = va + BigInt(length);
+      const at = toU64(va, 'virtual address') + BigInt(length);
       // No further than its page: the next one may not be mapped, and need not be.
       const part = await this.read(at, Math.min(maxBytes - length, PAGE_BYTES - Number(at & 0xfffn)));
       const end = part.indexOf(0);
@@ -96,8 +96,9 @@ export class VirtualMemory {
 
   /** What is there of a range and what is not, ascending and without a gap. @throws what the source throws */
   async *pieces(va: bigint, byteLength: bigint): AsyncGenerator<MemoryPiece, void, undefined> {
-    const end = va + byteLength;
-    for (let at = va; at < end; ) {
+    const start = toU64(va, 'virtual address');
+    const end = start + toU64(byteLength, 'byteLength');
+    for (let at = start; at < end; ) {
       const piece = await this.#do(() => this.#pieceAt(at, end));
       yield piece;
       at += BigInt('absent' in piece ? piece.byteLength : piece.bytes.length);
@@ -106,7 +107,7 @@ export class VirtualMemory {
 
   /** A fresh walk of an address. @throws what the source throws */
   walk(va: bigint): Promise<Walk> {
-    return this.#do(() => this.#walk(va));
+    return this.#do(() => this.#walk(toU64(va, 'virtual address')));
   }
 
   #do<T>(call: () => T): Promise<T> {

@@ -20,8 +20,8 @@ describe('the events of a live guest', () => {
     for (let n = 1; n <= 64; n++) await view.write(page(n));
     await view.end({ ...summary, ended: 'stopped' });
     expect(lines().slice(0, 3)).toEqual([
-      '  seconds   who                virtual         physical    pages entry changed',
-      'T + mine[90]:anon      0x1000…         0x1a2babc   64×4K PTE 0x0 → …067',
+      ' seconds   who                virtual         physical    pages  entry changed',
+      'T + mine[90]:anon      0x1000…         0x1a2babc   64×4K  PTE 0x0 → …067',
       '',
     ]);
     expect(lines().map((line) => line.replaceAll(/ +/g, ' '))).toContain('mine[90] +64 PTE +64');
@@ -32,8 +32,8 @@ describe('the events of a live guest', () => {
     const { view, lines } = started(true);
     for (const n of [1, 2]) await view.write(page(n));
     expect(lines().slice(1)).toEqual([
-      'T + mine[90]:anon      0x1000          0x1a2babc   4K    PTE 0x0 → …067',
-      'T + mine[90]:anon      0x2000          0x1a2babc   4K    PTE 0x0 → …067',
+      'T + mine[90]:anon      0x1000          0x1a2babc   4K     PTE 0x0 → …067',
+      'T + mine[90]:anon      0x2000          0x1a2babc   4K     PTE 0x0 → …067',
       '',
     ]);
     await view.end(summary);

@@ -1,7 +1,10 @@
 /** The report of `ptmon doctor`, as text and as JSON. */
 import type { Ansis } from 'ansis';
+import { coloursFor } from '../../../sinks/colours.ts';
+import type { TextOutput } from '../../../sinks/text-output.ts';
 import { VERSION } from '../../../sinks/version.ts';
 import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
+import { wrapped } from '../../output/status-lines.ts';
 import { type Check, CHECK_TITLES, type Outcome } from './checks.ts';
 import { conclusion, workingModes } from './conclusion.ts';
 
@@ -14,13 +17,16 @@ const OUTCOME_WIDTH = 'skipped'.length;
 const TITLE_WIDTH = Math.max(...Object.values(CHECK_TITLES).map((title) => title.length));
 
 /** A line for each check, below it a line with what to do about it, and the conclusion. */
-export function reportText(checks: readonly Check[], colours: Ansis): string {
-  const lines = checks.flatMap(({ name, outcome, detail, remedy }) => {
+export async function reportText(checks: readonly Check[], output: TextOutput): Promise<string> {
+  const colours = coloursFor(output.stream);
+  const indent = OUTCOME_WIDTH + TITLE_WIDTH + 4;
+  const lines: string[] = [];
+  for (const { name, outcome, detail, remedy } of checks) {
     const mark = colours[COLOURS[outcome]](outcome.padEnd(OUTCOME_WIDTH));
-    const line = `${mark}  ${CHECK_TITLES[name].padEnd(TITLE_WIDTH)}  ${detail}`;
-    return remedy === undefined ? [line] : [line, `${' '.repeat(OUTCOME_WIDTH + TITLE_WIDTH + 4)}→ ${remedy}`];
-  });
-  return [...lines, '', colours.bold(conclusion(workingModes(checks))), ''].join('\n');
+    lines.push(`${mark}  ${CHECK_TITLES[name].padEnd(TITLE_WIDTH)}  ${await wrapped(detail, output, indent)}`);
+    if (remedy !== undefined) lines.push(`${' '.repeat(indent)}→ ${await wrapped(remedy, output, indent + 2)}`);
+  }
+  return [...lines, '', colours.bold(await wrapped(conclusion(workingModes(checks)), output)), ''].join('\n');
 }
 
 /** One line (docs/formats/doctor.md). */

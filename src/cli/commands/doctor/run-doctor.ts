@@ -1,5 +1,4 @@
 /** Checks a VM, one property after the other, and leaves it as it was. */
-import { coloursFor } from '../../../sinks/colours.ts';
 import type { TextOutput } from '../../../sinks/text-output.ts';
 import { type QmpClient, readPhysicalAddressBits } from '../../../drivers/qemu/index.ts';
 import type { GuestMemory } from '../../../drivers/qemu/memory/index.ts';
@@ -37,7 +36,7 @@ export async function runDoctor(
   signal: AbortSignal,
 ): Promise<boolean> {
   const checks = await examine(options, signal);
-  await output.write(options.json === true ? reportJson(checks) : reportText(checks, coloursFor(output.stream)));
+  await output.write(options.json === true ? reportJson(checks) : await reportText(checks, output));
   return options.release === true ? isOk(checks, 'release') : workingModes(checks).length > 0;
 }
 

@@ -3,6 +3,7 @@ import { PAGE_BYTES } from '../../../core/address/pa.ts';
 import { hex } from '../../../core/address/va.ts';
 import { bytesText, rightsText } from '../../../sinks/event-row.ts';
 import { printable } from '../../../sinks/printable.ts';
+import { widthOf } from '../../../sinks/text-width.ts';
 import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
 import type { AddressRange, AddressSpace, GapTotals, RangeTotals } from '../../../snapshot/index.ts';
 import { gapFields } from '../../output/gap-text.ts';
@@ -12,6 +13,8 @@ import { sizeText } from '../../output/size-text.ts';
 const MAX_NAMES = 3;
 /** Most entries of the column are not wider. */
 const PHYSICAL_WIDTH = 24;
+/** The totals take two lines where there is less room. */
+const TOTALS_COLUMNS = 180;
 
 /** An output format. */
 export interface RangeWriter {
@@ -22,7 +25,8 @@ export interface RangeWriter {
   totals(totals: RangeTotals, gaps: GapTotals): string;
 }
 
-export const TEXT: RangeWriter = {
+/** @param columns of a line; what is longer goes on in the next one */
+export const textWriter = (columns: number): RangeWriter => ({
   heading: (space) => {
     const width = addressWidth(space);
     return `${'start'.padEnd(width)} ${'end'.padEnd(width)} ${'size'.padStart(7)}  rights  ${'pages'.padEnd(8)} physical\n`;
@@ -32,19 +36,23 @@ export const TEXT: RangeWriter = {
     const pages = sizes.map(({ pageSize }) => bytesText(pageSize)).join(' ');
     const places = [va, endOf(range)].map((each) => hex(each).padEnd(addressWidth(space))).join(' ');
     const size = sizeText(byteLength).padStart(7);
-    return `${places} ${size}  ${rightsText(rights).padEnd(6)}  ${pages.padEnd(8)} ${placeText(range, names)}\n`;
+    const start = `${places} ${size}  ${rightsText(rights).padEnd(6)}  ${pages.padEnd(8)} `;
+    const line = `${start}${placeText(range, names)}`;
+    if (widthOf(line) <= columns) return `${line}\n`;
+    const more = [moreRunsText(range), namesText(names)].filter((text) => text !== '').join(', ');
+    return `${start}${hex(range.pa)}\n${' '.repeat(addressWidth(space) + 1)}${more}\n`;
   },
   totals: (totals) => {
     const { ranges, runs, byteLength, sizes, user, writable, executable, writableExecutable } = totals.sums;
     const bySize = sizes.map(({ pageSize, byteLength: part }) => `${sizeText(part)} by ${bytesText(pageSize)}`);
     return (
       `\n${ranges} ${ranges === 1 ? 'range' : 'ranges'}, ${runs} physical ${runs === 1 ? 'run' : 'runs'}: ` +
-      `${sizeText(byteLength)}${bySize.length > 0 ? ` (${bySize.join(', ')})` : ''}; ` +
+      `${sizeText(byteLength)}${bySize.length > 0 ? ` (${bySize.join(', ')})` : ''};${columns < TOTALS_COLUMNS ? '\n' : ' '}` +
       `user ${sizeText(user)}, writable ${sizeText(writable)}, executable ${sizeText(executable)}, ` +
       `both ${sizeText(writableExecutable)}\n`
     );
   },
-};
+});
 
 export const JSON_LINES: RangeWriter = {
   heading: ({ paging, root, from, isGuess }, warnings = []) =>
@@ -116,15 +124,19 @@ function endOf({ va, byteLength }: AddressRange): bigint {
 
 /** Where a range lies in physical memory, and what it is called. */
 function placeText(range: AddressRange, names: readonly string[]): string {
-  if (names.length === 0) return physicalText(range);
-  const shown = names.slice(0, MAX_NAMES).map(printable).join(', ');
-  const more = names.length > MAX_NAMES ? ` and ${names.length - MAX_NAMES} more` : '';
-  return `${physicalText(range).padEnd(PHYSICAL_WIDTH)} ${shown}${more}`;
+  const more = moreRunsText(range);
+  const physical = more === '' ? hex(range.pa) : `${hex(range.pa)} ${more}`;
+  return names.length === 0 ? physical : `${physical.padEnd(PHYSICAL_WIDTH)} ${namesText(names)}`;
 }
 
-function physicalText({ pa, runs, repeats }: AddressRange): string {
-  if (repeats) return `${hex(pa)} each`;
-  return runs === 1 ? hex(pa) : `${hex(pa)} and ${runs - 1} more ${runs === 2 ? 'run' : 'runs'}`;
+function namesText(names: readonly string[]): string {
+  const shown = names.slice(0, MAX_NAMES).map(printable).join(', ');
+  return names.length > MAX_NAMES ? `${shown} and ${names.length - MAX_NAMES} more` : shown;
+}
+
+function moreRunsText({ runs, repeats }: AddressRange): string {
+  if (repeats) return 'each';
+  return runs === 1 ? '' : `and ${runs - 1} more ${runs === 2 ? 'run' : 'runs'}`;
 }
 
 function json(kind: string, fields: object): string {

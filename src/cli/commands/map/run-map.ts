@@ -1,5 +1,6 @@
 /** Lists what an address space maps. */
 import { GapTotals, listRanges, type RangeFilter, RangeTotals } from '../../../snapshot/index.ts';
+import { lineColumnsOf } from '../../../sinks/columns.ts';
 import type { CommandContext } from '../../context.ts';
 import type { OptionRange } from '../../options/address-range.ts';
 import type { SourceAndSpaceOptions, SourceName } from '../../options/source.ts';
@@ -9,7 +10,7 @@ import { interruptible } from '../../process/interruptible.ts';
 import { emptyLine, gapLines } from '../../output/gap-text.ts';
 import { visitSnapshot } from '../../snapshot/visit-snapshot.ts';
 import { RangeNames } from './range-names.ts';
-import { CSV, JSON_LINES, TEXT } from './range-writers.ts';
+import { CSV, JSON_LINES, textWriter } from './range-writers.ts';
 import { printStatus } from '../../output/status-lines.ts';
 
 export interface MapOptions extends SourceAndSpaceOptions {
@@ -34,7 +35,7 @@ export interface MapOptions extends SourceAndSpaceOptions {
 /** @throws PtmonError as `visitSnapshot` and `listRanges` */
 export async function runMap(source: SourceName, options: MapOptions, context: CommandContext): Promise<void> {
   const { va, runs = false, json = false, csv = false } = options;
-  const writer = json ? JSON_LINES : csv ? CSV : TEXT;
+  const writer = json ? JSON_LINES : csv ? CSV : textWriter(lineColumnsOf(context.output.stream));
   await interruptible(context, async (signal) => {
     const [totals, gaps] = [new RangeTotals(), new GapTotals()];
     let notes = '';

@@ -34,7 +34,7 @@ export function defineMaps(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
   command
     .usage(sourceUsage('maps', ' PID'))
-    .argument('<words...>', 'SOURCE, unless the guest is live, and PID, a process ID (see ptmon ps)');
+    .argument('[words...]', 'SOURCE, unless the guest is live, and PID, a process ID (see ptmon ps)');
   addSpaceOptions(addConsistentOption(addSourceOptions(addJsonOption(command)))).action(
     async (words: readonly string[], options: Options) => {
       const { source, rest } = takeSource(words, options);

@@ -1,12 +1,12 @@
 /** A prompt with a guest in scope. */
 import { start } from 'node:repl';
-import { attach, type QemuSockets } from '../../../guest/index.ts';
+import { attach, type GuestFile, type QemuSockets } from '../../../guest/index.ts';
 import type { CommandContext } from '../../context.ts';
 import { EXIT_OK } from '../../process/exit-codes.ts';
 import { interruptible } from '../../process/interruptible.ts';
 
 /** @throws PtmonError as `attach` */
-export function runRepl(where: string | QemuSockets, context: CommandContext): Promise<void> {
+export function runRepl(where: QemuSockets | GuestFile, context: CommandContext): Promise<void> {
   return interruptible(context, async (signal) => {
     const guest = await attach(where, { signal });
     try {

@@ -1,6 +1,7 @@
 /** `ptmon script`. */
 import type { Command } from 'commander';
 import { PtmonError } from '../../../core/error.ts';
+import type { GuestFile, QemuSockets } from '../../../guest/index.ts';
 import type { CommandContext } from '../../context.ts';
 import { addHelp } from '../../options/help.ts';
 import { addSocketOptions, type LiveOptions } from '../../options/source.ts';
@@ -40,8 +41,8 @@ export function defineScript(command: Command, context: CommandContext): void {
 }
 
 /** What `attach` takes. @throws PtmonError `bad-argument` without a guest, or with two */
-export function guestOf({ file, qmp, gdb }: ScriptOptions): string | { readonly qmp: string; readonly gdb?: string } {
-  if (file !== undefined) return file;
+export function guestOf({ file, qmp, gdb }: ScriptOptions): QemuSockets | GuestFile {
+  if (file !== undefined) return { file };
   if (qmp === undefined) throw new PtmonError('bad-argument', 'no guest: give --vm, --qmp and --gdb, or --file');
   return { qmp, ...(gdb !== undefined && { gdb }) };
 }

@@ -4,7 +4,7 @@ import { extname, resolve } from 'node:path';
 import process from 'node:process';
 import { pathToFileURL } from 'node:url';
 import { PtmonError } from '../../../core/error.ts';
-import { attach, type Guest, type QemuSockets } from '../../../guest/index.ts';
+import { attach, type Guest, type GuestFile, type QemuSockets } from '../../../guest/index.ts';
 import type { CommandContext } from '../../context.ts';
 import { EXIT_OK } from '../../process/exit-codes.ts';
 import { interruptible } from '../../process/interruptible.ts';
@@ -13,7 +13,7 @@ export interface Script {
   /** A path. */
   readonly script: string;
   readonly args: readonly string[];
-  readonly where: string | QemuSockets;
+  readonly where: QemuSockets | GuestFile;
 }
 
 /** What a script finds in its global scope. */
@@ -36,13 +36,24 @@ export function runScript({ script, args, where }: Script, context: CommandConte
     } catch (error) {
       // What fails because the guest was released is no failure of the script.
       signal.throwIfAborted();
-      throw error;
+      throw readable(error, script);
     } finally {
       signal.removeEventListener('abort', stop);
       await guest.close();
     }
     return EXIT_OK;
   });
+}
+
+/** Node prints where a file cannot be parsed only if it runs it itself. */
+function readable(error: unknown, script: string): unknown {
+  if (!(error instanceof SyntaxError) || error.stack?.includes('file:') === true) return error;
+  return new PtmonError(
+    'bad-argument',
+    `${script}: ${error.message} (node --check ${script} shows where)`,
+    {},
+    { cause: error },
+  );
 }
 
 function checkScript(path: string, given: string): void {

@@ -10,6 +10,7 @@ import type { OptionRange } from '../../options/address-range.ts';
 import type { OwnerOptions } from '../../options/guest-memory.ts';
 import type { SourceName } from '../../options/source.ts';
 import { sizeText } from '../../output/size-text.ts';
+import { printStatus } from '../../output/status-lines.ts';
 import { EXIT_FAILED, EXIT_OK } from '../../process/exit-codes.ts';
 import { interruptible } from '../../process/interruptible.ts';
 
@@ -48,8 +49,10 @@ export function runSearch(source: SourceName, options: SearchCommandOptions, con
       }
     });
     for (const line of lines) await context.output.write(line);
-    if (absentBytes > 0) await context.messages.write(`${sizeText(absentBytes)} of the searched areas are absent\n`);
-    return lines.length > 0 ? EXIT_OK : EXIT_FAILED;
+    const absent = absentBytes === 0 ? '' : `${sizeText(absentBytes)} of the searched areas are absent`;
+    const isFound = lines.length > 0;
+    await printStatus(context.messages, isFound ? absent : `no match${absent === '' ? '' : `; ${absent}`}`);
+    return isFound ? EXIT_OK : EXIT_FAILED;
   });
 }
 

@@ -6,7 +6,7 @@ import type { CommandContext } from '../../context.ts';
 import { columns } from '../../output/columns.ts';
 import { sizeText } from '../../output/size-text.ts';
 
-const HEADING = ['pid', 'name', 'accelerator', 'ram', 'watch', 'qmp', 'gdb', 'missing'];
+const HEADING = ['pid', 'name', 'accelerator', 'ram', 'watch', 'missing'];
 const NUMBERS = new Set([0, 3]);
 
 export async function runVms(
@@ -19,23 +19,31 @@ export async function runVms(
     return;
   }
   if (vms.length === 0) return messages.write('no VM is running: no process that this user can see is a QEMU\n');
-  await output.write(`${columns([HEADING, ...vms.map(rowOf)], { right: NUMBERS, gap: 2 }).join('\n')}\n`);
+  for (const line of vmLines(vms)) await output.write(`${line}\n`);
+}
+
+/** Without line feeds. The sockets are on lines of their own: their paths are long. */
+export function vmLines(vms: readonly Vm[]): string[] {
+  const [heading, ...rows] = columns([HEADING, ...vms.map(rowOf)], { right: NUMBERS, gap: 2 });
+  const indent = ' '.repeat(Math.max(3, ...vms.map(({ pid }) => String(pid).length)) + 2);
+  const socketLines = ({ qmp, gdb }: Vm) => [
+    `${indent}qmp ${printable(qmp ?? '-')}`,
+    `${indent}gdb ${printable(gdb ?? '-')}`,
+  ];
+  return [heading!, ...vms.flatMap((vm, index) => [rows[index]!, ...socketLines(vm)])];
 }
 
 function vmJson({ qmp, gdb, ...vm }: Vm): string {
   return `${JSON.stringify({ v: JSONL_VERSION, kind: 'vm', ...vm, qmp: qmp ?? null, gdb: gdb ?? null })}\n`;
 }
 
-function rowOf({ pid, name, accelerator, memoryBytes, modes, qmp, gdb, missing }: Vm): string[] {
-  const socket = (address: string | undefined) => printable(address ?? '-');
+function rowOf({ pid, name, accelerator, memoryBytes, modes, missing }: Vm): string[] {
   return [
     String(pid),
     printable(name),
     printable(accelerator),
     sizeText(memoryBytes),
     modes[0] ?? '-',
-    socket(qmp),
-    socket(gdb),
     missing.map((flag) => flag.split(' ')[0]).join(' ') || '-',
   ];
 }
