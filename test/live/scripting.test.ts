@@ -125,8 +125,10 @@ describe.skipIf(leftOut('test/live/scripting, scripts on a real guest')).each(MA
       return count;
     };
 
-    const roundsTest = `${rounds} rounds of swap-out, swap-in, fork and exec: each call of the process is hit once, none of a child`;
-    test(roundsTest, { timeout: Math.max(1_000_000, rounds * 10_000) }, async () => {
+    const timeout = Math.max(1_000_000, rounds * 10_000);
+    test(`${rounds} rounds of swap-out, swap-in, fork and exec: a hit for each call, none of a child`, {
+      timeout,
+    }, async () => {
       const va = place();
       const at = `0x${va.toString(16)}`;
       const seen = new Set<unknown>();

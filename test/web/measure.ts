@@ -47,8 +47,42 @@ async function serve(guest: TestGuest): Promise<{ url: string; close: () => void
   return { url: `http://127.0.0.1:${port}/?token=${TOKEN}`, close };
 }
 
+/** Times in milliseconds of the processor, which other work of the machine does not lengthen as it lengthens the time between frames. */
+interface ProcessorTimes {
+  /** Of the page's main thread, for each frame. */
+  readonly frames: readonly number[];
+  /** All that the main thread did. */
+  readonly mainMs: number;
+  readonly layoutMs: number;
+}
+
+interface TraceEvent {
+  readonly name: string;
+  readonly ph: string;
+  readonly pid: number;
+  readonly tid: number;
+  readonly tdur?: number;
+  readonly args: { readonly name?: string };
+}
+
+function processorTimes(trace: Buffer): ProcessorTimes {
+  const { traceEvents } = JSON.parse(trace.toString()) as { traceEvents: TraceEvent[] };
+  const main = new Set<string>();
+  for (const { name, pid, tid, args } of traceEvents) {
+    if (name === 'thread_name' && args.name === 'CrRendererMain') main.add(`${pid} ${tid}`);
+  }
+  const timesOf = (wanted: string) =>
+    traceEvents
+      .filter(({ name, ph, pid, tid }) => name === wanted && ph === 'X' && main.has(`${pid} ${tid}`))
+      .map(({ tdur = 0 }) => tdur / 1000);
+  const sumOf = (wanted: string) => timesOf(wanted).reduce((sum, ms) => sum + ms, 0);
+  const frames = timesOf('ProxyMain::BeginMainFrame').toSorted((a, b) => a - b);
+  return { frames, mainMs: sumOf('ThreadControllerImpl::RunTask'), layoutMs: sumOf('Layout') };
+}
+
 /** Frames of the browser, and what drawing took of them, while `work` works. */
 async function measured(page: Page, work: () => Promise<void>) {
+  await browser.startTracing(page, { categories: ['toplevel', 'cc', 'devtools.timeline'] });
   await page.evaluate(() => {
     const state = { frames: 0, longest: 0, last: performance.now(), isOver: false };
     const count = (now: number) => {
@@ -69,14 +103,20 @@ async function measured(page: Page, work: () => Promise<void>) {
     frames.isOver = true;
     return { drawn: window.ptmon.drawn as unknown as { frames: number; workMs: number; longestMs: number }, frames };
   });
-  return { seconds, perSecond: frames.frames / seconds, longestGapMs: frames.longest, drawn };
+  const processor = processorTimes(await browser.stopTracing());
+  return { seconds, perSecond: frames.frames / seconds, longestGapMs: frames.longest, drawn, processor };
 }
 
-function print(what: string, { perSecond, longestGapMs, drawn }: Awaited<ReturnType<typeof measured>>): void {
+function print(what: string, result: Awaited<ReturnType<typeof measured>>): void {
+  const { seconds, perSecond, longestGapMs, drawn, processor } = result;
+  const { frames, mainMs, layoutMs } = processor;
+  const quantile = (share: number) => (frames[Math.floor((frames.length - 1) * share)] ?? 0).toFixed(1);
   const mean = drawn.workMs / Math.max(1, drawn.frames);
   process.stdout.write(
     `${what}: ${perSecond.toFixed(0)} frames/s (longest gap ${longestGapMs.toFixed(0)} ms); drawing takes ${mean.toFixed(1)} ms a frame ` +
-      `(${((100 * mean) / FRAME_MS).toFixed(0)} % of one at 60/s), at most ${drawn.longestMs.toFixed(1)} ms\n`,
+      `(${((100 * mean) / FRAME_MS).toFixed(0)} % of one at 60/s), at most ${drawn.longestMs.toFixed(1)} ms\n` +
+      `  processor time: the main thread is busy for ${(mainMs / seconds / 10).toFixed(0)} %, layout ${(layoutMs / seconds / 10).toFixed(1)} %; a frame takes ${quantile(0.5)} ms in the middle, ` +
+      `${quantile(0.95)} ms in 95 %, ${quantile(1)} ms at most; ${frames.filter((ms) => ms > FRAME_MS).length} of ${frames.length} take longer than one at 60/s\n`,
   );
 }
 

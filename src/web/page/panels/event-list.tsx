@@ -13,8 +13,8 @@ const KINDS: readonly { readonly kind: EventKind; readonly sign: string; readonl
 ];
 const SIGNS = new Map(KINDS.map(({ kind, sign }) => [kind, sign]));
 
-/** Rows that are shown. */
-const MAX_ROWS = 150;
+/** Rows that are shown; while time goes on fewer, for all of them may be new four times a second. */
+const MAX_ROWS = { playing: 50, still: 150 };
 /** Steps that a filter looks back through. */
 const MAX_STEPS = 20_000;
 
@@ -80,12 +80,13 @@ function sizeText({ kind, pages, pageSize }: SceneEvent): string {
 }
 
 /** The newest first. */
-function lastEvents({ timeline }: Model, hidden: ReadonlySet<EventKind>, text: string) {
+function lastEvents({ timeline, isPlaying }: Model, hidden: ReadonlySet<EventKind>, text: string) {
   const rows: { key: string; timeMs: number; event: SceneEvent }[] = [];
+  const most = isPlaying ? MAX_ROWS.playing : MAX_ROWS.still;
   const end = Math.max(0, timeline.at - MAX_STEPS);
-  for (let at = timeline.at - 1; at >= end && rows.length < MAX_ROWS; at--) {
+  for (let at = timeline.at - 1; at >= end && rows.length < most; at--) {
     const step = timeline.steps[at]!;
-    for (let index = step.events.length - 1; index >= 0 && rows.length < MAX_ROWS; index--) {
+    for (let index = step.events.length - 1; index >= 0 && rows.length < most; index--) {
       const event = step.events[index]!;
       if (hidden.has(event.kind)) continue;
       if (text !== '' && !`${event.who} ${addressText(event.vpn)} ${event.why}`.toLowerCase().includes(text)) continue;
