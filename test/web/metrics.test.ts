@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { Counter, Gauge, Registry } from 'prom-client';
 import { expect, test } from 'vitest';
 import { metricsText } from '../../src/web/server/metrics.ts';
@@ -40,4 +41,30 @@ test('is what prom-client writes, also of names that a guest has chosen badly', 
       memory.set({ pid: String(pid), comm: name, state }, pages[state] * 4096);
   }
   expect(text).toBe(await registry.metrics());
+});
+
+test('the board for Grafana asks only for what there is', () => {
+  const processes = [{ ...row, pid: 7, name: 'nginx', resident: 1000 }];
+  const counts: SourceCounts = { up: true, events: { 'page-in': 3 }, pages: { 'page-in': 700 }, processes };
+  const series = metricsText(Object.assign(fileSource(hostileScene()), { counts: () => counts })).split('\n');
+  const board = readFileSync(new URL('../../docs/grafana/ptmon.json', import.meta.url), 'utf8');
+  const targets = [...board.matchAll(/"expr": ("(?:[^"\\]|\\.)*")(?:,\s*"legendFormat": ("(?:[^"\\]|\\.)*"))?/g)];
+  expect(targets.length).toBe(board.split('"expr"').length - 1);
+  const asked = new Set<string>();
+  for (const [, expr, legend = '""'] of targets) {
+    for (const [, name, matchers = ''] of (JSON.parse(expr!) as string).matchAll(/(ptmon_\w+)(?:\{([^}]*)\})?/g)) {
+      asked.add(name!);
+      const legendLabels = [...(JSON.parse(legend) as string).matchAll(/\{\{(\w+)\}\}/g)].map(
+        ([, label]) => `${label}="`,
+      );
+      const wanted = [...matchers.split(',').map((text) => text.replace(/=~.*/, '="')), ...legendLabels];
+      const fits = (line: string) =>
+        new RegExp(`^${name}[ {]`).test(line) && wanted.every((text) => line.includes(text));
+      expect(series.filter(fits), `${expr} ${legend}`).not.toEqual([]);
+    }
+  }
+  for (const [, name, label] of board.matchAll(/label_values\((\w+), (\w+)\)/g))
+    expect(series.some((line) => line.startsWith(`${name}{`) && line.includes(`${label}="`))).toBe(true);
+  const told = series.flatMap((line) => /^# TYPE (\S+)/.exec(line)?.[1] ?? []);
+  expect([...asked].toSorted()).toEqual(told.toSorted());
 });
