@@ -49,7 +49,7 @@ const CHUNK_NAMES = [
   [/^drivers\/qemu\/exact\//, 'qemu-exact'],
   [/^drivers\/(\w+)\//, 'driver-$1'],
   [/^guest\/discovery\//, 'vms'],
-  [/^fleet\/(archive|query)\//, 'fleet-archive'],
+  [/^fleet\/(archive|broker|query)\//, 'fleet-archive'],
   [/^(driver|fleet|guest|linux|session|snapshot|testing|web)\//, '$1'],
   [/^\.\.\/node_modules\/(?:saxes|xmlchars)\//, 'saxes'],
   [/^\.\.\/node_modules\/(?:string-width|strip-ansi|ansi-regex|get-east-asian-width)\//, 'string-width'],
@@ -155,8 +155,8 @@ export async function makeBundle() {
     cwd: ROOT,
     input: Object.fromEntries(entryNames().map((name) => [name, join(SRC, `${name}.ts`)])),
     platform: 'node',
-    // DuckDB is native code that ptmon query alone needs: who wants that installs it.
-    external: [/^node:/, /^@duckdb\//],
+    // DuckDB is native code that ptmon query alone needs, and the client of NATS is for those who have a broker: who wants them installs them.
+    external: [/^node:/, /^@(?:duckdb|nats-io)\//],
     preserveEntrySignatures: 'allow-extension',
     // The groups decide which chunk a module is in.
     checks: { ineffectiveDynamicImport: false },

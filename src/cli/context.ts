@@ -31,6 +31,7 @@ export type CommandName =
   | 'top'
   | 'serve'
   | 'agent'
+  | 'archive'
   | 'agent-worker'
   | 'query'
   | 'report'

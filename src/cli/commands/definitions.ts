@@ -1,6 +1,7 @@
 /** What belongs to each command. They share a chunk of the package: each is small, and a file costs more to load than they do. */
 import { defineAgentWorker } from './agent-worker/command.ts';
 import { defineAgent } from './agent/command.ts';
+import { defineArchive } from './archive/command.ts';
 import { defineComplete } from './complete/command.ts';
 import { defineCompletion } from './completion/command.ts';
 import { defineDemo } from './demo/command.ts';
@@ -50,6 +51,7 @@ export const DEFINITIONS: Readonly<Record<CommandName, Definition>> = {
   top: defineTop,
   serve: defineServe,
   agent: defineAgent,
+  archive: defineArchive,
   query: defineQuery,
   'agent-worker': defineAgentWorker,
   report: defineReport,

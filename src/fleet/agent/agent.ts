@@ -3,11 +3,12 @@ import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Vm } from '../../guest/discovery/list-vms.ts';
+import { appendGapAfter } from '../journal/append-gap.ts';
 import { completeLeftOver } from '../journal/segment.ts';
 import type { Policy } from '../policy/policy.ts';
 import { FolderLock } from './folder-lock.ts';
 import { findVms, type WantedVm } from './found-vm.ts';
-import { KeeperProcess } from './keeper-process.ts';
+import { MoverProcess, type MoverStatus } from './mover-process.ts';
 import { waitForOrphans } from './orphans.ts';
 import { VmProcess, type VmStatus } from './vm-process.ts';
 
@@ -25,8 +26,9 @@ export interface AgentStatus {
   /** Seconds since the agent started. */
   readonly seconds: number;
   readonly reloads: number;
-  /** Rows that were moved to the archive since the agent started, and why none are; null without an archive. */
-  readonly archive: { readonly rows: number; readonly problem: string | null } | null;
+  /** What was moved to the archive or to the broker since the agent started, and why nothing is; null where neither is in the policy. */
+  readonly archive: MoverStatus | null;
+  readonly broker: MoverStatus | null;
   readonly vms: readonly VmStatus[];
 }
 
@@ -45,7 +47,7 @@ export class Agent {
   /** By boot: those that are not watched any more, until their process has ended. */
   readonly #leaving = new Map<string, Promise<void>>();
   #isStopped = false;
-  #keeper: KeeperProcess | undefined;
+  #mover: MoverProcess | undefined;
 
   /** @throws PtmonError `bad-argument` where another agent uses the folder, or it cannot be written */
   constructor(options: AgentOptions) {
@@ -63,11 +65,13 @@ export class Agent {
   }
 
   get status(): AgentStatus {
+    const moved = this.#mover?.status ?? null;
     return {
       host: this.#host,
       seconds: Math.round((performance.now() - this.#startedMs) / 1000),
       reloads: this.#reloads,
-      archive: this.#keeper?.status ?? null,
+      archive: this.#policy.broker === undefined ? moved : null,
+      broker: this.#policy.broker === undefined ? null : moved,
       vms: [...this.#processes.values()].map(({ status }) => status),
     };
   }
@@ -76,8 +80,9 @@ export class Agent {
     mkdirSync(this.journalFolder, { recursive: true });
     // Of an agent that was killed.
     await waitForOrphans(WORKER, this.#options.policy.folder);
-    completeLeftOver(this.journalFolder);
-    this.#keeper = this.#startKeeper();
+    for (const segment of completeLeftOver(this.journalFolder))
+      appendGapAfter(this.journalFolder, segment, 'the agent was killed');
+    this.#mover = this.#startMover();
     this.#watch();
   }
 
@@ -90,8 +95,8 @@ export class Agent {
   reload(policy: Policy): void {
     clearInterval(this.#timer);
     this.#reloads++;
-    const { folder, format, keepDays } = this.#policy;
-    this.#policy = { ...policy, folder, format, keepDays };
+    const { folder, format, keepDays, broker, spoolMiB } = this.#policy;
+    this.#policy = { ...policy, folder, format, keepDays, broker, spoolMiB };
     this.#watch();
   }
 
@@ -101,7 +106,7 @@ export class Agent {
     const processes = [...this.#processes.values()];
     await Promise.all([...processes.map((vm) => vm.stop()), ...this.#leaving.values()]);
     // Last: the others complete their files when they end.
-    await this.#keeper?.stop();
+    await this.#mover?.stop();
     this.#lock.release();
   }
 
@@ -115,20 +120,21 @@ export class Agent {
   }
 
   /** Undefined where the journal is all that is kept. */
-  #startKeeper(): KeeperProcess | undefined {
-    const { format, keepDays, fileSeconds } = this.#policy;
-    if (format === 'jsonl') return undefined;
+  #startMover(): MoverProcess | undefined {
+    const { format, keepDays, fileSeconds, broker, spoolMiB } = this.#policy;
+    const common = { journal: this.journalFolder, everyMs: fileSeconds * 1000 };
     const { log } = this.#options;
     const program = this.#program;
-    const everyMs = fileSeconds * 1000;
-    const order = {
-      kind: 'keep',
-      journal: this.journalFolder,
-      archive: this.archiveFolder,
-      keepDays,
-      everyMs,
-    } as const;
-    return new KeeperProcess({ order, program, log });
+    if (broker !== undefined) {
+      const order = { kind: 'send', ...common, broker, spoolBytes: spoolMiB * 2 ** 20 } as const;
+      return new MoverProcess({ order, program, log });
+    }
+    if (format === 'jsonl') return undefined;
+    return new MoverProcess({
+      order: { kind: 'keep', ...common, archive: this.archiveFolder, keepDays },
+      program,
+      log,
+    });
   }
 
   #scan(): void {

@@ -1,4 +1,5 @@
 /** What an agent and the processes that it starts send each other. */
+import type { Broker } from '../policy/broker.ts';
 import type { JournalCounts } from '../journal/journal.ts';
 import type { SegmentFacts } from '../journal/segment.ts';
 import type { WatchRule } from '../policy/policy.ts';
@@ -33,11 +34,22 @@ export interface KeepOrder {
   readonly isLast?: true;
 }
 
-export type Order = WatchOrder | KeepOrder;
+export interface SendOrder extends Pick<KeepOrder, 'journal' | 'everyMs' | 'isLast'> {
+  readonly kind: 'send';
+  readonly broker: Broker;
+  readonly spoolBytes: number;
+}
+
+/** Of the process that empties the journal. */
+export type MoveOrder = KeepOrder | SendOrder;
+
+export type Order = WatchOrder | MoveOrder;
 
 /** Sent after each round. */
-export interface KeeperReport {
-  /** That were moved. */
-  readonly rows: number;
+export interface MoverReport {
+  /** Rows or messages that were moved. */
+  readonly moved: number;
+  /** Events that the spool had no room for, since the process began. */
+  readonly dropped: number;
   readonly problem: string | null;
 }

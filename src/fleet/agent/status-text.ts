@@ -2,9 +2,9 @@
 import type { AgentStatus } from './agent.ts';
 import type { VmStatus } from './vm-process.ts';
 
-/** Whether each VM that can be watched is, by a process or to the end of its recording, and the archive takes the events. */
-export function isHealthy({ vms, archive }: AgentStatus): boolean {
-  return vms.every(({ state }) => state !== 'waiting') && (archive?.problem ?? null) === null;
+/** Whether each VM that can be watched is, by a process or to the end of its recording, and the archive or the broker takes the events. */
+export function isHealthy({ vms, archive, broker }: AgentStatus): boolean {
+  return vms.every(({ state }) => state !== 'waiting') && ((archive ?? broker)?.problem ?? null) === null;
 }
 
 interface Metric {
@@ -32,11 +32,13 @@ const METRICS: readonly Metric[] = [
   { name: 'restarts_total', help: 'processes started again', type: 'counter', value: ({ restarts }) => restarts },
 ];
 
-export function metricsText({ seconds, reloads, archive, vms }: AgentStatus): string {
+export function metricsText({ seconds, reloads, archive, broker, vms }: AgentStatus): string {
   const own = [
     ['ptmon_agent_seconds', 'seconds since the agent started', 'gauge', seconds],
     ['ptmon_agent_reloads_total', 'policies read since then', 'counter', reloads],
-    ['ptmon_agent_archived_total', 'rows moved to the archive since then', 'counter', archive?.rows ?? 0],
+    ['ptmon_agent_archived_total', 'rows moved to the archive since then', 'counter', archive?.moved ?? 0],
+    ['ptmon_agent_sent_total', 'lines that the broker has acknowledged since then', 'counter', broker?.moved ?? 0],
+    ['ptmon_agent_dropped_total', 'events that the spool had no room for since then', 'counter', broker?.dropped ?? 0],
   ] as const;
   const lines = own.flatMap(([name, help, type, value]) => [...heading(name, help, type), `${name} ${value}`]);
   for (const { name, help, type, value } of METRICS) {

@@ -38,6 +38,7 @@ export interface VmStatus {
 }
 
 const STOP_MS = 10_000;
+const RETRY_MS = 5000;
 
 export class VmProcess {
   readonly #options: VmProcessOptions;
@@ -116,17 +117,11 @@ export class VmProcess {
   }
 
   #hasEnded(facts: SegmentFacts, how: number | NodeJS.Signals | null, ranMs: number): void {
-    const { folder } = this.#options;
     this.#child = undefined;
     this.#before = sum(this.#before, this.#counts);
     this.#counts = NO_COUNTS;
-    try {
-      completeLeftOver(folder, facts.session);
-      // Only a process that ends by itself has told of all that it lost.
-      if (typeof how === 'string') appendGap(folder, facts, `the watching process was ended by ${how}`);
-    } catch (error) {
-      this.#say(`the journal: ${String(error)}`);
-    }
+    // Only a process that ends by itself has told of all that it lost.
+    this.#complete(facts, typeof how === 'string' ? `the watching process was ended by ${how}` : undefined);
     if (this.#state === 'stopped') return;
     if (how === 0 && this.vm.target?.kind === 'trace') {
       this.#state = 'done';
@@ -140,6 +135,18 @@ export class VmProcess {
       this.#restarts++;
       this.#spawn();
     }, waitMs);
+  }
+
+  /** A disk that is full may have room later. */
+  #complete(facts: SegmentFacts, gap: string | undefined): void {
+    const { folder } = this.#options;
+    try {
+      completeLeftOver(folder, facts.session);
+      if (gap !== undefined) appendGap(folder, facts, gap);
+    } catch (error) {
+      this.#say(`the journal: ${String(error)}`);
+      setTimeout(() => this.#complete(facts, gap), RETRY_MS).unref();
+    }
   }
 
   #say(line: string): void {

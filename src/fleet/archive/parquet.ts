@@ -1,5 +1,5 @@
 /** Files of the archive: Parquet, with the columns of docs/formats/parquet.md. */
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, type SchemaElement } from 'hyparquet';
@@ -7,6 +7,7 @@ import { ByteWriter, ParquetWriter } from 'hyparquet-writer';
 import { syncFolder } from '../journal/segment.ts';
 import { VERSION } from '../../sinks/version.ts';
 import type { Row } from './row.ts';
+import { writeSynced } from '../journal/write-synced.ts';
 
 type ColumnType = 'text' | 'UBIGINT' | 'UINTEGER' | 'BOOLEAN' | 'TIMESTAMP';
 
@@ -71,37 +72,21 @@ const SCHEMA: SchemaElement[] = [
 /** So many rows are in memory at once. */
 export const GROUP_ROWS = 50_000;
 
-/** Writes a file. It has its name only when all of it is on the disk. */
-export async function writeParquet(path: string, groups: AsyncIterable<readonly Row[]>): Promise<void> {
-  await writeTemporary(path, groups);
-  publish(path);
-}
-
 /** Writes a file under a name that no reader takes, and syncs it. */
 export async function writeTemporary(path: string, groups: AsyncIterable<readonly Row[]>): Promise<void> {
-  const fd = openSync(temporaryOf(path), 'w');
-  try {
-    const writer = new ByteWriter();
-    const file = new ParquetWriter({
-      writer,
-      schema: SCHEMA,
-      codec: 'GZIP',
-      compressors: { GZIP: (bytes) => gzipSync(bytes) },
-      createdBy: `ptmon ${VERSION}`,
-    });
-    for await (const rows of groups) {
-      await file.write({ columnData: columnsOf(rows), rowGroupSize: GROUP_ROWS });
-    }
-    await file.finish();
-    const bytes = Buffer.from(writer.getBuffer());
-    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
-    fsyncSync(fd);
-  } catch (error) {
-    rmSync(temporaryOf(path), { force: true });
-    throw error;
-  } finally {
-    closeSync(fd);
+  const writer = new ByteWriter();
+  const file = new ParquetWriter({
+    writer,
+    schema: SCHEMA,
+    codec: 'GZIP',
+    compressors: { GZIP: (bytes) => gzipSync(bytes) },
+    createdBy: `ptmon ${VERSION}`,
+  });
+  for await (const rows of groups) {
+    await file.write({ columnData: columnsOf(rows), rowGroupSize: GROUP_ROWS });
   }
+  await file.finish();
+  writeSynced(temporaryOf(path), new Uint8Array(writer.getBuffer()));
 }
 
 /** Gives a file that was written its name. */

@@ -1,24 +1,39 @@
-/** The folders of the archive, one for each day and host, and which of their files count while some are being merged. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+/**
+ * The folders of the archive, one for each day and host. `files-NUMBER.json` says which files of a folder count, and which lines are in
+ * them; the highest number is in force. Who changes a folder writes its files first and then makes the next number, which only one can:
+ * it needs no lock, a crash leaves nothing half done, and a line that comes twice is recognized.
+ */
+import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { fileName } from '../journal/file-name.ts';
+import { syncFolder } from '../journal/segment.ts';
+import type { Positions } from './positions.ts';
+import { publish, temporaryOf } from './parquet.ts';
+import { writeSynced } from '../journal/write-synced.ts';
 
-/** Written before files are merged, removed after: what a crash leaves of a merge is completed by it. */
-export const MERGE = 'merge.json';
-
-export interface Merge {
-  readonly output: string;
-  readonly inputs: readonly string[];
+export interface PartitionState {
+  readonly version: number;
+  /** Names of the files that count. */
+  readonly files: readonly string[];
+  readonly lines: Positions;
 }
 
+const LIST = /^files-(\d{12})\.json$/;
+/** Lists that stay, for those who are reading them. */
+const KEPT = 4;
+const MAX_TRIES = 20;
+/** No process takes so long to write a file. */
+const ORPHANED_MS = 3_600_000;
+
 /** @param time in microseconds since 1970 */
-export function partitionOf(archive: string, time: bigint, host: string): string {
+export function partitionOf(archive: string, time: number, host: string): string {
   return join(archive, `day=${dayOf(time)}`, `host=${fileName(host)}`);
 }
 
 /** `2026-11-29`, in UTC. A time that is none is counted to 1970. */
-export function dayOf(time: bigint): string {
-  const date = new Date(Number(time / 1000n));
+export function dayOf(time: number): string {
+  const date = new Date(time / 1000);
   const year = date.getUTCFullYear();
   return year >= 1970 && year <= 9999 ? date.toISOString().slice(0, 10) : '1970-01-01';
 }
@@ -32,27 +47,102 @@ export function partitionsOf(archive: string): readonly string[] {
   return existsSync(archive) ? entries(archive, 'day=').flatMap((day) => entries(day, 'host=')) : [];
 }
 
-/** Paths of the files with each row once, also while files are being merged. */
+/** Paths of the files with each row once, also while others change the folder. */
 export function filesOf(partition: string): readonly string[] {
-  for (;;) {
-    const merge = mergeOf(partition);
-    const names = readdirSync(partition).filter((name) => name.endsWith('.parquet'));
-    // A merge that began or ended meanwhile: look again.
-    if (JSON.stringify(merge) !== JSON.stringify(mergeOf(partition))) continue;
-    const isMerged = merge !== undefined && names.includes(merge.output);
-    const superseded = new Set(isMerged ? merge.inputs : []);
-    return names
-      .filter((name) => !superseded.has(name))
-      .sort()
-      .map((name) => join(partition, name));
+  const present = (path: string) => (existsSync(path) ? path : temporaryOf(path));
+  for (let tries = 1; ; tries++) {
+    const paths = stateOf(partition).files.map((name) => join(partition, name));
+    const found = paths.map(present);
+    // Others may have renamed or removed one meanwhile: look again. One that is lost is for the reader to report.
+    if (found.every((path) => existsSync(path))) return found.sort();
+    if (tries === MAX_TRIES) return paths.sort();
   }
 }
 
-export function mergeOf(partition: string): Merge | undefined {
-  try {
-    return JSON.parse(readFileSync(join(partition, MERGE), 'utf8')) as Merge;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
+export function stateOf(partition: string): PartitionState {
+  for (;;) {
+    const version = versionsIn(partition).at(-1);
+    if (version === undefined) return { version: 0, files: parquetIn(partition), lines: {} };
+    try {
+      return JSON.parse(readFileSync(join(partition, listName(version)), 'utf8')) as PartitionState;
+    } catch (error) {
+      // Newer ones have replaced it.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
   }
+}
+
+/**
+ * Puts the next state in force, and gives its files their names. Returns false where the state is another one by now: read it again, it may
+ * contain what was wanted.
+ */
+export function commit(partition: string, { version, files, lines }: PartitionState): boolean {
+  const path = join(partition, listName(version + 1));
+  const own = join(partition, `${randomUUID()}.tmp`);
+  writeSynced(own, JSON.stringify({ version: version + 1, files, lines }));
+  try {
+    linkSync(own, path);
+    syncFolder(partition);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  } finally {
+    rmSync(own, { force: true });
+  }
+  // This process was so slow that its number had become free again, or another one has gone on from here.
+  if (versionsIn(partition).at(-1) !== version + 1) return false;
+  settle(partition);
+  return true;
+}
+
+/** Gives the files of the state in force their names, and removes what belongs to none. */
+export function settle(partition: string): void {
+  // Listed before the state is read: a file that was committed in between is not in the list.
+  const names = readdirSync(partition);
+  const { version, files } = stateOf(partition);
+  const counted = new Set(files);
+  for (const name of files) {
+    if (names.includes(temporaryOf(name))) publishOnce(join(partition, name));
+  }
+  for (const name of names) {
+    const isReplaced = name.endsWith('.parquet') && version > 0 && !counted.has(name);
+    const isOld = Number(LIST.exec(name)?.[1] ?? Infinity) <= version - KEPT;
+    if (isReplaced || isOld || isOrphaned(partition, name, counted)) rmSync(join(partition, name), { force: true });
+  }
+}
+
+export function makePartition(partition: string): void {
+  if (existsSync(partition)) return;
+  mkdirSync(partition, { recursive: true });
+  syncFolder(join(partition, '..'));
+  syncFolder(join(partition, '../..'));
+}
+
+function publishOnce(path: string): void {
+  try {
+    publish(path);
+  } catch (error) {
+    // Another process has done it.
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+}
+
+function isOrphaned(partition: string, name: string, counted: ReadonlySet<string>): boolean {
+  if (!name.endsWith('.tmp') || counted.has(name.slice(0, -'.tmp'.length))) return false;
+  const changed = statSync(join(partition, name), { throwIfNoEntry: false })?.mtimeMs ?? Infinity;
+  return Date.now() - changed > ORPHANED_MS;
+}
+
+function versionsIn(partition: string): readonly number[] {
+  if (!existsSync(partition)) return [];
+  const numbers = readdirSync(partition).flatMap((name) => LIST.exec(name)?.[1] ?? []);
+  return numbers.map(Number).sort((a, b) => a - b);
+}
+
+function parquetIn(partition: string): readonly string[] {
+  return existsSync(partition) ? readdirSync(partition).filter((name) => name.endsWith('.parquet')) : [];
+}
+
+function listName(version: number): string {
+  return `files-${String(version).padStart(12, '0')}.json`;
 }

@@ -1,26 +1,13 @@
 /** A line of a journal as a row of the archive (docs/formats/parquet.md). */
-import type { SegmentFacts } from '../journal/segment.ts';
+import { type Fields, type JournalLine, timeOf } from '../journal/read-segment.ts';
 
 /** What a row is made of. Undefined is NULL. */
 export type Row = Readonly<Record<string, string | number | bigint | boolean | undefined>>;
 
-/** Where a line is: all rows of a session in their order. */
-export interface LinePlace extends SegmentFacts {
-  readonly segment: number;
-  readonly line: number;
-}
-
-type Fields = Readonly<Record<string, unknown>>;
-
-/**
- * One row for an event and for most other lines, one for each run of a `watch` line, none for `unwatch`.
- *
- * @param lastTime of the lines before, in microseconds since 1970, for lines without a time
- */
-export function rowsOf(line: Fields, place: LinePlace, lastTime: bigint): readonly Row[] {
+/** One row for an event and for most other lines, one for each run of a `watch` line, none for `unwatch`. */
+export function rowsOf({ fields: line, place }: Omit<JournalLine, 'text'>): readonly Row[] {
   const { host, vm, boot, session, segment, line: number } = place;
-  const time = timeOf(line) ?? lastTime;
-  const at = { host, vm, boot, session, segment, line: number, time };
+  const at = { host, vm, boot, session, segment, line: number, time: BigInt(timeOf(line) ?? place.after) };
   switch (line['kind']) {
     case 'header':
       return [{ ...at, kind: 'begin', reason: `${text(line['source'])}, ${text(line['mode'])}` }];
@@ -45,15 +32,6 @@ export function rowsOf(line: Fields, place: LinePlace, lastTime: bigint): readon
     default:
       return [{ ...at, ...eventOf(line) }];
   }
-}
-
-/** Of a line, in microseconds since 1970; undefined where it has none. */
-export function timeOf(line: Fields): bigint | undefined {
-  const at = fieldsOf(line['time'])['at'];
-  if (typeof at !== 'string') return undefined;
-  const milliseconds = Date.parse(`${at.slice(0, 23)}Z`);
-  const micros = /^\d{3}$/.test(at.slice(23, 26)) ? at.slice(23, 26) : '0';
-  return Number.isNaN(milliseconds) ? undefined : BigInt(milliseconds) * 1000n + BigInt(micros);
 }
 
 /** Changes that the source missed, as the session counted them. */

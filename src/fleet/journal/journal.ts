@@ -48,6 +48,7 @@ export class Journal extends Writable {
   readonly #now: () => number;
   #segment: OpenSegment | undefined;
   #number = 0;
+  #lines = 0;
   #events = 0;
   readonly #limited: Missing = { all: 0, untold: 0, sinceMs: 0 };
   readonly #unwritten: Missing = { all: 0, untold: 0, sinceMs: 0 };
@@ -77,8 +78,13 @@ export class Journal extends Writable {
     done();
   }
 
+  /** A disk that is full holds the end up until it has room for the count of what is missing. */
   override _final(done: (error?: Error) => void): void {
     this.#tellGaps(true);
+    if (this.#limited.untold + this.#unwritten.untold > 0) {
+      setTimeout(() => this._final(done), GAP_MS);
+      return;
+    }
     this.#complete();
     done();
   }
@@ -119,6 +125,7 @@ export class Journal extends Writable {
     const { maxBytes } = this.#options;
     const segment = this.#segment ?? this.#begin();
     if (segment === undefined || !writeWhole(segment, line)) return false;
+    this.#lines += line.split('\n').length - 1;
     if (segment.byteLength >= maxBytes) this.#complete();
     return true;
   }
@@ -129,7 +136,7 @@ export class Journal extends Writable {
     try {
       const segment = { fd: openSync(path, 'a'), path, byteLength: 0, startedMs: this.#now() };
       ftruncateSync(segment.fd);
-      if (!writeWhole(segment, segmentLine(facts, this.#number))) {
+      if (!writeWhole(segment, segmentLine(facts, this.#number, this.#lines))) {
         closeSync(segment.fd);
         return undefined;
       }

@@ -20,8 +20,9 @@ export interface SegmentFacts {
 export const COMPLETE = '.jsonl';
 export const OPEN = '.jsonl.open';
 
-export function segmentLine(facts: SegmentFacts, number: number): string {
-  return `${JSON.stringify({ v: 1, kind: 'segment', ...facts, number })}\n`;
+/** @param before how many lines the segments of the session before it have */
+export function segmentLine(facts: SegmentFacts, number: number, before: number): string {
+  return `${JSON.stringify({ v: 1, kind: 'segment', ...facts, number, before })}\n`;
 }
 
 /** @param count of the events that are missing from here on; null where it is unknown */
@@ -48,9 +49,10 @@ export function syncFolder(folder: string): void {
  * Completes what a process has left open when it was killed. No process may still write to it.
  *
  * @param session completes the segments of this session alone; defaults to all
+ * @returns paths of the segments
  */
-export function completeLeftOver(folder: string, session?: string): void {
-  if (!existsSync(folder)) return;
+export function completeLeftOver(folder: string, session?: string): readonly string[] {
+  if (!existsSync(folder)) return [];
   const left = readdirSync(folder).filter((name) => name.endsWith(OPEN) && (!session || name.includes(`.${session}.`)));
   for (const name of left) {
     const path = join(folder, name);
@@ -63,4 +65,5 @@ export function completeLeftOver(folder: string, session?: string): void {
     renameSync(path, path.slice(0, -'.open'.length));
   }
   if (left.length > 0) syncFolder(folder);
+  return left.map((name) => join(folder, name.slice(0, -'.open'.length)));
 }

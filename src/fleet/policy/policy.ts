@@ -1,15 +1,10 @@
 /** The policy of an agent: what `ptmon agent --config FILE` takes (docs/fleet.md). */
 import * as v from 'valibot';
+import { BROKER, integer, text } from './broker.ts';
 
 const OPT_IN_KINDS = ['protection', 'restructure', 'root-gone'] as const;
 
-const text = v.pipe(v.string(), v.minLength(1, 'an empty text'));
 const names = v.pipe(v.array(text), v.minLength(1, 'an empty list'));
-
-function integer(min: number, max: number) {
-  const why = `not an integer from ${min} to ${max}`;
-  return v.pipe(v.number(), v.integer(why), v.minValue(min, why), v.maxValue(max, why));
-}
 
 /** What is watched of the VMs that it names. The first rule that names a VM decides. */
 const RULE = v.strictObject({
@@ -50,6 +45,10 @@ export const POLICY = v.strictObject({
   /** A file of events is complete after this time, or at this size. */
   fileSeconds: v.optional(integer(1, 86_400), 10),
   fileMiB: v.optional(integer(1, 1024), 8),
+  /** Sends complete files of the journal to a broker, and keeps no archive. */
+  broker: v.optional(BROKER),
+  /** With a broker: files of the journal that wait for it have so much room. */
+  spoolMiB: v.optional(integer(1, 2 ** 30), 1024),
   /** `parquet` moves complete files of the journal to the archive; `jsonl` leaves them. */
   format: v.optional(v.picklist(['parquet', 'jsonl']), 'parquet'),
   /** Days that stay in the archive. Defaults to all. */
@@ -57,5 +56,17 @@ export const POLICY = v.strictObject({
   http: v.optional(v.strictObject({ port: integer(0, 65_535) })),
 });
 
+/** What `ptmon archive --config FILE` takes. */
+export const ARCHIVE_POLICY = v.strictObject({
+  version: v.literal(1),
+  /** Where events are kept. Several archivers may share it. */
+  folder: text,
+  broker: BROKER,
+  /** How long events are collected before they become a file. */
+  fileSeconds: v.optional(integer(1, 3600), 10),
+  keepDays: v.optional(integer(1, 36_500)),
+});
+
+export type ArchivePolicy = v.InferOutput<typeof ARCHIVE_POLICY>;
 export type Policy = v.InferOutput<typeof POLICY>;
 export type WatchRule = v.InferOutput<typeof RULE>;

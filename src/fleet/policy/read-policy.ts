@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import * as v from 'valibot';
 import { PtmonError } from '../../core/error.ts';
-import { POLICY, type Policy } from './policy.ts';
+import { withAbsolutePaths } from './broker.ts';
+import { ARCHIVE_POLICY, type ArchivePolicy, POLICY, type Policy } from './policy.ts';
 
 /**
  * Paths in the policy are relative to its file.
@@ -11,21 +12,37 @@ import { POLICY, type Policy } from './policy.ts';
  * @throws PtmonError `bad-argument` where the file cannot be read or is no policy, with the place and the value
  */
 export function readPolicy(path: string): Policy {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    throw refusal(`${path}: cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`);
-  }
-  const policy = parsePolicy(text, path);
+  const policy = parsePolicy(textOf(path), path);
   const absolute = (name: string) => resolve(dirname(path), name);
   const traces = policy.traces.map((trace) => ({ ...trace, file: absolute(trace.file) }));
-  return { ...policy, folder: absolute(policy.folder), traces };
+  const broker = policy.broker && withAbsolutePaths(policy.broker, absolute);
+  return { ...policy, folder: absolute(policy.folder), traces, ...(broker && { broker }) };
+}
+
+/** The policy of an archiver. */
+export function readArchivePolicy(path: string): ArchivePolicy {
+  const policy = parse(ARCHIVE_POLICY, textOf(path), path);
+  const absolute = (name: string) => resolve(dirname(path), name);
+  return { ...policy, folder: absolute(policy.folder), broker: withAbsolutePaths(policy.broker, absolute) };
 }
 
 /** @param name of the text, for messages */
 export function parsePolicy(text: string, name: string): Policy {
-  const outcome = v.safeParse(POLICY, parseJson(text, name));
+  return parse(POLICY, text, name);
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw refusal(`${path}: cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`);
+  }
+}
+
+type Schema = typeof POLICY | typeof ARCHIVE_POLICY;
+
+function parse<S extends Schema>(schema: S, text: string, name: string): v.InferOutput<S> {
+  const outcome = v.safeParse(schema, parseJson(text, name));
   if (outcome.success) return outcome.output;
   throw refusal(outcome.issues.map((issue) => `${name}: ${messageOf(issue)}`).join('\n'));
 }

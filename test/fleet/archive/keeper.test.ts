@@ -2,10 +2,13 @@
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { Keeper } from '../../../src/fleet/archive/keeper.ts';
+import { addLines } from '../../../src/fleet/archive/add-lines.ts';
 import { mergeFiles } from '../../../src/fleet/archive/merge.ts';
-import { filesOf, partitionsOf } from '../../../src/fleet/archive/partition.ts';
+import { commit, filesOf, partitionsOf, stateOf } from '../../../src/fleet/archive/partition.ts';
+import { linesOf } from '../../../src/fleet/journal/read-segment.ts';
 import { gapLine, segmentLine, segmentName } from '../../../src/fleet/journal/segment.ts';
 import { run } from '../../cli/run.ts';
 import { ask, from } from './duckdb.ts';
@@ -15,7 +18,7 @@ const crash = vi.hoisted(() => ({ callsLeft: Infinity }));
 
 vi.mock('node:fs', async (original) => {
   const fs: Record<string, unknown> = { ...(await original<object>()) };
-  for (const name of ['writeSync', 'fsyncSync', 'renameSync', 'rmSync', 'mkdirSync']) {
+  for (const name of ['writeSync', 'fsyncSync', 'renameSync', 'rmSync', 'mkdirSync', 'linkSync']) {
     const call = fs[name] as (...args: unknown[]) => unknown;
     fs[name] = (...args: unknown[]) => {
       if (crash.callsLeft-- <= 0) throw new Error('crash');
@@ -46,7 +49,10 @@ function facts(vm: string, session: string) {
 
 function writeSegment(vm: string, session: string, number: number, lines: readonly string[]): void {
   const name = segmentName(facts(vm, session), number);
-  writeFileSync(join(journal(), `${name}.jsonl`), segmentLine(facts(vm, session), number) + lines.join(''));
+  writeFileSync(
+    join(journal(), `${name}.jsonl`),
+    segmentLine(facts(vm, session), number, number * 1_000_000) + lines.join(''),
+  );
 }
 
 /** Events at the end of one day and the beginning of the next. */
@@ -210,11 +216,45 @@ describe('a crash', () => {
         await expectOnce(9);
         await merge();
         await expectOnce(9);
+        // What a process that is gone has begun is removed when no process can be at it any more.
+        vi.setSystemTime(Date.now() + 2 * 3_600_000);
+        await merge();
+        vi.useRealTimers();
         expect(allFiles().length).toBeLessThan(8);
         for (const partition of partitionsOf(archive()))
-          expect(readdirSync(partition).every((name) => name.endsWith('.parquet'))).toBe(true);
+          expect(readdirSync(partition).filter((name) => !/^files-\d+\.json$|\.parquet$/.test(name))).toEqual([]);
       },
     );
     expect(calls).toBeGreaterThan(12);
+  });
+});
+
+describe('several processes', () => {
+  test('that add the same lines at one time, and merge: each is there once', { timeout: 120_000 }, async () => {
+    for (let number = 0; number < 30; number++) writeSegment('vm', 's', number, eventLines(number * 5, 5));
+    const lines = readdirSync(journal()).flatMap((name) => [...linesOf(join(journal(), name))]);
+    const random = fc.sample(fc.array(fc.integer({ min: 0, max: lines.length - 1 }), { minLength: 40 }), 12);
+    const add = async (chosen: readonly number[]) => {
+      const { partitions } = await addLines(
+        archive(),
+        chosen.map((index) => lines[index]!),
+      );
+      for (const partition of partitions) await mergeFiles(partition);
+    };
+    await Promise.all([...random, [...lines.keys()]].map(add));
+    await expectOnce(150);
+  });
+
+  test('that was so slow that its number is free again changes nothing', async () => {
+    writeSegment('vm', 's', 0, eventLines(0, 1));
+    await keeper().keep();
+    const [partition] = partitionsOf(archive());
+    const old = stateOf(partition!);
+    for (let number = 1; number < 8; number++) {
+      writeSegment('vm', 's', number, eventLines(number, 1));
+      await keeper().keep();
+    }
+    expect(commit(partition!, { ...old, files: [] })).toBe(false);
+    await expectOnce(8);
   });
 });

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { COLUMNS, readParquet, writeParquet } from '../../../src/fleet/archive/parquet.ts';
+import { COLUMNS, publish, readParquet, writeTemporary } from '../../../src/fleet/archive/parquet.ts';
 import { type Row, rowsOf } from '../../../src/fleet/archive/row.ts';
 import { eventLine } from '../../../src/sinks/jsonl-format.ts';
 import { pageIn, pageOut, protection, restructure, rootGone } from '../../sinks/examples.ts';
@@ -29,6 +29,11 @@ const row = fc.record(
     Object.entries(COLUMNS).map(([name, type]) => [name, fc.option(VALUES[type]!, { nil: undefined })]),
   ),
 ) as fc.Arbitrary<Row>;
+
+async function writeParquet(path: string, groups: AsyncIterable<readonly Row[]>): Promise<void> {
+  await writeTemporary(path, groups);
+  publish(path);
+}
 
 async function* inGroups(groups: readonly (readonly Row[])[]) {
   yield* groups;
@@ -82,9 +87,9 @@ describe('a file', () => {
 });
 
 describe('a line as a row', () => {
-  const place = { host: 'h', vm: 'v', boot: 'b', session: 's', started: '', segment: 3, line: 7 };
+  const place = { host: 'h', vm: 'v', boot: 'b', session: 's', segment: 3, line: 7, position: 7, after: 5 };
   const at = { time: { us: 12, at: '2026-11-25T21:26:47.220584Z' } };
-  const rowOf = (line: string) => rowsOf({ ...JSON.parse(line), ...at }, place, 0n);
+  const rowOf = (line: string) => rowsOf({ fields: { ...JSON.parse(line), ...at }, place });
 
   test.each([pageIn, pageOut, protection, restructure, rootGone])('$kind: each value of the event', (event) => {
     const [row, ...others] = rowOf(eventLine(event, 5));
@@ -151,7 +156,7 @@ describe('a line as a row', () => {
 
   test('what is missing has rows of its own', () => {
     const kinds = (fields: object) =>
-      rowsOf({ v: 1, ...fields }, place, 5n).map(({ kind, missing, reason }) => [kind, missing, reason]);
+      rowsOf({ fields: { v: 1, ...fields }, place }).map(({ kind, missing, reason }) => [kind, missing, reason]);
     expect(kinds({ kind: 'gap', count: 7, reason: 'rate limit' })).toEqual([['gap', 7n, 'rate limit']]);
     expect(kinds({ kind: 'gap', count: null, reason: 'killed' })).toEqual([['gap', undefined, 'killed']]);
     expect(kinds({ kind: 'end', ended: 'stopped', lost: { known: 3, unknown: false } })).toEqual([

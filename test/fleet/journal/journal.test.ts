@@ -57,7 +57,7 @@ describe('the journal', () => {
     written.write(eventLine(pageIn, 1));
     await end(written);
     expect(files()).toEqual([`${segmentName(facts, 0)}.jsonl`, `${segmentName(facts, 1)}.jsonl`]);
-    expect(linesOf(files()[1]!)[0]).toEqual({ v: 1, kind: 'segment', ...facts, number: 1 });
+    expect(linesOf(files()[1]!)[0]).toEqual({ v: 1, kind: 'segment', ...facts, number: 1, before: 1 });
     expect(written.counts).toEqual({ events: 2, limited: 0, unwritten: 0 });
   });
 

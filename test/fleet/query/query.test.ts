@@ -20,7 +20,7 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 async function keep(vm: string, lines: readonly string[]): Promise<void> {
   const facts = { host: 'h', vm, boot: 'b', session: `s-${vm}`, started: '2026-11-25T00:00:00.000Z' };
   mkdirSync(join(folder, 'journal'), { recursive: true });
-  writeFileSync(join(folder, 'journal', `${segmentName(facts, 0)}.jsonl`), segmentLine(facts, 0) + lines.join(''));
+  writeFileSync(join(folder, 'journal', `${segmentName(facts, 0)}.jsonl`), segmentLine(facts, 0, 0) + lines.join(''));
   await new Keeper({ journal: join(folder, 'journal'), archive: join(folder, 'events') }).keep();
 }
 

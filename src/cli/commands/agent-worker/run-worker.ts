@@ -1,4 +1,4 @@
-/** Takes an order from the agent that started this process: watches one VM into a journal, or moves journals to the archive. */
+/** Takes an order from the agent that started this process: watches one VM into a journal, or moves journals to the archive or the broker. */
 import { once } from 'node:events';
 import process from 'node:process';
 import { finished } from 'node:stream/promises';
@@ -10,7 +10,7 @@ import type { Streams } from '../../context.ts';
 import { openAndWatch } from '../../live/run-watch.ts';
 import { mapOption } from '../../options/map-choice.ts';
 import { EXIT_OK } from '../../process/exit-codes.ts';
-import { runKeeper } from './run-keeper.ts';
+import { runMover } from './run-mover.ts';
 import { runReplay } from '../../trace/run-replay.ts';
 
 const REPORT_MS = 1000;
@@ -28,7 +28,7 @@ export async function runWorker({ messages }: Pick<Streams, 'messages'>, signal:
   const ended = AbortSignal.any([signal, orphaned.signal]);
   const [order] = (await once(process, 'message', { signal: ended })) as [Order];
   if (order.kind === 'watch') await watchIntoJournal(order, messages, ended);
-  else await runKeeper(order, { messages }, ended);
+  else await runMover(order, { messages }, ended);
   if (process.connected) process.disconnect();
   return EXIT_OK;
 }

@@ -38,7 +38,11 @@ export async function runAgent(options: AgentCommandOptions, context: CommandCon
     const server = policy.http && (await serveStatus(policy.http.port, () => agent.status));
     if (server !== undefined) log(`Listening on 127.0.0.1:${server.port}: /healthz, /metrics.`);
     await agent.start();
-    log(`Writing to ${policy.format === 'parquet' ? agent.archiveFolder : agent.journalFolder}.`);
+    const { broker, format } = policy;
+    const folder = format === 'parquet' ? agent.archiveFolder : agent.journalFolder;
+    log(
+      broker === undefined ? `Writing to ${folder}.` : `Writing to ${agent.journalFolder}, from there to the broker.`,
+    );
     while ((await signals.next()) === 'reload') reload(agent, options.config, log);
     await server?.close();
   } finally {
@@ -53,7 +57,7 @@ function reload(agent: Agent, path: string, log: (line: string) => void): void {
   try {
     agent.reload(readPolicy(path));
     log(
-      `${path} is in force. The folder, what is kept in it, and the port stay as they were until the agent is restarted.`,
+      `${path} is in force. The folder, the broker, what is kept, and the port stay as they were until the agent is restarted.`,
     );
   } catch (error) {
     log(`${error instanceof Error ? error.message : String(error)}\nThe policy before stays in force.`);

@@ -1,14 +1,16 @@
-/** The process that moves the journal to the archive. It starts again when it ends; what it had begun is done again. */
+/** The process that moves the journal to the archive or to the broker. It starts again when it ends; what it had begun is done again. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { Backoff } from './backoff.ts';
 import { LogLimit } from './log-limit.ts';
-import type { KeepOrder, KeeperReport } from './orders.ts';
+import type { MoveOrder, MoverReport } from './orders.ts';
 
-export interface KeeperProcessOptions {
-  readonly order: KeepOrder;
+export interface MoverProcessOptions {
+  readonly order: MoveOrder;
   readonly program: readonly string[];
   readonly log: (line: string) => void;
 }
+
+export type MoverStatus = MoverReport;
 
 /** Of the JavaScript heap: a batch of segments, as rows. */
 const MEMORY_MIB = 1024;
@@ -16,8 +18,8 @@ const MEMORY_MIB = 1024;
 /** Of a process that has done its last round because of SIGTERM. */
 const EXIT_TERMINATED = 143;
 
-export class KeeperProcess {
-  readonly #options: KeeperProcessOptions;
+export class MoverProcess {
+  readonly #options: MoverProcessOptions;
   readonly #backoff = new Backoff();
   readonly #logLimit: LogLimit;
   #child: ChildProcess | undefined;
@@ -25,20 +27,23 @@ export class KeeperProcess {
   #ended: Promise<void> = Promise.resolve();
   #isStopped = false;
   #hasFinished = false;
-  #rows = 0;
+  #moved = 0;
+  /** Of the processes before, and of this one. */
+  #droppedBefore = 0;
+  #dropped = 0;
   #problem: string | null = null;
 
-  constructor(options: KeeperProcessOptions) {
+  constructor(options: MoverProcessOptions) {
     this.#options = options;
-    this.#logLimit = new LogLimit((line) => options.log(`archive: ${line}`));
+    this.#logLimit = new LogLimit((line) => this.#say(line));
     this.#spawn();
   }
 
-  get status(): { readonly rows: number; readonly problem: string | null } {
-    return { rows: this.#rows, problem: this.#problem };
+  get status(): MoverStatus {
+    return { moved: this.#moved, dropped: this.#droppedBefore + this.#dropped, problem: this.#problem };
   }
 
-  /** Resolves once all complete segments are in the archive, or that has failed. */
+  /** Resolves once all complete segments are moved, or that has failed. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     clearTimeout(this.#timer);
@@ -50,7 +55,7 @@ export class KeeperProcess {
   }
 
   #spawn(more: { readonly isLast?: true } = {}): void {
-    const { program, log } = this.#options;
+    const { program } = this.#options;
     const order = { ...this.#options.order, ...more };
     const startedMs = performance.now();
     const child = spawn(process.execPath, [`--max-old-space-size=${MEMORY_MIB}`, ...program], {
@@ -58,23 +63,30 @@ export class KeeperProcess {
     });
     this.#child = child;
     child.stderr?.setEncoding('utf8').on('data', (text: string) => this.#logLimit.take(text));
-    child.on('message', ({ rows, problem }: KeeperReport) => {
-      this.#rows += rows;
+    child.on('message', ({ moved, dropped, problem }: MoverReport) => {
+      this.#moved += moved;
+      this.#dropped = dropped;
       this.#problem = problem;
     });
     child.send(order, () => {});
     this.#ended = new Promise((resolve) => {
-      child.on('error', (error) => log(`archive: ${error.message}`));
+      child.on('error', (error) => this.#say(error.message));
       child.on('close', (code, signal) => {
         this.#child = undefined;
+        this.#droppedBefore += this.#dropped;
+        this.#dropped = 0;
         this.#hasFinished = code === 0 || code === EXIT_TERMINATED;
         resolve();
         if (this.#isStopped) return;
         this.#problem = `the process ended with ${code ?? signal}`;
         const waitMs = this.#backoff.after(performance.now() - startedMs);
-        log(`archive: ${this.#problem}; it starts again in ${waitMs / 1000} s`);
+        this.#say(`${this.#problem}; it starts again in ${waitMs / 1000} s`);
         this.#timer = setTimeout(() => this.#spawn(), waitMs);
       });
     });
+  }
+
+  #say(line: string): void {
+    this.#options.log(`${this.#options.order.kind === 'keep' ? 'archive' : 'broker'}: ${line}`);
   }
 }

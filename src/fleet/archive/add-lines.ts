@@ -1,0 +1,68 @@
+/** Adds lines of journals to an archive: each once, however often and by how many processes it is added. */
+import { randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { type JournalLine, timeOf } from '../journal/read-segment.ts';
+import { temporaryOf, writeTemporary } from './parquet.ts';
+import { commit, makePartition, partitionOf, settle, stateOf } from './partition.ts';
+import { has, withAll } from './positions.ts';
+import { type Row, rowsOf } from './row.ts';
+
+export interface Added {
+  /** New ones. */
+  readonly rows: number;
+  /** Folders that have changed. */
+  readonly partitions: readonly string[];
+}
+
+/** All that it adds is on the disk when it resolves. @throws the error of a file system that is full or broken: add the same again later */
+export async function addLines(archive: string, lines: readonly JournalLine[]): Promise<Added> {
+  const parts = new Map<string, JournalLine[]>();
+  for (const line of lines) {
+    const partition = partitionOf(archive, timeOf(line.fields) ?? line.place.after, line.place.host);
+    const part = parts.get(partition);
+    if (part === undefined) parts.set(partition, [line]);
+    else part.push(line);
+  }
+  let rows = 0;
+  for (const [partition, part] of parts) rows += await addTo(partition, part);
+  return { rows, partitions: [...parts.keys()] };
+}
+
+async function addTo(partition: string, lines: readonly JournalLine[]): Promise<number> {
+  makePartition(partition);
+  let written: { readonly name: string; readonly lines: number; readonly rows: number } | undefined;
+  for (;;) {
+    const state = stateOf(partition);
+    const fresh = freshOf(lines, (line) => has(state.lines, line.place));
+    if (fresh.length === 0) {
+      settle(partition);
+      return written?.rows ?? 0;
+    }
+    if (written?.lines !== fresh.length) {
+      if (written !== undefined) rmSync(temporaryOf(join(partition, written.name)), { force: true });
+      const rows = fresh.flatMap(rowsOf);
+      const name = `${randomUUID()}.parquet`;
+      if (rows.length > 0) await writeTemporary(join(partition, name), inOne(rows));
+      written = { name, lines: fresh.length, rows: rows.length };
+    }
+    const files = written.rows > 0 ? [...state.files, written.name] : state.files;
+    const places = fresh.map(({ place }) => place);
+    if (commit(partition, { ...state, files, lines: withAll(state.lines, places) })) return written.rows;
+  }
+}
+
+/** Those that are not in the archive, each once. */
+function freshOf(lines: readonly JournalLine[], isKnown: (line: JournalLine) => boolean): readonly JournalLine[] {
+  const seen = new Set<string>();
+  return lines.filter((line) => {
+    const name = `${line.place.session} ${line.place.position}`;
+    if (seen.has(name) || isKnown(line)) return false;
+    seen.add(name);
+    return true;
+  });
+}
+
+async function* inOne(rows: readonly Row[]): AsyncGenerator<readonly Row[]> {
+  yield rows;
+}

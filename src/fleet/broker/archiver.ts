@@ -1,0 +1,106 @@
+/**
+ * Moves messages of the broker to an archive. It acknowledges them when their files are on the disk. Several archivers share one consumer
+ * and one folder; a message that comes again, to whom ever, is recognized there.
+ */
+import type { Consumer, JsMsg } from '@nats-io/jetstream';
+import { addLines } from '../archive/add-lines.ts';
+import { Tidier } from '../archive/keeper.ts';
+import type { JournalLine } from '../journal/read-segment.ts';
+import type { Broker } from '../policy/broker.ts';
+import { type Connection, connectTo, messageOf } from './connect.ts';
+import { lineOfMessage } from './message.ts';
+
+export interface ArchiverOptions {
+  readonly archive: string;
+  readonly broker: Broker;
+  /** How long messages are collected. */
+  readonly everyMs: number;
+  readonly keepDays?: number | undefined;
+}
+
+export interface Round {
+  readonly rows: number;
+  /** Messages that no agent sends, which are removed. */
+  readonly refused: number;
+}
+
+const CONSUMER = 'ptmon-archive';
+/** Of one round. */
+const MAX_MESSAGES = 20_000;
+/** Of all archivers. */
+const MAX_PENDING = 50 * MAX_MESSAGES;
+const WRITING_MS = 20_000;
+const MILLISECOND_NS = 1e6;
+
+export class Archiver {
+  readonly #options: ArchiverOptions;
+  readonly #tidier: Tidier;
+  #connection: Connection | undefined;
+  #consumer: Consumer | undefined;
+
+  constructor(options: ArchiverOptions) {
+    this.#options = options;
+    this.#tidier = new Tidier(options);
+  }
+
+  /** Collects messages, adds them to the archive, and acknowledges them. @throws where the broker is away or the disk is full: call it again later */
+  async round(signal: AbortSignal): Promise<Round> {
+    const messages = await this.#collect(signal);
+    const lines: JournalLine[] = [];
+    const refused: JsMsg[] = [];
+    for (const message of messages) {
+      const line = lineOfMessage(message.subject, (name) => message.headers?.get(name), message.string());
+      if (line === undefined) refused.push(message);
+      else lines.push(line);
+    }
+    const { rows, partitions } = await addLines(this.#options.archive, lines);
+    this.#tidier.note(partitions);
+    for (const message of refused) message.term();
+    const isRefused = new Set(refused);
+    for (const message of messages) if (!isRefused.has(message)) message.ack();
+    if (messages.length > 0) await this.#connection?.flush();
+    await this.#tidier.tidy();
+    return { rows, refused: refused.length };
+  }
+
+  async close(): Promise<void> {
+    await this.#connection?.close();
+  }
+
+  async #collect(signal: AbortSignal): Promise<readonly JsMsg[]> {
+    if (this.#consumer === undefined || this.#connection?.isClosed !== false) await this.#connect();
+    const { everyMs } = this.#options;
+    const collected: JsMsg[] = [];
+    try {
+      const fetched = await this.#consumer!.fetch({ max_messages: MAX_MESSAGES, expires: Math.max(1000, everyMs) });
+      const stop = () => fetched.stop();
+      signal.addEventListener('abort', stop);
+      for await (const message of fetched) collected.push(message);
+      signal.removeEventListener('abort', stop);
+      return collected;
+    } catch (error) {
+      // What has come is added; the rest comes again.
+      if (collected.length > 0) return collected;
+      await this.#connection?.close();
+      throw new Error(messageOf(error), { cause: error });
+    }
+  }
+
+  async #connect(): Promise<void> {
+    const { broker, everyMs } = this.#options;
+    this.#connection = await connectTo(broker);
+    const { manager, client } = this.#connection;
+    try {
+      await manager.consumers.add(broker.stream, {
+        durable_name: CONSUMER,
+        ack_policy: 'explicit',
+        ack_wait: (everyMs + WRITING_MS) * MILLISECOND_NS,
+        max_ack_pending: MAX_PENDING,
+      });
+      this.#consumer = await client.consumers.get(broker.stream, CONSUMER);
+    } catch (error) {
+      await this.#connection.close();
+      throw new Error(`stream ${broker.stream}: ${messageOf(error)}`, { cause: error });
+    }
+  }
+}
