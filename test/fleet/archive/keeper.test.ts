@@ -65,38 +65,44 @@ function eventLines(first: number, count: number): string[] {
 }
 
 describe('the keeper', () => {
-  test.each(['tour', 'swap'])('%s.trace: the archive has each event of the recording once', async (name) => {
-    const { stdout } = await run(['replay', resolve(`traces/${name}.trace`), '--json', '--time']);
-    const lines = stdout
-      .trimEnd()
-      .split('\n')
-      .map((line) => `${line}\n`);
-    const half = Math.floor(lines.length / 2);
-    writeSegment(name, 's', 0, lines.slice(0, half));
-    writeSegment(name, 's', 1, lines.slice(half));
-    await keeper().keep();
-    expect(readdirSync(journal())).toEqual([]);
-    const events = lines.map((line) => JSON.parse(line)).filter(({ seq }) => seq !== undefined);
-    const hex = (column: string) =>
-      `CASE WHEN ${column} IS NULL THEN NULL ELSE '0x' || lower(hex(${column})) END AS ${column}`;
-    const rows = await ask(
-      `SELECT seq::INTEGER AS seq, kind, ${hex('root')}, ${hex('va')}, ${hex('pa')}, ${hex('old_value')}, ${hex('new_value')}, vm,
+  test.each(['tour', 'swap'])(
+    '%s.trace: the archive has each event of the recording once',
+    {
+      timeout: 120_000,
+    },
+    async (name) => {
+      const { stdout } = await run(['replay', resolve(`traces/${name}.trace`), '--json', '--time']);
+      const lines = stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => `${line}\n`);
+      const half = Math.floor(lines.length / 2);
+      writeSegment(name, 's', 0, lines.slice(0, half));
+      writeSegment(name, 's', 1, lines.slice(half));
+      await keeper().keep();
+      expect(readdirSync(journal())).toEqual([]);
+      const events = lines.map((line) => JSON.parse(line)).filter(({ seq }) => seq !== undefined);
+      const hex = (column: string) =>
+        `CASE WHEN ${column} IS NULL THEN NULL ELSE '0x' || lower(hex(${column})) END AS ${column}`;
+      const rows = await ask(
+        `SELECT seq::INTEGER AS seq, kind, ${hex('root')}, ${hex('va')}, ${hex('pa')}, ${hex('old_value')}, ${hex('new_value')}, vm,
         strftime(time, '%Y-%m-%dT%H:%M:%S.%fZ') AS at FROM ${from(allFiles())} WHERE seq IS NOT NULL ORDER BY seq`,
-    );
-    expect(rows).toEqual(
-      events.map(({ seq, kind, root, va, pa = null, cause, time }) => ({
-        seq,
-        kind,
-        root,
-        va,
-        pa,
-        old_value: cause?.oldValue ?? null,
-        new_value: cause?.newValue ?? null,
-        vm: name,
-        at: time.at,
-      })),
-    );
-  });
+      );
+      expect(rows).toEqual(
+        events.map(({ seq, kind, root, va, pa = null, cause, time }) => ({
+          seq,
+          kind,
+          root,
+          va,
+          pa,
+          old_value: cause?.oldValue ?? null,
+          new_value: cause?.newValue ?? null,
+          vm: name,
+          at: time.at,
+        })),
+      );
+    },
+  );
 
   test('days and hosts have folders of their own, and DuckDB reads all of them by one pattern', async () => {
     writeSegment('vm', 's', 0, eventLines(0, 20));

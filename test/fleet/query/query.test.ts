@@ -147,7 +147,7 @@ describe('the questions', () => {
     ]);
   });
 
-  test.each(['tour', 'fork'])('busiest-processes: as many as %s.trace has', async (name) => {
+  test.each(['tour', 'fork'])('busiest-processes: as many as %s.trace has', { timeout: 120_000 }, async (name) => {
     const { stdout } = await run(['replay', resolve(`traces/${name}.trace`), '--json', '--time']);
     await keep(
       name,
