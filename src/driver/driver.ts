@@ -39,6 +39,11 @@ export interface MissedEvent {
   readonly isCheck?: boolean;
   /** `above`: only the entries above the page tables need comparing now. To compare everything is right, too. Default: everything. */
   readonly scope?: 'above';
+  /**
+   * The only frames that may have been written since the last comparison (`Driver.proof`): no other entry needs comparing. Where none of
+   * them is a table on a watched walk, nothing was lost, whatever `lost` says.
+   */
+  readonly writtenFrames?: readonly number[];
 }
 
 /** The top-level table at `root` is no longer one: its process is gone. */
@@ -69,6 +74,14 @@ export interface RegisterAccess {
 export interface RemoteFetch {
   /** Makes the frames that hold these physical addresses readable until the guest runs on. */
   fetch(addresses: readonly number[], signal?: AbortSignal): Promise<void>;
+}
+
+/** What a session reads tables through, so that the source knows which of them were written (`MissedEvent.writtenFrames`). */
+export interface WriteProof {
+  /** Returns "not fetched" for a frame until `remote` has fetched it. */
+  readonly memory: PhysicalMemory;
+  /** Has writes to frames noted before anything in them is read (rule C3). */
+  readonly remote: RemoteFetch;
 }
 
 /**
@@ -116,6 +129,8 @@ export interface Driver {
   readonly registers?: RegisterAccess;
   readonly remote?: RemoteFetch;
   readonly breakpoints?: BreakpointAccess;
+  /** Where the source is sampled, and knows which tables were written meanwhile. */
+  readonly proof?: WriteProof | undefined;
   /**
    * The guest runs before, between and after the batches of `run`, each of which is one look at it. Without any, what was watched has
    * never been compared: how many changes went unseen is unknown then.

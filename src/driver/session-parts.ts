@@ -48,10 +48,15 @@ export interface EventNames {
   readonly names: readonly EventName[];
 }
 
+/** What a session reads of a driver. */
+export type ReadSource = Pick<Driver, 'name' | 'memory'> & {
+  readonly [Capability in 'remote' | 'registers' | 'protection' | 'traps']: Driver[Capability];
+};
+
 /** Learns all that decides a session's events, in order: the same again gives the same events. */
 export interface SessionRecorder {
-  /** Once, before anything else. @returns the memory that the session reads from then on: the driver's, as it is recorded */
-  follow(driver: Driver): PhysicalMemory;
+  /** Once, before anything else. @returns the memory that the session reads from then on: the source's, as it is recorded */
+  follow(source: ReadSource): PhysicalMemory;
   /** Once, before anything is watched. @throws where the record cannot be written */
   begin(beginning: SessionBeginning): void;
   /** What is watched has changed. */

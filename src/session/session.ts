@@ -7,8 +7,9 @@ import type { CallInSteps } from '../core/monitor/call-in-steps.ts';
 import type { MonitorEvent } from '../core/monitor/events.ts';
 import type { PageTableMonitor } from '../core/monitor/page-table-monitor.ts';
 import type { Paging } from '../core/paging/format.ts';
-import type { SourceEvent } from '../driver/driver.ts';
+import type { Driver, MissedEvent, SourceEvent } from '../driver/driver.ts';
 import { retry } from '../driver/retry.ts';
+import type { ReadSource } from '../driver/session-parts.ts';
 import type { Statistics, Summary } from '../sinks/sink.ts';
 import { carryOut } from './carry-out.ts';
 import { makeEventLoopTurn } from './event-loop-turn.ts';
@@ -89,6 +90,8 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
   #closedEarly = false;
   /** The next event, asked for by a watch. */
   #pull: Promise<IteratorResult<MonitorEvent, void>> | undefined;
+  /** Of the last sample, in microseconds since the session began. */
+  #sampleUs = 0;
   #ended: 'finished' | 'stopped' = 'stopped';
   #failure: unknown;
   #closing: Promise<void> | undefined;
@@ -109,7 +112,7 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     this.#signal.addEventListener('abort', letGo, { once: true });
     this.#monitor = new ObservedMonitor(
       {
-        memory: recorder?.follow(driver) ?? driver.memory,
+        memory: recorder?.follow(readSource(driver)) ?? readSource(driver).memory,
         ...(driver.protection && { protection: driver.protection }),
         paging,
         kinds,
@@ -195,8 +198,9 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     const { driver, recorder, script, onBatch, system } = this.#options;
     try {
       await this.#beforeItRuns();
-      for await (const heard of driver.run(this.#signal)) {
+      for await (const told of driver.run(this.#signal)) {
         this.#clock.stopped();
+        const heard = told.map((said) => this.#proved(said));
         recorder?.stopped();
         script?.perform(this.monitor, null);
         const batch = system === undefined ? heard : [...(await system.update(heard)), ...heard];
@@ -209,6 +213,7 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
             await this.#tellWatches();
             const found = await this.#stamped(await this.#retry(() => this.#hear(said)));
             if (said.kind === 'missed') driver.compared?.(found.length);
+            if (said.kind === 'missed' && said.reason.startsWith('sampled')) this.#addWindow(said);
             const known = this.#check(said, found.length);
             const events = system === undefined ? called(found, script?.names()) : await system.label(found);
             this.#tally.add(known, events);
@@ -294,6 +299,26 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     return { ...said, lost: null };
   }
 
+  /** Where no watched table was written, nothing was lost. */
+  #proved(said: SourceEvent): SourceEvent {
+    if (said.kind !== 'missed' || said.writtenFrames === undefined) return said;
+    const writtenFrames = said.writtenFrames.filter((gfn) => this.monitor.isMonitoredTable(gfn));
+    if (writtenFrames.length > 0) return { ...said, writtenFrames };
+    const { blindTo } = this.#options.system ?? {};
+    return {
+      ...said,
+      writtenFrames,
+      ...(blindTo === undefined ? { lost: 0 } : { reason: `${said.reason}; ${blindTo}` }),
+    };
+  }
+
+  /** @param said of a sample */
+  #addWindow({ lost }: MissedEvent): void {
+    const { stopUs } = this.#clock;
+    this.#tally.addWindow((stopUs - this.#sampleUs) / 1000, lost !== null);
+    this.#sampleUs = stopUs;
+  }
+
   #hear(said: Exclude<SourceEvent, { kind: 'write' }>): MonitorEvent[] | Promise<MonitorEvent[]> {
     return carryOut(
       this.#monitor.asSource(() => this.#callFor(said)),
@@ -307,7 +332,10 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
         return this.monitor.processDirtyEntriesInSteps(said.vcpu);
       case 'missed':
         // A replay compares everything: so must the recorded session.
-        return this.monitor.resyncInSteps(undefined, this.#options.recorder === undefined ? said.scope : 'all');
+        return this.monitor.resyncInSteps(
+          undefined,
+          this.#options.recorder === undefined ? (said.writtenFrames ?? said.scope) : 'all',
+        );
       case 'root-gone':
         return this.monitor.rootGoneInSteps(said.root);
     }
@@ -326,7 +354,7 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
 
   async #retry<T>(call: () => T | Promise<T>): Promise<T> {
     if (this.#closing !== undefined) throw new PtmonError('closed', 'the session is closed');
-    const { remote } = this.#options.driver;
+    const { remote } = readSource(this.#options.driver);
     return retry(call, {
       // An abort ends a fetch, and leaves a call that needs none alone: what is in the batch is still processed.
       remote: remote && { fetch: (addresses) => remote.fetch(addresses, this.#signal) },
@@ -373,4 +401,9 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     if (this.#closedEarly && error instanceof PtmonError && error.code === 'closed') return true;
     return aborted && (error === reason || (error instanceof Error && error.name === 'AbortError'));
   }
+}
+
+/** The driver, with its proof as the way to its tables. */
+function readSource({ name, memory, remote, registers, protection, traps, proof }: Driver): ReadSource {
+  return { name, memory, remote, registers, protection, traps, ...proof };
 }

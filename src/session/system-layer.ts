@@ -8,6 +8,8 @@ export interface SystemLayer {
    * writes to them as well, and reports those.
    */
   words(): Float64Array;
+  /** What of the system comes and goes unseen where the source traps nothing, as text: then no number of lost events is known. */
+  readonly blindTo?: string | undefined;
   /**
    * Called with each batch before it is processed: watches what has come, releases what is no longer wanted, and answers what it
    * knows and the source does not (`root-gone`), which is processed first. What it throws ends the session.

@@ -21,6 +21,7 @@ export class Tally {
   /** Why it is not known how many changes went unseen. */
   readonly #lostReasons = new Set<string>();
   #lostUnknown = false;
+  #windows = { proved: 0, unknown: 0, unknownMs: 0, longestMs: 0 };
   #faults = 0;
   #retries = 0;
 
@@ -34,6 +35,14 @@ export class Tally {
       if (said.lost === null) this.#addReason(said.reason);
       else this.#lostKnown += said.lost;
     }
+  }
+
+  /** A sample was compared, so long after the one before. */
+  addWindow(ms: number, isProved: boolean): void {
+    const { proved, unknown, unknownMs, longestMs } = this.#windows;
+    this.#windows = isProved
+      ? { ...this.#windows, proved: proved + 1 }
+      : { proved, unknown: unknown + 1, unknownMs: unknownMs + ms, longestMs: Math.max(longestMs, ms) };
   }
 
   /** The session ends. What a guest changed that ran on by itself and was never compared is unknown. */
@@ -71,6 +80,7 @@ export class Tally {
         known: this.#lostKnown,
         unknown: this.#lostUnknown,
         ...(this.#lostReasons.size > 0 && { reasons: [...this.#lostReasons] }),
+        ...(this.#windows.proved + this.#windows.unknown > 0 && { windows: this.#windows }),
       },
       faults: this.#faults,
       retries: this.#retries,

@@ -50,9 +50,16 @@ function missedText({ lost, foundByResync, resyncs }: Statistics): string {
     foundByResync === 0 ? '' : `, ${count(foundByResync, 'event')} found only by comparing (${count(resyncs, 'time')})`;
   if (lost.unknown) {
     const reasons = lost.reasons === undefined ? '' : ` (${lost.reasons.map(printable).join('; ')})`;
-    return `${lost.known === 0 ? '' : `${lost.known} and `}an unknown number of events lost${reasons}${compared}`;
+    return `${lost.known === 0 ? '' : `${lost.known} and `}an unknown number of events lost${reasons}${windowsText(lost.windows)}${compared}`;
   }
   return `${lost.known === 0 ? 'no events' : count(lost.known, 'event')} lost${compared}`;
+}
+
+/** Where some of the time is known to have lost nothing, how much of it is not. */
+function windowsText(windows: Statistics['lost']['windows']): string {
+  if (windows === undefined || windows.proved === 0) return '';
+  const { unknown, unknownMs, longestMs } = windows;
+  return ` in ${(unknownMs / 1000).toFixed(2)} s (${count(unknown, 'sample')}, at most ${longestMs.toFixed(0)} ms each)`;
 }
 
 function count(number: number, what: string): string {

@@ -31,6 +31,16 @@ export interface WatchChange {
   readonly time: EventTime;
 }
 
+/** The times from one sample to the next. */
+export interface SampleWindows {
+  /** In which no watched table was written: nothing was lost. */
+  readonly proved: number;
+  /** In which an unknown number of changes may have been lost; their length together, and the longest. */
+  readonly unknown: number;
+  readonly unknownMs: number;
+  readonly longestMs: number;
+}
+
 /** What a session has processed. */
 export interface Statistics {
   /** Events, by kind. */
@@ -47,6 +57,8 @@ export interface Statistics {
     readonly unknown: boolean;
     /** Why the number is unknown, as text; absent where it is known. */
     readonly reasons?: readonly string[];
+    /** Where the guest was sampled: for how much of the time the number is unknown. */
+    readonly windows?: SampleWindows;
   };
   /** Protections that could not be restored. */
   readonly faults: number;

@@ -1,7 +1,7 @@
 /** A guest that runs QEMU's firmware and nothing else: enough for everything that asks QEMU, not a guest's kernel. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -32,20 +32,27 @@ export interface FirmwareGuest {
   readonly process: ChildProcess;
 }
 
-/** Starts a guest that stands still at its first instruction; it is gone when the test ends. */
+/**
+ * Starts a guest that stands still at its first instruction; it is gone when the test ends.
+ *
+ * @param wrapper a command that runs QEMU, and ends with it: as another user, in other namespaces
+ */
 export async function startFirmware(
   kind: 'unix' | 'tcp' = 'unix',
   more: readonly string[] = [],
+  wrapper: readonly string[] = [],
 ): Promise<FirmwareGuest> {
   const folder = mkdtempSync(join(tmpdir(), 'ptmon-live-'));
+  if (wrapper.length > 0) chmodSync(folder, 0o777);
   const [qmp, gdb] =
     kind === 'unix' ? [join(folder, 'qmp'), join(folder, 'gdb')] : [await freePort(), await freePort()];
   const ready = join(folder, 'ready');
   const listen = (address: string) => `${kind}:${address},server=on,wait=off`;
+  const [program, ...before] = [...wrapper, QEMU];
   const child = spawn(
-    QEMU,
+    program,
     // The second monitor is for this file alone.
-    ['-nodefaults', '-nographic', '-no-user-config', '-S', '-m', '16M', '-accel', 'tcg']
+    [...before, '-nodefaults', '-nographic', '-no-user-config', '-S', '-m', '16M', '-accel', 'tcg']
       .concat(['-qmp', listen(qmp), '-gdb', listen(gdb), '-qmp', `unix:${ready},server=on,wait=off`])
       .concat(more),
     { stdio: ['ignore', 'ignore', 'pipe'] },

@@ -81,6 +81,30 @@ export function readOnlyTablesFirmware(): string {
   ]);
 }
 
+/** What `countingFirmware` counts: an eight-byte number for each of its four tables, before it writes to it and after. */
+export const BEGUN = 0x600;
+export const DONE = 0x640;
+
+/** It writes to one of its four tables after the other, at random, again and again, and counts. */
+export function countingFirmware(): string {
+  return firmwareFile(
+    [
+      [0x48, 0xb9, 0x2d, 0x7f, 0x95, 0x4c, 0x2d, 0xf4, 0x51, 0x58], // movabs rcx, 6364136223846793005
+      [0x48, 0xba, 0x4f, 0x81, 0x67, 0xf7, 0x7e, 0x7b, 0x05, 0x14], // movabs rdx, 1442695040888963407
+      [0x48, 0x0f, 0xaf, 0xd9, 0x48, 0x01, 0xd3], // imul rbx, rcx; add rbx, rdx
+      [0x48, 0x89, 0xd8, 0x48, 0xc1, 0xe8, 0x21, 0x83, 0xe0, 0x03], // rax = rbx >> 33 & 3
+      [0x48, 0xff, 0x04, 0xc5, ...littleEndian(BEGUN)], // inc qword [BEGUN + rax * 8]
+      [0x48, 0x89, 0xc6, 0x48, 0xc1, 0xe6, 0x0c], // rsi = rax << 12
+      [0x48, 0x89, 0xdf, 0x48, 0xc1, 0xe7, 0x0c], // rdi = rbx << 12: an entry that is not present
+      [0x48, 0x89, 0xbe, ...littleEndian(ROOT + 300 * 8)], // mov [ROOT + 300 * 8 + rsi], rdi
+      [0x48, 0xff, 0x04, 0xc5, ...littleEndian(DONE)], // inc qword [DONE + rax * 8]
+      [0x48, 0x89, 0xd8, 0x48, 0xc1, 0xe8, 0x2e], // rax = rbx >> 46
+      [0xff, 0xc8, 0x7f, 0xfc], // wait so many rounds: dec eax; jg
+      [0xeb, 0xbd], // and again, from imul on
+    ].flat(),
+  );
+}
+
 function littleEndian(value: number): number[] {
   return [0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff);
 }

@@ -1,5 +1,5 @@
 /** The command as a process of its own; whatever is waited for of it is waited for so long and no longer. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, type SpawnOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -28,6 +28,14 @@ export function startPtmon(...args: readonly string[]): PtmonProcess {
   return startNode(MAIN, ...args);
 }
 
+/** The same, as another user, in a process group of its own, or with other variables. */
+export function startPtmonWith(
+  options: Pick<SpawnOptions, 'uid' | 'detached' | 'env'>,
+  ...args: readonly string[]
+): PtmonProcess {
+  return startProgram([MAIN, ...args], options);
+}
+
 /** The same, with a bug that shows after so long. */
 export function startCrashingPtmon(afterMs: number, ...args: readonly string[]): PtmonProcess {
   const bug = `setTimeout(() => { throw new Error('a bug') }, ${afterMs})`;
@@ -51,7 +59,11 @@ export function isAlive(pid: number): boolean {
 
 /** Starts Node with these arguments; it is killed when the test ends. */
 export function startNode(...args: readonly string[]): PtmonProcess {
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  return startProgram(args, {});
+}
+
+function startProgram(args: readonly string[], options: SpawnOptions): PtmonProcess {
+  const child = spawn(process.execPath, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
   onTestFinished(() => void child.kill('SIGKILL'));
   let [stdout, stderr] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));

@@ -4,7 +4,14 @@ import { PtmonError } from '../../src/core/error.ts';
 import type { PageProtection } from '../../src/core/memory/page-access.ts';
 import { type PhysicalMemory, READ_NOT_FETCHED, type ReadOutcome } from '../../src/core/memory/physical-memory.ts';
 import { SparseMemory } from '../../src/core/memory/sparse-memory.ts';
-import type { Driver, PagingRegisters, RegisterAccess, RemoteFetch, SourceEvent } from '../../src/driver/driver.ts';
+import type {
+  Driver,
+  PagingRegisters,
+  RegisterAccess,
+  RemoteFetch,
+  SourceEvent,
+  WriteProof,
+} from '../../src/driver/driver.ts';
 
 export const ROOT = 0x1000;
 const PT = 0x4000;
@@ -27,6 +34,7 @@ export class ScriptedDriver implements Driver {
   memory: PhysicalMemory = this.ram;
   registers?: RegisterAccess;
   remote?: RemoteFetch;
+  proof?: WriteProof | undefined;
   isSampled?: boolean;
   readonly comparedEvents: number[] = [];
   /** Thrown, in order, by the next calls of the source. */

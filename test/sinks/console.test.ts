@@ -221,3 +221,10 @@ test('why it is not known how many events were lost is in the last line, made sa
   expect(output.text).toContain('an unknown number of events lost (several vCPUs; a');
   expect(output.text).not.toContain('\u001b');
 });
+
+test('where some of the time has lost nothing, the last line says for how long it is unknown', async () => {
+  const output = new Recorder();
+  const windows = { proved: 90, unknown: 2, unknownMs: 34.56, longestMs: 24.5 };
+  await consoleSink(output).end({ ...summary, lost: { known: 0, unknown: true, reasons: ['sampled'], windows } });
+  expect(output.text).toContain('an unknown number of events lost (sampled) in 0.03 s (2 samples, at most 25 ms each)');
+});

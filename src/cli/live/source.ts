@@ -7,6 +7,7 @@ import {
   openQemuSampling,
   type QemuDriver,
   type RunNotice,
+  type SamplingNotice,
 } from '../../drivers/qemu/index.ts';
 import { openRamFile, type Sampling } from '../../drivers/ramfile/index.ts';
 import type { Statistics } from '../../sinks/sink.ts';
@@ -33,7 +34,7 @@ export async function openSource(
   signal: AbortSignal,
   say: (line: string) => unknown,
 ): Promise<WatchSource> {
-  const { interval, ramFile, ramMap } = options;
+  const { interval, ramFile, ramMap, proof = true } = options;
   if (choice.mode === 'exact') {
     const { qmp, gdb } = choice;
     const driver = await openQemu({
@@ -59,15 +60,18 @@ export async function openSource(
     memory: choice.memory,
     ...intervalMs,
     ...(ramFile !== undefined && { ramFile }),
+    proof,
     signal,
     onNotice: (notice) => say(noticeLine(notice)),
   });
-  return samplingSource(driver, driver.memorySource);
+  return samplingSource(driver, driver.memorySource, driver.whyUnproved);
 }
 
 /** What other clients of QEMU do with the guest, in a line. */
-export function noticeLine(notice: RunNotice): string {
+export function noticeLine(notice: RunNotice | SamplingNotice): string {
   switch (notice.kind) {
+    case 'unproved':
+      return `No proof any more: ${notice.why}. The watch goes on by samples, and from now on it is unknown how many events were lost.`;
     case 'held':
       return `Paused by another QEMU client (${notice.state}): watching goes on when that client resumes the guest.`;
     case 'migrating':
@@ -133,7 +137,12 @@ function registersLine({ limits, registers }: QemuDriver): string {
   return `KVM has ${limits.max} watchpoints, the debug registers of the processor${top}. `;
 }
 
-function samplingSource(driver: Driver & { readonly sampling: Sampling }, memorySource: string): WatchSource {
+/** @param whyUnproved why there is no proof, where one was wanted */
+function samplingSource(
+  driver: Driver & { readonly sampling: Sampling },
+  memorySource: string,
+  whyUnproved?: string,
+): WatchSource {
   const { intervalMs, minIntervalMs } = driver.sampling;
   const isFixed = minIntervalMs === intervalMs;
   const faster = isFixed ? '' : `, every ${minIntervalMs} ms while pages change,`;
@@ -143,16 +152,28 @@ function samplingSource(driver: Driver & { readonly sampling: Sampling }, memory
     mode: 'sample',
     introduction:
       `Sampling every ${intervalMs} ms${faster} while the guest runs: what changes and changes back between two samples is missed. ` +
+      proofText(driver, whyUnproved) +
       `Memory: ${memorySource}`,
-    costs: () => {
+    costs: ({ lost: { windows } }) => {
       const { samples, achievedIntervalMs } = driver.sampling;
       const achieved =
         achievedIntervalMs === null
           ? ''
           : `, one every ${achievedIntervalMs.mean.toFixed(1)} ms (at most ${achievedIntervalMs.max.toFixed(1)} ms apart, ${requested} requested)`;
-      return `${samples} ${samples === 1 ? 'sample' : 'samples'}${achieved}; what changed and changed back between two of them was missed`;
+      const taken = `${samples} ${samples === 1 ? 'sample' : 'samples'}${achieved}`;
+      if (windows === undefined || windows.proved === 0) {
+        return `${taken}; what changed and changed back between two of them was missed`;
+      }
+      return `${taken}; no watched table was written before ${windows.proved} of them, and nothing was lost there`;
     },
   };
+}
+
+function proofText({ proof }: Driver, why: string | undefined): string {
+  if (proof !== undefined) {
+    return 'With proof: the kernel notes which tables are written, and of the others it is known that nothing was missed. ';
+  }
+  return why === undefined ? '' : `Without proof of where nothing was missed: ${why}. `;
 }
 
 function percent(part: number, whole: number): string {

@@ -13,6 +13,8 @@ export interface SourceOptions extends LiveOptions, Pick<SpaceOptions, 'paging'>
   readonly mode?: WatchMode;
   /** Milliseconds between two samples. */
   readonly interval?: number;
+  /** Whether the kernel is to note writes to tables; defaults to true. */
+  readonly proof?: boolean;
   readonly maxWatchpoints?: number;
 }
 

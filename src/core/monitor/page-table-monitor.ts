@@ -37,7 +37,7 @@ import { FormerWalks } from './batch/former-walks.ts';
 import { Plan } from './batch/plan.ts';
 import { Releases } from './batch/releases.ts';
 import type { Stepwise } from './batch/steps.ts';
-import { Synchronizer } from './batch/synchronizer.ts';
+import { type CompareScope, Synchronizer } from './batch/synchronizer.ts';
 import { EventWriter } from './events/event-writer.ts';
 import { Report } from './events/report.ts';
 import { UnsettledAddresses } from './events/unsettled.ts';
@@ -63,8 +63,7 @@ import { ProtectedTables } from './tables/protected-tables.ts';
 import { ReverseMap } from './tables/rmap.ts';
 import type { EntrySet, TableNode } from './tables/table-node.ts';
 
-/** Which entries `resync` compares: all, or those above the page tables. */
-export type CompareScope = 'all' | 'above';
+export type { CompareScope };
 
 export class PageTableMonitor {
   readonly paging: Paging;
@@ -312,7 +311,8 @@ export class PageTableMonitor {
   /**
    * Compares every monitored entry (of one view, or of all) with memory, for sources that may miss writes (rule C10).
    *
-   * @param scope `above` compares only the entries above the page tables: few, and they decide where all others are
+   * @param scope `above` compares only the entries above the page tables: few, and they decide where all others are. A list of frames
+   *   compares only the entries in them, for sources that know where writes were
    * @returns what changed; throws like `processDirtyEntries`
    */
   resync(view?: number, scope?: CompareScope): MonitorEvent[] {
@@ -327,7 +327,12 @@ export class PageTableMonitor {
   *#resync(view?: number, scope: CompareScope = 'all'): Stepwise<MonitorEvent[]> {
     this.#calls.refuseNested('resync');
     const only = view === undefined ? undefined : checkView(view);
-    return yield* this.#synchronizer.compare(only, scope === 'above');
+    return yield* this.#synchronizer.compare(only, scope);
+  }
+
+  /** Whether a frame is a table on a watched walk, in any view. */
+  isMonitoredTable(gfn: number): boolean {
+    return this.#rmap.firstIn(gfn) !== null;
   }
 
   /** Frames that are protected, however many views protect them. */

@@ -14,6 +14,11 @@ export interface SampledMemory {
   readonly memory: PhysicalMemory;
   readonly remote?: RemoteFetch;
   clear(): void;
+  /**
+   * Called before each `clear`. @returns the frames that may have been written since the last time, among those that were read;
+   *   undefined for any
+   */
+  writtenFrames?(): Promise<readonly number[] | undefined>;
   /** Whether it still is what was opened; called before each sample. @throws PtmonError `source-unavailable` */
   check?(): void;
   close(): void | Promise<void>;
@@ -84,10 +89,11 @@ export class SamplingDriver implements Driver {
     this.#clock.pause();
     for (let dueMs = performance.now(); !stop.aborted; ) {
       this.#source.check?.();
-      this.#source.clear();
       const beginMs = performance.now();
       this.#clock.tick(beginMs);
-      yield SAMPLED;
+      const writtenFrames = await this.#source.writtenFrames?.();
+      this.#source.clear();
+      yield writtenFrames === undefined ? SAMPLED : [{ ...SAMPLED[0]!, writtenFrames }];
       // Samples that nobody had the time for are left out, not made up for.
       const endMs = performance.now();
       dueMs = Math.max(dueMs + this.#pace.after(endMs - beginMs), endMs);

@@ -67,6 +67,12 @@ export class ProcessWatch {
     return [...this.#spaces.values()].map(({ tag }) => tag);
   }
 
+  /** Of a single process, its tables tell of its end. */
+  get blindTo(): string | undefined {
+    const { isExact, selection } = this.#options;
+    return isExact || 'pid' in selection.by ? undefined : 'processes may come and go between two samples';
+  }
+
   /** Releases all that it watches, while the guest is stopped. */
   end(): void {
     for (const space of this.#spaces.values()) space.release();

@@ -29,6 +29,7 @@ const IN_STEPS = ['monitorRange', 'rootGone', 'processDirtyEntries', 'resync'].m
 const SERVED: Readonly<Record<string, Call>> = {
   markDirtyEntry: (monitor, root) => monitor.markDirtyEntry(root, 0, 7),
   markDirty: (monitor, root) => monitor.markDirty(root, 8, 0, 7),
+  isMonitoredTable: (monitor) => monitor.isMonitoredTable(1),
   monitoredTables: (monitor) => monitor.monitoredTables(),
   entryAddresses: (monitor) => monitor.entryAddresses(),
   entryVersion: (monitor) => monitor.entryVersion,

@@ -17,6 +17,7 @@ export const CHECK_TITLES = {
   aliases: 'table aliases',
   watchpoints: 'watchpoints',
   sampling: 'sampling',
+  proof: 'proof',
   release: 'release',
 } as const;
 

@@ -1,8 +1,11 @@
 /** Checks every way to read the guest's memory. */
 import { PAGE_BYTES } from '../../../core/address/pa.ts';
+import { PtmonError } from '../../../core/error.ts';
 import type { GdbClient, GuestMemoryKind, QmpClient } from '../../../drivers/qemu/index.ts';
 import { type GuestMemory, openGuestMemory } from '../../../drivers/qemu/memory/index.ts';
+import { openFollowedMemory } from '../../../drivers/qemu/memory/followed-memory.ts';
 import { listRamBackends } from '../../../drivers/qemu/memory/ram-backends.ts';
+import { WrittenTables } from '../../../drivers/qemu/proof/index.ts';
 import { formatByteLength, RamFile } from '../../../drivers/ramfile/index.ts';
 import { type Check, type CheckName, failedBy, skipped } from './checks.ts';
 import { ramFileFlags } from './flags.ts';
@@ -95,6 +98,24 @@ function checkFileAlone(path: string): Check {
     return { name: 'file', outcome: 'ok', detail };
   } catch (error) {
     return failedBy('file', error);
+  }
+}
+
+/** Whether the kernel notes writes to the guest's memory. Only a few pages are tracked, for a moment. */
+export async function checkProof(qmp: QmpClient | undefined): Promise<Check> {
+  if (qmp === undefined) return skipped('proof', 'needs QMP, and sampling');
+  let memory: GuestMemory | undefined;
+  try {
+    const followed = await openFollowedMemory({ qmp, guestRuns: true });
+    memory = followed;
+    await (await WrittenTables.open(qmp, followed)).close();
+    const detail = 'the kernel notes writes to page tables: samples tell where nothing was lost';
+    return { name: 'proof', outcome: 'ok', detail };
+  } catch (error) {
+    if (!(error instanceof PtmonError) || error.code !== 'source-unavailable') throw error;
+    return { name: 'proof', outcome: 'missing', detail: error.message };
+  } finally {
+    await memory?.close();
   }
 }
 

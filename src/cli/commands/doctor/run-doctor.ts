@@ -8,7 +8,7 @@ import { samplingCheck, workingModes } from './conclusion.ts';
 import { checkExact } from './exact-checks.ts';
 import { checkGdb, gdbNotGiven, NO_GDB } from './gdb-checks.ts';
 import { checkKvm } from './kvm-check.ts';
-import { checkMemory } from './memory-checks.ts';
+import { checkMemory, checkProof } from './memory-checks.ts';
 import { checkQmp } from './qmp-checks.ts';
 import { release } from './release.ts';
 import { reportJson, reportText } from './report.ts';
@@ -88,6 +88,7 @@ async function runChecks(options: DoctorOptions, signal: AbortSignal, open: Open
     checks.push(skipped('aliases', why), skipped('watchpoints', why));
   }
   checks.push(samplingCheck(checks));
+  checks.push(await checkProof(isOk(checks, 'sampling') ? qmp : undefined));
   return checks;
 }
 

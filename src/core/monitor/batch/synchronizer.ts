@@ -30,6 +30,9 @@ const NO_ENTRIES = new NumberList();
 /** Marks that the fast path may follow in one step. */
 const AT_ONCE = 4096;
 
+/** What is compared; a list of frames stands for the entries in them. */
+export type CompareScope = 'all' | 'above' | readonly number[];
+
 /** Watches that are in the tree already, and whose entries nothing has read yet. */
 interface NewWatches extends SpacePages {
   readonly unread: readonly UnreadSlot[];
@@ -208,22 +211,23 @@ export class Synchronizer {
     }
   }
 
-  /** Compares everything (of one view, above the page tables) with memory, and reports the differences. @throws as `PageTableMonitor.resync` */
-  *compare(view: number | undefined, isAbove: boolean): Stepwise<MonitorEvent[]> {
+  /** Compares the entries of a scope (in one view) with memory, and reports the differences. @throws as `PageTableMonitor.resync` */
+  *compare(view: number | undefined, scope: CompareScope): Stepwise<MonitorEvent[]> {
     this.#calls.begin();
     try {
-      return yield* undisturbed(() => this.#compare(view, isAbove));
+      return yield* undisturbed(() => this.#compare(view, scope));
     } finally {
       this.#calls.end();
     }
   }
 
-  *#compare(view: number | undefined, isAbove: boolean): Stepwise<MonitorEvent[]> {
+  *#compare(view: number | undefined, scope: CompareScope): Stepwise<MonitorEvent[]> {
+    const { rmap } = this.#parts;
     const differing = new NumberList();
     try {
-      for (const first of this.#parts.rmap.firsts()) {
+      for (const first of typeof scope === 'string' ? rmap.firsts() : scope.map((gfn) => rmap.firstIn(gfn))) {
         for (let node: TableNode | null = first; node !== null; node = node.nextInFrame) {
-          if (isAbove && node.isPageTable) continue;
+          if (scope === 'above' && node.isPageTable) continue;
           if ((view ?? node.space.view) === node.space.view) this.#plan.compare(node, differing);
           yield true;
         }

@@ -64,12 +64,18 @@ export async function openProcessMemory(
   addresses: readonly string[],
   regions: readonly RamRegion[],
 ): Promise<MemoryPart<ProcessMemory>> {
+  const pid = await findQemuProcess(addresses, regions);
+  return { source: new ProcessMemory(pid, regions[0]!.position), regions };
+}
+
+/** The process that listens on one of the sockets and has the guest's RAM where QEMU says. @throws PtmonError `source-unavailable` */
+export async function findQemuProcess(addresses: readonly string[], regions: readonly RamRegion[]): Promise<number> {
   const reasons = new Set<string>();
   for (const address of addresses) {
     try {
       for (const pid of await findListeningProcesses(address)) {
         const why = whyNot(pid, regions);
-        if (why === undefined) return { source: new ProcessMemory(pid, regions[0]!.position), regions };
+        if (why === undefined) return pid;
         reasons.add(why);
       }
     } catch (error) {

@@ -3,11 +3,12 @@ import { gfnOf } from '../../../core/address/pa.ts';
 import { PtmonError } from '../../../core/error.ts';
 import { READ_NOT_FETCHED } from '../../../core/memory/physical-memory.ts';
 import type { PhysicalMemory } from '../../../core/memory/physical-memory.ts';
-import type { Driver, PagingRegisters, SourceEvent } from '../../../driver/driver.ts';
+import type { PagingRegisters, SourceEvent } from '../../../driver/driver.ts';
 import type {
   EventName,
   EventNames,
   EventOwner,
+  ReadSource,
   SessionBeginning,
   SessionEnd,
   SessionRecorder,
@@ -48,7 +49,7 @@ export class TraceRecorder implements SessionRecorder {
   readonly #options: RecordOptions;
   readonly #writes = new WritesInFlight();
   readonly #registers: (PagingRegisters | undefined)[] = [];
-  #followed: { readonly driver: Driver; readonly frames: FollowedFrames } | undefined;
+  #followed: { readonly driver: ReadSource; readonly frames: FollowedFrames } | undefined;
   #monitored: ReadonlySet<number> = new Set();
   #steps: StepRecord[] = [];
   #startMs = performance.now();
@@ -69,7 +70,7 @@ export class TraceRecorder implements SessionRecorder {
     return this.#file.byteLength;
   }
 
-  follow(driver: Driver): PhysicalMemory {
+  follow(driver: ReadSource): PhysicalMemory {
     const frames = new FollowedFrames(driver.memory);
     this.#followed = { driver, frames };
     return frames;
@@ -144,7 +145,7 @@ export class TraceRecorder implements SessionRecorder {
     if (this.#isOver) this.#file.close();
   }
 
-  get #driver(): Driver {
+  get #driver(): ReadSource {
     return this.#expectFollowed().driver;
   }
 
@@ -248,7 +249,7 @@ function* chunks<T>(list: readonly T[], size = RECORD_ITEMS): Generator<readonly
   for (let from = 0; from < list.length; from += size) yield list.slice(from, from + size);
 }
 
-function captureModeOf({ protection, traps }: Driver): CaptureMode {
+function captureModeOf({ protection, traps }: ReadSource): CaptureMode {
   if (protection !== undefined) return 'protection';
   return traps === undefined ? 'samples' : 'traps';
 }

@@ -1,0 +1,1 @@
+export { WrittenTables } from './written-tables.ts';
