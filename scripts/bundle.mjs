@@ -111,6 +111,30 @@ function keepPlaces() {
   };
 }
 
+/** The chunks that `--version` and every `--help` load. */
+const START_CHUNKS = ['base', 'commander', 'definitions', 'options', 'rolldown-runtime'];
+
+/**
+ * Fails where the command loads more before it knows what to do.
+ *
+ * @returns {import('rolldown').Plugin}
+ */
+function startAtOnce() {
+  return {
+    name: 'start-at-once',
+    generateBundle(_options, bundle) {
+      const allowed = new Set(START_CHUNKS.map((name) => `${CHUNKS}/${name}.js`));
+      const start = [`${COMMAND}.js`, ...allowed];
+      for (const [fileName, file] of start.map((name) => /** @type {const} */ ([name, bundle[name]]))) {
+        if (file?.type !== 'chunk') this.error(`there is no ${fileName}: update START_CHUNKS`);
+        const more = file.imports.find((name) => name.startsWith(`${CHUNKS}/`) && !allowed.has(name));
+        if (more !== undefined)
+          this.error(`${fileName} loads ${more} at the start: import only types from there, or load it in the action`);
+      }
+    },
+  };
+}
+
 /**
  * Makes the chunks of other packages as small as they can be: nobody reads a stack trace of theirs by its names.
  *
@@ -160,7 +184,7 @@ export async function makeBundle() {
     preserveEntrySignatures: 'allow-extension',
     // The groups decide which chunk a module is in.
     checks: { ineffectiveDynamicImport: false },
-    plugins: [keepPlaces(), shrinkPackages(minifySync)],
+    plugins: [keepPlaces(), startAtOnce(), shrinkPackages(minifySync)],
     // No module of src/ but the programs does anything when it is loaded, so none is loaded for what it only re-exports.
     treeshake: {
       moduleSideEffects: [

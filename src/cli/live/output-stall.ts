@@ -1,11 +1,7 @@
 /** A reader of the output that does not read, such as `less`: the guest waits, or it runs on without its events or without a watch. */
 import type { MonitorEvent } from '../../core/monitor/events.ts';
 import type { Sink, SourceInfo, Summary, WatchChange } from '../../sinks/sink.ts';
-
-export const STALL_CHOICES = ['wait', 'drop', 'detach'] as const;
-
-/** `wait`: the guest waits for the reader. `drop`: events are dropped until it reads again. `detach`: the watch ends. */
-export type StallChoice = (typeof STALL_CHOICES)[number];
+import type { StallChoice } from '../options/events.ts';
 
 export interface StallOptions {
   readonly choice: StallChoice;

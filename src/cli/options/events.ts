@@ -3,9 +3,13 @@ import { type Command, Option } from 'commander';
 import { PtmonError } from '../../core/error.ts';
 import type { OptInKind } from '../../core/monitor/events.ts';
 import type { MapChoice } from '../../linux/index.ts';
-import { STALL_CHOICES, type StallChoice } from '../live/output-stall.ts';
 import { mapOption } from './map-choice.ts';
 import { listOf, OPT_IN_KINDS, positiveNumber, seconds, wholeNumber } from './values.ts';
+
+const STALL_CHOICES = ['wait', 'drop', 'detach'] as const;
+
+/** `wait`: the guest waits for the reader. `drop`: events are dropped until it reads again. `detach`: the watch ends. */
+export type StallChoice = (typeof STALL_CHOICES)[number];
 
 export interface EventOptions {
   readonly kinds?: readonly OptInKind[];

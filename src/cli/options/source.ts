@@ -105,6 +105,14 @@ export function addBtfOption(command: Command): Command {
   );
 }
 
+/** As `takeConsistentImage` reads it. */
+export function addConsistentOption(command: Command): Command {
+  return command.option(
+    '--consistent',
+    'read an image of one moment, which QEMU saves while the live guest runs on (needs only --qmp)',
+  );
+}
+
 /** Which address space of a source. */
 export function addSpaceOptions(command: Command): Command {
   return addPagingOption(

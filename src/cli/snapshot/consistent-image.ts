@@ -1,5 +1,4 @@
 /** `--consistent`: a live guest is read from an image of one moment, while it runs on. */
-import type { Command } from 'commander';
 import { PtmonError } from '../../core/error.ts';
 import type { BackgroundImage } from '../../drivers/qemu/snapshot/background-image.ts';
 import type { SourceName } from '../options/source.ts';
@@ -12,13 +11,6 @@ interface Options extends ConsistentOptions {
   readonly qmp?: string;
   readonly memory?: string;
   readonly ramFile?: string;
-}
-
-export function addConsistentOption(command: Command): Command {
-  return command.option(
-    '--consistent',
-    'read an image of one moment, which QEMU saves while the live guest runs on (needs only --qmp)',
-  );
 }
 
 /**

@@ -1,6 +1,7 @@
 /** A reader that does not read: the guest waits, loses events that are counted, or is released. */
 import { describe, expect, test } from 'vitest';
-import { type StallChoice, StallingSink } from '../../../src/cli/live/output-stall.ts';
+import { StallingSink } from '../../../src/cli/live/output-stall.ts';
+import type { StallChoice } from '../../../src/cli/options/events.ts';
 import { jsonlSink } from '../../../src/sinks/jsonl.ts';
 import { pageIn, Recorder, settle, summary } from '../../sinks/examples.ts';
 

@@ -5,8 +5,7 @@ import type { MapChoice } from '../../../linux/index.ts';
 import type { CommandContext } from '../../context.ts';
 import { addOwnerOptions, type OwnerOptions } from '../../options/guest-memory.ts';
 import { mapOption } from '../../options/map-choice.ts';
-import { onlySource, sourceUsage } from '../../options/source.ts';
-import { addConsistentOption } from '../../snapshot/consistent-image.ts';
+import { addConsistentOption, onlySource, sourceUsage } from '../../options/source.ts';
 import { addHelp } from '../../options/help.ts';
 
 const HELP = `

@@ -3,17 +3,17 @@ import { type Command, Option } from 'commander';
 import type { CommandContext } from '../../context.ts';
 import { addressRange } from '../../options/address-range.ts';
 import {
+  addConsistentOption,
   addProcessOptions,
   addSourceOptions,
   addSpaceOptions,
   addSymbolsOption,
   onlySource,
-  SOURCE_HELP,
   sourceUsage,
+  SOURCE_HELP,
 } from '../../options/source.ts';
 import { byteCount, listOf } from '../../options/values.ts';
 import type { MapOptions } from './run-map.ts';
-import { addConsistentOption } from '../../snapshot/consistent-image.ts';
 import { addHelp } from '../../options/help.ts';
 
 const HELP = `

@@ -4,14 +4,14 @@ import { PtmonError } from '../../../core/error.ts';
 import type { CommandContext } from '../../context.ts';
 import { addJsonOption } from '../../options/events.ts';
 import {
+  addConsistentOption,
   addSourceOptions,
   addSpaceOptions,
-  SOURCE_HELP,
   type SourceAndSpaceOptions,
   sourceUsage,
   takeSource,
+  SOURCE_HELP,
 } from '../../options/source.ts';
-import { addConsistentOption } from '../../snapshot/consistent-image.ts';
 import { addHelp } from '../../options/help.ts';
 
 const HELP = `

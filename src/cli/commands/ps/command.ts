@@ -3,14 +3,14 @@ import type { Command } from 'commander';
 import type { CommandContext } from '../../context.ts';
 import { addJsonOption } from '../../options/events.ts';
 import {
+  addConsistentOption,
   addSourceOptions,
   addSpaceOptions,
   onlySource,
-  SOURCE_HELP,
   type SourceAndSpaceOptions,
   sourceUsage,
+  SOURCE_HELP,
 } from '../../options/source.ts';
-import { addConsistentOption } from '../../snapshot/consistent-image.ts';
 import { addHelp } from '../../options/help.ts';
 
 const HELP = `
