@@ -37,7 +37,9 @@ const CHUNK_NAMES = [
   [/^(cli\/options|guest\/discovery)\//, 'options'],
   // What several commands use, and none of them begins with.
   [/^cli\/(?:output\/|live\/output-stall)/, 'output'],
-  [/^cli\/(?:memory\/|snapshot\/|commands\/translate\/(?!command|run-))/, 'inspect'],
+  [/^cli\/snapshot\//, 'inspect'],
+  [/^cli\/commands\/translate\/(?!command|run-)/, 'explain'],
+  [/^cli\/memory\//, 'memory'],
   [/^cli\/trace\//, 'replay'],
   [/^cli\/web\//, 'web'],
   [/^core\/(monitor\/|index\.ts$)/, 'monitor'],
