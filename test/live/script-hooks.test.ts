@@ -187,6 +187,32 @@ describe.skipIf(leftOut('test/live/script-hooks, hooks on a real guest')).each(M
       expect(await calls()).toEqual([0, 0, 0]);
     });
 
+    test('a breakpoint that is removed while its page is absent does not come with it', async () => {
+      const va = place();
+      const at = `0x${va.toString(16)}`;
+      const [early, stays, late] = [
+        await process.breakpoint(va, () => {}),
+        await process.breakpoint(va, () => {}),
+        await process.breakpoint(va, () => {}),
+      ];
+      const states = () => [early, stays, late].map(({ state }) => state);
+      expect(states()).toEqual(['pending', 'pending', 'pending']);
+      await early.remove();
+      await run(`code ${at}`);
+      expect(states()).toEqual(['removed', 'armed', 'armed']);
+      await run(`call ${at} 1`);
+      await run(`swapout ${at} 1`);
+      expect(states()).toEqual(['removed', 'pending', 'pending']);
+      await late.remove();
+      await run(`call ${at} 1`);
+      expect(states()).toEqual(['removed', 'armed', 'removed']);
+      await stays.remove();
+      await run(`swapout ${at} 1`);
+      await run(`call ${at} 1`);
+      expect([early, stays, late].map(({ hits }) => hits)).toEqual([0, 2, 1]);
+      expect(states()).toEqual(['removed', 'removed', 'removed']);
+    });
+
     test('a hook of one process is not hit in another that has the same page', async () => {
       const va = place();
       await run(`code 0x${va.toString(16)}`);

@@ -11,6 +11,7 @@ import type { Change, Scene, Step } from '../../src/web/picture/scene.ts';
 import { Timeline } from '../../src/web/picture/timeline.ts';
 import { fitScene } from '../../src/web/report/fit-scene.ts';
 import { reportHtml } from '../../src/web/report/report-html.ts';
+import { comparisonScene } from '../../src/web/scene/snapshot-scene.ts';
 import { run } from '../cli/run.ts';
 import { dumpOf } from '../cli/space-dump.ts';
 import { NO_EXECUTE, PRESENT, SpaceBuilder, USER, WRITABLE } from '../snapshot/space.ts';
@@ -109,6 +110,26 @@ describe('ptmon report', () => {
     expect(fit({ ...hostileScene(), steps: steps(2000, 1) }, 1800)).toMatchObject({ kind: 'still', steps: [] });
     expect(fit(small, 100)).toBeUndefined();
   });
+});
+
+test('a comparison names the area of each difference, as events of a live guest do', () => {
+  const scene = (gfn: number): Scene => ({
+    ...hostileScene('still'),
+    spaces: [
+      {
+        root: 0x1000,
+        name: 'nginx[7]',
+        pid: 7,
+        areas: [{ vpn: 0x10, pages: 16, name: '[heap]' }],
+        runs: [[0x12, 2, lookOf(7, 1), gfn]],
+      },
+    ],
+  });
+  const { events } = comparisonScene(scene(0x77), scene(0x99)).steps[0]!;
+  expect(events.map(({ kind, who, vpn }) => `${kind} ${who} ${vpn}`)).toEqual([
+    'page-out nginx[7]:heap 18',
+    'page-in nginx[7]:heap 18',
+  ]);
 });
 
 describe.skipIf(noBrowser('reports in a browser'))('a report in a browser', () => {

@@ -2,6 +2,7 @@
 import { hex, vpnOf } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
 import type { Guest, Moment } from '../../guest/index.ts';
+import { mapNameOf } from '../../linux/index.ts';
 import { arrangeAreas, unnamed } from '../picture/areas.ts';
 import { leafPages, rightsText, sizeName } from '../picture/look.ts';
 import { differences, type Run } from '../picture/runs.ts';
@@ -108,7 +109,7 @@ export function comparisonScene(a: Scene, b: Scene): Scene {
     const index = spaces.push({ ...space, areas, runs: was?.runs ?? [] }) - 1;
     for (const { vpn, pages, before, after } of differences(was?.runs ?? [], is?.runs ?? [])) {
       changes.push([index, vpn, pages, after === undefined ? [] : [after]]);
-      const found = differenceEvents({ index, name, vpn, pages, before, after });
+      const found = differenceEvents({ index, who: ownerOf(name, areas, vpn), vpn, pages, before, after });
       if (events.length + found.length <= MAX_EVENTS) events.push(...found);
       else omitted += found.length;
     }
@@ -125,9 +126,15 @@ export function comparisonScene(a: Scene, b: Scene): Scene {
   };
 }
 
+/** `nginx[412]:heap`, as events of a live guest name it. */
+function ownerOf(space: string, areas: readonly Area[], vpn: number): string {
+  const { name = '' } = areas.find((area) => vpn >= area.vpn && vpn < area.vpn + area.pages) ?? {};
+  return name === '' ? space : `${space}:${mapNameOf(name)}`;
+}
+
 interface Differing {
   readonly index: number;
-  readonly name: string;
+  readonly who: string;
   readonly vpn: number;
   readonly pages: number;
   readonly before: Run | undefined;
@@ -135,8 +142,8 @@ interface Differing {
 }
 
 /** As a monitor reports them: a page-out before the page-in of the same pages. */
-function differenceEvents({ index, name, vpn, pages, before, after }: Differing): SceneEvent[] {
-  const base = { space: index, vpn, pages, who: name, vcpu: null };
+function differenceEvents({ index, who, vpn, pages, before, after }: Differing): SceneEvent[] {
+  const base = { space: index, vpn, pages, who, vcpu: null };
   const was = before !== undefined && before[3] >= 0 ? before : undefined;
   const is = after !== undefined && after[3] >= 0 ? after : undefined;
   const isMoved = was?.[3] !== is?.[3];

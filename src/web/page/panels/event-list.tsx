@@ -22,6 +22,7 @@ export function EventList({ model }: { readonly model: Model }) {
   const [hidden, setHidden] = useState<ReadonlySet<EventKind>>(new Set());
   const [text, setText] = useState('');
   const { rows, omitted } = lastEvents(model, hidden, text.trim().toLowerCase());
+  const { scene } = model;
   const toggle = (kind: EventKind) => {
     const next = new Set(hidden);
     if (!next.delete(kind)) next.add(kind);
@@ -54,7 +55,7 @@ export function EventList({ model }: { readonly model: Model }) {
         {rows.map(({ key, timeMs, event }) => (
           <li key={key}>
             <button type="button" onClick={() => model.select({ space: event.space, vpn: event.vpn })}>
-              <time>{(timeMs / 1000).toFixed(3)}</time>
+              <time>{scene.kind === 'comparison' ? '' : (timeMs / 1000).toFixed(3)}</time>
               <span class={`sign ${event.kind}`} aria-label={event.kind}>
                 {SIGNS.get(event.kind)}
               </span>
