@@ -125,6 +125,37 @@ function gigabytes(n: number): () => void {
   };
 }
 
+/** n leaves of 1 GiB that one vCPU has written, moved by the processing of another one, and then reported. */
+function gigabytesInFlight(n: number): () => void {
+  const guest = new GrowthGuest();
+  const monitor = monitorOf(guest);
+  monitor.monitorRange({ root: ROOT, va: 0, byteLength: BigInt(n) << 30n, runs: true });
+  monitor.markDirtyEntry(ROOT, 0, 1);
+  guest.mapGigabytes(n);
+  monitor.markDirtyEntry(ROOT + 8, 0, 0);
+  return () => {
+    mustBe('events of the other', monitor.processDirtyEntries(0).length, 0);
+    mustBe(
+      'pages',
+      monitor.processDirtyEntries(1).reduce((sum, event) => sum + ('pages' in event ? event.pages : 0), 0),
+      n * 2 ** 18,
+    );
+  };
+}
+
+/** n leaves of 1 GiB in a range without runs: of the first pages an event each, of the others runs. */
+function gigabytesByPage(n: number): () => void {
+  const guest = new GrowthGuest();
+  guest.mapGigabytes(n);
+  const monitor = monitorOf(guest, { maxRangePages: 2 ** 16 });
+  monitor.monitorRange({ root: ROOT, va: 0, byteLength: BigInt(n) << 30n });
+  return () => {
+    monitor.markDirtyEntry(ROOT, 0, 0);
+    guest.write(ROOT, 0);
+    mustBe('pages', pagesOf(monitor.processDirtyEntries(0)), n * 2 ** 18);
+  };
+}
+
 export const CLIFFS: readonly Cliff[] = [
   {
     name: 'disjoint',
@@ -213,4 +244,11 @@ export const CLIFFS: readonly Cliff[] = [
     begin: directories,
   },
   { name: 'gigabytes', title: 'a range of n leaves of 1 GiB, gone by one write', n: 64, begin: gigabytes },
+  { name: 'gigabytes-by-page', title: 'the same without `runs`', n: 64, begin: gigabytesByPage },
+  {
+    name: 'gigabytes-in-flight',
+    title: 'n leaves of 1 GiB moved by another vCPU, then reported',
+    n: 64,
+    begin: gigabytesInFlight,
+  },
 ];

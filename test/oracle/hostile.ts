@@ -80,8 +80,7 @@ class Hostile {
         getAccess: (_view, gfn) => access.get(gfn) ?? 7,
         setAccess: (_view, gfn, its) => void (its === 7 ? access.delete(gfn) : access.set(gfn, its)),
       },
-      // A large leaf of 1 GiB is told page by page while another vCPU is in flight (docs/decisions/0002-silent-points.md).
-      paging: { mode: this.#mode, gigabytePages: false },
+      paging: { mode: this.#mode },
       kinds,
       maxRangePages: this.#limit,
       onFault: ({ code }) => {
@@ -134,7 +133,9 @@ class Hostile {
       case 3:
         return this.#call('monitor', () => monitor.monitor({ root, va: this.#va() }));
       default:
-        return this.#call('monitorRange', () => monitor.monitorRange({ root, ...this.#range(), runs: true }));
+        return this.#call('monitorRange', () =>
+          monitor.monitorRange({ root, ...this.#range(), runs: random.oneIn(2) }),
+        );
     }
   }
 

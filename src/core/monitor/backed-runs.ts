@@ -4,7 +4,7 @@ import { vaOf } from '../address/va.ts';
 import { ENTRY_LEAF, type Paging, unfoldVpn } from '../paging/format.ts';
 import { RIGHTS_ALL } from '../paging/rights.ts';
 import type { BackedRun } from './events.ts';
-import type { UnsettledAddresses } from './events/unsettled.ts';
+import type { Addresses, UnsettledAddresses } from './events/unsettled.ts';
 import type { AddressSpace } from './tables/address-space.ts';
 import { Mapping, UNBACKED } from './tables/mapping.ts';
 import { findWatcher } from './tables/page-watches.ts';
@@ -99,15 +99,35 @@ function* singlePages(node: TableNode, position: number): Generator<number> {
 /** As they were last reported: while writes are in flight, some pages have moved without an event. */
 function reportedPieces(pieces: Piece[], unsettled: UnsettledAddresses, { space, first, last }: PageRange): Piece[] {
   if (!unsettled.hasAny(space)) return pieces;
-  const moved = unsettled.of(space).filter(({ page, offset }) => offset === 0 && page >= first && page <= last);
-  const isMoved = new Set(moved.map(({ page }) => page));
-  const settled = pieces.flatMap(({ page, pages, gfn, level }) =>
-    Array.from({ length: pages }, (_, at) => ({ page: page + at, pages: 1, gfn: gfn + at, level })).filter(
-      (piece) => !isMoved.has(piece.page),
-    ),
-  );
-  const reported = moved.flatMap(({ page, reported: { gfn, level } }) =>
-    gfn === UNBACKED ? [] : [{ page, pages: 1, gfn, level }],
-  );
+  const moved = unsettled
+    .of(space)
+    .filter((each) => each.offset === 0 && each.page + each.pages > first && each.page <= last);
+  const settled = partsBeside(pieces, moved);
+  const reported = moved.flatMap(({ page, pages, reported: { gfn, level } }) => {
+    const from = Math.max(page, first);
+    const end = Math.min(page + pages - 1, last);
+    return gfn === UNBACKED ? [] : [{ page: from, pages: end - from + 1, gfn: gfn + from - page, level }];
+  });
   return [...settled, ...reported].sort((a, b) => a.page - b.page);
+}
+
+/** The parts of pieces that have not moved. Both lists ascend. */
+function partsBeside(pieces: readonly Piece[], moved: readonly Addresses[]): Piece[] {
+  const parts: Piece[] = [];
+  let at = 0;
+  for (const { page, pages, gfn, level } of pieces) {
+    const end = page + pages;
+    const add = (from: number, to: number) => {
+      if (from < to) parts.push({ page: from, pages: to - from, gfn: gfn + from - page, level });
+    };
+    let next = page;
+    for (; at < moved.length && moved[at]!.page < end; at++) {
+      const movedEnd = moved[at]!.page + moved[at]!.pages;
+      add(next, moved[at]!.page);
+      next = Math.max(next, movedEnd);
+      if (movedEnd > end) break;
+    }
+    add(next, end);
+  }
+  return parts;
 }

@@ -60,10 +60,10 @@ export function countPagedIn({ spaces, unsettled }: MonitorParts): number {
   const now = new Mapping();
   for (const space of spaces.inView()) {
     count += countBacked(space.top);
-    for (const { page, reported } of unsettled.of(space)) {
+    for (const { page, pages, reported } of unsettled.of(space)) {
       translate(space, page, now);
-      if (now.gfn !== UNBACKED) count--;
-      if (reported.gfn !== UNBACKED) count++;
+      if (now.gfn !== UNBACKED) count -= pages;
+      if (reported.gfn !== UNBACKED) count += pages;
     }
   }
   return count;
@@ -114,7 +114,7 @@ export function stateOf(
   const watcher = space.findWatcher(page, offset);
   const segment = offset === 0 ? space.ranges.find(page) : undefined;
   if (watcher === null && segment === undefined) return undefined;
-  let mapping = unsettled.find(space, page, offset)?.reported;
+  let mapping = unsettled.reportedOf(space, page, offset);
   if (mapping === undefined) {
     mapping = new Mapping();
     translate(space, page, mapping);

@@ -65,6 +65,9 @@ import type { EntrySet, TableNode } from './tables/table-node.ts';
 
 export type { CompareScope };
 
+/** A batch reports an eighth of `maxRangePages` page by page at most. */
+const RANGE_PAGES_FOR_EVENT = 8;
+
 export class PageTableMonitor {
   readonly paging: Paging;
   readonly #memory: MonitorOptions['memory'];
@@ -97,7 +100,7 @@ export class PageTableMonitor {
 
     const [tables, rmap, marks, spaces] = [this.#tables, this.#rmap, this.#marks, this.#spaces];
     const unsettled = new UnsettledAddresses();
-    const writer = new EventWriter(paging, new Set(options.kinds));
+    const writer = new EventWriter(paging, new Set(options.kinds), maxRangePages / RANGE_PAGES_FOR_EVENT);
     const report = new Report(paging, writer, unsettled);
     const reportsRights = writer.writesRights;
     this.#parts = { paging, spaces, unsettled, tables, rmap, marks };

@@ -247,6 +247,7 @@ export class Synchronizer {
   /** Adds one reference to one address. @throws as `PageTableMonitor.monitor` */
   watch(space: AddressSpace, page: number, offset: number, tag: Tag | undefined): void {
     this.#calls.begin();
+    if (offset === 0 && !this.#unsettled.isEmpty) this.#unsettled.separate(space, page);
     try {
       if (!this.#watchKnownTable(space, page, offset, tag)) this.#watchAnywhere(space, page, offset, tag);
     } finally {

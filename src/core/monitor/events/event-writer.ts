@@ -60,6 +60,7 @@ export class EventWriter {
   /** Whether rights must be known to write everything that the caller asked for. */
   readonly writesRights: boolean;
   readonly #writesSizes: boolean;
+  readonly #mostByPage: number;
   readonly #writesGone: boolean;
   #vcpu: number | null = null;
   /** The events since `begin`; any others while there are none. */
@@ -74,8 +75,13 @@ export class EventWriter {
   };
   #hasRuns = false;
 
-  constructor(paging: Paging, kinds: ReadonlySet<OptInKind>) {
+  /**
+   * @param mostByPage events of one batch from which on neighbouring pages are one event, also where a range asked for each page. One table of
+   *   1 GiB leaves is 2^27 pages: a guest must not fill the host's memory with events (rule C8)
+   */
+  constructor(paging: Paging, kinds: ReadonlySet<OptInKind>, mostByPage: number) {
     this.#paging = paging;
+    this.#mostByPage = mostByPage;
     this.#pageSizes = paging.byLevel.map(({ slotPages }) => slotPages * PAGE_BYTES);
     this.writesRights = kinds.has('protection');
     this.#writesSizes = kinds.has('restructure');
@@ -94,6 +100,11 @@ export class EventWriter {
     if (this.#hasRuns) for (const runs of Object.values(this.#runs)) runs.clear();
     this.#hasRuns = false;
     return events;
+  }
+
+  /** Whether neighbouring pages of a segment are one event. */
+  writesRuns(segment: Segment): boolean {
+    return segment.runs || this.#count >= this.#mostByPage;
   }
 
   /** Most batches have one event, and an array that begins with it is 100 bytes shorter than an empty one that grows. */
@@ -129,7 +140,7 @@ export class EventWriter {
    */
   #writeOrJoin(kind: RunKind, subject: Subject, difference: Difference, afterIndex: number): number {
     const { watcher, segment, pages } = subject;
-    if (watcher !== null || segment === undefined || !segment.runs) {
+    if (watcher !== null || segment === undefined || !this.writesRuns(segment)) {
       this.#write(this.#event(kind, subject, difference));
       return this.#count - 1;
     }

@@ -11,6 +11,7 @@ import type { Cause, MonitorEvent } from '../events.ts';
 import type { AddressSpace } from '../tables/address-space.ts';
 import { Mapping, NO_TABLE } from '../tables/mapping.ts';
 import { Watch } from '../tables/page-watches.ts';
+import type { Segment } from '../tables/range-set.ts';
 import type { Space, TableNode } from '../tables/table-node.ts';
 import { rightsAbove, translate } from '../tables/translate.ts';
 import { CauseNote } from './cause-note.ts';
@@ -219,27 +220,38 @@ export class Report {
   *#pagesOfRanges(space: Space, span: SpanChange): Stepwise<void> {
     if (span.before.equals(span.after)) return;
     const { firstPage } = span;
-    const lastPage = firstPage + span.pages - 1;
     const one = this.#spans[1]!;
     one.because = span.because;
-    for (const segment of space.ranges.overlapping(firstPage, lastPage)) {
-      const first = Math.max(segment.first, firstPage);
-      const last = Math.min(segment.last, lastPage);
-      // A large page, or none, is contiguous: what is true of its first page is true of the others.
-      const step = segment.runs && this.#mayReportAll(space, first, last) ? last - first + 1 : 1;
-      for (let page = first; page <= last; page += step) {
-        one.before.setWithin(span.before, page - firstPage);
-        one.after.setWithin(span.after, page - firstPage);
-        this.#address(this.#about({ space, page, pages: step, offset: 0, watcher: null, segment }), one);
-        if (isStepDone(page)) yield false;
-      }
+    for (const { page, pages, segment } of this.#alike(space, firstPage, firstPage + span.pages - 1)) {
+      one.before.setWithin(span.before, page - firstPage);
+      one.after.setWithin(span.after, page - firstPage);
+      this.#address(this.#about({ space, page, pages, offset: 0, watcher: null, segment }), one);
+      if (isStepDone(page)) yield false;
     }
   }
 
-  /** Whether no page of these is unsettled, or would be afterwards. */
-  #mayReportAll(space: Space, first: number, last: number): boolean {
-    if (this.#unsettled.hasAny(space)) return false;
-    return this.#touched === null || this.#touched.hasSpan(space, first, last - first + 1);
+  /**
+   * What ranges include of a large page, or of pages that nothing backs, in pieces whose pages are reported, or not, all alike. Such pages
+   * are contiguous: what is true of the first one is true of the others.
+   */
+  *#alike(
+    space: Space,
+    firstPage: number,
+    lastPage: number,
+  ): Generator<Pick<Subject, 'page' | 'pages'> & { segment: Segment }> {
+    const touched = this.#touched;
+    for (const segment of space.ranges.overlapping(firstPage, lastPage)) {
+      const last = Math.min(segment.last, lastPage);
+      for (let page = Math.max(segment.first, firstPage); page <= last; ) {
+        let end = last;
+        if (touched !== null) end = touched.alikeUntil(space, page, end);
+        if (!this.#unsettled.isEmpty) end = this.#unsettled.alikeUntil(space, page, end);
+        const isReported = touched === null || touched.has(space, page);
+        if (isReported && !this.#writer.writesRuns(segment)) end = page;
+        yield { page, pages: end - page + 1, segment };
+        page = end + 1;
+      }
+    }
   }
 
   /** The watched addresses of one page. */
@@ -282,17 +294,19 @@ export class Report {
   /** One watched address: reported if it may be, unsettled if not. */
   #address(subject: Subject, difference: Difference): void {
     if (this.#touched === null && this.#unsettled.isEmpty) return this.#writer.difference(subject, difference);
-    const { space, page, offset } = subject;
+    const { space, page, pages, offset } = subject;
     const { before, after, because } = difference;
-    const unsettled = this.#unsettled.find(space, page, offset);
+    const unsettled = this.#unsettled.take(space, subject);
     const reported = unsettled?.reported ?? before;
     const causes = because === null ? null : causesOf(unsettled, because.cause, before.gfn !== after.gfn);
     if (this.#touched === null || this.#touched.has(space, page)) {
-      if (unsettled !== undefined) this.#unsettled.delete(space, page, offset);
       const cause = causes && { cause: causeOf({ ...causes, reported }, after) };
       this.#writer.difference(subject, { before: reported, after, because: cause });
     } else if (causes !== null && !this.#isNew?.(space, page, offset)) {
-      this.#unsettled.set(space, { page, offset, reported: unsettled?.reported ?? before.copy(), ...causes });
+      const kept = { page, pages, offset, reported: unsettled?.reported ?? before.copy(), ...causes };
+      this.#unsettled.add(space, kept);
+    } else if (unsettled !== undefined) {
+      this.#unsettled.add(space, unsettled);
     }
   }
 
@@ -300,19 +314,33 @@ export class Report {
   *#settle(space: Space, hasCause: boolean): Stepwise<void> {
     for (const [index, unsettled] of this.#unsettled.of(space).entries()) {
       if (isStepDone(index)) yield false;
-      const { page, offset, reported } = unsettled;
-      if (this.#touched !== null && !this.#touched.has(space, page)) continue;
-      this.#unsettled.delete(space, page, offset);
-      const after = new Mapping();
-      translate(space, page, after);
-      const watcher = space.findWatcher(page, offset);
-      const segment = offset === 0 ? space.ranges.find(page) : undefined;
-      const because = hasCause ? { cause: causeOf(unsettled, after) } : null;
-      this.#writer.difference(
-        { space, page, pages: 1, offset, watcher, segment },
-        { before: reported, after, because },
-      );
+      if (unsettled.pages === 1) this.#settleOne(space, unsettled, hasCause);
+      else yield* this.#settleSpan(space, unsettled, hasCause);
     }
+  }
+
+  #settleOne(space: Space, { page, offset }: Unsettled, hasCause: boolean): void {
+    const segment = offset === 0 ? space.ranges.find(page) : undefined;
+    const watcher = space.findWatcher(page, offset);
+    this.#settleAlike({ space, page, pages: 1, offset, watcher, segment }, hasCause);
+  }
+
+  *#settleSpan(space: Space, { page: first, pages: all }: Unsettled, hasCause: boolean): Stepwise<void> {
+    for (const { page, pages, segment } of this.#alike(space, first, first + all - 1)) {
+      this.#settleAlike({ space, page, pages, offset: 0, watcher: null, segment }, hasCause);
+      if (isStepDone(page)) yield false;
+    }
+  }
+
+  /** Reports unsettled addresses, if they are touched. Where they are several, they lead to neighbours, or nowhere: else they would have been cut. */
+  #settleAlike(subject: Subject, hasCause: boolean): void {
+    const { space, page } = subject;
+    if (this.#touched !== null && !this.#touched.has(space, page)) return;
+    const unsettled = this.#unsettled.take(space, subject)!;
+    const after = new Mapping();
+    translate(space, page, after);
+    const because = hasCause ? { cause: causeOf(unsettled, after) } : null;
+    this.#writer.difference(subject, { before: unsettled.reported, after, because });
   }
 }
 

@@ -5,6 +5,8 @@ export class TouchedPages {
   readonly #pages = new Map<Space, Set<number>>();
   /** Longer spans: first and last page. */
   readonly #spans = new Map<Space, Spans>();
+  /** `#pages`, made when the next of them is asked for. */
+  readonly #sorted = new Map<Space, Float64Array>();
 
   /** Every page of these spaces. */
   static allOf(spaces: Iterable<Space>): TouchedPages {
@@ -28,6 +30,27 @@ export class TouchedPages {
     for (const [space, pages] of this.#pages) for (const page of pages) yield [space, page];
   }
 
+  /** The last page, `last` at most, up to which all pages from `page` on have been added, or none has. */
+  alikeUntil(space: Space, page: number, last: number): number {
+    if (this.#pages.get(space)?.has(page) === true) return page;
+    const end = this.#spans.get(space)?.alikeUntil(page, last) ?? last;
+    if (this.hasSpan(space, page, 1)) return end;
+    return this.#nextSingle(space, page, end);
+  }
+
+  /** The page before the next one that was added by itself. */
+  #nextSingle(space: Space, page: number, last: number): number {
+    const pages = this.#pages.get(space);
+    if (pages === undefined) return last;
+    let sorted = this.#sorted.get(space);
+    if (sorted?.length !== pages.size) {
+      sorted = Float64Array.from(pages).sort();
+      this.#sorted.set(space, sorted);
+    }
+    const next = firstAbove(sorted, page);
+    return next === undefined ? last : Math.min(last, next - 1);
+  }
+
   has(space: Space, page: number): boolean {
     return this.#pages.get(space)?.has(page) === true || this.hasSpan(space, page, 1);
   }
@@ -49,16 +72,28 @@ class Spans {
   }
 
   contain(first: number, last: number): boolean {
+    const span = this.#from(first);
+    return span !== undefined && span.first <= first && last <= span.last;
+  }
+
+  /** The last page, `last` at most, up to which all pages from `page` on are in a span, or none is. */
+  alikeUntil(page: number, last: number): number {
+    const span = this.#from(page);
+    if (span === undefined) return last;
+    return Math.min(last, span.first <= page ? span.last : span.first - 1);
+  }
+
+  /** The first span that does not end before a page. */
+  #from(page: number): { readonly first: number; readonly last: number } | undefined {
     if (!this.#isSorted) this.#sort();
     let low = 0;
     let high = this.#spans.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (this.#spans[middle]!.last < first) low = middle + 1;
+      if (this.#spans[middle]!.last < page) low = middle + 1;
       else high = middle;
     }
-    const span = this.#spans[low];
-    return span !== undefined && span.first <= first && last <= span.last;
+    return this.#spans[low];
   }
 
   #sort(): void {
@@ -71,6 +106,18 @@ class Spans {
     this.#spans = united;
     this.#isSorted = true;
   }
+}
+
+/** The first number above another, of numbers that ascend. */
+function firstAbove(numbers: Float64Array, other: number): number | undefined {
+  let low = 0;
+  let high = numbers.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (numbers[middle]! <= other) low = middle + 1;
+    else high = middle;
+  }
+  return numbers[low];
 }
 
 function entryOf<K, V>(map: Map<K, V>, key: K, make: () => V): V {
