@@ -25,13 +25,14 @@ export function addVmOption(command: Command): Command {
 }
 
 /**
- * Puts the sockets of the VM in the place of `--qmp` and `--gdb`, for a command that has the option.
+ * Puts the sockets of the VM in the place of `--qmp` and `--gdb`, and what to call it in that of `--vm`, for a command that has the option.
  *
  * @param list returns the VMs to choose from; defaults to those of this host
  * @throws PtmonError `bad-argument` where no VM fits, or more than one does
  */
 export function resolveVm(command: Command, list = listVms): void {
   const vm = chosenVm(command.opts<SourceChoice>(), takesSource(command) ? command.args : [], list);
+  if (vm !== undefined) command.setOptionValue('vm', `${vm.name} (PID ${vm.pid})`);
   if (vm?.qmp !== undefined) command.setOptionValue('qmp', vm.qmp);
   if (vm?.gdb !== undefined) command.setOptionValue('gdb', vm.gdb);
 }

@@ -16,8 +16,8 @@ const vm = (pid: number, name: string): Vm => ({
 });
 const WEB = vm(7, 'web');
 
-/** The gdb socket that a command is left with; undefined for none. */
-function gdbAfter(args: readonly string[], vms: readonly Vm[]): string | undefined {
+/** The guest that a command is left with. */
+function guestAfter(args: readonly string[], vms: readonly Vm[]): { readonly vm?: string; readonly gdb?: string } {
   const command = addVmOption(new Command('test').argument('[words...]'))
     .option('--qmp <socket>')
     .option('--gdb <socket>')
@@ -25,8 +25,10 @@ function gdbAfter(args: readonly string[], vms: readonly Vm[]): string | undefin
     .option('--release');
   command.parse(args, { from: 'user' });
   resolveVm(command, () => vms);
-  return command.opts<{ gdb?: string }>().gdb;
+  return command.opts();
 }
+
+const gdbAfter = (args: readonly string[], vms: readonly Vm[]) => guestAfter(args, vms).gdb;
 
 describe('which guest a command means', () => {
   test.each<[string[], readonly Vm[], string | undefined]>([
@@ -45,6 +47,11 @@ describe('which guest a command means', () => {
     [['--release', '--vm', 'web'], [WEB], 'unix:/web.gdb'],
   ])('%j', (args, vms, gdb) => {
     expect(gdbAfter(args, vms)).toBe(gdb);
+  });
+
+  test('is called by its name, also where its PID chooses it, or nothing', () => {
+    for (const args of [['--vm', '7'], ['--vm', 'web'], []]) expect(guestAfter(args, [WEB]).vm).toBe('web (PID 7)');
+    expect(guestAfter(['--qmp', '/q'], [WEB]).vm).toBeUndefined();
   });
 
   test.each<[string[], readonly Vm[], RegExp]>([
