@@ -64,7 +64,7 @@ export async function prepare(wish: string | undefined, say: (line: string) => v
     const place = { kind: 'bed', files, project, states: folder } as const;
     const since = performance.now();
     const machine = await BedMachine.boot(files, project);
-    const variables = `PTMON_BED_MODULE=${MODULE} PTMON_GUEST_DIR=${PROJECT}/guest-files`;
+    const variables = `PTMON_BED_MODULE=${MODULE} PTMON_GUEST_DIR=${PROJECT}/guest-files PTMON_WRITTEN_PAGES=${PROJECT}/written-pages`;
     const program = `exec 4<> /run/ports/calls; exec env ${variables} node ${PROJECT}/${PROGRAM} <&4 >&4 2> /dev/console 3>&-`;
     await machine.shell(`(${program}) &`);
     await call(machine, 'boot', {});

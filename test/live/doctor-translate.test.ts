@@ -6,7 +6,8 @@ import { QmpClient } from '../../src/drivers/qemu/qmp/index.ts';
 import { parse, run } from '../cli/run.ts';
 import { temporaryFolder } from '../drivers/qemu/transport/peer.ts';
 import { type FirmwareGuest, hasQemu, startFirmware } from './firmware-guest.ts';
-import { ADDRESSES, COUNT, pagingFirmware, ROOT } from './paging-firmware.ts';
+import { pagingFirmware } from './paging-firmware.ts';
+import { ADDRESSES, COUNT, ROOT } from './paging-rom.ts';
 
 const isHere = hasQemu('test/live/doctor-translate, ptmon doctor and ptmon translate on a real QEMU');
 

@@ -6,6 +6,7 @@ import { openQemuSampling } from '../../src/drivers/qemu/index.ts';
 import { openSession } from '../../src/session/session.ts';
 import { temporaryFolder } from '../drivers/qemu/transport/peer.ts';
 import { leftOut } from './real-guest.ts';
+import { whyNoProof } from './proved-windows.ts';
 import { WatchedGuest } from './watched-guest.ts';
 
 const VA = 0x600000000000n;
@@ -67,9 +68,10 @@ describe.skipIf(!isHere)('RAM that is plugged in', { timeout: 180_000 }, () => {
     expect(statistics.lost).toMatchObject({ known: 0, unknown: false });
   });
 
-  test('by samples', async () => {
+  test.each([false, true])('by samples, with proof: %s', async (proof) => {
     const { machine, otherQmp } = await boot();
-    const driver = await openQemuSampling({ qmp: machine.guest.qmpPath, intervalMs: 5 });
+    const driver = await openQemuSampling({ qmp: machine.guest.qmpPath, intervalMs: 5, proof });
+    if (proof) expect(driver.proof === undefined).toBe(whyNoProof() !== undefined);
     const session = await openSession({ driver });
     for (const { va, pages } of RANGES) {
       await session.watch({ root: machine.root, va, byteLength: pages * 4096 });

@@ -10,7 +10,8 @@ import { openSession } from '../../src/session/session.ts';
 import { temporaryFolder } from '../drivers/qemu/transport/peer.ts';
 import { type FirmwareGuest, hasQemu, startFirmware } from './firmware-guest.ts';
 import { writeMillionPages } from './million-pages.ts';
-import { COUNT, countingFirmware, DONE, pagingFirmware, ROOT } from './paging-firmware.ts';
+import { countingFirmware, pagingFirmware } from './paging-firmware.ts';
+import { COUNT, DONE, ROOT } from './paging-rom.ts';
 import { countWindows, whyNoProof } from './proved-windows.ts';
 import { startPtmon, startPtmonWith } from './ptmon-process.ts';
 

@@ -1,4 +1,4 @@
-/** Compares what the kernel says of writes to tables with what a guest that counts them says (`countingFirmware`). */
+/** Compares what the kernel says of writes to tables with what a guest that counts them says (`countingRom`). */
 import { spawnSync } from 'node:child_process';
 import { release } from 'node:os';
 import process from 'node:process';
@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { openFollowedMemory } from '../../src/drivers/qemu/memory/followed-memory.ts';
 import { WrittenTables } from '../../src/drivers/qemu/proof/index.ts';
 import { QmpClient } from '../../src/drivers/qemu/qmp/client.ts';
-import { BEGUN, DONE, ROOT } from './paging-firmware.ts';
+import { BEGUN, DONE, ROOT } from './paging-rom.ts';
 
 const COMPILER = 'cc';
 const TABLES = [0, 1, 2, 3].map((table) => ROOT + table * 0x1000);
@@ -35,7 +35,7 @@ export function whyNoProof(): string | undefined {
     : 'it takes a C compiler; on Debian: apt-get install gcc libc6-dev';
 }
 
-/** @param address of the QMP socket of a guest that runs `countingFirmware` */
+/** @param address of the QMP socket of a guest that runs `countingRom` */
 export async function countWindows(address: string, windows: number): Promise<WindowCounts> {
   const qmp = await QmpClient.connect(address);
   const memory = await openFollowedMemory({ qmp, guestRuns: true });

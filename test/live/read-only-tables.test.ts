@@ -2,7 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { QmpClient } from '../../src/drivers/qemu/qmp/client.ts';
 import { hasQemu, startFirmware } from './firmware-guest.ts';
-import { FLIPPED, readOnlyTablesFirmware, ROOT } from './paging-firmware.ts';
+import { readOnlyTablesFirmware } from './paging-firmware.ts';
+import { FLIPPED, ROOT } from './paging-rom.ts';
 import { startPtmon } from './ptmon-process.ts';
 
 const COUNT = 40;

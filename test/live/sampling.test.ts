@@ -5,7 +5,8 @@ import { describe, expect, test } from 'vitest';
 import { QmpClient } from '../../src/drivers/qemu/qmp/index.ts';
 import { temporaryFolder } from '../drivers/qemu/transport/peer.ts';
 import { hasQemu, startFirmware } from './firmware-guest.ts';
-import { pagingFirmware, ROOT } from './paging-firmware.ts';
+import { pagingFirmware } from './paging-firmware.ts';
+import { ROOT } from './paging-rom.ts';
 import { startPtmon } from './ptmon-process.ts';
 
 const isHere = hasQemu('test/live/sampling, samples of a real QEMU');

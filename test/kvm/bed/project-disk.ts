@@ -1,4 +1,5 @@
 /** A disk with what is to be tested: this project as it is compiled now, and the guest's files. */
+import { execFileSync } from 'node:child_process';
 import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,6 +22,8 @@ export function makeProjectDisk(image: string): void {
     for (const name of importedPackages(join(tree, 'build/src'))) {
       cpSync(join('node_modules', name), join(tree, 'node_modules', name), { recursive: true });
     }
+    // The bed has no compiler.
+    execFileSync('gcc', ['-O2', '-static', '-o', join(tree, 'written-pages'), 'native/written-pages.c']);
     copyGuest(join(tree, 'guest-files'));
     makeDisk(tree, image, 16);
   } finally {

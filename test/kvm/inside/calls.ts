@@ -1,12 +1,16 @@
 /** What can be called: a guest under KVM, its workload, watches of it, and the command line. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { runProgram } from '../../../src/cli/program.ts';
+import { findQemu } from '../../../src/drivers/qemu/launch/find-qemu.ts';
 import type { LaunchOptions } from '../../../src/drivers/qemu/launch/launch.ts';
 import { QmpClient } from '../../../src/drivers/qemu/qmp/client.ts';
 import { differences } from '../../live/page-history.ts';
+import { countingRom } from '../../live/paging-rom.ts';
+import { countWindows, type WindowCounts } from '../../live/proved-windows.ts';
 import { WatchedGuest, type WatchedRange } from '../../live/watched-guest.ts';
 import { Recorder } from '../../sinks/examples.ts';
 
@@ -216,6 +220,28 @@ export const CALLS = {
       await guest().findRoot();
     }
     return seen;
+  },
+
+  /** Counts windows of a guest that counts its own writes to its tables: firmware, in a QEMU of its own. */
+  async proof({ windows }: { readonly windows: number }): Promise<WindowCounts> {
+    const folder = mkdtempSync(join(tmpdir(), 'ptmon-proof-'));
+    const [rom, qmp] = [join(folder, 'rom'), join(folder, 'qmp')];
+    // A window takes long where Node runs on an emulated processor.
+    writeFileSync(rom, countingRom(21));
+    const memory = ['-object', 'memory-backend-memfd,id=mem,size=16M,share=on', '-machine', 'pc,memory-backend=mem'];
+    const quiet = ['-nodefaults', '-nographic', '-no-user-config'];
+    const child = spawn(
+      findQemu(),
+      [...quiet, '-accel', 'kvm', '-m', '16M', ...memory, '-bios', rom, '-qmp', `unix:${qmp},server=on,wait=off`],
+      { stdio: 'ignore' },
+    );
+    try {
+      await until(() => existsSync(qmp));
+      return await countWindows(qmp, windows);
+    } finally {
+      child.kill('SIGKILL');
+      rmSync(folder, { recursive: true, force: true });
+    }
   },
 
   /** Runs a command line; `QMP` and `GDB` in it are the guest's sockets, `ROOT` its workload's root. */
