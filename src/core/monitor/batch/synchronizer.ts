@@ -84,33 +84,29 @@ export class Synchronizer {
 
   /** Reads what a vCPU has written, and reports what it means. @throws as `PageTableMonitor.processDirtyEntries` */
   processMarks(vcpu: number): MonitorEvent[] {
-    const own = this.#lendMarks(vcpu);
+    this.#calls.begin();
+    const own = this.#marks.lend(vcpu);
     // A source that delivers what it has queued while a table is being protected may add marks.
     const { length } = own;
-    return this.#processAtOnce(vcpu, own) ?? finish(this.#processLent(vcpu, own, length));
+    return this.#processAtOnce(vcpu, own, length) ?? finish(this.#processLent(vcpu, own, length));
   }
 
   /** The same in steps. */
   *processMarksInSteps(vcpu: number): Stepwise<MonitorEvent[]> {
-    const own = this.#lendMarks(vcpu);
+    this.#calls.begin();
+    const own = this.#marks.lend(vcpu);
     const { length } = own;
-    const atOnce = length > AT_ONCE ? null : this.#processAtOnce(vcpu, own);
+    const atOnce = length > AT_ONCE ? null : this.#processAtOnce(vcpu, own, length);
     return atOnce ?? (yield* this.#processLent(vcpu, own, length));
   }
 
-  #lendMarks(vcpu: number): NumberList {
-    this.#calls.begin();
-    return this.#marks.lend(vcpu);
-  }
-
   /** Takes the fast path. Null where it declines: then nothing has happened, and the marks are still lent. */
-  #processAtOnce(vcpu: number, own: NumberList): MonitorEvent[] | null {
-    const { length } = own;
+  #processAtOnce(vcpu: number, own: NumberList, length: number): MonitorEvent[] | null {
     const { fastPath } = this.#parts;
     let events: MonitorEvent[] | null = null;
     if (length === 0) {
       events = [];
-    } else if (fastPath !== null && this.#isAlone) {
+    } else if (fastPath !== null && this.#marks.pending === 1 && this.#unsettled.isEmpty) {
       try {
         // Neighbouring pages of a range may be reported as one run: they must come one after the other.
         events = fastPath.leafWrites.follow(this.#spaces.hasRanges ? this.#sort(own) : own, vcpu);
@@ -128,7 +124,7 @@ export class Synchronizer {
 
   /** @param length how many marks there were when they were lent */
   *#processLent(vcpu: number, own: NumberList, length: number): Stepwise<MonitorEvent[]> {
-    const isAlone = this.#isAlone;
+    const isAlone = this.#marks.pending === 1 && this.#unsettled.isEmpty;
     try {
       const sorted = this.#sort(own);
       const events = yield* undisturbed(() =>
@@ -142,11 +138,6 @@ export class Synchronizer {
     } finally {
       this.#calls.end();
     }
-  }
-
-  /** Whether no other vCPU has a write in flight, and no address has moved without an event. */
-  get #isAlone(): boolean {
-    return this.#marks.pending === 1 && this.#unsettled.isEmpty;
   }
 
   /** Sorts a copy of the marks. They keep their order, so that a call that fails can be repeated with the same result (rule E7). */
