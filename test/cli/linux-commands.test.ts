@@ -58,7 +58,7 @@ describe('a guest without a Linux exits with 3, says what was found, and runs on
     const { code, stdout, stderr } = await run([...args, '--qmp', vm.qmp, '--gdb', vm.gdb]);
     expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
     expect(stderr).toMatch(
-      /^ptmon: no Linux kernel was found: in the address space of root 0x[0-9a-f]+, no code is mapped/,
+      /^ptmon: no Linux kernel can be read: in the address space of root 0x[0-9a-f]+, no code is mapped/,
     );
     expect(vm.state()).toBe('running');
   });

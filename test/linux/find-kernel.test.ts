@@ -111,7 +111,12 @@ describe('where there is no kernel to be found, it is said why', () => {
     [
       'no BTF',
       () => new MadeKernel({ btf: (real) => real.fill(0) }).source(),
-      /a kernel is mapped at 0xffffffff81000000, but no type information \(BTF\) was found in it/,
+      /a kernel is mapped at 0xffffffff81000000, but no type information \(BTF\) was found in it.*a file must have its types \(--btf\)/,
+    ],
+    [
+      'no BTF, and in user mode of an isolated process, where no kernel is',
+      () => new MadeKernel({ btf: (real) => real.fill(0), isolated: true }).source(),
+      /^no Linux kernel can be read: in the address space of root 0x\w+, a kernel is mapped[^;]*$/,
     ],
     [
       'BTF with a type of the future',

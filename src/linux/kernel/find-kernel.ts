@@ -8,7 +8,7 @@ import { PtmonError } from '../../core/error.ts';
 import { makePaging, type Paging, rootOf } from '../../core/paging/format.ts';
 import { pagingOf } from '../../driver/paging.ts';
 import { KernelMemory } from '../memory/kernel-memory.ts';
-import { ImageSearch } from './image-search.ts';
+import { ImageSearch, MET, NO_CODE } from './image-search.ts';
 import type { FindKernelOptions, KernelSource, LinuxKernel } from './kernel.ts';
 
 /** Bit 12 of CR3 tells the two tables of a process apart under page-table isolation (arch/x86/entry/calling.h). */
@@ -26,7 +26,11 @@ export async function findKernel(source: KernelSource, options: FindKernelOption
     if (typeof found !== 'string') return found;
     reasons.push(`in the address space of root ${hex(root)}, ${found}`);
   }
-  throw new PtmonError('source-unavailable', `no Linux kernel was found: ${[...new Set(reasons)].join('; ')}`);
+  // Where a kernel was met, nobody wants to know where none is: the user half of an isolated process has none.
+  const told = new Set(
+    reasons.some((why) => why.includes(MET)) ? reasons.filter((why) => !why.endsWith(NO_CODE)) : reasons,
+  );
+  throw new PtmonError('source-unavailable', `no Linux kernel can be read: ${[...told].join('; ')}`);
 }
 
 /**

@@ -14,6 +14,13 @@ import type { KernelPlaces } from './kernel-places.ts';
 import { isKernelRoot, kernelEntriesOf } from './kernel-root.ts';
 import { scanImage } from './scan.ts';
 
+/** Why there is no kernel in an address space at all. */
+export const NO_CODE = 'no code is mapped where Linux has its kernel';
+/** What a reason says where there is one after all. */
+export const MET = 'a kernel is mapped at';
+const NO_TYPES =
+  'it was built without CONFIG_DEBUG_INFO_BTF, so that a file must have its types (--btf), or it has only begun to boot';
+
 /** BTF is read in pieces of so many bytes. */
 const PIECE_BYTES = 1 << 18;
 /** Of all that begins like BTF: a memory made to mislead has more. */
@@ -35,7 +42,7 @@ export class ImageSearch {
   /** The kernel, or why there is none. @throws PtmonError what the source throws */
   async run(): Promise<LinuxKernel | string> {
     const image = await this.#runner.run(() => findImage(this.#memory));
-    if (image === undefined) return 'no code is mapped where Linux has its kernel';
+    if (image === undefined) return NO_CODE;
     for (const places of this.#options.cache?.all() ?? []) {
       const known = await this.#recognise(image, places);
       if (known !== undefined) return known;
@@ -51,11 +58,11 @@ export class ImageSearch {
     const { types } = this.#options;
     const btf = own ?? (types && { at: base, value: types });
     if (btf === undefined) {
-      const why = this.#strangeness ?? 'it was built without CONFIG_DEBUG_INFO_BTF, or has only begun to boot';
-      return `a kernel is mapped at ${hex(base)}, but no type information (BTF) was found in it: ${why}`;
+      const why = this.#strangeness ?? NO_TYPES;
+      return `${MET} ${hex(base)}, but no type information (BTF) was found in it: ${why}`;
     }
     const initTask = await firstOf(traces.names, (at) => this.#do(() => initTaskAt(this.#memory, btf.value, at)));
-    if (initTask === undefined) return `a kernel is mapped at ${hex(base)}, but its first task is not to be seen`;
+    if (initTask === undefined) return `${MET} ${hex(base)}, but its first task is not to be seen`;
     const note = await firstOf(traces.notes, (at) => this.#readNote(at));
     const offset = (va: bigint) => Number(va - base);
     const [kernelRoot] = traces.roots;

@@ -60,6 +60,8 @@ describe('magic numbers', () => {
     ['conectix', /a disk image of Hyper-V/],
     ['conectix', /a disk image of Hyper-V \(vhd\)/, 40 * PAGE - 512],
     ['LUKS\xba\xbe', /an encrypted disk/],
+    ['VMA\0\0\0\0\x01', /a backup of Proxmox/],
+    ['Bochs Virtual HD Image\0', /a disk image of Bochs/],
     ['EFI PART', /a disk with a GPT/, 512],
     ['CD001', /an ISO 9660 image/, 0x8001],
     ['\x1f\x8b\x08', /compressed by gzip.*gzip -d/],

@@ -103,7 +103,7 @@ async function resolveSymbols(visit: Visit, words: readonly AddressWord[], wrong
       found.push({ va: BigInt.asUintN(64, addressOf(await symbols, symbol) + offset), where });
     } catch (error) {
       if (where === '' || !(error instanceof PtmonError)) throw error;
-      wrong.add(`${where}${printable(symbol)}: ${error.message}`);
+      wrong.add(`${where}${error.message}`);
     }
   }
   return found;

@@ -117,6 +117,8 @@ const DISKS: readonly Kind[] = [
   kind('a disk image of VirtualBox (vdi)', IMAGE, '<<< Oracle VM VirtualBox', '<<< Sun VirtualBox', '<<< innotek'),
   kindAt(0x40, '\x7f\x10\xda\xbe', 'a disk image of VirtualBox (vdi)', IMAGE),
   kind('a disk image of Hyper-V (vhdx, vhd)', IMAGE, 'vhdxfile', 'conectix', 'cxsparse'),
+  kind('a backup of Proxmox (vma)', IMAGE, 'VMA\0'),
+  kind('a disk image of Bochs', IMAGE, 'Bochs Virtual HD Image'),
   kind('a disk image of Parallels', IMAGE, 'WithoutFreeSpace', 'WithouFreSpacExt'),
   kind('an encrypted disk (LUKS)', IMAGE, 'LUKS\xba\xbe', 'SKUL\xba\xbe'),
   kind('a file system (squashfs)', IMAGE, 'hsqs', 'sqsh'),

@@ -72,8 +72,8 @@ function openCheckpoint(checkpoint: DumpBytes, memory?: DumpBytes): OpenedFormat
 }
 
 function memoryBeside(checkpoint: DumpBytes): DumpBytes {
-  const path = checkpoint.name.replace(/\.vms[sn]$/i, '.vmem');
-  if (path !== checkpoint.name && existsSync(path)) return new FileBytes(path);
+  const path = `${checkpoint.name.replace(/\.vms[sn]$/i, '')}.vmem`;
+  if (existsSync(path)) return new FileBytes(path);
   throw corrupt(checkpoint.name, 0, `its memory is not in it: put the .vmem of the same name (${path}) beside it`);
 }
 
