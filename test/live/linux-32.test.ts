@@ -1,7 +1,8 @@
 /** 32-bit kernels, with PAE and without, beside QEMU's own translation: every page, and what the kernel knows without its types. */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findKernels } from '../../src/drivers/qemu/launch/guest-files.ts';
 import { type LaunchedGuest, launchGuest } from '../../src/drivers/qemu/launch/launch.ts';
@@ -10,7 +11,9 @@ import { openQemuSnapshot } from '../../src/drivers/qemu/index.ts';
 import { Btf, openLinux } from '../../src/linux/index.ts';
 import { Random } from '../../src/testing/random.ts';
 import { parse, run } from '../cli/run.ts';
-import { shell } from './proc-files.ts';
+import { limeDump } from '../drivers/dump/write-dump.ts';
+import { temporaryFolder } from '../drivers/qemu/transport/peer.ts';
+import { readAreas, readProcesses, shell } from './proc-files.ts';
 import { leftOut } from './real-guest.ts';
 
 const KERNELS = findKernels().filter(({ path, bits }) => basename(dirname(dirname(path))) === 'kernels' && bits === 32);
@@ -22,6 +25,15 @@ const isOut = leftOut('test/live/linux-32, the page tables of 32-bit kernels', (
 const PAGE_BYTES = 4096;
 /** Addresses that QEMU translates, one by one. */
 const SAMPLES = 300;
+
+const hex = (value: number) => `0x${value.toString(16)}`;
+
+/** @param kib that one of its pages, or of its numbers, has */
+const areaFacts = (list: readonly object[], kib: number) =>
+  (list as readonly Record<string, unknown>[]).map(({ start, end, rights, fileOffset, name, resident, swapped }) => ({
+    ...{ start, end, rights, fileOffset, name },
+    ...{ resident: Number(resident) * kib, swapped: Number(swapped) * kib },
+  }));
 
 const GUESTS = KERNELS.map(({ release, path }) => [release, path] as const);
 
@@ -40,7 +52,7 @@ describe.skipIf(isOut).each(isOut ? [['none', ''] as const] : GUESTS)(
     afterAll(() => guest?.stop());
 
     async function monitor<T>(ask: (qmp: QmpClient) => Promise<T>): Promise<T> {
-      const qmp = await QmpClient.connect(guest.qmpPath);
+      const qmp = await QmpClient.connect(guest.qmpPath, { timeoutMs: 60_000 });
       try {
         return await ask(qmp);
       } finally {
@@ -48,10 +60,34 @@ describe.skipIf(isOut).each(isOut ? [['none', ''] as const] : GUESTS)(
       }
     }
 
-    async function ask(...command: readonly string[]): Promise<Record<string, unknown>[]> {
-      const { code, stdout } = await run([...command, '--json', '--qmp', guest.qmpPath, '--gdb', guest.gdbPath]);
-      expect(code).toBe(0);
+    const ask = (...command: readonly string[]) => read(...command, '--qmp', guest.qmpPath, '--gdb', guest.gdbPath);
+
+    async function read(...command: readonly string[]): Promise<Record<string, unknown>[]> {
+      const { code, stdout, stderr } = await run([...command, '--json']);
+      expect(code, stderr).toBe(0);
       return parse(stdout);
+    }
+
+    /** By QEMU, as `translate` says it. */
+    const translateAll = (addresses: readonly number[]) =>
+      monitor(async (qmp) => {
+        const answers: string[] = [];
+        for (const va of addresses) answers.push((await qmp.humanMonitor(`gva2gpa ${hex(va)}`)).trim());
+        return answers;
+      });
+
+    const asQemu = (answers: readonly Record<string, unknown>[]) =>
+      answers.map(({ translates, pa }) => (translates === true ? `gpa: ${String(pa)}` : 'Unmapped'));
+
+    /** Some anywhere, most of them mapped. */
+    function sampleAddresses(lines: readonly Record<string, unknown>[]): number[] {
+      const random = new Random(5);
+      const ranges = lines.filter(({ kind }) => kind === 'range');
+      return Array.from({ length: SAMPLES }, (_, at) => {
+        if (at % 5 === 0) return random.below(2 ** 32);
+        const range = ranges[random.below(ranges.length)]!;
+        return Number(range['va']) + random.below(Number(range['pages']) * PAGE_BYTES);
+      });
     }
 
     test("map is QEMU's info tlb, page by page", async () => {
@@ -109,25 +145,60 @@ describe.skipIf(isOut).each(isOut ? [['none', ''] as const] : GUESTS)(
     });
 
     test('translate is gva2gpa, where it leads and where it does not', async () => {
-      const random = new Random(5);
       await monitor((qmp) => qmp.execute('stop'));
-      const ranges = (await ask('map')).filter(({ kind }) => kind === 'range');
-      const addresses = Array.from({ length: SAMPLES }, (_, at) => {
-        if (at % 5 === 0) return random.below(2 ** 32);
-        const range = ranges[random.below(ranges.length)]!;
-        return Number(range['va']) + random.below(Number(range['pages']) * PAGE_BYTES);
-      });
-      const ours = await ask('translate', ...addresses.map((va) => `0x${va.toString(16)}`));
-      const theirs = await monitor(async (qmp) => {
-        const answers: string[] = [];
-        for (const va of addresses) answers.push((await qmp.humanMonitor(`gva2gpa 0x${va.toString(16)}`)).trim());
-        return answers;
-      });
+      const addresses = sampleAddresses(await ask('map'));
+      const ours = asQemu(await ask('translate', ...addresses.map(hex)));
+      const theirs = await translateAll(addresses);
       await monitor((qmp) => qmp.execute('cont'));
-      expect(ours.map(({ translates, pa }) => (translates === true ? `gpa: ${String(pa)}` : 'Unmapped'))).toEqual(
-        theirs,
-      );
+      expect(ours).toEqual(theirs);
       expect(new Set(theirs.map((answer) => answer.startsWith('gpa')))).toEqual(new Set([true, false]));
+    });
+
+    test('dumps of it map, translate, and list processes and areas as it does', async ({ skip }) => {
+      const types = KERNELS.find(({ path }) => path === kernel)?.types;
+      if (types === undefined) skip('no types: `node guest/build.mjs` makes them with --types');
+      const btf = ['--btf', types!];
+      const folder = temporaryFolder();
+      const path = (name: string) => join(folder, name);
+      // The first process waits for the workload, and nothing of it changes.
+      const [processes, areas] = [await readProcesses(guest), await readAreas(guest, 1)];
+      await monitor((qmp) => qmp.execute('stop'));
+      const [header, ...ranges] = await ask('map', '--runs');
+      expect(ranges.length).toBeGreaterThan(20);
+      const addresses = sampleAddresses(ranges);
+      const theirs = await translateAll(addresses);
+      await monitor(async (qmp) => {
+        const dump = (name: string, options = {}) =>
+          qmp.execute('dump-guest-memory', { paging: false, protocol: `file:${path(name)}`, ...options });
+        await dump('elf', { paging: true });
+        await dump('kdump', { format: 'kdump-zlib' });
+        await qmp.execute('migrate', { uri: `exec:cat >${path('stream')}` });
+        const status = async () => ((await qmp.execute('query-migrate')) as { status?: string }).status;
+        while (!['completed', 'failed'].includes((await status()) ?? '')) await sleep(20);
+      });
+      const ram = readFileSync(guest.ramFile);
+      const frames = Array.from({ length: ram.length / PAGE_BYTES }, (_, gfn) => gfn);
+      writeFileSync(
+        path('lime'),
+        limeDump(new Map(frames.map((gfn) => [gfn, ram.subarray(gfn * PAGE_BYTES, (gfn + 1) * PAGE_BYTES)]))),
+      );
+      const root = String(header!['root']);
+      const seen = await read('ps', path('kdump'), ...btf);
+      // Threads of the kernel come and go, PID 2 and its children.
+      const facts = (list: readonly object[]) =>
+        (list as readonly Record<string, unknown>[])
+          .filter(({ pid, parent }) => pid !== 2 && parent !== 2)
+          .map(({ pid, parent, command, uid, euid }) => ({ pid, parent, command, uid, euid }));
+      expect(facts(seen)).toEqual(facts(processes));
+      expect(facts(seen)).toHaveLength(2);
+      for (const name of ['elf', 'kdump', 'stream', 'lime']) {
+        const file = path(name);
+        const space = name === 'lime' ? ['--root', root, '--paging', mode] : [];
+        expect((await read('map', file, '--runs', ...space)).slice(1), name).toEqual(ranges);
+        expect(asQemu(await read('translate', file, ...addresses.map(hex), ...space)), name).toEqual(theirs);
+        const list = await read('maps', file, '1', ...btf, ...space);
+        expect(areaFacts(list, 4), name).toEqual(areaFacts(areas, 1));
+      }
     });
   },
 );

@@ -2,16 +2,22 @@
  * Every meaning of an entry that is not present, at every page size, beside what the guest's own kernel says of the page: its
  * /proc/PID/pagemap, or where that says nothing, what it said before.
  */
-import { basename, dirname } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { PageEvent } from '../../src/core/monitor/events.ts';
 import { findKernels } from '../../src/drivers/qemu/launch/guest-files.ts';
 import { type EntryFormat, type EntryMeaning, meaningOf, openLinux } from '../../src/linux/index.ts';
 import { openQemuSnapshot } from '../../src/drivers/qemu/index.ts';
 import { parse, run } from '../cli/run.ts';
+import { temporaryFolder } from '../drivers/qemu/transport/peer.ts';
 import { shell } from './proc-files.ts';
 import { leftOut } from './real-guest.ts';
 import { WatchedGuest } from './watched-guest.ts';
+
+const hex = (value: bigint) => `0x${value.toString(16)}`;
 
 const PAGES_2M = 512;
 const PAGES_1G = 262_144;
@@ -121,6 +127,38 @@ describe.skipIf(isOut).each(KERNELS.length === 0 ? [['…', ''] as const] : KERN
       const { swap } = await look(start);
       expect((await format()).types.get(swap!.type)).toBe('marker');
       expect(await meaning(start)).toEqual({ kind: 'marker', marks: ['userfaultfd write protection'] });
+    });
+
+    test('a page that userfaultfd has poisoned (since 6.6)', async ({ skip }) => {
+      const program = join(temporaryFolder(), 'poison-pages');
+      const source = join(import.meta.dirname, 'poison-pages.c');
+      execFileSync('gcc', ['-Os', '-nostdlib', '-static', '-s', '-o', program, source]);
+      const text = gzipSync(readFileSync(program)).toString('base64');
+      const path = '/tmp/poison-pages';
+      const [pid = ''] = await shell(
+        watched.guest,
+        `echo ${text} | base64 -d | gunzip > ${path}; chmod 755 ${path}; ${path} > /dev/null 2>&1 & echo $!; sleep 1`,
+      );
+      const [isThere] = await shell(watched.guest, `grep -q . /proc/${pid}/maps && echo yes || echo no`);
+      if (isThere !== 'yes') skip('this kernel has no UFFDIO_POISON');
+      // A page that was never touched, one that is poisoned, and what /proc/PID/pagemap calls its type.
+      const va = 0x6000_0000_1000n;
+      const [words = ''] = await shell(
+        watched.guest,
+        `dd if=/proc/${pid}/pagemap bs=8 count=1 skip=${va / 4096n} 2> /dev/null | hexdump -v -e '1/4 "%08x "'`,
+      );
+      expect((await format()).types.get(parseInt(words, 16) & 31)).toBe('marker');
+      const sockets = ['--qmp', watched.guest.qmpPath, '--gdb', watched.guest.gdbPath];
+      const { code, stdout, stderr } = await run([
+        ...['translate', '--pid', pid, hex(va), hex(va - 4096n), '--json'],
+        ...sockets,
+      ]);
+      expect(code, stderr).toBe(0);
+      expect(parse(stdout).map(({ system }) => (system as { meaning: unknown }).meaning)).toEqual([
+        { kind: 'marker', marks: ['poisoned'] },
+        { kind: 'empty' },
+      ]);
+      await shell(watched.guest, `kill ${pid}`);
     });
 
     test('hints of NUMA balancing, small and large', async () => {
