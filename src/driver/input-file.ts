@@ -10,9 +10,14 @@ const REASONS: Readonly<Record<string, string>> = {
 
 /** `/vm.core does not exist`. @param path as the message is to name the file */
 export function openError(path: string, error: unknown): PtmonError {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+  const code = systemCode(error);
   const reason = REASONS[code] ?? `cannot be opened (${code})`;
   return new PtmonError('source-unavailable', `${path} ${reason}`, {}, { cause: error });
+}
+
+/** The system's word for an error: `ENOSPC`, `EIO`. */
+export function systemCode(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : String(error);
 }
 
 /** For folders, pipes and devices. */

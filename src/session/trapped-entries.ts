@@ -1,5 +1,6 @@
 /** Which entries a source traps: listed anew only where the monitored ones, or a system's words, have changed. */
 import type { PageTableMonitor } from '../core/monitor/page-table-monitor.ts';
+import { areSame, joined } from '../core/struct/address-list.ts';
 
 export interface EntryLists {
   /** The monitored ones. */
@@ -28,7 +29,7 @@ export class TrappedEntries {
    */
   lists(maxEntries: number, words: Float64Array | undefined): EntryLists {
     const { entryVersion } = this.#monitor;
-    if (this.#lists !== undefined && this.#version === entryVersion && isSame(words, this.#words)) return this.#lists;
+    if (this.#lists !== undefined && this.#version === entryVersion && areSame(words, this.#words)) return this.#lists;
     this.#version = entryVersion;
     this.#words = words?.slice();
     this.#lists = this.#list(maxEntries, words);
@@ -43,16 +44,4 @@ export class TrappedEntries {
     const trapped = words === undefined ? walked : joined(walked, words);
     return { all, trapped, untrapped: isTooDeep ? [monitor.entryAddresses({ levels: 'top' })] : [] };
   }
-}
-
-function isSame(a: Float64Array | undefined, b: Float64Array | undefined): boolean {
-  if (a === undefined || b === undefined) return a === b;
-  return a.length === b.length && a.every((each, index) => each === b[index]);
-}
-
-function joined(entries: Float64Array, words: Float64Array): Float64Array {
-  const all = new Float64Array(entries.length + words.length);
-  all.set(entries);
-  all.set(words, entries.length);
-  return all;
 }

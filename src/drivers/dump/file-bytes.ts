@@ -1,8 +1,8 @@
 /** A dump's file, opened for reading. */
 import { closeSync, fstatSync, openSync, statSync } from 'node:fs';
 import { PtmonError } from '../../core/error.ts';
-import { notAFile, openError } from '../../driver/input-file.ts';
-import { readFully, systemCode } from '../ramfile/positioned-source.ts';
+import { notAFile, openError, systemCode } from '../../driver/input-file.ts';
+import { readFully } from '../ramfile/positioned-source.ts';
 import { corrupt, type DumpBytes } from './dump-bytes.ts';
 
 export class FileBytes implements DumpBytes {

@@ -31,8 +31,3 @@ export function readFully(fd: number, into: Uint8Array, position: number): numbe
   }
   return done;
 }
-
-/** The system's word for an error, `EIO` for example. */
-export function systemCode(error: unknown): string {
-  return (error as { code?: string } | null)?.code ?? 'an unknown error';
-}

@@ -1,8 +1,8 @@
 /** A file that is the RAM of a guest, opened for reading. */
 import { type BigIntStats, closeSync, fstatSync, openSync, statSync } from 'node:fs';
 import { PtmonError } from '../../core/error.ts';
-import { notAFile, openError } from '../../driver/input-file.ts';
-import { type PositionedSource, readFully, systemCode } from './positioned-source.ts';
+import { notAFile, openError, systemCode } from '../../driver/input-file.ts';
+import { type PositionedSource, readFully } from './positioned-source.ts';
 
 export class RamFile implements PositionedSource {
   /** Its path. */

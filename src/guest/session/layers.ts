@@ -1,5 +1,6 @@
 /** Several system layers as one: each hears of all that happens, and gives its own name to what concerns it. */
 import type { MonitorEvent } from '../../core/monitor/events.ts';
+import { joined } from '../../core/struct/address-list.ts';
 import type { SourceEvent } from '../../driver/driver.ts';
 import type { SystemLayer } from '../../session/index.ts';
 
@@ -31,14 +32,7 @@ export class Layers implements SystemLayer {
   }
 
   words(): Float64Array {
-    const lists = [...this.#layers].map((layer) => layer.words());
-    const all = new Float64Array(lists.reduce((sum, { length }) => sum + length, 0));
-    let at = 0;
-    for (const list of lists) {
-      all.set(list, at);
-      at += list.length;
-    }
-    return all;
+    return joined(...[...this.#layers].map((layer) => layer.words()));
   }
 
   async update(batch: readonly SourceEvent[]): Promise<readonly SourceEvent[]> {

@@ -1,6 +1,7 @@
 /** Watchpoints that are given up, and not the watch, when they turn out to be too few or dead. */
 import { PAGE_BYTES } from '../../../core/address/pa.ts';
 import { PtmonError } from '../../../core/error.ts';
+import { joined } from '../../../core/struct/address-list.ts';
 import type { EntryTraps } from '../../../driver/driver.ts';
 import type { EntryWatchpoints } from './watchpoints/entry-watchpoints.ts';
 import { unmappedWords } from './aliases/unmapped-tables.ts';
@@ -57,7 +58,7 @@ export class GuardedTraps implements EntryTraps {
       return;
     }
     if (this.#isToNote || this.#missedWrites.isCheapToNote(entries.length)) {
-      this.#missedWrites.note(joined(entries, untrapped), entryByteLength);
+      this.#missedWrites.note(joined(entries, ...(untrapped === undefined ? [] : [untrapped])), entryByteLength);
     }
     this.#isToNote = false;
   }
@@ -74,12 +75,4 @@ export class GuardedTraps implements EntryTraps {
   missed(events: number): void {
     this.#missedWrites.missed(events, this.#isToNote);
   }
-}
-
-/** A copy: what is given is not kept. */
-function joined(entries: Float64Array, more: Float64Array = new Float64Array()): Float64Array {
-  const all = new Float64Array(entries.length + more.length);
-  all.set(entries);
-  all.set(more, entries.length);
-  return all;
 }

@@ -11,7 +11,7 @@ import {
   type ReadOutcome,
 } from '../../../core/memory/physical-memory.ts';
 import type { RemoteFetch } from '../../../driver/driver.ts';
-import type { RamRegion } from '../../ramfile/index.ts';
+import { type RamRegion, RamRegions } from '../../ramfile/index.ts';
 import { type GuestMemory, type GuestMemoryKind, type GuestMemoryOptions, openGuestMemory } from './open-memory.ts';
 
 /** How long a frame outside the map counts as no memory, at least. Reading the map takes QEMU some milliseconds. */
@@ -27,6 +27,8 @@ export class FollowedMemory implements GuestMemory, PhysicalMemory, RemoteFetch 
   readonly remote: RemoteFetch = this;
   readonly #options: GuestMemoryOptions;
   #now: GuestMemory;
+  /** The map of `#now`. */
+  #ram: RamRegions;
   /** Frames that were outside the map when it was read last. */
   readonly #outside = new Set<number>();
   #readMs = performance.now();
@@ -34,6 +36,7 @@ export class FollowedMemory implements GuestMemory, PhysicalMemory, RemoteFetch 
 
   constructor(opened: GuestMemory, options: GuestMemoryOptions) {
     this.#now = opened;
+    this.#ram = new RamRegions(opened.regions);
     this.#options = options;
   }
 
@@ -94,7 +97,7 @@ export class FollowedMemory implements GuestMemory, PhysicalMemory, RemoteFetch 
   }
 
   #isRam(pa: number): boolean {
-    return this.regions.some((region) => pa >= region.pa && pa < region.pa + region.byteLength);
+    return this.#ram.find(pa) !== undefined;
   }
 
   /** Opens the memory anew where the map has changed. */
@@ -106,6 +109,7 @@ export class FollowedMemory implements GuestMemory, PhysicalMemory, RemoteFetch 
     if (isSameMap(opened.regions, this.regions)) return opened.close();
     const before = this.#now;
     this.#now = opened;
+    this.#ram = new RamRegions(opened.regions);
     await before.close();
   }
 

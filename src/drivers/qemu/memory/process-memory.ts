@@ -2,7 +2,8 @@
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { PtmonError } from '../../../core/error.ts';
 import type { MemoryPart, PositionedSource, RamRegion } from '../../ramfile/index.ts';
-import { readFully, systemCode } from '../../ramfile/positioned-source.ts';
+import { systemCode } from '../../../driver/input-file.ts';
+import { readFully } from '../../ramfile/positioned-source.ts';
 import { areMapped } from './host-addresses.ts';
 import { findListeningProcesses } from './listening-process.ts';
 

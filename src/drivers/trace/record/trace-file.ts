@@ -1,13 +1,13 @@
 /** A trace that is being written: records gather in a block, and a block is written when it is full or has waited for a second. */
 import { closeSync, writeSync } from 'node:fs';
 import { PtmonError } from '../../../core/error.ts';
+import { systemCode } from '../../../driver/input-file.ts';
 import { openOutputFile } from '../../../driver/output-file.ts';
 import { type TraceAbout, encodeAbout } from '../format/about.ts';
 import { BLOCK_ABOUT, BLOCK_RECORDS, fileHeader, isTrace, MAX_BLOCK_BYTES, packBlock } from '../format/blocks.ts';
 import { ByteWriter } from '../format/byte-writer.ts';
 import { RecordEncoder } from '../format/encode-record.ts';
 import type { TraceRecord } from '../format/records.ts';
-import { systemCode } from '../system-code.ts';
 
 /** Larger blocks are hardly packed better, and lose more where a process is killed. */
 const FULL_BLOCK_BYTES = 64 * 1024;

@@ -1,7 +1,7 @@
 /** A trace from its file, instant by instant. */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { PtmonError } from '../../../core/error.ts';
-import { notAFile, openError } from '../../../driver/input-file.ts';
+import { notAFile, openError, systemCode } from '../../../driver/input-file.ts';
 import { decodeAbout, type TraceAbout } from '../format/about.ts';
 import {
   BLOCK_ABOUT,
@@ -17,7 +17,6 @@ import { ByteReader } from '../format/byte-reader.ts';
 import { corrupt, locate, located } from '../format/corrupt.ts';
 import { decodeRecord } from '../format/decode-record.ts';
 import type { EndRecord, StateRecord, StepRecord } from '../format/records.ts';
-import { systemCode } from '../system-code.ts';
 import { ReplayLimits } from './limits.ts';
 
 /** What happened while the guest was stopped once. */

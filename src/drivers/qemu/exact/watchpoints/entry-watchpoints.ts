@@ -4,6 +4,7 @@
  * Under TCG neighbouring entries share a watchpoint: QEMU looks through its list of watchpoints at every slow store and every fill of
  * its TLB, and all entries are compared at a stop anyway. A debug register covers one entry.
  */
+import { areSame } from '../../../../core/struct/address-list.ts';
 import type { EntryTraps } from '../../../../driver/driver.ts';
 import { entryRuns, singleEntries } from './entry-runs.ts';
 import { RangeWatchpoints, type RangeWatchpointsOptions } from './range-watchpoints.ts';
@@ -26,7 +27,7 @@ export class EntryWatchpoints extends RangeWatchpoints implements EntryTraps {
 
   async setEntries(entries: Float64Array, entryByteLength: 4 | 8): Promise<void> {
     // The same array: nothing has changed, and there may be a million.
-    if (entries === this.#given || isSame(entries, this.#entries)) {
+    if (entries === this.#given || areSame(entries, this.#entries)) {
       this.#given = entries;
       return;
     }
@@ -53,8 +54,4 @@ export class EntryWatchpoints extends RangeWatchpoints implements EntryTraps {
     this.#entries = UNKNOWN;
     this.#given = UNKNOWN;
   }
-}
-
-function isSame(a: Float64Array, b: Float64Array): boolean {
-  return a.length === b.length && a.every((each, index) => each === b[index]);
 }
