@@ -19,6 +19,7 @@ export interface PageProtection {
    * within the call.
    * @throws PtmonError `no-such-view` where the view does not exist; any other error is a failing source. The access may then be
    *   the old one or the new one: the monitor asks `getAccess`, and sets the old one again where it must
+   * @param level of the table in the frame, for a source that itself follows the entries of upper tables
    */
-  setAccess(view: number, gfn: number, access: PageAccess): void;
+  setAccess(view: number, gfn: number, access: PageAccess, level?: number): void;
 }

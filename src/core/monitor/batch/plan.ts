@@ -114,7 +114,9 @@ export class Plan {
     node.next = NOTHING;
     this.#staged.push(node);
     // Protect first, read afterwards: a write in between becomes a mark and is not lost (rule C3).
-    const frame = this.#tables.acquire(gfn, node.space.view, node.space !== this.#beginning);
+    const { view } = node.space;
+    const viewMayBeGone = node.space !== this.#beginning;
+    const frame = this.#tables.acquire(gfn, { view, viewMayBeGone, level: node.format.level });
     const words = new Uint32Array(ENTRY_WORDS * node.capacity);
     const isCounted = !node.space.ranges.isEmpty;
     if (isCounted) node.space.expansion.add(gfn, node.format);

@@ -15,6 +15,13 @@ const NO_FRAMES: readonly number[] = [];
 /** Frames. A write that touches this many or more is a device's: XSAVE, the widest store, touches three. */
 const WIDEST_STORE = 16;
 
+export interface TableUser {
+  readonly view: number;
+  /** Whether the view may have been destroyed (rule C2): true for walks that were watched before. */
+  readonly viewMayBeGone: boolean;
+  readonly level: number;
+}
+
 interface Unrestored {
   readonly view: number;
   readonly gfn: number;
@@ -48,10 +55,10 @@ export class ProtectedTables {
   /**
    * Adds a user of a frame in a view; the first one protects it.
    *
-   * @param viewMayBeGone whether the view may have been destroyed (rule C2): true for walks that were watched before
    * @throws whatever the source throws, with nothing changed
    */
-  acquire(gfn: number, view: number, viewMayBeGone: boolean): TableFrame {
+  acquire(gfn: number, user: TableUser): TableFrame {
+    const { view } = user;
     const known = this.#frames.get(gfn);
     const guard = known?.guardOf(view);
     if (known !== undefined && guard !== undefined) {
@@ -62,7 +69,7 @@ export class ProtectedTables {
     // Known before it is protected: the source may report writes that trap from within that very call (rule C3).
     this.#frames.set(gfn, frame);
     try {
-      frame.addGuard({ view, captured: this.#protect(gfn, view, viewMayBeGone), users: 1 });
+      frame.addGuard({ view, captured: this.#protect(gfn, user), users: 1 });
     } catch (error) {
       if (!frame.isGuarded) this.#frames.delete(gfn);
       throw error;
@@ -124,13 +131,13 @@ export class ProtectedTables {
     }
   }
 
-  #protect(gfn: number, view: number, viewMayBeGone: boolean): PageAccess | null {
+  #protect(gfn: number, { view, viewMayBeGone, level }: TableUser): PageAccess | null {
     if (this.#protection === undefined) return null;
     const at = this.#unrestored.findIndex((each) => each.view === view && each.gfn === gfn);
     let access: PageAccess | undefined;
     try {
       access = at < 0 ? this.#protection.getAccess(view, gfn) : this.#unrestored[at]!.access;
-      this.#protection.setAccess(view, gfn, access & ~ACCESS_WRITE);
+      this.#protection.setAccess(view, gfn, access & ~ACCESS_WRITE, level);
     } catch (error) {
       if (isGoneView(error)) {
         if (viewMayBeGone) return null;
