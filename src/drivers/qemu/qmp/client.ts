@@ -101,6 +101,18 @@ export class QmpClient {
     return this.#pending.run(command, limits, (id) => this.#transport.send(encodeQmpCommand(command, args, id)));
   }
 
+  /** Runs commands without arguments, sent in one write: QEMU gets all of them, whatever becomes of this process. @throws as `execute` */
+  executeTogether(commands: readonly string[]): Promise<unknown[]> {
+    if (this.#end !== undefined) return Promise.reject(this.#end);
+    const limits = { timeoutMs: this.#timeoutMs, signal: undefined };
+    const parts: Uint8Array[] = [];
+    const replies = commands.map((command) =>
+      this.#pending.run(command, limits, (id) => parts.push(encodeQmpCommand(command, undefined, id))),
+    );
+    this.#transport.send(Buffer.concat(parts));
+    return Promise.all(replies);
+  }
+
   /**
    * Runs a command of the human monitor, `info mtree -f` for example, and returns what it prints. What such a command has to
    * complain of is printed as well, not thrown.

@@ -171,11 +171,7 @@ export class QemuSamplingDriver implements Driver {
     });
     this.memory = this.#driver.memory;
     if (this.#driver.remote !== undefined) this.remote = this.#driver.remote;
-    this.registers = {
-      vcpuCount: registers.length,
-      readRegisters: (vcpu) => registersOf(registers, vcpu),
-      ...(physicalAddressBits !== undefined && { physicalAddressBits }),
-    };
+    this.registers = new OpeningRegisters(registers, physicalAddressBits);
   }
 
   /** The interval so far; a copy. */
@@ -211,8 +207,23 @@ export async function readAllRegisters(qmp: QmpClient): Promise<PagingRegisters[
   return read;
 }
 
-function registersOf(registers: readonly PagingRegisters[], vcpu: number): PagingRegisters {
-  const found = registers[vcpu];
-  if (found !== undefined) return found;
-  throw new PtmonError('bad-argument', `there is no vCPU ${vcpu}: the guest has ${registers.length}`, { vcpu });
+/** The registers of all vCPUs as they were when the guest was opened. */
+export class OpeningRegisters implements RegisterAccess {
+  readonly physicalAddressBits?: number;
+  readonly #read: readonly PagingRegisters[];
+
+  constructor(read: readonly PagingRegisters[], physicalAddressBits: number | undefined) {
+    this.#read = read;
+    if (physicalAddressBits !== undefined) this.physicalAddressBits = physicalAddressBits;
+  }
+
+  get vcpuCount(): number {
+    return this.#read.length;
+  }
+
+  readRegisters(vcpu: number): PagingRegisters {
+    const found = this.#read[vcpu];
+    if (found !== undefined) return found;
+    throw new PtmonError('bad-argument', `there is no vCPU ${vcpu}: the guest has ${this.#read.length}`, { vcpu });
+  }
 }

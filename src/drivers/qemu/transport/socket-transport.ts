@@ -106,6 +106,11 @@ class SocketTransport implements Transport {
     if (this.#open && this.#socket.writable) this.#socket.write(bytes);
   }
 
+  pause(isPaused: boolean): void {
+    if (isPaused) this.#socket.pause();
+    else this.#socket.resume();
+  }
+
   close(): void {
     this.#open = false;
     // A peer that does not read must not keep this process alive.

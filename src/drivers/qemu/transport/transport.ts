@@ -15,6 +15,8 @@ export interface Transport {
   start(receiver: TransportReceiver): void;
   /** Sends, in the order of the calls; does nothing once the peer is gone or `close` was called. */
   send(bytes: Uint8Array): void;
+  /** Stops to receive, so that the peer waits once the buffers between are full, or resumes. Absent where that is impossible. */
+  pause?(isPaused: boolean): void;
   /** Lets go of the peer after what was sent so far. May be called again. */
   close(): void;
 }
