@@ -8,6 +8,15 @@ export {
   unmappedWords,
   type WatchpointLimits,
 } from './exact/index.ts';
+export {
+  buildCommand,
+  buildPlugin,
+  openQemuPlugin,
+  PLUGIN_SOURCE,
+  type PluginStatistics,
+  QemuPluginDriver,
+  type QemuPluginOptions,
+} from './plugin/index.ts';
 export { openQemuSampling, QemuSamplingDriver, type QemuSamplingOptions, type SamplingNotice } from './sample/index.ts';
 export {
   type DetachOptions,

@@ -1,0 +1,230 @@
+/**
+ * The guest's page tables as they were at the record that was processed last, while the guest runs on. A table that is protected is captured by
+ * the plugin: its content, and then each write to it. All other memory is read as it is.
+ */
+import { frameOffsetOf, gfnOf, PAGE_BYTES, paOf } from '../../../core/address/pa.ts';
+import { PtmonError } from '../../../core/error.ts';
+import { ACCESS_ALL, ACCESS_WRITE, type PageAccess, type PageProtection } from '../../../core/memory/page-access.ts';
+import { PageCache } from '../../../core/memory/page-cache.ts';
+import {
+  type PhysicalMemory,
+  READ_NO_MEMORY,
+  READ_NOT_FETCHED,
+  READ_OK,
+  type ReadOutcome,
+} from '../../../core/memory/physical-memory.ts';
+import type { RemoteFetch } from '../../../driver/driver.ts';
+import type { GuestMemory } from '../memory/open-memory.ts';
+import type { PluginConnection } from './connection.ts';
+import { type PluginRecord, WRITE } from './protocol.ts';
+
+/** Accessed and dirty, in the low word of an entry: the processor sets them by itself. */
+const PROCESSORS_OWN = 0x60;
+/** A table that nothing protects is kept for so many records: the one that makes an entry lead to it may be among them. */
+const KEPT_RECORDS = 1024;
+
+export interface TableContent {
+  readonly words: Uint32Array;
+  /** The number of the capture. */
+  capture: number;
+  /** Of the last write that is in it. */
+  sequence: number;
+}
+
+export class RecordedTables implements PhysicalMemory, PageProtection, RemoteFetch {
+  readonly #connection: PluginConnection;
+  readonly #guestMemory: GuestMemory;
+  readonly #entryBytes: 4 | 8;
+  readonly #tables = new Map<number, TableContent>();
+  /** Frames with another access than all of it. */
+  readonly #access = new Map<number, PageAccess>();
+  /** Of the tables that are protected, or were since the guest ran last. */
+  readonly #levels = new Map<number, number>();
+  /** When a table was protected last, in records. */
+  readonly #loose = new Map<number, number>();
+  /** Tables whose content at this moment is not known: the entry that led to them has changed since. */
+  readonly #moved = new Set<number>();
+  readonly #pages = new PageCache();
+  #records = 0;
+
+  constructor(connection: PluginConnection, guestMemory: GuestMemory, entryBytes: 4 | 8) {
+    this.#connection = connection;
+    this.#guestMemory = guestMemory;
+    this.#entryBytes = entryBytes;
+  }
+
+  /** Frames of the tables that are protected. */
+  *protectedFrames(): Generator<number> {
+    for (const gfn of this.#tables.keys()) if (this.isProtected(gfn)) yield gfn;
+  }
+
+  levelOf(gfn: number): number {
+    return this.#levels.get(gfn) ?? 1;
+  }
+
+  isProtected(gfn: number): boolean {
+    return ((this.#access.get(gfn) ?? ACCESS_ALL) & ACCESS_WRITE) === 0;
+  }
+
+  get(gfn: number): TableContent | undefined {
+    return this.#tables.get(gfn);
+  }
+
+  /** Whether the value of an entry leads to a table that is recorded. */
+  leadsToTable(lo: number, hi: number): boolean {
+    if (this.#entryBytes === 8) return (lo & 1) !== 0 && this.#tables.has((hi & 0xfffff) * 2 ** 20 + (lo >>> 12));
+    return [lo, hi].some((entry) => (entry & 1) !== 0 && this.#tables.has(entry >>> 12));
+  }
+
+  getAccess(view: number, gfn: number): PageAccess {
+    checkView(view);
+    return this.#access.get(gfn) ?? ACCESS_ALL;
+  }
+
+  setAccess(view: number, gfn: number, access: PageAccess, level = 1): void {
+    checkView(view);
+    if (access === ACCESS_ALL) this.#access.delete(gfn);
+    else this.#access.set(gfn, access);
+    if (this.isProtected(gfn)) this.#levels.set(gfn, level);
+    else this.#loose.set(gfn, this.#records);
+  }
+
+  readEntry(pa: number, byteLength: 4 | 8, out: Uint32Array): ReadOutcome {
+    const gfn = gfnOf(pa);
+    const table = this.#tables.get(gfn);
+    if (table === undefined) {
+      if (this.#moved.has(gfn)) return READ_NO_MEMORY;
+      return this.isProtected(gfn) ? READ_NOT_FETCHED : this.#pages.readEntry(pa, byteLength, out);
+    }
+    const word = frameOffsetOf(pa) >>> 2;
+    out[0] = table.words[word]!;
+    out[1] = byteLength === 8 ? table.words[word + 1]! : 0;
+    return READ_OK;
+  }
+
+  async fetch(addresses: readonly number[], signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    const captures: Promise<void>[] = [];
+    for (const gfn of new Set(addresses.map(gfnOf))) {
+      if (this.#tables.has(gfn)) continue;
+      if (this.#levels.has(gfn)) captures.push(this.#capture(gfn, signal));
+      else this.#pages.put(gfn, (await this.#guestMemory.readBytes(paOf(gfn), PAGE_BYTES)) ?? null);
+    }
+    await Promise.all(captures);
+  }
+
+  /** Content of a captured table: of one that an entry has come to lead to, or one that was captured again. @returns whether it differs from what is known */
+  takeSnapshot({ pa, words, capture, sequence }: PluginRecord): boolean {
+    this.#records++;
+    const gfn = gfnOf(pa);
+    const known = this.#tables.get(gfn);
+    if (known === undefined) {
+      this.#tables.set(gfn, { words: words!, capture, sequence });
+      this.#loose.set(gfn, this.#records);
+      return false;
+    }
+    if (!isLater(capture, known.capture)) return false;
+    known.capture = capture;
+    known.sequence = sequence;
+    const differs = differsIn(known.words, words!, this.#entryBytes).length > 0;
+    known.words.set(words!);
+    return differs;
+  }
+
+  /** @returns the table that a write is to, undefined where it is not recorded or the write is in its content already */
+  tableOf({ pa, sequence }: PluginRecord): TableContent | undefined {
+    this.#records++;
+    const table = this.#tables.get(gfnOf(pa));
+    return table !== undefined && isLater(sequence, table.sequence) ? table : undefined;
+  }
+
+  /** The guest runs on: what was read of other memory is old, and tables that nothing protects are released. */
+  resume({ isQuiet }: { readonly isQuiet: boolean }): void {
+    this.#pages.clear();
+    this.#moved.clear();
+    for (const [gfn, since] of this.#loose) {
+      if (this.isProtected(gfn)) {
+        this.#loose.delete(gfn);
+      } else if (isQuiet || this.#records - since > KEPT_RECORDS) {
+        this.#loose.delete(gfn);
+        this.#levels.delete(gfn);
+        const table = this.#tables.get(gfn);
+        if (table === undefined) continue;
+        this.#tables.delete(gfn);
+        this.#connection.release(paOf(gfn), table.capture);
+      }
+    }
+  }
+
+  /** Words of a protected table that differ from the guest's memory as it is now, but for what the processor sets. */
+  async differences(gfn: number): Promise<readonly number[]> {
+    const table = this.#tables.get(gfn);
+    const bytes = await this.#guestMemory.readBytes(paOf(gfn), PAGE_BYTES);
+    if (table === undefined || bytes === undefined) return [];
+    const now = new Uint32Array(PAGE_BYTES / 4);
+    new Uint8Array(now.buffer).set(bytes);
+    return differsIn(table.words, now, this.#entryBytes);
+  }
+
+  async #capture(gfn: number, signal: AbortSignal | undefined): Promise<void> {
+    const record = await this.#connection.capture(paOf(gfn), this.levelOf(gfn), signal);
+    if (record === undefined || this.#leavesBefore(gfn, record)) {
+      this.#moved.add(gfn);
+      return;
+    }
+    this.#tables.set(gfn, { words: record.words!, capture: record.capture, sequence: record.sequence });
+    if (!this.isProtected(gfn)) this.#loose.set(gfn, this.#records);
+  }
+
+  /**
+   * Whether a write that is still to be processed takes away an entry that leads to the table now: the table may have been something else when
+   * it was captured.
+   */
+  #leavesBefore(gfn: number, captured: PluginRecord): boolean {
+    return this.#connection.pending().some((record) => {
+      if (record.kind !== WRITE || isLater(record.sequence, captured.sequence)) return false;
+      const words = this.#tables.get(gfnOf(record.pa))?.words;
+      if (words === undefined) return false;
+      const word = frameOffsetOf(record.pa) >>> 2;
+      return leadsTo(words[word]!, words[word + 1]!, gfn, this.#entryBytes);
+    });
+  }
+
+  /** Tables that could not be read at this moment. */
+  get hasMoved(): boolean {
+    return this.#moved.size > 0;
+  }
+}
+
+/** Numbers of 32 bits that wrap around. */
+export function isLater(a: number, b: number): boolean {
+  return ((a - b) | 0) > 0;
+}
+
+/** Whether two values of 8 bytes differ in more than what the processor sets. */
+export function differs(
+  [lo, hi]: readonly [number, number],
+  [oldLo, oldHi]: readonly [number, number],
+  entryBytes: 4 | 8,
+): boolean {
+  const own = entryBytes === 8 ? 0 : PROCESSORS_OWN;
+  return ((lo ^ oldLo) & ~PROCESSORS_OWN) !== 0 || ((hi ^ oldHi) & ~own) !== 0;
+}
+
+function leadsTo(lo: number, hi: number, gfn: number, entryBytes: 4 | 8): boolean {
+  if (entryBytes === 8) return (lo & 1) !== 0 && (hi & 0xfffff) * 2 ** 20 + (lo >>> 12) === gfn;
+  return [lo, hi].some((entry) => (entry & 1) !== 0 && entry >>> 12 === gfn);
+}
+
+function differsIn(words: Uint32Array, now: Uint32Array, entryBytes: 4 | 8): number[] {
+  const found: number[] = [];
+  for (let word = 0; word < words.length; word += 2) {
+    if (words[word] === now[word] && words[word + 1] === now[word + 1]) continue;
+    if (differs([now[word]!, now[word + 1]!], [words[word]!, words[word + 1]!], entryBytes)) found.push(word);
+  }
+  return found;
+}
+
+function checkView(view: number): void {
+  if (view !== 0) throw new PtmonError('no-such-view', `view ${view} does not exist: QEMU has one`, { view });
+}
