@@ -4,14 +4,19 @@ import { pagingOf } from '../../driver/paging.ts';
 import {
   type MissedWritesNotice,
   openQemu,
+  openQemuPlugin,
   openQemuSampling,
   type QemuDriver,
+  type QemuPluginDriver,
   type RunNotice,
   type SamplingNotice,
 } from '../../drivers/qemu/index.ts';
 import { openRamFile, type Sampling } from '../../drivers/ramfile/index.ts';
 import type { Statistics } from '../../sinks/sink.ts';
-import type { SourceChoice, SourceOptions, WatchMode } from './watch-options.ts';
+import { noLinux } from '../snapshot/linux-view.ts';
+import type { SourceChoice, SourceOptions, WatchMode, WatchOptions } from './watch-options.ts';
+import { linuxOptions } from './named-addresses.ts';
+import { openLinux } from '../../linux/index.ts';
 
 export interface WatchSource {
   readonly driver: Driver;
@@ -30,7 +35,7 @@ export interface WatchSource {
  */
 export async function openSource(
   choice: SourceChoice,
-  options: SourceOptions & { readonly verify?: boolean },
+  options: SourceOptions & Pick<WatchOptions, 'root' | 'btf'> & { readonly verify?: boolean },
   signal: AbortSignal,
   say: (line: string) => unknown,
 ): Promise<WatchSource> {
@@ -48,6 +53,17 @@ export async function openSource(
       onMissedWrites: (notice) => say(missedWritesLine(notice)),
     });
     return exactSource(driver);
+  }
+  if (choice.mode === 'plugin') {
+    const found = await linuxOptions(options, signal);
+    const driver = await openQemuPlugin({
+      ...choice,
+      code: async (guest) => ((await openLinux(guest, found).catch(noLinux)) === undefined ? 'all' : 'kernel'),
+      ...(ramFile !== undefined && { ramFile }),
+      signal,
+      onNotice: (notice) => say(noticeLine(notice)),
+    });
+    return pluginSource(driver);
   }
   const intervalMs = interval === undefined ? {} : { intervalMs: interval };
   if ('ramFile' in choice) {
@@ -135,6 +151,21 @@ function registersLine({ limits, registers }: QemuDriver): string {
   const top =
     levels <= limits.max ? '' : '; the entry of the top-level table is only compared, at each stop and once a second';
   return `KVM has ${limits.max} watchpoints, the debug registers of the processor${top}. `;
+}
+
+function pluginSource(driver: QemuPluginDriver): WatchSource {
+  const whose = driver.code === 'kernel' ? "of the guest's Linux kernel" : 'of the guest';
+  return {
+    driver,
+    mode: 'plugin',
+    introduction:
+      `Exact: QEMU's plugin records each store ${whose} to a watched page table, and the guest does not stop. ` +
+      `Memory: ${driver.memorySource}`,
+    costs: () => {
+      const { writes, tables } = driver.statistics;
+      return `${writes} writes to watched page tables; ${tables} page tables recorded at the end`;
+    },
+  };
 }
 
 /** @param whyUnproved why there is no proof, where one was wanted */

@@ -6,11 +6,16 @@ import { checkTimeOption, type LiveEventOptions } from '../options/events.ts';
 import type { LiveOptions, SpaceOptions } from '../options/source.ts';
 import { countPages, MAX_VERIFIED_PAGES } from './watched-addresses.ts';
 
-/** Exact: the guest stops after each write to a watched entry. Sample: memory is read at intervals while the guest runs. */
-export type WatchMode = 'exact' | 'sample';
+/**
+ * Exact: the guest stops after each write to a watched entry. Plugin: a plugin of QEMU records each of them. Sample: memory is read at
+ * intervals while the guest runs.
+ */
+export type WatchMode = 'exact' | 'plugin' | 'sample';
 
 export interface SourceOptions extends LiveOptions, Pick<SpaceOptions, 'paging'> {
   readonly mode?: WatchMode;
+  /** The socket of QEMU's plugin. */
+  readonly plugin?: string;
   /** Milliseconds between two samples. */
   readonly interval?: number;
   /** Whether the kernel is to note writes to tables; defaults to true. */
@@ -40,6 +45,12 @@ export interface WatchOptions extends SourceOptions, TargetOptions {
 /** Where the guest is, once the options are known to make sense. */
 export type SourceChoice =
   | { readonly mode: 'exact'; readonly qmp: string; readonly gdb: string }
+  | {
+      readonly mode: 'plugin';
+      readonly qmp: string;
+      readonly plugin: string;
+      readonly memory: 'auto' | 'file' | 'process';
+    }
   | { readonly mode: 'sample'; readonly qmp: string; readonly memory: 'auto' | 'file' | 'process' }
   | { readonly mode: 'sample'; readonly ramFile: string };
 
@@ -48,6 +59,8 @@ export function checkWatchOptions(options: WatchOptions): SourceChoice {
   checkTimeOption(options);
   checkTargets(options);
   const choice = chooseSource(options);
+  if (choice.mode === 'plugin' && options.va === undefined)
+    throw refusal('--mode plugin watches addresses: give --root and --va (ptmon ps prints the roots of processes)');
   checkStop(options, choice);
   const { verify, va = [] } = options;
   if (verify === true) {
@@ -83,8 +96,15 @@ function checkStop({ on, stop = false }: WatchOptions, { mode }: SourceChoice): 
   if (mode !== 'exact') throw refusal('--stop leaves the guest where an event happened: it needs --mode exact');
 }
 
+function defaultMode({ plugin, gdb }: SourceOptions): WatchMode {
+  if (plugin !== undefined) return 'plugin';
+  return gdb === undefined ? 'sample' : 'exact';
+}
+
 function chooseSource(options: SourceOptions): SourceChoice {
-  const { qmp, gdb, ramFile, memory = 'auto', paging, mode = gdb === undefined ? 'sample' : 'exact' } = options;
+  const { qmp, gdb, ramFile, memory = 'auto', paging, plugin, mode = defaultMode(options) } = options;
+  if (mode === 'plugin') return choosePlugin(options);
+  if (plugin !== undefined) throw refusal(`--plugin has no effect in ${mode} mode: use --mode plugin, or drop it`);
   if (mode === 'exact') {
     if (options.interval !== undefined)
       throw refusal('--interval has no effect in exact mode: use --mode sample, or drop it');
@@ -101,6 +121,16 @@ function chooseSource(options: SourceOptions): SourceChoice {
   if (ramFile === undefined) throw refusal('no guest: give --vm, --qmp and --gdb, or --ram-file');
   if (paging === undefined) throw refusal('--ram-file has no registers: give the paging mode with --paging, or --qmp');
   return { mode, ramFile };
+}
+
+function choosePlugin({ qmp, plugin, memory = 'auto', interval, maxWatchpoints }: SourceOptions): SourceChoice {
+  if (interval !== undefined || maxWatchpoints !== undefined)
+    throw refusal('--interval and --max-watchpoints have no effect in plugin mode: drop them');
+  if (memory === 'gdb') throw refusal('--memory gdb pauses the guest: it does not go with --mode plugin');
+  if (qmp !== undefined && plugin !== undefined) return { mode: 'plugin', qmp, plugin, memory };
+  throw refusal(
+    "--mode plugin needs --qmp, and --plugin with the socket of QEMU's plugin (ptmon doctor --help says how to build and load it)",
+  );
 }
 
 function refusal(message: string): PtmonError {

@@ -15,6 +15,8 @@ interface SourceChoice {
   readonly file?: string;
   /** Acts on the guest: it must be named. */
   readonly release?: boolean;
+  /** Has nothing to do with a guest. */
+  readonly buildPlugin?: string;
 }
 
 export function addVmOption(command: Command): Command {
@@ -38,7 +40,7 @@ export function resolveVm(command: Command, list = listVms): void {
 }
 
 function chosenVm(
-  { vm: wanted, qmp, gdb, ramFile, file, release }: SourceChoice,
+  { vm: wanted, qmp, gdb, ramFile, file, release, buildPlugin }: SourceChoice,
   words: readonly string[],
   list: () => readonly Vm[],
 ): Vm | undefined {
@@ -46,8 +48,8 @@ function chosenVm(
   if (wanted !== undefined && isNamed) {
     throw new PtmonError('bad-argument', '--vm already names the guest: leave out --qmp, --gdb and --file');
   }
-  if (wanted === undefined && (isNamed || release === true || ramFile !== undefined || mayBeFile(words[0])))
-    return undefined;
+  const isApart = release === true || buildPlugin !== undefined || ramFile !== undefined || mayBeFile(words[0]);
+  if (wanted === undefined && (isNamed || isApart)) return undefined;
   const vms = list();
   // Without a VM, the command reports every kind of source.
   return wanted === undefined && vms.length === 0 ? undefined : withQmp(chooseVm(wanted, vms));

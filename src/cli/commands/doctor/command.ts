@@ -12,6 +12,11 @@ const HELP = `
 doctor pauses the guest for a moment, and leaves it running or paused, as it was
 before. With --release, the guest runs afterwards.
 
+With --build-plugin, doctor builds the plugin of ptmon watch --mode plugin from
+its C source in this package, with gcc. It needs nothing of QEMU. Start QEMU
+with it, under TCG:
+  -plugin FILE.so,socket=/tmp/ptmon
+
 Exit codes: 0 if at least one way to watch works, 3 if none does;
 with --release, 0 if the guest runs afterwards, 3 if it does not.
 
@@ -21,16 +26,20 @@ Examples:
   ptmon doctor --qmp /tmp/qmp --gdb /tmp/gdb     what works for this VM
   ptmon doctor --qmp /tmp/qmp --gdb /tmp/gdb --release
                                                  resumes a paused guest
+  ptmon doctor --build-plugin ptmon-plugin.so    builds QEMU's plugin
 `;
 
 interface Options extends DoctorOptions {
   readonly json?: boolean;
+  /** The file to make. */
+  readonly buildPlugin?: string;
 }
 
 export function defineDoctor(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
   addRamFileOption(addSocketOptions(command))
     .option('--release', 'clear all watchpoints and resume a guest that was left paused')
+    .option('--build-plugin <file>', "build QEMU's plugin for ptmon watch --mode plugin, and check no VM")
     .option('--json', 'print one line of JSON instead of text')
     .action(async (options: Options) => {
       if (options.release === true && options.gdb === undefined) {
@@ -38,6 +47,12 @@ export function defineDoctor(command: Command, context: CommandContext): void {
           'bad-argument',
           '--release needs --vm, or --gdb: name the guest whose watchpoints the gdbstub is to clear',
         );
+      }
+      const { buildPlugin: file } = options;
+      if (file !== undefined) {
+        const { makePlugin } = await import('./make-plugin.ts');
+        await makePlugin(file, context);
+        return;
       }
       await interruptible(context, async (signal) => {
         const { runDoctor } = await import('./run-doctor.ts');

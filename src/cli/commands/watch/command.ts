@@ -10,7 +10,7 @@ import { EXIT_FAILED, EXIT_OK } from '../../process/exit-codes.ts';
 import { interruptible } from '../../process/interruptible.ts';
 import { addHelp } from '../../options/help.ts';
 
-const WATCH_MODES = ['exact', 'sample'] as const;
+const WATCH_MODES = ['exact', 'plugin', 'sample'] as const;
 
 const HELP = `
 In exact mode, the guest stops after each write to a watched page-table entry.
@@ -18,6 +18,9 @@ It needs a QEMU that was started with
   -qmp unix:/tmp/qmp,server=on,wait=off -gdb unix:/tmp/gdb,server=on,wait=off
 KVM has four watchpoints, enough for one address. If a watch needs more, ptmon
 samples.
+In plugin mode, a plugin of QEMU records each of these writes, and the guest does
+not stop. It needs --qmp, and a QEMU that was started with the plugin
+(ptmon doctor --help).
 In sample mode, ptmon reads the page tables at intervals while the guest runs.
 It needs --qmp, or just the file that backs the guest's memory, and works with
 KVM. It misses what changes and changes back between two samples.
@@ -30,6 +33,7 @@ Examples:
   ptmon watch --qmp /tmp/qmp --gdb /tmp/gdb --va sys_call_table+4K
   ptmon watch --qmp /tmp/qmp --gdb /tmp/gdb --va 0x400000+2M --record guest.trace
   ptmon watch --qmp /tmp/qmp --mode sample --interval 10 --va 0x400000+2M
+  ptmon watch --qmp /tmp/qmp --plugin /tmp/ptmon --root 0x1234000 --va 0x400000+2M
   ptmon watch --vm web --comm nginx --map heap --on page-in --stop
   ptmon watch --vm web --pid 412 --map anon --dump-pages pages
   ptmon watch --ram-file /dev/shm/vm --paging 4-level --root 0x1234000 --va 0x400000
@@ -50,9 +54,10 @@ export function defineWatch(command: Command, context: CommandContext): void {
     .addOption(
       new Option(
         '--mode <mode>',
-        'exact or sample; defaults to exact if there is a gdbstub and the watch fits, else to sample',
+        'exact, plugin or sample; defaults to plugin with --plugin, to exact if there is a gdbstub and the watch fits, else to sample',
       ).choices(WATCH_MODES),
     )
+    .option('--plugin <socket>', "socket of QEMU's plugin: the path in -plugin FILE.so,socket=PATH")
     .option(
       '--interval <ms>',
       'time between two samples; defaults to 100, less while pages change',
