@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryFolder } from '../drivers/qemu/transport/peer.ts';
-import { countingRom, pagingRom, readOnlyTablesRom } from './paging-rom.ts';
+import { countingRom, pagingRom, raceRom, readOnlyTablesRom } from './paging-rom.ts';
 
 export function pagingFirmware(): string {
   return fileOf(pagingRom());
@@ -14,6 +14,10 @@ export function readOnlyTablesFirmware(): string {
 
 export function countingFirmware(): string {
   return fileOf(countingRom());
+}
+
+export function raceFirmware(code: Uint8Array): string {
+  return fileOf(raceRom(code));
 }
 
 function fileOf(rom: Buffer): string {

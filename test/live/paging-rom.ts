@@ -13,6 +13,8 @@ const CODE_64 = 0xff80;
 const GDT = 0xfe00;
 const GDT_POINTER = 0xfe20;
 const ROM = 0xf_0000;
+/** Where the code of `raceRom` is. */
+export const RACE_CODE = 0xf_8000;
 
 /** By table (0 is the PML4) and slot; the first 1 MiB is mapped where it is, for the supervisor. */
 const ENTRIES: readonly (readonly [table: number, slot: number, value: bigint])[] = [
@@ -104,6 +106,20 @@ export function countingRom(bits = 18): Buffer {
       [0xeb, 0xbd], // and again, from imul on
     ].flat(),
   );
+}
+
+/**
+ * Two vCPUs that write page-table entries as fast as they can, and wait for the test to say which and how often (`race.S`).
+ *
+ * @param code assembled for `RACE_CODE`
+ */
+export function raceRom(code: Uint8Array): Buffer {
+  // mov eax, RACE_CODE; jmp rax
+  const rom = romOf([0xb8, ...littleEndian(RACE_CODE), 0xff, 0xe0], [[1, 3, 0xc000_0083n]]);
+  rom.set(code, RACE_CODE - ROM);
+  // jmp 0xf000:CODE_16, where another vCPU begins that is started with vector 0xff.
+  rom.set([0xea, CODE_16 & 0xff, CODE_16 >> 8, 0x00, 0xf0], 0xf000);
+  return rom;
 }
 
 function littleEndian(value: number): number[] {

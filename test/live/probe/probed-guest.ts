@@ -115,15 +115,21 @@ export class ProbedGuest {
 }
 
 function assemble(folder: string): string {
-  const [object, rom] = [join(folder, 'firmware.o'), join(folder, 'firmware')];
-  const source = join(import.meta.dirname, 'firmware.S');
+  const rom = assembleAt(join(import.meta.dirname, 'firmware.S'), 0xf_0000, folder);
+  if (readFileSync(rom).length !== 0x1_0000) throw new Error('the firmware is not 64 KiB');
+  return rom;
+}
+
+/** @returns the file with the code for this address */
+export function assembleAt(source: string, address: number, folder: string): string {
+  const [object, rom] = [join(folder, 'code.o'), join(folder, 'code')];
+  const at = `0x${address.toString(16)}`;
   for (const [program, ...args] of [
     ['gcc', '-c', '-m64', '-o', object, source],
-    ['ld', '-Ttext=0xf0000', '-e', '0xf0000', '--oformat', 'binary', '-o', rom, object],
+    ['ld', `-Ttext=${at}`, '-e', at, '--oformat', 'binary', '-o', rom, object],
   ] as [string, ...string[]][]) {
     const { status, stderr } = spawnSync(program, args);
     if (status !== 0) throw new Error(`${program} does not assemble ${source}: ${String(stderr)}`);
   }
-  if (readFileSync(rom).length !== 0x1_0000) throw new Error('the firmware is not 64 KiB');
   return rom;
 }
