@@ -82,7 +82,7 @@ describe.skipIf(!isHere).each([
 
   /** Of the command, on all memory that the workload maps without an address. */
   const args = () => {
-    const where = ['--root', hex(machine.root), '--va', '0x7f0000000000+512G'];
+    const where = ['--root', hex(machine.root), '--va', '0x7e0000000000+2048G'];
     return ['--qmp', machine.guest.qmpPath, '--plugin', plugin, ...where];
   };
   const connect = () => ({ qmp: machine.guest.qmpPath, plugin, code: 'kernel' as const });
