@@ -2,10 +2,12 @@
  * Tables of any shape, with ranges over them: cyclic, aliasing, garbage. What is checked is that no call reads more than the documented
  * bound (`maxRangePages`, rule C8), that a state is right or says that it is unknown, and that nothing remains at the end. Two monitors
  * share the source, which reports each write to both: a frame may be read-only for the other one's reason (rule C1). The oracle of `run.ts`
- * has a record for each watched page, and cannot watch such ranges.
+ * has a record for each watched page, and cannot watch such ranges. Of each watch, some addresses are followed: their events must lead from
+ * one state to the next (rules E1, E3).
  */
 import { vaOf } from '../../src/core/address/va.ts';
 import { PtmonError } from '../../src/core/error.ts';
+import type { MonitorEvent } from '../../src/core/monitor/events.ts';
 import { PAGING_MODES, type PagingModeName } from '../../src/core/paging/modes.ts';
 import { Machine } from './machine.ts';
 import { Mismatch, same } from './mismatch.ts';
@@ -36,8 +38,19 @@ export function runHostile(mode: PagingModeName, seed: number, make: MakeSubject
 interface Client {
   readonly monitor: Subject;
   readonly access: Map<number, number>;
+  readonly followed: Followed[];
   isCut: boolean;
 }
+
+/** A watched address, and where it led when it was last reported. */
+interface Followed {
+  readonly root: number;
+  readonly va: bigint;
+  pa: number | null;
+}
+
+/** Addresses that are followed for each monitor. */
+const MOST_FOLLOWED = 32;
 
 class Hostile {
   readonly #random: Random;
@@ -87,7 +100,7 @@ class Hostile {
         if (code === 'range-limit') client.isCut = true;
       },
     });
-    const client: Client = { monitor, access, isCut: false };
+    const client: Client = { monitor, access, followed: [], isCut: false };
     return client;
   }
 
@@ -115,28 +128,67 @@ class Hostile {
     if (random.oneIn(2)) return this.#watch();
     if (random.below(4) > 0) return this.#write();
     if (this.#busy.size > 0) return this.#process();
-    const { monitor } = random.pick(this.#clients);
-    this.#call('resync', () => void monitor.resync());
+    const client = random.pick(this.#clients);
+    this.#call('resync', () => this.#hear(client, client.monitor.resync()));
   }
 
   /** Begins or ends a watch of one of the monitors. */
   #watch(): void {
     const random = this.#random;
     const root = random.pick(this.#roots);
-    const { monitor } = random.pick(this.#clients);
+    const client = random.pick(this.#clients);
+    const { monitor } = client;
+    const va = this.#va();
     switch (random.below(6)) {
       case 0:
-        return this.#call('unmonitorRange', () => void monitor.unmonitorRange({ root, ...this.#range() }));
+        this.#call('unmonitorRange', () => void monitor.unmonitorRange({ root, ...this.#range() }));
+        break;
       case 1:
-        return this.#call('unmonitorByForce', () => void monitor.unmonitorByForce({ root, va: this.#va() }));
+        this.#call('unmonitorByForce', () => void monitor.unmonitorByForce({ root, va }));
+        break;
       case 2:
       case 3:
-        return this.#call('monitor', () => monitor.monitor({ root, va: this.#va() }));
+        this.#call('monitor', () => monitor.monitor({ root, va }));
+        this.#follow(client, root, va);
+        break;
       default:
-        return this.#call('monitorRange', () =>
-          monitor.monitorRange({ root, ...this.#range(), runs: random.oneIn(2) }),
-        );
+        this.#call('monitorRange', () => monitor.monitorRange({ root, ...this.#range(), runs: random.oneIn(2) }));
+        for (let count = 0; count < 4; count++) this.#follow(client, root, this.#va() & ~0xfffn);
     }
+    this.#unfollow(client);
+  }
+
+  /** Follows an address from here on, where it is watched and known. */
+  #follow({ monitor, followed }: Client, root: number, va: bigint): void {
+    if (followed.length === MOST_FOLLOWED || followed.some((each) => each.root === root && each.va === va)) return;
+    const state = monitor.state({ root, va });
+    if (state !== undefined && state.unknown === undefined) followed.push({ root, va, pa: state.pa });
+  }
+
+  /** Follows no longer what is not watched, or not known: the next watch there begins with what is in memory (E8). */
+  #unfollow({ monitor, followed }: Client): void {
+    for (const each of followed.splice(0)) {
+      const state = monitor.state(each);
+      if (state !== undefined && state.unknown === undefined) followed.push(each);
+    }
+  }
+
+  /** Each event of an address that is followed must fit to the one before: a page-out of what it led to, a page-in of nothing. */
+  #hear(client: Client, events: readonly MonitorEvent[]): void {
+    for (const event of events) {
+      if (event.kind !== 'page-in' && event.kind !== 'page-out') continue;
+      for (const each of client.followed) {
+        const distance = each.va - event.va;
+        const isMeant = event.pages === 1 ? distance === 0n : distance >= 0n && distance < BigInt(event.pages) * 4096n;
+        if (event.root !== each.root || !isMeant || distance % 4096n !== 0n) continue;
+        const where = () =>
+          `the state before a ${event.kind} of 0x${each.va.toString(16)} in root 0x${each.root.toString(16)}`;
+        const pa = event.pa + Number(distance);
+        same('E1', each.pa, event.kind === 'page-in' ? null : pa, where);
+        each.pa = event.kind === 'page-in' ? pa : null;
+      }
+    }
+    this.#unfollow(client);
   }
 
   /** A whole table, or some entries of it: marked, in memory, and processed now or later. */
@@ -159,8 +211,8 @@ class Hostile {
 
   #process(): void {
     for (const vcpu of this.#busy) {
-      for (const { monitor } of this.#clients)
-        this.#call('processDirtyEntries', () => void monitor.processDirtyEntries(vcpu));
+      for (const client of this.#clients)
+        this.#call('processDirtyEntries', () => this.#hear(client, client.monitor.processDirtyEntries(vcpu)));
     }
     this.#busy.clear();
   }
@@ -183,13 +235,17 @@ class Hostile {
 
   /** Nothing is in flight: a state is what a fresh walk is, or it is unknown. */
   #inspect(): void {
-    for (const { monitor, isCut } of this.#clients) {
+    for (const { monitor, followed, isCut } of this.#clients) {
       for (let sample = 0; sample < SAMPLES; sample++) {
         const [root, va] = [this.#random.pick(this.#roots), this.#va()];
         const { state, walk } = monitor.explain({ root, va });
         if (state === undefined || state.unknown !== undefined) continue;
         const where = () => `the state of 0x${va.toString(16)} in root 0x${root.toString(16)}, after ${this.#last}`;
         same('C1', state.pa, walk.translates ? walk.pa : null, where);
+      }
+      for (const { root, va, pa } of followed) {
+        const where = () => `what the events of 0x${va.toString(16)} led to, after ${this.#last}`;
+        same('E1', pa, monitor.state({ root, va })!.pa, where);
       }
       if (isCut) continue;
       this.#call('resync', () => {
