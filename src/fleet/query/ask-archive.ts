@@ -6,6 +6,8 @@ import { PtmonError } from '../../core/error.ts';
 import { COLUMNS } from '../archive/parquet.ts';
 import { filesOf, partitionsOf } from '../archive/partition.ts';
 
+const MAX_TRIES = 5;
+
 export interface ArchiveRequest {
   /** The folder of an agent or of an archive; or `s3://…`, `https://…`, whose files are read. */
   readonly from: string;
@@ -24,6 +26,17 @@ export type AnswerValue = null | boolean | number | bigint | string;
 
 /** @throws PtmonError `bad-argument` for a folder without an archive, or a statement that is wrong; `source-unavailable` without DuckDB */
 export async function askArchive(request: ArchiveRequest): Promise<Answer> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await ask(request);
+    } catch (error) {
+      // A file was renamed or merged since it was listed.
+      if (tries === MAX_TRIES || !(error instanceof Error) || !error.message.startsWith('IO Error')) throw error;
+    }
+  }
+}
+
+async function ask(request: ArchiveRequest): Promise<Answer> {
   const source = sourceOf(request.from);
   const { DuckDBInstance } = await loadDuckDb();
   const instance = await DuckDBInstance.create(':memory:');
