@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryFolder } from '../drivers/qemu/transport/peer.ts';
+import { type FlippingOptions, flippingRom } from './flipping-rom.ts';
 import { countingRom, pagingRom, raceRom, readOnlyTablesRom } from './paging-rom.ts';
 
 export function pagingFirmware(): string {
@@ -18,6 +19,10 @@ export function countingFirmware(): string {
 
 export function raceFirmware(code: Uint8Array): string {
   return fileOf(raceRom(code));
+}
+
+export function flippingFirmware(options: FlippingOptions): string {
+  return fileOf(flippingRom(options));
 }
 
 function fileOf(rom: Buffer): string {

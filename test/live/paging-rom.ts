@@ -8,11 +8,11 @@ export const COUNT = 0x500;
 
 /** Where a reset begins, seen from the ROM's 64 KiB below 1 MiB. */
 const RESET = 0xfff0;
-const CODE_16 = 0xff00;
+export const CODE_16 = 0xff00;
 const CODE_64 = 0xff80;
 const GDT = 0xfe00;
 const GDT_POINTER = 0xfe20;
-const ROM = 0xf_0000;
+export const ROM = 0xf_0000;
 /** Where the code of `raceRom` is. */
 export const RACE_CODE = 0xf_8000;
 
@@ -122,11 +122,11 @@ export function raceRom(code: Uint8Array): Buffer {
   return rom;
 }
 
-function littleEndian(value: number): number[] {
+export function littleEndian(value: number): number[] {
   return [0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff);
 }
 
-function romOf(loop: readonly number[], others: typeof ENTRIES = []): Buffer {
+export function romOf(loop: readonly number[], others: typeof ENTRIES = []): Buffer {
   const rom = Buffer.alloc(0x1_0000);
   for (let page = 0; page < 256; page++) putEntry(rom, 3, page, BigInt(page) * 0x1000n + 3n);
   for (const [table, slot, value] of [...ENTRIES, ...others]) putEntry(rom, table, slot, value);

@@ -16,7 +16,7 @@ import { openPageFiles } from './page-files.ts';
 import { leaveStoppedAt } from './stop-on.ts';
 import { openFittingSource } from './debug-registers.ts';
 import { withAddresses } from './named-addresses.ts';
-import type { WatchSource } from './source.ts';
+import { slownessLine, type WatchSource } from './source.ts';
 import { Verifier } from './verifier.ts';
 import { checkWatchOptions, type WatchOptions } from './watch-options.ts';
 import { countPages, pagesOf, watchAddresses } from './watched-addresses.ts';
@@ -97,6 +97,8 @@ export async function runWatch(
       what = counted(BigInt(processes.watched.length), 'process', 'processes');
     }
     await say(introduction(source, session, what));
+    const slowness = slownessLine(source.mode, session.monitor.monitoredEntries());
+    if (slowness !== undefined) await say(slowness);
     for (const line of await waitingFor()) await say(line);
     view?.start();
     if (options.duration !== undefined) limit = setTimeout(() => over.abort(), options.duration * 1000);

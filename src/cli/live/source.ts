@@ -83,6 +83,21 @@ export async function openSource(
   return samplingSource(driver, driver.memorySource, driver.whyUnproved);
 }
 
+const SLOW_WORDS = 'Watching so much slows the guest down.';
+const SLOW_REMEDY = 'Watch less (--map, a smaller --va), or sample (--mode sample), which never stops it.';
+
+/** So many entries make a stop at which a page table comes or goes longer than the stop itself: all are listed anew. */
+const MANY_ENTRIES = 200_000;
+/** That takes so long for each entry (docs/decisions/0003-live.md). */
+const MS_PER_ENTRY = 1 / 25_000;
+
+/** What watching so many entries will cost, said before the guest runs; undefined where it is little. */
+export function slownessLine(mode: WatchMode, entries: number): string | undefined {
+  if (mode !== 'exact' || entries < MANY_ENTRIES) return undefined;
+  const stopMs = Math.round(entries * MS_PER_ENTRY);
+  return `${SLOW_WORDS} Each page table that comes or goes among ${entries} entries stops it for about ${stopMs} ms. ${SLOW_REMEDY}`;
+}
+
 /** What other clients of QEMU do with the guest, in a line. */
 export function noticeLine(notice: RunNotice | SamplingNotice): string {
   switch (notice.kind) {
@@ -99,6 +114,8 @@ export function noticeLine(notice: RunNotice | SamplingNotice): string {
       );
     case 'silent':
       return `QEMU has not answered ${notice.command} on its QMP socket for 1 s. In exact mode the guest may be stopped until it does.`;
+    case 'slow':
+      return `${SLOW_WORDS} It was stopped ${percent(notice.stoppedShare, 1)} of the last seconds. ${SLOW_REMEDY}`;
     case 'suspended':
       return 'Suspended and continued: the guest ran unwatched meanwhile. Changes that reverted are lost.';
     case 'free':

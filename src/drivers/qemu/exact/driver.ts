@@ -25,6 +25,7 @@ import { Comparisons } from './comparing/comparisons.ts';
 import { MissedWrites } from './comparing/missed-writes.ts';
 import { VcpuRegisters } from './vcpu-registers.ts';
 import type { QemuParts, StopStatistics } from './parts.ts';
+import { StoppedShare } from './stopped-share.ts';
 import { deferSuspension, releaseWhenSuspended } from '../release/suspension.ts';
 
 /** How often the guest is let run for a moment until a processor is found in its kernel's own address space. */
@@ -56,6 +57,7 @@ export class QemuDriver implements Driver {
   #hits = 0;
   #runningMs = 0;
   #stoppedMs = 0;
+  readonly #stoppedShare: StoppedShare;
   /** To be done when the loop of `run` comes to it. */
   #unwatched: { readonly begin: () => Promise<void> } | undefined;
   #isInRun = false;
@@ -75,6 +77,7 @@ export class QemuDriver implements Driver {
     if (guestMemory.remote !== undefined) this.remote = guestMemory.remote;
     this.registers = new VcpuRegisters(gdb, threads, parts.physicalAddressBits);
     this.limits = limits;
+    this.#stoppedShare = new StoppedShare((stoppedShare) => parts.onNotice?.({ kind: 'slow', stoppedShare }));
     this.#missedWrites = new MissedWrites(guestMemory, (notice) => parts.onMissedWrites?.(notice));
     this.#aliases = new AliasSearch({
       memory: guestMemory.memory,
@@ -112,7 +115,7 @@ export class QemuDriver implements Driver {
 
   async #releaseWhileSuspended(suspended: () => Promise<void>): Promise<void> {
     await this.runUnwatched(suspended);
-    this.#parts.onSuspended?.();
+    this.#parts.onNotice?.({ kind: 'suspended' });
   }
 
   /** @throws PtmonError as the gdbstub's client, or what the memory throws */
@@ -158,16 +161,19 @@ export class QemuDriver implements Driver {
       return since - before;
     };
     while (!halt.aborted) {
-      this.#stoppedMs += elapsed();
+      const stoppedMs = elapsed();
       guestMemory.clear();
       const stop = await this.#next(halt);
       guestMemory.clear();
-      this.#runningMs += elapsed();
+      const runningMs = elapsed();
+      this.#stoppedMs += stoppedMs;
+      this.#runningMs += runningMs;
+      this.#stoppedShare.add(stoppedMs, runningMs);
       if (stop === undefined || end.failure !== undefined) break;
       this.#stops++;
       this.#hit = await this.#breakpointHitOf(stop);
       // Writes at an alias that is not known do not stop the guest.
-      if (await this.#aliases.searchIfDue()) this.#hasNewAlias = this.#watchpoints.forgetMoved();
+      if (await this.#aliases.searchIfDue(halt.aborted)) this.#hasNewAlias = this.#watchpoints.forgetMoved();
       yield this.#batchOf(stop);
     }
     if (end.failure !== undefined) throw end.failure;

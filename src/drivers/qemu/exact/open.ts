@@ -123,7 +123,7 @@ export async function openQemu(options: QemuOptions): Promise<QemuDriver> {
       samplesWhatDoesNotFit: options.whenTooMany === 'sample',
       comparesAtEachStop: options.comparesAtEachStop ?? false,
       onMissedWrites,
-      onSuspended: () => options.onNotice?.({ kind: 'suspended' }),
+      onNotice: options.onNotice,
     });
   } catch (error) {
     for (const step of undo.reverse()) await step().catch(() => {});

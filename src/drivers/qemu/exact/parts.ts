@@ -6,6 +6,7 @@ import type { QmpClient } from '../qmp/client.ts';
 import type { WatchpointLimits } from './limits.ts';
 import type { MissedWritesNotice } from './comparing/missed-writes.ts';
 import type { RunControl } from './run-control.ts';
+import type { RunNotice } from './run-notice.ts';
 
 export interface QemuParts {
   readonly qmp: QmpClient;
@@ -16,8 +17,8 @@ export interface QemuParts {
   readonly limits: WatchpointLimits;
   readonly samplesWhatDoesNotFit: boolean;
   readonly comparesAtEachStop: boolean;
-  /** This process was suspended, and goes on. */
-  readonly onSuspended?: () => void;
+  /** This process was suspended and goes on, or the guest is stopped for most of the time. */
+  readonly onNotice?: ((notice: RunNotice) => void) | undefined;
   readonly onMissedWrites?: ((notice: MissedWritesNotice) => void) | undefined;
   /** MAXPHYADDR, where QEMU says it. */
   readonly physicalAddressBits?: number | undefined;

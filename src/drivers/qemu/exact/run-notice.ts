@@ -7,5 +7,7 @@ export type RunNotice =
   | { readonly kind: 'silent'; readonly command: string }
   /** The gdbstub does not answer any more: the guest may be stopped, or a watchpoint may stop it. See `releaseGuest`. */
   | { readonly kind: 'left'; readonly state: string | undefined }
+  /** The guest has been stopped for this share of the last seconds: it is watched at a rate that it hardly bears. Once. */
+  | { readonly kind: 'slow'; readonly stoppedShare: number }
   /** This process was suspended (Ctrl-Z) and goes on: the guest ran unwatched meanwhile. */
   | { readonly kind: 'suspended' };

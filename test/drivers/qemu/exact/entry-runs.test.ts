@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { entryRuns } from '../../../../src/drivers/qemu/exact/watchpoints/entry-runs.ts';
 
@@ -44,5 +45,24 @@ test.each<[string, number[], 4 | 8, [pa: number, byteLength: number][]]>([
 ])('entries as runs: %s', (_, entries, entryByteLength, runs) => {
   expect(entryRuns(Float64Array.from(entries), entryByteLength)).toEqual(
     runs.map(([pa, byteLength]) => ({ pa, byteLength })),
+  );
+});
+
+test('entries as runs: in whatever order they come, as sorted one by one', () => {
+  const entries = fc.array(
+    fc.integer({ min: 0x1f80, max: 0x2080 }).map((pa) => pa * 8),
+    { maxLength: 200 },
+  );
+  fc.assert(
+    fc.property(entries, (given) => {
+      const sorted = [...new Set(given)].sort((a, b) => a - b);
+      const runs: { pa: number; byteLength: number }[] = [];
+      for (const pa of sorted) {
+        const last = runs.at(-1);
+        if (last !== undefined && last.pa + last.byteLength === pa && pa % 0x1000 !== 0) last.byteLength += 8;
+        else runs.push({ pa, byteLength: 8 });
+      }
+      expect(entryRuns(Float64Array.from(given), 8)).toEqual(runs);
+    }),
   );
 });

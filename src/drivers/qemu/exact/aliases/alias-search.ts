@@ -11,6 +11,8 @@ import { WritableAliases } from './writable-aliases.ts';
 const SEARCH_INTERVAL_MS = 1000;
 /** Of the time, at most. */
 const SEARCH_SHARE = 0.01;
+/** One at the end of a watch may take so long, while the guest is stopped. */
+const LAST_SEARCH_MS = 200;
 
 export interface AliasSearchParts {
   readonly memory: PhysicalMemory;
@@ -24,6 +26,7 @@ export class AliasSearch {
   readonly #parts: AliasSearchParts;
   #found: WritableAliases | undefined;
   #dueMs = performance.now() + SEARCH_INTERVAL_MS;
+  #durationMs = 0;
 
   constructor(parts: AliasSearchParts) {
     this.#parts = parts;
@@ -52,13 +55,20 @@ export class AliasSearch {
     return this.known;
   }
 
-  /** Searches again, as often as it costs a hundredth of the time: the guest may map a table once more. @returns whether it has searched */
-  async searchIfDue(): Promise<boolean> {
+  /**
+   * Searches again, as often as it costs a hundredth of the time: the guest may map a table once more.
+   *
+   * @param isLast the watch ends: what is not found now is not reported
+   * @returns whether it has searched
+   */
+  async searchIfDue(isLast: boolean): Promise<boolean> {
     const startMs = performance.now();
-    if (this.#found === undefined || startMs < this.#dueMs) return false;
+    const isDue = startMs >= this.#dueMs || (isLast && this.#durationMs < LAST_SEARCH_MS);
+    if (this.#found === undefined || !isDue) return false;
     await this.search();
     const endMs = performance.now();
-    this.#dueMs = endMs + Math.max(SEARCH_INTERVAL_MS, (endMs - startMs) / SEARCH_SHARE);
+    this.#durationMs = endMs - startMs;
+    this.#dueMs = endMs + Math.max(SEARCH_INTERVAL_MS, this.#durationMs / SEARCH_SHARE);
     return true;
   }
 }
