@@ -1,4 +1,4 @@
-/** Notices that the guest stands still for most of the time, because it is watched. */
+/** Notices that the guest is stopped for most of the time, because it is watched. */
 
 const WINDOW_MS = 5000;
 const BEARABLE_SHARE = 0.5;
