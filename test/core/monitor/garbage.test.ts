@@ -8,6 +8,9 @@ const PAGES = 1024;
 const PAGE = 4096n;
 const FAR = 0x40_0000_0000n;
 
+/** A collected heap differs by some ten thousand bytes from one time to the next: code, and what the runner keeps. */
+const NOTHING = 150_000;
+
 /** 1,024 pages of one root, half of them watched singly and half by a range, some of them both. */
 function watching() {
   const rig = new Rig();
@@ -31,16 +34,20 @@ function held(): number {
   }
 }
 
-/** Bytes that are live after `work` has been done again, beyond those after it was done once, when its code is compiled. */
+/**
+ * Bytes that are live after `work` has been done again, beyond those before. What is left behind is so each time. Code is not: it is compiled on
+ * other threads, which may be late on a busy machine, after the work that needs it.
+ */
 function growth(work: () => void): number {
   work();
-  const before = held();
-  work();
-  return held() - before;
+  let least = Infinity;
+  for (let time = 0; time < 3 && least >= NOTHING; time++) {
+    const before = held();
+    work();
+    least = Math.min(least, held() - before);
+  }
+  return least;
 }
-
-// A collected heap differs by some ten thousand bytes from one time to the next: code, and what the runner keeps.
-const NOTHING = 150_000;
 
 describe('a steady run', () => {
   test('a million writes that lead nowhere else leave nothing behind', () => {
