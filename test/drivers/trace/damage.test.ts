@@ -33,7 +33,8 @@ function splitAtInstants({ type, raw }: { readonly type: number; readonly raw: B
     blocks.push({ type, raw: raw.subarray(from, at) });
     from = at;
   }
-  return [...blocks, { type, raw: raw.subarray(from) }];
+  // Nothing is left where the recorder wrote the block at that instant: it does so after a second, on a busy machine.
+  return from < raw.length ? [...blocks, { type, raw: raw.subarray(from) }] : blocks;
 }
 
 function recordAt(raw: Buffer, at: number): [type: number, next: number] {
