@@ -154,6 +154,25 @@ function shrinkPackages(minify) {
   };
 }
 
+/**
+ * Declarations without indentation, and without the names of the modules that they come from: compilers and editors show neither.
+ *
+ * @returns {import('rolldown').Plugin}
+ */
+function shrinkDeclarations() {
+  return {
+    name: 'shrink-declarations',
+    generateBundle(_options, bundle) {
+      for (const file of Object.values(bundle)) {
+        if (file.type !== 'chunk') continue;
+        file.code = file.code
+          .replaceAll(/^(?:\/\/ dist\/.*|\/\/#(?:end)?region.*)?\n/gm, '')
+          .replaceAll(/^ +(?!\*)/gm, '');
+      }
+    },
+  };
+}
+
 /** Every file below a folder. @param {string} folder @returns {string[]} */
 function filesOf(folder) {
   if (!existsSync(folder)) return [];
@@ -235,7 +254,7 @@ async function makeDeclarations() {
     cwd: ROOT,
     input: Object.fromEntries(names.map((name) => [name, join(DIST, `${name}.d.ts`)])),
     external: [/^node:/],
-    plugins: [dts({ dtsInput: true, emitDtsOnly: true, tsconfig: false })],
+    plugins: [dts({ dtsInput: true, emitDtsOnly: true, tsconfig: false }), shrinkDeclarations()],
   });
   const { output } = await build.write({
     dir: join(DIST, TYPES),
