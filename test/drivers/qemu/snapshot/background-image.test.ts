@@ -68,7 +68,13 @@ describe('an image of a running guest', () => {
   });
 
   const faults: readonly [name: string, behaviour: Behaviour, code: string, message: RegExp, wasSet: boolean][] = [
-    ['a paused guest', { runState: 'paused' }, 'bad-argument', /does not run \(paused\).* drop --consistent/, false],
+    [
+      'a paused guest',
+      { runState: 'paused' },
+      'bad-argument',
+      /the guest is stopped \(paused\).* drop --consistent/,
+      false,
+    ],
     ['a guest that migrates', { before: 'active' }, 'source-unavailable', /the guest is migrating/, false],
     [
       'a host without write protection',
