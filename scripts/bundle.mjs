@@ -57,7 +57,6 @@ const CHUNK_NAMES = [
   [/^\.\.\/node_modules\/(?:string-width|strip-ansi|ansi-regex|get-east-asian-width)\//, 'string-width'],
   [/^\.\.\/node_modules\/(?:wrap-ansi|ansi-styles)\//, 'wrap-ansi'],
   [/^\.\.\/node_modules\/(?:hono|@hono)\//, 'hono'],
-  [/^\.\.\/node_modules\/hyparquet(?:-writer)?\//, 'hyparquet'],
   [/^\.\.\/node_modules\/([\w-]+)\//, '$1'],
 ];
 
@@ -200,8 +199,9 @@ export async function makeBundle() {
     cwd: ROOT,
     input: Object.fromEntries(entryNames().map((name) => [name, join(SRC, `${name}.ts`)])),
     platform: 'node',
-    // DuckDB is native code that ptmon query alone needs, and the client of NATS is for those who have a broker: who wants them installs them.
-    external: [/^node:/, /^@(?:duckdb|nats-io)\//],
+    // DuckDB and the client of NATS are for those who query and those who have a broker, and are optional. What reads and writes Parquet is
+    // 104 KB that only the agent and the archive use: npm installs it beside the package.
+    external: [/^node:/, /^@(?:duckdb|nats-io)\//, /^hyparquet(?:-writer)?$/],
     preserveEntrySignatures: 'allow-extension',
     // The groups decide which chunk a module is in.
     checks: { ineffectiveDynamicImport: false },
