@@ -227,6 +227,10 @@ test('where DuckDB is not installed, the error says how to install it', () => {
   onTestFinished(() => rmSync(alone, { recursive: true }));
   cpSync('dist', join(alone, 'dist'), { recursive: true });
   cpSync('package.json', join(alone, 'package.json'));
+  const { dependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as { dependencies: object };
+  for (const name of Object.keys(dependencies)) {
+    cpSync(join('node_modules', name), join(alone, 'node_modules', name), { recursive: true });
+  }
   mkdirSync(join(folder, 'events'));
   const args = [join(alone, 'dist/cli/main.js'), 'query', '--from', folder, 'lost-events'];
   const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });

@@ -1,7 +1,7 @@
 /** Opens the guest of a QEMU that was started with ptmon's plugin. */
 import { PtmonError } from '../../../core/error.ts';
-import { pagingFromRegisters } from '../../../core/paging/registers.ts';
 import type { Driver, RegisterAccess } from '../../../driver/driver.ts';
+import { pagingOf } from '../../../driver/paging.ts';
 import { GuestEnd } from '../guest-end.ts';
 import { openFollowedMemory } from '../memory/followed-memory.ts';
 import { readHostAddresses } from '../memory/host-addresses.ts';
@@ -78,10 +78,10 @@ export async function openQemuPlugin(options: QemuPluginOptions): Promise<QemuPl
   try {
     const connection = await PluginConnection.connect(options.plugin, signal);
     undo.push(() => connection.close());
-    const printed = await readAllRegisters(qmp);
-    const paging = pagingFromRegisters(printed[0]!);
-    const entryBytes = paging?.mode === '32-bit' ? 4 : 8;
-    const isWide = paging?.mode === '4-level' || paging?.mode === '5-level';
+    const registers = new OpeningRegisters(await readAllRegisters(qmp), await readPhysicalAddressBits(qmp));
+    const mode = pagingOf(registers, 0)?.mode.name;
+    const entryBytes = mode === '32-bit' ? 4 : 8;
+    const isWide = mode === '4-level' || mode === '5-level';
     const guestMemory = await openFollowedMemory({
       qmp,
       guestRuns: true,
@@ -89,7 +89,6 @@ export async function openQemuPlugin(options: QemuPluginOptions): Promise<QemuPl
       ...(ramFile !== undefined && { ramFile }),
     });
     undo.push(() => guestMemory.close());
-    const registers = new OpeningRegisters(printed, await readPhysicalAddressBits(qmp));
     const { memory, remote } = guestMemory;
     const { code = 'all' } = options;
     const wanted = typeof code === 'string' ? code : await code({ memory, ...(remote && { remote }), registers });
