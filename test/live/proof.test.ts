@@ -197,7 +197,7 @@ describe.skipIf(!isHere || missing !== undefined)('sampling with proof', { timeo
       'without a compiler',
       [],
       { env: { ...process.env, PATH: '/nowhere' } },
-      /there is no C compiler: install one \(apt-get install gcc libc6-dev\)/,
+      /there is no C compiler \(cc\): install one \(apt-get install gcc libc6-dev\)/,
     ],
     ['where it is not wanted', ['--no-proof'], {}, /missed\. Memory: /],
   ])('%s the watch samples, and says why there is no proof', async (_, more, options, why) => {

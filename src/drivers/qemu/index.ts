@@ -9,10 +9,8 @@ export {
   type WatchpointLimits,
 } from './exact/index.ts';
 export {
-  buildCommand,
   buildPlugin,
   openQemuPlugin,
-  PLUGIN_SOURCE,
   type PluginStatistics,
   QemuPluginDriver,
   type QemuPluginOptions,
