@@ -228,6 +228,7 @@ describe.skipIf(!isHere)('ptmon watch on a real guest', { timeout: 120_000 }, ()
       '--count',
       '4',
       '--each',
+      '--no-proof',
     );
     await expect.poll(() => watch.stderr, { timeout: 20_000 }).toMatch(/Sampling every 5 ms/);
     await machine.guest.workload.command(`touch ${hex(VA)} 2`);
