@@ -1,6 +1,6 @@
 /** `ptmon agent` as a process: each VM by a process of its own, which may be killed; the policy, anew; and the end. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import process from 'node:process';
 import { expect, test } from 'vitest';
@@ -49,6 +49,15 @@ test('a process that is killed is started again, and the others go on', { timeou
   expect(agent.lines().filter(({ kind }) => kind === 'gap')).toMatchObject([
     { count: null, reason: 'the watching process was ended by SIGKILL', of: { vm: 'test-slow' } },
   ]);
+  expect(await agent.kill('SIGTERM')).toBe(0);
+});
+
+test('a watch that fails begins again', { timeout: 120_000 }, async () => {
+  const file = join(makeFolder(), 'damaged.trace');
+  writeFileSync(file, 'not a trace');
+  const agent = await startAgent(policyOf([{ file, name: 'test-damaged' }]));
+  await agent.until(async () => ((await agent.status()).vms[0]?.restarts ?? 0) > 0);
+  expect(agent.stderr()).toMatch(/VM test-damaged: the watch ended with \d; it begins again in \d+ s/);
   expect(await agent.kill('SIGTERM')).toBe(0);
 });
 

@@ -26,11 +26,15 @@ export async function runWorker({ messages }: Pick<Streams, 'messages'>, signal:
   const orphaned = new AbortController();
   process.once('disconnect', () => orphaned.abort());
   const ended = AbortSignal.any([signal, orphaned.signal]);
-  const [order] = (await once(process, 'message', { signal: ended })) as [Order];
-  if (order.kind === 'watch') await watchIntoJournal(order, messages, ended);
-  else await runMover(order, { messages }, ended);
-  if (process.connected) process.disconnect();
-  return EXIT_OK;
+  try {
+    const [order] = (await once(process, 'message', { signal: ended })) as [Order];
+    if (order.kind === 'watch') await watchIntoJournal(order, messages, ended);
+    else await runMover(order, { messages }, ended);
+    return EXIT_OK;
+  } finally {
+    // The channel would keep this process alive, and the agent waits for its end to begin again.
+    if (process.connected) process.disconnect();
+  }
 }
 
 async function watchIntoJournal(order: WatchOrder, messages: TextOutput, signal: AbortSignal): Promise<void> {
