@@ -12,7 +12,7 @@ describe.skipIf(leftOut('test/live/agent, an agent on a real guest'))('ptmon age
     'watches a VM that comes by %s, and the VM goes on when the agent ends',
     async (mode) => {
       // Other tests may run VMs on this host.
-      const name = `test-agent-${process.pid}-${mode}`;
+      const name = `live-agent-${process.pid}-${mode}`;
       const rules = [{ vms: [name], processes: ['work*'], mode, intervalMs: 20 }];
       const agent = await startAgent(policyOf([], { rules, scanSeconds: 1 }));
       expect((await agent.status()).vms).toEqual([]);
@@ -37,7 +37,7 @@ describe.skipIf(leftOut('test/live/agent, an agent on a real guest'))('ptmon age
   );
 
   test('a VM that goes is not watched any more', async () => {
-    const name = `test-agent-${process.pid}-goes`;
+    const name = `live-agent-${process.pid}-goes`;
     const rules = [{ vms: [name], processes: ['work*'] }];
     const guest = await launchGuest({ cpu: 'max', extraArguments: ['-name', name] });
     const agent = await startAgent(policyOf([], { rules, scanSeconds: 1 }));
