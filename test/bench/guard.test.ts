@@ -13,16 +13,12 @@ describe('the verdict', () => {
   ];
 
   test.each(cases)('%s', (_what, attempts, lost) => {
-    const [verdict] = judge(
-      { flip: 2 },
-      attempts.map((share) => ({ flip: 2 * share })),
-    );
-    expect(verdict).toMatchObject({ row: 'flip', lost });
-    expect(verdict!.loss).toBeCloseTo(1 - Math.max(...attempts));
+    const verdict = judge(attempts.map((flip) => ({ flip }))).find(({ row }) => row === 'flip');
+    expect(verdict).toEqual({ row: 'flip', best: Math.max(...attempts), lost });
   });
 
   test('a row that is not measured any more is lost', () => {
-    expect(judge({ gone: 1 }, [{}])).toMatchObject([{ row: 'gone', lost: true }]);
+    expect(judge([{}]).every(({ lost }) => lost)).toBe(true);
   });
 });
 

@@ -13,8 +13,9 @@ export function readOnlyTablesFirmware(): string {
   return fileOf(readOnlyTablesRom());
 }
 
-export function countingFirmware(): string {
-  return fileOf(countingRom());
+/** @param bits as `countingRom` takes them */
+export function countingFirmware(bits?: number): string {
+  return fileOf(countingRom(bits));
 }
 
 export function raceFirmware(code: Uint8Array): string {
