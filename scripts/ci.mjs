@@ -1,6 +1,7 @@
 /**
  * What `.ci/run` runs: the README's two commands in a copy of the tracked files on a host that has only Node, npm and POSIX's basic
- * programs, then `npm test` with all that this host has. QEMU, compilers and caches are hidden by another PATH and another HOME.
+ * programs, then `npm test` with all that this host has. QEMU, compilers and caches are hidden by another PATH and another HOME, so what the
+ * second needs is installed while the first runs.
  * The last line is `N passed, N failed`, of both; `npm start` counts as one.
  */
 import { execFileSync } from 'node:child_process';
@@ -64,6 +65,7 @@ async function test(cwd, env) {
 }
 
 process.chdir(join(import.meta.dirname, '..'));
+const installed = runChild(['.ci/install'], { output: 'capture' });
 const folder = mkdtempSync(join(tmpdir(), 'ptmon-bare-'));
 try {
   const clone = join(folder, 'ptmon');
@@ -76,6 +78,8 @@ try {
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
+process.stderr.write('ptmon: what was installed meanwhile\n');
+process.stderr.write((await installed).output);
 process.stderr.write('ptmon: npm test with all that this host has\n');
 await test('.', { ...process.env, PTMON_LIVE: 'required' });
 

@@ -9,7 +9,7 @@ import { leftOut } from './real-guest.ts';
 /** PTMON_ROUNDS=1000 runs as many for the figures of docs/decisions/0013-scripting.md. */
 const roundsOr = (standard: number) => Number(env['PTMON_ROUNDS'] ?? standard);
 const MACHINES: readonly (readonly [name: string, options: LaunchOptions, rounds: number])[] = [
-  ['one vCPU', { cpu: 'max,la57=off' }, roundsOr(100)],
+  ['one vCPU', { cpu: 'max,la57=off' }, roundsOr(40)],
   ['page-table isolation, two vCPUs', { cpu: 'Skylake-Server', smp: 2 }, roundsOr(25)],
 ];
 const FIRST_VA = 0x1000_0000_0000n;
