@@ -11,7 +11,7 @@ import { COMMANDS, defineCommand } from './commands/index.ts';
 import type { CommandContext } from './context.ts';
 import type { Vm } from '../guest/discovery/list-vms.ts';
 import { resolveVm } from './options/vm.ts';
-import { EXIT_OK, exitCodeOf } from './process/exit-codes.ts';
+import { EXIT_OK, exitCodeOf } from './exit/exit-codes.ts';
 import { usageError } from './usage-error.ts';
 import { printStatus } from './output/status-lines.ts';
 

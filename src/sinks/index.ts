@@ -1,4 +1,4 @@
-export { type ConsoleOptions, consoleSink } from './console.ts';
+export { type ConsoleOptions, consoleSink } from './console/console.ts';
 export { type JsonlOptions, jsonlSink } from './jsonl.ts';
 export { endLine, eventLine, type HeaderOptions, headerLine, JSONL_VERSION, watchLine } from './jsonl-format.ts';
 export type { Sink, SourceInfo, Statistics, Summary, WatchChange } from './sink.ts';

@@ -3,11 +3,11 @@ import stringWidth from 'string-width';
 import { describe, expect, test } from 'vitest';
 import type { Pa } from '../../src/core/address/types.ts';
 import type { MonitorEvent } from '../../src/core/monitor/events.ts';
-import { coloursFor } from '../../src/sinks/colours.ts';
+import { coloursFor } from '../../src/sinks/console/colours.ts';
 import { columnsOf } from '../../src/sinks/columns.ts';
-import { consoleSink } from '../../src/sinks/console.ts';
-import { bytesText, rowOf } from '../../src/sinks/event-row.ts';
-import { RowLayout } from '../../src/sinks/row-layout.ts';
+import { consoleSink } from '../../src/sinks/console/console.ts';
+import { bytesText, rowOf } from '../../src/sinks/console/event-row.ts';
+import { RowLayout } from '../../src/sinks/console/row-layout.ts';
 import { pageIn, pageOut, protection, Recorder, restructure, rootGone, summary } from './examples.ts';
 
 const all: MonitorEvent[] = [pageIn, pageOut, protection, restructure, rootGone];

@@ -1,7 +1,7 @@
 /** The events of a live guest as text: when, who, what and why, as a replay shows them; events that are alike share a line. */
 import type { MonitorEvent } from '../../core/monitor/events.ts';
-import { lostText } from '../../sinks/console.ts';
-import { entryName } from '../../sinks/event-row.ts';
+import { lostText } from '../../sinks/console/console.ts';
+import { entryName } from '../../sinks/console/event-row.ts';
 import { printable } from '../../sinks/printable.ts';
 import type { Sink, Summary } from '../../sinks/sink.ts';
 import type { TextOutput } from '../../sinks/text-output.ts';

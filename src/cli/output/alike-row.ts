@@ -1,8 +1,8 @@
 /** One line for events that are alike: an exit of a hundred pages is a line for each area. */
 import { hex } from '../../core/address/va.ts';
 import type { MonitorEvent } from '../../core/monitor/events.ts';
-import { bytesText, entryName, rowOf } from '../../sinks/event-row.ts';
-import type { Row } from '../../sinks/row-layout.ts';
+import { bytesText, entryName, rowOf } from '../../sinks/console/event-row.ts';
+import type { Row } from '../../sinks/console/row-layout.ts';
 
 const PAGE_BYTES = 4096;
 

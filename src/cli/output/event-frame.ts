@@ -1,9 +1,9 @@
 /** What surrounds a list of events on a terminal: introduction and column names before the first line, totals after the last. */
 import type { Ansis } from 'ansis';
 import type { MonitorEvent } from '../../core/monitor/events.ts';
-import { coloursFor } from '../../sinks/colours.ts';
+import { coloursFor } from '../../sinks/console/colours.ts';
 import { columnsOf } from '../../sinks/columns.ts';
-import { RowLayout } from '../../sinks/row-layout.ts';
+import { RowLayout } from '../../sinks/console/row-layout.ts';
 import type { Summary } from '../../sinks/sink.ts';
 import type { TextOutput } from '../../sinks/text-output.ts';
 import { rowOfAlike } from './alike-row.ts';

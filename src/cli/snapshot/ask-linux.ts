@@ -2,8 +2,8 @@
 import type { LinuxGuest } from '../../linux/index.ts';
 import type { CommandContext } from '../context.ts';
 import type { SourceAndSpaceOptions, SourceName } from '../options/source.ts';
-import { EXIT_OK } from '../process/exit-codes.ts';
-import { interruptible } from '../process/interruptible.ts';
+import { EXIT_OK } from '../exit/exit-codes.ts';
+import { interruptible } from '../exit/interruptible.ts';
 import { printStatus } from '../output/status-lines.ts';
 import { visitSnapshot } from './visit-snapshot.ts';
 

@@ -1,7 +1,7 @@
 /** A replay as text: when, who, what and why; the notes of the recording; and the totals. */
 import type { Ansis } from 'ansis';
-import { lostText } from '../../sinks/console.ts';
-import { entryName } from '../../sinks/event-row.ts';
+import { lostText } from '../../sinks/console/console.ts';
+import { entryName } from '../../sinks/console/event-row.ts';
 import { printable } from '../../sinks/printable.ts';
 import type { Sink, Summary } from '../../sinks/sink.ts';
 import type { TextOutput } from '../../sinks/text-output.ts';

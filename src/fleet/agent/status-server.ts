@@ -2,10 +2,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { PtmonError } from '../../core/error.ts';
+import { PROMETHEUS_TYPE } from '../../sinks/prometheus.ts';
 import type { AgentStatus } from './agent.ts';
-import { isHealthy, metricsText } from './status-text.ts';
+import { isHealthy, metricsText } from './metrics.ts';
 
 const ADDRESS = '127.0.0.1';
+const TEXT = 'text/plain; charset=utf-8';
 
 export interface StatusServer {
   readonly port: number;
@@ -27,16 +29,15 @@ export async function serveStatus(port: number, status: () => AgentStatus): Prom
 function answer({ method, url, headers }: IncomingMessage, response: ServerResponse, status: () => AgentStatus): void {
   // A page of another site that is open in a browser of this host reaches this port by a name of its own.
   const isOfHere = /^(127\.0\.0\.1|localhost)(:\d+)?$/.test(headers.host ?? '');
-  if (!isOfHere || (method !== 'GET' && method !== 'HEAD'))
-    return send(response, isOfHere ? 405 : 403, 'text/plain', '');
-  if (url === '/metrics') return send(response, 200, 'text/plain; version=0.0.4', metricsText(status()));
-  if (url !== '/healthz') return send(response, 404, 'text/plain', 'there are /healthz and /metrics\n');
+  if (!isOfHere || (method !== 'GET' && method !== 'HEAD')) return send(response, isOfHere ? 405 : 403, TEXT, '');
+  if (url === '/metrics') return send(response, 200, PROMETHEUS_TYPE, metricsText(status()));
+  if (url !== '/healthz') return send(response, 404, TEXT, 'there are /healthz and /metrics\n');
   const now = status();
-  send(response, isHealthy(now) ? 200 : 503, 'application/json', `${JSON.stringify(now)}\n`);
+  send(response, isHealthy(now) ? 200 : 503, 'application/json; charset=utf-8', `${JSON.stringify(now)}\n`);
 }
 
 function send(response: ServerResponse, code: number, type: string, body: string): void {
-  response.writeHead(code, { 'content-type': `${type}; charset=utf-8`, 'cache-control': 'no-store' }).end(body);
+  response.writeHead(code, { 'content-type': type, 'cache-control': 'no-store' }).end(body);
 }
 
 async function close(server: Server): Promise<void> {

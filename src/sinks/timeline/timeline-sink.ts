@@ -4,7 +4,7 @@
  */
 import { hex } from '../../core/address/va.ts';
 import type { Cause, MonitorEvent, PageEvent } from '../../core/monitor/events.ts';
-import { bytesText, entryName } from '../event-row.ts';
+import { bytesText, entryName } from '../console/event-row.ts';
 import type { Sink } from '../sink.ts';
 import type { TextOutput } from '../text-output.ts';
 import type { TimelineFacts, TimelineWriter } from './timeline-writer.ts';

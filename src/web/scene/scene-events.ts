@@ -2,7 +2,7 @@
 import { gfnOf } from '../../core/address/pa.ts';
 import { hex, vpnOf } from '../../core/address/va.ts';
 import type { MonitorEvent } from '../../core/monitor/events.ts';
-import { rowOf } from '../../sinks/event-row.ts';
+import { rowOf } from '../../sinks/console/event-row.ts';
 import { printable } from '../../sinks/printable.ts';
 import type { EventKind, SceneEvent } from '../picture/scene.ts';
 

@@ -3,11 +3,12 @@ import type { Context, Hono } from 'hono';
 import { Hono as TinyHono } from 'hono/tiny';
 import { stream, streamSSE } from 'hono/streaming';
 import { PtmonError } from '../../core/error.ts';
+import { PROMETHEUS_TYPE } from '../../sinks/prometheus.ts';
 import type { ExplainedWalk, SceneSource } from '../scene/scene-source.ts';
 import { type AccessOptions, checkHost, checkToken } from './access.ts';
 import { pageHtml, readAssets } from './assets.ts';
 import { streamSteps } from './event-stream.ts';
-import { METRICS_TYPE, metricsText } from './metrics.ts';
+import { metricsText } from './metrics.ts';
 
 /** A walk as `ptmon translate` says it: lines of text, and a line of JSON. */
 export interface Explanation {
@@ -85,7 +86,7 @@ export function makeApp(options: AppOptions): Hono {
       for await (const text of lines) await out.write(text);
     });
   });
-  app.get('/metrics', (context) => context.body(metricsText(source), 200, { 'Content-Type': METRICS_TYPE }));
+  app.get('/metrics', (context) => context.body(metricsText(source), 200, { 'Content-Type': PROMETHEUS_TYPE }));
   return app;
 }
 

@@ -1,27 +1,13 @@
-/**
- * What a source counts, in the text format of Prometheus (docs/web.md). prom-client writes the same text, which a test holds; it and what it
- * needs are 80 KB of a package of 1.5 MB.
- */
+/** What a source counts, for Prometheus (docs/web.md). */
+import { type Metric, prometheusText } from '../../sinks/prometheus.ts';
 import type { SceneSource, SourceCounts } from '../scene/scene-source.ts';
-
-/** The format's own media type. */
-export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
 /** Processes with most memory that have metrics of their own: each is several time series. */
 const MAX_PROCESSES = 50;
 const PAGE_BYTES = 4096;
 
-type Labels = Readonly<Record<string, string>>;
-
-interface Metric {
-  readonly name: string;
-  readonly help: string;
-  readonly type: 'counter' | 'gauge';
-  readonly values: readonly (readonly [labels: Labels, value: number])[];
-}
-
 export function metricsText(source: SceneSource): string {
-  return metricsOf(source.counts()).map(metricText).join('\n');
+  return prometheusText(metricsOf(source.counts()));
 }
 
 const KINDS = ['page-in', 'page-out', 'protection', 'restructure', 'root-gone'] as const;
@@ -65,19 +51,4 @@ function metricsOf({ up, events, pages, processes }: SourceCounts): Metric[] {
       ),
     },
   ];
-}
-
-function metricText({ name, help, type, values }: Metric): string {
-  const lines = values.map(([labels, value]) => `${name}${labelText(labels)} ${value}\n`);
-  return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join('')}`;
-}
-
-/** A guest chooses some of the values. */
-function labelText(labels: Labels): string {
-  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escaped(value)}"`);
-  return pairs.length === 0 ? '' : `{${pairs.join(',')}}`;
-}
-
-function escaped(value: string): string {
-  return value.replaceAll('\\', '\\\\').replaceAll('\n', '\\n').replaceAll('"', '\\"');
 }

@@ -1,7 +1,7 @@
 /** `ptmon agent-worker`: the process that watches one VM for an agent. */
 import type { Command } from 'commander';
 import type { CommandContext } from '../../context.ts';
-import { interruptible } from '../../process/interruptible.ts';
+import { interruptible } from '../../exit/interruptible.ts';
 
 export function defineAgentWorker(command: Command, context: CommandContext): void {
   command.argument('[folder]', 'that of the agent, to recognize the process by').action(async () => {

@@ -9,7 +9,7 @@ import { TextOutput } from '../../../sinks/text-output.ts';
 import type { Streams } from '../../context.ts';
 import { openAndWatch } from '../../live/run-watch.ts';
 import { mapOption } from '../../options/map-choice.ts';
-import { EXIT_OK } from '../../process/exit-codes.ts';
+import { EXIT_OK } from '../../exit/exit-codes.ts';
 import { runMover } from './run-mover.ts';
 import { runReplay } from '../../trace/run-replay.ts';
 

@@ -10,7 +10,7 @@ import { printable } from '../../../sinks/printable.ts';
 import type { CommandContext } from '../../context.ts';
 import { columns } from '../../output/columns.ts';
 import { printStatus } from '../../output/status-lines.ts';
-import { EXIT_OK } from '../../process/exit-codes.ts';
+import { EXIT_OK } from '../../exit/exit-codes.ts';
 
 export interface AgentCommandOptions {
   readonly config: string;

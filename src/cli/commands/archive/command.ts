@@ -2,8 +2,8 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../../context.ts';
 import { addHelp } from '../../options/help.ts';
-import { EXIT_OK } from '../../process/exit-codes.ts';
-import { interruptible } from '../../process/interruptible.ts';
+import { EXIT_OK } from '../../exit/exit-codes.ts';
+import { interruptible } from '../../exit/interruptible.ts';
 
 const HELP = `
 FILE is JSON, explained in docs/fleet.md. It names the broker that agents send

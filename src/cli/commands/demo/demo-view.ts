@@ -1,6 +1,6 @@
 /** The demo as text: events beside what the guest was doing, and the totals. */
 import type { Guest } from '../../../testing/index.ts';
-import { lostText } from '../../../sinks/console.ts';
+import { lostText } from '../../../sinks/console/console.ts';
 import { printable } from '../../../sinks/printable.ts';
 import type { Sink, Summary } from '../../../sinks/sink.ts';
 import type { TextOutput } from '../../../sinks/text-output.ts';

@@ -1,6 +1,6 @@
 /** Differences as lines: of text, with the signs of events, or of JSON, with their kinds. */
 import { hex } from '../../../core/address/va.ts';
-import { bytesText, rightsText } from '../../../sinks/event-row.ts';
+import { bytesText, rightsText } from '../../../sinks/console/event-row.ts';
 import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
 import type { Difference } from '../../../snapshot/index.ts';
 import { sizeText } from '../../output/size-text.ts';

@@ -3,8 +3,8 @@ import type { Command } from 'commander';
 import { PtmonError } from '../../../core/error.ts';
 import type { CommandContext } from '../../context.ts';
 import { addRamFileOption, addSocketOptions } from '../../options/source.ts';
-import { EXIT_OK, EXIT_SOURCE } from '../../process/exit-codes.ts';
-import { interruptible } from '../../process/interruptible.ts';
+import { EXIT_OK, EXIT_SOURCE } from '../../exit/exit-codes.ts';
+import { interruptible } from '../../exit/interruptible.ts';
 import type { DoctorOptions } from './run-doctor.ts';
 import { addHelp } from '../../options/help.ts';
 

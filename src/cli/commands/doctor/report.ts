@@ -1,6 +1,6 @@
 /** The report of `ptmon doctor`, as text and as JSON. */
 import type { Ansis } from 'ansis';
-import { coloursFor } from '../../../sinks/colours.ts';
+import { coloursFor } from '../../../sinks/console/colours.ts';
 import type { TextOutput } from '../../../sinks/text-output.ts';
 import { VERSION } from '../../../sinks/version.ts';
 import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';

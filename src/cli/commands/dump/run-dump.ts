@@ -14,8 +14,8 @@ import type { OwnerOptions } from '../../options/guest-memory.ts';
 import { mapText } from '../../options/map-choice.ts';
 import type { SourceName } from '../../options/source.ts';
 import { sizeText } from '../../output/size-text.ts';
-import { EXIT_OK } from '../../process/exit-codes.ts';
-import { interruptible } from '../../process/interruptible.ts';
+import { EXIT_OK } from '../../exit/exit-codes.ts';
+import { interruptible } from '../../exit/interruptible.ts';
 
 export interface DumpCommandOptions extends OwnerOptions {
   readonly map?: MapChoice;

@@ -1,8 +1,8 @@
 /** `ptmon export`. */
 import { type Command, Option } from 'commander';
 import type { CommandContext } from '../../context.ts';
-import { EXIT_OK } from '../../process/exit-codes.ts';
-import { interruptible } from '../../process/interruptible.ts';
+import { EXIT_OK } from '../../exit/exit-codes.ts';
+import { interruptible } from '../../exit/interruptible.ts';
 import type { ExportOptions } from './run-export.ts';
 import { addHelp } from '../../options/help.ts';
 

@@ -1,7 +1,7 @@
 /** Ranges as lines of text, JSON or CSV. */
 import { PAGE_BYTES } from '../../../core/address/pa.ts';
 import { hex } from '../../../core/address/va.ts';
-import { bytesText, rightsText } from '../../../sinks/event-row.ts';
+import { bytesText, rightsText } from '../../../sinks/console/event-row.ts';
 import { printable } from '../../../sinks/printable.ts';
 import { widthOf } from '../../../sinks/text-width.ts';
 import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';

@@ -6,8 +6,8 @@ import { type OwnedMemory, withMemory } from '../../memory/owned-memory.ts';
 import type { OptionRange } from '../../options/address-range.ts';
 import type { OwnerOptions } from '../../options/guest-memory.ts';
 import type { SourceName } from '../../options/source.ts';
-import { EXIT_INCOMPLETE, EXIT_OK } from '../../process/exit-codes.ts';
-import { interruptible } from '../../process/interruptible.ts';
+import { EXIT_INCOMPLETE, EXIT_OK } from '../../exit/exit-codes.ts';
+import { interruptible } from '../../exit/interruptible.ts';
 import { hexdump } from './hexdump.ts';
 
 const DEFAULT_BYTES = 256n;

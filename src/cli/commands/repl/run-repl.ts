@@ -2,8 +2,8 @@
 import { start } from 'node:repl';
 import { attach, type GuestFile, type QemuSockets } from '../../../guest/index.ts';
 import type { CommandContext } from '../../context.ts';
-import { EXIT_OK } from '../../process/exit-codes.ts';
-import { interruptible } from '../../process/interruptible.ts';
+import { EXIT_OK } from '../../exit/exit-codes.ts';
+import { interruptible } from '../../exit/interruptible.ts';
 
 /** @throws PtmonError as `attach` */
 export function runRepl(where: QemuSockets | GuestFile, context: CommandContext): Promise<void> {

@@ -3,8 +3,8 @@ import type { Command } from 'commander';
 import type { CommandContext } from '../../context.ts';
 import { addAddress, rootOption } from '../../options/address.ts';
 import { addEventOptions, addSpeedOption, addTimeOption } from '../../options/events.ts';
-import { EXIT_OK } from '../../process/exit-codes.ts';
-import { interruptible } from '../../process/interruptible.ts';
+import { EXIT_OK } from '../../exit/exit-codes.ts';
+import { interruptible } from '../../exit/interruptible.ts';
 import type { ReplayOptions } from '../../trace/run-replay.ts';
 import { addHelp } from '../../options/help.ts';
 

@@ -4,8 +4,8 @@ import type { CommandContext } from '../../context.ts';
 import { rootOption } from '../../options/address.ts';
 import { addHelp } from '../../options/help.ts';
 import { addProcessOptions } from '../../options/source.ts';
-import { EXIT_OK } from '../../process/exit-codes.ts';
-import { interruptible } from '../../process/interruptible.ts';
+import { EXIT_OK } from '../../exit/exit-codes.ts';
+import { interruptible } from '../../exit/interruptible.ts';
 import type { ReportOptions } from './run-report.ts';
 
 const HELP = `

@@ -9,8 +9,8 @@ import { findAddressSpace, findRoots, type FoundRoot, refuseDroppedGaps } from '
 import type { CommandContext } from '../../context.ts';
 import { type LiveOptions, type SourceName, spaceRequest } from '../../options/source.ts';
 import { columns } from '../../output/columns.ts';
-import { EXIT_OK } from '../../process/exit-codes.ts';
-import { interruptible } from '../../process/interruptible.ts';
+import { EXIT_OK } from '../../exit/exit-codes.ts';
+import { interruptible } from '../../exit/interruptible.ts';
 import { openSnapshot } from '../../snapshot/open-snapshot.ts';
 import { LinuxView } from '../../snapshot/linux-view.ts';
 import { type Visit, warningLines, withProgress } from '../../snapshot/visit-snapshot.ts';

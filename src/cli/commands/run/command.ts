@@ -3,8 +3,8 @@ import type { Command } from 'commander';
 import type { CommandContext } from '../../context.ts';
 import { addLiveEventOptions } from '../../options/events.ts';
 import { wholeNumber } from '../../options/values.ts';
-import { EXIT_FAILED, EXIT_OK } from '../../process/exit-codes.ts';
-import { interruptible } from '../../process/interruptible.ts';
+import { EXIT_FAILED, EXIT_OK } from '../../exit/exit-codes.ts';
+import { interruptible } from '../../exit/interruptible.ts';
 import type { RunOptions } from './run-guest.ts';
 import { addHelp } from '../../options/help.ts';
 

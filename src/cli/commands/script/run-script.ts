@@ -6,8 +6,8 @@ import { pathToFileURL } from 'node:url';
 import { PtmonError } from '../../../core/error.ts';
 import { attach, type Guest, type GuestFile, type QemuSockets } from '../../../guest/index.ts';
 import type { CommandContext } from '../../context.ts';
-import { EXIT_OK } from '../../process/exit-codes.ts';
-import { interruptible } from '../../process/interruptible.ts';
+import { EXIT_OK } from '../../exit/exit-codes.ts';
+import { interruptible } from '../../exit/interruptible.ts';
 
 export interface Script {
   /** A path. */

@@ -11,8 +11,8 @@ import type { OwnerOptions } from '../../options/guest-memory.ts';
 import type { SourceName } from '../../options/source.ts';
 import { sizeText } from '../../output/size-text.ts';
 import { printStatus } from '../../output/status-lines.ts';
-import { EXIT_FAILED, EXIT_OK } from '../../process/exit-codes.ts';
-import { interruptible } from '../../process/interruptible.ts';
+import { EXIT_FAILED, EXIT_OK } from '../../exit/exit-codes.ts';
+import { interruptible } from '../../exit/interruptible.ts';
 
 export interface SearchCommandOptions extends OwnerOptions {
   readonly pattern: string;

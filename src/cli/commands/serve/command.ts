@@ -5,8 +5,8 @@ import { rootOption } from '../../options/address.ts';
 import { addHelp } from '../../options/help.ts';
 import { addProcessOptions, addSocketOptions, isLive } from '../../options/source.ts';
 import { wholeNumber } from '../../options/values.ts';
-import { EXIT_OK } from '../../process/exit-codes.ts';
-import { interruptible } from '../../process/interruptible.ts';
+import { EXIT_OK } from '../../exit/exit-codes.ts';
+import { interruptible } from '../../exit/interruptible.ts';
 import type { ServeOptions } from './run-serve.ts';
 
 const HELP = `

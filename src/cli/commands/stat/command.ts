@@ -1,8 +1,8 @@
 /** `ptmon stat`. */
 import type { Command } from 'commander';
 import type { CommandContext } from '../../context.ts';
-import { EXIT_OK } from '../../process/exit-codes.ts';
-import { interruptible } from '../../process/interruptible.ts';
+import { EXIT_OK } from '../../exit/exit-codes.ts';
+import { interruptible } from '../../exit/interruptible.ts';
 import type { StatOptions } from './run-stat.ts';
 
 export function defineStat(command: Command, context: CommandContext): void {

@@ -1,7 +1,7 @@
 /** Replays a trace and counts its events. */
 import { openTrace } from '../../../drivers/trace/index.ts';
 import { openSession } from '../../../session/session.ts';
-import { coloursFor } from '../../../sinks/colours.ts';
+import { coloursFor } from '../../../sinks/console/colours.ts';
 import { columnsOf } from '../../../sinks/columns.ts';
 import type { TextOutput } from '../../../sinks/text-output.ts';
 import { introductionText, recordedKinds } from '../../trace/about-text.ts';

@@ -2,7 +2,7 @@
 import { hex } from '../../../core/address/va.ts';
 import type { MonitorEvent } from '../../../core/monitor/events.ts';
 import type { TraceInstant } from '../../../drivers/trace/index.ts';
-import { entryName } from '../../../sinks/event-row.ts';
+import { entryName } from '../../../sinks/console/event-row.ts';
 import { PageTally } from '../../output/page-tally.ts';
 import { pagesOf } from '../../output/alike-row.ts';
 

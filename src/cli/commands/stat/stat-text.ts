@@ -1,6 +1,6 @@
 /** The summary of a trace, as one screen of text. */
 import type { Ansis } from 'ansis';
-import { lostText } from '../../../sinks/console.ts';
+import { lostText } from '../../../sinks/console/console.ts';
 import { printable } from '../../../sinks/printable.ts';
 import type { Summary } from '../../../sinks/sink.ts';
 import { tallyTables } from '../../output/tally-tables.ts';

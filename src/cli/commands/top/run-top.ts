@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import process from 'node:process';
 import { PtmonError } from '../../../core/error.ts';
 import { attach, type Guest } from '../../../guest/index.ts';
-import { coloursFor } from '../../../sinks/colours.ts';
+import { coloursFor } from '../../../sinks/console/colours.ts';
 import { columnsOf } from '../../../sinks/columns.ts';
 import type { TextOutput } from '../../../sinks/text-output.ts';
 import { sampleProcesses } from '../../../web/scene/process-sample.ts';

@@ -6,8 +6,8 @@ import { addAddressOrSymbol } from '../../options/address.ts';
 import { addLiveEventOptions } from '../../options/events.ts';
 import { addBtfOption, addPagingOption, addRootOption, addSourceOptions } from '../../options/source.ts';
 import { EVENT_KINDS, listOf, wholeNumber } from '../../options/values.ts';
-import { EXIT_FAILED, EXIT_OK } from '../../process/exit-codes.ts';
-import { interruptible } from '../../process/interruptible.ts';
+import { EXIT_FAILED, EXIT_OK } from '../../exit/exit-codes.ts';
+import { interruptible } from '../../exit/interruptible.ts';
 import { addHelp } from '../../options/help.ts';
 
 const WATCH_MODES = ['exact', 'plugin', 'sample'] as const;

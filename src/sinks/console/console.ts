@@ -2,12 +2,12 @@
 import type { Writable } from 'node:stream';
 import { Ansis } from 'ansis';
 import { coloursFor } from './colours.ts';
-import { columnsOf } from './columns.ts';
+import { columnsOf } from '../columns.ts';
 import { rowOf } from './event-row.ts';
-import { printable } from './printable.ts';
+import { printable } from '../printable.ts';
 import { RowLayout } from './row-layout.ts';
-import type { Sink, Statistics, Summary } from './sink.ts';
-import { TextOutput } from './text-output.ts';
+import type { Sink, Statistics, Summary } from '../sink.ts';
+import { TextOutput } from '../text-output.ts';
 
 export interface ConsoleOptions {
   /** Whether to use colour; defaults to what the stream, NO_COLOR and FORCE_COLOR say. */

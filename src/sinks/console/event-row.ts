@@ -1,8 +1,8 @@
 /** An event as the cells of a line of text. */
-import { hex } from '../core/address/va.ts';
-import type { Cause, MonitorEvent, RootGoneEvent } from '../core/monitor/events.ts';
-import type { Rights } from '../core/paging/rights.ts';
-import { printable } from './printable.ts';
+import { hex } from '../../core/address/va.ts';
+import type { Cause, MonitorEvent, RootGoneEvent } from '../../core/monitor/events.ts';
+import type { Rights } from '../../core/paging/rights.ts';
+import { printable } from '../printable.ts';
 import type { Row } from './row-layout.ts';
 
 const PAGE_BYTES = 4096;

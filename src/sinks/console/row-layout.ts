@@ -1,7 +1,7 @@
 /** Lines of columns, for widths of 80 and more: `fault + nginx[12]:heap  0x55d0c0a01000  0x1a3f000  4K  PTE 0x0 → …067`. */
 import type { Ansis } from 'ansis';
-import type { MonitorEvent } from '../core/monitor/events.ts';
-import { fit, fitPath, pad, widthOf } from './text-width.ts';
+import type { MonitorEvent } from '../../core/monitor/events.ts';
+import { fit, fitPath, pad, widthOf } from '../text-width.ts';
 
 /** From this width on, lines have room for whole entries and the vCPU. */
 const WIDE_COLUMNS = 110;

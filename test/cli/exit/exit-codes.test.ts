@@ -1,6 +1,6 @@
 import { CommanderError } from 'commander';
 import { expect, test } from 'vitest';
-import { exitCodeOf } from '../../../src/cli/process/exit-codes.ts';
+import { exitCodeOf } from '../../../src/cli/exit/exit-codes.ts';
 import { PtmonError, type PtmonErrorCode } from '../../../src/core/error.ts';
 
 const ofCode: Record<PtmonErrorCode, number> = {

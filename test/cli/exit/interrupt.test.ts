@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { catchInterrupts, type Interrupt } from '../../../src/cli/process/interrupt.ts';
+import { catchInterrupts, type Interrupt } from '../../../src/cli/exit/interrupt.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
 const before = SIGNALS.map((name) => process.listenerCount(name));
