@@ -60,28 +60,33 @@ describe('opening', () => {
 });
 
 describe('sampling', () => {
-  test('the first sample comes at once, the others at the interval, and the interval is measured', async () => {
+  test('the first sample comes at once', async () => {
+    const driver = await open({ path: makeRamFile(MIB).path, intervalMs: 10_000 });
+    const begin = performance.now();
+    for await (const _ of driver.run()) break;
+    expect(performance.now() - begin).toBeLessThan(9000);
+  });
+
+  test('the others come at the interval, and it is measured', async () => {
     const driver = await open({ path: makeRamFile(MIB).path, intervalMs: 50 });
     expect(driver.sampling).toEqual({ intervalMs: 50, minIntervalMs: 50, samples: 0, achievedIntervalMs: null });
-    const begin = performance.now();
     const times: number[] = [];
     for await (const batch of driver.run()) {
-      times.push(performance.now() - begin);
+      times.push(performance.now());
       expect(batch).toEqual([{ kind: 'missed', reason: 'sampled', lost: null }]);
       // A consumer that takes its time delays what follows.
-      if (times.length === 5) await sleep(200);
+      if (times.length === 5) await sleep(600);
       if (times.length === 8) break;
     }
-    expect(times[0]).toBeLessThan(45);
     const gaps = times.slice(1).map((time, at) => time - times[at]!);
-    expect(gaps[4]).toBeGreaterThan(190);
+    expect(gaps[4]).toBeGreaterThan(590);
     const { samples, achievedIntervalMs } = driver.sampling;
     expect(samples).toBe(8);
     expect(achievedIntervalMs).toMatchObject({ count: 7 });
     const { max, mean } = achievedIntervalMs!;
-    expect(Math.abs(max - Math.max(...gaps))).toBeLessThan(30);
-    expect(Math.abs(mean - gaps.reduce((sum, gap) => sum + gap) / 7)).toBeLessThan(30);
-    expect(mean).toBeGreaterThan(60);
+    expect(Math.abs(max - Math.max(...gaps))).toBeLessThan(100);
+    expect(Math.abs(mean - gaps.reduce((sum, gap) => sum + gap) / 7)).toBeLessThan(100);
+    expect(mean).toBeGreaterThan(120);
   });
 
   test('comes sooner where samples find changes, unless the interval is fixed', async () => {

@@ -307,7 +307,8 @@ describe('a replay', () => {
       return performance.now() - start;
     };
     expect(await timed(1)).toBeGreaterThan(390);
-    expect(await timed()).toBeLessThan(390);
+    // On a busy machine one of them may take as long.
+    expect(Math.min(await timed(), await timed(), await timed())).toBeLessThan(390);
     expect(() => openTrace(path, { speed: 0 })).toThrow(/must be positive, not 0/);
   });
 
