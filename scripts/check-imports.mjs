@@ -58,7 +58,10 @@ const PARTS = [
   ['web/page/', ['web/picture/']],
   ['web/', ['web/picture/', 'core/', 'driver/', 'drivers/', 'guest/', 'linux/', 'session/', 'sinks/', 'snapshot/']],
   // An agent supervises; what its processes do is given to it as a program.
-  ['fleet/', ['core/error.ts', 'guest/', 'linux/', 'sinks/']],
+  [
+    'fleet/',
+    ['core/error.ts', 'core/address/', 'core/paging/rights.ts', 'core/monitor/events.ts', 'guest/', 'linux/', 'sinks/'],
+  ],
   ['cli/', ['']],
   ['index.ts', ['core/', 'driver/', 'drivers/', 'linux/', 'session/', 'sinks/', 'snapshot/']],
 ];

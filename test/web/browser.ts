@@ -94,6 +94,7 @@ export async function openPage(browser: Browser, url: string, options: PageOptio
 /** The colours of src/web/page/draw/theme.ts in light, as a person who looks at the legend knows them. */
 const COLOURS: Readonly<Record<Kind, string>> = {
   absent: '#e9ecf0',
+  backed: '#9aa5b1',
   'read-only': '#7fb2e0',
   executable: '#ee9a3a',
   writable: '#2f9e6b',

@@ -1,4 +1,4 @@
-/** The source of a page or a report: a trace, a dump, or two dumps. */
+/** The source of a page or a report: a trace, a dump, two dumps, or an archive. */
 import { statSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
 import { PtmonError } from '../../core/error.ts';
@@ -11,21 +11,35 @@ import { FileSceneSource, noWalk, walkGuest, walkTrace } from '../../web/scene/f
 import { comparisonScene, type SpaceChoice, snapshotScene } from '../../web/scene/snapshot-scene.ts';
 import { traceScene } from '../../web/scene/trace-scene.ts';
 import type { SceneSource } from '../../web/scene/scene-source.ts';
+import { openArchive } from './open-archive.ts';
 import type { RootOption } from '../options/address.ts';
 import { recordedKinds } from '../trace/about-text.ts';
 
 /** @throws PtmonError `bad-argument` for other numbers of files; as the trace and the dumps */
 export async function openFiles(
   paths: readonly string[],
-  choice: SpaceChoice,
+  { of, ...choice }: SourceChoice,
   signal: AbortSignal,
 ): Promise<SceneSource> {
   const [first, second, ...others] = paths;
   if (first === undefined)
-    throw new PtmonError('bad-argument', 'no source: give the path of a trace or dump, or --vm of a live guest');
+    throw new PtmonError(
+      'bad-argument',
+      'no source: give the path of a trace, a dump or an archive, or --vm of a live guest',
+    );
   if (others.length > 0)
-    throw new PtmonError('bad-argument', `unexpected argument "${others[0]}": one trace, one dump, or two dumps`);
-  for (const path of paths) checkExists(path);
+    throw new PtmonError(
+      'bad-argument',
+      `unexpected argument "${others[0]}": one trace, one dump, two dumps, or one archive`,
+    );
+  const folder = paths.find(isFolder);
+  if (folder !== undefined) {
+    if (second !== undefined)
+      throw new PtmonError('bad-argument', `${folder} is a folder: two dumps can be compared; give an archive alone`);
+    refuseChoice(choice, 'an archive shows all that was watched');
+    return openArchive(folder, of, signal);
+  }
+  if (of !== undefined) throw new PtmonError('bad-argument', `--of is for an archive: ${first} is a file`);
   const traces = paths.filter(isTraceFile);
   if (traces.length > 0 && second !== undefined)
     throw new PtmonError(
@@ -36,39 +50,48 @@ export async function openFiles(
   return second === undefined ? openDumpFile(first, choice, signal) : openPair(first, second, choice, signal);
 }
 
-/** The options of both commands that choose an address space. */
+/** What of a source is shown. */
+export type SourceChoice = SpaceChoice & {
+  /** The VM, of an archive. */
+  readonly of?: string;
+};
+
+/** The options of both commands that choose what is shown. */
 export interface SpaceOptions {
+  readonly of?: string;
   readonly pid?: number;
   readonly comm?: string;
   readonly root?: RootOption;
 }
 
 /** @throws PtmonError `bad-argument` for a root that only a vCPU could tell */
-export function choiceOf({ pid, comm, root }: SpaceOptions): SpaceChoice {
+export function choiceOf({ pid, comm, root, of }: SpaceOptions): SourceChoice {
   if (root === 'current')
     throw new PtmonError('bad-argument', '--root current is the default: give 0x… or leave it out');
   return {
     ...(pid !== undefined && { pid }),
     ...(comm !== undefined && { comm }),
     ...(root !== undefined && { root }),
+    ...(of !== undefined && { of }),
   };
 }
 
-function checkExists(path: string): void {
+/** @throws PtmonError where there is nothing */
+function isFolder(path: string): boolean {
   try {
-    statSync(path);
+    return statSync(path).isDirectory();
   } catch (error) {
     throw openError(path, error);
   }
 }
 
+function refuseChoice({ pid, comm, root }: SpaceChoice, why: string): void {
+  if (pid === undefined && comm === undefined && root === undefined) return;
+  throw new PtmonError('bad-argument', `--pid, --comm and --root choose in a dump or a guest: ${why}`);
+}
+
 async function openTraceFile(path: string, choice: SpaceChoice, signal: AbortSignal): Promise<SceneSource> {
-  const { pid, comm, root } = choice;
-  if (pid !== undefined || comm !== undefined || root !== undefined)
-    throw new PtmonError(
-      'bad-argument',
-      '--pid, --comm and --root choose in a dump or a guest: a trace shows all it has',
-    );
+  refuseChoice(choice, 'a trace shows all it has');
   const scene = await traceScene(path, signal);
   return new FileSceneSource({
     scene,

@@ -99,8 +99,15 @@ export function temporaryOf(path: string): string {
   return `${path}.tmp`;
 }
 
-/** The rows of a file, some at a time. */
-export async function* readParquet(path: string): AsyncGenerator<readonly Row[], void, undefined> {
+/**
+ * The rows of a file, some at a time.
+ *
+ * @param columns those that are read; defaults to all
+ */
+export async function* readParquet(
+  path: string,
+  columns?: readonly string[],
+): AsyncGenerator<readonly Row[], void, undefined> {
   const file = await asyncBufferFromFile(path);
   const metadata = await parquetMetadataAsync(file);
   const count = Number(metadata.num_rows);
@@ -109,7 +116,8 @@ export async function* readParquet(path: string): AsyncGenerator<readonly Row[],
     // Times stay as they are in the file: a Date has milliseconds.
     const compressors = { GZIP: (bytes: Uint8Array) => gunzipSync(bytes) };
     const parsers = { timestampFromMicroseconds: (micros: bigint) => micros };
-    const rows = await parquetReadObjects({ file, metadata, rowStart, rowEnd, parsers, compressors });
+    const range = { rowStart, rowEnd, ...(columns && { columns: [...columns] }) };
+    const rows = await parquetReadObjects({ file, metadata, ...range, parsers, compressors });
     yield rows.map((row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name, value ?? undefined])));
   }
 }

@@ -6,6 +6,7 @@
 import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
+import { PtmonError } from '../../core/error.ts';
 import { fileName } from '../journal/file-name.ts';
 import { syncFolder } from '../journal/segment.ts';
 import type { Positions } from './positions.ts';
@@ -36,6 +37,21 @@ export function dayOf(time: number): string {
   const date = new Date(time / 1000);
   const year = date.getUTCFullYear();
   return year >= 1970 && year <= 9999 ? date.toISOString().slice(0, 10) : '1970-01-01';
+}
+
+/**
+ * Where the partitions are: an agent has its archive in `events/`.
+ *
+ * @throws PtmonError `bad-argument` for a folder without an archive
+ */
+export function archiveIn(folder: string): string {
+  const inside = join(folder, 'events');
+  if (existsSync(inside)) return inside;
+  if (partitionsOf(folder).length > 0) return folder;
+  throw new PtmonError(
+    'bad-argument',
+    `${folder}: no archive: it has neither events/ nor day=… folders; give the folder of an agent or of an archive`,
+  );
 }
 
 export function partitionsOf(archive: string): readonly string[] {

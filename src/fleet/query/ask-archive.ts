@@ -1,10 +1,8 @@
 /** Asks an archive by DuckDB, which is loaded only here: it is no dependency of the package. */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import type * as DuckDb from '@duckdb/node-api';
 import { PtmonError } from '../../core/error.ts';
 import { COLUMNS } from '../archive/parquet.ts';
-import { filesOf, partitionsOf } from '../archive/partition.ts';
+import { archiveIn, filesOf, partitionsOf } from '../archive/partition.ts';
 
 const MAX_TRIES = 5;
 
@@ -76,15 +74,8 @@ function sourceOf(from: string): string {
   const options = 'union_by_name = true, hive_partitioning = false';
   if (/^[a-z0-9]+:\/\//.test(from))
     return `read_parquet(${quoted(`${from.replace(/\/$/, '')}/**/*.parquet`)}, ${options})`;
-  const archive = [join(from, 'events'), from].find((folder) => existsSync(folder) && partitionsOf(folder).length > 0);
-  const files = archive === undefined ? [] : partitionsOf(archive).flatMap(filesOf);
+  const files = partitionsOf(archiveIn(from)).flatMap(filesOf);
   if (files.length > 0) return `read_parquet([${files.map(quoted).join(', ')}], ${options})`;
-  if (!existsSync(join(from, 'events')) && archive === undefined) {
-    throw new PtmonError(
-      'bad-argument',
-      `${from}: no archive: it has neither events/ nor day=… folders; give one with --from`,
-    );
-  }
   // An agent that has not written yet.
   const columns = Object.entries(COLUMNS).map(
     ([name, type]) => `NULL::${type === 'text' ? 'VARCHAR' : type} AS "${name}"`,

@@ -1,13 +1,21 @@
 /**
  * What a page is, as one small number: bits 2:0 the rights as `core/paging/rights` packs them, bit 3 swapped, bits 8:4 the logarithm of
- * the leaf's 4 KiB pages, bit 9 one frame again and again, bits 13:10 the protection key.
+ * the leaf's 4 KiB pages, bit 9 one frame again and again, bits 13:10 the protection key, bit 14 that the rights are not known.
  */
 
 /** A number of `lookOf`. */
 export type Look = number;
 
 /** What colours a cell, most remarkable last: of several pages in one cell the last of these wins. */
-export const KINDS = ['absent', 'read-only', 'executable', 'writable', 'swapped', 'writable+executable'] as const;
+export const KINDS = [
+  'absent',
+  'backed',
+  'read-only',
+  'executable',
+  'writable',
+  'swapped',
+  'writable+executable',
+] as const;
 export type Kind = (typeof KINDS)[number];
 
 const WRITABLE = 1;
@@ -17,6 +25,8 @@ const SWAPPED = 8;
 const ORDER_SHIFT = 4;
 const REPEATS = 1 << 9;
 const KEY_SHIFT = 10;
+const KEY_MASK = 15;
+const RIGHTS_UNKNOWN = 1 << 14;
 
 /** A page on a swap device. */
 export const SWAPPED_LOOK: Look = SWAPPED | NO_EXECUTE;
@@ -25,6 +35,16 @@ export const SWAPPED_LOOK: Look = SWAPPED | NO_EXECUTE;
 export function lookOf(rights: number, slotPages: number, repeats = false): Look {
   const order = Math.round(Math.log2(slotPages));
   return (rights & 7) | (order << ORDER_SHIFT) | (repeats ? REPEATS : 0) | ((rights >>> 4) << KEY_SHIFT);
+}
+
+/** A page of which a recording does not have the rights. */
+export function lookWithoutRights(slotPages: number): Look {
+  return RIGHTS_UNKNOWN | lookOf(NO_EXECUTE, slotPages);
+}
+
+/** The same page, mapped by a leaf of another size. */
+export function withLeafPages(look: Look, slotPages: number): Look {
+  return (look & ~(31 << ORDER_SHIFT)) | (Math.round(Math.log2(slotPages)) << ORDER_SHIFT);
 }
 
 export function isSwapped(look: Look): boolean {
@@ -47,6 +67,7 @@ export function frameStep(look: Look): 0 | 1 {
 
 export function kindOf(look: Look): Kind {
   if (isSwapped(look)) return 'swapped';
+  if ((look & RIGHTS_UNKNOWN) !== 0) return 'backed';
   const isExecutable = (look & NO_EXECUTE) === 0;
   if (isWritable(look)) return isExecutable ? 'writable+executable' : 'writable';
   return isExecutable ? 'executable' : 'read-only';
@@ -54,7 +75,8 @@ export function kindOf(look: Look): Kind {
 
 /** `rw-u`, as `ptmon map` writes it. */
 export function rightsText(look: Look): string {
-  const key = look >>> KEY_SHIFT;
+  if ((look & RIGHTS_UNKNOWN) !== 0) return '????';
+  const key = (look >>> KEY_SHIFT) & KEY_MASK;
   return `r${isWritable(look) ? 'w' : '-'}${(look & NO_EXECUTE) === 0 ? 'x' : '-'}${(look & USER) === 0 ? '-' : 'u'}${key === 0 ? '' : key}`;
 }
 

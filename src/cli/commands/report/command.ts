@@ -10,9 +10,10 @@ import type { ReportOptions } from './run-report.ts';
 
 const HELP = `
 Writes one HTML file of less than 2 MB with the picture that ptmon serve shows:
-a trace to play and to scrub, a dump, or what changed between two dumps. It
-opens in any browser without a network, so that you can attach it to a bug
-report. If a long trace does not fit, the report says what was left out.
+a trace to play and to scrub, a dump, what changed between two dumps, or the
+last session of a VM in an archive. It opens in any browser without a network,
+so that you can attach it to a bug report. If a long trace does not fit, the
+report says what was left out.
 
 Examples:
   ptmon report guest.trace -o report.html
@@ -23,10 +24,11 @@ Examples:
 export function defineReport(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
   command
-    .argument('<source>', 'path of a trace or a dump')
+    .argument('<source>', 'path of a trace, a dump or an archive')
     .argument('[after]', 'a second dump, to compare with the first')
     .requiredOption('-o, --output <file>', 'the HTML file; - for standard output')
     .option('--force', 'overwrite a file that is not a report')
+    .option('--of <vm>', 'for an archive: the VM, as VM or HOST/VM; defaults to the only one')
     .addOption(new Option('--root <cr3>', 'for a dump: show only this address space: 0x…').argParser(rootOption));
   addProcessOptions(command).action(async (source: string, after: string | undefined, options: ReportOptions) => {
     await interruptible(context, async (signal) => {

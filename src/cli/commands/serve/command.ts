@@ -15,7 +15,8 @@ colour of a cell tells what its pages are, and it flashes when they change.
 Beside them are processes, events, rates, and physical memory by owner.
 
 Open the address that serve prints. It contains a token, and serve refuses
-requests without it. SOURCE is a trace, a dump, or two dumps to compare. Without
+requests without it. SOURCE is a trace, a dump, two dumps to compare, or the
+folder of an archive, of which serve shows the last session of a VM. Without
 SOURCE, serve shows a live guest: it reads the processes at intervals, or with
 --mode exact follows each change.
 
@@ -26,6 +27,7 @@ Examples:
   ptmon serve --vm vm1 --comm nginx    follow the processes of a name
   ptmon serve guest.trace              a recording, to play and to scrub
   ptmon serve before.core after.core   what changed between two dumps
+  ptmon serve /var/lib/ptmon --of vm1  what an agent has archived of a VM
   ptmon serve --port 8080 vm.core      a port of your own
 `;
 
@@ -35,13 +37,14 @@ export function defineServe(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
   command
     .usage('[options] SOURCE [SOURCE]\n       ptmon serve [options] --vm NAME')
-    .argument('[sources...]', 'path of a trace, of a dump, or of two dumps')
+    .argument('[sources...]', 'path of a trace, of a dump, of two dumps, or of an archive')
     .option('--port <n>', 'port to listen on; 0 takes a free one', wholeNumber(0, MAX_PORT), 0)
     .option('--listen <address>', 'address to listen on; 127.0.0.1 admits this host only', '127.0.0.1')
     .option('--token <text>', 'secret in the address that is printed; random by default')
     .addOption(
       new Option('--mode <mode>', 'how a live guest is followed').choices(['exact', 'sample']).default('sample'),
     )
+    .option('--of <vm>', 'for an archive: the VM, as VM or HOST/VM; defaults to the only one')
     .addOption(new Option('--root <cr3>', 'for a dump: show only this address space: 0x…').argParser(rootOption));
   addProcessOptions(addSocketOptions(command)).action(async (words: string[], options: ServeOptions) => {
     await interruptible(context, async (signal) => {

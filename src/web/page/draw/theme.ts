@@ -32,6 +32,7 @@ const OWNERS = [
 export const LIGHT: Theme = {
   kinds: {
     absent: '#e9ecf0',
+    backed: '#9aa5b1',
     'read-only': '#7fb2e0',
     executable: '#ee9a3a',
     writable: '#2f9e6b',
@@ -51,6 +52,7 @@ export const LIGHT: Theme = {
 export const DARK: Theme = {
   kinds: {
     absent: '#252b33',
+    backed: '#77828f',
     'read-only': '#4a86bd',
     executable: '#e08a2b',
     writable: '#36b37e',

@@ -4,6 +4,7 @@ import type { Model } from '../model.ts';
 
 const NAMES: Readonly<Record<Kind, string>> = {
   absent: 'absent',
+  backed: 'backed, rights not recorded',
   'read-only': 'read-only',
   executable: 'executable',
   writable: 'writable',
@@ -21,7 +22,7 @@ export function Legend({ model }: { readonly model: Model }) {
   }
   return (
     <ul class="legend" aria-label="Colours">
-      {KINDS.map((kind) => (
+      {KINDS.filter((kind) => kind !== 'backed' || pages.has(kind)).map((kind) => (
         <li key={kind} class={kind === 'writable+executable' && pages.has(kind) ? 'alarm' : ''}>
           <span class={`swatch ${kind.replace('+', '-')}`} />
           {NAMES[kind]}
