@@ -1,23 +1,22 @@
 /**
- * The straight line: the driver reports a write, the monitor marks it; its vCPU commits, the monitor says what changed; sinks
- * and the iterator hear of it; the guest runs on. The only place where async meets the core.
+ * From the driver to the sinks: the driver reports a write, and the monitor marks it; its vCPU commits, and the monitor returns what
+ * changed; sinks and the iterator get it; the guest runs on. The only place where async meets the core.
  */
 import { PtmonError } from '../core/error.ts';
-import type { CallInSteps } from '../core/monitor/call-in-steps.ts';
 import type { MonitorEvent } from '../core/monitor/events.ts';
 import type { PageTableMonitor } from '../core/monitor/page-table-monitor.ts';
 import type { Paging } from '../core/paging/format.ts';
-import type { Driver, MissedEvent, SourceEvent } from '../driver/driver.ts';
+import type { Driver, MissedEvent, WriteEvent } from '../driver/driver.ts';
 import { retry } from '../driver/retry.ts';
 import type { ReadSource } from '../driver/session-parts.ts';
 import type { Statistics, Summary } from '../sinks/sink.ts';
-import { carryOut } from './carry-out.ts';
 import { makeEventLoopTurn } from './event-loop-turn.ts';
 import { called, namesOf } from './event-names.ts';
 import { ObservedMonitor } from './observed-monitor.ts';
 import type { SessionOptions } from './options.ts';
 import { resolvePaging } from './paging.ts';
 import { SinkGroup } from './sink-group.ts';
+import { type ProcessedEvent, SourceEvents } from './source-events.ts';
 import { StopClock } from './stop-clock.ts';
 import { failureOf, Tally } from './tally.ts';
 import { TrappedEntries } from './trapped-entries.ts';
@@ -79,6 +78,7 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
   readonly #signal: AbortSignal;
   readonly #events = this.#pump();
   readonly #monitor: ObservedMonitor;
+  readonly #sourceEvents: SourceEvents;
   readonly #watches = new Watches(() => this.#advance());
   readonly #clock: StopClock;
   readonly #entries: TrappedEntries;
@@ -131,6 +131,7 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     );
     this.monitor = this.#monitor;
     this.#entries = new TrappedEntries(this.#monitor);
+    this.#sourceEvents = new SourceEvents(this.#monitor, options);
     if (sinks.hearsWatches) this.#watchLog = new WatchLog(this.#monitor);
   }
 
@@ -195,42 +196,31 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
   }
 
   async *#pump(): AsyncGenerator<MonitorEvent, void, undefined> {
-    const { driver, recorder, script, onBatch, system } = this.#options;
+    const { driver, script, onBatch, system } = this.#options;
     try {
       await this.#beforeItRuns();
-      for await (const told of driver.run(this.#signal)) {
-        this.#clock.stopped();
-        const heard = told.map((said) => this.#proved(said));
-        recorder?.stopped();
-        script?.perform(this.monitor, null);
-        const batch = system === undefined ? heard : [...(await system.update(heard)), ...heard];
-        for (const said of batch) {
-          if (said.kind === 'write') {
-            this.#tally.addWrite();
-            this.monitor.markDirty(said.pa, said.byteLength, said.view, said.vcpu);
-            recorder?.heard(said);
+      for await (const reported of driver.run(this.#signal)) {
+        this.#stopped();
+        const proved = reported.map((event) => this.#sourceEvents.prove(event));
+        const batch = system === undefined ? proved : [...(await system.update(proved)), ...proved];
+        for (const event of batch) {
+          if (event.kind === 'write') {
+            this.#mark(event);
           } else {
-            await this.#tellWatches();
-            const found = await this.#stamped(await this.#retry(() => this.#hear(said)));
-            if (said.kind === 'missed') driver.compared?.(found.length);
-            if (said.kind === 'missed' && said.reason.startsWith('sampled')) this.#addWindow(said);
-            const known = this.#check(said, found.length);
-            const events = system === undefined ? called(found, script?.names()) : await system.label(found);
-            this.#tally.add(known, events);
-            recorder?.heard(known, namesOf(found, events));
+            const events = await this.#process(event);
             for (let from = 0; from < events.length; from += PORTION) {
               const portion = events.slice(from, from + PORTION);
               await this.#sinks.write(portion);
-              for (const event of portion) {
-                this.#watches.deliver(event);
-                yield event;
+              for (const each of portion) {
+                this.#watches.deliver(each);
+                yield each;
               }
               await this.#letOthersRun();
             }
             this.#watches.settle();
             this.#sinks.rethrow();
           }
-          script?.perform(this.monitor, said);
+          script?.perform(this.monitor, event);
         }
         await onBatch?.(batch);
         await this.#letOthersRun();
@@ -246,6 +236,33 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
       await this.#release();
       if (this.#failure === undefined) this.#sinks.rethrow();
     }
+  }
+
+  /** The guest has stopped. */
+  #stopped(): void {
+    const { recorder, script } = this.#options;
+    this.#clock.stopped();
+    recorder?.stopped();
+    script?.perform(this.monitor, null);
+  }
+
+  #mark(write: WriteEvent): void {
+    this.#tally.addWrite();
+    this.monitor.markDirty(write.pa, write.byteLength, write.view, write.vcpu);
+    this.#options.recorder?.heard(write);
+  }
+
+  /** Has the monitor process an event of the source. Returns what changed, with times and names. */
+  async #process(event: ProcessedEvent): Promise<readonly MonitorEvent[]> {
+    const { recorder, script, system } = this.#options;
+    await this.#tellWatches();
+    const found = await this.#stamped(await this.#retry(() => this.#sourceEvents.process(event, this.#signal)));
+    if (event.kind === 'missed' && event.reason.startsWith('sampled')) this.#addWindow(event);
+    const known = this.#sourceEvents.conclude(event, found.length);
+    const events = system === undefined ? called(found, script?.names()) : await system.label(found);
+    this.#tally.add(known, events);
+    recorder?.heard(known, namesOf(found, events));
+    return events;
   }
 
   /**
@@ -292,53 +309,11 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     await traps?.setEntries(trapped, this.monitor.paging.mode.entryBytes, ...untrapped);
   }
 
-  /** What is known once a comparison is done: one that found what it should not have shows that changes go unreported. */
-  #check(said: Exclude<SourceEvent, { kind: 'write' }>, found: number): Exclude<SourceEvent, { kind: 'write' }> {
-    if (said.kind !== 'missed' || said.isCheck !== true || found === 0) return said;
-    this.#options.driver.traps?.missed?.(found);
-    return { ...said, lost: null };
-  }
-
-  /** Where no watched table was written, nothing was lost. */
-  #proved(said: SourceEvent): SourceEvent {
-    if (said.kind !== 'missed' || said.writtenFrames === undefined) return said;
-    const writtenFrames = said.writtenFrames.filter((gfn) => this.monitor.isMonitoredTable(gfn));
-    if (writtenFrames.length > 0) return { ...said, writtenFrames };
-    const { blindTo } = this.#options.system ?? {};
-    return {
-      ...said,
-      writtenFrames,
-      ...(blindTo === undefined ? { lost: 0 } : { reason: `${said.reason}; ${blindTo}` }),
-    };
-  }
-
-  /** @param said of a sample */
+  /** Of a sample: the time since the one before. */
   #addWindow({ lost }: MissedEvent): void {
     const { stopUs } = this.#clock;
     this.#tally.addWindow((stopUs - this.#sampleUs) / 1000, lost !== null);
     this.#sampleUs = stopUs;
-  }
-
-  #hear(said: Exclude<SourceEvent, { kind: 'write' }>): MonitorEvent[] | Promise<MonitorEvent[]> {
-    return carryOut(
-      this.#monitor.asSource(() => this.#callFor(said)),
-      this.#signal,
-    );
-  }
-
-  #callFor(said: Exclude<SourceEvent, { kind: 'write' }>): CallInSteps<MonitorEvent[]> {
-    switch (said.kind) {
-      case 'commit':
-        return this.monitor.processDirtyEntriesInSteps(said.vcpu);
-      case 'missed':
-        // A replay compares everything: so must the recorded session.
-        return this.monitor.resyncInSteps(
-          undefined,
-          this.#options.recorder === undefined ? (said.writtenFrames ?? said.scope) : 'all',
-        );
-      case 'root-gone':
-        return this.monitor.rootGoneInSteps(said.root);
-    }
   }
 
   /** The events with the time of the stop. */
