@@ -16,6 +16,11 @@ const INTERRUPTIONS: Readonly<Record<string, number>> = { mprotect: 1, split: 3,
 
 type Frame = number | null;
 
+export interface WatchedRange {
+  readonly va: bigint;
+  readonly pages: number;
+}
+
 /** What the events say of each page: the frames that were behind it, one after the other. */
 export function framesByPage(events: readonly MonitorEvent[]): Map<bigint, Frame[]> {
   const frames = new Map<bigint, Frame[]>();
@@ -35,7 +40,7 @@ export function framesByPage(events: readonly MonitorEvent[]): Map<bigint, Frame
 export function differences(
   events: readonly MonitorEvent[],
   reports: readonly WorkloadReport[],
-  watched: (va: bigint) => boolean,
+  watched: readonly WatchedRange[],
   pid: number,
 ): string[] {
   const said = framesByPage(events);
@@ -57,12 +62,13 @@ interface Done {
   readonly frame: Frame;
 }
 
-function reportsByPage(reports: readonly WorkloadReport[], watched: (va: bigint) => boolean, pid: number) {
+function reportsByPage(reports: readonly WorkloadReport[], watched: readonly WatchedRange[], pid: number) {
+  const isWatched = (at: bigint) => watched.some(({ va, pages }) => at >= va && at < va + BigInt(pages) * 4096n);
   const byPage = new Map<bigint, Done[]>();
   for (const report of reports.filter((each): each is PagesReport => each.kind === 'pages')) {
     if (report.pid !== undefined && report.pid !== pid) continue;
     for (const { va, pfn } of pagesOf(report)) {
-      if (!watched(va)) continue;
+      if (!isWatched(va)) continue;
       const list = byPage.get(va) ?? [];
       list.push({ op: report.op, frame: report.inaccessible ? null : pfn });
       byPage.set(va, list);

@@ -8,11 +8,7 @@ import type { WorkloadReport } from '../../src/drivers/qemu/launch/workload-repo
 import { QmpClient } from '../../src/drivers/qemu/qmp/client.ts';
 import { openSession } from '../../src/session/session.ts';
 import type { Statistics } from '../../src/sinks/sink.ts';
-
-export interface WatchedRange {
-  readonly va: bigint;
-  readonly pages: number;
-}
+import type { WatchedRange } from './page-history.ts';
 
 export interface WatchPlan {
   readonly ranges: readonly WatchedRange[];

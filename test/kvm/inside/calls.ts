@@ -8,10 +8,10 @@ import { runProgram } from '../../../src/cli/program.ts';
 import { findQemu } from '../../../src/drivers/qemu/launch/find-qemu.ts';
 import type { LaunchOptions } from '../../../src/drivers/qemu/launch/launch.ts';
 import { QmpClient } from '../../../src/drivers/qemu/qmp/client.ts';
-import { differences } from '../../live/page-history.ts';
+import { differences, type WatchedRange } from '../../live/page-history.ts';
 import { countingRom } from '../../live/paging-rom.ts';
 import { countWindows, type WindowCounts } from '../../live/proved-windows.ts';
-import { WatchedGuest, type WatchedRange } from '../../live/watched-guest.ts';
+import { WatchedGuest } from '../../live/watched-guest.ts';
 import { Recorder } from '../../sinks/examples.ts';
 
 /** The module of the bed that makes emulated debug registers count; undefined where registers are silicon. */
@@ -165,8 +165,6 @@ export const CALLS = {
   /** Watches while the workload does as it is told, and compares what was seen with what the workload reports. */
   async watch({ ranges, commands, timeoutMs }: WatchCall): Promise<WatchResult> {
     const watched: WatchedRange[] = ranges.map(({ va, pages }) => ({ va: BigInt(va), pages }));
-    const isWatched = (va: bigint) =>
-      watched.some((range) => va >= range.va && va < range.va + BigInt(range.pages) * 4096n);
     const { pid } = guest();
     const since = performance.now();
     let [eventCount, lineCount] = [0, 0];
@@ -188,7 +186,7 @@ export const CALLS = {
       return {
         events: events.length,
         pageIns: statistics.counts['page-in'],
-        differences: differences(events, reports, isWatched, pid).slice(0, 10),
+        differences: differences(events, reports, watched, pid).slice(0, 10),
         lost: statistics.lost,
         foundByResync: statistics.foundByResync,
         stops: stops.stops,
