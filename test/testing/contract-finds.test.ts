@@ -73,6 +73,24 @@ test.each(Object.entries(FAULTS))('%s', async (_name, { fault, found }) => {
   await expect(check!.run()).rejects.toThrow();
 });
 
+test('a guest that is idle at first is no fault: its batches are empty', async () => {
+  const open = (): ContractSubject => {
+    const driver = createSimDriver({ memoryFrames: 3072 });
+    async function* run() {
+      for (let batch = 0; batch < 500; batch++) yield [];
+      yield* driver.run();
+    }
+    return {
+      driver: broken(driver, { run }),
+      tables: () => [...driver.guest.kernel.frames.ofKind(FRAME_TABLE)],
+      hole: 0xb0000,
+    };
+  };
+  const { found } = FAULTS['a write that is not reported']!;
+  const check = driverContract({ open, deterministic: false, endless: true }).find(({ name }) => name === found);
+  expect(await check!.run()).toMatchObject({ skipped: false });
+});
+
 test('a check of a missing capability is skipped, with the reason', async () => {
   const open = (): ContractSubject => {
     const { memory } = createSimDriver({ memoryFrames: 3072 });

@@ -1,6 +1,7 @@
 /** Checks of `Driver.protection`: second-level permissions that make a vCPU trap before it writes. */
 import assert from 'node:assert/strict';
 import { ACCESS_WRITE } from '../../core/memory/page-access.ts';
+import type { SourceEvent } from '../../driver/index.ts';
 import type { CheckGroup } from './contract-check.ts';
 import { framesOf } from './driver-questions.ts';
 import { FrameWitness } from './frame-witness.ts';
@@ -39,7 +40,7 @@ export const PROTECTION_CHECKS: CheckGroup = {
     if (protection === undefined) return 'no protection';
     const witness = new FrameWitness(driver);
     let writes = 0;
-    await watch(driver, async (batch) => {
+    const look = async (batch: readonly SourceEvent[]) => {
       await witness.check(batch);
       for (const event of batch) {
         if (event.kind !== 'write') continue;
@@ -53,7 +54,8 @@ export const PROTECTION_CHECKS: CheckGroup = {
         protection.setAccess(0, gfn, protection.getAccess(0, gfn) & ~ACCESS_WRITE);
         await witness.add(gfn);
       }
-    });
+    };
+    await watch(driver, look, () => writes > 0 && witness.changes > 0);
     assert.ok(writes > 0, 'no write to a protected frame was reported');
     assert.ok(witness.changes > 0, 'no reported write has changed a protected frame');
   },

@@ -6,15 +6,24 @@ import type { ContractSubject } from './contract-check.ts';
 /** Batches that a check looks at. */
 const BATCHES = 300;
 
-/** Runs the source for some batches. Returns whether it ended by itself. */
+/** How long a check waits at most for what it needs to see: batches are empty while the guest is idle, or gets no processor of a busy host. */
+const MOST_MS = 30_000;
+
+/**
+ * Runs the source for some batches, and on until the check has seen what it needs. Returns whether it ended by itself.
+ *
+ * @param hasSeenEnough defaults to: it has
+ */
 export async function watch(
   driver: Driver,
   look: (batch: readonly SourceEvent[]) => void | Promise<void>,
+  hasSeenEnough: () => boolean = () => true,
 ): Promise<boolean> {
-  let left = BATCHES;
+  const endMs = performance.now() + MOST_MS;
+  let batches = 0;
   for await (const batch of driver.run()) {
     await look(batch);
-    if (--left === 0) return false;
+    if (++batches >= BATCHES && (hasSeenEnough() || performance.now() > endMs)) return false;
   }
   return true;
 }
