@@ -41,6 +41,11 @@ export class GuestEnd {
     else this.#fail(`QEMU ends (${typeof reason === 'string' ? reason : 'it does not say why'})`);
   }
 
+  /** What to throw for an error: the end of the guest, where that is behind it. */
+  reasonOf(error: unknown): unknown {
+    return error instanceof PtmonError && this.#failure !== undefined ? this.#failure : error;
+  }
+
   lose(error: PtmonError): void {
     // A QEMU that has said that it ends closes its sockets, too.
     if (this.#isShutDown) return;

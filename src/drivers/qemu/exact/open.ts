@@ -127,7 +127,7 @@ export async function openQemu(options: QemuOptions): Promise<QemuDriver> {
     });
   } catch (error) {
     for (const step of undo.reverse()) await step().catch(() => {});
-    throw error instanceof PtmonError && end.failure !== undefined ? end.failure : error;
+    throw end.reasonOf(error);
   } finally {
     opened();
   }

@@ -7,9 +7,7 @@ import { PtmonError } from '../../../core/error.ts';
 import type { PhysicalMemory } from '../../../core/memory/physical-memory.ts';
 import type { PageProtection } from '../../../core/memory/page-access.ts';
 import type { Driver, RegisterAccess, RemoteFetch, SourceEvent } from '../../../driver/driver.ts';
-import type { GuestEnd } from '../guest-end.ts';
-import type { GuestMemory } from '../memory/open-memory.ts';
-import type { QmpClient } from '../qmp/client.ts';
+import type { RunningGuest } from '../running-guest.ts';
 import type { PluginConnection } from './connection.ts';
 import { type PluginRecord, SNAPSHOT, TOO_MANY, WRITE } from './protocol.ts';
 import { differs, isLater, RecordedTables, type TableContent } from './tables.ts';
@@ -23,11 +21,8 @@ const COMPARED_TABLES = 256;
 const DOUBT_MS = 1000;
 
 export interface PluginParts {
-  readonly qmp: QmpClient;
+  readonly guest: RunningGuest;
   readonly connection: PluginConnection;
-  readonly guestMemory: GuestMemory;
-  readonly end: GuestEnd;
-  readonly registers: RegisterAccess;
   readonly code: 'kernel' | 'all';
   readonly entryBytes: 4 | 8;
   /** How often the tables are compared with memory, and a batch is yielded although nothing happens. */
@@ -71,15 +66,15 @@ export class QemuPluginDriver implements Driver {
   #closed: Promise<void> | undefined;
 
   constructor(parts: PluginParts) {
-    const { connection, guestMemory, registers, code, entryBytes } = parts;
+    const { guest, connection, code, entryBytes } = parts;
     this.#parts = parts;
-    this.#tables = new RecordedTables(connection, guestMemory, entryBytes);
+    this.#tables = new RecordedTables(connection, guest.memory, entryBytes);
     this.memory = this.#tables;
     this.protection = this.#tables;
     this.remote = this.#tables;
-    this.memorySource = guestMemory.description;
+    this.memorySource = guest.memory.description;
     this.code = code;
-    this.registers = registers;
+    this.registers = guest.registers;
   }
 
   get statistics(): PluginStatistics {
@@ -92,7 +87,8 @@ export class QemuPluginDriver implements Driver {
   }
 
   async *run(signal?: AbortSignal): AsyncGenerator<readonly SourceEvent[], void, undefined> {
-    const { connection, end } = this.#parts;
+    const { connection, guest } = this.#parts;
+    const { end } = guest;
     if (this.#closed !== undefined) throw new PtmonError('closed', 'the qemu driver is closed');
     const halt = AbortSignal.any([this.#stop.signal, end.signal, ...(signal === undefined ? [] : [signal])]);
     this.#compareDueMs = performance.now() + this.#parts.compareMs;
@@ -119,8 +115,7 @@ export class QemuPluginDriver implements Driver {
   async #close(): Promise<void> {
     this.#stop.abort();
     this.#parts.connection.close();
-    await this.#parts.guestMemory.close();
-    await this.#parts.qmp.close();
+    await this.#parts.guest.close();
   }
 
   /** The next batch: writes, or none where nothing has happened for a while. */

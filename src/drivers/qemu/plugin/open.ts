@@ -2,15 +2,11 @@
 import { PtmonError } from '../../../core/error.ts';
 import type { Driver, RegisterAccess } from '../../../driver/driver.ts';
 import { pagingOf } from '../../../driver/paging.ts';
-import { GuestEnd } from '../guest-end.ts';
-import { openFollowedMemory } from '../memory/followed-memory.ts';
 import { readHostAddresses } from '../memory/host-addresses.ts';
 import { parseMemoryTree } from '../memory/memory-tree.ts';
-import type { GuestMemoryKind } from '../memory/open-memory.ts';
-import { QmpClient } from '../qmp/client.ts';
-import { readPhysicalAddressBits } from '../qmp/physical-address-bits.ts';
+import type { QmpClient } from '../qmp/client.ts';
 import { readRunState } from '../qmp/run-state.ts';
-import { OpeningRegisters, readAllRegisters, type SamplingNotice } from '../sample/open.ts';
+import { RunningGuest, type RunningGuestOptions, type RunningNotice } from '../running-guest.ts';
 import { PluginConnection } from './connection.ts';
 import { QemuPluginDriver } from './driver.ts';
 import type { PluginRegion } from './protocol.ts';
@@ -25,9 +21,7 @@ export type InstrumentedCode = 'kernel' | 'all';
 /** A guest that runs, and is not watched yet. */
 export type PluginGuest = Pick<Driver, 'memory' | 'remote'> & { readonly registers: RegisterAccess };
 
-export interface QemuPluginOptions {
-  /** QEMU's `-qmp` socket: `unix:/path`, `/path`, `tcp:host:port` or `host:port`. */
-  readonly qmp: string;
+export interface QemuPluginOptions extends RunningGuestOptions {
   /** The plugin's socket: the path of `-plugin FILE.so,socket=PATH`. */
   readonly plugin: string;
   /**
@@ -35,16 +29,10 @@ export interface QemuPluginOptions {
    * instruction and not on the stack: that costs less. Defaults to `all`. A function decides by the guest.
    */
   readonly code?: InstrumentedCode | ((guest: PluginGuest) => Promise<InstrumentedCode>);
-  readonly memory?: Exclude<GuestMemoryKind, 'gdb'> | 'auto';
-  /** The file that is the guest's memory, where QEMU's own word for it is not right here. */
-  readonly ramFile?: string;
   /** How often page tables are compared with memory, in milliseconds; defaults to 250. */
   readonly compareMs?: number;
-  /** How long QEMU may take for each answer, in milliseconds; defaults to 5,000. */
-  readonly timeoutMs?: number;
   /** Told where another client of QEMU pauses and resumes the guest. */
-  readonly onNotice?: (notice: SamplingNotice) => void;
-  readonly signal?: AbortSignal;
+  readonly onNotice?: (notice: RunningNotice) => void;
 }
 
 /**
@@ -52,59 +40,28 @@ export interface QemuPluginOptions {
  *   `corrupt-input` where a peer speaks another protocol; the reason of `options.signal` when it is aborted
  */
 export async function openQemuPlugin(options: QemuPluginOptions): Promise<QemuPluginDriver> {
-  const { timeoutMs, signal, memory: kind, ramFile } = options;
-  const end = new GuestEnd(options.qmp);
-  let driver: QemuPluginDriver | undefined;
-  let said = 'running';
-  const tellState = async () => {
-    const state = await readRunState(qmp).catch(() => undefined);
-    if (driver === undefined || state === undefined || state === said || end.signal.aborted) return;
-    said = state;
-    // Its memory may be another one: `loadvm`, an incoming migration.
-    if (state === 'running') driver.compareSoon();
-    options.onNotice?.(state === 'running' ? { kind: 'free' } : { kind: 'held', state });
-  };
-  const qmp: QmpClient = await QmpClient.connect(options.qmp, {
-    ...(timeoutMs !== undefined && { timeoutMs }),
-    ...(signal && { signal }),
-    onEvent: (event) => {
-      end.hear(event);
-      if (event.name === 'STOP' || event.name === 'RESUME') void tellState();
-    },
-    onLost: (error) => end.lose(error),
-    onSilent: (command) => options.onNotice?.({ kind: 'silent', command }),
-  });
-  const undo: (() => void | Promise<void>)[] = [() => qmp.close()];
+  const { signal, code = 'all', compareMs = COMPARE_MS } = options;
+  const guest = await RunningGuest.open(options, options.onNotice);
+  const undo: (() => void | Promise<void>)[] = [() => guest.close()];
   try {
     const connection = await PluginConnection.connect(options.plugin, signal);
     undo.push(() => connection.close());
-    const registers = new OpeningRegisters(await readAllRegisters(qmp), await readPhysicalAddressBits(qmp));
+    const { qmp, memory, registers } = guest;
     const mode = pagingOf(registers, 0)?.mode.name;
     const entryBytes = mode === '32-bit' ? 4 : 8;
     const isWide = mode === '4-level' || mode === '5-level';
-    const guestMemory = await openFollowedMemory({
-      qmp,
-      guestRuns: true,
-      ...(kind !== undefined && { kind }),
-      ...(ramFile !== undefined && { ramFile }),
-    });
-    undo.push(() => guestMemory.close());
-    const { memory, remote } = guestMemory;
-    const { code = 'all' } = options;
-    const wanted = typeof code === 'string' ? code : await code({ memory, ...(remote && { remote }), registers });
-    const isKernel = wanted === 'kernel' && isWide;
+    const wanted = typeof code === 'string' ? code : await code({ memory, remote: memory, registers });
+    const instrumented = wanted === 'kernel' && isWide ? 'kernel' : 'all';
     const regions = await regionsOf(qmp);
-    const codeFrom = isKernel ? KERNEL_HALF : 0n;
+    const codeFrom = instrumented === 'kernel' ? KERNEL_HALF : 0n;
     await expectRunning(qmp);
     await instrument(qmp, () => connection.configure({ codeFrom, entryBytes, regions }, signal));
-    const instrumented = isKernel ? 'kernel' : 'all';
-    const { compareMs = COMPARE_MS } = options;
-    const parts = { qmp, connection, guestMemory, end, registers, code: instrumented, entryBytes, compareMs } as const;
-    driver = new QemuPluginDriver(parts);
+    const driver = new QemuPluginDriver({ guest, connection, code: instrumented, entryBytes, compareMs });
+    await guest.reportPauses(() => driver.compareSoon());
     return driver;
   } catch (error) {
     for (const step of undo.reverse()) await step();
-    throw error instanceof PtmonError && end.failure !== undefined ? end.failure : error;
+    throw guest.end.reasonOf(error);
   }
 }
 

@@ -1,4 +1,4 @@
-/** Registers of a vCPU as QEMU's monitor prints them (`info registers`): without a gdbstub, and while the guest runs. */
+/** Registers of vCPUs as QEMU's monitor prints them (`info registers`): without a gdbstub, and while the guest runs. */
 import { PtmonError } from '../../../core/error.ts';
 import type { PagingRegisters } from '../../../driver/driver.ts';
 import type { QmpClient } from './client.ts';
@@ -24,4 +24,13 @@ export async function readPrintedRegisters(qmp: QmpClient, vcpu: number): Promis
     );
   };
   return { cr0: required('CR0'), cr3: required('CR3'), cr4: required('CR4'), efer: required('EFER'), value };
+}
+
+/** @throws PtmonError as `readPrintedRegisters` */
+export async function readAllRegisters(qmp: QmpClient): Promise<PagingRegisters[]> {
+  const vcpus = await qmp.execute('query-cpus-fast');
+  if (!Array.isArray(vcpus)) throw new PtmonError('corrupt-input', `${qmp.address}: query-cpus-fast returned no list`);
+  const read: PagingRegisters[] = [];
+  for (let vcpu = 0; vcpu < vcpus.length; vcpu++) read.push(await readPrintedRegisters(qmp, vcpu));
+  return read;
 }

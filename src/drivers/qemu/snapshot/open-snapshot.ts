@@ -5,9 +5,9 @@ import type { Snapshot } from '../../../driver/snapshot.ts';
 import type { GdbRegisters } from '../gdb/index.ts';
 import { type GuestMemoryKind, openGuestMemory } from '../memory/open-memory.ts';
 import { QmpClient } from '../qmp/client.ts';
+import { readAllRegisters } from '../qmp/info-registers.ts';
 import { readPhysicalAddressBits } from '../qmp/physical-address-bits.ts';
 import { readRunState } from '../qmp/run-state.ts';
-import { readAllRegisters } from '../sample/open.ts';
 import { visitGuarded } from '../release/guarded-visit.ts';
 
 export interface QemuSnapshotOptions {

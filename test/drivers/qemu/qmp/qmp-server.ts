@@ -21,10 +21,17 @@ export interface QmpServer {
   hangUp(): void;
 }
 
+export interface ServerOptions {
+  readonly kind?: 'unix' | 'tcp';
+  readonly greeting?: string;
+  /** Sent in one write with the reply that ends the negotiation. */
+  readonly firstEvents?: string;
+}
+
 /** Greets, negotiates, and calls `answer` with everything after that. */
 export async function startQmpServer(
   answer: (command: Command, socket: Socket) => void = () => {},
-  options: { readonly kind?: 'unix' | 'tcp'; readonly greeting?: string } = {},
+  options: ServerOptions = {},
 ): Promise<QmpServer> {
   const commands: Command[] = [];
   const peer = await startPeer((socket) => {
@@ -37,7 +44,8 @@ export async function startQmpServer(
       for (const line of lines) {
         const command = JSON.parse(line) as Command;
         commands.push(command);
-        if (command.execute === 'qmp_capabilities') socket.write(returning(command, {}));
+        if (command.execute === 'qmp_capabilities')
+          socket.write(`${returning(command, {})}${options.firstEvents ?? ''}`);
         else answer(command, socket);
       }
     });
