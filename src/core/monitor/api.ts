@@ -21,10 +21,10 @@ export interface MonitorOptions {
    */
   readonly onFault?: (fault: PtmonError) => void;
   /**
-   * 4 KiB pages that the page tables on the walks of one address space's ranges may have entries for; a table that the address space
-   * reaches by several paths counts once for each, and such repeats may use a 16th of the limit. Beyond it, entries are not followed:
-   * `onFault` receives `range-limit`, and `state` says `unknown` for the pages below them. Single addresses have no limit. Bounds the
-   * time and memory that tables which point at each other can cost. Defaults to 2^23, which is 32 GiB of 4 KiB pages.
+   * Limit for the ranges of one address space, in entries of the tables on their walks. Bounds the time and memory that tables which
+   * point at each other can cost: a table counts once for each path to it, and all paths after the first may use a 16th of the limit.
+   * Entries beyond it are not followed: `onFault` receives `range-limit`, and `state` says `unknown` for the pages below. Single
+   * addresses have no limit. Defaults to 2^23: the entries of page tables for 32 GiB.
    */
   readonly maxRangePages?: number;
   /**

@@ -5,7 +5,7 @@ import { ENTRY_LEAF, type Paging, unfoldVpn } from '../paging/format.ts';
 import { RIGHTS_ALL } from '../paging/rights.ts';
 import type { BackedRun } from './events.ts';
 import type { Addresses, UnsettledAddresses } from './events/unsettled.ts';
-import type { AddressSpace } from './tables/address-space.ts';
+import type { SpacePages } from './tables/address-space.ts';
 import { Mapping, UNBACKED } from './tables/mapping.ts';
 import { findWatcher } from './tables/page-watches.ts';
 import type { TableNode } from './tables/table-node.ts';
@@ -18,15 +18,8 @@ interface Piece {
   readonly level: number;
 }
 
-export interface PageRange {
-  readonly space: AddressSpace;
-  /** First and last page, both inside. */
-  readonly first: number;
-  readonly last: number;
-}
-
 /** Ascending. Of a page that is watched at several addresses, the first byte counts. */
-export function backedRuns(paging: Paging, unsettled: UnsettledAddresses, range: PageRange): BackedRun[] {
+export function backedRuns(paging: Paging, unsettled: UnsettledAddresses, range: SpacePages): BackedRun[] {
   const { space, first, last } = range;
   const pieces = reportedPieces([...piecesBelow(space.top, range)], unsettled, range);
   const runs: Piece[] = [];
@@ -51,7 +44,7 @@ export function backedRuns(paging: Paging, unsettled: UnsettledAddresses, range:
 }
 
 /** As the entries are now. */
-function* piecesBelow(node: TableNode, range: PageRange): Generator<Piece> {
+function* piecesBelow(node: TableNode, range: SpacePages): Generator<Piece> {
   if (node.frame === null) return;
   const { format } = node;
   const { first, last } = range;
@@ -71,7 +64,7 @@ function* piecesBelow(node: TableNode, range: PageRange): Generator<Piece> {
 }
 
 /** What of a leaf is watched, ascending. */
-function watchedParts(node: TableNode, position: number, { space, first, last }: PageRange) {
+function watchedParts(node: TableNode, position: number, { space, first, last }: SpacePages) {
   const start = Math.max(first, node.pageAt(position));
   const end = Math.min(last, node.pageAt(position) + node.format.slotPages - 1);
   const parts: { page: number; pages: number }[] = [];
@@ -97,7 +90,7 @@ function* singlePages(node: TableNode, position: number): Generator<number> {
 }
 
 /** As they were last reported: while writes are in flight, some pages have moved without an event. */
-function reportedPieces(pieces: Piece[], unsettled: UnsettledAddresses, { space, first, last }: PageRange): Piece[] {
+function reportedPieces(pieces: Piece[], unsettled: UnsettledAddresses, { space, first, last }: SpacePages): Piece[] {
   if (!unsettled.hasAny(space)) return pieces;
   const moved = unsettled
     .of(space)

@@ -6,9 +6,8 @@ import type { Tag } from '../struct/references.ts';
 export type { Tag };
 
 /**
- * The entry whose change caused an event (rule E5): the lowest entry that both the old walk of the address and the new one go through,
- * and that leads elsewhere now. Where the walks lead to the same memory (`protection`, `restructure`), it may be the highest entry that
- * changed instead.
+ * The entry whose change caused an event (rule E5): the lowest one that both the old and the new walk of the address go through, and that
+ * leads elsewhere now. Where none does, because only rights changed, one that changed.
  */
 export interface Cause {
   /** Physical address of the entry. */

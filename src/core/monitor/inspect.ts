@@ -1,4 +1,4 @@
-/** Counts and dump: their time grows with everything that is watched. */
+/** What callers may ask of a monitor: the state of an address, counts, and a dump. All but the state take time proportional to what is watched. */
 import { gfnOf, PAGE_BYTES, paOf } from '../address/pa.ts';
 import type { Pa } from '../address/types.ts';
 import { vaOf } from '../address/va.ts';

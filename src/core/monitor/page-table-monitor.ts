@@ -5,6 +5,9 @@
  *      processDirtyEntries    reads those entries and everything below them   batch/synchronizer, batch/plan
  *                             reports where each address led and leads now    events/report, events/event-writer
  *                             and makes the nodes follow                      batch/plan (commit), tables/table-node
+ *
+ * Most batches change entries of page tables alone, and take a shorter way: fast-path/leaf-writes. Rules such as C9 are in
+ * docs/contract.md.
  */
 import { frameOffsetOf, gfnOf, PAGE_BYTES } from '../address/pa.ts';
 import { makePaging, type Paging, rootOf } from '../paging/format.ts';
@@ -135,7 +138,7 @@ export class PageTableMonitor {
    * has changed (rule C9)
    */
   monitor(request: WatchRequest): void {
-    this.#calls.refuseNested('monitor');
+    this.#calls.admit('monitor');
     checkRequest(request);
     const view = checkView(request.view);
     const root = rootOf(this.paging, request.root);
@@ -158,7 +161,7 @@ export class PageTableMonitor {
   }
 
   *#monitorRange(request: RangeWatchRequest): Stepwise<void> {
-    this.#calls.refuseNested('monitorRange');
+    this.#calls.admit('monitorRange');
     checkRequest(request);
     const view = checkView(request.view);
     const root = rootOf(this.paging, request.root);
@@ -172,7 +175,7 @@ export class PageTableMonitor {
 
   /** Releases one reference to an address: of `tag`, where it is given. Returns whether there was one (rule R1). */
   unmonitor(request: WatchRequest): boolean {
-    this.#calls.refuseNested('unmonitor');
+    this.#calls.admit('unmonitor');
     checkRequest(request);
     const space = this.#findSpace(request);
     const { page, offset } = locate(this.paging, request.va);
@@ -183,7 +186,7 @@ export class PageTableMonitor {
 
   /** Releases one reference to every page of a range that ranges watch. Returns whether there was any. */
   unmonitorRange(request: RangeRequest): boolean {
-    this.#calls.refuseNested('unmonitorRange');
+    this.#calls.admit('unmonitorRange');
     checkRequest(request);
     const view = checkView(request.view);
     const { first, last } = locateRange(this.paging, request);
@@ -193,7 +196,7 @@ export class PageTableMonitor {
 
   /** Releases every reference to an address, those of ranges included. Returns whether there was one. */
   unmonitorByForce(address: Address): boolean {
-    this.#calls.refuseNested('unmonitorByForce');
+    this.#calls.admit('unmonitorByForce');
     checkRequest(address);
     const space = this.#findSpace(address);
     const { page, offset } = locate(this.paging, address.va);
@@ -204,13 +207,13 @@ export class PageTableMonitor {
 
   /** Releases every address of a view. */
   unmonitorView(view: number): void {
-    this.#calls.refuseNested('unmonitorView');
+    this.#calls.admit('unmonitorView');
     this.#releases.drop(this.#spaces.inView(checkView(view)));
   }
 
   /** Releases every address. */
   unmonitorAll(): void {
-    this.#calls.refuseNested('unmonitorAll');
+    this.#calls.admit('unmonitorAll');
     this.#releases.drop(this.#spaces.inView());
   }
 
@@ -229,7 +232,7 @@ export class PageTableMonitor {
   }
 
   *#rootGone(root: number | bigint, view?: number): Stepwise<MonitorEvent[]> {
-    this.#calls.refuseNested('rootGone');
+    this.#calls.admit('rootGone');
     const rootPa = rootOf(this.paging, root);
     const only = view === undefined ? undefined : checkView(view);
     return yield* this.#releases.rootsGone(this.#spaces.ofRoot(rootPa, only));
@@ -295,7 +298,7 @@ export class PageTableMonitor {
    * repeated (rule C9)
    */
   processDirtyEntries(vcpu: number): MonitorEvent[] {
-    this.#calls.refuseNested('processDirtyEntries');
+    this.#calls.admit('processDirtyEntries');
     checkVcpu(vcpu);
     return this.#synchronizer.processMarks(vcpu);
   }
@@ -306,7 +309,7 @@ export class PageTableMonitor {
   }
 
   *#processDirtyEntries(vcpu: number): Stepwise<MonitorEvent[]> {
-    this.#calls.refuseNested('processDirtyEntries');
+    this.#calls.admit('processDirtyEntries');
     checkVcpu(vcpu);
     return yield* this.#synchronizer.processMarksInSteps(vcpu);
   }
@@ -328,7 +331,7 @@ export class PageTableMonitor {
   }
 
   *#resync(view?: number, scope: CompareScope = 'all'): Stepwise<MonitorEvent[]> {
-    this.#calls.refuseNested('resync');
+    this.#calls.admit('resync');
     const only = view === undefined ? undefined : checkView(view);
     return yield* this.#synchronizer.compare(only, scope);
   }

@@ -42,8 +42,12 @@ export class Calls {
     this.#formerWalks = formerWalks;
   }
 
-  /** @throws PtmonError `nested-call` while another call is in progress: the source makes this one */
-  refuseNested(name: string): void {
+  /**
+   * To be called before a call begins. Finishes one that is between two of its steps.
+   *
+   * @throws PtmonError `nested-call` while another call is in progress: the source makes this one
+   */
+  admit(name: string): void {
     if (this.#current === null) return;
     if (this.#current === RUNNING) throw nestedCall(name);
     this.#current.settle();

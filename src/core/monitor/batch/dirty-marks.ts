@@ -96,7 +96,7 @@ export class DirtyMarks {
     return all;
   }
 
-  /** Takes the writes to other frames out: they have landed. Those that are reported from now on have not, and get a ring of their own. */
+  /** The writes to other frames so far have landed: takes their ring out. Later ones have not, and get another ring. */
   #takeOut(vcpu: number): void {
     const ring = this.#rings.get(vcpu);
     if (ring === undefined || ring.isEmpty) return;

@@ -257,7 +257,7 @@ export class Synchronizer {
       isNew: (eachPage, eachOffset) => !wasWatched && eachPage === page && eachOffset === offset,
       undo: () => space.removeWatch(page, offset),
     };
-    finish(this.#begin(watches));
+    finish(this.#beginWatches(watches));
   }
 
   /** Watches an address whose page table is protected and known, without a plan. Returns whether it did; else nothing has happened. */
@@ -280,7 +280,7 @@ export class Synchronizer {
     const { ranges } = space;
     const added = ranges.add(first, last, tag, runs);
     try {
-      yield* this.#begin({
+      yield* this.#beginWatches({
         space,
         first,
         last,
@@ -303,11 +303,11 @@ export class Synchronizer {
   /**
    * Reads what new watches need, and begins them; on failure removes them, and everything that only they need.
    *
-   * Also reads the entries that have writes in flight: otherwise the tree would have old values beside new ones. Reports nothing: the new
-   * watch begins with what is in memory, and other addresses are reported when those vCPUs are processed (rule C7). Where nothing traps, any entry may have changed since it was
-   * read: reads again all that the new watch shares with others.
+   * Also reads the entries that have writes in flight: otherwise the tree would have old values beside new ones. Where nothing traps, any
+   * entry may have changed since it was read: reads again all that the new watch shares with others. Reports nothing: the new watch
+   * begins with what is in memory, and other addresses are reported when those vCPUs are processed (rule C7).
    */
-  *#begin(watches: NewWatches): Stepwise<void> {
+  *#beginWatches(watches: NewWatches): Stepwise<void> {
     const { space, first, last, isNew, undo } = watches;
     const entries = this.#isQuiet ? NO_ENTRIES : this.#marks.ofAll();
     try {

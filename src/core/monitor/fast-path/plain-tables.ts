@@ -2,7 +2,7 @@
  * Fast path of writes to *plain* page tables. Most page tables are plain: the only node of their frame, their slots a window without a gap,
  * and the WHERE words of all records equal, as they are where every watch is of the first byte of a page, with a number as its tag.
  *
- * The notes of a node (`plainBase`, `plainCount`, `plainEnd`) are next to its `words`: a write that needs nothing else touches two
+ * The notes of a node (`plainBase`, `plainCount`, `plainWhere`) are next to its `words`: a write that needs nothing else touches two
  * cache lines. A change of the node's shape makes them invalid, and a node is looked at again after some writes only, because looking
  * takes as long as the table has slots.
  */
@@ -18,15 +18,15 @@ export function findPlain(node: TableNode, slot: number): number {
 }
 
 /**
- * A write to the entry of a slot is about to land. Where the node is plain and the slot present, the processor is made to fetch the
- * slot's record, which takes long, while the guest's write is on its way: by a store, because a load would wait. The value stored is
- * the value that is there. Returns whether it did.
+ * A write to the entry of a slot is about to land. Where the node is plain and the slot present, this has the processor fetch the slot's
+ * record, which takes long, while the guest's write is on its way. It stores the value that is there already, because a load would
+ * wait for the record. Returns whether it did.
  */
 export function announce(node: TableNode, slot: number): boolean {
   if (node.plainCount < 0) lookAt(node);
   const position = findPlain(node, slot);
   if (position < 0) return false;
-  node.words[position * RECORD_WORDS + WHERE] = node.plainEnd;
+  node.words[position * RECORD_WORDS + WHERE] = node.plainWhere;
   return true;
 }
 
@@ -43,11 +43,11 @@ function lookAt(node: TableNode): void {
   node.plainCount = 0;
   if (!node.isPageTable || !node.isGapless || node.nextInFrame !== null || node.stride !== RECORD_WORDS) return;
   const { words, slotCount } = node;
-  const end = words[WHERE]!;
+  const where = words[WHERE]!;
   for (let position = 1; position < slotCount; position++) {
-    if (words[position * RECORD_WORDS + WHERE] !== end) return;
+    if (words[position * RECORD_WORDS + WHERE] !== where) return;
   }
   node.plainBase = node.slotAt(0);
   node.plainCount = slotCount;
-  node.plainEnd = end;
+  node.plainWhere = where;
 }

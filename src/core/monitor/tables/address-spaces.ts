@@ -5,7 +5,7 @@ import { AddressSpace, type SpaceOptions } from './address-space.ts';
 export class AddressSpaces {
   readonly #options: SpaceOptions;
   readonly #views = new Map<number, Map<Pa, AddressSpace>>();
-  /** Whether a range has been watched since there was no address space. */
+  /** Whether any range may be watched: set with the first one, cleared with the last address space. */
   hasRanges = false;
   /** The space that `find` returned last: most calls are for the same one. */
   #last: AddressSpace | undefined;

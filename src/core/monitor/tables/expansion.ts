@@ -4,8 +4,8 @@
  * A node stands for one path to a table. A guest can make many paths with few tables: if k entries of a PML4 point at that PML4,
  * there are k + k^2 + k^3 paths to it, at the three levels below. Each node that exists because of ranges counts as many pages as its
  * table has entries. Where one address space reaches a table several times at the same level, the nodes after the first are repeats. All
- * repeats together may use a 16th of the limit, so that tables that point at each other use up that part only. Nodes of single watches are not limited: a
- * watch has at most one at each level.
+ * repeats together may use a 16th of the limit, so that tables that point at each other use up that part only. Nodes of single watches
+ * are not limited: a watch has at most one at each level.
  */
 import type { LevelFormat } from '../../paging/format.ts';
 
@@ -21,7 +21,7 @@ export class Expansion {
   #repeatedPages = 0;
   /** Nodes that are counted, by table and level. */
   #nodes: Map<number, number> | null = null;
-  /** Whether an entry has not been followed since the space had no ranges. */
+  /** Whether the limit has stopped an entry from being followed: stays true until the space has no ranges. */
   isCut = false;
 
   constructor(limit: number) {

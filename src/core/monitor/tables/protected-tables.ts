@@ -17,7 +17,7 @@ const WIDEST_STORE = 16;
 
 export interface TableUser {
   readonly view: number;
-  /** Whether the view may have been destroyed (rule C2): true for walks that were watched before. */
+  /** Whether the view may have been destroyed since its watch began (rule C2): then nothing is protected, and that is no error. */
   readonly viewMayBeGone: boolean;
   readonly level: number;
 }

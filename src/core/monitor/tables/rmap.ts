@@ -40,7 +40,7 @@ export class ReverseMap {
     node.previousInFrame = last;
     last.nextInFrame = node;
     first.previousInFrame = node;
-    first.shapeChanges();
+    first.forgetShape();
   }
 
   /** Removes a node that its frame backs no longer. */
@@ -56,6 +56,6 @@ export class ReverseMap {
     else this.#first.delete(gfn);
     node.previousInFrame = null;
     node.nextInFrame = null;
-    this.firstIn(gfn)?.shapeChanges();
+    this.firstIn(gfn)?.forgetShape();
   }
 }

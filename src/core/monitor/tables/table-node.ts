@@ -95,7 +95,7 @@ export class TableNode extends SlotTable<TableNode> {
   // The fast path's notes (`fast-path/plain-tables`), which no other file reads.
   plainCount = SHAPE_UNKNOWN;
   plainBase = 0;
-  plainEnd = 0;
+  plainWhere = 0;
   /** The next node of the same frame. */
   nextInFrame: TableNode | null = null;
   readonly firstSlot: number;
@@ -109,10 +109,7 @@ export class TableNode extends SlotTable<TableNode> {
   readonly parent: TableNode | null;
   /** The previous node of the same frame; of the first one, the last. */
   previousInFrame: TableNode | null = null;
-  /**
-   * Single watches of a page table; above, children that have any. They keep a node where no table backs it, which ranges do not
-   * need.
-   */
+  /** In a page table its single watches, above it the children that have any. A node with any stays although no table backs it. */
   watchCount = 0;
   /** Set from planning to commit or rollback, on every node that the plan reads anew. */
   next: Backing | undefined = undefined;
@@ -202,18 +199,18 @@ export class TableNode extends SlotTable<TableNode> {
 
   override insert(slot: number): number {
     this.space.entrySet.version++;
-    this.shapeChanges();
+    this.forgetShape();
     return super.insert(slot);
   }
 
   override remove(position: number): void {
     this.space.entrySet.version++;
-    this.shapeChanges();
+    this.forgetShape();
     super.remove(position);
   }
 
   /** To be called when the slots, their watchers or the other nodes of the frame change: the fast path looks again. */
-  shapeChanges(): void {
+  forgetShape(): void {
     this.plainCount = SHAPE_UNKNOWN;
   }
 
@@ -248,7 +245,7 @@ export class TableNode extends SlotTable<TableNode> {
   /** See `page-watches`. */
   setWatcher(position: number, watcher: Watcher | null, offset: number): void {
     const { watchers } = this.space;
-    this.shapeChanges();
+    this.forgetShape();
     if (this.stride === ENTRY_WORDS) this.widen(RECORD_WORDS);
     const { words } = this;
     const at = position * RECORD_WORDS;

@@ -12,7 +12,7 @@ function nodeOn(gfn: number): TableNode {
     previousInFrame: null,
     changes: 0,
     space: { entrySet: { version: 0 } },
-    shapeChanges: () => (node.changes += 1),
+    forgetShape: () => (node.changes += 1),
   };
   return node as unknown as TableNode;
 }
