@@ -1,6 +1,7 @@
 /** One VM, watched by a process of its own: whatever the guest does to that one, the others and the agent go on. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { appendGap } from '../journal/append-gap.ts';
 import type { JournalCounts } from '../journal/journal.ts';
 import { completeLeftOver, type SegmentFacts } from '../journal/segment.ts';
@@ -39,6 +40,9 @@ export interface VmStatus {
 
 const STOP_MS = 10_000;
 const RETRY_MS = 5000;
+const MEMORY_MS = 500;
+/** Buffers and compiled code are outside the heap: as much again, and at least so many MiB. */
+const LEAST_OUTSIDE_MIB = 128;
 
 export class VmProcess {
   readonly #options: VmProcessOptions;
@@ -53,6 +57,8 @@ export class VmProcess {
   #before: JournalCounts = NO_COUNTS;
   #counts: JournalCounts = NO_COUNTS;
   #ended: Promise<void> = Promise.resolve();
+  /** Why this process was ended by force; undefined where it was not. */
+  #forced: string | undefined;
 
   constructor(options: VmProcessOptions) {
     this.#options = options;
@@ -107,16 +113,19 @@ export class VmProcess {
     });
     // A process that is gone takes no order: its end is reported below.
     child.send(order, () => {});
+    this.#forced = undefined;
+    const memory = setInterval(() => this.#checkMemory(child), MEMORY_MS);
     this.#ended = new Promise((resolve) => {
       child.on('error', (error) => this.#say(error.message));
       child.on('close', (code, signal) => {
-        this.#hasEnded(facts, code ?? signal, performance.now() - startedMs);
+        clearInterval(memory);
+        this.#hasEnded(facts, this.#forced ?? code ?? signal, performance.now() - startedMs);
         resolve();
       });
     });
   }
 
-  #hasEnded(facts: SegmentFacts, how: number | NodeJS.Signals | null, ranMs: number): void {
+  #hasEnded(facts: SegmentFacts, how: number | string | null, ranMs: number): void {
     this.#child = undefined;
     this.#before = sum(this.#before, this.#counts);
     this.#counts = NO_COUNTS;
@@ -137,6 +146,16 @@ export class VmProcess {
     }, waitMs);
   }
 
+  /** Node limits its heap; what is outside it, a guest could make large as well. */
+  #checkMemory(child: ChildProcess): void {
+    const { memoryMiB } = this.#options;
+    const limit = memoryMiB + Math.max(memoryMiB, LEAST_OUTSIDE_MIB);
+    const used = anonymousMiB(child.pid);
+    if (used <= limit || this.#forced !== undefined) return;
+    this.#forced = `SIGKILL, because it took ${Math.round(used)} MiB of memory (memoryMiB ${memoryMiB} allows ${limit})`;
+    child.kill('SIGKILL');
+  }
+
   /** A disk that is full may have room later. */
   #complete(facts: SegmentFacts, gap: string | undefined): void {
     const { folder } = this.#options;
@@ -151,6 +170,15 @@ export class VmProcess {
 
   #say(line: string): void {
     this.#options.log(`VM ${this.vm.name}: ${line}`);
+  }
+}
+
+/** 0 where the process is gone, or the system does not tell. */
+function anonymousMiB(pid: number | undefined): number {
+  try {
+    return Number(/^RssAnon:\s*(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
+  } catch {
+    return 0;
   }
 }
 
