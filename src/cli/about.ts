@@ -10,7 +10,8 @@ Exit codes:
   2    the command line is wrong
   3    the source cannot be reached, or was lost
   4    an input file is corrupt
-  5    for map and diff: page tables are missing, or nothing at all is mapped
+  5    for map and diff: page tables are missing, or nothing at all is mapped;
+       for read: pages are absent
   129  the terminal was closed (SIGHUP)
   130  interrupted (Ctrl-C); a second Ctrl-C ends the process at once
   143  ended by SIGTERM

@@ -126,14 +126,17 @@ export function addSpaceOptions(command: Command): Command {
 }
 
 /** An address space by its process, instead of its root. */
-export function addProcessOptions(command: Command): Command {
+/** @param texts what each means for this command */
+export function addProcessOptions(
+  command: Command,
+  texts = {
+    pid: 'address space of the process of a Linux guest with this PID',
+    comm: 'address space of the only process of a Linux guest with this name',
+  },
+): Command {
   return command
-    .addOption(
-      new Option('--pid <n>', 'address space of the process of a Linux guest with this PID')
-        .argParser(wholeNumber(1, 2 ** 22))
-        .conflicts('comm'),
-    )
-    .option('--comm <name>', 'address space of the only process of a Linux guest with this name');
+    .addOption(new Option('--pid <n>', texts.pid).argParser(wholeNumber(1, 2 ** 22)).conflicts('comm'))
+    .option('--comm <name>', texts.comm);
 }
 
 export function addSymbolsOption(command: Command): Command {

@@ -17,8 +17,9 @@ import { addHelp } from '../../options/help.ts';
 const HELP = `
 ${SOURCE_HELP}
 
-"resident" is what the page tables map: the Rss of smaps. Rights are those of
-/proc/PID/maps: r, w, x as ptmon map has them, then p private or s shared.
+"resident" is the Rss of /proc/PID/smaps, as the page tables have it. Rights are
+those of /proc/PID/maps: r, w, x as ptmon map has them, then p private or s
+shared.
 
 Examples:
   ptmon maps vm.core 1
@@ -34,7 +35,7 @@ export function defineMaps(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
   command
     .usage(sourceUsage('maps', ' PID'))
-    .argument('[words...]', 'SOURCE, unless the guest is live, and PID, a process ID (see ptmon ps)');
+    .argument('[SOURCE PID...]', 'a dump or trace, unless the guest is live; and a process ID (see ptmon ps)');
   addSpaceOptions(addConsistentOption(addSourceOptions(addJsonOption(command)))).action(
     async (words: readonly string[], options: Options) => {
       const { source, rest } = takeSource(words, options);

@@ -27,7 +27,7 @@ export function defineRead(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
   command
     .usage(sourceUsage('read', ' ADDRESS'))
-    .argument('[words...]', 'SOURCE, unless the guest is live, and ADDRESS');
+    .argument('[SOURCE ADDRESS...]', 'a dump or trace, unless the guest is live; and what to read');
   addOwnerOptions(command)
     .option('--physical', 'ADDRESS is a physical address')
     .addOption(new Option('--raw', 'print the bytes themselves').conflicts('string'))

@@ -39,6 +39,10 @@ export function defineRoots(command: Command, context: CommandContext): void {
     addEncryptionOption(
       addSourceOptions(addPagingOption(addJsonOption(command), 'search for roots of this paging mode only')),
     ),
+    {
+      pid: 'print the root of the process of a Linux guest with this PID, and search for nothing',
+      comm: 'the same by name, of the only process with it',
+    },
   ).action(async (word: string | undefined, options: RootsOptions) => {
     const source = onlySource(word, options);
     const { runRoots } = await import('./run-roots.ts');

@@ -30,7 +30,7 @@ export function defineSearch(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
   command
     .usage(sourceUsage('search', ' PATTERN'))
-    .argument('[words...]', 'SOURCE, unless the guest is live, and PATTERN');
+    .argument('[SOURCE PATTERN...]', 'a dump or trace, unless the guest is live; and what to find');
   addOwnerOptions(addJsonOption(command))
     .option('--hex', 'PATTERN is bytes, as hexadecimal digits')
     .option('--va <range>', 'search only 0x…+LENGTH or 0x…-0x…', addressRange)

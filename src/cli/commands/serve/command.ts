@@ -46,7 +46,10 @@ export function defineServe(command: Command, context: CommandContext): void {
     )
     .option('--of <vm>', 'for an archive: the VM, as VM or HOST/VM; defaults to the only one')
     .addOption(new Option('--root <cr3>', 'for a dump: show only this address space: 0x…').argParser(rootOption));
-  addProcessOptions(addSocketOptions(command)).action(async (words: string[], options: ServeOptions) => {
+  addProcessOptions(addSocketOptions(command), {
+    pid: 'follow the process of a Linux guest with this PID',
+    comm: 'follow the processes of a Linux guest with this name',
+  }).action(async (words: string[], options: ServeOptions) => {
     await interruptible(context, async (signal) => {
       const { runServe } = await import('./run-serve.ts');
       await runServe(isLive(options) ? undefined : words, { ...options, rest: words }, context, signal);

@@ -43,8 +43,8 @@ export function defineTranslate(command: Command, context: CommandContext): void
   command
     .usage(sourceUsage('translate', ' VA…'))
     .argument(
-      '[va...]',
-      'SOURCE, unless the guest is live, and addresses: 0x…, symbols of the kernel, or - for standard input',
+      '[SOURCE VA...]',
+      'a dump or trace, unless the guest is live; and addresses: 0x…, symbols of the kernel, or - for standard input',
     )
     .option('--pa <address>', 'the reverse: list virtual addresses that translate to 0x…; repeatable', addPhysical);
   addSymbolsOption(addProcessOptions(addSpaceOptions(addSourceOptions(addJsonOption(command))))).action(

@@ -63,7 +63,10 @@ export function defineWatch(command: Command, context: CommandContext): void {
       'time between two samples; defaults to 100, less while pages change',
       wholeNumber(0, 2 ** 31 - 1),
     )
-    .option('--no-proof', 'in sample mode, do not have the kernel note writes to page tables, which takes root')
+    .option(
+      '--no-proof',
+      'in sample mode, do not prove that nothing was missed: a proof takes root, Linux 6.7 and a C compiler',
+    )
     .option('--max-watchpoints <n>', 'set at most this many watchpoints', wholeNumber(1, 1e6))
     .option('--on <kinds>', `with --stop: the events to wait for: ${EVENT_KINDS.join(',')}`, listOf(EVENT_KINDS))
     .option('--stop', 'leave the guest stopped at the first event of --on, and print its registers')

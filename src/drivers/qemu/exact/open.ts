@@ -25,7 +25,7 @@ export interface QemuOptions {
   readonly gdb: string;
   /** Where the guest's memory is read; defaults to the fastest way that works. */
   readonly memory?: GuestMemoryKind | 'auto';
-  /** The file that is the guest's memory, where QEMU's own word for it is not right here. */
+  /** The file that is the guest's memory, where the path that QEMU reports does not exist on this host. */
   readonly ramFile?: string;
   /** Watchpoints that may be set at once; defaults to 8,192, under KVM to the four debug registers. */
   readonly maxWatchpoints?: number;

@@ -150,7 +150,10 @@ export class PluginConnection {
     if (kind !== HELLO) throw new PtmonError('corrupt-input', `${address} is not the socket of ptmon's QEMU plugin`);
     if (version === PROTOCOL_VERSION) return;
     const what = `${address}: the plugin speaks version ${version} of its protocol, this ptmon ${PROTOCOL_VERSION}`;
-    throw new PtmonError('source-unavailable', `${what}: build it anew (ptmon plugin) and start QEMU with it`);
+    throw new PtmonError(
+      'source-unavailable',
+      `${what}: build it anew (ptmon doctor --build-plugin FILE) and start QEMU with it`,
+    );
   }
 
   /** The first record of a kind that arrives from now on. It stays in the queue. */

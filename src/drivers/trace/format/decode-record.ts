@@ -130,7 +130,7 @@ function readCall(body: ByteReader): WatchCall {
   if (kind === 'unmonitorView' || kind === 'resync') return { kind, view };
   const root = body.u64();
   if (kind === 'rootGone') return { kind, root, view };
-  if (view === undefined) throw corrupt('an address is watched in some view');
+  if (view === undefined) throw corrupt('a call that watches an address names no view');
   const va = body.u64();
   const isRange = kind === 'monitorRange' || kind === 'unmonitorRange';
   const range = isRange ? { byteLength: body.u64(), runs: body.u8() === 1 } : undefined;

@@ -62,7 +62,11 @@ describe('records of the plugin', () => {
 describe('a connection to the plugin', () => {
   test.each([
     ['another ptmon is connected', record(BUSY), 'another ptmon watches this guest'],
-    ['it is of another version', record(HELLO, { sequence: 99 }), 'version 99 of its protocol'],
+    [
+      'it is of another version',
+      record(HELLO, { sequence: 99 }),
+      'version 99 of its protocol, this ptmon 1: build it anew (ptmon doctor --build-plugin FILE)',
+    ],
     ['it is something else', Buffer.alloc(64, 0x41), "not the socket of ptmon's QEMU plugin"],
   ])('is refused where %s', async (_what, greeting, message) => {
     const path = peer((socket) => void socket.write(greeting));
