@@ -35,7 +35,7 @@ function guest(salt = 0): { readonly memory: Buffer; readonly roots: readonly nu
   return { memory: memoryOf(kernel), roots: roots.map(Number) };
 }
 
-/** Of a 32-bit kernel: a direct map of large pages, of which two are split. */
+/** Of a 32-bit kernel: a direct map of large pages, of which two are split, and processes that have it, too. */
 function legacyGuest(): Buffer {
   const kernel = new SpaceBuilder('32-bit');
   const [at, largePage] = [0xc000_0000n, 0x40_0000n];
@@ -45,7 +45,14 @@ function legacyGuest(): Buffer {
     else kernel.put(va, 2, pa | PRESENT | WRITABLE | LARGE);
     for (let between = 0; between < 3; between++) kernel.newTable();
   }
-  return memoryOf(kernel);
+  const { machine } = kernel;
+  for (let process = 0; process < PROCESSES; process++) {
+    const [root, table] = [kernel.newTable(), kernel.newTable()];
+    for (let slot = 768n; slot < 780n; slot++) machine.put(root + slot * 4n, machine.read(kernel.root + slot * 4n, 4)!);
+    machine.put(root + BigInt(4 * process), table | PRESENT | WRITABLE | USER);
+    machine.put(table, 0x5000n | PRESENT | USER);
+  }
+  return Buffer.concat([memoryOf(kernel)], 12 * Number(largePage));
 }
 
 function memoryOf(kernel: SpaceBuilder): Buffer {
@@ -59,6 +66,30 @@ function memoryOf(kernel: SpaceBuilder): Buffer {
   return Buffer.concat(pages);
 }
 
+/** Puts Linux' list of RAM into memory: a `struct resource` for each range, as 64-bit kernels lay it out. */
+function listRam(memory: Uint8Array, ranges: readonly (readonly [first: number, last: number])[]): Buffer {
+  const listing = Buffer.from(memory);
+  for (const [index, [first, last]] of ranges.entries()) {
+    const at = 0x5_0100 + index * 0xc0;
+    for (const [word, value] of [first, last, 0xffff_ffff_822d_0e30n, 0x8100_0200].entries())
+      listing.writeBigUInt64LE(BigInt(value), at + word * 8);
+  }
+  return listing;
+}
+
+/** Copies of tables side by side, as a page cache has them, and tables that name others 61 pages further on; all of it at an address. */
+function oldTables(pa: number): Buffer {
+  const [copies, parents, further] = [80, 10, 61];
+  const pages = Buffer.alloc((copies + parents) * 4096);
+  for (let copy = 0; copy < copies; copy++) {
+    pages.writeBigUInt64LE(0x5000n | PRESENT | USER, copy * 4096);
+    const parent = copies + (copy % parents);
+    const entry = BigInt(pa + (further + copy) * 4096) | PRESENT | WRITABLE;
+    pages.writeBigUInt64LE(entry, parent * 4096 + Math.floor(copy / parents) * 8);
+  }
+  return pages;
+}
+
 function fileOf(...parts: readonly Uint8Array[]): string {
   const path = join(temporaryFolder(), 'raw');
   writeFileSync(path, Buffer.concat(parts));
@@ -68,11 +99,20 @@ function fileOf(...parts: readonly Uint8Array[]): string {
 const { memory, roots } = guest();
 const MIB = 0x10_0000;
 
+/** As LiME saves it with format=raw: RAM from 0x1000 on to the end of low memory, and from 1 MiB on. */
+function withoutGaps(lowEnd: number, end = memory.length): Buffer[] {
+  const listing = listRam(memory, [
+    [0x1000, lowEnd - 1],
+    [MIB, end - 1],
+  ]);
+  return [listing.subarray(0x1000, lowEnd), listing.subarray(MIB)];
+}
+
 describe('a raw file', () => {
   test.each<[what: string, parts: readonly Uint8Array[], pieces: readonly (readonly [number, number])[]]>([
     [
-      'of LiME without gaps: RAM from 0x1000 to 0x9fbff, and from 1 MiB',
-      [memory.subarray(0x1000, 0x9_fc00), memory.subarray(MIB)],
+      'of LiME without gaps: RAM from 0x1000 to 0x9fbff, and from 1 MiB, as Linux lists it',
+      withoutGaps(0x9_fc00),
       [
         [0x1000, 0],
         [MIB, 0x9_ec00],
@@ -80,12 +120,14 @@ describe('a raw file', () => {
     ],
     [
       'whose low memory has whole pages',
-      [memory.subarray(0x1000, 0x9_f000), memory.subarray(MIB)],
+      withoutGaps(0x9_f000),
       [
         [0x1000, 0],
         [MIB, 0x9_e000],
       ],
     ],
+    // What nothing speaks for is not placed.
+    ['without gaps and without a list', [memory.subarray(0x1000, 0x9_fc00), memory.subarray(MIB)], [[MIB, 0x9_ec00]]],
     ['that begins at 1 MiB', [memory.subarray(MIB)], [[MIB, 0]]],
     ['with a header', [Buffer.alloc(0x3000, 'header of 3 pages '), memory], [[0, 0x3000]]],
     ['with a header of any length', [Buffer.alloc(0x1498, 'header '), memory], [[0, 0x1498]]],
@@ -109,6 +151,24 @@ describe('a raw file', () => {
       const sure = (await findRoots(mapped)).filter(({ confidence }) => confidence === 'sure');
       expect(sure.map(({ root }) => root).sort()).toEqual([...roots].sort());
     }
+  });
+
+  test('in which old tables agree on another distance, more often than all others, has the map of the list', async () => {
+    const old = oldTables(memory.length);
+    const { code, stderr } = await run(['roots', fileOf(...withoutGaps(0x9_fc00, memory.length + old.length), old)]);
+    expect(code).toBe(2);
+    expect(stderr).toContain('agree on: --ram-map 0x1000+0x9e000@0x0,0x100000+0xfa000@0x9ec00;');
+  });
+
+  test.each([
+    ['of which old tables say something else than others', [memory.subarray(0x1000, 0x9_fc00), memory.subarray(MIB)]],
+    ['with nothing but old tables', [Buffer.alloc(0x9_ec00)]],
+  ])('without gaps and a list, %s, has no map, and it is said why', async (_what, parts) => {
+    const { code, stdout, stderr } = await run(['roots', fileOf(...parts, oldTables(memory.length))]);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain('do not seem to be physical addresses');
+    expect(stderr).toContain('its page tables do not agree on a map');
+    expect(stderr).not.toMatch(/agree on: --ram-map/);
   });
 
   test('that is too large to lie in one piece, as the RAM file of q35', { timeout: 180_000 }, async () => {

@@ -65,11 +65,12 @@ async function openFile(path: string, ramMap: string | undefined, work: LongWork
 /** A raw file that is too large to lie in one piece: its page tables may tell where its pieces belong. @throws PtmonError with that map */
 async function refuseWithMap(path: string, work: LongWorkOptions): Promise<void> {
   const { openDump } = await import('../../drivers/dump/index.ts');
-  const { refuseDroppedGaps } = await import('../../snapshot/index.ts');
+  const { droppedGapsError, findDroppedGaps } = await import('../../snapshot/index.ts');
   const { size } = await stat(path);
   const dump = await openDump(path, { ...work, ramMap: `0x0+${Math.floor(size / 4096) * 4096}@0` });
   try {
-    await refuseDroppedGaps({ ...dump, rawBytes: size }, work);
+    const pieces = await findDroppedGaps({ ...dump, rawBytes: size }, work);
+    if (pieces !== undefined && pieces.length > 0) throw droppedGapsError(pieces, size);
   } finally {
     await dump.close();
   }

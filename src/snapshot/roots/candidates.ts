@@ -26,7 +26,7 @@ import type { MemoryRegion } from '../../driver/snapshot.ts';
 export interface Candidate {
   readonly root: number;
   readonly paging: Paging;
-  /** A digest of the entries of the upper half, without what the processor sets in them. */
+  /** A digest of the entries of the upper half, without what the processor sets in them, and without the table itself; empty where there are none. */
   readonly kernelHalf: string;
   /** The same of the lower one. A kernel that isolates itself takes the right to execute from its own copy of them: without that, too. */
   readonly userHalf: string;
@@ -235,7 +235,7 @@ function describe(paging: Paging, words: Uint32Array, at: number, root: number):
 
 /** As good as the entries themselves, and short: memory may be full of what looks like roots. */
 function digest(entries: readonly string[]): string {
-  return createHash('sha1').update(entries.join()).digest('base64');
+  return entries.length === 0 ? '' : createHash('sha1').update(entries.join()).digest('base64');
 }
 
 function entryAt(paging: Paging, words: Uint32Array, at: number, slot: number): readonly [lo: number, hi: number] {

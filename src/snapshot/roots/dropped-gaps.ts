@@ -1,47 +1,55 @@
 /**
- * Where the pieces of a raw file belong whose gaps were dropped (LiME's `format=raw`): tables are pages of the file, and their entries name
- * other tables by physical address. Of all distances between an address that is named and a page that is a table, the right one is found
- * more often than any other. What those that it explains leave over has another distance: the file has another piece.
+ * Where the pieces of a raw file belong whose gaps were dropped (LiME's `format=raw`), or that has a header. Each place that something
+ * speaks for is tried: Linux' own list of RAM, the layouts of QEMU's machines, and the distances between the addresses that page tables
+ * name and the positions of page tables. It counts under how many of them roots are found that are sure. Chance yields some, too, so only
+ * what has far more than anything else is proposed.
  */
 import { PAGE_BYTES } from '../../core/address/pa.ts';
 import { hex } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
 import { Pacer, type LongWorkOptions } from '../../driver/pacer.ts';
+import type { PagingModeName } from '../../core/paging/modes.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
+import { findRootsAmong } from './find-roots.ts';
+import { findListedRam, type ListedRam } from './listed-ram.ts';
 import { pagePhase } from './page-phase.ts';
-import { findLegacyLinks, type LegacyLinks } from './legacy-links.ts';
+import { placedSnapshot, type PlacedPiece } from './placed-memory.ts';
+import { findLegacyLinks } from './legacy-links.ts';
 import { findTableLinks, type TableLinks } from './table-links.ts';
 
-/** A piece of the file, and the physical address that it belongs to. */
-export interface PlacedPiece {
-  readonly pa: number;
-  readonly byteLength: number;
-  readonly position: number;
-}
+export type { PlacedPiece };
 
 /** Distances between what entries name and where it lies: gaps below 4 GiB, and a header in front. */
 const MAX_DISTANCE = 5 * 2 ** 30;
 const MAX_HEADER = 2 ** 18;
 const LOW_BYTES = 2 ** 20;
-const LATER_BYTES = 2 ** 24;
-/** Links that must agree, and how many times as many as agree on another distance. */
+const GIB = 2 ** 30;
+/** Links that must agree on a distance, for it to stand out. */
 const LEAST_LINKS = 12;
 const LEAST_LEGACY_LINKS = 2;
-const CLEARLY = 1.5;
-/** Pages around a distance whose distances are no rivals. */
+/** Distances that are tried, of each place where pages may begin. */
+const MOST_TRIED = 4;
+/** Roots that must be sure, and how many times as many as under any other map. */
+const LEAST_ROOTS = 2;
+const CLEARLY = 3;
+/** Pages around a distance whose distances are no rivals, and how many times as many links a clear one has. */
 const SHOULDER = 64;
-const MAX_PIECES = 8;
+const CLEARLY_LINKED = 1.5;
+const WIDE: readonly PagingModeName[] = ['5-level', '4-level', 'pae'];
+const LEGACY: readonly PagingModeName[] = ['32-bit'];
 
-/** A distance, and the addresses that agree on it. */
-interface Shift {
-  readonly distance: number;
-  readonly first: number;
-  readonly last: number;
-  readonly links: number;
+/** What is found if pages of the file begin at one place. */
+interface Phase extends TableLinks {
+  readonly phase: number;
+  readonly modes: readonly PagingModeName[];
+  /** Between addresses of tables and positions of tables: the likeliest, and one that stands out. */
+  readonly distances: readonly number[];
+  readonly stands: number | undefined;
 }
 
 /**
- * The pieces of a file that holds no gaps, if its addresses are not its positions; undefined where they are, or where too little is known.
+ * The pieces of a file that holds no gaps, if its addresses are not its positions: none where that is all that is known. Undefined where
+ * addresses are positions, or where too little is known.
  *
  * @throws what reading throws; the reason of the signal when it is aborted
  */
@@ -52,84 +60,200 @@ export async function findDroppedGaps(
   const { rawBytes } = snapshot;
   if (rawBytes === undefined || snapshot.readBytes === undefined) return undefined;
   const pacer = new Pacer(options);
-  // Where RAM ends in the middle of a page (0x9fbff), all that follows is off by as much, and so is the end of the file. Tables that
-  // are cut in the wrong places may agree on a distance, too, but fewer of them.
-  const end = rawBytes % PAGE_BYTES;
-  const phases = new Set([pagePhase(snapshot) ?? end, end, 0]);
-  let best: readonly Shift[] = [];
-  for (const phase of phases) {
-    const shifts = shiftsOf(await findTableLinks(snapshot, phase, pacer), phase);
-    if (linksIn(shifts) > linksIn(best)) best = shifts;
+  // Where RAM ends in the middle of a page (0x9fbff), all that follows is off by as much, and so is the end of the file. Small tables
+  // that are cut in the wrong places make sense, too: so what begins where pages do not counts for nothing, if that is known.
+  const known = pagePhase(snapshot);
+  const places = known === undefined ? [...new Set([0, rawBytes % PAGE_BYTES])] : [known];
+  const asItIs = placed(0, 0, rawBytes);
+  let lists: readonly ListedRam[] | undefined;
+  // Nothing is decided, but something speaks against the file's being what it seems to be.
+  let isOdd = false;
+  for (const read of [readTableLinks, readLegacyLinks]) {
+    const phases: Phase[] = [];
+    for (const phase of places) phases.push(await read(snapshot, phase, pacer));
+    const attempt = async (pieces: readonly PlacedPiece[]): Promise<Trial> => {
+      return { pieces, roots: await rootsUnder(snapshot, pieces, phases, options) };
+    };
+    const first = await attempt(asItIs);
+    const stands = phases.map(({ stands: distance }) => distance).filter((distance) => distance !== undefined);
+    if (first.roots.size >= LEAST_ROOTS && stands.length > 0 && stands.every((distance) => distance === 0))
+      return undefined;
+    lists ??= await findListedRam(snapshot, pacer);
+    const exact = lists.find((list) => bytesIn(list) === rawBytes);
+    if (exact !== undefined) return otherThan(asItIs, listedPieces(exact, rawBytes));
+    const trials = [first];
+    for (const pieces of mapsToTry(lists, phases, rawBytes)) {
+      const isKnown = trials.some((trial) => mapText(trial.pieces) === mapText(pieces));
+      if (!isKnown && pieces.length > 0) trials.push(await attempt(pieces));
+    }
+    const best = trials.find((trial) => trials.every((other) => other === trial || beats(trial, other)));
+    if (
+      best !== undefined &&
+      best.roots.size >= LEAST_ROOTS &&
+      !phases.some((each) => hasOtherPiece(each, best.pieces))
+    ) {
+      return otherThan(asItIs, best.pieces);
+    }
+    const most = Math.max(...trials.map(({ roots }) => roots.size));
+    if (most >= LEAST_ROOTS && most === first.roots.size) return undefined;
+    isOdd ||= most >= LEAST_ROOTS || stands.some((distance) => distance !== 0);
   }
-  for (const phase of best.length === 0 ? phases : []) {
-    const shift = legacyShiftOf(await findLegacyLinks(snapshot, phase, pacer));
-    if (shift !== undefined && shift.links > linksIn(best)) best = [shift];
-  }
-  return best.every(({ distance }) => distance === 0) ? undefined : piecesOf(withBeginning(best), rawBytes);
+  return isOdd ? [] : undefined;
 }
 
-function linksIn(shifts: readonly Shift[]): number {
-  return shifts.reduce((sum, { links }) => sum + links, 0);
-}
-
-/** The distance that links of legacy tables agree on: each of them is sure of what it leads to, so that two are enough. */
-function legacyShiftOf({ distances, links }: LegacyLinks): Shift | undefined {
-  const [best, next] = [...distances].sort(([, a], [, b]) => b - a);
-  if (best === undefined || best[1] < LEAST_LEGACY_LINKS || best[1] < (next?.[1] ?? 0) * CLEARLY) return undefined;
-  return { distance: best[0], first: links[0]!, last: links.at(-1)!, links: best[1] };
-}
-
-/** Distances that many links agree on, one for each piece of the file, by ascending addresses. */
-function shiftsOf({ tables, links }: TableLinks, phase: number): Shift[] {
-  const shifts: Shift[] = [];
-  let rest = links;
+/** Whether links that a map of one piece does not explain agree on another distance. */
+function hasOtherPiece({ tables, links, phase }: Phase, pieces: readonly PlacedPiece[]): boolean {
+  const [{ pa, position }] = pieces as [PlacedPiece];
+  if (pieces.length > 1 || position % PAGE_BYTES !== phase) return false;
   const places = new Set(tables);
+  const rest = links.filter((link) => !places.has(link - pa + position));
+  return clearDistance({ tables, links: rest }, phase) !== undefined;
+}
+
+function otherThan(asItIs: readonly PlacedPiece[], pieces: readonly PlacedPiece[]): readonly PlacedPiece[] | undefined {
+  return mapText(pieces) === mapText(asItIs) ? undefined : pieces;
+}
+
+/** Maps that something speaks for. */
+function mapsToTry(lists: readonly ListedRam[], phases: readonly Phase[], rawBytes: number): PlacedPiece[][] {
+  const [longest] = [...lists].sort((a, b) => bytesIn(b) - bytesIn(a));
+  return [
+    ...(longest === undefined ? [] : [listedPieces(longest, rawBytes)]),
+    ...layouts(rawBytes),
+    ...phases.flatMap(({ phase, distances }) => distances.map((distance) => piecesAt(distance, phase, rawBytes))),
+  ];
+}
+
+async function readTableLinks(snapshot: Snapshot, phase: number, pacer: Pacer): Promise<Phase> {
+  const found = await findTableLinks(snapshot, phase, pacer);
+  const distances = likelyDistances(found, phase);
+  return { ...found, phase, modes: WIDE, distances, stands: clearDistance(found, phase) };
+}
+
+async function readLegacyLinks(snapshot: Snapshot, phase: number, pacer: Pacer): Promise<Phase> {
+  const { tables, distances } = await findLegacyLinks(snapshot, phase, pacer);
+  const [best, next] = [...distances].sort(([, a], [, b]) => b - a);
+  const isClear = best !== undefined && best[1] >= LEAST_LEGACY_LINKS && best[1] > (next?.[1] ?? 0);
+  const likely = [best, next].flatMap((each) => each?.[0] ?? []);
+  return {
+    phase,
+    tables,
+    links: new Float64Array(),
+    modes: LEGACY,
+    distances: likely,
+    stands: isClear ? best[0] : undefined,
+  };
+}
+
+/** A map, and the positions of roots that are sure under it. */
+interface Trial {
+  readonly pieces: readonly PlacedPiece[];
+  readonly roots: ReadonlySet<number>;
+}
+
+/** Whether far more speaks for one map alone than for the other alone. */
+function beats({ roots }: Trial, other: Trial): boolean {
+  const own = [...roots].filter((root) => !other.roots.has(root)).length;
+  const others = [...other.roots].filter((root) => !roots.has(root)).length;
+  return own >= LEAST_ROOTS && own >= others * CLEARLY;
+}
+
+/** Positions of the roots that are sure if a map is right, among the pages that look like tables. */
+async function rootsUnder(
+  snapshot: Snapshot,
+  pieces: readonly PlacedPiece[],
+  phases: readonly Phase[],
+  options: LongWorkOptions,
+): Promise<ReadonlySet<number>> {
+  const pages = new Set(phases.flatMap(({ tables }) => addressesOf(tables, pieces)));
+  const { modes } = phases[0]!;
+  const found = await findRootsAmong(placedSnapshot(snapshot, pieces), [...pages], { ...options, modes });
+  const sure = found.filter(({ confidence }) => confidence === 'sure');
+  return new Set(
+    sure.map(({ root }) => {
+      const piece = pieces.find(({ pa, byteLength }) => root >= pa && root < pa + byteLength)!;
+      return piece.position + root - piece.pa;
+    }),
+  );
+}
+
+/** The addresses of pages that begin where pages of the map do. */
+function addressesOf(positions: Float64Array, pieces: readonly PlacedPiece[]): number[] {
+  return pieces.flatMap(({ pa, byteLength, position }) => {
+    const within = [...positions].filter((each) => each >= position && each < position + byteLength);
+    return within.filter((each) => (each - position) % PAGE_BYTES === 0).map((each) => each - position + pa);
+  });
+}
+
+/** The file from a position on, at a physical address. */
+function placed(pa: number, position: number, byteLength: number): PlacedPiece[] {
+  const pages = Math.floor((byteLength - position) / PAGE_BYTES);
+  return pages > 0 ? [{ pa, byteLength: pages * PAGE_BYTES, position }] : [];
+}
+
+/** One piece at a distance; nothing says where memory below 1 MiB is that is nearer to what follows it than in memory. */
+function piecesAt(distance: number, phase: number, byteLength: number): PlacedPiece[] {
+  if (distance <= 0) return placed(0, -distance, byteLength);
+  if (distance < LOW_BYTES) return placed(LOW_BYTES, LOW_BYTES - distance, byteLength);
+  return placed(distance + phase, phase, byteLength);
+}
+
+/** QEMU splits the RAM of `q35` at 2 GiB and of `pc` at 3 GiB; the rest is from 4 GiB on. */
+function layouts(byteLength: number): PlacedPiece[][] {
+  const splits = [2 * GIB, 3 * GIB].filter((split) => byteLength > split);
+  return splits.map((split) => [...placed(0, 0, split), ...placed(4 * GIB, split, byteLength)]);
+}
+
+function bytesIn(list: ListedRam): number {
+  return list.reduce((sum, [first, last]) => sum + last + 1 - first, 0);
+}
+
+/** Ranges one after the other, as far as the file goes. */
+function listedPieces(list: ListedRam, byteLength: number): PlacedPiece[] {
+  let position = 0;
+  return list.flatMap(([first, last]) => {
+    const start = position;
+    position += last + 1 - first;
+    return placed(first, start, Math.min(position, byteLength));
+  });
+}
+
+function isInPlace({ pa, position }: PlacedPiece): boolean {
+  return pa === position;
+}
+
+/** The distances that most links agree on. */
+function likelyDistances({ tables, links }: TableLinks, phase: number): number[] {
+  const counts = countDistances({ tables, links }, phase);
+  return Array.from({ length: MOST_TRIED }, () => {
+    const best = highest(counts);
+    const isSome = counts[best]! > 1;
+    counts[best] = 0;
+    return isSome ? [best * PAGE_BYTES - MAX_HEADER - phase] : [];
+  }).flat();
+}
+
+/** The distance that more links agree on than on any other; undefined where none does by far. */
+function clearDistance({ tables, links }: TableLinks, phase: number): number | undefined {
+  const counts = countDistances({ tables, links }, phase);
+  const best = highest(counts);
+  const most = counts[best]!;
+  // Tables that lie side by side agree on the distances around the right one, too, a little less each.
+  counts.fill(0, Math.max(0, best - SHOULDER), best + SHOULDER + 1);
+  const isClear = most >= LEAST_LINKS && most >= counts[highest(counts)]! * CLEARLY_LINKED;
+  return isClear ? best * PAGE_BYTES - MAX_HEADER - phase : undefined;
+}
+
+function countDistances({ tables, links }: TableLinks, phase: number): Uint32Array {
   const most = Math.min(MAX_DISTANCE, (links.at(-1) ?? 0) + PAGE_BYTES);
   const counts = new Uint32Array((most + MAX_HEADER) / PAGE_BYTES);
-  for (let count = 0; count < MAX_PIECES; count++) {
-    const distance = bestDistance(tables, rest, counts, phase);
-    if (distance === undefined) break;
-    const agreeing = rest.filter((link) => places.has(link - distance));
-    shifts.push({ distance, first: agreeing[0]!, last: agreeing.at(-1)!, links: agreeing.length });
-    rest = rest.filter((link) => !places.has(link - distance));
-  }
-  // Pieces follow each other in the file as in memory; what does not is chance.
-  return shifts.sort((a, b) => a.first - b.first).filter(inOrder);
-}
-
-function inOrder(shift: Shift, index: number, all: readonly Shift[]): boolean {
-  const before = all[index - 1];
-  return before === undefined || (shift.distance > before.distance && shift.first > before.last);
-}
-
-function bestDistance(
-  tables: Float64Array,
-  links: Float64Array,
-  counts: Uint32Array,
-  phase: number,
-): number | undefined {
-  if (links.length < LEAST_LINKS) return undefined;
-  countDistances(tables, links, counts, phase);
-  const best = highest(counts);
-  const distance = best * PAGE_BYTES - MAX_HEADER - phase;
-  // Another piece has another distance, and other links: only what explains these as well is a rival. Tables that lie side by side
-  // agree on the distances around the right one, too, a little less each.
-  const places = new Set(tables);
-  const agreeing = links.filter((link) => places.has(link - distance));
-  countDistances(tables, agreeing, counts, phase);
-  const most = counts[best]!;
-  counts.fill(0, Math.max(0, best - SHOULDER), best + SHOULDER + 1);
-  return most >= LEAST_LINKS && most >= counts[highest(counts)]! * CLEARLY ? distance : undefined;
-}
-
-function countDistances(tables: Float64Array, links: Float64Array, counts: Uint32Array, phase: number): void {
-  counts.fill(0);
   for (const link of links) {
     for (const table of tables) {
       const index = (link - (table - phase) + MAX_HEADER) / PAGE_BYTES;
       if (index >= 0 && index < counts.length) counts[index]!++;
     }
   }
+  return counts;
 }
 
 function highest(counts: Uint32Array): number {
@@ -138,60 +262,31 @@ function highest(counts: Uint32Array): number {
   return best;
 }
 
-/** A distance of more than the gaps below 16 MiB is that of a later piece: the file begins with memory at its own addresses. */
-function withBeginning(shifts: readonly Shift[]): readonly Shift[] {
-  const isLater = shifts[0]!.distance >= LATER_BYTES;
-  return isLater ? [{ distance: 0, first: 0, last: 0, links: 0 }, ...shifts] : shifts;
-}
-
-/** The pieces between which the distances change: at the roundest address that is possible. */
-function piecesOf(shifts: readonly Shift[], byteLength: number): PlacedPiece[] {
-  const starts: { pa: number; position: number }[] = [];
-  const [first] = shifts as [Shift];
-  if (first.distance > 0 && first.distance < LOW_BYTES && first.first >= LOW_BYTES) {
-    // Memory below 640 KiB comes first, without its page 0 where Linux keeps that for itself.
-    const position = LOW_BYTES - first.distance;
-    starts.push({ pa: position + PAGE_BYTES <= 0xa_0000 ? PAGE_BYTES : 0, position: 0 }, { pa: LOW_BYTES, position });
-  } else {
-    starts.push({ pa: Math.max(first.distance, 0), position: Math.max(-first.distance, 0) });
-  }
-  for (const [index, shift] of shifts.entries()) {
-    if (index === 0) continue;
-    const before = shifts[index - 1]!;
-    const pa = roundest(before.last - before.distance + PAGE_BYTES + shift.distance, shift.first);
-    starts.push({ pa, position: pa - shift.distance });
-  }
-  return starts.flatMap(({ pa, position }, index) => {
-    const end = starts[index + 1]?.position ?? byteLength;
-    const pages = Math.floor((end - position) / PAGE_BYTES);
-    return pages > 0 ? [{ pa, byteLength: pages * PAGE_BYTES, position }] : [];
-  });
-}
-
-/** The address from `least` to `most` that is a multiple of the largest power of two. */
-function roundest(least: number, most: number): number {
-  for (let unit = 2 ** 40; unit > PAGE_BYTES; unit /= 2) {
-    const at = Math.floor(most / unit) * unit;
-    if (at >= least) return at;
-  }
-  return most;
+function mapText(pieces: readonly PlacedPiece[]): string {
+  return pieces.map(({ pa, byteLength, position }) => `${hex(pa)}+${hex(byteLength)}@${hex(position)}`).join();
 }
 
 /**
  * Refuses a raw file whose positions are no physical addresses: whatever a search found there would be wrong.
  *
- * @throws PtmonError `bad-argument` with the map that would be right; as `findDroppedGaps`
+ * @throws PtmonError `bad-argument` with the map that would be right, if one is known; as `findDroppedGaps`
  */
 export async function refuseDroppedGaps(snapshot: Snapshot, options: LongWorkOptions = {}): Promise<void> {
   const pieces = await findDroppedGaps(snapshot, options);
-  if (pieces === undefined) return;
-  const map = pieces.map(({ pa, byteLength, position }) => `${hex(pa)}+${hex(byteLength)}@${hex(position)}`).join();
-  const moved = pieces.find(({ pa, position }) => pa !== position) ?? pieces[0]!;
-  throw new PtmonError(
+  if (pieces !== undefined) throw droppedGapsError(pieces, snapshot.rawBytes ?? 0);
+}
+
+/** @param pieces as `findDroppedGaps` returns them */
+export function droppedGapsError(pieces: readonly PlacedPiece[], rawBytes: number): PtmonError {
+  const moved = pieces.find((piece) => !isInPlace(piece));
+  const why = 'as where the gaps of RAM were dropped (LiME with format=raw) or the file has a header';
+  const asItIs = `if positions are addresses all the same: --ram-map ${mapText(placed(0, 0, rawBytes))}`;
+  return new PtmonError(
     'bad-argument',
-    `the positions in this file are not physical addresses: what page tables say is at ${hex(moved.pa)} lies at position ` +
-      `${hex(moved.position)}, as where the gaps of RAM were dropped (LiME with format=raw) or the file has a header. ` +
-      `Give the map that page tables agree on: --ram-map ${map}; ` +
-      `if positions are addresses all the same: --ram-map 0x0+${hex(Math.floor((snapshot.rawBytes ?? 0) / PAGE_BYTES) * PAGE_BYTES)}@0x0`,
+    moved === undefined
+      ? `the positions in this file do not seem to be physical addresses, ${why}, and its page tables do not agree on a map. ` +
+          `Give the ranges of RAM (/proc/iomem lists them) in --ram-map ADDRESS+SIZE@POSITION,…; ${asItIs}`
+      : `the positions in this file are not physical addresses: what page tables say is at ${hex(moved.pa)} lies at position ` +
+          `${hex(moved.position)}, ${why}. Give the map that page tables agree on: --ram-map ${mapText(pieces)}; ${asItIs}`,
   );
 }

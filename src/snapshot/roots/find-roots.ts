@@ -77,10 +77,24 @@ export async function findRoots(snapshot: Snapshot, options: FindRootsOptions = 
   return rank(encrypted) < rank(plain) ? encrypted : plain;
 }
 
+/** As `findRoots`, but of these pages alone, and without memory encryption. */
+export function findRootsAmong(
+  snapshot: Snapshot,
+  pages: readonly number[],
+  options: Omit<FindRootsOptions, 'encryptionMask'>,
+): Promise<readonly FoundRoot[]> {
+  return search(snapshot, 0n, { ...options, pages });
+}
+
+interface SearchOptions extends FindRootsOptions {
+  /** Where roots may be; everywhere where it is absent. */
+  readonly pages?: readonly number[];
+}
+
 async function search(
   snapshot: Snapshot,
   encryptionMask: bigint,
-  options: FindRootsOptions,
+  options: SearchOptions,
   census?: EncryptionCensus,
 ): Promise<readonly FoundRoot[]> {
   const pagings = (options.modes ?? MODES).map((mode) => makePaging({ mode, encryptionMask }));
@@ -90,9 +104,11 @@ async function search(
   const evidence = new Map<Candidate, Evidence>();
   for (const group of groups.slice(0, MAX_GROUPS)) {
     const { mapped, code } = await mappedByThemselves(snapshot, group, options);
+    // Tables that have nothing but themselves in their upper half have nothing in common.
+    const agreeing = group[0]!.kernelHalf === '' ? 1 : mapped.length;
     for (const candidate of mapped) {
-      evidence.set(candidate, { agreeing: mapped.length, hasCode: code !== undefined });
-      if (mapped.length > 1 || code !== undefined) sure.add(candidate);
+      evidence.set(candidate, { agreeing, hasCode: code !== undefined });
+      if (agreeing > 1 || code !== undefined) sure.add(candidate);
     }
   }
   // Where nothing is sure, what maps itself tells which of two modes a frame is a root in, and no more.
@@ -118,7 +134,7 @@ async function search(
 async function findCandidates(
   snapshot: Snapshot,
   pagings: readonly Paging[],
-  options: LongWorkOptions,
+  options: SearchOptions,
   census: EncryptionCensus | undefined,
 ): Promise<Candidate[]> {
   const { memory, remote, regions } = snapshot;
@@ -127,7 +143,7 @@ async function findCandidates(
   const pacer = new Pacer(options);
   const found: Candidate[] = [];
   let done = 0;
-  for await (const { pa, words } of memoryChunks(snapshot, options.signal)) {
+  for await (const { pa, words } of memoryChunks(snapshot, options)) {
     for (let page = 0; page < words.length; page += PAGE_WORDS) {
       done += PAGE_BYTES;
       if (pacer.isDue) await pacer.turn({ what: 'searching for page tables', done, total, unit: 'bytes' });

@@ -19,8 +19,8 @@ const MAX_LINKS = 2 ** 12;
 export interface LegacyLinks {
   /** Distances between where an entry says that a table is, and where the table is that has what it must have: how many links agree. */
   readonly distances: ReadonlyMap<number, number>;
-  /** Physical addresses of the tables, as directories name them, ascending. */
-  readonly links: readonly number[];
+  /** Positions of directories, ascending. */
+  readonly tables: Float64Array;
 }
 
 /** Reads the file as pages that begin at `phase`. */
@@ -28,10 +28,11 @@ export async function findLegacyLinks(snapshot: Snapshot, phase: number, pacer: 
   /** Positions of tables, by the number of the large page that they map in small ones. */
   const tables = new Map<number, number[]>();
   const links = new Map<number, number>();
+  const directories: number[] = [];
   for await (const { words, position } of pagesOf(snapshot, phase, pacer)) {
     const mapped = linearTable(words);
     if (mapped !== undefined) tables.set(mapped, [...(tables.get(mapped) ?? []), position]);
-    else if (links.size < MAX_LINKS) addLinks(words, links);
+    else if (links.size < MAX_LINKS && addLinks(words, links)) directories.push(position);
   }
   const distances = new Map<number, number>();
   for (const [link, mapped] of links) {
@@ -39,7 +40,7 @@ export async function findLegacyLinks(snapshot: Snapshot, phase: number, pacer: 
       distances.set(link - position, (distances.get(link - position) ?? 0) + 1);
     }
   }
-  return { distances, links: [...links.keys()].sort((a, b) => a - b) };
+  return { distances, tables: Float64Array.from(directories) };
 }
 
 /** The number of the large page that a table maps in small ones, all of it; undefined for any other page. */
@@ -52,16 +53,20 @@ function linearTable(words: Uint32Array): number | undefined {
   return first / SLOTS;
 }
 
-/** Adds the tables that a directory names before the large pages of a direct map, and which large page each maps. */
-function addLinks(words: Uint32Array, links: Map<number, number>): void {
+/** Adds the tables that a directory names before the large pages of a direct map, and which large page each maps; returns whether any. */
+function addLinks(words: Uint32Array, links: Map<number, number>): boolean {
   const large = (slot: number) =>
     (words[slot]! & PRESENT_AND_LARGE) === PRESENT_AND_LARGE ? words[slot]! >>> LARGE_SHIFT : undefined;
+  let isDirectory = false;
   for (let slot = 0; slot + ROW < SLOTS; slot++) {
     if ((words[slot]! & PRESENT_AND_LARGE) !== PRESENT) continue;
     const next = large(slot + 1);
     if (next === undefined || next === 0) continue;
     let row = 1;
     while (row < ROW && large(slot + 1 + row) === next + row) row++;
-    if (row === ROW) links.set((words[slot]! >>> 12) * PAGE_BYTES, next - 1);
+    if (row < ROW) continue;
+    links.set((words[slot]! >>> 12) * PAGE_BYTES, next - 1);
+    isDirectory = true;
   }
+  return isDirectory;
 }

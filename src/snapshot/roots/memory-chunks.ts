@@ -13,11 +13,19 @@ export interface MemoryChunk {
   readonly words: Uint32Array;
 }
 
+export interface ChunkOptions {
+  /** The pages that are read; defaults to all. */
+  readonly pages?: readonly number[] | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** Ascending. @throws what reading throws; the reason of `signal` when it is aborted */
 export async function* memoryChunks(
   snapshot: Snapshot,
-  signal?: AbortSignal,
+  { pages: only, signal }: ChunkOptions = {},
 ): AsyncGenerator<MemoryChunk, void, undefined> {
+  for (const pa of only ?? []) yield { pa, pages: 1, words: await wordsOf(snapshot, pa, 1, signal) };
+  if (only !== undefined) return;
   for (const { pa, byteLength } of snapshot.regions) {
     for (let done = 0; done < byteLength; done += CHUNK_BYTES) {
       signal?.throwIfAborted();
