@@ -666,7 +666,9 @@ static void *serve(void *data)
         uint64_t count;
         if (fds[1].revents != 0 && read(wake, &count, sizeof count) < 0) continue;
         if (client >= 0) {
-            bool goes_on = (fds[2].revents & (POLLIN | POLLHUP | POLLERR)) == 0 || receive();
+            /* What a client that has ended asked before does not matter; and the next one may be waiting already. */
+            bool has_ended = (fds[2].revents & (POLLHUP | POLLERR)) != 0;
+            bool goes_on = !has_ended && ((fds[2].revents & POLLIN) == 0 || receive());
             if (!goes_on || !send_some() || !handle_input() || is_silent()) disconnect();
             pthread_mutex_lock(&lock);
             if (waiting > 0) pthread_cond_broadcast(&room);

@@ -1,11 +1,13 @@
 /** Watching by QEMU's plugin: on Linux, whose workload reports what it did, and on a guest that counts what two vCPUs write. */
 import { closeSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { once } from 'node:events';
+import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { MonitorEvent } from '../../src/core/monitor/events.ts';
+import { PluginConnection } from '../../src/drivers/qemu/plugin/connection.ts';
 import { buildPlugin, openQemuPlugin, type QemuPluginOptions } from '../../src/drivers/qemu/plugin/index.ts';
 import { QmpClient } from '../../src/drivers/qemu/qmp/client.ts';
 import { openSession } from '../../src/session/session.ts';
@@ -164,6 +166,18 @@ describe.skipIf(!isHere).each([
     );
     await first.close();
     await (await openQemuPlugin(connect())).close();
+  });
+
+  test('one that has ended is not there any more, though the plugin has not read all that it sent', async () => {
+    const alive = Buffer.alloc(24);
+    alive.writeUInt32LE(4);
+    for (let round = 0; round < 20; round++) {
+      const first = createConnection(plugin);
+      await once(first, 'data');
+      first.write(Buffer.concat(Array.from({ length: 4000 }, () => alive)));
+      first.destroy();
+      (await PluginConnection.connect(plugin)).close();
+    }
   });
 
   test('kill -9 leaves the guest running, whatever ptmon was at', async () => {
