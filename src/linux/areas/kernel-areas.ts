@@ -9,6 +9,7 @@ import type { SymbolTable } from '../symbols/symbol-table.ts';
 import type { AreaSource, KernelArea } from './area-source.ts';
 import { imageAreas } from './image-areas.ts';
 import { areas32 } from './areas-32.ts';
+import { partitionPoint } from '../../core/struct/partition-point.ts';
 
 const TIB = 1n << 40n;
 const GIB = 1n << 30n;
@@ -124,12 +125,6 @@ function apart(areas: readonly KernelArea[]): KernelArea[] {
 
 /** The area that an address is in; undefined between them. @param areas as `kernelAreas` has them */
 export function areaAt(areas: readonly KernelArea[], va: bigint): KernelArea | undefined {
-  let [low, high] = [0, areas.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (areas[middle]!.end <= va) low = middle + 1;
-    else high = middle;
-  }
-  const area = areas[low];
+  const area = areas[partitionPoint(areas.length, (index) => areas[index]!.end <= va)];
   return area !== undefined && area.start <= va ? area : undefined;
 }

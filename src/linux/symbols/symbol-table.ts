@@ -1,5 +1,6 @@
 /** Names of a kernel's addresses, from wherever they were read. */
 import { finish, type Steps } from '../memory/steps.ts';
+import { partitionPoint } from '../../core/struct/partition-point.ts';
 
 export interface KernelSymbol {
   readonly address: bigint;
@@ -124,11 +125,5 @@ export function joinTables(one: SymbolTable, other: SymbolTable): SymbolTable {
 
 /** The place of the last address that is not above `va`; -1 where all are. */
 function lastUpTo(addresses: BigUint64Array, va: bigint): number {
-  let [low, high] = [0, addresses.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (addresses[middle]! <= va) low = middle + 1;
-    else high = middle;
-  }
-  return low - 1;
+  return partitionPoint(addresses.length, (index) => addresses[index]! <= va) - 1;
 }

@@ -19,6 +19,7 @@ import { type Candidate, candidateAt, isAllZero, mayBeRoots, PAGE_WORDS, ramTest
 import { EncryptionCensus } from './encryption-bit.ts';
 import { spacePieces } from '../space-pieces.ts';
 import { memoryChunks } from './memory-chunks.ts';
+import { partitionPoint } from '../../core/struct/partition-point.ts';
 
 /**
  * `sure`: it maps itself, and so do others with the same upper half, or that half has a kernel's code. `likely`: one of these. `possible`:
@@ -299,11 +300,5 @@ function judge(
 }
 
 function firstAtLeast(sorted: Float64Array, value: number): number {
-  let [low, high] = [0, sorted.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (sorted[middle]! < value) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+  return partitionPoint(sorted.length, (index) => sorted[index]! < value);
 }

@@ -2,6 +2,7 @@
 import type { KernelArea, MemoryArea } from '../../../linux/index.ts';
 import type { AddressRange } from '../../../snapshot/index.ts';
 import type { Visit } from '../../snapshot/visit-snapshot.ts';
+import { partitionPoint } from '../../../core/struct/partition-point.ts';
 
 interface Named {
   readonly start: bigint;
@@ -27,7 +28,11 @@ export class RangeNames {
     const end = va + BigInt(byteLength);
     const names = new Set<string>();
     const add = (areas: readonly Named[]) => {
-      for (let at = firstBehind(areas, va); at < areas.length && areas[at]!.start < end; at++) {
+      for (
+        let at = partitionPoint(areas.length, (index) => areas[index]!.end <= va);
+        at < areas.length && areas[at]!.start < end;
+        at++
+      ) {
         names.add(areas[at]!.name === '' ? 'anonymous' : areas[at]!.name);
       }
     };
@@ -39,15 +44,4 @@ export class RangeNames {
   async #kernelAreas(): Promise<readonly KernelArea[]> {
     return (await this.#visit.linux.names())?.areas ?? [];
   }
-}
-
-/** The place of the first area that ends behind `va`. */
-function firstBehind(areas: readonly Named[], va: bigint): number {
-  let [low, high] = [0, areas.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (areas[middle]!.end <= va) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

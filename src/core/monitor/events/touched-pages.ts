@@ -1,5 +1,6 @@
 /** The pages whose walks contain an entry that one vCPU wrote: its processing reports these, and no others (rule C4). */
 import type { Space } from '../tables/table-node.ts';
+import { partitionPoint } from '../../struct/partition-point.ts';
 
 export class TouchedPages {
   readonly #pages = new Map<Space, Set<number>>();
@@ -86,14 +87,7 @@ class Spans {
   /** The first span that does not end before a page. */
   #from(page: number): { readonly first: number; readonly last: number } | undefined {
     if (!this.#isSorted) this.#sort();
-    let low = 0;
-    let high = this.#spans.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#spans[middle]!.last < page) low = middle + 1;
-      else high = middle;
-    }
-    return this.#spans[low];
+    return this.#spans[partitionPoint(this.#spans.length, (index) => this.#spans[index]!.last < page)];
   }
 
   #sort(): void {
@@ -110,14 +104,7 @@ class Spans {
 
 /** The first number above another, of numbers that ascend. */
 function firstAbove(numbers: Float64Array, other: number): number | undefined {
-  let low = 0;
-  let high = numbers.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (numbers[middle]! <= other) low = middle + 1;
-    else high = middle;
-  }
-  return numbers[low];
+  return numbers[partitionPoint(numbers.length, (index) => numbers[index]! <= other)];
 }
 
 function entryOf<K, V>(map: Map<K, V>, key: K, make: () => V): V {

@@ -9,6 +9,7 @@
 import { PtmonError } from '../../../core/error.ts';
 import { type LongWorkOptions, Pacer } from '../../../driver/pacer.ts';
 import { corrupt, type DumpBytes, hasBytes, readPart } from '../dump-bytes.ts';
+import { partitionPoint } from '../../../core/struct/partition-point.ts';
 
 const HEADER_BYTES = 4096;
 const RECORD_HEADER_BYTES = 16;
@@ -135,13 +136,7 @@ export class RecordIndex {
   }
 
   #firstEndingAfter(target: number): number {
-    let [low, high] = [0, this.#sorted.length];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#endOf(this.#sorted[middle]!) <= target) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return partitionPoint(this.#sorted.length, (index) => this.#endOf(this.#sorted[index]!) <= target);
   }
 
   #endOf(order: number): number {

@@ -9,6 +9,7 @@
 import type { PositionedSource } from '../../ramfile/index.ts';
 import { corrupt, type DumpBytes, hasBytes, readPart } from '../dump-bytes.ts';
 import { decompressSnappy } from '../kdump/snappy-page.ts';
+import { partitionPoint } from '../../../core/struct/partition-point.ts';
 
 const COMPRESSED = 0x00;
 const PLAIN = 0x01;
@@ -94,13 +95,7 @@ export class SnappyFrames implements PositionedSource {
 
   /** The last chunk that begins at or before a position. */
   #find(position: number): number {
-    let [low, high] = [0, this.#starts.length];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#starts[middle]! <= position) low = middle + 1;
-      else high = middle;
-    }
-    return low - 1;
+    return partitionPoint(this.#starts.length, (index) => this.#starts[index]! <= position) - 1;
   }
 
   #chunk(index: number): Uint8Array {

@@ -1,4 +1,6 @@
 /** Ranges of one address space, and what each was charged: how many of them a new one overlaps is two binary searches. */
+import { partitionPoint } from '../../../core/struct/partition-point.ts';
+
 export class ChargedSpans {
   /** Ascending, each by itself: a span that begins before another's end overlaps it, unless it ends before that one begins. */
   readonly #starts: bigint[] = [];
@@ -43,12 +45,5 @@ export class ChargedSpans {
 
 /** How many of an ascending list are less than `limit`. */
 function countBelow(ascending: readonly bigint[], limit: bigint): number {
-  let low = 0;
-  let high = ascending.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (ascending[middle]! < limit) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+  return partitionPoint(ascending.length, (index) => ascending[index]! < limit);
 }
