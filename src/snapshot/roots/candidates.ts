@@ -37,6 +37,8 @@ export interface Candidate {
   readonly highHalf: boolean;
   /** Whether it maps itself and other memory at their own addresses. */
   readonly isIdentity: boolean;
+  /** Whether its lower half leads to tables, as far as it was looked at: large pages map whatever lies anywhere. */
+  readonly hasUserTables: boolean;
   /** The tables that its entries lead to: physical addresses. */
   readonly tables: readonly number[];
 }
@@ -118,7 +120,8 @@ export function candidateAt(
   const isIdentity = mapsItself(paging, root, memory);
   if (!highHalf && !isIdentity) return undefined;
   const quality = judgeTable(source, root, paging.levels[0]!.level, highHalf);
-  return quality === 'good' || (isIdentity && quality !== 'bad') ? { ...found, isIdentity } : undefined;
+  const hasUserTables = leadsToTables(source, found.userTables);
+  return quality === 'good' || (isIdentity && quality !== 'bad') ? { ...found, isIdentity, hasUserTables } : undefined;
 }
 
 /**
@@ -148,8 +151,8 @@ export function ramTest(regions: readonly MemoryRegion[]): (gfn: number) => bool
   };
 }
 
-/** What a table is by its entries and some of those below: `unclear` has nothing that speaks for it. */
-type Quality = 'good' | 'unclear' | 'bad';
+/** What a table is by its entries and some of those below: `unclear` has nothing that speaks for it, `empty` nothing at all. */
+type Quality = 'good' | 'unclear' | 'empty' | 'bad';
 
 function judgeTable(source: CandidateSource, pa: number, level: number, highHalf = false): Quality {
   const { paging, memory, isRam } = source;
@@ -183,6 +186,7 @@ function judgeTable(source: CandidateSource, pa: number, level: number, highHalf
     below.push(paOf(gfn));
   }
   if (paging.mode.entryBytes === 4 && odd === 0 && even > 3) return 'bad';
+  if (odd + even === 0) return 'empty';
   // Where two of three entries lead out of RAM, or most are notes, it may be any page of data.
   const isTable = inRam > 0 && inRam * 2 >= elsewhere && notes <= inRam + elsewhere;
   if (below.length === 0) return isTable ? 'good' : 'unclear';
@@ -191,6 +195,14 @@ function judgeTable(source: CandidateSource, pa: number, level: number, highHalf
   const count = (quality: Quality) => looks.filter((look) => look === quality).length;
   if (level > 2 ? count('bad') > 0 : count('bad') > count('good')) return 'bad';
   return isTable || count('good') > 0 || samples.length === 0 ? 'good' : 'unclear';
+}
+
+/** Whether tables that a root's lower half leads to are tables: of most, something speaks for it. */
+function leadsToTables(source: CandidateSource, tables: readonly number[]): boolean {
+  const level = source.paging.levels[0]!.level - 1;
+  const looks = tables.length === 0 ? [] : spread(tables).map((table) => judgeTable(source, table, level));
+  const full = looks.filter((look) => look !== 'empty');
+  return full.filter((look) => look === 'good').length * 2 >= full.length;
 }
 
 /** Some of a list, as far from each other as can be. */
@@ -213,10 +225,14 @@ function isOfDirectMap(paging: Paging, words: Uint32Array, at: number, root: num
   return false;
 }
 
-function describe(paging: Paging, words: Uint32Array, at: number, root: number): Candidate {
+/** What the entries of a table alone say. */
+type Described = Omit<Candidate, 'isIdentity' | 'hasUserTables'> & { readonly userTables: readonly number[] };
+
+function describe(paging: Paging, words: Uint32Array, at: number, root: number): Described {
   const format = paging.levels[0]!;
   const [user, kernel]: [string[], string[]] = [[], []];
   const tables: number[] = [];
+  const userTables: number[] = [];
   let selfMap: number | undefined;
   for (let slot = 0; slot < format.slots; slot++) {
     const [lo, hi] = entryAt(paging, words, at, slot);
@@ -224,13 +240,14 @@ function describe(paging: Paging, words: Uint32Array, at: number, root: number):
     const low = (lo & ~SET_BY_PROCESSOR) >>> 0;
     const table = kindOf(format, lo, hi) === ENTRY_TABLE ? paOf(tableGfn(format, lo, hi)) : undefined;
     if (table !== undefined) tables.push(table);
+    if (table !== undefined && table !== root && slot < format.slots / 2) userTables.push(table);
     if (table === root) selfMap = slot;
     else if (slot < format.slots / 2) user.push(`${slot}:${low}:${hi & 0x7fffffff}`);
     else kernel.push(`${slot}:${low}:${hi}`);
   }
   const [kernelHalf, userHalf] = [digest(kernel), digest(user)];
   const highHalf = kernel.length > 0 || (selfMap !== undefined && selfMap >= format.slots / 2);
-  return { root, paging, kernelHalf, userHalf, userEntries: user.length, selfMap, highHalf, isIdentity: false, tables };
+  return { root, paging, kernelHalf, userHalf, userEntries: user.length, selfMap, highHalf, tables, userTables };
 }
 
 /** As good as the entries themselves, and short: memory may be full of what looks like roots. */

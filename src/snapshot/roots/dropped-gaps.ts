@@ -67,7 +67,7 @@ export async function findDroppedGaps(
   const asItIs = placed(0, 0, rawBytes);
   let lists: readonly ListedRam[] | undefined;
   // Nothing is decided, but something speaks against the file's being what it seems to be.
-  let isOdd = false;
+  let isOdd = known !== undefined && known !== 0;
   for (const read of [readTableLinks, readLegacyLinks]) {
     const phases: Phase[] = [];
     for (const phase of places) phases.push(await read(snapshot, phase, pacer));
@@ -90,6 +90,7 @@ export async function findDroppedGaps(
     if (
       best !== undefined &&
       best.roots.size >= LEAST_ROOTS &&
+      !isHalfKnown(best.pieces) &&
       !phases.some((each) => hasOtherPiece(each, best.pieces))
     ) {
       return otherThan(asItIs, best.pieces);
@@ -99,6 +100,14 @@ export async function findDroppedGaps(
     isOdd ||= most >= LEAST_ROOTS || stands.some((distance) => distance !== 0);
   }
   return isOdd ? [] : undefined;
+}
+
+/**
+ * Whether it is one piece behind a gap. Roots say where they and their tables belong; nothing says where a gap is, so what is in front of
+ * them may belong somewhere else.
+ */
+function isHalfKnown(pieces: readonly PlacedPiece[]): boolean {
+  return pieces.length === 1 && pieces[0]!.pa > pieces[0]!.position;
 }
 
 /** Whether links that a map of one piece does not explain agree on another distance. */

@@ -106,10 +106,12 @@ async function search(
   for (const group of groups.slice(0, MAX_GROUPS)) {
     const { mapped, code } = await mappedByThemselves(snapshot, group, options);
     // Tables that have nothing but themselves in their upper half have nothing in common.
-    const agreeing = group[0]!.kernelHalf === '' ? 1 : mapped.length;
+    const agreeing = group[0]!.kernelHalf === '' ? 1 : mapped.filter(({ hasUserTables }) => hasUserTables).length;
     for (const candidate of mapped) {
-      evidence.set(candidate, { agreeing, hasCode: code !== undefined });
-      if (agreeing > 1 || code !== undefined) sure.add(candidate);
+      // Where memory lies elsewhere, large pages still map a root. Its own tables are not where it says they are.
+      const isSure = candidate.hasUserTables && (agreeing > 1 || code !== undefined);
+      evidence.set(candidate, { agreeing, hasCode: code !== undefined, isSure });
+      if (isSure) sure.add(candidate);
     }
   }
   // Where nothing is sure, what maps itself tells which of two modes a frame is a root in, and no more.
@@ -178,6 +180,7 @@ interface Evidence {
   /** Roots with the same upper half that it maps, this one among them. */
   readonly agreeing: number;
   readonly hasCode: boolean;
+  readonly isSure: boolean;
 }
 
 interface Mapped {
@@ -280,10 +283,13 @@ function judge(
       selfMap === undefined
         ? 'its upper half maps the table itself, writable'
         : `its entry ${selfMap} is the table itself`;
-    const { agreeing, hasCode } = evidence;
+    const { hasCode, isSure } = evidence;
     const more = hasCode ? ", and has a kernel's code" : '';
-    if (agreeing > 1 || hasCode) return { ...base, confidence: 'sure', reason: `${how}${more}` };
-    if (!isIdentity) return { ...base, confidence: 'likely', reason: `${how}; nothing else agrees` };
+    if (isSure) return { ...base, confidence: 'sure', reason: `${how}${more}` };
+    const but = candidate.hasUserTables
+      ? 'nothing else agrees'
+      : 'what its lower half leads to does not look like tables';
+    if (!isIdentity) return { ...base, confidence: 'likely', reason: `${how}; ${but}` };
   }
   if (isIdentity) {
     return { ...base, confidence: 'likely', reason: 'it maps memory, itself included, at its own addresses' };

@@ -11,6 +11,7 @@ const LEAST_ZEROES = 64;
 /** How often it must be found, and how many times as often as anything else: real memory shows some 5 times. */
 const LEAST_COUNT = 8;
 const CLEARLY = 2;
+const WORD_BYTES = 8;
 
 /** The position of a page, modulo the size of pages; undefined where that does not stand out. */
 export function pagePhase(snapshot: Snapshot): number | undefined {
@@ -22,12 +23,16 @@ export function pagePhase(snapshot: Snapshot): number | undefined {
     const bytes = snapshot.readBytes?.(at, Math.min(CHUNK_BYTES, byteLength - at));
     if (bytes !== undefined) countBeginnings(bytes, at, counts);
   }
-  let [best, next] = [0, 0];
-  for (let phase = 1; phase < PAGE_BYTES; phase++) {
-    if (counts[phase]! > counts[best]!) [best, next] = [phase, counts[best]!];
-    else next = Math.max(next, counts[phase]!);
+  const highest = () => counts.reduce((best, count, phase) => (count > counts[best]! ? phase : best), 0);
+  let best = highest();
+  // Of a word that begins a page the first bytes may be zero: it is found a little later then.
+  for (let before = 1; before < WORD_BYTES; before++) {
+    const earlier = (best + PAGE_BYTES - before) % PAGE_BYTES;
+    if (counts[earlier]! * CLEARLY > counts[best]!) best = earlier;
   }
-  return counts[best]! >= LEAST_COUNT && counts[best]! >= next * CLEARLY ? best : undefined;
+  const most = counts[best]!;
+  for (let after = 0; after < WORD_BYTES; after++) counts[(best + after) % PAGE_BYTES] = 0;
+  return most >= LEAST_COUNT && most >= counts[highest()]! * CLEARLY ? best : undefined;
 }
 
 /** Counts, by their place in a page, bytes that are not zero and come after many that are. */
