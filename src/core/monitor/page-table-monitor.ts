@@ -255,7 +255,7 @@ export class PageTableMonitor {
       return false;
     }
     const offset = frameOffsetOf(pa);
-    const isMonitored = this.#isMonitored(firstNode, offset >>> this.#entryShift);
+    const isMonitored = this.#isMonitored(firstNode, offset >>> this.#entryShift, offset >>> this.#entryShift);
     this.#marks.add(vcpu, pa - (offset & (this.paging.mode.entryBytes - 1)));
     return isMonitored;
   }
@@ -280,10 +280,8 @@ export class PageTableMonitor {
       const start = gfn * PAGE_BYTES;
       const from = Math.max(0, pa - start) >>> this.#entryShift;
       const to = (Math.min(PAGE_BYTES, pa + byteLength - start) - 1) >>> this.#entryShift;
-      for (let slot = from; slot <= to; slot++) {
-        this.#marks.add(vcpu, start + slot * entryBytes);
-        if (this.#isMonitored(firstNode, slot)) isMonitored = true;
-      }
+      this.#marks.addRun(vcpu, start + from * entryBytes, to - from + 1, entryBytes);
+      if (this.#isMonitored(firstNode, from, to)) isMonitored = true;
     }
     return isMonitored;
   }
@@ -408,11 +406,12 @@ export class PageTableMonitor {
     return dump(this.#parts);
   }
 
-  /** Whether the entry of a slot is on some watched walk, by the first node of its frame. */
-  #isMonitored(firstNode: TableNode | null, slot: number): boolean {
-    if (this.#isFast && firstNode !== null && announce(firstNode, slot)) return true;
+  /** Whether the entry of any of these slots is on some watched walk, by the first node of its frame. */
+  #isMonitored(firstNode: TableNode | null, from: number, to: number): boolean {
+    if (this.#isFast && firstNode !== null && from === to && announce(firstNode, from)) return true;
     for (let node = firstNode; node !== null; node = node.nextInFrame) {
-      if (node.find(slot - node.firstSlot) >= 0) return true;
+      const position = node.firstFrom(from - node.firstSlot);
+      if (position >= 0 && node.slotAt(position) <= to - node.firstSlot) return true;
     }
     return false;
   }

@@ -20,13 +20,18 @@ export class NumberList {
     this.#numbers[this.#length++] = number;
   }
 
+  /** `count` numbers from `first` on, each `step` above the one before. */
+  pushRun(first: number, step: number, count: number): void {
+    for (let index = 0; index < count; index++) this.push(first + index * step);
+  }
+
   pushAll(other: NumberList): void {
     for (let index = 0; index < other.length; index++) this.push(other.at(index));
   }
 
   /** Ascending, each number once. */
   sortUnique(): void {
-    if (this.#length < 2) return;
+    if (this.isAscending) return;
     const numbers = this.#numbers;
     numbers.subarray(0, this.#length).sort();
     let kept = 1;
@@ -34,6 +39,13 @@ export class NumberList {
       if (numbers[index] !== numbers[index - 1]) numbers[kept++] = numbers[index]!;
     }
     this.#length = kept;
+  }
+
+  /** Whether each number is greater than the one before. */
+  get isAscending(): boolean {
+    const numbers = this.#numbers;
+    for (let index = 1; index < this.#length; index++) if (numbers[index - 1]! >= numbers[index]!) return false;
+    return true;
   }
 
   /** Drops the first `count` numbers, and frees what a rare large batch took. */

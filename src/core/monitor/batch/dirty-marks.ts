@@ -49,7 +49,28 @@ export class DirtyMarks {
       }
     }
     list.push(entryPa);
-    if (this.#counts !== null) this.#counts.set(entryPa, (this.#counts.get(entryPa) ?? 0) + 1);
+    if (this.#counts !== null) this.#count(entryPa);
+  }
+
+  /** Adds `count` neighbouring entries. */
+  addRun(vcpu: number, first: number, count: number, entryBytes: number): void {
+    this.add(vcpu, first);
+    if (count === 1) return;
+    const list = this.#find(vcpu)!;
+    const before = list.length;
+    list.pushRun(first + entryBytes, entryBytes, count - 1);
+    if (this.#counts !== null) {
+      for (let at = before; at < list.length; at++) this.#count(list.at(at));
+    }
+    // As for a single entry.
+    if (list !== this.#lent && before >= 1024 && Math.clz32(before) !== Math.clz32(list.length)) {
+      list.sortUnique();
+      this.#counts = null;
+    }
+  }
+
+  #count(entryPa: number): void {
+    this.#counts!.set(entryPa, (this.#counts!.get(entryPa) ?? 0) + 1);
   }
 
   /** Whether any vCPU has a write to an entry in flight. */
@@ -57,8 +78,7 @@ export class DirtyMarks {
     if (this.#counts === null) {
       this.#counts = new Map();
       for (const list of this.#lists.values()) {
-        for (let at = 0; at < list.length; at++)
-          this.#counts.set(list.at(at), (this.#counts.get(list.at(at)) ?? 0) + 1);
+        for (let at = 0; at < list.length; at++) this.#count(list.at(at));
       }
     }
     return this.#counts.has(entryPa);

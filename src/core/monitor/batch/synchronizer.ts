@@ -109,7 +109,8 @@ export class Synchronizer {
     } else if (fastPath !== null && this.#marks.pending === 1 && this.#unsettled.isEmpty) {
       try {
         // Neighbouring pages of a range may be reported as one run: they must come one after the other.
-        events = fastPath.leafWrites.follow(this.#spaces.hasRanges ? this.#sort(own) : own, vcpu);
+        const mustSort = this.#spaces.hasRanges && !own.isAscending;
+        events = fastPath.leafWrites.follow(mustSort ? this.#sort(own) : own, vcpu);
       } catch (error) {
         this.#marks.keepLent();
         this.#calls.end();

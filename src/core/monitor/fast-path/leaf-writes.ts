@@ -11,7 +11,7 @@ import type { Pa } from '../../address/types.ts';
 import { u64Of, vaOf } from '../../address/va.ts';
 import { type PhysicalMemory, READ_NO_MEMORY, READ_OK } from '../../memory/physical-memory.ts';
 import { leafGfn, type LevelFormat, mapsPage, type Paging, unfoldVpn } from '../../paging/format.ts';
-import type { NumberList } from '../../struct/number-list.ts';
+import { NumberList } from '../../struct/number-list.ts';
 import type { Cause, MonitorEvent } from '../events.ts';
 import { tagsOf, Watch, type Watcher } from '../tables/page-watches.ts';
 import type { ReverseMap } from '../tables/rmap.ts';
@@ -26,6 +26,8 @@ const OK = READ_OK;
 
 /** By whether a page is there now. */
 const KINDS = ['page-out', 'page-in'] as const;
+
+const PRESENT = 1;
 
 /** Bits of a leaf's low word that change neither where it leads nor its rights, in any mode. */
 const ACCESSED_DIRTY = 0x60;
@@ -60,6 +62,8 @@ export class LeafWrites {
   readonly #entry = new Uint32Array(2);
   /** Low and high word of each entry that `follow` has read. */
   readonly #words = new Int32Array(KEPT_WORDS);
+  /** The entries that these words are of: those that have changed. */
+  readonly #changed = new NumberList();
   /** Whether `Report` has begun to report this batch. */
   #isReporting = false;
 
@@ -75,8 +79,8 @@ export class LeafWrites {
   }
 
   /**
-   * Follows these entries (physical addresses, some perhaps twice). Returns the events, in a fresh array. Null where an entry is in
-   * a frame that is not only a page table, or is not fetched yet: then this takes the general way, and nothing has happened.
+   * Follows these entries (physical addresses, some perhaps twice). Returns the events, in a fresh array. Null where an entry has
+   * changed in a frame that is not only a page table, or is not fetched yet: then this takes the general way, and nothing has happened.
    *
    * @throws what the source throws; nothing has happened
    */
@@ -85,22 +89,51 @@ export class LeafWrites {
     const { length } = entries;
     if (length === 1) return this.#followOne(entries.at(0), vcpu);
     const words = 2 * length <= KEPT_WORDS ? this.#words : new Int32Array(2 * length);
+    const changed = this.#changed;
+    changed.dropFirst(changed.length);
+    let gfn = -1;
+    let first: TableNode | null = null;
+    let mayFollow = true;
     for (let index = 0; index < length; index++) {
       const entryPa = entries.at(index);
-      const first = this.#rmap.firstIn(gfnOf(entryPa));
+      if (gfnOf(entryPa) !== gfn) {
+        gfn = gfnOf(entryPa);
+        first = this.#rmap.firstIn(gfn);
+        mayFollow = first === null || isPlain(first) || isOnlyPageTable(first);
+      }
       if (first === null) continue;
-      if (!isPlain(first) && !isOnlyPageTable(first)) return null;
       if (!this.#read(entryPa)) return null;
-      words[2 * index] = this.#entry[0]!;
-      words[2 * index + 1] = this.#entry[1]!;
+      const lo = this.#entry[0]! | 0;
+      const hi = this.#entry[1]! | 0;
+      // A source that traps runs of entries marks many that were not written.
+      if (this.#isKnown(first, entryPa, lo, hi)) continue;
+      if (!mayFollow) return null;
+      words[2 * changed.length] = lo;
+      words[2 * changed.length + 1] = hi;
+      changed.push(entryPa);
     }
     let events: Events = null;
-    for (let index = 0; index < length; index++) {
-      const entryPa = entries.at(index);
-      const first = this.#rmap.firstIn(gfnOf(entryPa));
-      if (first !== null) events = this.#become(first, entryPa, words[2 * index]!, words[2 * index + 1]!, vcpu, events);
+    for (let index = 0; index < changed.length; index++) {
+      const entryPa = changed.at(index);
+      first = this.#rmap.firstIn(gfnOf(entryPa))!;
+      events = this.#become(first, entryPa, words[2 * index]!, words[2 * index + 1]!, vcpu, events);
     }
     return this.#end(events);
+  }
+
+  /** Whether an entry is known to have this value, and to lead where it led. */
+  #isKnown(first: TableNode, entryPa: number, lo: number, hi: number): boolean {
+    const slot = frameOffsetOf(entryPa) >>> this.#entryShift;
+    for (let node: TableNode | null = first; node !== null; node = node.nextInFrame) {
+      const position = node.find(slot - node.firstSlot);
+      if (position < 0) continue;
+      const { words } = node;
+      const at = position * node.stride;
+      if ((words[at + LOW]! | 0) !== lo || (words[at + HIGH]! | 0) !== hi) return false;
+      // A table that was not in memory may be there by now.
+      if (!node.isPageTable && (lo & PRESENT) !== 0 && (node.childAt(position)?.frame ?? null) === null) return false;
+    }
+    return true;
   }
 
   /** The same for one entry. Most change the accessed or dirty bit of a plain table: that needs no more than the node's first line. */

@@ -102,6 +102,7 @@ export class ProtectedTables {
    * too wide for a store, as a device makes it, only the frames that trap.
    */
   framesInFlight(first: number, last: number): readonly number[] {
+    if (first === last) return this.traps(first) ? [first] : NO_FRAMES;
     if (last - first < WIDEST_STORE) {
       const frames = Array.from({ length: last - first + 1 }, (_, index) => first + index);
       return frames.some((gfn) => this.traps(gfn)) ? frames : NO_FRAMES;
