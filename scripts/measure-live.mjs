@@ -27,6 +27,8 @@ const ROUNDS = 3;
 /** Watched pages of which the ratio to the bare loop is measured. */
 const RATIOS = process.argv.length > 4 ? process.argv.slice(4).map(Number) : [256];
 const RATIO_ROUNDS = 5;
+/** Loops of a round: thousands of stops, as a script that has just begun is not compiled yet. */
+const LOOPS = 1000;
 const ratioOnly = process.argv[3] === 'ratio';
 /** Of the ranges of the second table: the loop maps pages half a stride further. */
 const FAR = 0x600000000000n;
@@ -91,7 +93,7 @@ try {
       // The zero page: tables without memory behind them.
       await guest.workload.command(`read 0x${from.toString(16)} ${Math.min(65_536, count - page)}`);
     }
-    const loop = () => timed(`loop fault 100 pages=8 at=${at} stride=0x${FAR_STRIDE.toString(16)}`);
+    const loop = () => timed(`loop fault ${LOOPS} pages=8 at=${at} stride=0x${FAR_STRIDE.toString(16)}`);
     const [ours, bare, ratios] = [[0], [0], [0]].map(() => /** @type {number[]} */ ([]));
     for (let round = 0; round < RATIO_ROUNDS; round += 1) {
       const stop = new AbortController();

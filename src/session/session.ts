@@ -3,7 +3,7 @@
  * changed; sinks and the iterator get it; the guest runs on. The only place where async meets the core.
  */
 import { PtmonError } from '../core/error.ts';
-import type { MonitorEvent } from '../core/monitor/events.ts';
+import type { EventTime, MonitorEvent } from '../core/monitor/events.ts';
 import type { PageTableMonitor } from '../core/monitor/page-table-monitor.ts';
 import type { Paging } from '../core/paging/format.ts';
 import type { Driver, MissedEvent, WriteEvent } from '../driver/driver.ts';
@@ -210,20 +210,23 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
             const events = await this.#process(event);
             for (let from = 0; from < events.length; from += PORTION) {
               const portion = events.slice(from, from + PORTION);
-              await this.#sinks.write(portion);
+              if (!this.#sinks.isEmpty) await this.#sinks.write(portion);
               for (const each of portion) {
                 this.#watches.deliver(each);
                 yield each;
               }
-              await this.#letOthersRun();
+              const turn = this.#letOthersRun();
+              if (turn !== undefined) await turn;
             }
             this.#watches.settle();
             this.#sinks.rethrow();
           }
           script?.perform(this.monitor, event);
         }
-        await onBatch?.(batch);
-        await this.#letOthersRun();
+        // At a stop each turn counts: nothing is awaited that is not there.
+        if (onBatch !== undefined) await onBatch(batch);
+        const turn = this.#letOthersRun();
+        if (turn !== undefined) await turn;
         if (this.#signal.aborted) break;
         await this.#beforeItRuns();
       }
@@ -255,8 +258,9 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
   /** Has the monitor process an event of the source. Returns what changed, with times and names. */
   async #process(event: ProcessedEvent): Promise<readonly MonitorEvent[]> {
     const { recorder, script, system } = this.#options;
-    await this.#tellWatches();
-    const found = await this.#stamped(await this.#retry(() => this.#sourceEvents.process(event, this.#signal)));
+    if (this.#watchLog !== undefined) await this.#tellWatches();
+    const found = await this.#retry(() => this.#sourceEvents.process(event, this.#signal));
+    if (found.length > 0) await this.#stamp(found);
     if (event.kind === 'missed' && event.reason.startsWith('sampled')) this.#addWindow(event);
     const known = this.#sourceEvents.conclude(event, found.length);
     const events = system === undefined ? called(found, script?.names()) : await system.label(found);
@@ -299,13 +303,13 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
 
   /** The guest is about to run on: what is monitored by now is trapped. */
   async #beforeItRuns(): Promise<void> {
-    await this.#tellWatches();
+    if (this.#watchLog !== undefined) await this.#tellWatches();
     const { driver, recorder, system } = this.#options;
     const { traps } = driver;
     if (recorder === undefined && traps === undefined) return;
     const { maxEntries = Infinity } = traps ?? {};
     const { all, trapped, untrapped } = this.#entries.lists(maxEntries, system?.words());
-    await recorder?.runsOn(all);
+    if (recorder !== undefined) await recorder.runsOn(all);
     await traps?.setEntries(trapped, this.monitor.paging.mode.entryBytes, ...untrapped);
   }
 
@@ -316,19 +320,16 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     this.#sampleUs = stopUs;
   }
 
-  /** The events with the time of the stop. */
-  async #stamped(events: readonly MonitorEvent[]): Promise<MonitorEvent[]> {
+  /** Adds the time of the stop to events that nobody else has yet. */
+  #stamp(events: { time?: EventTime }[], from = 0): void | Promise<void> {
     const { time } = this.#clock;
-    const stamped: MonitorEvent[] = [];
-    for (let from = 0; from < events.length; from += PORTION) {
-      for (const event of events.slice(from, from + PORTION)) stamped.push({ ...event, time });
-      await this.#letOthersRun();
-    }
-    return stamped;
+    const end = Math.min(events.length, from + PORTION);
+    for (let at = from; at < end; at++) events[at]!.time = time;
+    if (end < events.length) return Promise.resolve(this.#letOthersRun()).then(() => this.#stamp(events, end));
   }
 
-  async #retry<T>(call: () => T | Promise<T>): Promise<T> {
-    if (this.#closing !== undefined) throw new PtmonError('closed', 'the session is closed');
+  #retry<T>(call: () => T | Promise<T>): Promise<T> {
+    if (this.#closing !== undefined) return Promise.reject(new PtmonError('closed', 'the session is closed'));
     const { remote } = readSource(this.#options.driver);
     return retry(call, {
       // An abort ends a fetch, and leaves a call that needs none alone: what is in the batch is still processed.

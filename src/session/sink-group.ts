@@ -15,6 +15,10 @@ export class SinkGroup {
     this.#sinks = sinks;
   }
 
+  get isEmpty(): boolean {
+    return this.#sinks.length === 0;
+  }
+
   begin(source: SourceInfo): Promise<void> {
     return this.#each((sink) => sink.begin?.(source));
   }

@@ -10,6 +10,9 @@ export class StopClock {
   /** Undefined where the recording does not say when it began. */
   readonly #wallStartMs: number | undefined;
   #stopUs = 0;
+  // A second's text is made once: at a stop nothing is in the processor's caches, and dates take long then.
+  #second = Number.NaN;
+  #secondText: string | undefined;
   #time: EventTime | undefined;
 
   /** @param script of a replay: its times are those of the recording */
@@ -41,10 +44,16 @@ export class StopClock {
 
   #wallClockText(): string | undefined {
     if (this.#wallStartMs === undefined) return undefined;
-    const milliseconds = Math.floor(this.#stopUs / 1000);
-    const date = new Date(this.#wallStartMs + milliseconds);
-    // A recording may claim any time.
-    if (Number.isNaN(date.getTime())) return undefined;
-    return date.toISOString().replace('Z', `${String(this.#stopUs % 1000).padStart(3, '0')}Z`);
+    const milliseconds = this.#wallStartMs + Math.floor(this.#stopUs / 1000);
+    const second = Math.floor(milliseconds / 1000);
+    if (second !== this.#second) {
+      const date = new Date(second * 1000);
+      // A recording may claim any time.
+      this.#secondText = Number.isNaN(date.getTime()) ? undefined : date.toISOString().slice(0, -'000Z'.length);
+      this.#second = second;
+    }
+    if (this.#secondText === undefined) return undefined;
+    const fraction = (milliseconds - second * 1000) * 1000 + (this.#stopUs % 1000);
+    return `${this.#secondText}${String(fraction).padStart(6, '0')}Z`;
   }
 }

@@ -25,6 +25,7 @@ import { Comparisons } from './comparing/comparisons.ts';
 import { MissedWrites } from './comparing/missed-writes.ts';
 import { VcpuRegisters } from './vcpu-registers.ts';
 import type { QemuParts, StopStatistics } from './parts.ts';
+import { isAtBreakpoint } from './stepping.ts';
 import { StoppedShare } from './stopped-share.ts';
 import { deferSuspension, releaseWhenSuspended } from '../release/suspension.ts';
 
@@ -149,7 +150,7 @@ export class QemuDriver implements Driver {
   }
 
   async *run(signal?: AbortSignal): AsyncGenerator<readonly SourceEvent[], void, undefined> {
-    const { guestMemory, end } = this.#parts;
+    const { gdb, guestMemory, end } = this.#parts;
     const halt = AbortSignal.any([this.#stop.signal, end.signal, ...(signal === undefined ? [] : [signal])]);
     // Those that were set before the guest runs trap from the first instruction on.
     this.#watchpoints.takeAdded();
@@ -171,9 +172,12 @@ export class QemuDriver implements Driver {
       this.#stoppedShare.add(stoppedMs, runningMs);
       if (stop === undefined || end.failure !== undefined) break;
       this.#stops++;
-      this.#hit = await this.#breakpointHitOf(stop);
+      this.#hit = isAtBreakpoint(stop.reply, gdb) ? await this.#breakpointHitOf(stop) : undefined;
       // Writes at an alias that is not known do not stop the guest.
-      if (await this.#aliases.searchIfDue(halt.aborted)) this.#hasNewAlias = this.#watchpoints.forgetMoved();
+      if (this.#aliases.isDue(halt.aborted)) {
+        await this.#aliases.searchAgain();
+        this.#hasNewAlias = this.#watchpoints.forgetMoved();
+      }
       yield this.#batchOf(stop);
     }
     if (end.failure !== undefined) throw end.failure;
@@ -202,7 +206,7 @@ export class QemuDriver implements Driver {
   /** The next stop; while a call of `runUnwatched` waits, that is done instead. */
   async #next(halt: AbortSignal): Promise<Stop | undefined> {
     const { control } = this.#parts;
-    await this.#beginUnwatched();
+    if (this.#unwatched !== undefined) await this.#beginUnwatched();
     if (this.#mustLook) {
       this.#mustLook = false;
       return { reply: undefined, isSure: false };
@@ -212,7 +216,7 @@ export class QemuDriver implements Driver {
       return (await control.isMigrating()) ? await this.#standAside(halt) : await this.#nextCompared(halt);
     } finally {
       this.#isInRun = false;
-      await this.#beginUnwatched();
+      if (this.#unwatched !== undefined) await this.#beginUnwatched();
     }
   }
 

@@ -174,7 +174,7 @@ export class RunControl {
         await this.#change(halt);
       } else if (gdb.resumedElsewhere) {
         await this.#untilStopped(halt, isMoving);
-      } else if (!(await this.#hasMoved())) {
+      } else if (performance.now() - this.#stoppedSinceMs < MOMENT_MS || !(await this.#hasMoved())) {
         if (!isMoving) this.#say({ kind: 'free' });
         const reply = await this.#run(halt);
         if (reply === undefined) return undefined;
@@ -190,7 +190,6 @@ export class RunControl {
    * that has migrated goes on at its new host. Asked only after more than a moment: an answer takes as long as a stop.
    */
   async #hasMoved(): Promise<boolean> {
-    if (performance.now() - this.#stoppedSinceMs < MOMENT_MS) return false;
     const state = await readRunState(this.#parts.qmp);
     // What follows the answer is as quick as at any stop.
     this.#stoppedSinceMs = performance.now();
@@ -202,7 +201,7 @@ export class RunControl {
    * Whether the guest is on its way to another host. QEMU aborts when a guest that it has stopped for the last step is let run, and a
    * stop of ours hides that it has. Asked at most every tenth of a second, since an answer takes as long as a stop.
    */
-  async isMigrating(): Promise<boolean> {
+  isMigrating(): boolean | Promise<boolean> {
     if (this.#parts.stopReports !== undefined) return this.#isMigrating;
     const now = performance.now();
     if (now < this.#askAgainMs) return false;
@@ -280,7 +279,7 @@ export class RunControl {
     const { gdb } = this.#parts;
     this.#unseenRuns++;
     this.#knownInterruptions = gdb.interruptions;
-    const stepped = await this.#steps.run();
+    const stepped = this.#steps.areDue ? await this.#steps.run() : undefined;
     if (stepped === undefined) this.#ownRuns++;
     this.#stalls.start();
     this.#stoppedSinceMs = performance.now();

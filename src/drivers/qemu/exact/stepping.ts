@@ -27,6 +27,11 @@ export class BreakpointSteps {
     this.#waiting.set(thread.tid, { thread, va });
   }
 
+  /** Whether any vCPU has an instruction to run. */
+  get areDue(): boolean {
+    return this.#waiting.size > 0;
+  }
+
   /** Runs the instruction of each vCPU. @returns why one stopped, where that is anything but having run it */
   async run(): Promise<StopReply | undefined> {
     const gdb = this.#gdb;
@@ -69,6 +74,6 @@ function isStepOf(thread: ThreadId, reply: StopReply): boolean {
 }
 
 /** Whether a stop may be one at a breakpoint. */
-export function isAtBreakpoint(reply: StopReply, gdb: GdbClient): boolean {
-  return gdb.breakpointCount > 0 && reply.kind === 'stopped' && reply.signal === GDB_SIGNAL.trap;
+export function isAtBreakpoint(reply: StopReply | undefined, gdb: GdbClient): boolean {
+  return gdb.breakpointCount > 0 && reply?.kind === 'stopped' && reply.signal === GDB_SIGNAL.trap;
 }

@@ -33,6 +33,8 @@ export class GdbClient {
   readonly #breakpoints: WriteWatches;
   readonly #queue = new SerialQueue();
   #stop: StopReply;
+  /** The reply that `#stop` was read from: stops in a row are often at one watchpoint. */
+  #stopText: string | undefined;
   /** The thread that `g` speaks of; undefined where that is not known: each stop moves it. */
   #selected: string | undefined;
   #descriptions: readonly RegisterDescription[] | undefined;
@@ -246,6 +248,7 @@ export class GdbClient {
     return this.#whileStopped(async () => {
       this.#selected = undefined;
       const { reply } = await this.#connection.resume(`vCont;s:${formatThreadId(thread)}`);
+      this.#stopText = undefined;
       this.#stop = this.#expect(parseStopReply(reply), 'the command to step', reply);
       return this.#stop;
     });
@@ -258,12 +261,11 @@ export class GdbClient {
    * Nothing else may be sent while the guest runs: QEMU takes any byte for an interrupt.
    */
   continue(options: { readonly signal?: AbortSignal } = {}): Promise<StopReply> {
-    // Should it stop a guest that another one has let run, it lets it run on.
-    const continuing = this.#inTurn(() => this.#continue(options.signal));
-    if (this.isRunning) return continuing;
+    if (this.isRunning) return Promise.reject(this.#stillRunning());
     this.#isContinuing = true;
     this.#mustInterrupt = false;
-    return continuing.finally(() => (this.#isContinuing = false));
+    // Should it stop a guest that another one has let run, it lets it run on.
+    return this.#inStep(() => this.#continue(options.signal)).finally(() => (this.#isContinuing = false));
   }
 
   /** Stops the guest where a `continue` is under way, which then returns with the stop that came. */
@@ -317,7 +319,8 @@ export class GdbClient {
     try {
       const { reply, isInterrupted } = await stopped;
       this.#wasInterrupted = isInterrupted;
-      this.#stop = this.#expect(parseStopReply(reply), 'the command to continue', reply);
+      if (reply !== this.#stopText) this.#stop = this.#expect(parseStopReply(reply), 'the command to continue', reply);
+      this.#stopText = reply;
       return this.#stop;
     } finally {
       signal?.removeEventListener('abort', interrupt);
@@ -380,14 +383,17 @@ export class GdbClient {
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    if (this.isRunning) {
-      const message = `${this.address}: the guest is running; wait for it to stop, or abort the call that lets it run`;
-      return Promise.reject(new PtmonError('bad-argument', message));
-    }
-    return this.#queue.run(async () => {
-      await this.#recover();
-      return work();
-    });
+    return this.isRunning ? Promise.reject(this.#stillRunning()) : this.#inStep(work);
+  }
+
+  /** Does `work` when it is its turn, with a guest that runs by this client's commands alone. */
+  #inStep<T>(work: () => Promise<T>): Promise<T> {
+    return this.#queue.run(() => (this.#resumedElsewhere ? this.#recover().then(work) : work()));
+  }
+
+  #stillRunning(): PtmonError {
+    const message = `${this.address}: the guest is running; wait for it to stop, or abort the call that lets it run`;
+    return new PtmonError('bad-argument', message);
   }
 
   #expect<T>(value: T | undefined, what: string, reply: string): T {

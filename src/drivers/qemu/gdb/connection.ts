@@ -177,7 +177,7 @@ export class GdbConnection {
 
   async #do(commands: readonly LinkCommand[], window: number): Promise<string[]> {
     if (this.#end !== undefined) throw this.#end;
-    await this.getInStep();
+    if (!this.#link.isInStep) await this.fence();
     if (commands.length === 0) return [];
     return new Promise((resolve, reject) => {
       this.#task = { commands, replies: [], window, sent: 0, resolve, reject };

@@ -56,19 +56,21 @@ export class AliasSearch {
   }
 
   /**
-   * Searches again, as often as it costs a hundredth of the time: the guest may map a table once more.
+   * Whether to search again, which takes a hundredth of the time at most: the guest may map a table once more.
    *
    * @param isLast the watch ends: what is not found now is not reported
-   * @returns whether it has searched
    */
-  async searchIfDue(isLast: boolean): Promise<boolean> {
+  isDue(isLast: boolean): boolean {
+    if (this.#found === undefined) return false;
+    return performance.now() >= this.#dueMs || (isLast && this.#durationMs < LAST_SEARCH_MS);
+  }
+
+  /** @throws as `known` */
+  async searchAgain(): Promise<void> {
     const startMs = performance.now();
-    const isDue = startMs >= this.#dueMs || (isLast && this.#durationMs < LAST_SEARCH_MS);
-    if (this.#found === undefined || !isDue) return false;
     await this.search();
     const endMs = performance.now();
     this.#durationMs = endMs - startMs;
     this.#dueMs = endMs + Math.max(SEARCH_INTERVAL_MS, this.#durationMs / SEARCH_SHARE);
-    return true;
   }
 }

@@ -36,6 +36,9 @@ export class RangeWatchpoints {
   /** The same by page of the virtual address: none leaves its page. */
   #onPage = new Map<bigint, Watchpoint[]>();
 
+  /** What was found near a watchpoint: most stops are at the same few. */
+  readonly #near = new Map<bigint, readonly EntryRun[]>();
+
   constructor(options: RangeWatchpointsOptions) {
     this.#options = options;
   }
@@ -49,6 +52,15 @@ export class RangeWatchpoints {
    * that an instruction hits. Empty where it is none of these.
    */
   runsNear(va: bigint): readonly EntryRun[] {
+    let runs = this.#near.get(va);
+    if (runs === undefined) {
+      runs = this.#findNear(va);
+      this.#near.set(va, runs);
+    }
+    return runs;
+  }
+
+  #findNear(va: bigint): readonly EntryRun[] {
     const hit = this.#set.get(va);
     if (hit === undefined) return [];
     const first = va - WIDEST_STORE;
@@ -103,6 +115,7 @@ export class RangeWatchpoints {
 
   #keep(watchpoints: Map<bigint, Watchpoint>): void {
     this.#set = watchpoints;
+    this.#near.clear();
     this.#onPage = new Map();
     for (const watchpoint of watchpoints.values()) {
       const page = watchpoint.watch.va >> 12n;
