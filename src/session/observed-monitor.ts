@@ -63,9 +63,8 @@ export class ObservedMonitor extends PageTableMonitor {
     this.#tell({ kind: 'unmonitorView', view });
   }
 
-  override unmonitorAll(): void {
-    super.unmonitorAll();
-    this.#tell({ kind: 'unmonitorAll' });
+  override unmonitorAllInSteps(): CallInSteps<void> {
+    return this.#tellAfter(super.unmonitorAllInSteps(), () => ({ kind: 'unmonitorAll' }));
   }
 
   override rootGoneInSteps(root: number | bigint, view?: number): CallInSteps<MonitorEvent[]> {

@@ -10,6 +10,7 @@ import type { Driver, MissedEvent, WriteEvent } from '../driver/driver.ts';
 import { retry } from '../driver/retry.ts';
 import type { ReadSource } from '../driver/session-parts.ts';
 import type { Statistics, Summary } from '../sinks/sink.ts';
+import { carryOut } from './carry-out.ts';
 import { makeEventLoopTurn } from './event-loop-turn.ts';
 import { called, namesOf } from './event-names.ts';
 import { ObservedMonitor } from './observed-monitor.ts';
@@ -351,7 +352,7 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     // The end of the session ends every watch: sinks need not hear of each.
     const changes = this.#watchLog?.take() ?? [];
     try {
-      this.#monitor.asSource(() => this.monitor.unmonitorAll());
+      await carryOut(this.#monitor.asSource(() => this.#monitor.unmonitorAllInSteps()));
       this.#endRecord();
     } finally {
       await this.#sinks.watch(changes);

@@ -4,7 +4,6 @@ import type { Pa } from '../address/types.ts';
 import { vaOf } from '../address/va.ts';
 import { ENTRY_LEAF, ENTRY_TABLE, kindOf, type Paging, unfoldVpn } from '../paging/format.ts';
 import { rightsOf } from '../paging/rights.ts';
-import { NumberList } from '../struct/number-list.ts';
 import type { MonitorDump, WatchState } from './api.ts';
 import type { DirtyMarks } from './batch/dirty-marks.ts';
 import { allTags } from './events/event-writer.ts';
@@ -35,16 +34,33 @@ export interface EntrySelection {
 
 /** Physical addresses of the entries on watched walks; an entry that serves several nodes comes as often. */
 export function entryAddresses({ rmap, paging }: MonitorParts, { levels = 'all' }: EntrySelection = {}): Float64Array {
-  const entries = new NumberList();
-  for (const first of rmap.firsts()) {
-    for (let node: TableNode | null = first; node !== null; node = node.nextInFrame) {
-      if (levels !== 'all' && (levels === 'top') !== (node === node.space.top)) continue;
-      for (let position = node.firstFrom(0); position >= 0; position = node.nextAfter(position)) {
-        entries.push(node.entryPa(node.frame!.gfn, position, paging.mode.entryBytes));
-      }
+  const { entryBytes } = paging.mode;
+  let length = 0;
+  for (const node of nodesAt(rmap, levels)) length += node.slotCount;
+  const entries = new Float64Array(length);
+  let at = 0;
+  for (const node of nodesAt(rmap, levels)) {
+    const { gfn } = node.frame!;
+    if (node.isGapless) {
+      // Nearly all tables of a range: there may be millions of entries.
+      const first = node.entryPa(gfn, 0, entryBytes);
+      for (let position = 0; position < node.slotCount; position++) entries[at++] = first + position * entryBytes;
+      continue;
+    }
+    for (let position = node.firstFrom(0); position >= 0; position = node.nextAfter(position)) {
+      entries[at++] = node.entryPa(gfn, position, entryBytes);
     }
   }
-  return entries.toTypedArray();
+  return entries;
+}
+
+/** The nodes that frames back, frame by frame. */
+function* nodesAt(rmap: ReverseMap, levels: NonNullable<EntrySelection['levels']>): Generator<TableNode> {
+  for (const first of rmap.firsts()) {
+    for (let node: TableNode | null = first; node !== null; node = node.nextInFrame) {
+      if (levels === 'all' || (levels === 'top') === (node === node.space.top)) yield node;
+    }
+  }
 }
 
 /** Distinct entries, however many walks pass through each. */

@@ -39,7 +39,7 @@ import { DirtyMarks } from './batch/dirty-marks.ts';
 import { FormerWalks } from './batch/former-walks.ts';
 import { Plan } from './batch/plan.ts';
 import { Releases } from './batch/releases.ts';
-import type { Stepwise } from './batch/steps.ts';
+import { finish, type Stepwise } from './batch/steps.ts';
 import { type CompareScope, Synchronizer } from './batch/synchronizer.ts';
 import { EventWriter } from './events/event-writer.ts';
 import { Report } from './events/report.ts';
@@ -208,13 +208,22 @@ export class PageTableMonitor {
   /** Releases every address of a view. */
   unmonitorView(view: number): void {
     this.#calls.admit('unmonitorView');
-    this.#releases.drop(this.#spaces.inView(checkView(view)));
+    finish(this.#releases.drop(this.#spaces.inView(checkView(view))));
   }
 
   /** Releases every address. */
   unmonitorAll(): void {
+    this.unmonitorAllInSteps().finish();
+  }
+
+  /** The same in steps. */
+  unmonitorAllInSteps(): CallInSteps<void> {
+    return new CallInSteps(this.#calls, this.#unmonitorAll());
+  }
+
+  *#unmonitorAll(): Stepwise<void> {
     this.#calls.admit('unmonitorAll');
-    this.#releases.drop(this.#spaces.inView());
+    yield* this.#releases.drop(this.#spaces.inView());
   }
 
   /**

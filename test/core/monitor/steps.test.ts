@@ -67,7 +67,14 @@ const CALLS: Readonly<Record<string, Long>> = {
     begin: ({ rig, root }) => rig.monitor.rootGoneInSteps(root),
     atOnce: ({ rig, root }) => rig.monitor.rootGone(root),
   },
+  unmonitorAll: {
+    prepare: watchAll,
+    begin: ({ rig }) => rig.monitor.unmonitorAllInSteps(),
+    atOnce: ({ rig }) => rig.monitor.unmonitorAll(),
+  },
 };
+/** Calls that cannot be taken back once they have begun. */
+const RELEASES = ['rootGone', 'unmonitorAll'];
 const NAMES = Object.keys(CALLS);
 
 function prepared(name: string): Stage {
@@ -143,9 +150,19 @@ describe('a call in steps', () => {
         expect(stateOf(its)).toEqual(state);
       }
       // What is only reported cannot be taken back.
-      expect(cancelled).toBeGreaterThan(name === 'rootGone' ? 0 : 4);
+      expect(cancelled).toBeGreaterThan(RELEASES.includes(name) ? 0 : 4);
     },
   );
+
+  test.each(RELEASES)('%s: gives one table its access back in a step', (name) => {
+    const its = prepared(name);
+    const { protections } = its.rig;
+    const call = CALLS[name]!.begin(its);
+    const before = protections.length;
+    for (let known = before; call.advance(); known = protections.length)
+      expect(protections.length).toBeLessThanOrEqual(known + 1);
+    expect(protections.length).toBeGreaterThan(before + 5);
+  });
 
   test('another call between two steps comes after all of it', () => {
     const steps = stepsOf('monitorRange');

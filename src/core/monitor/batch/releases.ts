@@ -80,16 +80,16 @@ export class Releases {
     this.#report.begin(null, TouchedPages.allOf(gone));
     for (const space of gone) yield* this.#report.rootGone(space);
     const events = this.#report.end();
-    this.drop(gone);
+    yield* this.drop(gone);
     return events;
   }
 
   /** Releases everything of these spaces. Never throws. */
-  drop(spaces: readonly AddressSpace[]): void {
+  *drop(spaces: readonly AddressSpace[]): Stepwise<void> {
     this.#calls.begin();
     for (const space of spaces) {
       this.#unsettled.deleteSpace(space);
-      this.#forgetAll(space.top);
+      yield* this.#forgetAll(space.top);
       this.#spaces.close(space);
     }
     this.#calls.end();
@@ -103,9 +103,10 @@ export class Releases {
     if (space.isEmpty) this.#spaces.close(space);
   };
 
-  #forgetAll(node: TableNode): void {
-    for (const child of node.children()) this.#forgetAll(child);
+  *#forgetAll(node: TableNode): Stepwise<void> {
+    for (const child of node.children()) yield* this.#forgetAll(child);
     this.#forget(node);
+    yield false;
   }
 
   /** Takes a node off its frame, which gets its access back with the last one. */

@@ -137,14 +137,16 @@ export class Report {
     enterOld(span.before, space.top);
     yield* this.#below(space, span);
     yield* this.#settle(space, false);
-    this.#reportGone(space);
+    yield* this.#reportGone(space);
   }
 
   /** Each address once: a range is reported in the parts between its pages that are watched singly besides. */
-  #reportGone(space: AddressSpace): void {
+  *#reportGone(space: AddressSpace): Stepwise<void> {
     const both: number[] = [];
     let next = 0;
+    let count = 0;
     for (const { page, pages, offset, watcher, segment } of space.watched()) {
+      if (isStepDone(count++)) yield false;
       if (watcher !== null) {
         this.#writer.rootGone({ space, page, pages, offset, watcher, segment });
         if (segment !== undefined) both.push(page);

@@ -207,6 +207,8 @@ export class AddressSpace implements Space {
   }
 
   *#watchesOf(node: TableNode): Generator<Watched> {
+    // Ranges alone may have millions of slots.
+    if (node.watchCount === 0) return;
     for (let at = node.firstFrom(0); at >= 0; at = node.nextAfter(at)) {
       if (!node.isPageTable) {
         const child = node.childAt(at);
