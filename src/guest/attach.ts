@@ -31,7 +31,8 @@ export interface AttachOptions {
  *
  * @param where a VM's name (also that of a libvirt domain) or QEMU's PID; the path of a dump or a trace, also as `{ file }`; QEMU's
  *   sockets; nothing for the only VM of this host
- * @throws PtmonError `bad-argument` where nothing fits, saying what there is; as the dump or the trace
+ * @throws PtmonError `bad-argument` where nothing fits, saying what there is; `source-unavailable` where QEMU does not answer; as the dump or
+ *   the trace
  */
 export async function attach(
   where?: string | number | QemuSockets | GuestFile,
@@ -39,14 +40,16 @@ export async function attach(
 ): Promise<Guest> {
   const { signal } = options;
   if (typeof where === 'object') {
-    return new Guest('file' in where ? await FileSource.open(where.file, signal) : new LiveSource(where, signal));
+    return new Guest(
+      'file' in where ? await FileSource.open(where.file, signal) : await LiveSource.open(where, signal),
+    );
   }
   if (typeof where === 'string') {
     const kind = kindOfPath(where);
     if (kind === 'file') return new Guest(await FileSource.open(where, signal));
     if (kind === 'socket') throw new PtmonError('bad-argument', `${where} is a socket: name both, as { qmp, gdb }`);
   }
-  return new Guest(new LiveSource(socketsOf(chooseVm(where)), signal));
+  return new Guest(await LiveSource.open(socketsOf(chooseVm(where)), signal));
 }
 
 function kindOfPath(path: string): 'file' | 'socket' | undefined {

@@ -56,6 +56,16 @@ describe.skipIf(place.kind === 'none')('ptmon on a guest under KVM', { timeout: 
     expect(code).toBe(0);
   });
 
+  test('breakpoints of a script take the debug registers, and write nothing into the guest', async () => {
+    const seen = await host.call('breakpoints', { va: '0x260000000000' });
+    // getpid is called for the report of each call.
+    expect(seen.hits.kernel).toBeGreaterThan(0);
+    expect(seen).toMatchObject({ states: ['pending', 'armed'], hits: { own: 5 }, others: 2, after: 0 });
+    expect(seen.refused).toMatch(
+      /QEMU refused .*KVM has 4 breakpoints, the debug registers of the processor, and 4 are set/,
+    );
+  });
+
   test('doctor finds that watchpoints stop the guest', async () => {
     const { stdout, code } = await host.call('ptmon', { args: ['doctor', '--qmp', 'QMP', '--gdb', 'GDB'] });
     expect(stdout).toMatch(/^ok +accelerator +KVM: /m);

@@ -6,7 +6,8 @@ import { env } from 'node:process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { QmpClient, readRunState } from '../../src/drivers/qemu/index.ts';
 import { type LaunchedGuest, launchGuest, type LaunchOptions } from '../../src/drivers/qemu/launch/launch.ts';
-import { attach, type Guest, type GuestProcess } from '../../src/guest/index.ts';
+import { attach, Guest, type GuestProcess } from '../../src/guest/index.ts';
+import { LiveSource } from '../../src/guest/source/live-source.ts';
 import { temporaryFolder } from '../drivers/trace/temporary-folder.ts';
 import { leftOut } from './real-guest.ts';
 
@@ -78,7 +79,22 @@ describe.skipIf(leftOut('test/live/script-hooks, hooks on a real guest')).each(M
       ['an event', () => guest.on('exti' as 'exit', () => {}), 'there is no event exti: only process, exec, exit'],
       ['a handler', () => guest.on('exit', undefined as never), 'the handler undefined is not a function'],
       ['a handler', () => process.breakpoint(0x400000n, 7 as never), 'the handler 7 is not a function'],
-      ['an address', () => process.read('here' as never, 1), 'virtual address here is not an unsigned 64-bit value'],
+      ['a handler', () => guest.paused(7 as never), 'the handler 7 is not a function'],
+      ['a handler', () => process.page(0x400000n, 7 as never), 'the handler 7 is not a function'],
+      ['a time', () => guest.on('exit', () => {}, { timeoutMs: -5 }), 'timeoutMs -5: give milliseconds'],
+      ['a time', () => process.breakpoint(0x400000n, () => {}, { timeoutMs: Number.NaN }), 'timeoutMs NaN: give'],
+      ['an event', () => process.watch('heap', { kinds: ['unmap' as never] }), 'no events of the kind unmap'],
+      ['a pattern', () => process.search(7 as never), 'the pattern 7 is neither a string nor a Uint8Array'],
+      ['a range', () => process.dump('heap' as never, file('never')), 'va of the range undefined is not'],
+      ['a text', () => process.write(0x4dd000n, 'text' as never), 'the bytes to write are no Uint8Array: text'],
+      ['a length', () => process.readString(0x400000n, -4), 'byteLength -4: give an integer'],
+      ['a length', () => guest.readPhysical(0, 2 ** 40), 'byteLength 1099511627776: give an integer'],
+      ['an address', () => guest.readPhysical(-8, 8), 'physical address -8 is not'],
+      [
+        'an address',
+        () => process.read('here' as never, 1),
+        'virtual address here is not an unsigned 64-bit value: it is',
+      ],
       ['an address', () => process.breakpoint(-1n, () => {}), 'virtual address -1 is not an unsigned 64-bit value'],
       ['an address', () => process.page(1n << 63n), '0x8000000000000000 is not canonical: no page can be there'],
       ['an address', () => process.breakpoint(1n << 63n, () => {}), '0x8000000000000000 is not canonical'],
@@ -89,6 +105,11 @@ describe.skipIf(leftOut('test/live/script-hooks, hooks on a real guest')).each(M
     test('a number is as good an address as a bigint', async () => {
       const [number, big] = [await process.read(0x400000 as never, 4), await process.read(0x400000n, 4)];
       expect(Buffer.from(number)).toEqual(Buffer.from(big));
+      const dumped = await process.dump(
+        { va: 0x400000 as never, byteLength: 4096 as never },
+        file(`${options.cpu}.bin`),
+      );
+      expect(dumped).toEqual({ presentBytes: 4096, absent: [] });
       const breakpoint = await process.breakpoint(0x400000 as never, () => {});
       expect(breakpoint).toMatchObject({ va: 0x400000n, state: 'armed' });
       await breakpoint.remove();
@@ -221,6 +242,54 @@ describe.skipIf(leftOut('test/live/script-hooks, hooks on a real guest')).each(M
       await run(`call 0x${va.toString(16)} 3`);
       expect(breakpoint.hits).toBe(3);
       await breakpoint.remove();
+    });
+
+    test('with debug registers, as under KVM, breakpoints have them all, and pages are sampled', async () => {
+      await guest.close();
+      await using sampled = new Guest(new LiveSource({ qmp: vm.qmpPath, gdb: vm.gdbPath, isKvm: true }));
+      expect(sampled.capabilities).toMatchObject({
+        exact: { available: false, why: expect.stringContaining('with KVM there are four watchpoints') },
+        breakpoints: { available: true },
+      });
+      const own = await sampled.process(process.pid);
+      const [va, other] = [place(), place()];
+      const at = `0x${va.toString(16)}`;
+      const waiting = own.page(other, (memory) => memory.read(other, 8));
+      const breakpoint = await own.breakpoint(va, () => {});
+      expect(breakpoint.state).toBe('pending');
+      await run(`code ${at}`);
+      // Of four calls one finds the page swapped out, and children call it, too.
+      await run(`call ${at} 4`);
+      expect([breakpoint.hits, breakpoint.state]).toEqual([4, 'armed']);
+      for (const command of [`swapout ${at} 1`, `fork ${at} 1`, `child call ${at} 4`, `call ${at} 4`, 'child exit'])
+        await run(command);
+      expect(breakpoint.hits).toBe(8);
+      await run(`map 1 small at=0x${other.toString(16)}`);
+      await run(`touch 0x${other.toString(16)}`);
+      expect(Buffer.from(await waiting).readBigUInt64LE()).toBe(other);
+      await breakpoint.remove();
+      await run(`call ${at} 4`);
+      expect(breakpoint.hits).toBe(8);
+    });
+
+    test('inside paused: questions are of the same moment, what needs a running guest is refused, and close ends it', async () => {
+      const [bytes, same] = await guest.paused(async (moment) => [
+        await process.read(0x400000n, 4),
+        await moment.memoryOf(await process.root()).read(0x400000n, 4),
+      ]);
+      expect(bytes).toEqual(same);
+      await expect(guest.paused(() => process.watch('heap'))).rejects.toMatchObject({ code: 'bad-argument' });
+      const endless = guest.paused(() => new Promise(() => {}));
+      const released = expect(endless).rejects.toMatchObject({ code: 'closed' });
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      await guest.close();
+      await released;
+      // While it is watched, too.
+      const watch = await process.watch('heap');
+      const again = expect(guest.paused(() => new Promise(() => {}))).rejects.toMatchObject({ code: 'closed' });
+      await guest.close();
+      await again;
+      await watch.stop();
     });
 
     test('what is not mapped is not hit, and a process that ends takes its hooks along', async () => {

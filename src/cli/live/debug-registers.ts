@@ -8,7 +8,7 @@ import { PageTableMonitor } from '../../core/monitor/page-table-monitor.ts';
 import { rootOf } from '../../core/paging/format.ts';
 import { pagingOf } from '../../driver/paging.ts';
 import { retry } from '../../driver/retry.ts';
-import { isKvm, QmpClient, type QemuDriver, unmappedWords } from '../../drivers/qemu/index.ts';
+import { type QemuDriver, runsOnKvm, unmappedWords } from '../../drivers/qemu/index.ts';
 import { carryOut } from '../../session/carry-out.ts';
 import type { AddressOption } from '../options/address.ts';
 import { withAddresses } from './named-addresses.ts';
@@ -41,7 +41,7 @@ export async function openFittingSource(
     await say(`Sampling, not exact: ${why}.`);
     return openSource({ mode: 'sample', qmp: choice.qmp, memory }, options, signal, say);
   };
-  if (options.va === undefined && (await onKvm(choice.qmp, signal))) return sampleInstead(PROCESSES);
+  if (options.va === undefined && (await runsOnKvm(choice.qmp, { signal }))) return sampleInstead(PROCESSES);
   const source = await openSource(choice, options, signal, say);
   let why: string | undefined;
   try {
@@ -53,15 +53,6 @@ export async function openFittingSource(
   if (why === undefined) return source;
   await source.driver.close();
   return sampleInstead(why);
-}
-
-async function onKvm(address: string, signal: AbortSignal): Promise<boolean> {
-  const qmp = await QmpClient.connect(address, { signal });
-  try {
-    return await isKvm(qmp);
-  } finally {
-    await qmp.close();
-  }
 }
 
 type Wanted = Pick<WatchOptions, 'root' | 'va'>;

@@ -59,7 +59,7 @@ export {
 export type { SocketAddress } from './transport/socket-address.ts';
 export type { GuestMemoryKind } from './memory/open-memory.ts';
 export {
-  isKvm,
+  runsOnKvm,
   type MonitorCommandOptions,
   QmpClient,
   type QmpCommandOptions,

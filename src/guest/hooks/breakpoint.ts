@@ -5,6 +5,7 @@
 import { hex, toU64 } from '../../core/address/va.ts';
 import { rootOf } from '../../core/paging/format.ts';
 import { PtmonError } from '../../core/error.ts';
+import type { Walk } from '../../core/paging/walk.ts';
 import type { VirtualMemory } from '../memory/virtual-memory.ts';
 import type { LiveSession, StopHandler } from '../session/live-session.ts';
 import { callHandler, checkHandler, type HandlerOptions } from './handler.ts';
@@ -58,7 +59,7 @@ export class Breakpoint implements AsyncDisposable {
   page: WatchedPage | undefined;
 
   constructor(set: BreakpointSet, { va, handler, options }: BreakpointRequest, process?: ProcessName) {
-    checkHandler(handler);
+    checkHandler(handler, options);
     this.#set = set;
     this.va = toU64(va, 'virtual address');
     this.process = process;
@@ -168,10 +169,11 @@ export class BreakpointSet implements StopHandler {
     await driver.refreshRegisters();
     const { paging } = this.#live.moment;
     const root = rootOf(paging, driver.registers.readRegisters(hit.vcpu).cr3);
-    const own = hooks.filter(({ state, roots }) => state === 'armed' && (roots === undefined || roots.has(root)));
-    if (own.length === 0) return;
-    const registers = await driver.readAllRegisters(hit.vcpu);
+    const own = hooks.filter(({ roots }) => roots === undefined || roots.has(root));
     const memory = this.#live.moment.memoryOf(root);
+    // A debug register stops the vCPU before it fetches the instruction: if that faults, the vCPU comes here again.
+    if (own.length === 0 || !canRun(await memory.walk(hit.va))) return;
+    const registers = await driver.readAllRegisters(hit.vcpu);
     const write = (va: bigint, bytes: Uint8Array) => writeTo(this.#live, memory, va, bytes);
     for (const breakpoint of own) {
       await breakpoint.run({ ...hit, process: breakpoint.process, root, registers, memory, write });
@@ -179,11 +181,22 @@ export class BreakpointSet implements StopHandler {
     await this.#bringInLine();
   }
 
+  /** @throws PtmonError `protect-failed` where QEMU refuses it */
   async #register(breakpoint: Breakpoint): Promise<void> {
-    const hooks = this.#byVa.get(breakpoint.va) ?? new Set();
-    this.#byVa.set(breakpoint.va, hooks.add(breakpoint));
+    const { va } = breakpoint;
+    const hooks = this.#byVa.get(va) ?? new Set();
+    this.#byVa.set(va, hooks.add(breakpoint));
     this.#live.addHandler(this);
+    const refused = await this.#bringInLine();
+    if (!refused.has(va)) return;
+    breakpoint.page?.release();
+    this.#forget(breakpoint);
     await this.#bringInLine();
+    const { limits } = this.#live.exactDriver;
+    const why = limits.areRegisters
+      ? `KVM has ${limits.max} breakpoints, the debug registers of the processor, and ${this.#set.size} are set here: remove one first`
+      : 'another debugger may have taken all that there are';
+    throw new PtmonError('protect-failed', `QEMU refused the breakpoint at ${hex(va)}: ${why}`);
   }
 
   #forget(breakpoint: Breakpoint): void {
@@ -193,10 +206,11 @@ export class BreakpointSet implements StopHandler {
     if (hooks?.size === 0) this.#byVa.delete(breakpoint.va);
   }
 
-  async #bringInLine(): Promise<void> {
-    const armed = [...this.#byVa].flatMap(([va, hooks]) =>
-      [...hooks].some(({ state }) => state === 'armed') ? [va] : [],
-    );
+  /** @returns addresses that QEMU refused */
+  async #bringInLine(): Promise<ReadonlySet<bigint>> {
+    // Where the guest is sampled, a page may come and be run before the next sample.
+    const isArmed = ({ state }: Breakpoint) => state === 'armed' || !this.#live.isExact;
+    const armed = [...this.#byVa].flatMap(([va, hooks]) => ([...hooks].some(isArmed) ? [va] : []));
     const wanted = new Set(armed);
     const { breakpoints } = this.#live.exactDriver;
     const leaving = [...this.#set].filter((va) => !wanted.has(va));
@@ -205,17 +219,29 @@ export class BreakpointSet implements StopHandler {
     const refused = new Set(coming.length > 0 ? await breakpoints.set(coming) : []);
     for (const va of leaving) this.#set.delete(va);
     for (const va of coming) if (!refused.has(va)) this.#set.add(va);
-    if (!this.isEmpty) return;
-    this.#live.removeHandler(this);
-    this.#onEmpty();
+    if (this.isEmpty) {
+      this.#live.removeHandler(this);
+      this.#onEmpty();
+    }
+    return refused;
   }
+}
+
+function canRun(walk: Walk): boolean {
+  return walk.translates && !walk.rights.noExecute;
 }
 
 /** Writes to an address space, page by page. The guest must be stopped. @throws PtmonError `read-failed`, before anything is written */
 export async function writeTo(live: LiveSession, memory: VirtualMemory, va: bigint, bytes: Uint8Array): Promise<void> {
+  if (!(bytes instanceof Uint8Array))
+    throw new PtmonError(
+      'bad-argument',
+      `the bytes to write are no Uint8Array: ${String(bytes)}; Buffer.from(…) makes one`,
+    );
+  const start = toU64(va, 'virtual address');
   const pieces: { pa: number; bytes: Uint8Array }[] = [];
   for (let done = 0; done < bytes.length; ) {
-    const at = va + BigInt(done);
+    const at = start + BigInt(done);
     const found = await memory.walk(at);
     if (!found.translates) {
       throw new PtmonError(

@@ -13,6 +13,8 @@ export interface LiveSessionOptions {
   readonly qmp: string;
   /** Without it the guest is sampled. */
   readonly gdb: string | undefined;
+  /** Its watchpoints are debug registers: the guest is sampled, and they are left to breakpoints. */
+  readonly isKvm: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -52,6 +54,8 @@ export class LiveSession {
   #isStopped = true;
   #pump: Promise<void> | undefined;
   #isClosed = false;
+  readonly #over: Promise<never>;
+  #failReadings!: (error: PtmonError) => void;
 
   private constructor({ driver, session, layers, linux, moment }: LiveParts) {
     this.#driver = driver;
@@ -59,15 +63,24 @@ export class LiveSession {
     this.#layers = layers;
     this.linux = linux;
     this.moment = moment;
+    this.#over = new Promise((_, reject) => (this.#failReadings = reject));
+    this.#over.catch(() => {});
   }
 
   /** Connects; the guest is stopped until `start`. @throws PtmonError as the drivers; where no Linux is found */
-  static async open({ qmp, gdb, signal }: LiveSessionOptions): Promise<LiveSession> {
+  static async open({ qmp, gdb, isKvm, signal }: LiveSessionOptions): Promise<LiveSession> {
     const limits = signal === undefined ? {} : { signal };
     const driver =
       gdb === undefined
         ? await openQemuSampling({ qmp, ...limits })
-        : await openQemu({ qmp, gdb, whenTooMany: 'sample', ...limits });
+        : await openQemu({
+            qmp,
+            gdb,
+            whenTooMany: 'sample',
+            debugRegisters: isKvm,
+            sparesDebugRegisters: true,
+            ...limits,
+          });
     const opened: { live?: LiveSession } = {};
     const layers = new Layers(() => opened.live?.stopped());
     const session = await openSession({
@@ -93,7 +106,7 @@ export class LiveSession {
 
   /** Whether each write to a watched table stops the guest. */
   get isExact(): boolean {
-    return this.#driver instanceof QemuDriver;
+    return this.#driver instanceof QemuDriver && !this.#driver.isSampling;
   }
 
   get vcpuCount(): number {
@@ -157,7 +170,7 @@ export class LiveSession {
    */
   async paused<T>(work: () => Promise<T>): Promise<T> {
     if (!this.#isStopped) await this.#nextStop();
-    const reading = work();
+    const reading = Promise.race([work(), this.#over]);
     this.#readings.add(reading);
     try {
       return await reading;
@@ -200,11 +213,11 @@ export class LiveSession {
   }
 
   async #nextStop(): Promise<void> {
-    if (this.#isClosed) throw new PtmonError('closed', 'the guest is no longer watched');
+    if (this.#isClosed) throw isOver();
     const stop = new Promise<void>((resolve) => this.#queue.push(resolve));
     if (this.#driver instanceof QemuDriver) this.#driver.interrupt();
     await stop;
-    if (this.#isClosed) throw new PtmonError('closed', 'the guest is no longer watched');
+    if (this.#isClosed) throw isOver();
   }
 
   async #run(): Promise<void> {
@@ -221,8 +234,13 @@ export class LiveSession {
   /** Readers and handlers that the guest waits for must not keep it. */
   #end(failure: unknown): void {
     this.#isClosed = true;
+    this.#failReadings(isOver());
     for (const begin of this.#queue) begin();
     for (const end of this.#onEnd) end(failure);
     this.#onEnd.clear();
   }
+}
+
+function isOver(): PtmonError {
+  return new PtmonError('closed', 'the guest is no longer watched');
 }

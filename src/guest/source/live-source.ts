@@ -2,7 +2,10 @@
  * A live guest of QEMU. While nothing watches it, it runs: each question pauses it for as long as the answer takes. While something
  * watches it, questions are answered by the session that does. One thing is done after the other, since the gdbstub has one client.
  */
-import { openQemuSnapshot } from '../../drivers/qemu/index.ts';
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { once } from 'node:events';
+import { PtmonError } from '../../core/error.ts';
+import { openQemuSnapshot, runsOnKvm } from '../../drivers/qemu/index.ts';
 import { type Capabilities, capabilitiesOf } from '../capabilities.ts';
 import { BreakpointSet } from '../hooks/breakpoint.ts';
 import { ProcessHooks } from '../hooks/process-hooks.ts';
@@ -17,26 +20,39 @@ export interface LiveOptions {
   readonly name?: string | undefined;
 }
 
+/** A pause of a guest that nothing watches. */
+interface Visit {
+  readonly moment: Moment;
+  isOver: boolean;
+}
+
+const KVM =
+  'with KVM there are four watchpoints, and a process needs more, so it is watched by samples; QEMU with -accel tcg watches every change';
 const NO_GDB = 'QEMU has no gdbstub: start it with -gdb unix:PATH,server=on,wait=off';
 
 export class LiveSource implements GuestSource {
   readonly name: string;
   readonly capabilities: Capabilities;
-  readonly #options: LiveOptions;
+  readonly #options: LiveOptions & { readonly isKvm: boolean };
   readonly #signal: AbortSignal | undefined;
   /** Settles when everything so far is done. */
   #done: Promise<unknown> = Promise.resolve();
   #watching: Watching | undefined;
+  /** The pause in which a question asks another: that is of the same moment. */
+  readonly #visits = new AsyncLocalStorage<Visit>();
+  /** Ends the pauses that were asked for before the guest is released. */
+  #released = new AbortController();
   /** Calls that set something up, or wait. */
   #users = 0;
 
-  constructor(options: LiveOptions, signal?: AbortSignal) {
+  /** @param options `isKvm`: watchpoints are debug registers */
+  constructor(options: LiveOptions & { readonly isKvm: boolean }, signal?: AbortSignal) {
     this.#options = options;
     this.#signal = signal;
     this.name = options.name ?? options.qmp;
     const why = options.gdb === undefined ? NO_GDB : undefined;
     this.capabilities = capabilitiesOf({
-      exact: why,
+      exact: why ?? (options.isKvm ? KVM : undefined),
       sampled: undefined,
       snapshot: undefined,
       write: why,
@@ -44,10 +60,18 @@ export class LiveSource implements GuestSource {
     });
   }
 
-  paused<T>(work: (moment: Moment) => Promise<T>): Promise<T> {
+  /** @throws PtmonError `source-unavailable` where QEMU does not answer; `bad-argument` for a malformed address */
+  static async open(options: LiveOptions, signal?: AbortSignal): Promise<LiveSource> {
+    return new LiveSource({ ...options, isKvm: await runsOnKvm(options.qmp, signal && { signal }) }, signal);
+  }
+
+  async paused<T>(work: (moment: Moment) => Promise<T>): Promise<T> {
+    const visit = this.#visits.getStore();
+    if (visit?.isOver === false) return work(visit.moment);
+    const released = this.#released.signal;
     const ask = () => {
       const live = this.#watching?.live;
-      return live === undefined ? this.#visit(work) : this.#using(() => live.paused(() => work(live.moment)));
+      return live === undefined ? this.#visit(work, released) : this.#using(() => live.paused(() => work(live.moment)));
     };
     // Without a gdbstub nothing can stop the guest: a sample of it is looked at.
     if (this.#options.gdb === undefined) return this.watching(({ live }) => live.paused(() => work(live.moment)));
@@ -55,7 +79,12 @@ export class LiveSource implements GuestSource {
     return this.#watching === undefined ? this.#inTurn(ask) : ask();
   }
 
-  watching<T>(work: (watching: Watching) => Promise<T>): Promise<T> {
+  async watching<T>(work: (watching: Watching) => Promise<T>): Promise<T> {
+    if (this.#visits.getStore()?.isOver === false)
+      throw new PtmonError(
+        'bad-argument',
+        'inside guest.paused() nothing can be watched or written: do it before, or afterwards',
+      );
     return this.#using(async () => work(await this.#open()));
   }
 
@@ -69,6 +98,8 @@ export class LiveSource implements GuestSource {
   }
 
   async close(leaveStopped = false): Promise<void> {
+    this.#released.abort(new PtmonError('closed', `${this.name}: the guest was released`));
+    this.#released = new AbortController();
     if (leaveStopped) await this.#open();
     await this.#inTurn(() => this.#closeLive(leaveStopped));
   }
@@ -87,8 +118,8 @@ export class LiveSource implements GuestSource {
   #open(): Promise<Watching> {
     return this.#inTurn(async () => {
       if (this.#watching !== undefined) return this.#watching;
-      const { qmp, gdb } = this.#options;
-      const live = await LiveSession.open({ qmp, gdb, signal: this.#signal });
+      const { qmp, gdb, isKvm } = this.#options;
+      const live = await LiveSession.open({ qmp, gdb, isKvm, signal: this.#signal });
       const release = () => this.releaseIfIdle();
       const watching = {
         live,
@@ -115,14 +146,25 @@ export class LiveSource implements GuestSource {
     return result;
   }
 
-  async #visit<T>(work: (moment: Moment) => Promise<T>): Promise<T> {
+  /** @param released aborted when the guest is released */
+  async #visit<T>(work: (moment: Moment) => Promise<T>, released: AbortSignal): Promise<T> {
     const { qmp, gdb } = this.#options;
-    const limits = this.#signal === undefined ? {} : { signal: this.#signal };
-    const snapshot = await openQemuSnapshot({ qmp, gdb: gdb!, ...limits });
+    const signal = AbortSignal.any([released, ...(this.#signal === undefined ? [] : [this.#signal])]);
+    const snapshot = await openQemuSnapshot({ qmp, gdb: gdb!, signal });
+    let visit: Visit | undefined;
     try {
-      return await work(await Moment.of(snapshot, this.#signal));
+      const moment = await Moment.of(snapshot, signal);
+      visit = { moment, isOver: false };
+      return await Promise.race([this.#visits.run(visit, () => work(moment)), rejected(signal)]);
     } finally {
+      if (visit !== undefined) visit.isOver = true;
       await snapshot.close();
     }
   }
+}
+
+/** Rejects when a signal is aborted. */
+async function rejected(signal: AbortSignal): Promise<never> {
+  if (!signal.aborted) await once(signal, 'abort');
+  throw signal.reason;
 }

@@ -10,6 +10,7 @@ import type { LaunchOptions } from '../../../src/drivers/qemu/launch/launch.ts';
 import { QmpClient } from '../../../src/drivers/qemu/qmp/client.ts';
 import { differences, type WatchedRange } from '../../live/page-history.ts';
 import { countingRom } from '../../live/paging-rom.ts';
+import { attach } from '../../../src/guest/index.ts';
 import { countWindows, type WindowCounts } from '../../live/proved-windows.ts';
 import { WatchedGuest } from '../../live/watched-guest.ts';
 import { Recorder } from '../../sinks/examples.ts';
@@ -70,6 +71,17 @@ export interface CommandResult {
   readonly stderr: string;
   /** Milliseconds from the first command of the workload to `awaited`. */
   readonly awaitedMs: number;
+}
+
+export interface BreakpointResult {
+  /** Before the page comes, and with it. */
+  readonly states: readonly string[];
+  readonly hits: { readonly own: number; readonly kernel: number };
+  /** Set beside those two. */
+  readonly others: number;
+  readonly refused: string;
+  /** Hits of one that was removed. */
+  readonly after: number;
 }
 
 /** What is seen of a guest that does not answer. The last of it stops the vCPUs for a moment, which can wake one up. */
@@ -240,6 +252,36 @@ export const CALLS = {
       child.kill('SIGKILL');
       rmSync(folder, { recursive: true, force: true });
     }
+  },
+
+  /**
+   * Calls functions with breakpoints on them: one of the workload, whose page is swapped out and shared with children, and one of the kernel.
+   * Then sets more breakpoints than there are debug registers.
+   */
+  async breakpoints({ va }: { readonly va: string }): Promise<BreakpointResult> {
+    const { qmpPath, gdbPath, workload } = guest().guest;
+    const run = (command: string) => workload.command(command, { timeoutMs: 120_000 });
+    await using scripted = await attach({ qmp: qmpPath, gdb: gdbPath });
+    const workloads = await scripted.process('workload');
+    const own = await workloads.breakpoint(BigInt(va), () => {});
+    const states = [own.state];
+    await run(`code ${va}`);
+    await run(`call ${va} 4`);
+    states.push(own.state);
+    const kernel = await scripted.breakpoint('__x64_sys_getpid', () => {});
+    await run(`call ${va} 1`);
+    const others = [];
+    let refused = '';
+    try {
+      for (let page = 1; page <= 3; page++)
+        others.push(await workloads.breakpoint(BigInt(va) + BigInt(page * 4096), () => {}));
+    } catch (error) {
+      refused = String(error);
+    }
+    for (const each of [own, kernel, ...others]) await each.remove();
+    const hits = { own: own.hits, kernel: kernel.hits };
+    await run(`call ${va} 4`);
+    return { states, hits, others: others.length, refused, after: own.hits - hits.own };
   },
 
   /** Runs a command line; `QMP` and `GDB` in it are the guest's sockets, `ROOT` its workload's root. */

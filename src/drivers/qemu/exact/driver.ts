@@ -80,6 +80,7 @@ export class QemuDriver implements Driver {
     this.limits = limits;
     this.#stoppedShare = new StoppedShare((stoppedShare) => parts.onNotice?.({ kind: 'slow', stoppedShare }));
     this.#missedWrites = new MissedWrites(guestMemory, (notice) => parts.onMissedWrites?.(notice));
+    if (parts.isSampled) this.#missedWrites.giveUp('the debug registers are left to breakpoints');
     this.#aliases = new AliasSearch({
       memory: guestMemory.memory,
       remote: guestMemory.remote,
@@ -132,6 +133,11 @@ export class QemuDriver implements Driver {
       await driver.close();
       throw error;
     }
+  }
+
+  /** Whether no watchpoint stops the guest, from the start or because they were given up. */
+  get isSampling(): boolean {
+    return this.#missedWrites.isSampling;
   }
 
   get statistics(): StopStatistics {

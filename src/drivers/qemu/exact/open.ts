@@ -31,6 +31,8 @@ export interface QemuOptions {
   readonly maxWatchpoints?: number;
   /** Whether watchpoints are debug registers: four of 1, 2, 4 or 8 aligned bytes. Defaults to whether the guest runs on KVM. */
   readonly debugRegisters?: boolean;
+  /** Leaves debug registers to breakpoints: where watchpoints are debug registers, the guest is sampled from the start. Default false. */
+  readonly sparesDebugRegisters?: boolean;
   /**
    * What becomes of a watch when the guest has no lasting address for one of its page tables, and under KVM when its entries come to be
    * more than the debug registers while the guest runs: it fails, or goes on by samples. Default `fail`.
@@ -112,6 +114,7 @@ export async function openQemu(options: QemuOptions): Promise<QemuDriver> {
       ...(options.ramFile !== undefined && { ramFile: options.ramFile }),
     });
     undo.push(() => guestMemory.close());
+    const watchpoints = limitsOf(options.debugRegisters ?? (await isKvm(qmp)), maxWatchpoints);
     return await QemuDriver.open({
       qmp,
       gdb,
@@ -119,7 +122,8 @@ export async function openQemu(options: QemuOptions): Promise<QemuDriver> {
       control,
       end,
       physicalAddressBits: await readPhysicalAddressBits(qmp),
-      limits: limitsOf(options.debugRegisters ?? (await isKvm(qmp)), maxWatchpoints),
+      limits: watchpoints,
+      isSampled: watchpoints.areRegisters && options.sparesDebugRegisters === true,
       samplesWhatDoesNotFit: options.whenTooMany === 'sample',
       comparesAtEachStop: options.comparesAtEachStop ?? false,
       onMissedWrites,

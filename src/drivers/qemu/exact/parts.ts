@@ -16,6 +16,8 @@ export interface QemuParts {
   readonly end: GuestEnd;
   readonly limits: WatchpointLimits;
   readonly samplesWhatDoesNotFit: boolean;
+  /** No watchpoint is set: the guest is sampled from the start. */
+  readonly isSampled: boolean;
   readonly comparesAtEachStop: boolean;
   /** This process was suspended and goes on, or the guest is stopped for most of the time. */
   readonly onNotice?: ((notice: RunNotice) => void) | undefined;

@@ -60,7 +60,7 @@ export class GdbClient {
     this.#stop = stop;
     this.#memory = new MemoryReader(connection, features.packetByteLength);
     this.#watches = new WriteWatches(connection);
-    this.#breakpoints = new WriteWatches(connection, 0);
+    this.#breakpoints = new WriteWatches(connection, 1);
     this.#leave = new Leave({
       connection,
       stop: () => this.#stop,
@@ -209,7 +209,7 @@ export class GdbClient {
   /**
    * Sets breakpoints at virtual addresses, in every address space and for all vCPUs: the guest stops before the instruction there.
    *
-   * @returns those that QEMU refused; under KVM, which writes into the guest's code, those where no memory is
+   * @returns those that QEMU refused; under TCG none, under KVM all beyond the processor's four debug registers, which watchpoints take, too
    */
   async setBreakpoints(addresses: readonly bigint[]): Promise<bigint[]> {
     const points = addresses.map((va) => ({ va, byteLength: 1 }));

@@ -3,10 +3,15 @@ import { PtmonError } from '../../../core/error.ts';
 import { type GdbConnection, isOutOfStep } from './connection.ts';
 import { faultOfReply } from './reply/error-reply.ts';
 
-/** What stops the guest: an instruction that is about to run (Z0), or a write that has touched any of these bytes (Z2). */
-export type PointKind = 0 | 2;
+/**
+ * What stops the guest: an instruction that is about to run (Z1), or a write that has touched any of these bytes (Z2).
+ *
+ * Z0, a software breakpoint, is the same as Z1 under TCG. Under KVM it writes an instruction into the guest's memory: into the page that
+ * happens to be there, with all who share it, and into what Linux copies of it.
+ */
+export type PointKind = 1 | 2;
 
-const POINT_NAMES: Readonly<Record<PointKind, string>> = { 0: 'breakpoint', 2: 'watchpoint' };
+const POINT_NAMES: Readonly<Record<PointKind, string>> = { 1: 'breakpoint', 2: 'watchpoint' };
 
 /** Stops the guest after a write that touches any of these bytes; of a breakpoint, before the instruction there. */
 export interface WriteWatch {

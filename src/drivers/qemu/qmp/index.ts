@@ -1,4 +1,4 @@
-export { isKvm } from './is-kvm.ts';
+export { runsOnKvm } from './is-kvm.ts';
 export { type MonitorCommandOptions, QmpClient, type QmpCommandOptions, type QmpOptions } from './client.ts';
 export { type PrintedRegisters, readPrintedRegisters } from './info-registers.ts';
 export type { QmpEvent, QmpGreeting, QmpObject, QmpRefusal } from './messages.ts';

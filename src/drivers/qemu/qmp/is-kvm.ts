@@ -1,5 +1,5 @@
 /** Whether KVM runs the guest: qapi/misc.json, query-kvm. */
-import type { QmpClient } from './client.ts';
+import { QmpClient, type QmpOptions } from './client.ts';
 import { qmpRefusalOf } from './pending-commands.ts';
 
 /** False where QEMU does not say. @throws PtmonError as the client */
@@ -10,5 +10,15 @@ export async function isKvm(qmp: QmpClient): Promise<boolean> {
   } catch (error) {
     if (qmpRefusalOf(error) === undefined) throw error;
     return false;
+  }
+}
+
+/** @param address of a QMP socket */
+export async function runsOnKvm(address: string, options: QmpOptions = {}): Promise<boolean> {
+  const qmp = await QmpClient.connect(address, options);
+  try {
+    return await isKvm(qmp);
+  } finally {
+    await qmp.close();
   }
 }
