@@ -5,4 +5,5 @@ import { runProgram } from './program.ts';
 // Node would open its inspector: a port through which anybody on this host runs code as this user.
 process.on('SIGUSR1', () => {});
 
-process.exitCode = await runProgram(process.argv.slice(2), process);
+// A script may have left timers and servers, which would keep the process.
+process.exit(await runProgram(process.argv.slice(2), process));

@@ -4,7 +4,7 @@ import type { Process, TaskBrief } from '../linux/index.ts';
 import { type Capabilities, requireCapability } from './capabilities.ts';
 import { BatchWatch, type FollowRequest } from './hooks/batch-watch.ts';
 import type { Breakpoint, BreakpointHandler, BreakpointOptions } from './hooks/breakpoint.ts';
-import type { HandlerOptions } from './hooks/handler.ts';
+import { checkHandler, type HandlerOptions } from './hooks/handler.ts';
 import { checkHook, type ProcessEventName, type ProcessHook } from './hooks/process-hooks.ts';
 import type { Moment } from './moment.ts';
 import { GuestProcess } from './process.ts';
@@ -98,7 +98,7 @@ export class Guest implements AsyncDisposable {
     handler: (process: GuestProcess) => Promise<void> | void,
     options: HandlerOptions = {},
   ): Promise<ProcessHook> {
-    checkHook({ event, handler });
+    checkHook({ event, handler }, options);
     const call = ({ pid, command, task, startTime }: TaskBrief) =>
       handler(new GuestProcess(this.#source, { pid, command, task }, startTime));
     return this.#source.watching(async ({ live, processHooks }) => {
@@ -163,7 +163,8 @@ export class Guest implements AsyncDisposable {
     return this.close();
   }
 
-  #ask<T>(work: (moment: Moment) => Promise<T>): Promise<T> {
+  async #ask<T>(work: (moment: Moment) => Promise<T>): Promise<T> {
+    checkHandler(work);
     requireCapability(this.capabilities, 'snapshot', `looking at ${this.name}`);
     return this.#source.paused(work);
   }

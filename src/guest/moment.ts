@@ -1,4 +1,5 @@
 /** A guest at one moment: what is read of it, its address spaces, its Linux. Valid while the guest is paused. */
+import { toPa } from '../core/address/pa.ts';
 import { hex } from '../core/address/va.ts';
 import { PtmonError } from '../core/error.ts';
 import { type Paging, rootOf } from '../core/paging/format.ts';
@@ -16,7 +17,7 @@ import {
   type Tables,
 } from '../snapshot/index.ts';
 import { readPhysicalBytes } from './memory/physical-bytes.ts';
-import { VirtualMemory } from './memory/virtual-memory.ts';
+import { checkLength, VirtualMemory } from './memory/virtual-memory.ts';
 
 /** What of a snapshot a moment asks: all but what is only for messages and for `close`. */
 export type MomentSource = TableSource & Pick<Snapshot, 'registers' | 'kernelRoot' | 'readBytes'>;
@@ -78,7 +79,9 @@ export class Moment {
 
   /** Bytes at a physical address. @throws PtmonError `read-failed` where any of them is not RAM; what the source throws */
   async readPhysical(pa: number, byteLength: number): Promise<Uint8Array> {
-    const read = () => readPhysicalBytes(this.#source, pa, byteLength);
+    checkLength(byteLength);
+    const start = toPa(pa);
+    const read = () => readPhysicalBytes(this.#source, start, byteLength);
     const bytes = await retry(read, { remote: this.#source.remote, signal: this.#signal });
     if (bytes.length === byteLength) return bytes;
     throw new PtmonError('read-failed', `${hex(pa)}+${byteLength}: not all of this physical memory is RAM`);

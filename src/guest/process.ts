@@ -12,6 +12,7 @@ import {
 } from '../linux/index.ts';
 import { requireCapability } from './capabilities.ts';
 import { type Breakpoint, type BreakpointHandler, type BreakpointOptions, writeTo } from './hooks/breakpoint.ts';
+import { checkHandler } from './hooks/handler.ts';
 import { ProcessWatchHandle } from './hooks/process-watch.ts';
 import type { AddressRange, RangeFilter } from '../snapshot/index.ts';
 import { Arrival } from './hooks/arrival.ts';
@@ -158,7 +159,8 @@ export class GuestProcess {
    * @param options `kinds`: event kinds beyond page-in, page-out and root-gone
    * @throws PtmonError `bad-argument` where the guest cannot be watched; where the process has ended
    */
-  watch(part?: string | bigint, { kinds = [] }: WatchOptions = {}): Promise<ProcessWatchHandle> {
+  async watch(part?: string | bigint, { kinds = [] }: WatchOptions = {}): Promise<ProcessWatchHandle> {
+    checkKinds(kinds);
     const map = part === undefined ? {} : { map: choiceOf(part) };
     return this.#source.watching(({ live }) =>
       live.paused(async () => {
@@ -177,7 +179,8 @@ export class GuestProcess {
    * @returns what `whileStopped` returns
    * @throws PtmonError `source-unavailable` where the process ends first
    */
-  page<T = void>(va: bigint, whileStopped?: (memory: VirtualMemory) => Promise<T>): Promise<T> {
+  async page<T = void>(va: bigint, whileStopped?: (memory: VirtualMemory) => Promise<T>): Promise<T> {
+    if (whileStopped !== undefined) checkHandler(whileStopped);
     return this.#source.watching(({ live }) => {
       const arrival = new Arrival<T>(async () => {
         const memory = live.moment.memoryOf(await this.#rootIn(live.moment));
@@ -267,6 +270,13 @@ export class GuestProcess {
       `${this.toString()} has no area "${part}"; it has ${names}, and ranges as { va, byteLength }`,
     );
   }
+}
+
+function checkKinds(kinds: readonly string[]): void {
+  const known = ['page-in', 'page-out', 'root-gone', 'protection', 'restructure'];
+  const strange = kinds.find((kind) => !known.includes(kind));
+  if (strange === undefined) return;
+  throw new PtmonError('bad-argument', `there are no events of the kind ${strange}: only ${known.join(', ')}`);
 }
 
 function choiceOf(part: string | bigint): MapChoice {

@@ -288,6 +288,11 @@ describe('a guest that stands still', () => {
     expect(checks['release']).toMatchObject({ detail: 'watchpoints cleared; the guest ran before, and still runs' });
   });
 
+  test('--release says nothing of watching, which it has not checked', async () => {
+    const { stdout } = await run(['doctor', ...sockets(await startVm()), '--release']);
+    expect(stdout).toMatch(/^ok +release +watchpoints cleared; .*\n$/);
+  });
+
   test('panicked: --release does not let it run', async () => {
     const vm = await startVm({ state: 'guest-panicked' });
     const { code, checks } = await doctor([...sockets(vm), '--release']);

@@ -19,7 +19,8 @@ export function toU64(value: bigint | number, what: string): bigint {
     return BigInt(value);
   }
   if (typeof value !== 'bigint' || BigInt.asUintN(64, value) !== value) {
-    throw new PtmonError('bad-argument', `${what} ${String(value)} is not an unsigned 64-bit value`);
+    const advice = typeof value === 'string' ? ': it is a string; BigInt(…) makes a bigint of one' : '';
+    throw new PtmonError('bad-argument', `${what} ${String(value)} is not an unsigned 64-bit value${advice}`);
   }
   return value;
 }

@@ -10,11 +10,15 @@ export interface HandlerOptions {
 }
 
 const DEFAULT_TIMEOUT_MS = 10_000;
+/** Node's timers go no further. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 /** @throws PtmonError `bad-argument` for what cannot be called: at once, and not only when it is to be called */
-export function checkHandler(handler: unknown): void {
-  if (typeof handler === 'function') return;
-  throw new PtmonError('bad-argument', `the handler ${String(handler)} is not a function`);
+export function checkHandler(handler: unknown, { timeoutMs }: HandlerOptions = {}): void {
+  if (typeof handler !== 'function')
+    throw new PtmonError('bad-argument', `the handler ${String(handler)} is not a function`);
+  if (timeoutMs === undefined || (timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS)) return;
+  throw new PtmonError('bad-argument', `timeoutMs ${timeoutMs}: give milliseconds from 1 to ${MAX_TIMEOUT_MS}`);
 }
 
 /** Never throws. @param what names the handler in an error */

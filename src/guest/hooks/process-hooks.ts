@@ -21,11 +21,14 @@ export interface ProcessHookOptions extends HandlerOptions {
 }
 
 /** @throws PtmonError `bad-argument` for a handler or an event that never comes */
-export function checkHook({ event, handler }: { readonly event: unknown; readonly handler: unknown }): void {
+export function checkHook(
+  { event, handler }: { readonly event: unknown; readonly handler: unknown },
+  options: HandlerOptions,
+): void {
   const names: readonly unknown[] = Object.values(NAMES);
   if (!names.includes(event))
     throw new PtmonError('bad-argument', `there is no event ${String(event)}: only ${names.join(', ')}`);
-  checkHandler(handler);
+  checkHandler(handler, options);
 }
 
 /** One handler. */

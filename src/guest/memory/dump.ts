@@ -1,5 +1,6 @@
 /** Writes a range of an address space to a file, at the same offsets. Pages that are absent stay holes of the file, and are listed. */
 import { open } from 'node:fs/promises';
+import { toU64 } from '../../core/address/va.ts';
 import type { AbsentPiece, VirtualMemory } from './virtual-memory.ts';
 
 export interface DumpRequest {
@@ -18,7 +19,9 @@ export interface DumpedRange {
 
 /** @throws what the source throws; the system's error where the file cannot be made or written (`EEXIST`, `ENOSPC`) */
 export async function dumpRange(memory: VirtualMemory, request: DumpRequest): Promise<DumpedRange> {
-  const { va, byteLength, path, signal } = request;
+  const { path, signal } = request;
+  const va = toU64(request.va, 'va of the range');
+  const byteLength = toU64(request.byteLength, 'byteLength of the range');
   const absent: AbsentPiece[] = [];
   let presentBytes = 0;
   const file = await open(path, 'wx', 0o600);

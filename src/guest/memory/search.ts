@@ -21,6 +21,8 @@ export async function* search(
   pattern: Uint8Array | string,
   { va, byteLength, signal, onAbsent }: SearchOptions,
 ): AsyncGenerator<bigint, void, undefined> {
+  if (typeof pattern !== 'string' && !(pattern instanceof Uint8Array))
+    throw new PtmonError('bad-argument', `the pattern ${String(pattern)} is neither a string nor a Uint8Array`);
   const wanted = Buffer.from(pattern);
   if (wanted.length === 0) throw new PtmonError('bad-argument', 'the pattern is empty: give at least one byte');
   // The end of what came just before, in which a match may begin.

@@ -39,7 +39,6 @@ export type MemoryPiece = PresentPiece | AbsentPiece;
 const MAX_PIECE_BYTES = 1 << 20;
 /** The longest single read; a larger range is read with `pieces`. */
 const MAX_READ_BYTES = 1 << 28;
-const MAX_STRING_BYTES = 1 << 16;
 
 export class VirtualMemory {
   /** Physical address of the top-level table. */
@@ -79,7 +78,7 @@ export class VirtualMemory {
    * @throws PtmonError as `read`
    */
   async readString(va: bigint, maxBytes = PAGE_BYTES): Promise<string> {
-    if (maxBytes > MAX_STRING_BYTES) checkLength(maxBytes);
+    checkLength(maxBytes);
     const parts: Uint8Array[] = [];
     let length = 0;
     while (length < maxBytes) {
@@ -148,7 +147,7 @@ export class VirtualMemory {
 /** Walks for one absent piece: some milliseconds. At most 512 GiB each, so that their sum stays an exact number. */
 const MAX_WALKS = 4096;
 
-function checkLength(byteLength: number): void {
+export function checkLength(byteLength: number): void {
   if (Number.isSafeInteger(byteLength) && byteLength >= 0 && byteLength <= MAX_READ_BYTES) return;
   throw new PtmonError('bad-argument', `byteLength ${byteLength}: give an integer from 0 to ${MAX_READ_BYTES}`);
 }

@@ -16,7 +16,7 @@ const COLOURS = { ok: 'green', missing: 'yellow', failed: 'red', skipped: 'dim' 
 const OUTCOME_WIDTH = 'skipped'.length;
 const TITLE_WIDTH = Math.max(...Object.values(CHECK_TITLES).map((title) => title.length));
 
-/** A line for each check, below it a line with what to do about it, and the conclusion. */
+/** A line for each check, below it a line with what to do about it, and the conclusion, where watching was checked. */
 export async function reportText(checks: readonly Check[], output: TextOutput): Promise<string> {
   const colours = coloursFor(output.stream);
   const indent = OUTCOME_WIDTH + TITLE_WIDTH + 4;
@@ -26,6 +26,7 @@ export async function reportText(checks: readonly Check[], output: TextOutput): 
     lines.push(`${mark}  ${CHECK_TITLES[name].padEnd(TITLE_WIDTH)}  ${await wrapped(detail, output, indent)}`);
     if (remedy !== undefined) lines.push(`${' '.repeat(indent)}→ ${await wrapped(remedy, output, indent + 2)}`);
   }
+  if (checks.every(({ name }) => name === 'release')) return `${lines.join('\n')}\n`;
   return [...lines, '', colours.bold(await wrapped(conclusion(workingModes(checks)), output)), ''].join('\n');
 }
 

@@ -63,10 +63,13 @@ export async function runGuest(options: RunOptions, streams: Streams, signal: Ab
   }
 }
 
+/** A debugger may keep the guest stopped for long. */
+const STOPPED_MS = 2 ** 31 - 1;
+
 /** Touches, protects, unmaps and maps pages again, one after the other, until the guest ends. */
 async function play({ workload }: LaunchedGuest, paceMs = 200): Promise<void> {
   // The watch reports that the guest has ended.
-  await workload.command(`play ${paceMs}`, { timeoutMs: 2 ** 31 - 1 }).catch(() => {});
+  await workload.command(`play ${paceMs}`, { timeoutMs: STOPPED_MS }).catch(() => {});
 }
 
 /** Grows and shrinks the heap until the guest ends. */
@@ -74,7 +77,7 @@ async function playWithHeap({ workload }: LaunchedGuest, paceMs = 200): Promise<
   try {
     for (;;) {
       for (const command of ['heap 4', 'heap back']) {
-        await workload.command(command);
+        await workload.command(command, { timeoutMs: STOPPED_MS });
         await setTimeout(paceMs, undefined, { ref: false });
       }
     }

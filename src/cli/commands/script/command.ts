@@ -23,6 +23,8 @@ Examples:
 `;
 
 export interface ScriptOptions extends Pick<LiveOptions, 'qmp' | 'gdb'> {
+  /** What to call the guest. */
+  readonly vm?: string;
   readonly file?: string;
 }
 
@@ -41,8 +43,8 @@ export function defineScript(command: Command, context: CommandContext): void {
 }
 
 /** What `attach` takes. @throws PtmonError `bad-argument` without a guest, or with two */
-export function guestOf({ file, qmp, gdb }: ScriptOptions): QemuSockets | GuestFile {
+export function guestOf({ file, qmp, gdb, vm }: ScriptOptions): QemuSockets | GuestFile {
   if (file !== undefined) return { file };
   if (qmp === undefined) throw new PtmonError('bad-argument', 'no guest: give --vm, --qmp and --gdb, or --file');
-  return { qmp, ...(gdb !== undefined && { gdb }) };
+  return { qmp, ...(gdb !== undefined && { gdb }), ...(vm !== undefined && { name: vm }) };
 }

@@ -1,4 +1,5 @@
 /** Runs a script with a guest in scope. */
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { extname, resolve } from 'node:path';
 import process from 'node:process';
@@ -28,17 +29,18 @@ export function runScript({ script, args, where }: Script, context: CommandConte
   checkScript(path, script);
   return interruptible(context, async (signal) => {
     const guest = await attach(where, { signal });
-    const stop = () => void guest.close().catch(() => {});
-    signal.addEventListener('abort', stop, { once: true });
+    // A script may wait for what never comes.
+    signal.throwIfAborted();
+    const aborted = once(signal, 'abort');
     Object.assign(globalThis, { guest, args } satisfies ScriptScope);
     try {
-      await import(pathToFileURL(path).href);
+      await Promise.race([import(pathToFileURL(path).href), aborted]);
+      signal.throwIfAborted();
     } catch (error) {
       // What fails because the guest was released is no failure of the script.
       signal.throwIfAborted();
       throw readable(error, script);
     } finally {
-      signal.removeEventListener('abort', stop);
       await guest.close();
     }
     return EXIT_OK;
