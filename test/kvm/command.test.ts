@@ -56,8 +56,10 @@ describe.skipIf(place.kind === 'none')('ptmon on a guest under KVM', { timeout: 
     expect(code).toBe(0);
   });
 
-  test('breakpoints of a script take the debug registers, and write nothing into the guest', async () => {
-    const seen = await host.call('breakpoints', { va: '0x260000000000' });
+  test('breakpoints of a script take the debug registers, and write nothing into the guest', {
+    timeout: 420_000,
+  }, async () => {
+    const seen = await host.call('breakpoints', { va: '0x260000000000' }, 400_000);
     // getpid is called for the report of each call.
     expect(seen.hits.kernel).toBeGreaterThan(0);
     expect(seen).toMatchObject({ states: ['pending', 'armed'], hits: { own: 5 }, others: 2, after: 0 });

@@ -5,7 +5,6 @@
 import { hex, toU64 } from '../../core/address/va.ts';
 import { rootOf } from '../../core/paging/format.ts';
 import { PtmonError } from '../../core/error.ts';
-import type { Walk } from '../../core/paging/walk.ts';
 import type { VirtualMemory } from '../memory/virtual-memory.ts';
 import type { LiveSession, StopHandler } from '../session/live-session.ts';
 import { callHandler, checkHandler, type HandlerOptions } from './handler.ts';
@@ -171,8 +170,9 @@ export class BreakpointSet implements StopHandler {
     const root = rootOf(paging, driver.registers.readRegisters(hit.vcpu).cr3);
     const own = hooks.filter(({ roots }) => roots === undefined || roots.has(root));
     const memory = this.#live.moment.memoryOf(root);
-    // A debug register stops the vCPU before it fetches the instruction: if that faults, the vCPU comes here again.
-    if (own.length === 0 || !canRun(await memory.walk(hit.va))) return;
+    // A debug register stops the vCPU before it fetches the instruction, also where that faults then. It does not stop it again after the
+    // fault, which sets RF: SDM vol. 3B, 18.3.1.1.
+    if (own.length === 0) return;
     const registers = await driver.readAllRegisters(hit.vcpu);
     const write = (va: bigint, bytes: Uint8Array) => writeTo(this.#live, memory, va, bytes);
     for (const breakpoint of own) {
@@ -225,10 +225,6 @@ export class BreakpointSet implements StopHandler {
     }
     return refused;
   }
-}
-
-function canRun(walk: Walk): boolean {
-  return walk.translates && !walk.rights.noExecute;
 }
 
 /** Writes to an address space, page by page. The guest must be stopped. @throws PtmonError `read-failed`, before anything is written */
