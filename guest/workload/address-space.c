@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -91,20 +92,44 @@ const char *move_pages_to(uint64_t va, uint64_t pages, uint64_t to) {
   return NULL;
 }
 
+/* Moves to a processor of those in `allowed`: the one at `turn`, counted round and round. */
+static void move_to_processor(const cpu_set_t *allowed, int turn) {
+  int left = turn % CPU_COUNT(allowed);
+  for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+    if (!CPU_ISSET(cpu, allowed) || left-- > 0) continue;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    sched_setaffinity(0, sizeof one, &one);
+    return;
+  }
+}
+
 const char *swap_out_pages(uint64_t va, uint64_t pages) {
+  const char *fault = "MADV_PAGEOUT: the kernel kept the pages (is there no swap?)";
   page_state state;
-  /* The kernel skips pages that it has pinned for a moment: retry for a while. */
-  for (int attempt = 0; attempt < 50; attempt++) {
-    if (madvise(AT(va), pages * PAGE, MADV_PAGEOUT) != 0) return failure("MADV_PAGEOUT");
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return failure("sched_getaffinity");
+  /* The kernel skips pages that it has pinned for a moment, and those that wait in another processor's batch for its LRU lists: it
+     empties the batch of the processor that asks. So ask again for a while, on each processor in turn. */
+  for (int attempt = 0; attempt < 50 && fault != NULL; attempt++) {
+    if (attempt > 0) {
+      nanosleep(&(struct timespec){0, 10 * 1000 * 1000}, NULL);
+      move_to_processor(&allowed, attempt);
+    }
+    if (madvise(AT(va), pages * PAGE, MADV_PAGEOUT) != 0) {
+      fault = failure("MADV_PAGEOUT");
+      break;
+    }
     uint64_t left = 0;
     for (uint64_t i = 0; i < pages; i++) {
       pagemap_read_range(va + i * PAGE, 1, &state);
       left += state_present(state);
     }
-    if (left == 0) return NULL;
-    nanosleep(&(struct timespec){0, 10 * 1000 * 1000}, NULL);
+    if (left == 0) fault = NULL;
   }
-  return "MADV_PAGEOUT: the kernel kept the pages (is there no swap?)";
+  sched_setaffinity(0, sizeof allowed, &allowed);
+  return fault;
 }
 
 const char *collapse_pages(uint64_t va) {
