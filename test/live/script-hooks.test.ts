@@ -291,6 +291,30 @@ describe.skipIf(leftOut('test/live/script-hooks, hooks on a real guest')).each(M
       await watch.stop();
     });
 
+    test('a handler releases the guest, and waits for that', async () => {
+      const errors: unknown[] = [];
+      let isReleased = false;
+      const handler = async () => {
+        await guest.close();
+        isReleased = true;
+      };
+      await guest.on('exec', handler, { onError: (error) => errors.push(error) });
+      await run('sh echo one');
+      // Its time limit is ten seconds.
+      await expect.poll(() => isReleased, { timeout: 5000 }).toBe(true);
+      expect(errors).toEqual([]);
+    });
+
+    test('without a gdbstub it cannot be left stopped, and its socket is free afterwards', async () => {
+      await guest.close();
+      await using sampled = await attach({ qmp: vm.qmpPath });
+      await expect(sampled.close({ leaveStopped: true })).rejects.toMatchObject({
+        code: 'bad-argument',
+        message: expect.stringContaining('QEMU has no gdbstub: start it with -gdb'),
+      });
+      expect((await sampled.process(process.pid)).comm).toBe('workload');
+    });
+
     test('what is not mapped is not hit, and a process that ends takes its hooks along', async () => {
       const [pending, armed] = [
         await process.breakpoint(place(), () => {}),

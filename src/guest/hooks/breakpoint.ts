@@ -90,9 +90,10 @@ export class Breakpoint implements AsyncDisposable {
   }
 
   /** Runs the handler. Never throws. */
-  async run(hit: BreakpointHit): Promise<void> {
+  async run(hit: BreakpointHit, released: AbortSignal): Promise<void> {
     this.#hits++;
-    await callHandler(`the handler of the breakpoint at ${hex(this.va)}`, () => this.#handler(hit), this.#options);
+    const options = { ...this.#options, released };
+    await callHandler(`the handler of the breakpoint at ${hex(this.va)}`, () => this.#handler(hit), options);
   }
 }
 
@@ -176,7 +177,10 @@ export class BreakpointSet implements StopHandler {
     const registers = await driver.readAllRegisters(hit.vcpu);
     const write = (va: bigint, bytes: Uint8Array) => writeTo(this.#live, memory, va, bytes);
     for (const breakpoint of own) {
-      await breakpoint.run({ ...hit, process: breakpoint.process, root, registers, memory, write });
+      await breakpoint.run(
+        { ...hit, process: breakpoint.process, root, registers, memory, write },
+        this.#live.released,
+      );
     }
     await this.#bringInLine();
   }

@@ -1,6 +1,7 @@
 /** Calls what a script wants to have called while the guest is stopped: not for ever, and without ending the session where it fails. */
 import process from 'node:process';
 import { PtmonError } from '../../core/error.ts';
+import { unlessAborted } from '../session/unless-aborted.ts';
 
 export interface HandlerOptions {
   /** How long the guest waits for the handler, in milliseconds; defaults to 10,000. */
@@ -21,11 +22,16 @@ export function checkHandler(handler: unknown, { timeoutMs }: HandlerOptions = {
   throw new PtmonError('bad-argument', `timeoutMs ${timeoutMs}: give milliseconds from 1 to ${MAX_TIMEOUT_MS}`);
 }
 
-/** Never throws. @param what names the handler in an error */
+/**
+ * Never throws.
+ *
+ * @param what names the handler in an error
+ * @param options `released` is aborted when the guest is released: that may be what the handler waits for
+ */
 export async function callHandler(
   what: string,
   handler: () => Promise<void> | void,
-  { timeoutMs = DEFAULT_TIMEOUT_MS, onError = warn }: HandlerOptions,
+  { timeoutMs = DEFAULT_TIMEOUT_MS, onError = warn, released }: HandlerOptions & { readonly released: AbortSignal },
 ): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -34,9 +40,10 @@ export async function callHandler(
     }, timeoutMs);
   });
   try {
-    await Promise.race([Promise.resolve().then(handler), late]);
+    const call = Promise.race([Promise.resolve().then(handler), late]);
+    await unlessAborted(released, call);
   } catch (error) {
-    report(error, onError);
+    if (!released.aborted || error !== released.reason) report(error, onError);
   } finally {
     clearTimeout(timer);
   }

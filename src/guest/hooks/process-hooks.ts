@@ -55,9 +55,9 @@ export class ProcessHook implements AsyncDisposable {
   }
 
   /** Never throws. */
-  call(process: TaskBrief): Promise<void> {
+  call(process: TaskBrief, released: AbortSignal): Promise<void> {
     const { event, handler } = this.#options;
-    return callHandler(`the handler of ${event}`, () => handler(process), this.#options);
+    return callHandler(`the handler of ${event}`, () => handler(process), { ...this.#options, released });
   }
 }
 
@@ -113,7 +113,8 @@ export class ProcessHooks implements EventLayer {
     const events = this.#events;
     this.#events = [];
     for (const { kind, process } of events) {
-      for (const hook of [...this.#hooks]) if (hook.event === NAMES[kind]) await hook.call(process);
+      for (const hook of [...this.#hooks])
+        if (hook.event === NAMES[kind]) await hook.call(process, this.#live.released);
     }
   }
 }

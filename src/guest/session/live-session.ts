@@ -2,12 +2,14 @@
  * A live guest that is watched: one session, which several handles share. It runs by itself; where a handle's reader or handler looks at
  * an event, the guest is stopped until it has finished.
  */
+import { setMaxListeners } from 'node:events';
 import { PtmonError } from '../../core/error.ts';
 import { openQemu, openQemuSampling, QemuDriver, type QemuSamplingDriver } from '../../drivers/qemu/index.ts';
 import type { LinuxGuest } from '../../linux/index.ts';
 import { openSession, type Session } from '../../session/index.ts';
 import { Moment } from '../moment.ts';
 import { type EventLayer, Layers } from './layers.ts';
+import { unlessAborted } from './unless-aborted.ts';
 
 export interface LiveSessionOptions {
   readonly qmp: string;
@@ -54,8 +56,7 @@ export class LiveSession {
   #isStopped = true;
   #pump: Promise<void> | undefined;
   #isClosed = false;
-  readonly #over: Promise<never>;
-  #failReadings!: (error: PtmonError) => void;
+  readonly #released = new AbortController();
 
   private constructor({ driver, session, layers, linux, moment }: LiveParts) {
     this.#driver = driver;
@@ -63,8 +64,8 @@ export class LiveSession {
     this.#layers = layers;
     this.linux = linux;
     this.moment = moment;
-    this.#over = new Promise((_, reject) => (this.#failReadings = reject));
-    this.#over.catch(() => {});
+    // Any number of readings may be under way.
+    setMaxListeners(0, this.released);
   }
 
   /** Connects; the guest is stopped until `start`. @throws PtmonError as the drivers; where no Linux is found */
@@ -102,6 +103,11 @@ export class LiveSession {
       await session.close();
       throw error;
     }
+  }
+
+  /** Aborted when the session is over. */
+  get released(): AbortSignal {
+    return this.#released.signal;
   }
 
   /** Whether each write to a watched table stops the guest. */
@@ -170,7 +176,7 @@ export class LiveSession {
    */
   async paused<T>(work: () => Promise<T>): Promise<T> {
     if (!this.#isStopped) await this.#nextStop();
-    const reading = Promise.race([work(), this.#over]);
+    const reading = unlessAborted(this.released, work());
     this.#readings.add(reading);
     try {
       return await reading;
@@ -234,7 +240,7 @@ export class LiveSession {
   /** Readers and handlers that the guest waits for must not keep it. */
   #end(failure: unknown): void {
     this.#isClosed = true;
-    this.#failReadings(isOver());
+    this.#released.abort(isOver());
     for (const begin of this.#queue) begin();
     for (const end of this.#onEnd) end(failure);
     this.#onEnd.clear();

@@ -3,13 +3,13 @@
  * watches it, questions are answered by the session that does. One thing is done after the other, since the gdbstub has one client.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { once } from 'node:events';
 import { PtmonError } from '../../core/error.ts';
 import { openQemuSnapshot, runsOnKvm } from '../../drivers/qemu/index.ts';
-import { type Capabilities, capabilitiesOf } from '../capabilities.ts';
+import { type Capabilities, capabilitiesOf, requireCapability } from '../capabilities.ts';
 import { BreakpointSet } from '../hooks/breakpoint.ts';
 import { ProcessHooks } from '../hooks/process-hooks.ts';
 import { LiveSession } from '../session/live-session.ts';
+import { unlessAborted } from '../session/unless-aborted.ts';
 import { Moment } from '../moment.ts';
 import type { GuestSource, Watching } from './guest-source.ts';
 
@@ -100,7 +100,10 @@ export class LiveSource implements GuestSource {
   async close(leaveStopped = false): Promise<void> {
     this.#released.abort(new PtmonError('closed', `${this.name}: the guest was released`));
     this.#released = new AbortController();
-    if (leaveStopped) await this.#open();
+    if (leaveStopped) {
+      requireCapability(this.capabilities, 'write', `leaving ${this.name} stopped`);
+      await this.#open();
+    }
     await this.#inTurn(() => this.#closeLive(leaveStopped));
   }
 
@@ -155,16 +158,11 @@ export class LiveSource implements GuestSource {
     try {
       const moment = await Moment.of(snapshot, signal);
       visit = { moment, isOver: false };
-      return await Promise.race([this.#visits.run(visit, () => work(moment)), rejected(signal)]);
+      const asked = this.#visits.run(visit, () => work(moment));
+      return await unlessAborted(signal, asked);
     } finally {
       if (visit !== undefined) visit.isOver = true;
       await snapshot.close();
     }
   }
-}
-
-/** Rejects when a signal is aborted. */
-async function rejected(signal: AbortSignal): Promise<never> {
-  if (!signal.aborted) await once(signal, 'abort');
-  throw signal.reason;
 }
