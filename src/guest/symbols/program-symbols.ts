@@ -52,16 +52,17 @@ export async function findProgramSymbol({ symbol, file, areas, read }: SymbolReq
 }
 
 async function fromFile(path: string, name: string, bias: bigint): Promise<bigint> {
-  const file = await open(path).catch((error: unknown) => {
+  const refuse = (error: unknown): never => {
     throw new PtmonError('bad-argument', `symbols ${path}: ${(error as Error).message}`, {}, { cause: error });
-  });
+  };
+  const file = await open(path).catch(refuse);
   try {
     const { size } = await file.stat();
     const read = async (offset: number, byteLength: number) => {
       const { buffer, bytesRead } = await file.read(Buffer.alloc(byteLength), 0, byteLength, offset);
       return buffer.subarray(0, bytesRead);
     };
-    const symbols = await readElfSymbols({ byteLength: size, read });
+    const symbols = await readElfSymbols({ byteLength: size, read }).catch(refuse);
     const fitting = [...new Set(symbols.filter((each) => each.name === name).map(({ address }) => address))];
     const [found] = fitting;
     if (found === undefined) throw new PtmonError('bad-argument', `symbols ${path}: has no symbol ${name}`);

@@ -27,7 +27,9 @@ interface Section {
 
 /** @throws PtmonError `corrupt-input` where there are none */
 export async function readElfSymbols(file: SymbolFile): Promise<KernelSymbol[]> {
-  const header = viewOf(await file.read(0, 64), 52);
+  const beginning = await file.read(0, 64);
+  if (!isElf(beginning)) throw strange('is no ELF file');
+  const header = viewOf(beginning, 52);
   const is64 = header.getUint8(4) === 2;
   if (header.getUint8(5) !== 1) throw strange('is not little endian');
   const sections = await readSections(file, header, is64);

@@ -120,6 +120,20 @@ describe.skipIf(LIBRARIES.length === 0)('libraries of this host', { timeout: 60_
     });
     await expect(find('no such symbol')).rejects.toMatchObject({ message: expect.stringContaining('not exported by') });
   });
+
+  test.each<[what: string, file: string, why: RegExp]>([
+    ['a file of text', 'package.json', /the ELF file of symbols is no ELF file/],
+    ['a device without a byte', '/dev/null', /the ELF file of symbols is no ELF file/],
+    ['a folder', 'src', /EISDIR/],
+    ['nothing', 'no such file', /ENOENT/],
+  ])('%s instead of a file with symbols: an error that names it', async (_what, file, why) => {
+    const [path] = LIBRARIES;
+    const areas = [area(path!, BASE)];
+    const asked = findProgramSymbol({ symbol: 'main', file, areas, read: load(path!).read });
+    await expect(asked).rejects.toMatchObject({ code: 'bad-argument' });
+    await expect(asked).rejects.toThrow(why);
+    await expect(asked).rejects.toThrow(`symbols ${file}: `);
+  });
 });
 
 test('garbage in the place of the tables is no symbol, and no endless loop', async () => {
