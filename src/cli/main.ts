@@ -5,5 +5,9 @@ import { runProgram } from './program.ts';
 // Node would open its inspector: a port through which anybody on this host runs code as this user.
 process.on('SIGUSR1', () => {});
 
-// A script may have left timers and servers, which would keep the process.
-process.exit(await runProgram(process.argv.slice(2), process));
+const args = process.argv.slice(2);
+process.exitCode = await runProgram(args, process);
+
+// Timers and servers that a script has left would keep the process: it ends once its output is written. Any other command ends by itself,
+// when a slow reader has read all of its output.
+if (args[0] === 'script') process.stdout.write('', () => process.exit());
