@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { build } from 'rolldown';
 import type { PageTableMonitor } from '../../src/core/monitor/page-table-monitor.ts';
-import type { MakeEngine } from '../engines.ts';
+import { type MakeEngine, makerOf } from '../engines.ts';
 
 // Seen from the compiled file, below build/.
 const ROOT = join(import.meta.dirname, '../../..');
@@ -19,6 +19,5 @@ export async function bundleEngine(file: string): Promise<void> {
 /** @throws Error when there is no such file */
 export async function engineOf(file: string): Promise<MakeEngine> {
   const bundle = (await import(pathToFileURL(file).href)) as { readonly PageTableMonitor: typeof PageTableMonitor };
-  const Monitor = bundle.PageTableMonitor;
-  return ({ memory, layout }) => new Monitor({ memory, protection: memory, paging: { mode: layout.mode } });
+  return makerOf(bundle.PageTableMonitor);
 }

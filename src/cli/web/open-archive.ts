@@ -1,11 +1,10 @@
 /** The source of a page or a report: the last session of a VM in the archive of a fleet. */
-import { PtmonError } from '../../core/error.ts';
 import { backedOfRow, eventOfRow, rootOfRow, tagsOfRow } from '../../fleet/archive/event-of-row.ts';
 import type { Row } from '../../fleet/archive/row.ts';
 import { lastSession } from '../../fleet/archive/session-rows.ts';
 import { eventLine } from '../../sinks/jsonl-format.ts';
 import { archiveScene, type Moment } from '../../web/scene/archive-scene.ts';
-import { FileSceneSource } from '../../web/scene/file-source.ts';
+import { FileSceneSource, noWalk } from '../../web/scene/file-source.ts';
 import type { SceneSource } from '../../web/scene/scene-source.ts';
 
 /** What the picture of every archive lacks. */
@@ -21,7 +20,7 @@ export async function openArchive(folder: string, of: string | undefined, signal
   const moments = [...momentsOf(rows)];
   const start = new Date(startOf(rows) / 1000).toISOString().replace(/\.\d+Z$/, 'Z');
   const mode = / (\S+)$/.exec(String(rows.find(({ kind }) => kind === 'begin')?.['reason'] ?? ''))?.[1];
-  const gaps = moments.flatMap(({ notes }) => notes).filter((note) => note.includes('missing')).length;
+  const gaps = rows.filter(({ kind }) => kind === 'gap').length;
   const scene = archiveScene(
     {
       source: folder,
@@ -35,7 +34,7 @@ export async function openArchive(folder: string, of: string | undefined, signal
     },
     moments,
   );
-  return new FileSceneSource({ scene, walk: noWalk, lines: () => linesOf(moments) });
+  return new FileSceneSource({ scene, walk: noWalk('an archive has only events'), lines: () => linesOf(moments) });
 }
 
 /** When the session began, in microseconds since 1970. */
@@ -74,8 +73,4 @@ async function* linesOf(moments: readonly Moment[]): AsyncGenerator<string, void
   for (const { events } of moments) {
     for (const { event } of events) yield eventLine(event, seq++, true);
   }
-}
-
-function noWalk(): Promise<never> {
-  return Promise.reject(new PtmonError('bad-argument', 'there are no page tables here: an archive has only events'));
 }

@@ -121,7 +121,10 @@ async function openPair(a: string, b: string, choice: SpaceChoice, signal: Abort
       await guest.close();
     }
   }
-  return new FileSceneSource({ scene: comparisonScene(scenes[0]!, scenes[1]!), walk: noWalk });
+  return new FileSceneSource({
+    scene: comparisonScene(scenes[0]!, scenes[1]!),
+    walk: noWalk('this is a comparison of two dumps'),
+  });
 }
 
 /** What `ptmon replay --json` prints. */

@@ -35,6 +35,11 @@ export interface Rights {
   readonly protectionKey: number;
 }
 
+export function packRights({ writable, user, noExecute, protectionKey }: Rights): number {
+  const bits = (writable ? RIGHT_WRITABLE : 0) | (user ? RIGHT_USER : 0) | (noExecute ? RIGHT_NO_EXECUTE : 0);
+  return bits | (protectionKey << 4);
+}
+
 export function rightsOf(rights: number): Rights {
   return {
     writable: (rights & RIGHT_WRITABLE) !== 0,

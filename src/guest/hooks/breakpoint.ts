@@ -169,11 +169,11 @@ export class BreakpointSet implements StopHandler {
     await driver.refreshRegisters();
     const { paging } = this.#live.moment;
     const root = rootOf(paging, driver.registers.readRegisters(hit.vcpu).cr3);
+    // Of a page that is absent as well: a debug register stops the vCPU before it fetches the instruction, also where that faults then. It
+    // does not stop it again after the fault, which sets RF: SDM vol. 3B, 18.3.1.1.
     const own = hooks.filter(({ roots }) => roots === undefined || roots.has(root));
-    const memory = this.#live.moment.memoryOf(root);
-    // A debug register stops the vCPU before it fetches the instruction, also where that faults then. It does not stop it again after the
-    // fault, which sets RF: SDM vol. 3B, 18.3.1.1.
     if (own.length === 0) return;
+    const memory = this.#live.moment.memoryOf(root);
     const registers = await driver.readAllRegisters(hit.vcpu);
     const write = (va: bigint, bytes: Uint8Array) => writeTo(this.#live, memory, va, bytes);
     for (const breakpoint of own) {

@@ -1,8 +1,8 @@
 /** A session of an archive as a scene: there are no page tables in it, so what its events say is all there is to draw. */
-import { gfnOf } from '../../core/address/pa.ts';
+import { gfnOf, PAGE_BYTES } from '../../core/address/pa.ts';
 import type { BackedRun, MonitorEvent } from '../../core/monitor/events.ts';
-import type { Rights } from '../../core/paging/rights.ts';
-import { type Look, lookOf, lookWithoutRights, withLeafPages } from '../picture/look.ts';
+import { packRights, type Rights } from '../../core/paging/rights.ts';
+import { lookOf, lookWithoutRights, withLeafPages } from '../picture/look.ts';
 import type { Run } from '../picture/runs.ts';
 import type { Change, Scene, SceneEvent } from '../picture/scene.ts';
 import { type RecordedSpace, RecordedSpaces } from './recorded-spaces.ts';
@@ -48,7 +48,7 @@ function beginWatch(spaces: RecordedSpaces, run: Moment['backed'][number], isFir
   const space = spaces.at(index);
   const span = spanOf(run.va, run.pages);
   space.pages.push({ vpn: span.from, pages: run.pages, name: area });
-  const look = lookWithoutRights(run.pageSize / 4096);
+  const look = lookWithoutRights(run.pageSize / PAGE_BYTES);
   const change = spaces.put(index, span, [[span.from, run.pages, look, gfnOf(run.pa)]]);
   if (!isFirst) return [...cleared, change];
   space.initial = [...space.map.runs];
@@ -59,14 +59,9 @@ function beginWatch(spaces: RecordedSpaces, run: Moment['backed'][number], isFir
 function runsOf(space: RecordedSpace, event: MonitorEvent, rights: Rights | undefined): Run[] {
   if (event.kind === 'page-out' || event.kind === 'root-gone') return [];
   const { from, to } = spanOf(event.va, event.pages);
-  const leafPages = event.pageSize / 4096;
+  const leafPages = event.pageSize / PAGE_BYTES;
   if (event.kind === 'restructure')
     return space.map.in(from, to).map(([vpn, pages, look, gfn]) => [vpn, pages, withLeafPages(look, leafPages), gfn]);
-  const look = rights === undefined ? lookWithoutRights(leafPages) : lookOf(packed(rights), leafPages);
+  const look = rights === undefined ? lookWithoutRights(leafPages) : lookOf(packRights(rights), leafPages);
   return [[from, event.pages, look, gfnOf(event.pa)]];
-}
-
-/** As `core/paging/rights` packs them. */
-function packed({ writable, user, noExecute, protectionKey }: Rights): Look {
-  return (writable ? 1 : 0) | (user ? 2 : 0) | (noExecute ? 4 : 0) | (protectionKey << 4);
 }

@@ -79,9 +79,7 @@ export function walkGuest(guest: Guest, { root, va }: WalkRequest): Promise<Expl
   return guest.paused(async (moment) => ({ paging: moment.paging, walk: await moment.memoryOf(root).walk(va) }));
 }
 
-/** For what has no tables to walk. */
-export function noWalk(): Promise<never> {
-  return Promise.reject(
-    new PtmonError('bad-argument', 'there are no page tables here: this is a comparison of two dumps'),
-  );
+/** The walk of what has no tables. @param why it has none */
+export function noWalk(why: string): FileParts['walk'] {
+  return () => Promise.reject(new PtmonError('bad-argument', `there are no page tables here: ${why}`));
 }

@@ -1,11 +1,11 @@
 /** Runs a script with a guest in scope. */
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { extname, resolve } from 'node:path';
 import process from 'node:process';
 import { pathToFileURL } from 'node:url';
 import { PtmonError } from '../../../core/error.ts';
 import { attach, type Guest, type GuestFile, type QemuSockets } from '../../../guest/index.ts';
+import { unlessAborted } from '../../../guest/session/unless-aborted.ts';
 import type { CommandContext } from '../../context.ts';
 import { EXIT_OK } from '../../exit/exit-codes.ts';
 import { interruptible } from '../../exit/interruptible.ts';
@@ -31,10 +31,9 @@ export function runScript({ script, args, where }: Script, context: CommandConte
     const guest = await attach(where, { signal });
     // A script may wait for what never comes.
     signal.throwIfAborted();
-    const aborted = once(signal, 'abort');
     Object.assign(globalThis, { guest, args } satisfies ScriptScope);
     try {
-      await Promise.race([import(pathToFileURL(path).href), aborted]);
+      await unlessAborted(signal, import(pathToFileURL(path).href));
       signal.throwIfAborted();
     } catch (error) {
       // What fails because the guest was released is no failure of the script.
