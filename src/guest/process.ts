@@ -3,7 +3,7 @@ import { hex, toU64 } from '../core/address/va.ts';
 import { PtmonError } from '../core/error.ts';
 import type { Walk } from '../core/paging/walk.ts';
 import {
-  isOfMap,
+  areasOfMap,
   type LinuxGuest,
   type MapChoice,
   type MemoryArea,
@@ -35,6 +35,8 @@ export type MemoryPart = string | VirtualRange;
 
 export interface WatchOptions {
   readonly kinds?: readonly ('protection' | 'restructure')[];
+  /** Whether to wait for an area that is not there yet, such as a library that is loaded later. */
+  readonly wait?: boolean;
 }
 
 export interface SymbolOptions {
@@ -156,16 +158,20 @@ export class GuestProcess {
    * Watches its memory: `for await (const event of await process.watch('heap'))`. The guest is stopped while the loop's body runs.
    *
    * @param part an area by its name, or by an address in it; all of the process by default
-   * @param options `kinds`: event kinds beyond page-in, page-out and root-gone
-   * @throws PtmonError `bad-argument` where the guest cannot be watched; where the process has ended
+   * @param options `kinds`: event kinds beyond page-in, page-out and root-gone; `wait`: whether the area may come later. A heap always may.
+   * @throws PtmonError `bad-argument` where the guest cannot be watched, or no such area is there; where the process has ended
    */
-  async watch(part?: string | bigint, { kinds = [] }: WatchOptions = {}): Promise<ProcessWatchHandle> {
+  async watch(
+    part?: string | bigint,
+    { kinds = [], wait = part === 'heap' }: WatchOptions = {},
+  ): Promise<ProcessWatchHandle> {
     checkKinds(kinds);
-    const map = part === undefined ? {} : { map: choiceOf(part) };
+    const map = part === undefined ? undefined : choiceOf(part);
     return this.#source.watching(({ live }) =>
       live.paused(async () => {
-        await this.#find(live.linux);
-        const selection = { by: { pid: this.pid }, ...map };
+        const { mm } = await this.#find(live.linux);
+        if (!wait && map !== undefined) areasOfMap(this.toString(), (await live.linux.areasOf(mm)).areas, map);
+        const selection = { by: { pid: this.pid }, ...(map === undefined ? {} : { map }) };
         return ProcessWatchHandle.open({ live, selection, kinds, onStop: () => this.#source.releaseIfIdle() });
       }),
     );
@@ -262,13 +268,7 @@ export class GuestProcess {
     const linux = await moment.linux();
     const { mm } = await this.#find(linux);
     const { areas } = await linux.areasOf(mm);
-    const fitting = areas.filter((area) => part === undefined || isNamed(area, part));
-    if (fitting.length > 0 || part === undefined) return fitting.map(rangeOf);
-    const names = [...new Set(areas.map(({ name }) => name).filter((name) => name !== ''))].join(', ');
-    throw new PtmonError(
-      'bad-argument',
-      `${this.toString()} has no area "${part}"; it has ${names}, and ranges as { va, byteLength }`,
-    );
+    return areasOfMap(this.toString(), areas, part === undefined ? undefined : choiceOf(part)).map(rangeOf);
   }
 }
 
@@ -281,10 +281,6 @@ function checkKinds(kinds: readonly string[]): void {
 
 function choiceOf(part: string | bigint): MapChoice {
   return typeof part === 'string' ? { kind: 'named', name: part } : { kind: 'at', va: toU64(part, 'virtual address') };
-}
-
-function isNamed(area: MemoryArea, name: string): boolean {
-  return isOfMap({ kind: 'named', name }, area) || (name === 'anon' && area.name === '');
 }
 
 function rangeOf({ start, end }: MemoryArea): VirtualRange {

@@ -31,10 +31,12 @@ export type { EventOwner, ProcessEvent } from './watch/named-areas.ts';
 export { type ProcessLifeEvent, type ProcessLifeKind, ProcessLives } from './watch/process-lives.ts';
 export { ProcessWatch, type ProcessWatchOptions } from './watch/process-watch.ts';
 export {
+  areasOfMap,
   isOfMap,
   isWanted,
   type MapChoice,
   matchesName,
+  mapText,
   nameOf as mapNameOf,
   type ProcessSelection,
 } from './watch/selection.ts';

@@ -84,6 +84,9 @@ describe.skipIf(leftOut('test/live/script-hooks, hooks on a real guest')).each(M
       ['a time', () => guest.on('exit', () => {}, { timeoutMs: -5 }), 'timeoutMs -5: give milliseconds'],
       ['a time', () => process.breakpoint(0x400000n, () => {}, { timeoutMs: Number.NaN }), 'timeoutMs NaN: give'],
       ['an event', () => process.watch('heap', { kinds: ['unmap' as never] }), 'no events of the kind unmap'],
+      ['an area', () => process.watch('heep'), 'has no area heep; it has'],
+      ['an area', () => process.watch(0x1000n), 'has no area 0x1000; it has'],
+      ['an area', () => process.search('x', 'heep'), 'has no area heep; it has'],
       ['a pattern', () => process.search(7 as never), 'the pattern 7 is neither a string nor a Uint8Array'],
       ['a range', () => process.dump('heap' as never, file('never')), 'va of the range undefined is not'],
       ['a text', () => process.write(0x4dd000n, 'text' as never), 'the bytes to write are no Uint8Array: text'],
@@ -285,6 +288,13 @@ describe.skipIf(leftOut('test/live/script-hooks, hooks on a real guest')).each(M
       expect(await first).toMatchObject({ code: 'closed' });
       // While it is watched, too.
       const watch = await process.watch('heap');
+      const refused: (() => Promise<unknown>)[] = [
+        () => process.watch('heap'),
+        () => process.page(0x400000n),
+        () => guest.on('exit', () => {}),
+      ];
+      for (const call of refused) await expect(guest.paused(call)).rejects.toMatchObject({ code: 'bad-argument' });
+      expect(await guest.paused(() => process.read(0x400000n, 4))).toEqual(bytes);
       const second = guest.paused(() => new Promise(() => {})).catch((error: unknown) => error);
       await guest.close();
       expect(await second).toMatchObject({ code: 'closed' });

@@ -4,10 +4,10 @@ import {
   isWanted,
   type LinuxGuest,
   mapNameOf,
+  mapText,
   type Process,
   type ProcessSelection,
 } from '../../linux/index.ts';
-import { mapText } from '../options/map-choice.ts';
 
 /** Names that a line lists. */
 const LISTED = 12;

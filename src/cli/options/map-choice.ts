@@ -13,8 +13,3 @@ export function mapOption(text: string): MapChoice {
   }
   return { kind: 'named', name: text.replace(/^\[(.*)\]$/, '$1') };
 }
-
-/** As `--map` takes it. */
-export function mapText(choice: MapChoice): string {
-  return choice.kind === 'at' ? `0x${choice.va.toString(16)}` : choice.name;
-}

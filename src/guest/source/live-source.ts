@@ -20,7 +20,7 @@ export interface LiveOptions {
   readonly name?: string | undefined;
 }
 
-/** A pause of a guest that nothing watches. */
+/** A pause in which questions are of the same moment. */
 interface Visit {
   readonly moment: Moment;
   isOver: boolean;
@@ -67,14 +67,15 @@ export class LiveSource implements GuestSource {
 
   async paused<T>(work: (moment: Moment) => Promise<T>): Promise<T> {
     const visit = this.#visits.getStore();
-    if (visit?.isOver === false) return work(visit.moment);
+    if (visit?.isOver === false && this.#watching === undefined) return work(visit.moment);
     const released = this.#released.signal;
-    const ask = () => {
-      const live = this.#watching?.live;
-      return live === undefined ? this.#visit(work, released) : this.#using(() => live.paused(() => work(live.moment)));
-    };
+    const ofSession = ({ live }: Watching) => live.paused(() => this.#during(live.moment, work, live.released));
     // Without a gdbstub nothing can stop the guest: a sample of it is looked at.
-    if (this.#options.gdb === undefined) return this.watching(({ live }) => live.paused(() => work(live.moment)));
+    if (this.#options.gdb === undefined) return this.#withSession(ofSession);
+    const ask = () => {
+      const watching = this.#watching;
+      return watching === undefined ? this.#visit(work, released) : this.#using(() => ofSession(watching));
+    };
     // A session that is being opened or closed has the gdbstub's one place until then.
     return this.#watching === undefined ? this.#inTurn(ask) : ask();
   }
@@ -85,7 +86,7 @@ export class LiveSource implements GuestSource {
         'bad-argument',
         'inside guest.paused() nothing can be watched or written: do it before, or afterwards',
       );
-    return this.#using(async () => work(await this.#open()));
+    return this.#withSession(work);
   }
 
   releaseIfIdle(): void {
@@ -116,6 +117,10 @@ export class LiveSource implements GuestSource {
       this.#users--;
       this.releaseIfIdle();
     }
+  }
+
+  #withSession<T>(work: (watching: Watching) => Promise<T>): Promise<T> {
+    return this.#using(async () => work(await this.#open()));
   }
 
   #open(): Promise<Watching> {
@@ -154,15 +159,22 @@ export class LiveSource implements GuestSource {
     const { qmp, gdb } = this.#options;
     const signal = AbortSignal.any([released, ...(this.#signal === undefined ? [] : [this.#signal])]);
     const snapshot = await openQemuSnapshot({ qmp, gdb: gdb!, signal });
-    let visit: Visit | undefined;
     try {
       const moment = await Moment.of(snapshot, signal);
-      visit = { moment, isOver: false };
-      const asked = this.#visits.run(visit, () => work(moment));
-      return await unlessAborted(signal, asked);
+      return await this.#during(moment, work, signal);
     } finally {
-      if (visit !== undefined) visit.isOver = true;
       await snapshot.close();
+    }
+  }
+
+  /** @param released aborted when the guest is released */
+  async #during<T>(moment: Moment, work: (moment: Moment) => Promise<T>, released: AbortSignal): Promise<T> {
+    const visit = { moment, isOver: false };
+    try {
+      const asked = this.#visits.run(visit, () => work(moment));
+      return await unlessAborted(released, asked);
+    } finally {
+      visit.isOver = true;
     }
   }
 }

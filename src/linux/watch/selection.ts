@@ -1,4 +1,5 @@
 /** What is to be watched: which processes, and which parts of their memory. */
+import { PtmonError } from '../../core/error.ts';
 import type { MemoryArea } from '../maps/memory-area.ts';
 import type { TaskBrief } from '../process/task-reader.ts';
 
@@ -51,6 +52,24 @@ export function isOfMap(choice: MapChoice, { start, end, name }: MemoryArea): bo
   if (choice.kind === 'at') return choice.va >= start && choice.va < end;
   const path = name.replace(/ \(deleted\)$/, '');
   return [name, path, path.slice(path.lastIndexOf('/') + 1), nameOf(name)].includes(choice.name);
+}
+
+/** The areas of that part. @throws PtmonError `bad-argument` where there is none, naming the areas that `process` has */
+export function areasOfMap(
+  process: string,
+  areas: readonly MemoryArea[],
+  choice: MapChoice | undefined,
+): readonly MemoryArea[] {
+  if (choice === undefined) return areas;
+  const fitting = areas.filter((area) => isOfMap(choice, area));
+  if (fitting.length > 0) return fitting;
+  const names = [...new Set(areas.map(({ name }) => nameOf(name)))].join(', ');
+  throw new PtmonError('bad-argument', `${process} has no area ${mapText(choice)}; it has ${names}`);
+}
+
+/** As `--map` takes it. */
+export function mapText(choice: MapChoice): string {
+  return choice.kind === 'at' ? `0x${choice.va.toString(16)}` : choice.name;
 }
 
 /** An area as a tag: `heap`, `/usr/bin/nginx`, `anon`. */

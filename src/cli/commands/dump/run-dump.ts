@@ -4,14 +4,13 @@ import { join } from 'node:path';
 import { hex } from '../../../core/address/va.ts';
 import { PtmonError } from '../../../core/error.ts';
 import { dumpRange } from '../../../guest/index.ts';
-import { isOfMap, type MapChoice, type MemoryArea, rightsText } from '../../../linux/index.ts';
+import { areasOfMap, type MapChoice, type MemoryArea, rightsText } from '../../../linux/index.ts';
 import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
 import { printable } from '../../../sinks/printable.ts';
 import type { CommandContext } from '../../context.ts';
 import { absentLine } from '../../memory/absent-text.ts';
 import { type OwnedMemory, withMemory } from '../../memory/owned-memory.ts';
 import type { OwnerOptions } from '../../options/guest-memory.ts';
-import { mapText } from '../../options/map-choice.ts';
 import type { SourceName } from '../../options/source.ts';
 import { sizeText } from '../../output/size-text.ts';
 import { EXIT_OK } from '../../exit/exit-codes.ts';
@@ -62,16 +61,7 @@ export function runDump(source: SourceName, options: DumpCommandOptions, context
 
 async function areasOf({ process, linux }: OwnedMemory, map: MapChoice | undefined): Promise<readonly MemoryArea[]> {
   const { areas } = await linux!.areasOf(process!.mm!);
-  const fitting =
-    map === undefined
-      ? areas
-      : areas.filter((area) => isOfMap(map, area) || (area.name === '' && mapText(map) === 'anon'));
-  if (fitting.length > 0) return fitting;
-  const names = [...new Set(areas.map(({ name }) => name || 'anon'))].join(', ');
-  throw new PtmonError(
-    'bad-argument',
-    `${process!.command}[${process!.pid}] has no area ${map === undefined ? '' : mapText(map)}; it has ${names}`,
-  );
+  return areasOfMap(`${process!.command}[${process!.pid}]`, areas, map);
 }
 
 function indexLine({ start, end, rights, name }: MemoryArea, file: string, absent: readonly object[]): string {

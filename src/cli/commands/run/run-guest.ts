@@ -1,11 +1,11 @@
 /** Boots a guest, and watches a process of it that changes its memory all the time. */
 import { setTimeout } from 'node:timers/promises';
 import type { LaunchedGuest, LaunchOptions } from '../../../drivers/qemu/index.ts';
+import { mapText } from '../../../linux/index.ts';
 import type { Streams } from '../../context.ts';
 import { runWatch } from '../../live/run-watch.ts';
 import { openFittingSource } from '../../live/debug-registers.ts';
 import { checkTimeOption, type LiveEventOptions } from '../../options/events.ts';
-import { mapText } from '../../options/map-choice.ts';
 import { bootGuest } from './boot-guest.ts';
 import { printStatus } from '../../output/status-lines.ts';
 
