@@ -146,7 +146,10 @@ describe('refuses with 2, prints no data, and harms no guest', () => {
     [['translate', '0x1', '--gdb', '/q'], 'a live guest needs --qmp as well as --gdb'],
     [['translate', '0x1', '--qmp', '/q', '--gdb', '/g', '--ram-map', '0+1M@0'], '--ram-map is for raw memory files'],
     [['translate', 'vm.core'], 'nothing to translate'],
-    [['translate', '0x1', '--qmp', 'nowhere', '--gdb', '/g'], '"nowhere" is not the address of a socket'],
+    [
+      ['translate', '0x1', '--qmp', 'nowhere', '--gdb', '/g'],
+      '"nowhere" is neither a file nor the address of a socket',
+    ],
   ] as const)('%j', async (args, expected) => {
     const { code, stdout, stderr } = await run(args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });

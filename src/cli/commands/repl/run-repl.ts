@@ -1,5 +1,8 @@
 /** A prompt with a guest in scope. */
-import { start } from 'node:repl';
+import process from 'node:process';
+import { createInterface } from 'node:readline';
+import { type REPLServer, start } from 'node:repl';
+import { PassThrough } from 'node:stream';
 import { attach, type GuestFile, type QemuSockets } from '../../../guest/index.ts';
 import type { CommandContext } from '../../context.ts';
 import { EXIT_OK } from '../../exit/exit-codes.ts';
@@ -11,8 +14,11 @@ export function runRepl(where: QemuSockets | GuestFile, context: CommandContext)
     const guest = await attach(where, { signal });
     try {
       await context.messages.write(`${guest.name}: "guest" is in scope; Ctrl-D ends\n`);
-      const prompt = start({ prompt: 'ptmon> ', output: context.output.stream, input: process.stdin });
+      const { isTTY } = process.stdin;
+      const input = isTTY ? process.stdin : new PassThrough();
+      const prompt = start({ prompt: isTTY ? 'ptmon> ' : '', output: context.output.stream, input });
       prompt.context['guest'] = guest;
+      if (!isTTY) feedInTurn(prompt, input as PassThrough);
       await new Promise<void>((resolve) => {
         prompt.on('exit', resolve);
         signal.addEventListener('abort', () => prompt.close(), { once: true });
@@ -22,4 +28,20 @@ export function runRepl(where: QemuSockets | GuestFile, context: CommandContext)
     }
     return EXIT_OK;
   });
+}
+
+/** Gives the prompt each line of a file or a pipe once the one before is done: by itself it does not wait for what a line awaits. */
+function feedInTurn(prompt: REPLServer, input: PassThrough): void {
+  const lines = createInterface(process.stdin)[Symbol.asyncIterator]();
+  const feed = async () => {
+    const { done, value } = await lines.next();
+    if (done === true) input.end();
+    else input.write(`${value}\n`);
+  };
+  const display = prompt.displayPrompt.bind(prompt);
+  prompt.displayPrompt = (preserveCursor) => {
+    display(preserveCursor);
+    void feed();
+  };
+  void feed();
 }

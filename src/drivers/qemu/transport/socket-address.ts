@@ -1,4 +1,5 @@
 /** Addresses of sockets as QEMU and gdb write them. */
+import { existsSync } from 'node:fs';
 import { PtmonError } from '../../../core/error.ts';
 
 /** Longest path of a unix socket on Linux, without its terminating zero: unix(7). A longer one would be cut silently. */
@@ -9,15 +10,16 @@ export type SocketAddress =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
 
 /**
- * Reads `unix:/path`, `/path`, `./path`, `tcp:host:port` or `host:port`. An IPv6 host stands in brackets; an empty host, as in
- * gdb's `:1234`, is this one.
+ * Reads `unix:path`, a path, `tcp:host:port` or `host:port`. An IPv6 host stands in brackets; an empty host, as in gdb's `:1234`, is
+ * this one. Any other text is a path if that exists.
  *
  * @throws PtmonError `bad-argument`
  */
 export function parseSocketAddress(text: string): SocketAddress {
   if (text.startsWith('unix:')) return unixAddress(text.slice('unix:'.length), text);
-  if (/^\.{0,2}\//.test(text)) return unixAddress(text, text);
-  return tcpAddress(text.startsWith('tcp:') ? text.slice('tcp:'.length) : text, text);
+  if (text.startsWith('tcp:')) return tcpAddress(text.slice('tcp:'.length), text);
+  if (/^\.{0,2}\//.test(text) || existsSync(text)) return unixAddress(text, text);
+  return tcpAddress(text, text);
 }
 
 /** As `parseSocketAddress` reads it. */
@@ -49,6 +51,6 @@ function tcpAddress(hostAndPort: string, text: string): SocketAddress {
 function malformed(text: string): PtmonError {
   return new PtmonError(
     'bad-argument',
-    `"${text}" is not the address of a socket; write unix:/path, /path, tcp:host:port or host:port`,
+    `"${text}" is neither a file nor the address of a socket; write unix:PATH, PATH, tcp:HOST:PORT or HOST:PORT`,
   );
 }

@@ -1,4 +1,5 @@
 /** What a failing socket says, in words that tell a person what to do. */
+import { statSync } from 'node:fs';
 import { PtmonError } from '../../../core/error.ts';
 import { openError } from '../../../driver/input-file.ts';
 import { formatSocketAddress, type SocketAddress } from './socket-address.ts';
@@ -15,10 +16,7 @@ const CONNECT_FAULTS: Readonly<Record<string, string>> = {
   ETIMEDOUT: 'timed out',
 };
 
-const REFUSED = {
-  unix: 'connection refused (nobody listens there; the program that made this socket has ended)',
-  tcp: 'connection refused (nobody listens there)',
-};
+const REFUSED = 'connection refused (nobody listens there';
 
 const LOSS_FAULTS: Readonly<Record<string, string>> = {
   ECONNRESET: 'the peer broke the connection',
@@ -31,8 +29,14 @@ export function connectError(address: SocketAddress, cause: unknown): PtmonError
   const code = systemCode(cause);
   // A socket that does not exist is a file that does not.
   if (code === 'ENOENT') return openError(formatSocketAddress(address), cause);
-  const fault = code === 'ECONNREFUSED' ? REFUSED[address.kind] : (CONNECT_FAULTS[code] ?? plainMessage(cause));
+  const fault = code === 'ECONNREFUSED' ? refusal(address) : (CONNECT_FAULTS[code] ?? plainMessage(cause));
   return unavailable(`cannot connect to ${formatSocketAddress(address)}: ${fault}`, cause);
+}
+
+function refusal(address: SocketAddress): string {
+  if (address.kind === 'tcp') return `${REFUSED})`;
+  const isSocket = statSync(address.path, { throwIfNoEntry: false })?.isSocket() ?? true;
+  return isSocket ? `${REFUSED}; the program that made this socket has ended)` : 'this file is no socket';
 }
 
 /** A peer that took no connection in time. */

@@ -1,3 +1,7 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
 import { describe, expect, test } from 'vitest';
 import {
   formatSocketAddress,
@@ -26,6 +30,20 @@ describe('addresses are read as QEMU and gdb write them', () => {
     expect(formatSocketAddress(address)).toBe(canonical);
     expect(parseSocketAddress(canonical)).toEqual(address);
   });
+});
+
+test.each(['vm.qmp', 'vm:1234'])('a file that exists is a path: %s', (name) => {
+  const folder = mkdtempSync(join(tmpdir(), 'ptmon-address-'));
+  const before = process.cwd();
+  try {
+    process.chdir(folder);
+    writeFileSync(name, '');
+    expect(parseSocketAddress(name)).toEqual({ kind: 'unix', path: name });
+    expect(parseSocketAddress('tcp:vm:1234')).toEqual({ kind: 'tcp', host: 'vm', port: 1234 });
+  } finally {
+    process.chdir(before);
+    rmSync(folder, { recursive: true });
+  }
 });
 
 describe('anything else is refused by name', () => {

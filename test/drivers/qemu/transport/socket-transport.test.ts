@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
@@ -107,10 +108,17 @@ describe('a connection that cannot be made is said in words', () => {
 
   test('a file that nobody listens at', async () => {
     const path = join(temporaryFolder(), 'dead.sock');
-    writeFileSync(path, '');
+    const listens = `require('net').createServer().listen('${path}', () => process.kill(process.pid, 'SIGKILL'))`;
+    spawnSync(process.execPath, ['--eval', listens]);
     await expect(connectTransport(path)).rejects.toMatchObject({
       code: 'source-unavailable',
       message: expect.stringMatching(`cannot connect to unix:${path}: connection refused .*has ended`) as string,
+    });
+    const file = join(temporaryFolder(), 'vm.log');
+    writeFileSync(file, '');
+    await expect(connectTransport(file)).rejects.toMatchObject({
+      code: 'source-unavailable',
+      message: `cannot connect to unix:${file}: this file is no socket`,
     });
   });
 
