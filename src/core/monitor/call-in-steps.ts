@@ -3,7 +3,7 @@
  * turn. Nobody sees a call that is half done: any other call of the monitor but a mark finishes it first.
  */
 import { type Calls, nestedCall } from './batch/calls.ts';
-import type { Stepwise } from './batch/steps.ts';
+import type { Stepwise } from './steps.ts';
 
 type Outcome<T> = { readonly result: T } | { readonly error: unknown };
 

@@ -39,7 +39,7 @@ import { DirtyMarks } from './batch/dirty-marks.ts';
 import { FormerWalks } from './batch/former-walks.ts';
 import { Plan } from './batch/plan.ts';
 import { Releases } from './batch/releases.ts';
-import { finish, type Stepwise } from './batch/steps.ts';
+import { finish, type Stepwise } from './steps.ts';
 import { type CompareScope, Synchronizer } from './batch/synchronizer.ts';
 import { EventWriter } from './events/event-writer.ts';
 import { Report } from './events/report.ts';

@@ -22,7 +22,7 @@ import type { TableFrame } from '../tables/table-frame.ts';
 import { type Backing, ENTRY_WORDS, type Space, type TableNode } from '../tables/table-node.ts';
 import { ChangeList } from './change-list.ts';
 import type { DirtyMarks } from './dirty-marks.ts';
-import { isStepDone, type Stepwise } from './steps.ts';
+import { isStepDone, type Stepwise } from '../steps.ts';
 
 const NOTHING: Backing = { frame: null, words: new Uint32Array(0), isCounted: false };
 

@@ -11,7 +11,7 @@ import type { ProtectedTables } from '../tables/protected-tables.ts';
 import type { ReverseMap } from '../tables/rmap.ts';
 import type { TableNode } from '../tables/table-node.ts';
 import type { Calls } from './calls.ts';
-import type { Stepwise } from './steps.ts';
+import type { Stepwise } from '../steps.ts';
 
 export interface ReleasesParts {
   readonly calls: Calls;

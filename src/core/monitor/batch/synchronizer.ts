@@ -22,7 +22,7 @@ import type { Calls } from './calls.ts';
 import type { DirtyMarks } from './dirty-marks.ts';
 import type { FormerWalks } from './former-walks.ts';
 import type { Plan } from './plan.ts';
-import { finish, isStepDone, type Stepwise } from './steps.ts';
+import { finish, isStepDone, type Stepwise } from '../steps.ts';
 
 const NO_PAGES = new TouchedPages();
 const NO_ENTRIES = new NumberList();

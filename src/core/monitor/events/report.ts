@@ -6,7 +6,7 @@
  * the nodes, the new ones in what the plan has staged for them (`TableNode.next`).
  */
 import { ENTRY_TABLE, type Paging } from '../../paging/format.ts';
-import { isStepDone, type Stepwise } from '../batch/steps.ts';
+import { isStepDone, type Stepwise } from '../steps.ts';
 import type { Cause, MonitorEvent } from '../events.ts';
 import type { AddressSpace } from '../tables/address-space.ts';
 import { Mapping, NO_TABLE } from '../tables/mapping.ts';
