@@ -4,7 +4,7 @@ import { vaOf } from '../address/va.ts';
 import { ENTRY_LEAF, type Paging, unfoldVpn } from '../paging/format.ts';
 import { RIGHTS_ALL } from '../paging/rights.ts';
 import type { BackedRun } from './events.ts';
-import type { Addresses, UnsettledAddresses } from './events/unsettled.ts';
+import type { Addresses, UnsettledAddresses } from './reporting/unsettled.ts';
 import type { SpacePages } from './tables/address-space.ts';
 import { Mapping, UNBACKED } from './tables/mapping.ts';
 import { findWatcher } from './tables/page-watches.ts';

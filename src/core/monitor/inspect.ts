@@ -6,8 +6,8 @@ import { ENTRY_LEAF, ENTRY_TABLE, kindOf, type Paging, unfoldVpn } from '../pagi
 import { rightsOf } from '../paging/rights.ts';
 import type { MonitorDump, WatchState } from './api.ts';
 import type { DirtyMarks } from './batch/dirty-marks.ts';
-import { allTags } from './events/event-writer.ts';
-import type { UnsettledAddresses } from './events/unsettled.ts';
+import { allTags } from './reporting/event-writer.ts';
+import type { UnsettledAddresses } from './reporting/unsettled.ts';
 import type { AddressSpace } from './tables/address-space.ts';
 import type { AddressSpaces } from './tables/address-spaces.ts';
 import { Mapping, UNBACKED } from './tables/mapping.ts';

@@ -3,7 +3,7 @@
  *
  *      markDirty              notes what a vCPU is about to write             batch/dirty-marks
  *      processDirtyEntries    reads those entries and everything below them   batch/synchronizer, batch/plan
- *                             reports where each address led and leads now    events/report, events/event-writer
+ *                             reports where each address led and leads now    reporting/report, reporting/event-writer
  *                             and makes the nodes follow                      batch/plan (commit), tables/table-node
  *
  * Most batches change entries of page tables alone, and take a shorter way: fast-path/leaf-writes. Rules such as C9 are in
@@ -41,9 +41,9 @@ import { Plan } from './batch/plan.ts';
 import { Releases } from './batch/releases.ts';
 import { finish, type Stepwise } from './steps.ts';
 import { type CompareScope, Synchronizer } from './batch/synchronizer.ts';
-import { EventWriter } from './events/event-writer.ts';
-import { Report } from './events/report.ts';
-import { UnsettledAddresses } from './events/unsettled.ts';
+import { EventWriter } from './reporting/event-writer.ts';
+import { Report } from './reporting/report.ts';
+import { UnsettledAddresses } from './reporting/unsettled.ts';
 import { CallInSteps } from './call-in-steps.ts';
 import type { BackedRun, MonitorEvent } from './events.ts';
 import { LeafWrites } from './fast-path/leaf-writes.ts';

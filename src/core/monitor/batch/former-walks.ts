@@ -6,7 +6,7 @@
  * entries are kept until nothing is in flight.
  */
 import type { NumberList } from '../../struct/number-list.ts';
-import type { TouchedPages } from '../events/touched-pages.ts';
+import type { TouchedPages } from '../reporting/touched-pages.ts';
 import type { Space, TableNode } from '../tables/table-node.ts';
 
 interface FormerSlot {

@@ -12,7 +12,7 @@ import { type PhysicalMemory, READ_NO_MEMORY, READ_NOT_FETCHED, READ_OK } from '
 import { ENTRY_LEAF, ENTRY_TABLE, kindOf, leafGfn, type Paging, tableGfn, unfoldVpn } from '../../paging/format.ts';
 import { restrictLeaf, RIGHTS_ALL } from '../../paging/rights.ts';
 import type { NumberList } from '../../struct/number-list.ts';
-import type { TouchedPages } from '../events/touched-pages.ts';
+import type { TouchedPages } from '../reporting/touched-pages.ts';
 import type { AddressSpace, UnreadSlot } from '../tables/address-space.ts';
 import type { Faults } from '../tables/faults.ts';
 import { NO_TABLE } from '../tables/mapping.ts';

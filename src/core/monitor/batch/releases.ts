@@ -1,9 +1,9 @@
 /** How watches end: what only they needed is dropped, and the tables that nothing uses any more get their access back. */
 import type { Tag } from '../../struct/references.ts';
 import type { MonitorEvent } from '../events.ts';
-import type { Report } from '../events/report.ts';
-import { TouchedPages } from '../events/touched-pages.ts';
-import type { UnsettledAddresses } from '../events/unsettled.ts';
+import type { Report } from '../reporting/report.ts';
+import { TouchedPages } from '../reporting/touched-pages.ts';
+import type { UnsettledAddresses } from '../reporting/unsettled.ts';
 import type { AddressSpace, SpacePages } from '../tables/address-space.ts';
 import type { AddressSpaces } from '../tables/address-spaces.ts';
 import { findWatcher, releaseReference } from '../tables/page-watches.ts';

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { NumberList } from '../../../../src/core/struct/number-list.ts';
 import { FormerWalks } from '../../../../src/core/monitor/batch/former-walks.ts';
-import { TouchedPages } from '../../../../src/core/monitor/events/touched-pages.ts';
+import { TouchedPages } from '../../../../src/core/monitor/reporting/touched-pages.ts';
 import { AddressSpace } from '../../../../src/core/monitor/tables/address-space.ts';
 import { TableFrame } from '../../../../src/core/monitor/tables/table-frame.ts';
 import { TableNode } from '../../../../src/core/monitor/tables/table-node.ts';
