@@ -21,8 +21,9 @@ export interface MonitorOptions {
    */
   readonly onFault?: (fault: PtmonError) => void;
   /**
-   * Limit for the ranges of one address space, in entries of the tables on their walks. Bounds the time and memory that tables which
-   * point at each other can cost: a table counts once for each path to it, and all paths after the first may use a 16th of the limit.
+   * Limit for the ranges of one address space. Despite its name it counts entries, not pages: all entries of the tables on their walks.
+   * Bounds the time and memory that tables which point at each other can cost: a table counts once for each path to it, and all paths
+   * after the first may use a 16th of the limit.
    * Entries beyond it are not followed: `onFault` receives `range-limit`, and `state` says `unknown` for the pages below. Single
    * addresses have no limit. Defaults to 2^23: the entries of page tables for 32 GiB.
    */

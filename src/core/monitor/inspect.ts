@@ -145,7 +145,7 @@ export function stateOf(
     rights: isBacked ? rightsOf(mapping.rights) : null,
     tags: allTags(watcher, segment),
     references: referenceCount(watcher) + (segment?.references.count ?? 0),
-    ...(isBacked || !space.expansion.isCut || !isCutAt(space.top, page) ? {} : { unknown: 'range-limit' }),
+    ...(isBacked || !space.rangeLimit.isCut || !isCutAt(space.top, page) ? {} : { unknown: 'range-limit' }),
   };
 }
 

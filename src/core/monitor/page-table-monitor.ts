@@ -60,7 +60,7 @@ import {
 } from './inspect.ts';
 import type { AddressSpace } from './tables/address-space.ts';
 import { AddressSpaces } from './tables/address-spaces.ts';
-import { DEFAULT_RANGE_PAGES } from './tables/expansion.ts';
+import { DEFAULT_RANGE_PAGES } from './tables/range-limit.ts';
 import { Faults } from './tables/faults.ts';
 import { ProtectedTables } from './tables/protected-tables.ts';
 import { ReverseMap } from './tables/rmap.ts';

@@ -107,7 +107,8 @@ export class Plan {
   *stage(node: TableNode, gfn: number): Stepwise<void> {
     if (node.next !== undefined) return;
     if (gfn === NO_TABLE && node.frame === null) return;
-    // The table may lie outside RAM, where there is nothing to protect (rule T8).
+    // This first read only asks whether the table is in RAM: outside, there is nothing to protect (rule T8). The values that count are read
+    // after `acquire`.
     if (gfn === NO_TABLE || !this.#read(node.entryPa(gfn, 0, this.#entryBytes))) return yield* this.#stageNothing(node);
 
     // Listed before `acquire`, which may throw: `rollBack` then takes `next` off this node, too.
@@ -119,7 +120,7 @@ export class Plan {
     const frame = this.#tables.acquire(gfn, { view, viewMayBeGone, level: node.format.level });
     const words = new Uint32Array(ENTRY_WORDS * node.capacity);
     const isCounted = !node.space.ranges.isEmpty;
-    if (isCounted) node.space.expansion.add(gfn, node.format);
+    if (isCounted) node.space.rangeLimit.add(gfn, node.format);
     node.next = { frame, words, isCounted };
     for (let position = node.firstFrom(0); position >= 0; position = node.nextAfter(position)) {
       this.#read(node.entryPa(gfn, position, this.#entryBytes));
@@ -223,7 +224,7 @@ export class Plan {
         this.#rmap.detach(node);
         left.push([node.frame, node.space.view]);
       }
-      if (node.isCounted) node.space.expansion.remove(node.frame!.gfn, node.format);
+      if (node.isCounted) node.space.rangeLimit.remove(node.frame!.gfn, node.format);
       node.frame = frame;
       node.isCounted = isCounted;
       if (frame !== null) {
@@ -233,19 +234,19 @@ export class Plan {
       }
     }
     for (const [space, { node, position }] of this.#cut) {
-      if (!space.expansion.isCut) this.#faults.add(this.#limitFault(node, position));
-      space.expansion.isCut = true;
+      if (!space.rangeLimit.isCut) this.#faults.add(this.#limitFault(node, position));
+      space.rangeLimit.isCut = true;
     }
     this.#reset();
     for (const [frame, view] of left) this.#tables.release(frame, view);
   }
 
-  /** Drops the plan: everything is as it was before. */
+  /** Drops the plan, and the nodes that only this plan made: everything is as it was before. */
   rollBack(): void {
     const taken = this.#staged.filter((node) => node.next!.frame !== null);
     const frames = taken.map((node): [TableFrame, number] => [node.next!.frame!, node.space.view]);
     for (const { space, format, next } of taken) {
-      if (next!.isCounted) space.expansion.remove(next!.frame!.gfn, format);
+      if (next!.isCounted) space.rangeLimit.remove(next!.frame!.gfn, format);
     }
     this.#reset();
     for (const [frame, view] of frames) this.#tables.release(frame, view);
@@ -300,7 +301,7 @@ export class Plan {
   /** Whether a table may back the node below an entry: always for single watches, within a limit for ranges (rule C8). */
   #mayFollow(node: TableNode, child: TableNode | null, gfn: number): boolean {
     if (child !== null && (child.watchCount > 0 || (child.next ?? child).frame?.gfn === gfn)) return true;
-    return node.space.expansion.admits(gfn, this.#paging.byLevel[node.format.level - 1]!);
+    return node.space.rangeLimit.admits(gfn, this.#paging.byLevel[node.format.level - 1]!);
   }
 
   /** Entries above the page tables are sorted before they are planned. */

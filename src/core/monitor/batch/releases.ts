@@ -98,7 +98,7 @@ export class Releases {
   /** Watches between two pages have been removed: drops what served only them. Never throws. */
   readonly prune = ({ space, first, last }: SpacePages): void => {
     if (!this.#unsettled.isEmpty) this.#unsettled.deleteReleased(space, first, last);
-    if (space.ranges.isEmpty) space.expansion.isCut = false;
+    if (space.ranges.isEmpty) space.rangeLimit.isCut = false;
     space.prune(first, last, this.#forget);
     if (space.isEmpty) this.#spaces.close(space);
   };
@@ -114,7 +114,7 @@ export class Releases {
     const { frame } = node;
     if (frame === null) return;
     this.#rmap.detach(node);
-    if (node.isCounted) node.space.expansion.remove(frame.gfn, node.format);
+    if (node.isCounted) node.space.rangeLimit.remove(frame.gfn, node.format);
     node.isCounted = false;
     node.frame = null;
     this.#tables.release(frame, node.space.view);

@@ -100,7 +100,11 @@ export class Synchronizer {
     return atOnce ?? (yield* this.#processLent(vcpu, own, length));
   }
 
-  /** Takes the fast path. Null where it declines: then nothing has happened, and the marks are still lent. */
+  /**
+   * Takes the fast path. Null where it declines: then nothing has happened, and the marks are still lent. It declines when it is turned
+   * off, when another vCPU has writes in flight, when any address is unsettled, and (`LeafWrites.follow`) when an entry is not fetched
+   * yet or has changed in a frame that is not a page table for all its nodes.
+   */
   #processAtOnce(vcpu: number, own: NumberList, length: number): MonitorEvent[] | null {
     const { fastPath } = this.#parts;
     let events: MonitorEvent[] | null = null;

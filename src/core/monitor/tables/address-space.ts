@@ -10,7 +10,7 @@ import { type Paging, slotOf } from '../../paging/format.ts';
 import type { NumberList } from '../../struct/number-list.ts';
 import type { Tag } from '../../struct/references.ts';
 import { Slab } from '../../struct/slab.ts';
-import { Expansion } from './expansion.ts';
+import { RangeLimit } from './range-limit.ts';
 import { addReference, findWatcher, releaseAll, type Watcher, watchersAt } from './page-watches.ts';
 import { RangeSet, type Segment } from './range-set.ts';
 import { type EntrySet, type Space, TableNode } from './table-node.ts';
@@ -50,7 +50,7 @@ export class AddressSpace implements Space {
   readonly root: Pa;
   readonly top: TableNode;
   readonly ranges: RangeSet;
-  readonly expansion: Expansion;
+  readonly rangeLimit: RangeLimit;
   readonly watchers = new Slab<Watcher>();
   readonly entrySet: EntrySet;
   /** Until the first watch has found out whether there is a table at the root. */
@@ -65,7 +65,7 @@ export class AddressSpace implements Space {
     this.view = view;
     this.root = root;
     this.ranges = new RangeSet(paging.lowEnd);
-    this.expansion = new Expansion(maxRangePages);
+    this.rangeLimit = new RangeLimit(maxRangePages);
     const firstSlot = frameOffsetOf(root) / paging.mode.entryBytes;
     this.top = new TableNode({ space: this, format: paging.levels[0]!, parent: null, firstPage: 0, firstSlot });
   }
@@ -119,7 +119,7 @@ export class AddressSpace implements Space {
         return firstNew;
       }
       // An entry that ranges may not follow is followed now.
-      if (this.expansion.isCut && node.childAt(position) === null) firstNew ??= { node, slot };
+      if (this.rangeLimit.isCut && node.childAt(position) === null) firstNew ??= { node, slot };
       node = this.childAt(node, position);
     }
   }

@@ -23,7 +23,7 @@ import { type LevelFormat, slotOf } from '../../paging/format.ts';
 import type { Slab } from '../../struct/slab.ts';
 import { SlotTable } from '../../struct/slot-table.ts';
 import { UNTAGGED, type Watcher } from './page-watches.ts';
-import type { Expansion } from './expansion.ts';
+import type { RangeLimit } from './range-limit.ts';
 import type { RangeSet } from './range-set.ts';
 import type { TableFrame } from './table-frame.ts';
 
@@ -56,7 +56,7 @@ export interface Space {
   readonly top: TableNode;
   readonly ranges: RangeSet;
   /** How far the ranges are expanded. */
-  readonly expansion: Expansion;
+  readonly rangeLimit: RangeLimit;
   /** The watchers that are no small number. */
   readonly watchers: Slab<Watcher>;
   /** Who watches one byte of a page singly; null where nobody does. */
@@ -72,7 +72,7 @@ export interface Backing {
   readonly frame: TableFrame | null;
   /** The entries, two words for each position of the node. */
   readonly words: Uint32Array;
-  /** Whether the node counts in the space's `Expansion`. */
+  /** Whether the node counts in the space's `RangeLimit`. */
   readonly isCounted: boolean;
 }
 
@@ -104,7 +104,7 @@ export class TableNode extends SlotTable<TableNode> {
   readonly firstPage: number;
   readonly format: LevelFormat;
   frame: TableFrame | null = null;
-  /** Whether the node counts in the space's `Expansion`. */
+  /** Whether the node counts in the space's `RangeLimit`. */
   isCounted = false;
   readonly parent: TableNode | null;
   /** The previous node of the same frame; of the first one, the last. */
