@@ -3,8 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Vm } from '../../guest/discovery/list-vms.ts';
-import { appendGapAfter } from '../journal/append-gap.ts';
-import { completeLeftOver } from '../journal/segment.ts';
+import { completeLeftOver, openSegments } from '../journal/append-gap.ts';
 import type { Policy } from '../policy/policy.ts';
 import { FolderLock } from './folder-lock.ts';
 import { findVms, type WantedVm } from './found-vm.ts';
@@ -34,6 +33,7 @@ export interface AgentStatus {
 
 /** The command of the processes that an agent starts. */
 const WORKER = 'agent-worker';
+const RETRY_MS = 5000;
 
 export class Agent {
   readonly #options: AgentOptions;
@@ -80,10 +80,19 @@ export class Agent {
     mkdirSync(this.journalFolder, { recursive: true });
     // Of an agent that was killed.
     await waitForOrphans(WORKER, this.#options.policy.folder);
-    for (const segment of completeLeftOver(this.journalFolder))
-      appendGapAfter(this.journalFolder, segment, 'the agent was killed');
+    this.#completeLeftOver(openSegments(this.journalFolder));
     this.#mover = this.#startMover();
     this.#watch();
+  }
+
+  /** A disk that is full may have room later. */
+  #completeLeftOver(paths: readonly string[]): void {
+    try {
+      completeLeftOver(paths, 'the agent was killed');
+    } catch (error) {
+      this.#options.log(`the journal: ${String(error)}`);
+      setTimeout(() => this.#completeLeftOver(paths), RETRY_MS).unref();
+    }
   }
 
   #watch(): void {

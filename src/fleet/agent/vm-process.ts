@@ -2,9 +2,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { appendGap } from '../journal/append-gap.ts';
+import { appendGap, completeLeftOver, openSegments } from '../journal/append-gap.ts';
 import type { JournalCounts } from '../journal/journal.ts';
-import { completeLeftOver, type SegmentFacts } from '../journal/segment.ts';
+import type { SegmentFacts } from '../journal/segment.ts';
 import { Backoff } from './backoff.ts';
 import type { WantedVm } from './found-vm.ts';
 import { LogLimit } from './log-limit.ts';
@@ -129,8 +129,7 @@ export class VmProcess {
     this.#child = undefined;
     this.#before = sum(this.#before, this.#counts);
     this.#counts = NO_COUNTS;
-    // Only a process that ends by itself has told of all that it lost.
-    this.#complete(facts, typeof how === 'string' ? `the watching process was ended by ${how}` : undefined);
+    this.#complete(facts, how);
     if (this.#state === 'stopped') return;
     if (how === 0 && this.vm.target?.kind === 'trace') {
       this.#state = 'done';
@@ -156,15 +155,17 @@ export class VmProcess {
     child.kill('SIGKILL');
   }
 
-  /** A disk that is full may have room later. */
-  #complete(facts: SegmentFacts, gap: string | undefined): void {
+  /** A process that ends by itself has told of all that it lost, and leaves nothing open. A disk that is full may have room later. */
+  #complete(facts: SegmentFacts, how: number | string | null): void {
     const { folder } = this.#options;
+    const gap = `the watching process was ended by ${typeof how === 'string' ? how : `its exit with ${how}`}`;
     try {
-      completeLeftOver(folder, facts.session);
-      if (gap !== undefined) appendGap(folder, facts, gap);
+      const left = openSegments(folder, facts.session);
+      if (left.length === 0 && typeof how === 'string') appendGap(folder, facts, gap);
+      completeLeftOver(left, gap);
     } catch (error) {
       this.#say(`the journal: ${String(error)}`);
-      setTimeout(() => this.#complete(facts, gap), RETRY_MS).unref();
+      setTimeout(() => this.#complete(facts, how), RETRY_MS).unref();
     }
   }
 

@@ -1,5 +1,8 @@
-/** The output of a watch: its lines, in segments on the disk. What cannot be written is counted and becomes a gap. */
-import { closeSync, fsyncSync, ftruncateSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
+/**
+ * The output of a watch: its lines, in segments on the disk. What cannot be written is counted and becomes a gap. From its first line to its
+ * end, a session has an open segment, also between two complete ones: who finds one knows that the process did not end by itself.
+ */
+import { closeSync, fsyncSync, ftruncateSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { RateLimit } from './rate-limit.ts';
@@ -20,7 +23,8 @@ interface OpenSegment {
   readonly fd: number;
   readonly path: string;
   byteLength: number;
-  readonly startedMs: number;
+  /** Of its first line about the guest; undefined while there is none. */
+  startedMs: number | undefined;
 }
 
 export interface JournalCounts {
@@ -52,6 +56,8 @@ export class Journal extends Writable {
   #events = 0;
   readonly #limited: Missing = { all: 0, untold: 0, sinceMs: 0 };
   readonly #unwritten: Missing = { all: 0, untold: 0, sinceMs: 0 };
+  /** Lines that are no events, such as the end, and that no gap tells yet. */
+  #lostOthers = false;
 
   constructor(options: JournalOptions) {
     super({ decodeStrings: false });
@@ -70,7 +76,8 @@ export class Journal extends Writable {
   tick(): void {
     const { maxMs } = this.#options;
     this.#tellGaps();
-    if (this.#segment !== undefined && this.#now() - this.#segment.startedMs >= maxMs) this.#complete();
+    const startedMs = this.#segment?.startedMs ?? Infinity;
+    if (this.#now() - startedMs >= maxMs) this.#complete();
   }
 
   override _write(chunk: string | Buffer, _encoding: BufferEncoding, done: (error?: Error) => void): void {
@@ -81,11 +88,11 @@ export class Journal extends Writable {
   /** A disk that is full holds the end up until it has room for the count of what is missing. */
   override _final(done: (error?: Error) => void): void {
     this.#tellGaps(true);
-    if (this.#limited.untold + this.#unwritten.untold > 0) {
+    if (this.#limited.untold + this.#unwritten.untold > 0 || this.#lostOthers) {
       setTimeout(() => this._final(done), GAP_MS);
       return;
     }
-    this.#complete();
+    this.#completeLast();
     done();
   }
 
@@ -98,20 +105,24 @@ export class Journal extends Writable {
     }
     this.#tellGaps();
     const isWritten = this.#append(line);
-    if (!isEvent) return;
-    if (isWritten) this.#events++;
-    else this.#miss(this.#unwritten);
+    if (!isWritten && isEvent) this.#miss(this.#unwritten);
+    else if (!isWritten) this.#lostOthers = true;
+    else if (isEvent) this.#events++;
   }
 
   /** Under a rate limit, one gap for each second; the numbers of the events (`seq`) show which are missing. */
   #tellGaps(isEnd = false): void {
     const isDue = isEnd || this.#now() - this.#limited.sinceMs >= GAP_MS;
-    if (isDue) this.#tell(this.#limited, 'rate limit');
-    this.#tell(this.#unwritten, 'the disk did not take them');
+    if (isDue && this.#limited.untold > 0) this.#tell(this.#limited, 'rate limit');
+    if (this.#unwritten.untold > 0 || this.#lostOthers) {
+      this.#lostOthers = !this.#tell(this.#unwritten, 'the disk did not take them');
+    }
   }
 
-  #tell(count: Missing, reason: string): void {
-    if (count.untold > 0 && this.#append(gapLine(count.untold, reason))) count.untold = 0;
+  #tell(count: Missing, reason: string): boolean {
+    if (!this.#append(gapLine(count.untold, reason))) return false;
+    count.untold = 0;
+    return true;
   }
 
   #miss(count: Missing): void {
@@ -123,8 +134,9 @@ export class Journal extends Writable {
   /** Returns whether the line is in a segment, whole. */
   #append(line: string): boolean {
     const { maxBytes } = this.#options;
-    const segment = this.#segment ?? this.#begin();
+    const segment = (this.#segment ??= this.#begin());
     if (segment === undefined || !writeWhole(segment, line)) return false;
+    segment.startedMs ??= this.#now();
     this.#lines += line.split('\n').length - 1;
     if (segment.byteLength >= maxBytes) this.#complete();
     return true;
@@ -134,33 +146,47 @@ export class Journal extends Writable {
     const { folder, facts } = this.#options;
     const path = join(folder, `${segmentName(facts, this.#number)}${OPEN}`);
     try {
-      const segment = { fd: openSync(path, 'a'), path, byteLength: 0, startedMs: this.#now() };
+      const segment: OpenSegment = { fd: openSync(path, 'a'), path, byteLength: 0, startedMs: undefined };
       ftruncateSync(segment.fd);
-      if (!writeWhole(segment, segmentLine(facts, this.#number, this.#lines))) {
-        closeSync(segment.fd);
-        return undefined;
+      if (writeWhole(segment, segmentLine(facts, this.#number, this.#lines))) {
+        this.#number++;
+        return segment;
       }
-      this.#number++;
-      this.#segment = segment;
-      return segment;
+      closeSync(segment.fd);
     } catch {
-      return undefined;
+      // The disk is full, or the folder is gone: the next line tries again.
     }
+    return undefined;
+  }
+
+  /** Where there is no room for the next segment, this one stays open. */
+  #complete(): void {
+    const segment = this.#segment;
+    const next = segment && this.#begin();
+    if (segment === undefined || next === undefined) return;
+    this.#segment = next;
+    this.#seal(segment);
+  }
+
+  #completeLast(): void {
+    const segment = this.#segment;
+    this.#segment = undefined;
+    if (segment === undefined) return;
+    if (segment.startedMs !== undefined) return this.#seal(segment);
+    closeSync(segment.fd);
+    rmSync(segment.path, { force: true });
   }
 
   /** Not before the bytes and the name are durable. */
-  #complete(): void {
-    const segment = this.#segment;
-    if (segment === undefined) return;
+  #seal({ fd, path }: OpenSegment): void {
     try {
-      fsyncSync(segment.fd);
-      renameSync(segment.path, `${segment.path.slice(0, -OPEN.length)}${COMPLETE}`);
+      fsyncSync(fd);
+      renameSync(path, `${path.slice(0, -OPEN.length)}${COMPLETE}`);
       syncFolder(this.#options.folder);
     } catch {
       // It stays open, and the agent completes it when this process has ended.
     }
-    closeSync(segment.fd);
-    this.#segment = undefined;
+    closeSync(fd);
   }
 }
 

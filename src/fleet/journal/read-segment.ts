@@ -25,9 +25,20 @@ export interface JournalLine {
   readonly fields: Fields;
 }
 
+type FirstLine = SegmentFacts & { readonly number: number; readonly before: number };
+
+/** Of its first line; undefined where a crash of the host came before it was on the disk. */
+export function factsOf(path: string): SegmentFacts | undefined {
+  const [first = ''] = readFileSync(path, 'utf8').split('\n', 1);
+  const facts = parseLine(first) as FirstLine | undefined;
+  if (facts === undefined) return undefined;
+  const { host, vm, boot, session, started } = facts;
+  return { host, vm, boot, session, started };
+}
+
 export function* linesOf(path: string): Generator<JournalLine, void, undefined> {
   const [first = '', ...lines] = readFileSync(path, 'utf8').split('\n');
-  const facts = parseLine(first) as (SegmentFacts & { readonly number: number; readonly before: number }) | undefined;
+  const facts = parseLine(first) as FirstLine | undefined;
   // A crash of the host before the first line was on the disk: there is nothing in it.
   if (facts === undefined) return;
   const { host, vm, boot, session, started, number: segment, before } = facts;

@@ -2,8 +2,7 @@
  * A segment: a file of events of one VM. Its first line says of which, the others are those of docs/formats/jsonl.md. A segment is
  * complete when it is named `*.jsonl`; until then it is named `*.jsonl.open`.
  */
-import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, fsyncSync, openSync } from 'node:fs';
 import { fileName } from './file-name.ts';
 
 export interface SegmentFacts {
@@ -43,27 +42,4 @@ export function syncFolder(folder: string): void {
   } finally {
     closeSync(fd);
   }
-}
-
-/**
- * Completes what a process has left open when it was killed. No process may still write to it.
- *
- * @param session completes the segments of this session alone; defaults to all
- * @returns paths of the segments
- */
-export function completeLeftOver(folder: string, session?: string): readonly string[] {
-  if (!existsSync(folder)) return [];
-  const left = readdirSync(folder).filter((name) => name.endsWith(OPEN) && (!session || name.includes(`.${session}.`)));
-  for (const name of left) {
-    const path = join(folder, name);
-    const fd = openSync(path, 'r+');
-    try {
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(path, path.slice(0, -'.open'.length));
-  }
-  if (left.length > 0) syncFolder(folder);
-  return left.map((name) => join(folder, name.slice(0, -'.open'.length)));
 }

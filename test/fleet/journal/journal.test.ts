@@ -8,8 +8,8 @@ import fc from 'fast-check';
 import { beforeEach, afterEach, describe, expect, test } from 'vitest';
 import { fileName } from '../../../src/fleet/journal/file-name.ts';
 import { Journal, type JournalOptions } from '../../../src/fleet/journal/journal.ts';
-import { appendGap } from '../../../src/fleet/journal/append-gap.ts';
-import { completeLeftOver, segmentName } from '../../../src/fleet/journal/segment.ts';
+import { completeLeftOver, openSegments } from '../../../src/fleet/journal/append-gap.ts';
+import { segmentName } from '../../../src/fleet/journal/segment.ts';
 import { eventLine } from '../../../src/sinks/jsonl-format.ts';
 import { pageIn } from '../../sinks/examples.ts';
 
@@ -53,7 +53,11 @@ describe('the journal', () => {
     expect(files()[0]).toMatch(/open$/);
     clock += 1;
     written.tick();
-    expect(files()).toEqual([`${segmentName(facts, 0)}.jsonl`]);
+    // The next one is there already: a process that is killed between two files has not ended by itself.
+    expect(files()).toEqual([`${segmentName(facts, 0)}.jsonl`, `${segmentName(facts, 1)}.jsonl.open`]);
+    clock += 5000;
+    written.tick();
+    expect(files()).toHaveLength(2);
     written.write(eventLine(pageIn, 1));
     await end(written);
     expect(files()).toEqual([`${segmentName(facts, 0)}.jsonl`, `${segmentName(facts, 1)}.jsonl`]);
@@ -105,13 +109,29 @@ describe('the journal', () => {
 
   test('a process that is killed leaves whole lines, and the agent completes its file with a gap behind it', () => {
     journal().write(eventLine(pageIn, 0));
-    completeLeftOver(folder, 'another-session');
-    expect(files()[0]).toMatch(/open$/);
-    completeLeftOver(folder, 's');
-    appendGap(folder, facts, 'killed');
+    expect(openSegments(folder, 'another-session')).toEqual([]);
+    completeLeftOver(openSegments(folder, 's'), 'killed');
     expect(files().every((name) => name.endsWith('.jsonl'))).toBe(true);
     expect(allLines().map(({ kind }) => kind)).toEqual(['segment', 'page-in', 'segment', 'gap']);
     expect(allLines().at(-1)).toMatchObject({ count: null, reason: 'killed' });
+  });
+
+  test('a process that is killed when all its lines are in complete files: a gap says so', () => {
+    const written = journal();
+    written.write(eventLine(pageIn, 0));
+    clock += 1000;
+    written.tick();
+    rmSync(join(folder, files()[0]!));
+    completeLeftOver(openSegments(folder), 'killed');
+    expect(allLines().map(({ kind }) => kind)).toEqual(['segment', 'segment', 'gap']);
+  });
+
+  test('a process that is killed after its end: there is no gap', () => {
+    const written = journal();
+    written.write(eventLine(pageIn, 0));
+    written.write('{"v":1,"kind":"end","ended":"finished"}\n');
+    completeLeftOver(openSegments(folder), 'killed');
+    expect(allLines().map(({ kind }) => kind)).toEqual(['segment', 'page-in', 'end']);
   });
 });
 
@@ -144,7 +164,27 @@ test('a full disk: what it does not take is counted, and the lines that are ther
     expect(kept.length + written.counts.unwritten).toBe(105);
     expect(kept.slice(-5)).toEqual([100, 101, 102, 103, 104]);
   } finally {
-    execFileSync('umount', [folder]);
+    execFileSync('umount', ['-l', folder]);
+  }
+});
+
+test('a full disk: that the end is not in the file is said, and the gap of a process that is killed waits for room', async (context) => {
+  if (!mountSmall(16 * 1024)) return context.skip('needs mount(8), as root');
+  try {
+    const other = join(folder, 'other');
+    writeFileSync(other, Buffer.alloc(8 * 1024));
+    const written = journal();
+    for (let seq = 0; written.counts.unwritten === 0; seq++) written.write(eventLine(pageIn, seq));
+    expect(() => completeLeftOver(openSegments(folder), 'killed')).toThrow(/ENOSPC/);
+    expect(openSegments(folder)).toHaveLength(1);
+    rmSync(other);
+    written.tick();
+    written.write(`{"v":1,"kind":"end","ended":"${'x'.repeat(2 ** 14)}"}\n`);
+    await end(written);
+    const gaps = allLines().filter(({ kind }) => kind === 'gap');
+    expect(gaps).toMatchObject([{ count: 1 }, { count: 0, reason: 'the disk did not take them' }]);
+  } finally {
+    execFileSync('umount', ['-l', folder]);
   }
 });
 
