@@ -64,6 +64,8 @@ describe.skipIf(leftOut('test/live/memory-commands, reading the memory of a real
       stamp.writeBigUInt64LE(BigInt(VA) + 0x1000n);
       const found = await run(['search', '--hex', stamp.toString('hex'), ...options, '--va', `${VA}+16K`]);
       expect(found).toMatchObject({ code: 0, stdout: '0x100000001000\n' });
+      const ofArea = await run(['search', '--hex', stamp.toString('hex'), ...options, '--map', VA]);
+      expect(ofArea).toMatchObject({ code: 0, stdout: expect.stringMatching(/^0x100000001000 {2}/) as string });
       expect(await run(['search', 'nowhere to be found', ...options, '--va', `${VA}+16K`])).toMatchObject({
         code: 1,
         stdout: '',
@@ -84,8 +86,9 @@ describe.skipIf(leftOut('test/live/memory-commands, reading the memory of a real
       expect(area!.absent.map(({ va }) => va)).toEqual(['0x100000002000', '0x100000003000']);
       expect(await run(['dump', ...options, '--map', VA, '-o', output])).toMatchObject({
         code: 1,
-        stderr: expect.stringMatching(/EEXIST/),
+        stderr: expect.stringMatching(/dumped\/index.jsonl: exists already: give another folder/),
       });
+      expect(await run(['dump', ...options, '--map', 'heap', '-o', output])).toMatchObject({ code: 1 });
     });
 
     test.each<[string[], RegExp]>([
@@ -96,6 +99,8 @@ describe.skipIf(leftOut('test/live/memory-commands, reading the memory of a real
         /unexpected argument "0x100000000000": --vm, or --qmp and --gdb, already name the guest/,
       ],
       [['search', '--hex', 'abc'], /PATTERN abc: with --hex, write an even number of hexadecimal digits/],
+      [['search', 'x', '--map', 'bogus'], /has no area bogus; it has .*heap/],
+      [['search', 'x', '--map', 'heap', '--va', `${VA}+1`], /--map and --va exclude each other/],
       [['dump', '-o', 'x', '--map', 'bogus'], /has no area bogus; it has .*heap/],
     ])('%j is refused', async (args, message) => {
       const own = args.includes('--comm') ? options.slice(0, 4) : options;

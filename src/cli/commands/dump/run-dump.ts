@@ -1,5 +1,5 @@
 /** Writes the memory of a process to files. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hex } from '../../../core/address/va.ts';
 import { PtmonError } from '../../../core/error.ts';
@@ -23,40 +23,59 @@ export interface DumpCommandOptions extends OwnerOptions {
 
 /** @throws PtmonError as `withMemory`, `bad-argument` where no area fits, `write-failed` where a file cannot be written */
 export function runDump(source: SourceName, options: DumpCommandOptions, context: CommandContext): Promise<void> {
-  const { output: folder, map } = options;
   return interruptible(context, async (signal) => {
-    const index: string[] = [];
     const lines: string[] = [];
     await withMemory(source, options, signal, async (owned) => {
-      await mkdir(folder, { recursive: true }).catch((error: unknown) => {
-        throw new PtmonError('write-failed', `--output ${folder}: ${messageOf(error)}`);
-      });
-      for (const area of await areasOf(owned, map)) {
-        const name = `${area.start.toString(16)}-${area.end.toString(16)}.bin`;
-        const range = { va: area.start, byteLength: area.end - area.start };
-        const path = join(folder, name);
-        const { presentBytes, absent } = await dumpRange(owned.memory, { ...range, path, signal }).catch(
-          (error: unknown) => {
-            if (error instanceof PtmonError || signal.aborted) throw error;
-            throw new PtmonError('write-failed', `${path}: ${messageOf(error)}`);
-          },
-        );
-        index.push(
-          indexLine(
-            area,
-            name,
-            absent.map((piece) => ({ va: hex(piece.va), byteLength: piece.byteLength, why: absentLine(piece, owned) })),
-          ),
-        );
-        lines.push(
-          `${name}  ${rightsText(area.rights)}  ${sizeText(presentBytes)} of ${sizeText(Number(range.byteLength))}  ${printable(area.name)}\n`,
-        );
+      const areas = await areasOf(owned, options.map);
+      const folder = options.output;
+      const indexPath = join(folder, 'index.jsonl');
+      await orCannotWrite(folder, signal, () => mkdir(folder, { recursive: true }));
+      const index = await orCannotWrite(indexPath, signal, () => open(indexPath, 'wx'));
+      try {
+        for (const area of areas) lines.push(await dumpArea(area, { folder, index, owned, signal }));
+      } finally {
+        await index.close();
       }
     });
-    await writeFile(join(folder, 'index.jsonl'), index.join(''));
     for (const line of lines) await context.output.write(line);
     return EXIT_OK;
   });
+}
+
+interface Dump {
+  readonly folder: string;
+  readonly index: FileHandle;
+  readonly owned: OwnedMemory;
+  readonly signal: AbortSignal;
+}
+
+/** Writes an area and its line of the index. @returns the line for a person */
+async function dumpArea(area: MemoryArea, { folder, index, owned, signal }: Dump): Promise<string> {
+  const file = `${area.start.toString(16)}-${area.end.toString(16)}.bin`;
+  const path = join(folder, file);
+  const range = { va: area.start, byteLength: area.end - area.start };
+  const { presentBytes, absent } = await orCannotWrite(path, signal, () =>
+    dumpRange(owned.memory, { ...range, path, signal }),
+  );
+  const missing = absent.map((piece) => ({
+    va: hex(piece.va),
+    byteLength: piece.byteLength,
+    why: absentLine(piece, owned),
+  }));
+  await orCannotWrite(join(folder, 'index.jsonl'), signal, () => index.appendFile(indexLine(area, file, missing)));
+  const size = `${sizeText(presentBytes)} of ${sizeText(Number(range.byteLength))}`;
+  return `${file}  ${rightsText(area.rights)}  ${size}  ${printable(area.name)}\n`;
+}
+
+async function orCannotWrite<T>(path: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof PtmonError || signal.aborted) throw error;
+    const isThere = (error as NodeJS.ErrnoException).code === 'EEXIST';
+    const why = isThere ? 'exists already: give another folder' : (error as Error).message;
+    throw new PtmonError('write-failed', `--output ${path}: ${why}`);
+  }
 }
 
 async function areasOf({ process, linux }: OwnedMemory, map: MapChoice | undefined): Promise<readonly MemoryArea[]> {
@@ -67,8 +86,4 @@ async function areasOf({ process, linux }: OwnedMemory, map: MapChoice | undefin
 function indexLine({ start, end, rights, name }: MemoryArea, file: string, absent: readonly object[]): string {
   const area = { va: hex(start), byteLength: Number(end - start), rights: rightsText(rights), name, file, absent };
   return `${JSON.stringify({ v: JSONL_VERSION, kind: 'area', ...area })}\n`;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

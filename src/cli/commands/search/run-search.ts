@@ -2,6 +2,7 @@
 import { hex } from '../../../core/address/va.ts';
 import { PtmonError } from '../../../core/error.ts';
 import { search } from '../../../guest/index.ts';
+import { areasOfMap, type MapChoice } from '../../../linux/index.ts';
 import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
 import { printable } from '../../../sinks/printable.ts';
 import type { CommandContext } from '../../context.ts';
@@ -18,6 +19,7 @@ export interface SearchCommandOptions extends OwnerOptions {
   readonly pattern: string;
   readonly hex?: boolean;
   readonly va?: OptionRange;
+  readonly map?: MapChoice;
   readonly count?: number;
   readonly json?: boolean;
 }
@@ -37,7 +39,7 @@ export function runSearch(source: SourceName, options: SearchCommandOptions, con
     const lines: string[] = [];
     let absentBytes = 0;
     await withMemory(source, options, signal, async (owned) => {
-      for (const { va, byteLength, map } of await placesOf(owned, options.va)) {
+      for (const { va, byteLength, map } of await placesOf(owned, options)) {
         const onAbsent = (piece: { readonly byteLength: number }) =>
           (absentBytes += map === undefined ? 0 : piece.byteLength);
         for await (const found of search(owned.memory, pattern, { va, byteLength, signal, onAbsent })) {
@@ -69,12 +71,12 @@ function patternOf({ pattern, hex: isHex }: SearchCommandOptions): Uint8Array | 
 
 async function placesOf(
   { process, linux, moment }: OwnedMemory,
-  va: OptionRange | undefined,
+  { va, map }: Pick<SearchCommandOptions, 'va' | 'map'>,
 ): Promise<readonly Place[]> {
   if (va !== undefined) return [{ va: va.from, byteLength: va.to - va.from, map: undefined }];
   if (process?.mm != null && linux !== undefined) {
     const { areas } = await linux.areasOf(process.mm);
-    return areas.map(({ start, end, name }) => ({
+    return areasOfMap(`${process.command}[${process.pid}]`, areas, map).map(({ start, end, name }) => ({
       va: start,
       byteLength: end - start,
       map: name === '' ? 'anon' : name,

@@ -1,7 +1,7 @@
 /** What a failing socket says, in words that tell a person what to do. */
 import { statSync } from 'node:fs';
 import { PtmonError } from '../../../core/error.ts';
-import { openError } from '../../../driver/input-file.ts';
+import { openError, systemCode } from '../../../driver/input-file.ts';
 import { formatSocketAddress, type SocketAddress } from './socket-address.ts';
 
 /** The system's names: errno(3), getaddrinfo(3). */
@@ -52,11 +52,6 @@ export function lossError(address: string, cause?: Error): PtmonError {
 
 function unavailable(message: string, cause?: unknown): PtmonError {
   return new PtmonError('source-unavailable', message, {}, cause === undefined ? undefined : { cause });
-}
-
-function systemCode(error: unknown): string {
-  const code: unknown = (error as { code?: unknown } | null)?.code;
-  return typeof code === 'string' ? code : '';
 }
 
 function plainMessage(error: unknown): string {
