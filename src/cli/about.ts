@@ -6,7 +6,7 @@ export const ABOUT =
 export const EXIT_CODES = `
 Exit codes:
   0    done, or the reader of the output closed it
-  1    any other failure; for diff: there are differences
+  1    a failure that is none of those below; for diff: there are differences
   2    the command line is wrong
   3    the source cannot be reached, or was lost
   4    an input file is corrupt
@@ -14,5 +14,6 @@ Exit codes:
        for read: pages are absent
   129  the terminal was closed (SIGHUP)
   130  interrupted (Ctrl-C); a second Ctrl-C ends the process at once
+  131  ended by SIGQUIT
   143  ended by SIGTERM
 `;

@@ -51,7 +51,7 @@ export function addEventOptions(command: Command): Command {
 }
 
 export function addTimeOption(command: Command): Command {
-  return command.option('--time', 'with --json: add the time of the stop to each line');
+  return command.option('--time', 'with --json: add to each line when the guest stopped');
 }
 
 /** @throws PtmonError `bad-argument` for `--time` without `--json` */
@@ -87,7 +87,7 @@ export function addLiveEventOptions(command: Command): Command {
   command.addOption(
     new Option(
       '--on-stall <what>',
-      'when nobody reads the output: the guest waits, events are dropped, or the watch ends',
+      'when nobody reads the output: the guest waits (wait), events are dropped (drop), or the watch ends (detach)',
     )
       .choices(STALL_CHOICES)
       .default('wait'),

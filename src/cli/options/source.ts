@@ -67,7 +67,12 @@ export function addRamFileOption(command: Command): Command {
 export function addSourceOptions(command: Command): Command {
   addRamFileOption(
     addSocketOptions(command).addOption(
-      new Option('--memory <way>', "how to read a live guest's memory").choices(MEMORY_WAYS).default('auto'),
+      new Option(
+        '--memory <way>',
+        "how to read a live guest's memory: from the file that backs it, from QEMU's process, or through the gdbstub; auto takes the first that works",
+      )
+        .choices(MEMORY_WAYS)
+        .default('auto'),
     ),
   );
   return command.option('--ram-map <map>', 'where RAM lies in a raw memory file: 0x0+3G@0,0x100000000+1G@3G');
@@ -77,7 +82,7 @@ export function addSourceOptions(command: Command): Command {
 export function addRootOption(command: Command, vcpu = 'vCPU 0'): Command {
   return command.option(
     '--root <cr3>',
-    `address space: 0x…, or current: what ${vcpu} has loaded`,
+    `address space, by its top-level page table: 0x…, as in CR3; or current: what ${vcpu} has loaded`,
     rootOption,
     'current',
   );
@@ -101,7 +106,7 @@ export function addEncryptionOption(command: Command): Command {
 export function addBtfOption(command: Command): Command {
   return command.option(
     '--btf <file>',
-    'BTF file for a Linux kernel that has none of its own (from pahole --btf_encode_detached)',
+    'file with the types of a Linux kernel (BTF) that does not contain them; pahole --btf_encode_detached makes it',
   );
 }
 
@@ -125,13 +130,16 @@ export function addSpaceOptions(command: Command): Command {
   );
 }
 
-/** An address space by its process, instead of its root. */
-/** @param texts what each means for this command */
+/**
+ * An address space by its process, instead of its root.
+ *
+ * @param texts what each means for this command
+ */
 export function addProcessOptions(
   command: Command,
   texts = {
-    pid: 'address space of the process of a Linux guest with this PID',
-    comm: 'address space of the only process of a Linux guest with this name',
+    pid: 'address space of the process with this PID (Linux guests)',
+    comm: 'address space of the only process with this name (Linux guests)',
   },
 ): Command {
   return command

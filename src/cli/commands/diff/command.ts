@@ -39,7 +39,7 @@ export function defineDiff(command: Command, context: CommandContext): void {
   command
     .usage('[options] A B\n       ptmon diff [options] A --qmp SOCKET --gdb SOCKET')
     .argument('[dumps...]', 'paths of two dumps or traces, or of one to compare with a live guest')
-    .option('--root-b <cr3>', 'address space of B, where it differs from that of A', rootOption)
+    .option('--root-b <cr3>', 'address space of B, if its root is not that of A: 0x…, or current', rootOption)
     .option('--va <range>', 'only these addresses: 0x…-0x…, or 0x…+LENGTH', addressRange)
     .option('--kinds <kinds>', `only differences of these kinds: ${KINDS.join(',')}`, listOf(KINDS))
     .addOption(new Option('--pages', 'one line for each page, with its frame').conflicts('runs'))

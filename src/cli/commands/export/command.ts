@@ -9,10 +9,10 @@ import { addHelp } from '../../options/help.ts';
 const FORMATS = ['perfetto', 'chrome', 'csv'] as const satisfies readonly ExportOptions['format'][];
 
 const HELP = `
-perfetto and chrome show a track for each watched page, below its process or
-tag: the frame behind it over time, the entries that changed, pages in memory,
-and events per second. Open them at ui.perfetto.dev. csv has a line for each
-event.
+perfetto and chrome are timelines, to open at ui.perfetto.dev. Each watched page
+has a track, below its process or tag, with the physical page behind it over time
+and the page-table entries that changed. Other tracks count the pages in memory
+and the events per second. csv has a line for each event.
 
 Examples:
   ptmon export guest.trace --format perfetto --output guest.pftrace

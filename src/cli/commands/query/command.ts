@@ -6,12 +6,12 @@ import { addHelp } from '../../options/help.ts';
 import type { QueryOptions } from './run-query.ts';
 
 const HELP = `
-QUESTION is a statement of SQL over the table "events" (docs/formats/parquet.md),
-or the name of one of these:
+QUESTION is SQL over the table "events" (docs/formats/parquet.md), or one of these
+ready queries:
   wx-after-start      pages that became writable and executable within a minute
                       of the start of their program
-  shared-frames       frames of private memory that one process maps writable
-                      while another maps them, too
+  shared-frames       frames of private memory that two processes map at the
+                      same time, one of them writable
   busiest-processes   processes with the most events
   lost-events         VMs whose events are not complete, and why
   frame-life          what processes did with one frame (--pa)
@@ -29,11 +29,11 @@ export function defineQuery(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
   addJsonOption(
     command
-      .argument('<question>', 'SQL, or the name of a question')
+      .argument('<question>', 'SQL, or the name of a ready query')
       .option('--from <folder>', 'folder of an agent, or the address of an object store: s3://…', '/var/lib/ptmon')
       .option('--where <condition>', 'only rows that match this SQL condition')
       .option('--pa <address>', 'for frame-life: physical address of the frame, 0x…')
-      .option('--sql', 'print the statement of a named question, and exit'),
+      .option('--sql', 'print the SQL of a ready query, and exit'),
   )
     .addOption(new Option('--csv', 'print CSV instead of a table').conflicts('json'))
     .action(async (question: string, options: QueryOptions) => {

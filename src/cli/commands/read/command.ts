@@ -7,9 +7,9 @@ import { sourceUsage } from '../../options/source.ts';
 import { addHelp } from '../../options/help.ts';
 
 const HELP = `
-ADDRESS is 0x…, 0x…+LENGTH or 0x…-0x…; without a length, 256 bytes are read, or
-with --string a text up to its zero byte. Pages that are absent are named with
-the reason, never filled with zeroes; the exit code is then 5.
+ADDRESS is 0x…, 0x…+LENGTH or 0x…-0x…. Without a length, read prints 256 bytes;
+with --string, a text up to its zero byte. It never prints zeroes for an absent
+page. Standard error then names the page and the reason, and the exit code is 5.
 
 Examples:
   ptmon read 0x7f0012340000+64 --pid 412

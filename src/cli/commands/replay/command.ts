@@ -9,10 +9,11 @@ import type { ReplayOptions } from '../../trace/run-replay.ts';
 import { addHelp } from '../../options/help.ts';
 
 const HELP = `
-The replay of a guest that was watched exactly prints the same events, byte for
-byte. --va watches another address if the trace contains its tables, as it does
-for neighbours of the recorded addresses. Of such an address, changes between
-two stops of the guest are unknown.
+If the guest was watched in exact mode, the replay prints the same events, byte
+for byte. --va watches another address than the recorded ones. The trace must
+contain its page tables, as it does for neighbours of recorded addresses. Of
+such an address, replay shows what differs from one stop of the guest to the
+next.
 
 Examples:
   ptmon replay guest.trace                       without pauses

@@ -18,11 +18,12 @@ const HELP = `
 ${SOURCE_HELP}
 
 roots reads all memory, and says how sure it is that a table is a root:
-  sure      its upper half maps the table itself as writable, as those of
-            kernels do, and there is a second sign: kernel code, or another root
+  sure      its upper half maps the table itself as writable, as a kernel does
+            with its tables; and it maps kernel code, or there is another root
             with the same upper half
-  likely    the same without the second sign; or the table maps each virtual
-            address to the same physical address, as firmware does
+  likely    its upper half maps the table itself as writable, and that is all;
+            or the table maps each virtual address to the same physical address,
+            as firmware does
   possible  the table has the form of a root
 The column "maps" says what it maps: only a kernel, a process and the kernel, or
 each address to itself ("identity").
@@ -40,8 +41,8 @@ export function defineRoots(command: Command, context: CommandContext): void {
       addSourceOptions(addPagingOption(addJsonOption(command), 'search for roots of this paging mode only')),
     ),
     {
-      pid: 'print the root of the process of a Linux guest with this PID, and search for nothing',
-      comm: 'the same by name, of the only process with it',
+      pid: 'print the root of the process with this PID, without a search (Linux guests)',
+      comm: 'print the root of the only process with this name, without a search (Linux guests)',
     },
   ).action(async (word: string | undefined, options: RootsOptions) => {
     const source = onlySource(word, options);

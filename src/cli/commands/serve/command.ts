@@ -14,11 +14,11 @@ Shows address spaces in a browser. Each memory area is a block of cells; the
 colour of a cell tells what its pages are, and it flashes when they change.
 Beside them are processes, events, rates, and physical memory by owner.
 
-Open the address that serve prints. It contains a token, and serve refuses
-requests without it. SOURCE is a trace, a dump, two dumps to compare, or the
-folder of an archive, of which serve shows the last session of a VM. Without
-SOURCE, serve shows a live guest: it reads the processes at intervals, or with
---mode exact follows each change.
+Open the address that serve prints. It contains a secret, the token, and serve
+refuses requests without it. SOURCE is a trace, a dump, two dumps to compare, or
+the folder of an archive. Of an archive, serve shows the last session of a VM.
+Without SOURCE, serve shows a live guest. It reads the processes at intervals;
+with --mode exact, it follows each change.
 
 Programs read /events (JSON lines), /metrics (Prometheus) and /healthz.
 
@@ -47,8 +47,8 @@ export function defineServe(command: Command, context: CommandContext): void {
     .option('--of <vm>', 'for an archive: the VM, as VM or HOST/VM; defaults to the only one')
     .addOption(new Option('--root <cr3>', 'for a dump: show only this address space: 0x…').argParser(rootOption));
   addProcessOptions(addSocketOptions(command), {
-    pid: 'follow the process of a Linux guest with this PID',
-    comm: 'follow the processes of a Linux guest with this name',
+    pid: 'follow the process with this PID (Linux guests)',
+    comm: 'follow the processes with this name (Linux guests)',
   }).action(async (words: string[], options: ServeOptions) => {
     await interruptible(context, async (signal) => {
       const { runServe } = await import('./run-serve.ts');

@@ -42,8 +42,8 @@ Examples:
 export function defineWatch(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
   command
-    .option('--pid <n>', 'watch the process of a Linux guest with this PID', wholeNumber(1, 2 ** 22))
-    .option('--comm <name>', 'watch all processes of a Linux guest with this name, future ones too')
+    .option('--pid <n>', 'watch the process with this PID (Linux guests)', wholeNumber(1, 2 ** 22))
+    .option('--comm <name>', 'watch all processes with this name, also later ones (Linux guests)')
     .option(
       '--va <address>',
       'watch this address: 0x…, or a symbol of the Linux kernel; +LENGTH makes it a range, =TAG names it; repeatable',
@@ -54,7 +54,7 @@ export function defineWatch(command: Command, context: CommandContext): void {
     .addOption(
       new Option(
         '--mode <mode>',
-        'exact, plugin or sample; defaults to plugin with --plugin, to exact if there is a gdbstub and the watch fits, else to sample',
+        'how to watch; defaults to plugin with --plugin, else to exact if there is a gdbstub with enough watchpoints, else to sample',
       ).choices(WATCH_MODES),
     )
     .option('--plugin <socket>', "socket of QEMU's plugin: the path in -plugin FILE.so,socket=PATH")
@@ -65,7 +65,7 @@ export function defineWatch(command: Command, context: CommandContext): void {
     )
     .option(
       '--no-proof',
-      'in sample mode, do not prove that nothing was missed: a proof takes root, Linux 6.7 and a C compiler',
+      'in sample mode, do not prove that nothing was missed; a proof needs the superuser, Linux 6.7 and a C compiler',
     )
     .option('--max-watchpoints <n>', 'set at most this many watchpoints', wholeNumber(1, 1e6))
     .option('--on <kinds>', `with --stop: the events to wait for: ${EVENT_KINDS.join(',')}`, listOf(EVENT_KINDS))
