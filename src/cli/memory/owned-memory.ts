@@ -1,10 +1,10 @@
 /** Opens the memory that the options name, of a guest that stays paused for the work. */
 import { rootOf } from '../../core/paging/format.ts';
-import { PtmonError } from '../../core/error.ts';
 import { attach, type Guest, type Moment, type VirtualMemory } from '../../guest/index.ts';
 import type { LinuxGuest, Process } from '../../linux/index.ts';
 import { attachment, checkOwner, type OwnerOptions } from '../options/guest-memory.ts';
 import type { SourceName } from '../options/source.ts';
+import { chooseProcess } from '../snapshot/choose-process.ts';
 import { takeConsistentImage } from '../snapshot/consistent-image.ts';
 
 export interface OwnedMemory {
@@ -39,20 +39,14 @@ export async function withMemory<T>(
   }
 }
 
-async function ownedMemory(moment: Moment, { pid, comm, root }: OwnerOptions): Promise<OwnedMemory> {
+async function ownedMemory(moment: Moment, options: OwnerOptions): Promise<OwnedMemory> {
+  const { pid, comm, root } = options;
   if (pid === undefined && comm === undefined) {
     const table = root === undefined || root === 'current' ? moment.currentRoot() : rootOf(moment.paging, root);
     return { memory: moment.memoryOf(table), moment, process: undefined, linux: undefined };
   }
   const linux = await moment.linux();
   const { processes } = await linux.processes();
-  const process = processes.find((each) => each.pid === pid || each.command === comm);
-  if (process === undefined) {
-    throw new PtmonError('bad-argument', `the guest has no process ${pid ?? `named "${comm}"`}; ptmon ps lists them`);
-  }
-  const [table] = process.roots;
-  if (table === undefined) {
-    throw new PtmonError('bad-argument', `${process.command}[${process.pid}] has no memory of its own`);
-  }
-  return { memory: moment.memoryOf(table), moment, process, linux };
+  const process = chooseProcess(processes, options);
+  return { memory: moment.memoryOf(process.roots[0]!), moment, process, linux };
 }

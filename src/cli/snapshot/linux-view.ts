@@ -7,6 +7,7 @@ import type { Snapshot } from '../../driver/snapshot.ts';
 import type { Btf, KernelNames, LinuxGuest, MemoryArea, Process, SymbolFile, SymbolTable } from '../../linux/index.ts';
 import type { AddressSpace } from '../../snapshot/index.ts';
 import type { SourceAndSpaceOptions } from '../options/source.ts';
+import { chooseProcess } from './choose-process.ts';
 
 export interface LinuxViewRequest {
   readonly snapshot: Snapshot;
@@ -51,18 +52,7 @@ export class LinuxView {
     const { pid, comm } = this.#request.options;
     if (pid === undefined && comm === undefined) return undefined;
     const { processes } = await (await this.guest()).processes();
-    if (pid !== undefined) {
-      const found = processes.find((process) => process.pid === pid);
-      if (found === undefined) throw new PtmonError('bad-argument', `--pid ${pid}: the guest has no such process`);
-      return withMemory(found, `--pid ${pid}`);
-    }
-    const alike = processes.filter(({ command, mm }) => command === comm && mm !== null);
-    if (alike.length === 1) return alike[0];
-    if (alike.length > 1) {
-      const pids = alike.map((process) => process.pid).join(', ');
-      throw new PtmonError('bad-argument', `--comm ${comm}: several processes have this name; give --pid: ${pids}`);
-    }
-    throw new PtmonError('bad-argument', `--comm ${comm}: the guest has no process of this name with its own memory`);
+    return chooseProcess(processes, this.#request.options);
   }
 
   /** The memory areas of the process that has this top-level table; none without one. */
@@ -107,12 +97,6 @@ export function spaceOf(process: Process, space: AddressSpace): AddressSpace {
 export function noLinux(error: unknown): undefined {
   if (error instanceof PtmonError && (error.code === 'source-unavailable' || error.code === 'corrupt-input')) return;
   throw error;
-}
-
-function withMemory(process: Process, option: string): Process {
-  if (process.mm !== null && process.roots.length > 0) return process;
-  const why = process.isKernelThread ? 'a kernel thread, without memory of its own' : 'a process that has exited';
-  throw new PtmonError('bad-argument', `${option} is ${why}`);
 }
 
 /** @throws PtmonError `source-unavailable` for a file that cannot be read; `corrupt-input` for one that is no BTF */

@@ -1,0 +1,40 @@
+/** `--pid` and `--comm` mean the same process for every command. */
+import { expect, test } from 'vitest';
+import { chooseProcess } from '../../../src/cli/snapshot/choose-process.ts';
+import type { Process } from '../../../src/linux/index.ts';
+
+function process(pid: number, command: string, roots: readonly number[] = [pid * 4096]): Process {
+  return {
+    pid,
+    parentPid: 1,
+    command,
+    uid: 0,
+    threads: 1,
+    state: 'sleeping',
+    isKernelThread: roots.length === 0,
+    roots,
+    task: BigInt(pid),
+    mm: roots.length === 0 ? null : BigInt(pid),
+  } as unknown as Process;
+}
+
+const PROCESSES = [process(2, 'kthreadd', []), process(81, 'nginx'), process(82, 'nginx'), process(90, 'redis')];
+
+test('--pid chooses by the PID, --comm by a name that only one process has', () => {
+  expect(chooseProcess(PROCESSES, { pid: 82 })).toBe(PROCESSES[2]);
+  expect(chooseProcess(PROCESSES, { comm: 'redis' })).toBe(PROCESSES[3]);
+});
+
+test('a name that several processes have is refused, with their PIDs', () => {
+  expect(() => chooseProcess(PROCESSES, { comm: 'nginx' })).toThrow(
+    'several processes have this name; give --pid: 81, 82',
+  );
+});
+
+test.each([
+  [{ pid: 83 }, /--pid 83: the guest has no such process/],
+  [{ pid: 2 }, /--pid 2 is a kernel thread, without memory of its own/],
+  [{ comm: 'kthreadd' }, /--comm kthreadd: the guest has no process of this name with its own memory/],
+])('%j is refused', (choice, message) => {
+  expect(() => chooseProcess(PROCESSES, choice)).toThrow(message);
+});
