@@ -4,6 +4,14 @@
  */
 export class GuestFault extends Error {
   override readonly name = 'GuestFault';
+
+  /** Without a stack trace, which nobody sees: taking one of each took most of the time where many words are tried as pointers. */
+  constructor(message: string) {
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
+    super(message);
+    Error.stackTraceLimit = stackTraceLimit;
+  }
 }
 
 /** What `read` returns; undefined where the guest's memory is inconsistent, and then `faults` learns why. */

@@ -104,5 +104,8 @@ function tableOf(paging: Paging, format: LevelFormat, lo: number, hi: number): E
 
 /** The numbers of the bits that are set, the lowest first. */
 function bitsOf(value: bigint): number[] {
-  return Array.from({ length: 64 }, (_, bit) => bit).filter((bit) => (value >> BigInt(bit)) & 1n);
+  const bits: number[] = [];
+  // Nearly always there is none.
+  for (let bit = 0, rest = value; rest !== 0n; bit++, rest >>= 1n) if ((rest & 1n) !== 0n) bits.push(bit);
+  return bits;
 }
