@@ -35,10 +35,13 @@ function guest(salt = 0): { readonly memory: Buffer; readonly roots: readonly nu
   return { memory: memoryOf(kernel), roots: roots.map(Number) };
 }
 
-/** Of a 32-bit kernel: a direct map of large pages, of which two are split, and processes that have it, too. */
-function legacyGuest(): Buffer {
+/** Where a 32-bit kernel maps all memory, and where in it pointers to its roots are. */
+const [DIRECT_MAP, POINTERS] = [0xc000_0000n, 0x200_0000];
+
+/** Of a 32-bit kernel: a direct map of large pages, of which two are split, and processes that have it, too; with pointers to the roots. */
+function legacyGuest(): { readonly memory: Buffer; readonly roots: readonly number[] } {
   const kernel = new SpaceBuilder('32-bit');
-  const [at, largePage] = [0xc000_0000n, 0x40_0000n];
+  const [at, largePage] = [DIRECT_MAP, 0x40_0000n];
   for (let page = 0n; page < 12n; page++) {
     const [va, pa] = [at + page * largePage, page * largePage];
     if (page === 0n || page === 4n) kernel.map(va, 1024, pa, PRESENT | WRITABLE);
@@ -46,13 +49,17 @@ function legacyGuest(): Buffer {
     for (let between = 0; between < 3; between++) kernel.newTable();
   }
   const { machine } = kernel;
+  const roots = [kernel.root];
   for (let process = 0; process < PROCESSES; process++) {
     const [root, table] = [kernel.newTable(), kernel.newTable()];
+    roots.push(root);
     for (let slot = 768n; slot < 780n; slot++) machine.put(root + slot * 4n, machine.read(kernel.root + slot * 4n, 4)!);
     machine.put(root + BigInt(4 * process), table | PRESENT | WRITABLE | USER);
     machine.put(table, 0x5000n | PRESENT | USER);
   }
-  return Buffer.concat([memoryOf(kernel)], 12 * Number(largePage));
+  const memory = Buffer.concat([memoryOf(kernel)], 12 * Number(largePage));
+  for (const [index, root] of roots.entries()) memory.writeUInt32LE(Number(DIRECT_MAP + root), POINTERS + 4 * index);
+  return { memory, roots: roots.map(Number) };
 }
 
 function memoryOf(kernel: SpaceBuilder): Buffer {
@@ -207,10 +214,27 @@ describe('a raw file', () => {
     ['its first MiB missing', 0, MIB, []],
     ['nothing in front', 0, 0, undefined],
   ])('of legacy 32-bit paging with %s', async (_what, front, cut, pieces) => {
-    const dump = await openDump(fileOf(Buffer.alloc(front, 'header '), legacyGuest().subarray(cut)));
+    const dump = await openDump(fileOf(Buffer.alloc(front, 'header '), legacyGuest().memory.subarray(cut)));
     onTestFinished(() => dump.close());
     const found = await findDroppedGaps(dump);
     expect(found?.map(({ pa, position }) => [pa, position])).toEqual(pieces);
+  });
+
+  test('of legacy 32-bit paging with a hole in its middle: of what lies behind the hole, no root is sure', async () => {
+    const { memory: whole, roots: all } = legacyGuest();
+    const hole = all[7]!;
+    const files = [fileOf(whole), fileOf(whole.subarray(0, hole), whole.subarray(hole + 0x3000))];
+    const [found, withHole] = await Promise.all(files.map(sureRoots));
+    expect(found).toEqual([...all].sort());
+    expect(withHole).toEqual([...all.slice(0, 7)].sort());
+  });
+
+  test('in which most pages begin with a zero byte has its pages where they are', async () => {
+    const page = Buffer.alloc(4096);
+    page[1] = 7;
+    const dump = await openDump(fileOf(memory, ...Array.from({ length: 2000 }, () => page)));
+    onTestFinished(() => dump.close());
+    expect(await findDroppedGaps(dump)).toBeUndefined();
   });
 
   test('without page tables is left alone', async () => {
@@ -219,3 +243,9 @@ describe('a raw file', () => {
     expect(await findDroppedGaps({ ...dump, rawBytes: MIB })).toBeUndefined();
   });
 });
+
+async function sureRoots(path: string): Promise<number[]> {
+  const dump = await openDump(path);
+  onTestFinished(() => dump.close());
+  return (await findRoots(dump)).flatMap(({ confidence, root }) => (confidence === 'sure' ? [root] : [])).sort();
+}

@@ -59,47 +59,90 @@ export async function findDroppedGaps(
 ): Promise<readonly PlacedPiece[] | undefined> {
   const { rawBytes } = snapshot;
   if (rawBytes === undefined || snapshot.readBytes === undefined) return undefined;
-  const pacer = new Pacer(options);
+  const file = new RawFile(snapshot, rawBytes, options);
   // Where RAM ends in the middle of a page (0x9fbff), all that follows is off by as much, and so is the end of the file. Small tables
   // that are cut in the wrong places make sense, too: so what begins where pages do not counts for nothing, if that is known.
   const known = pagePhase(snapshot);
   const places = known === undefined ? [...new Set([0, rawBytes % PAGE_BYTES])] : [known];
-  const asItIs = placed(0, 0, rawBytes);
-  let lists: readonly ListedRam[] | undefined;
   // Nothing is decided, but something speaks against the file's being what it seems to be.
   let isOdd = known !== undefined && known !== 0;
   for (const read of [readTableLinks, readLegacyLinks]) {
     const phases: Phase[] = [];
-    for (const phase of places) phases.push(await read(snapshot, phase, pacer));
-    const attempt = async (pieces: readonly PlacedPiece[]): Promise<Trial> => {
-      return { pieces, roots: await rootsUnder(snapshot, pieces, phases, options) };
-    };
-    const first = await attempt(asItIs);
-    const stands = phases.map(({ stands: distance }) => distance).filter((distance) => distance !== undefined);
-    if (first.roots.size >= LEAST_ROOTS && stands.length > 0 && stands.every((distance) => distance === 0))
-      return undefined;
-    lists ??= await findListedRam(snapshot, pacer);
-    const exact = lists.find((list) => bytesIn(list) === rawBytes);
-    if (exact !== undefined) return otherThan(asItIs, listedPieces(exact, rawBytes));
-    const trials = [first];
-    for (const pieces of mapsToTry(lists, phases, rawBytes)) {
-      const isKnown = trials.some((trial) => mapText(trial.pieces) === mapText(pieces));
-      if (!isKnown && pieces.length > 0) trials.push(await attempt(pieces));
-    }
-    const best = trials.find((trial) => trials.every((other) => other === trial || beats(trial, other)));
-    if (
-      best !== undefined &&
-      best.roots.size >= LEAST_ROOTS &&
-      !isHalfKnown(best.pieces) &&
-      !phases.some((each) => hasOtherPiece(each, best.pieces))
-    ) {
-      return otherThan(asItIs, best.pieces);
-    }
-    const most = Math.max(...trials.map(({ roots }) => roots.size));
-    if (most >= LEAST_ROOTS && most === first.roots.size) return undefined;
-    isOdd ||= most >= LEAST_ROOTS || stands.some((distance) => distance !== 0);
+    for (const phase of places) phases.push(await read(snapshot, phase, file.pacer));
+    const verdict = await decide(file, phases);
+    if (verdict.pieces !== undefined) return otherThan(file.asItIs, verdict.pieces);
+    isOdd ||= verdict.isOdd;
   }
   return isOdd ? [] : undefined;
+}
+
+/** A raw file whose map is in question, and what is read of it once. */
+class RawFile {
+  readonly snapshot: Snapshot;
+  readonly byteLength: number;
+  readonly options: LongWorkOptions;
+  readonly pacer: Pacer;
+  /** The map by which positions are addresses. */
+  readonly asItIs: readonly PlacedPiece[];
+  #lists: readonly ListedRam[] | undefined;
+
+  constructor(snapshot: Snapshot, byteLength: number, options: LongWorkOptions) {
+    this.snapshot = snapshot;
+    this.byteLength = byteLength;
+    this.options = options;
+    this.pacer = new Pacer(options);
+    this.asItIs = placed(0, 0, byteLength);
+  }
+
+  async lists(): Promise<readonly ListedRam[]> {
+    return (this.#lists ??= await findListedRam(this.snapshot, this.pacer));
+  }
+
+  async attempt(pieces: readonly PlacedPiece[], phases: readonly Phase[]): Promise<Trial> {
+    return { pieces, roots: await rootsUnder(this, pieces, phases) };
+  }
+}
+
+/** The map that is right; where none is known, whether something speaks against the file as it is. */
+type Verdict = { readonly pieces: readonly PlacedPiece[] } | { readonly pieces?: undefined; readonly isOdd: boolean };
+
+/** What page tables of one kind say. */
+async function decide(file: RawFile, phases: readonly Phase[]): Promise<Verdict> {
+  const first = await file.attempt(file.asItIs, phases);
+  const stands = phases.map(({ stands: distance }) => distance).filter((distance) => distance !== undefined);
+  const isAlone = stands.length > 0 && stands.every((distance) => distance === 0);
+  if (first.roots.size >= LEAST_ROOTS && isAlone) return { pieces: file.asItIs };
+  const lists = await file.lists();
+  const exact = lists.find((list) => bytesIn(list) === file.byteLength);
+  if (exact !== undefined) return { pieces: listedPieces(exact, file.byteLength) };
+  const trials = await tryMaps(file, first, mapsToTry(lists, phases, file.byteLength), phases);
+  const best = winner(trials, phases);
+  if (best !== undefined) return best;
+  const most = Math.max(...trials.map(({ roots }) => roots.size));
+  if (most >= LEAST_ROOTS && most === first.roots.size) return { pieces: file.asItIs };
+  return { isOdd: most >= LEAST_ROOTS || stands.some((distance) => distance !== 0) };
+}
+
+/** Each map once. */
+async function tryMaps(
+  file: RawFile,
+  first: Trial,
+  maps: readonly PlacedPiece[][],
+  phases: readonly Phase[],
+): Promise<Trial[]> {
+  const trials = [first];
+  for (const pieces of maps) {
+    const isKnown = trials.some((trial) => mapText(trial.pieces) === mapText(pieces));
+    if (!isKnown && pieces.length > 0) trials.push(await file.attempt(pieces, phases));
+  }
+  return trials;
+}
+
+/** The map for which far more speaks than for any other, if nothing speaks against it. */
+function winner(trials: readonly Trial[], phases: readonly Phase[]): Trial | undefined {
+  const best = trials.find((trial) => trials.every((other) => other === trial || beats(trial, other)));
+  if (best === undefined || best.roots.size < LEAST_ROOTS || isHalfKnown(best.pieces)) return undefined;
+  return phases.some((each) => hasOtherPiece(each, best.pieces)) ? undefined : best;
 }
 
 /**
@@ -169,10 +212,9 @@ function beats({ roots }: Trial, other: Trial): boolean {
 
 /** Positions of the roots that are sure if a map is right, among the pages that look like tables. */
 async function rootsUnder(
-  snapshot: Snapshot,
+  { snapshot, options }: RawFile,
   pieces: readonly PlacedPiece[],
   phases: readonly Phase[],
-  options: LongWorkOptions,
 ): Promise<ReadonlySet<number>> {
   const pages = new Set(phases.flatMap(({ tables }) => addressesOf(tables, pieces)));
   const { modes } = phases[0]!;

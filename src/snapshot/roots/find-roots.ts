@@ -19,6 +19,7 @@ import { type Candidate, candidateAt, isAllZero, mayBeRoots, PAGE_WORDS, ramTest
 import { EncryptionCensus } from './encryption-bit.ts';
 import { spacePieces } from '../space-pieces.ts';
 import { memoryChunks } from './memory-chunks.ts';
+import { pointedAt } from './pointed-at.ts';
 import { partitionPoint } from '../../core/struct/partition-point.ts';
 
 /**
@@ -101,19 +102,20 @@ async function search(
   const pagings = (options.modes ?? MODES).map((mode) => makePaging({ mode, encryptionMask }));
   const candidates = await findCandidates(snapshot, pagings, options, census);
   const groups = groupsOf(candidates);
-  const sure = new Set<Candidate>();
   const evidence = new Map<Candidate, Evidence>();
   for (const group of groups.slice(0, MAX_GROUPS)) {
     const { mapped, code } = await mappedByThemselves(snapshot, group, options);
     // Tables that have nothing but themselves in their upper half have nothing in common.
-    const agreeing = group[0]!.kernelHalf === '' ? 1 : mapped.filter(({ hasUserTables }) => hasUserTables).length;
-    for (const candidate of mapped) {
+    const agreeing =
+      group[0]!.kernelHalf === '' ? 1 : [...mapped.keys()].filter(({ hasUserTables }) => hasUserTables).length;
+    for (const [candidate, at] of mapped) {
       // Where memory lies elsewhere, large pages still map a root. Its own tables are not where it says they are.
       const isSure = candidate.hasUserTables && (agreeing > 1 || code !== undefined);
-      evidence.set(candidate, { agreeing, hasCode: code !== undefined, isSure });
-      if (isSure) sure.add(candidate);
+      evidence.set(candidate, { agreeing, hasCode: code !== undefined, isSure, at });
     }
   }
+  await doubtMoved(snapshot, evidence, options);
+  const sure = new Set([...evidence.keys()].filter((candidate) => evidence.get(candidate)!.isSure));
   // Where nothing is sure, what maps itself tells which of two modes a frame is a root in, and no more.
   const best = sure.size > 0 ? sure : new Set(evidence.keys());
   const parts = partsOf(best);
@@ -181,10 +183,35 @@ interface Evidence {
   readonly agreeing: number;
   readonly hasCode: boolean;
   readonly isSure: boolean;
+  /** Where its upper half maps it; undefined where that is known of a self-map alone. */
+  readonly at: Va | undefined;
+  /** Whether all agrees but that nothing points at it. */
+  readonly isForgotten?: boolean;
+}
+
+/**
+ * Of raw memory of 32-bit kernels, which map all of it by large pages: what is at `at` may be something else that a hole in the file has
+ * moved there. Then nothing points at it.
+ */
+async function doubtMoved(
+  snapshot: Snapshot,
+  evidence: Map<Candidate, Evidence>,
+  options: LongWorkOptions,
+): Promise<void> {
+  if (snapshot.rawBytes === undefined) return;
+  const doubtful = [...evidence].filter(([{ paging }, { isSure, at }]) => {
+    return isSure && at !== undefined && paging.mode.name === '32-bit';
+  });
+  if (doubtful.length === 0) return;
+  const found = await pointedAt(snapshot, new Set(doubtful.map(([, { at }]) => at!)), options);
+  for (const [candidate, known] of doubtful) {
+    if (!found.has(known.at!)) evidence.set(candidate, { ...known, isSure: false, isForgotten: true });
+  }
 }
 
 interface Mapped {
-  readonly mapped: readonly Candidate[];
+  /** With where each is mapped; undefined for one that is known by its self-map. */
+  readonly mapped: ReadonlyMap<Candidate, Va | undefined>;
   /** Where the code of a kernel is. */
   readonly code: Va | undefined;
 }
@@ -196,11 +223,12 @@ async function mappedByThemselves(
   options: LongWorkOptions,
 ): Promise<Mapped> {
   const [{ paging, root, highHalf }] = group as [Candidate];
-  if (!highHalf) return { mapped: [], code: undefined };
+  if (!highHalf) return { mapped: new Map(), code: undefined };
   const from = paging.mode.canonical ? vaOf(paging.highStart, 0) : 0x8000_0000n;
   const byFrame = [...group].sort((a, b) => a.root - b.root);
   const frames = Float64Array.from(byFrame, (candidate) => gfnOf(candidate.root));
-  const mapped = new Set(group.filter(({ selfMap }) => selfMap !== undefined));
+  const selfMapped = group.filter(({ selfMap }) => selfMap !== undefined);
+  const mapped = new Map<Candidate, Va | undefined>(selfMapped.map((candidate) => [candidate, undefined]));
   let code: Va | undefined;
   let count = 0;
   try {
@@ -212,7 +240,7 @@ async function mappedByThemselves(
         if ((rights & (RIGHT_WRITABLE | RIGHT_USER)) !== RIGHT_WRITABLE) continue;
         const end = step === 0 ? gfn + 1 : gfn + pages;
         for (let at = firstAtLeast(frames, gfn); at < frames.length && frames[at]! < end; at++)
-          mapped.add(byFrame[at]!);
+          if (!mapped.has(byFrame[at]!)) mapped.set(byFrame[at]!, vaOf(vpn + frames[at]! - gfn, 0));
       }
       count += batch.length;
       if (mapped.size === group.length && (group.length > 1 || code !== undefined || count > MAX_PIECES)) break;
@@ -222,7 +250,7 @@ async function mappedByThemselves(
     if (!(error instanceof PtmonError) || error.code !== 'corrupt-input' || error.facts.offset !== undefined)
       throw error;
   }
-  return { mapped: [...mapped], code };
+  return { mapped, code };
 }
 
 /** Whether pages are what a kernel's code is: many, next to each other, to be executed and not to be written by it alone, and not empty. */
@@ -283,12 +311,14 @@ function judge(
       selfMap === undefined
         ? 'its upper half maps the table itself, writable'
         : `its entry ${selfMap} is the table itself`;
-    const { hasCode, isSure } = evidence;
+    const { hasCode, isSure, isForgotten } = evidence;
     const more = hasCode ? ", and has a kernel's code" : '';
     if (isSure) return { ...base, confidence: 'sure', reason: `${how}${more}` };
-    const but = candidate.hasUserTables
-      ? 'nothing else agrees'
-      : 'what its lower half leads to does not look like tables';
+    const but = !candidate.hasUserTables
+      ? 'what its lower half leads to does not look like tables'
+      : isForgotten === true
+        ? 'nothing in memory points at it'
+        : 'nothing else agrees';
     if (!isIdentity) return { ...base, confidence: 'likely', reason: `${how}; ${but}` };
   }
   if (isIdentity) {

@@ -24,15 +24,14 @@ export function pagePhase(snapshot: Snapshot): number | undefined {
     if (bytes !== undefined) countBeginnings(bytes, at, counts);
   }
   const highest = () => counts.reduce((best, count, phase) => (count > counts[best]! ? phase : best), 0);
-  let best = highest();
-  // Of a word that begins a page the first bytes may be zero: it is found a little later then.
-  for (let before = 1; before < WORD_BYTES; before++) {
-    const earlier = (best + PAGE_BYTES - before) % PAGE_BYTES;
-    if (counts[earlier]! * CLEARLY > counts[best]!) best = earlier;
-  }
-  const most = counts[best]!;
-  for (let after = 0; after < WORD_BYTES; after++) counts[(best + after) % PAGE_BYTES] = 0;
-  return most >= LEAST_COUNT && most >= counts[highest()]! * CLEARLY ? best : undefined;
+  const best = highest();
+  // Of a word that begins a page the first bytes may be zero: then something is found a little later. What is near is no rival.
+  const earlier = Array.from({ length: WORD_BYTES }, (_, before) => (best + PAGE_BYTES - before) % PAGE_BYTES);
+  const found = earlier.map((phase) => counts[phase]!);
+  for (let at = best + PAGE_BYTES - WORD_BYTES + 1; at < best + PAGE_BYTES + WORD_BYTES; at++)
+    counts[at % PAGE_BYTES] = 0;
+  const elsewhere = counts[highest()]!;
+  return earlier[found.findLastIndex((count) => count >= LEAST_COUNT && count >= elsewhere * CLEARLY)];
 }
 
 /** Counts, by their place in a page, bytes that are not zero and come after many that are. */
