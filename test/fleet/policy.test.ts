@@ -35,6 +35,10 @@ test.each([
   [{ ...SMALLEST, folder: undefined }, 'p.json: folder: missing'],
   [{ ...SMALLEST, folder: 5 }, 'p.json: folder: 5: expected string'],
   [{ ...SMALLEST, folder: '' }, 'p.json: folder: "": an empty text'],
+  [
+    { ...SMALLEST, folder: 's3://b/e' },
+    'p.json: folder: "s3://b/e": an address, not a folder: ptmon writes to a file system',
+  ],
   [{ ...SMALLEST, rules: [] }, 'p.json: rules: []: an empty list: no VM would be watched'],
   [{ ...SMALLEST, rules: {} }, 'p.json: rules: {}: expected a list'],
   [{ ...SMALLEST, rule: [] }, 'p.json: rule: unknown key'],

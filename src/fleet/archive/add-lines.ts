@@ -48,7 +48,8 @@ async function addTo(partition: string, lines: readonly JournalLine[]): Promise<
     }
     const files = written.rows > 0 ? [...state.files, written.name] : state.files;
     const places = fresh.map(({ place }) => place);
-    if (commit(partition, { ...state, files, lines: withAll(state.lines, places) })) return written.rows;
+    const next = { ...state, files, lines: withAll(state.lines, places) };
+    if (commit(partition, next, written.rows > 0 ? written.name : undefined)) return written.rows;
   }
 }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { batchesOf, linesOfBatch, removeBatch } from '../journal/batch.ts';
 import { addLines } from './add-lines.ts';
 import { mergeFiles } from './merge.ts';
-import { dayOf, partitionsOf } from './partition.ts';
+import { dayOf, makeArchive, partitionsOf } from './partition.ts';
 
 export interface KeeperOptions {
   readonly journal: string;
@@ -50,7 +50,7 @@ export class Tidier {
   constructor({ archive, keepDays }: Pick<KeeperOptions, 'archive' | 'keepDays'>) {
     this.#archive = archive;
     this.#keepDays = keepDays;
-    mkdirSync(archive, { recursive: true });
+    makeArchive(archive);
   }
 
   note(partitions: readonly string[]): void {

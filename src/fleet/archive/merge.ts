@@ -33,7 +33,7 @@ async function replace(partition: string, inputs: readonly string[]): Promise<bo
     const state = stateOf(partition);
     const others = state.files.filter((name) => !names.has(name));
     if (others.length !== state.files.length - names.size) return false;
-    if (commit(partition, { ...state, files: [...others, output] })) return true;
+    if (commit(partition, { ...state, files: [...others, output] }, output)) return true;
   }
 }
 

@@ -3,7 +3,17 @@
  * them; the highest number is in force. Who changes a folder writes its files first and then makes the next number, which only one can:
  * it needs no lock, a crash leaves nothing half done, and a line that comes twice is recognized.
  */
-import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { PtmonError } from '../../core/error.ts';
@@ -21,6 +31,8 @@ export interface PartitionState {
 }
 
 const LIST = /^files-(\d{12})\.json$/;
+/** The same as a pattern of paths. */
+export const LISTS = 'files-*.json';
 /** Lists that stay, for those who are reading them. */
 const KEPT = 4;
 const MAX_TRIES = 20;
@@ -63,6 +75,18 @@ export function partitionsOf(archive: string): readonly string[] {
   return existsSync(archive) ? entries(archive, 'day=').flatMap((day) => entries(day, 'host=')) : [];
 }
 
+/** @throws PtmonError `bad-argument` where it cannot be written to */
+export function makeArchive(archive: string): void {
+  try {
+    mkdirSync(archive, { recursive: true });
+    accessSync(archive, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === undefined) throw error;
+    throw new PtmonError('bad-argument', `${archive}: cannot be written to (${code})`);
+  }
+}
+
 /** Paths of the files with each row once, also while others change the folder. */
 export function filesOf(partition: string): readonly string[] {
   const present = (path: string) => (existsSync(path) ? path : temporaryOf(path));
@@ -73,6 +97,21 @@ export function filesOf(partition: string): readonly string[] {
     if (found.every((path) => existsSync(path))) return found.sort();
     if (tries === MAX_TRIES) return paths.sort();
   }
+}
+
+/**
+ * The same from lists that were read elsewhere, of a copy that nobody changes.
+ *
+ * @param lists the path and the content of each, of all folders
+ */
+export function countedFiles(lists: readonly (readonly [path: string, content: string])[]): readonly string[] {
+  const newest = new Map<string, PartitionState>();
+  for (const [path, content] of lists) {
+    const state = JSON.parse(content) as PartitionState;
+    const partition = path.slice(0, path.lastIndexOf('/'));
+    if (state.version > (newest.get(partition)?.version ?? 0)) newest.set(partition, state);
+  }
+  return [...newest].flatMap(([partition, { files }]) => files.map((name) => `${partition}/${name}`)).sort();
 }
 
 export function stateOf(partition: string): PartitionState {
@@ -91,9 +130,13 @@ export function stateOf(partition: string): PartitionState {
 /**
  * Puts the next state in force, and gives its files their names. Returns false where the state is another one by now: read it again, it may
  * contain what was wanted.
+ *
+ * @param written the one among its files that was written for it
+ * @throws where another process has removed that file as left over: the clock was set, or this process was stopped for an hour
  */
-export function commit(partition: string, { version, files, lines }: PartitionState): boolean {
+export function commit(partition: string, { version, files, lines }: PartitionState, written?: string): boolean {
   const path = join(partition, listName(version + 1));
+  if (written !== undefined) statSync(temporaryOf(join(partition, written)));
   const own = join(partition, `${randomUUID()}.tmp`);
   writeSynced(own, JSON.stringify({ version: version + 1, files, lines }));
   try {
@@ -117,13 +160,15 @@ export function settle(partition: string): void {
   const names = readdirSync(partition);
   const { version, files } = stateOf(partition);
   const counted = new Set(files);
+  const newestMs = Math.max(...names.map((name) => changedMs(partition, name) ?? -Infinity));
   for (const name of files) {
     if (names.includes(temporaryOf(name))) publishOnce(join(partition, name));
   }
   for (const name of names) {
     const isReplaced = name.endsWith('.parquet') && version > 0 && !counted.has(name);
     const isOld = Number(LIST.exec(name)?.[1] ?? Infinity) <= version - KEPT;
-    if (isReplaced || isOld || isOrphaned(partition, name, counted)) rmSync(join(partition, name), { force: true });
+    if (isReplaced || isOld || isOrphaned(partition, name, counted, newestMs))
+      rmSync(join(partition, name), { force: true });
   }
 }
 
@@ -143,10 +188,14 @@ function publishOnce(path: string): void {
   }
 }
 
-function isOrphaned(partition: string, name: string, counted: ReadonlySet<string>): boolean {
+/** Compared with other files: the clock of this process may be ahead. */
+function isOrphaned(partition: string, name: string, counted: ReadonlySet<string>, newestMs: number): boolean {
   if (!name.endsWith('.tmp') || counted.has(name.slice(0, -'.tmp'.length))) return false;
-  const changed = statSync(join(partition, name), { throwIfNoEntry: false })?.mtimeMs ?? Infinity;
-  return Date.now() - changed > ORPHANED_MS;
+  return newestMs - (changedMs(partition, name) ?? Infinity) > ORPHANED_MS;
+}
+
+function changedMs(partition: string, name: string): number | undefined {
+  return statSync(join(partition, name), { throwIfNoEntry: false })?.mtimeMs;
 }
 
 function versionsIn(partition: string): readonly number[] {

@@ -15,7 +15,7 @@ export interface JournalOptions {
   readonly maxMs: number;
   readonly maxBytes: number;
   readonly maxEventsPerSecond?: number | undefined;
-  /** Milliseconds, for tests. */
+  /** Milliseconds of a clock that nobody sets; defaults to that of the process. */
   readonly now?: () => number;
 }
 
@@ -62,7 +62,7 @@ export class Journal extends Writable {
   constructor(options: JournalOptions) {
     super({ decodeStrings: false });
     this.#options = options;
-    this.#now = options.now ?? Date.now;
+    this.#now = options.now ?? (() => performance.now());
     const { maxEventsPerSecond } = options;
     if (maxEventsPerSecond !== undefined) this.#limit = new RateLimit(maxEventsPerSecond, this.#now);
     mkdirSync(options.folder, { recursive: true });

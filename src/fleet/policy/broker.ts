@@ -3,6 +3,12 @@ import * as v from 'valibot';
 
 export const text = v.pipe(v.string(), v.minLength(1, 'an empty text'));
 
+/** Files are written with rename(2), link(2) and fsync(2). */
+export const folder = v.pipe(
+  text,
+  v.check((value) => !/^[a-z0-9]+:\/\//i.test(value), 'an address, not a folder: ptmon writes to a file system'),
+);
+
 export function integer(min: number, max: number) {
   const why = `not an integer from ${min} to ${max}`;
   return v.pipe(v.number(), v.integer(why), v.minValue(min, why), v.maxValue(max, why));

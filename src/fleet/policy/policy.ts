@@ -1,6 +1,6 @@
 /** The policy of an agent: what `ptmon agent --config FILE` takes (docs/fleet.md). */
 import * as v from 'valibot';
-import { BROKER, integer, text } from './broker.ts';
+import { BROKER, folder, integer, text } from './broker.ts';
 
 const OPT_IN_KINDS = ['protection', 'restructure', 'root-gone'] as const;
 
@@ -35,7 +35,7 @@ export const POLICY = v.strictObject({
   /** Defaults to the name of the host. */
   host: v.optional(v.pipe(text, v.maxLength(253, 'longer than 253 characters'))),
   /** Where events are kept. */
-  folder: text,
+  folder,
   rules: v.pipe(v.array(RULE), v.minLength(1, 'an empty list: no VM would be watched')),
   /** Recordings that are replayed as VMs, for trials. */
   traces: v.optional(v.array(TRACE), []),
@@ -60,7 +60,7 @@ export const POLICY = v.strictObject({
 export const ARCHIVE_POLICY = v.strictObject({
   version: v.literal(1),
   /** Where events are kept. Several archivers may share it. */
-  folder: text,
+  folder,
   broker: BROKER,
   /** How long events are collected before they become a file. */
   fileSeconds: v.optional(integer(1, 3600), 10),

@@ -1,6 +1,6 @@
 /** `ptmon query`: the named questions on histories whose answers are known, and the ways to print an answer. */
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import process from 'node:process';
@@ -235,4 +235,37 @@ test('where DuckDB is not installed, the error says how to install it', () => {
   const args = [join(alone, 'dist/cli/main.js'), 'query', '--from', folder, 'lost-events'];
   const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
   expect([status, stderr]).toEqual([3, expect.stringContaining('npm install @duckdb/node-api')]);
+});
+
+describe('an archive that was copied to where DuckDB reads it', () => {
+  test('has the rows of the files that count: what was merged is there once', async () => {
+    for (let n = 0; n < 3; n++) await keep(`vm-${n}`, [event(n, { pid: 1, va: 0x1000, pa: 0x5000 })]);
+    const partition = join(folder, 'events/day=2026-11-25/host=h');
+    const [first] = readdirSync(partition).filter((name) => name.endsWith('.parquet'));
+    // As a copy has it that was made before and after a merge.
+    cpSync(join(partition, first!), join(partition, 'merged-meanwhile.parquet'));
+    const { stdout } = await run(['query', '--from', `file://${folder}`, '--json', 'SELECT count(*) AS n FROM events']);
+    expect(parse(stdout)).toEqual([{ n: 3 }]);
+  });
+
+  test('an address without an archive', async () => {
+    const { code, stderr } = await run(['query', '--from', `file://${folder}/none`, 'SELECT 1 FROM events']);
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringContaining('/none: no archive: it has no day=…/host=…/files-*.json'),
+    ]);
+  });
+
+  test('an object store, where the extension of DuckDB cannot be had: what to do', () => {
+    // Neither installed, nor to be reached: its proxy is this host, where nothing listens.
+    const proxy = 'http://127.0.0.1:1';
+    const env = { ...process.env, HOME: folder, HTTP_PROXY: proxy, http_proxy: proxy };
+    const args = [resolve('dist/cli/main.js'), 'query', '--from', 's3://bucket/events', 'SELECT 1 FROM events'];
+    const { status, stderr } = spawnSync(process.execPath, args, { env, encoding: 'utf8' });
+    expect(stderr).toMatch(
+      /^ptmon: s3:\/\/bucket\/events: DuckDB needs its extension httpfs, which it could not install: /,
+    );
+    expect(stderr).toContain('or mount it there, and name that: --from FOLDER');
+    expect(status).toBe(3);
+  });
 });

@@ -30,7 +30,7 @@ export function defineQuery(command: Command, context: CommandContext): void {
   addJsonOption(
     command
       .argument('<question>', 'SQL, or the name of a ready query')
-      .option('--from <folder>', 'folder of an agent, or the address of an object store: s3://…', '/var/lib/ptmon')
+      .option('--from <folder>', 'folder of an agent or an archive, or the address of a copy: s3://…', '/var/lib/ptmon')
       .option('--where <condition>', 'only rows that match this SQL condition')
       .option('--pa <address>', 'for frame-life: physical address of the frame, 0x…')
       .option('--sql', 'print the SQL of a ready query, and exit'),
