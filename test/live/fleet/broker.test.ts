@@ -85,6 +85,20 @@ describe.skipIf(leftOut('test/live/fleet/broker, a broker with TLS', missingForB
       return ask(`SELECT host, vm, count(*)::INTEGER AS n FROM ${from(files)} GROUP BY host, vm ORDER BY host, vm`);
     }
 
+    /** Resolves when it takes connections. */
+    async function startServer(): Promise<void> {
+      server = spawn('nats-server', ['-c', join(folder, 'nats.conf')], { stdio: 'ignore' });
+      for (;;) {
+        const isThere = await connectTo(keeper()).then(
+          (connection) => connection.close().then(() => true),
+          () => false,
+        );
+        if (isThere) break;
+        expect(server.exitCode).toBeNull();
+        await sleep(100);
+      }
+    }
+
     beforeAll(async () => {
       folder = mkdtempSync(join(tmpdir(), 'ptmon-broker-'));
       makeCertificate(folder, 'own');
@@ -100,16 +114,7 @@ tls { cert_file: ${folder}/own.pem, key_file: ${folder}/own.key }
 jetstream { store_dir: ${folder}/store }
 ${users.replace('$NODE_17', 'secret').replace('$ARCHIVE', '"other-secret"')}`;
       writeFileSync(join(folder, 'nats.conf'), config);
-      server = spawn('nats-server', ['-c', join(folder, 'nats.conf')], { stdio: 'ignore' });
-      for (;;) {
-        const isThere = await connectTo(keeper()).then(
-          (connection) => connection.close().then(() => true),
-          () => false,
-        );
-        if (isThere) break;
-        expect(server.exitCode).toBeNull();
-        await sleep(100);
-      }
+      await startServer();
     }, 60_000);
     afterAll(() => {
       server.kill('SIGKILL');
@@ -154,6 +159,11 @@ ${users.replace('$NODE_17', 'secret').replace('$ARCHIVE', '"other-secret"')}`;
 
     test.each([
       ['a wrong password', () => agent({ password: join(folder, 'wrong.password') }), /[Aa]uthorization/],
+      [
+        'a token instead of a user',
+        () => ({ ...agent({ token: join(folder, 'wrong.password') }), password: undefined }),
+        /[Aa]uthorization/,
+      ],
       [
         'the certificate of another authority',
         () => agent({ tls: { ca: join(folder, 'other-ca.pem') } }),
@@ -221,6 +231,36 @@ ${users.replace('$NODE_17', 'secret').replace('$ARCHIVE', '"other-secret"')}`;
         { host: 'node-17', vm: 'a-flood', n: 1200 },
         { host: 'node-17', vm: 'z-quiet', n: 15 },
       ]);
+    });
+
+    test('a broker that comes back without its store: agents and archivers go on', async () => {
+      const journal = journalOf('journal-wiped');
+      const sender = senderOf(journal);
+      const archive = join(folder, 'archive-wiped');
+      const archiver = new Archiver({ archive, broker: keeper(), everyMs: 1000 });
+      const round = () => archiver.round(new AbortController().signal);
+      const untilDone = async <T>(work: () => Promise<T>): Promise<T> => {
+        for (;;) {
+          const done = await work().catch(() => undefined);
+          if (done !== undefined) return done;
+          await sleep(200);
+        }
+      };
+      writeSegments(journal, { host: 'node-17', session: 'before' });
+      await sender.send();
+      expect(await round()).toEqual({ rows: 10, refused: 0 });
+
+      const ended = once(server, 'exit');
+      server.kill('SIGKILL');
+      await ended;
+      rmSync(join(folder, 'store'), { recursive: true });
+      await startServer();
+      writeSegments(journal, { host: 'node-17', session: 'after' });
+      expect(await untilDone(() => sender.send())).toBe(10);
+      expect((await untilDone(round)).rows).toBe(10);
+      await sender.close();
+      await archiver.close();
+      expect(await archived('archive-wiped')).toEqual([{ host: 'node-17', vm: 'vm', n: 20 }]);
     });
   },
 );
