@@ -36,13 +36,18 @@ function punch(n: number, call: 'unmonitor' | 'unmonitorByForce'): () => void {
   };
 }
 
-/** n ranges, each inside the one before. */
-function nested(n: number, order: 'outer' | 'inner'): () => void {
+/** n ranges, each inside the one before, with a tag for each where that is asked. */
+function nested(
+  n: number,
+  order: 'outer' | 'inner',
+  tagOf: (index: number) => { tag?: number } = () => ({}),
+): () => void {
   const monitor = monitorOf(new GrowthGuest());
   const range = (index: number) => ({
     root: ROOT,
     va: va(index),
     byteLength: (2 * n - 2 * index) * PAGE,
+    ...tagOf(index),
   });
   for (let index = 0; index < n; index++) monitor.monitorRange(range(index));
   return () => {
@@ -51,6 +56,18 @@ function nested(n: number, order: 'outer' | 'inner'): () => void {
       if (monitor.unmonitorRange(range(order === 'outer' ? step : n - 1 - step))) released++;
     }
     mustBe('ranges released', released, n);
+    mustBe('ranges left', monitor.dump().ranges.length, 0);
+  };
+}
+
+/** n ranges of n pages, each a page after the one before, with a tag each. */
+function staggered(n: number): () => void {
+  const monitor = monitorOf(new GrowthGuest());
+  const range = (index: number) => ({ root: ROOT, va: va(index), byteLength: n * PAGE, tag: index });
+  return () => {
+    for (let index = 0; index < n; index++) monitor.monitorRange(range(index));
+    mustBe('tags of a page', monitor.state({ root: ROOT, va: va(n - 1) })!.tags.length, n);
+    for (let index = 0; index < n; index++) monitor.unmonitorRange(range(index));
     mustBe('ranges left', monitor.dump().ranges.length, 0);
   };
 }
@@ -190,6 +207,18 @@ export const CLIFFS: readonly Cliff[] = [
     title: 'n nested ranges released, the inner ones first',
     n: 2000,
     begin: (n) => nested(n, 'inner'),
+  },
+  {
+    name: 'nested-tags',
+    title: 'n nested ranges with a tag each, given and released, the outer ones first',
+    n: 2000,
+    begin: (n) => () => nested(n, 'outer', (tag) => ({ tag }))(),
+  },
+  {
+    name: 'staggered-tags',
+    title: 'n ranges of n pages, one page apart, with a tag each, given and released',
+    n: 2000,
+    begin: staggered,
   },
   {
     name: 'root-gone',

@@ -144,7 +144,7 @@ export function stateOf(
     pageSize: isBacked ? paging.byLevel[mapping.level]!.slotPages * PAGE_BYTES : null,
     rights: isBacked ? rightsOf(mapping.rights) : null,
     tags: allTags(watcher, segment),
-    references: referenceCount(watcher) + (segment?.references.count ?? 0),
+    references: referenceCount(watcher) + (segment?.count ?? 0),
     ...(isBacked || !space.rangeLimit.isCut || !isCutAt(space.top, page) ? {} : { unknown: 'range-limit' }),
   };
 }
@@ -178,8 +178,8 @@ export function dump(parts: MonitorParts): MonitorDump {
         root: space.root,
         va: vaOf(unfoldVpn(paging, segment.first), 0),
         byteLength: BigInt(segment.last - segment.first + 1) * BigInt(PAGE_BYTES),
-        tags: segment.references.tags(),
-        references: segment.references.count,
+        tags: allTags(null, segment),
+        references: segment.count,
       })),
     ),
     tables: [...tables.frames()]

@@ -3,11 +3,16 @@
 /** A name that a caller gives to a watched address, to recognize it in its events. */
 export type Tag = string | number;
 
-interface CountedTag {
+/** How often a tag was given. */
+export interface GivenTag {
   readonly tag: Tag;
-  count: number;
+  readonly count: number;
   /** The turn in which it was given first. */
   readonly since: number;
+}
+
+interface CountedTag extends GivenTag {
+  count: number;
 }
 
 let turns = 0;
@@ -63,64 +68,10 @@ export class References {
     return this.#tags instanceof Map ? this.#list().map((each) => each.tag) : [this.#tags];
   }
 
-  /** Whether both have as many references, with the same tags in the same order. */
-  equals(other: References): boolean {
-    if (this.count !== other.count) return false;
-    if (!(this.#tags instanceof Map) && !(other.#tags instanceof Map)) return this.#tags === other.#tags;
-    const [mine, theirs] = [this.#list(), other.#list()];
-    return (
-      mine.length === theirs.length &&
-      mine.every(({ tag, count }, at) => tag === theirs[at]!.tag && count === theirs[at]!.count)
-    );
-  }
-
-  /** Whether the tags of both were given in the same turns. */
-  isAsOldAs(other: References): boolean {
-    if (!(this.#tags instanceof Map) && !(other.#tags instanceof Map)) {
-      return this.#tags === undefined || this.#since === other.#since;
-    }
-    const theirs = other.#list();
-    return this.#list().every(({ since }, at) => since === theirs[at]!.since);
-  }
-
-  /** The tags of two lists of references to one address, in the order in which they were given. A fresh array. */
-  static tagsOfBoth(a: References, b: References): Tag[] {
-    const counted = [...a.#list(), ...b.#list()].sort((x, y) => x.since - y.since);
+  /** These tags and others of the same address, in the order in which they were given. A fresh array. */
+  tagsWith(others: readonly GivenTag[]): Tag[] {
+    const counted = [...this.#list(), ...others].sort((x, y) => x.since - y.since);
     return [...new Set(counted.map(({ tag }) => tag))];
-  }
-
-  /** Adds the references of another, whose tags were all given later than those of this one. */
-  addAll(other: References): void {
-    this.count += other.count;
-    for (const { tag, count, since } of other.#list()) {
-      if (this.#tags === undefined && count === 1) {
-        this.#tags = tag;
-        this.#since = since;
-        continue;
-      }
-      const counted = this.#counted();
-      const known = counted.get(tag);
-      if (known === undefined) counted.set(tag, { tag, count, since });
-      else known.count += count;
-    }
-  }
-
-  /** Whether there are no references and no tags. */
-  get isUntouched(): boolean {
-    return this.count === 0 && (this.#tags === undefined || (this.#tags instanceof Map && this.#tags.size === 0));
-  }
-
-  /** Takes over the references of another. */
-  assign(other: References): void {
-    this.count = other.count;
-    this.#since = other.#since;
-    this.#tags =
-      other.#tags instanceof Map ? new Map(other.#list().map((each) => [each.tag, { ...each }])) : other.#tags;
-  }
-
-  clear(): void {
-    this.count = 0;
-    this.#tags = undefined;
   }
 
   #counted(): Map<Tag, CountedTag> {

@@ -32,6 +32,20 @@ describe('ranges of one address space', () => {
   });
 });
 
+test('nested ranges with a tag each, released one by one', () => {
+  const N = 15_000;
+  const rig = new Rig();
+  const root = rig.frame();
+  const range = (tag: number) => ({ root, va: PAGE * BigInt(tag), byteLength: 2n * PAGE * BigInt(N - tag), tag });
+  for (let tag = 0; tag < N; tag++) rig.monitor.monitorRange(range(tag));
+  expect(rig.monitor.state({ root, va: PAGE * BigInt(N) })!.tags).toHaveLength(N);
+  expect(rig.monitor.state({ root, va: 2n * PAGE })!.tags).toEqual([0, 1, 2]);
+  let released = 0;
+  for (let tag = 0; tag < N; tag++) if (rig.monitor.unmonitorRange(range(tag))) released++;
+  expect(released).toBe(N);
+  expect(rig.monitor.dump().ranges).toEqual([]);
+});
+
 test('roots that are gone one by one', () => {
   const N = 20_000;
   const rig = new Rig({ kinds: ['root-gone'] });

@@ -295,7 +295,7 @@ export class Synchronizer {
           page >= first &&
           page <= last &&
           space.findWatcher(page, 0) === null &&
-          ranges.find(page)!.references.count === 1,
+          ranges.find(page)!.count === 1,
         undo: () => ranges.undo(added),
       });
       ranges.joinsAll = space.top.watchCount === 0;

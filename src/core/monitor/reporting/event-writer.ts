@@ -4,7 +4,6 @@ import type { Pa } from '../../address/types.ts';
 import { vaOf } from '../../address/va.ts';
 import { type Paging, unfoldVpn } from '../../paging/format.ts';
 import { rightsOf } from '../../paging/rights.ts';
-import { References } from '../../struct/references.ts';
 import type { Cause, MonitorEvent, OptInKind, PageEvent, RootGoneEvent, Tag } from '../events.ts';
 import { type Mapping, UNBACKED } from '../tables/mapping.ts';
 import { tagsOf, Watch, type Watcher } from '../tables/page-watches.ts';
@@ -222,9 +221,10 @@ interface Base {
 
 /** All tags of an address that is watched singly, by ranges, or both, in the order in which they were given. A fresh array. */
 export function allTags(watcher: Watcher | null, segment: Segment | undefined): Tag[] {
-  if (watcher === null) return segment === undefined ? [] : segment.references.tags();
-  if (segment === undefined) return tagsOf(watcher);
-  if (watcher instanceof Watch) return References.tagsOfBoth(watcher, segment.references);
+  if (segment === undefined) return watcher === null ? [] : tagsOf(watcher);
+  if (watcher instanceof Watch) return watcher.tagsWith(segment.tags);
+  const ofRanges = segment.tags.map(({ tag }) => tag);
+  if (watcher === null) return ofRanges;
   // A tag in a record was given before those of the ranges (`page-watches`).
-  return [...new Set([...tagsOf(watcher), ...segment.references.tags()])];
+  return [...new Set([...tagsOf(watcher), ...ofRanges])];
 }

@@ -7,10 +7,11 @@
  *
  * Neighbours with equal references are one segment, so pages that were split are reported as one run again.
  */
-import { nextTurn, type Tag } from '../../struct/references.ts';
-import { type Chunk, indexOf, Segment, SegmentList } from '../../struct/segment-list.ts';
+import { type GivenTag, nextTurn, type Tag } from '../../struct/references.ts';
+import type { Segment } from '../../struct/segment-chunk.ts';
+import { SegmentList } from '../../struct/segment-list.ts';
 
-export { Segment };
+export type { Segment };
 
 /** What `undo` needs to take back an `add`. */
 export interface Added {
@@ -19,8 +20,6 @@ export interface Added {
   readonly tag: Tag | undefined;
   /** Where segments were split in two: the first page of the second one. */
   readonly splits: readonly number[];
-  /** The pages that no range included before. */
-  readonly fresh: readonly Segment[];
   /** Segments that were reported in runs before. */
   readonly inRuns: readonly Segment[];
 }
@@ -50,72 +49,58 @@ export class RangeSet {
 
   /** Adds one reference to every page from `first` to `last`. `join` or `undo` must follow. */
   add(first: number, last: number, tag: Tag | undefined, runs: boolean): Added {
-    const splits = [first, last + 1].filter((page) => this.#splitAt(page));
-    const fresh: Segment[] = [];
+    const splits = this.#splitAround(first, last);
     const inRuns: Segment[] = [];
-    const turn = nextTurn();
-    const cover = (from: number, to: number): Segment => {
-      const segment = new Segment(from, to);
-      segment.runs = runs;
-      segment.references.add(tag, turn);
-      fresh.push(segment);
-      return segment;
-    };
-    const list = this.#list;
-    let next = first;
-    for (let at = list.positionOf(first); next <= last; ) {
-      const chunk = list.chunkAt(at);
-      if (chunk === undefined || chunk.first > last) {
-        list.insertBefore(at, cover(next, last));
-        break;
-      }
-      if (chunk.first === next && chunk.last <= last && chunk.addToAll(tag, turn, runs)) {
-        next = chunk.last + 1;
-        at++;
-        continue;
-      }
-      const segments = chunk.open();
-      for (let index = indexOf(segments, next); index < segments.length && next <= last; index++) {
-        const segment = segments[index]!;
-        if (segment.first > next) {
-          const gap = cover(next, Math.min(last, segment.first - 1));
-          segments.splice(index, 0, gap);
-          next = gap.last + 1;
-          continue;
-        }
-        segment.references.add(tag, turn);
+    for (const chunk of this.#list.between(first, last)) {
+      if (chunk.first >= first && chunk.last <= last && chunk.countForAll(runs)) continue;
+      chunk.open();
+      for (const segment of chunk.between(first, last)) {
+        segment.count++;
         if (segment.runs && !runs) inRuns.push(segment);
         segment.runs &&= runs;
-        next = segment.last + 1;
       }
-      at += list.fit(at);
     }
-    return { first, last, tag, splits, fresh, inRuns };
+    if (tag !== undefined) {
+      const fresh = { tag, count: 1, since: nextTurn() };
+      this.#list.changeTag(tag, first, last, (given) => (given === undefined ? fresh : counted(given, 1)));
+    }
+    return { first, last, tag, splits, inRuns };
   }
 
   /** Takes an `add` back, right after it. */
-  undo({ first, last, tag, splits, fresh, inRuns }: Added): void {
+  undo({ first, last, tag, splits, inRuns }: Added): void {
     for (const segment of inRuns) segment.runs = true;
-    const isFresh = new Set(fresh);
-    this.#keep(first, last, (segment) => !isFresh.has(segment) && segment.references.release(tag));
-    for (const page of splits) {
-      const [before, after] = [this.find(page - 1)!, this.find(page)!];
-      this.#keep(page, after.last, () => false);
-      this.#list.chunkAt(this.#list.positionOf(page - 1))!.open();
-      before.last = after.last;
+    for (const chunk of this.#list.between(first, last)) {
+      chunk.open();
+      for (const segment of chunk.between(first, last)) segment.count--;
     }
+    if (tag !== undefined) this.#list.changeTag(tag, first, last, (given) => counted(given!, -1));
+    for (const page of splits) {
+      const at = this.#list.positionOf(page);
+      const chunk = this.#list.chunkAt(at)!;
+      const before = this.#list.chunkAt(this.#list.positionOf(page - 1))!;
+      const index = chunk.indexOf(page);
+      before.open()[before.indexOf(page - 1)]!.last = chunk.open()[index]!.last;
+      this.#list.drop(at, index);
+    }
+    this.#list.dropEmpty();
   }
 
   /** Releases one reference (of `tag`) of every page from `first` to `last` that has one. Returns whether any had. */
   release(first: number, last: number, tag: Tag | undefined): boolean {
     if (!this.#hasAny(first, last, tag)) return false;
-    this.#splitAt(first);
-    this.#splitAt(last + 1);
-    const release = ({ references }: Segment) => {
-      references.release(tag);
-      return references.count > 0;
-    };
-    this.#keep(first, last, release, (chunk) => chunk.releaseOfAll(tag));
+    this.#splitAround(first, last);
+    const left: Segment[] = [];
+    for (const chunk of this.#list.between(first, last)) {
+      if (chunk.first >= first && chunk.last <= last && chunk.discountForAll(tag)) continue;
+      chunk.open();
+      for (const segment of chunk.holders(tag, first, last)) {
+        segment.count--;
+        if (segment.count === 0) left.push(segment);
+      }
+    }
+    if (tag !== undefined) this.#list.changeTag(tag, first, last, (given) => given && counted(given, -1));
+    for (const segment of left) this.#empty(segment);
     this.join(first, last);
     return true;
   }
@@ -123,38 +108,40 @@ export class RangeSet {
   /** Releases every reference of the pages from `first` to `last`. */
   clear(first: number, last: number): void {
     if (!this.overlaps(first, last)) return;
-    this.#splitAt(first);
-    this.#splitAt(last + 1);
-    this.#keep(first, last, () => false);
+    this.#splitAround(first, last);
+    for (const chunk of this.#list.between(first, last)) {
+      chunk.open();
+      for (const segment of chunk.holders(undefined, first, last)) this.#empty(segment);
+    }
     this.join(first, last);
   }
 
   /** The segment that contains a page. */
   find(page: number): Segment | undefined {
     const chunk = this.#list.chunkAt(this.#list.positionOf(page));
-    if (chunk === undefined || chunk.first > page) return undefined;
+    if (chunk === undefined) return undefined;
     chunk.settle();
-    const segment = chunk.segments[indexOf(chunk.segments, page)]!;
-    return segment.first <= page ? segment : undefined;
+    const segment = chunk.segments[chunk.indexOf(page)]!;
+    return segment.count > 0 ? segment : undefined;
   }
 
   /** Whether any segment has a page from `first` to `last`. */
   overlaps(first: number, last: number): boolean {
-    const chunk = this.#list.chunkAt(this.#list.positionOf(first));
-    return chunk !== undefined && chunk.segments[indexOf(chunk.segments, first)]!.first <= last;
+    for (let page = first; page <= last; ) {
+      const chunk = this.#list.chunkAt(this.#list.positionOf(page));
+      if (chunk === undefined) return false;
+      const segment = chunk.segments[chunk.indexOf(page)]!;
+      if (chunk.countOf(segment) > 0) return true;
+      page = segment.last + 1;
+    }
+    return false;
   }
 
   /** The segments that have a page from `first` to `last`, ascending. */
   *overlapping(first: number, last: number): Generator<Segment> {
-    for (let at = this.#list.positionOf(first); ; at++) {
-      const chunk = this.#list.chunkAt(at);
-      if (chunk === undefined || chunk.first > last) return;
+    for (const chunk of this.#list.between(first, last)) {
       chunk.settle();
-      const { segments } = chunk;
-      for (let index = indexOf(segments, first); index < segments.length; index++) {
-        if (segments[index]!.first > last) return;
-        yield segments[index]!;
-      }
+      for (const segment of chunk.between(first, last)) if (segment.count > 0) yield segment;
     }
   }
 
@@ -163,13 +150,13 @@ export class RangeSet {
     const list = this.#list;
     for (let at = list.positionOf(first - 1); ; ) {
       const chunk = list.chunkAt(at);
-      if (chunk === undefined || chunk.first > last + 1) return;
+      if (chunk === undefined || chunk.first > last + 1) break;
       if (chunk.isDirty) {
         const segments = chunk.open();
-        for (let index = indexOf(segments, first - 1); index + 1 < segments.length; ) {
+        for (let index = chunk.indexOf(first - 1); index + 1 < segments.length; ) {
           const next = segments[index + 1]!;
           if (next.first > last + 1) break;
-          if (this.#joinsTo(segments[index]!, next)) segments.splice(index + 1, 1);
+          if (this.#joinsTo(segments[index]!, next)) list.drop(at, index + 1);
           else index++;
         }
       }
@@ -180,8 +167,8 @@ export class RangeSet {
         next.settle();
         if (this.#joinsTo(chunk.segments.at(-1)!, next.segments[0]!)) {
           chunk.open();
-          next.open().shift();
-          list.fit(at + 1);
+          next.open();
+          list.drop(at + 1, 0);
           continue;
         }
       }
@@ -189,65 +176,53 @@ export class RangeSet {
       chunk.isDirty = false;
       at++;
     }
+    list.dropEmpty();
   }
 
   /** Makes two neighbours one, where they have equal references. Returns whether it did: then the second one is to be dropped. */
   #joinsTo(segment: Segment, next: Segment): boolean {
-    if (!segment.continuesIn(next) || next.first === this.#border) return false;
-    if (!this.joinsAll && !segment.references.isAsOldAs(next.references)) return false;
+    if (segment.count !== next.count || segment.runs !== next.runs) return false;
+    if (next.first === this.#border && next.count > 0) return false;
+    const changed = [...(next.changes?.keys() ?? [])];
+    if (changed.length > 0 && !(this.joinsAll && hasTagsOf(segment, next))) return false;
+    // What is left is when its tags were given.
+    for (const tag of changed) {
+      this.#list.changeTag(tag, next.first, next.last, () => segment.chunk.stateOf(segment, tag));
+    }
     segment.last = next.last;
     return true;
   }
 
-  /**
-   * Drops the segments from `first` to `last` for which `keeps` returns false.
-   *
-   * @param keepsAll tried first where the range includes a whole chunk: returns whether it has dealt with all of its segments
-   */
-  #keep(
-    first: number,
-    last: number,
-    keeps: (segment: Segment) => boolean,
-    keepsAll: (chunk: Chunk) => boolean = () => false,
-  ): void {
-    const list = this.#list;
-    for (let at = list.positionOf(first); ; ) {
-      const chunk = list.chunkAt(at);
-      if (chunk === undefined || chunk.first > last) return;
-      if (chunk.first >= first && chunk.last <= last && keepsAll(chunk)) {
-        at++;
-        continue;
-      }
-      const segments = chunk.open();
-      const from = indexOf(segments, first);
-      const end = indexOf(segments, last + 1);
-      const kept = segments.slice(from, end).filter(keeps);
-      if (kept.length < end - from) segments.splice(from, end - from, ...kept);
-      at += list.fit(at);
-    }
+  /** Releases every reference of a segment. */
+  #empty(segment: Segment): void {
+    segment.count = 0;
+    segment.runs = true;
+    for (const { tag } of segment.tags) this.#list.changeTag(tag, segment.first, segment.last, () => undefined);
   }
 
   /** Whether any page from `first` to `last` has a reference (of `tag`). */
   #hasAny(first: number, last: number, tag: Tag | undefined): boolean {
     if (tag === undefined) return this.overlaps(first, last);
-    for (let at = this.#list.positionOf(first); ; at++) {
-      const chunk = this.#list.chunkAt(at);
-      if (chunk === undefined || chunk.first > last) return false;
-      if (chunk.hasTag(tag, first, last)) return true;
-    }
+    for (const chunk of this.#list.between(first, last)) if (chunk.hasTag(tag, first, last)) return true;
+    return false;
   }
 
-  /** Splits the segment that reaches across the border before page `page`. Returns whether there was one. */
-  #splitAt(page: number): boolean {
-    const at = this.#list.positionOf(page);
-    const chunk = this.#list.chunkAt(at);
-    if (chunk === undefined || chunk.first >= page) return false;
-    const index = indexOf(chunk.segments, page);
-    const segment = chunk.segments[index]!;
-    if (segment.first >= page) return false;
-    chunk.open().splice(index + 1, 0, segment.part(page, segment.last));
-    segment.last = page - 1;
-    this.#list.fit(at);
-    return true;
+  /** Makes segments begin at `first` and after `last`. Returns where none did. */
+  #splitAround(first: number, last: number): number[] {
+    return [first, last + 1].filter((page) => this.#list.splitAt(page));
   }
+}
+
+function counted(given: GivenTag, by: 1 | -1): GivenTag | undefined {
+  const count = given.count + by;
+  return count === 0 ? undefined : { ...given, count };
+}
+
+/** Whether two segments have the same tags in the same order, whenever they were given. */
+function hasTagsOf(segment: Segment, next: Segment): boolean {
+  for (const [tag, given] of next.changes!) {
+    if (given?.count !== segment.chunk.stateOf(segment, tag)?.count) return false;
+  }
+  const tags = segment.tags;
+  return next.tags.every(({ tag }, at) => tag === tags[at]!.tag);
 }

@@ -51,10 +51,10 @@ class NaiveSet {
 }
 
 function allOf(set: RangeSet): string[] {
-  return set.segments.flatMap(({ first, last, runs, references }) =>
+  return set.segments.flatMap(({ first, last, runs, count, tags }) =>
     Array.from(
       { length: last - first + 1 },
-      (_, at) => `${first + at}: ${references.count} ${runs} ${references.tags().join()}`,
+      (_, at) => `${first + at}: ${count} ${runs} ${tags.map(({ tag }) => tag).join()}`,
     ),
   );
 }
@@ -105,7 +105,7 @@ function compare(seed: number, tags: readonly (Tag | undefined)[], calls: number
     }
     const page = random.below(PAGES);
     expect(set.overlaps(page, page)).toBe(naive.pages.has(page));
-    if (call % 3 === 0) expect(set.find(page)?.references.count).toBe(naive.pages.get(page)?.count);
+    if (call % 3 === 0) expect(set.find(page)?.count).toBe(naive.pages.get(page)?.count);
     if (call % 10 !== 0) continue;
     expect(allOf(set)).toEqual(naive.all());
     expect(set.isEmpty).toBe(naive.pages.size === 0);
@@ -120,6 +120,9 @@ function compare(seed: number, tags: readonly (Tag | undefined)[], calls: number
 describe('R2 random calls', () => {
   test.each([1, 2, 3])('without tags, seed %i', (seed) => compare(seed, [undefined], 400));
   test.each([4, 5, 6])('with a few tags, seed %i', (seed) => compare(seed, [undefined, 'a', 'b', 1], 400));
+  test.each([7, 8])('with many tags, seed %i', (seed) => {
+    compare(seed, [undefined, ...Array.from({ length: 40 }, (_, tag) => tag)], 400);
+  });
 });
 
 test('neighbours with equal references are one segment, but not across the hole', () => {
@@ -139,4 +142,69 @@ test('neighbours with equal references are one segment, but not across the hole'
   expect(set.segments).toHaveLength(800);
   expect(set.release(0, 2 * BORDER, 'b')).toBe(true);
   expect(set.segments).toHaveLength(2);
+});
+
+/** A set, and a function that adds a range to it. */
+function emptySet() {
+  const set = new RangeSet(2 ** 30);
+  const add = (first: number, last: number, tag?: Tag) => {
+    set.add(first, last, tag, true);
+    set.join(first, last);
+  };
+  const tagsAt = (page: number) => set.find(page)?.tags.map(({ tag }) => tag);
+  return { set, add, tagsAt };
+}
+
+test('a tag each of many ranges, one inside the other', () => {
+  const N = 1500;
+  const { set, add, tagsAt } = emptySet();
+  for (let tag = 0; tag < N; tag++) add(tag, 2 * N - tag, tag);
+  for (let page = 0; page <= 2 * N; page += 7) {
+    const depth = Math.min(page + 1, 2 * N - page + 1, N);
+    expect(tagsAt(page)).toEqual(Array.from({ length: depth }, (_, tag) => tag));
+  }
+  for (let tag = 0; tag < N; tag += 2) expect(set.release(0, 2 * N, tag)).toBe(true);
+  expect(tagsAt(7)).toEqual([1, 3, 5, 7]);
+});
+
+describe('tags come in the order in which a page got them', () => {
+  test('neighbours that got them in another order are two segments', () => {
+    const { set, add, tagsAt } = emptySet();
+    add(0, 0, 'a');
+    add(1, 1, 'b');
+    add(0, 0, 'b');
+    add(1, 1, 'a');
+    expect([tagsAt(0), tagsAt(1)]).toEqual([
+      ['a', 'b'],
+      ['b', 'a'],
+    ]);
+    expect(set.segments).toHaveLength(2);
+  });
+
+  test('a segment that joins the one before it leaves the next as it was', () => {
+    const { set, add, tagsAt } = emptySet();
+    add(0, 0, 'a');
+    add(2, 2, 'b');
+    add(1, 2, 'a');
+    expect(set.segments.map(({ first, last }) => [first, last])).toEqual([
+      [0, 1],
+      [2, 2],
+    ]);
+    expect(tagsAt(2)).toEqual(['b', 'a']);
+  });
+
+  test('a list that was asked for is made anew after a change', () => {
+    const { set, add, tagsAt } = emptySet();
+    add(0, 5000, 'a');
+    // So many segments that they are cut in two, and then so few that they are put together again.
+    for (let page = 0; page < 600; page += 2) {
+      add(page, page);
+      if (page === 500) expect(tagsAt(401)).toEqual(['a']);
+    }
+    add(401, 401, 'b');
+    for (let page = 0; page < 600; page += 2) set.release(page, page, undefined);
+    expect(tagsAt(401)).toEqual(['a', 'b']);
+    expect(tagsAt(400)).toEqual(['a']);
+    expect(set.segments).toHaveLength(3);
+  });
 });
