@@ -46,10 +46,10 @@ export class ObservedMonitor extends PageTableMonitor {
     return answer;
   }
 
-  override unmonitorRange(request: RangeRequest): boolean {
-    const answer = super.unmonitorRange(request);
-    this.#tell({ kind: 'unmonitorRange', ...rangeOf(request), runs: false });
-    return answer;
+  override unmonitorRangeInSteps(request: RangeRequest): CallInSteps<boolean> {
+    return this.#tellAfter(super.unmonitorRangeInSteps(request), () => {
+      return { kind: 'unmonitorRange', ...rangeOf(request), runs: false };
+    });
   }
 
   override unmonitorByForce(address: Address): boolean {
@@ -58,9 +58,8 @@ export class ObservedMonitor extends PageTableMonitor {
     return answer;
   }
 
-  override unmonitorView(view: number): void {
-    super.unmonitorView(view);
-    this.#tell({ kind: 'unmonitorView', view });
+  override unmonitorViewInSteps(view: number): CallInSteps<void> {
+    return this.#tellAfter(super.unmonitorViewInSteps(view), () => ({ kind: 'unmonitorView', view }));
   }
 
   override unmonitorAllInSteps(): CallInSteps<void> {

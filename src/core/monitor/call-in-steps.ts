@@ -41,8 +41,8 @@ export class CallInSteps<T> {
   }
 
   /**
-   * Takes the call back: everything is as it was before it (rule C9). Returns whether it could: not once it is done, nor while it is being
-   * committed. Then go on.
+   * Takes the call back, in the steps that follow: then everything is as it was before it (rule C9). Returns whether it could: not once it is
+   * done, nor while it is being committed or taken back. Go on in either case.
    */
   cancel(reason: unknown): boolean {
     if (this.#outcome !== undefined || !this.#canCancel) return false;

@@ -121,7 +121,7 @@ export class PageTableMonitor {
       spaces,
       formerWalks,
       calls: this.#calls,
-      prune: this.#releases.prune,
+      releases: this.#releases,
       fastPath: fastPath
         ? {
             leafWrites: new LeafWrites({ memory, paging, rmap, report, reportsRights }),
@@ -181,17 +181,26 @@ export class PageTableMonitor {
     const { page, offset } = locate(this.paging, request.va);
     if (space === undefined) return false;
     if (this.#releases.release(space, page, offset, request.tag)) return true;
-    return offset === 0 && this.#releases.releaseRange({ space, first: page, last: page }, request.tag);
+    return offset === 0 && finish(this.#releases.releaseRange({ space, first: page, last: page }, request.tag));
   }
 
   /** Releases one reference to every page of a range that ranges watch. Returns whether there was any. */
   unmonitorRange(request: RangeRequest): boolean {
+    return this.unmonitorRangeInSteps(request).finish();
+  }
+
+  /** The same in steps. */
+  unmonitorRangeInSteps(request: RangeRequest): CallInSteps<boolean> {
+    return new CallInSteps(this.#calls, this.#unmonitorRange(request));
+  }
+
+  *#unmonitorRange(request: RangeRequest): Stepwise<boolean> {
     this.#calls.admit('unmonitorRange');
     checkRequest(request);
     const view = checkView(request.view);
     const { first, last } = locateRange(this.paging, request);
     const space = this.#spaces.find(view, rootOf(this.paging, request.root));
-    return space !== undefined && this.#releases.releaseRange({ space, first, last }, request.tag);
+    return space !== undefined && (yield* this.#releases.releaseRange({ space, first, last }, request.tag));
   }
 
   /** Releases every reference to an address, those of ranges included. Returns whether there was one. */
@@ -207,8 +216,17 @@ export class PageTableMonitor {
 
   /** Releases every address of a view. */
   unmonitorView(view: number): void {
+    this.unmonitorViewInSteps(view).finish();
+  }
+
+  /** The same in steps. */
+  unmonitorViewInSteps(view: number): CallInSteps<void> {
+    return new CallInSteps(this.#calls, this.#unmonitorView(view));
+  }
+
+  *#unmonitorView(view: number): Stepwise<void> {
     this.#calls.admit('unmonitorView');
-    finish(this.#releases.drop(this.#spaces.inView(checkView(view))));
+    yield* this.#releases.drop(this.#spaces.inView(checkView(view)));
   }
 
   /** Releases every address. */

@@ -4,6 +4,7 @@ import { PtmonError } from '../../core/error.ts';
 import type { RangeWatchRequest, WatchRequest, WatchState } from '../../core/monitor/api.ts';
 import type { MonitorEvent, Tag } from '../../core/monitor/events.ts';
 import type { PageTableMonitor } from '../../core/monitor/page-table-monitor.ts';
+import { carryOut } from '../carry-out.ts';
 import { WatchEvents } from './watch-events.ts';
 import { covers, type WatchedSpan } from './watched-span.ts';
 
@@ -114,8 +115,9 @@ export class Watch implements AsyncIterable<MonitorEvent>, AsyncDisposable {
    */
   async stop(): Promise<void> {
     if (!this.#isActive) return;
-    this.#release();
+    // Nobody releases it a second time meanwhile.
     this.released();
+    await this.#release();
     this.endIterators();
   }
 
@@ -143,14 +145,16 @@ export class Watch implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     if (this.#releasedPages.size === this.pages) this.released();
   }
 
-  #release(): void {
+  async #release(): Promise<void> {
     const { monitor, tag } = this.#parts;
     const request = { view: this.view, root: this.root, ...(tag !== undefined && { tag }) };
     if (this.pages === undefined) {
       monitor.unmonitor({ ...request, va: this.va });
       return;
     }
-    for (const { va, byteLength } of this.#retained(this.pages)) monitor.unmonitorRange({ ...request, va, byteLength });
+    for (const { va, byteLength } of this.#retained(this.pages)) {
+      await carryOut(monitor.unmonitorRangeInSteps({ ...request, va, byteLength }));
+    }
   }
 
   /** The range without the pages that were released by force. */

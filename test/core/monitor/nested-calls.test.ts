@@ -24,9 +24,15 @@ const REFUSED: Readonly<Record<string, Call>> = {
 };
 
 /** Calls of these in steps are refused with their first step: under the same names. */
-const IN_STEPS = ['monitorRange', 'rootGone', 'processDirtyEntries', 'resync', 'unmonitorAll'].map(
-  (name) => `${name}InSteps`,
-);
+const IN_STEPS = [
+  'monitorRange',
+  'rootGone',
+  'processDirtyEntries',
+  'resync',
+  'unmonitorRange',
+  'unmonitorView',
+  'unmonitorAll',
+].map((name) => `${name}InSteps`);
 
 const SERVED: Readonly<Record<string, Call>> = {
   markDirtyEntry: (monitor, root) => monitor.markDirtyEntry(root, 0, 7),

@@ -26,8 +26,8 @@ type Stage = ReturnType<typeof stage>;
 
 interface Long {
   readonly prepare?: (stage: Stage) => void;
-  readonly begin: (stage: Stage) => CallInSteps<MonitorEvent[] | void>;
-  readonly atOnce: (stage: Stage) => MonitorEvent[] | void;
+  readonly begin: (stage: Stage) => CallInSteps<MonitorEvent[] | boolean | void>;
+  readonly atOnce: (stage: Stage) => MonitorEvent[] | boolean | void;
 }
 
 const watchAll = ({ rig, root }: Stage) => rig.monitor.monitorRange({ root, ...RANGE, tag: 'range' });
@@ -67,6 +67,16 @@ const CALLS: Readonly<Record<string, Long>> = {
     begin: ({ rig, root }) => rig.monitor.rootGoneInSteps(root),
     atOnce: ({ rig, root }) => rig.monitor.rootGone(root),
   },
+  unmonitorRange: {
+    prepare: watchAll,
+    begin: ({ rig, root }) => rig.monitor.unmonitorRangeInSteps({ root, ...RANGE }),
+    atOnce: ({ rig, root }) => rig.monitor.unmonitorRange({ root, ...RANGE }),
+  },
+  unmonitorView: {
+    prepare: watchAll,
+    begin: ({ rig }) => rig.monitor.unmonitorViewInSteps(0),
+    atOnce: ({ rig }) => rig.monitor.unmonitorView(0),
+  },
   unmonitorAll: {
     prepare: watchAll,
     begin: ({ rig }) => rig.monitor.unmonitorAllInSteps(),
@@ -74,7 +84,7 @@ const CALLS: Readonly<Record<string, Long>> = {
   },
 };
 /** Calls that cannot be taken back once they have begun. */
-const RELEASES = ['rootGone', 'unmonitorAll'];
+const RELEASES = ['rootGone', 'unmonitorRange', 'unmonitorView', 'unmonitorAll'];
 const NAMES = Object.keys(CALLS);
 
 function prepared(name: string): Stage {
@@ -101,6 +111,15 @@ function stepsOf(name: string): number {
   let steps = 1;
   while (call.advance()) steps++;
   return steps;
+}
+
+/** The most steps after which a call can be taken back. */
+function stepsUntilCommit(name: string): number {
+  for (let steps = stepsOf(name); ; steps--) {
+    const call = CALLS[name]!.begin(prepared(name));
+    for (let step = 0; step < steps; step++) call.advance();
+    if (call.cancel(new Error('aborted'))) return steps;
+  }
 }
 
 describe('a call in steps', () => {
@@ -161,7 +180,44 @@ describe('a call in steps', () => {
     const before = protections.length;
     for (let known = before; call.advance(); known = protections.length)
       expect(protections.length).toBeLessThanOrEqual(known + 1);
-    expect(protections.length).toBeGreaterThan(before + 5);
+    expect(protections.length).toBeGreaterThan(before + 1);
+  });
+
+  test.each(['monitorRange', 'processDirtyEntries', 'resync'])(
+    '%s: taking it back gives one table its access back in a step',
+    (name) => {
+      const its = prepared(name);
+      const { protections } = its.rig;
+      const before = stateOf(prepared(name));
+      const call = CALLS[name]!.begin(its);
+      // As far as it can be taken back: all tables are protected.
+      const most = stepsUntilCommit(name);
+      for (let step = 0; step < most; step++) call.advance();
+      let known = protections.length;
+      expect(call.cancel(new Error('aborted'))).toBe(true);
+      let steps = 1;
+      do {
+        expect(protections.length).toBeLessThanOrEqual(known + 1);
+        known = protections.length;
+        steps++;
+        // A second time it cannot be taken back.
+        expect(call.cancel(new Error('again'))).toBe(false);
+      } while (call.advance());
+      expect(steps).toBeGreaterThan(5);
+      expect(() => call.finish()).toThrow('aborted');
+      expect(stateOf(its)).toEqual(before);
+    },
+  );
+
+  test('another call between two steps of taking one back comes after all of it', () => {
+    const its = stage();
+    const before = stateOf(its);
+    const call = its.rig.monitor.monitorRangeInSteps({ root: its.root, ...RANGE });
+    for (let step = 0; step < stepsUntilCommit('monitorRange'); step++) call.advance();
+    call.cancel(new Error('aborted'));
+    expect(stateOf(its)).toEqual(before);
+    expect(call.advance()).toBe(false);
+    expect(() => call.finish()).toThrow('aborted');
   });
 
   test('another call between two steps comes after all of it', () => {

@@ -238,18 +238,26 @@ export class Plan {
       space.rangeLimit.isCut = true;
     }
     this.#reset();
-    for (const [frame, view] of left) this.#tables.release(frame, view);
+    yield* this.#release(left);
   }
 
   /** Drops the plan, and the nodes that only this plan made: everything is as it was before. */
-  rollBack(): void {
+  *rollBack(): Stepwise<void> {
     const taken = this.#staged.filter((node) => node.next!.frame !== null);
     const frames = taken.map((node): [TableFrame, number] => [node.next!.frame!, node.space.view]);
     for (const { space, format, next } of taken) {
       if (next!.isCounted) space.rangeLimit.remove(next!.frame!.gfn, format);
     }
     this.#reset();
-    for (const [frame, view] of frames) this.#tables.release(frame, view);
+    yield* this.#release(frames);
+  }
+
+  /** A table in a step. */
+  *#release(frames: readonly [TableFrame, number][]): Stepwise<void> {
+    for (const [frame, view] of frames) {
+      this.#tables.release(frame, view);
+      yield false;
+    }
   }
 
   #reset(): void {

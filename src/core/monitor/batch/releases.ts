@@ -11,7 +11,7 @@ import type { ProtectedTables } from '../tables/protected-tables.ts';
 import type { ReverseMap } from '../tables/rmap.ts';
 import type { TableNode } from '../tables/table-node.ts';
 import type { Calls } from './calls.ts';
-import type { Stepwise } from '../steps.ts';
+import { finish, type Stepwise } from '../steps.ts';
 
 export interface ReleasesParts {
   readonly calls: Calls;
@@ -57,10 +57,10 @@ export class Releases {
   }
 
   /** Releases one reference (of `tag`) of every page of a range. Returns whether there was one. Never throws. */
-  releaseRange(pages: SpacePages, tag: Tag | undefined): boolean {
+  *releaseRange(pages: SpacePages, tag: Tag | undefined): Stepwise<boolean> {
     if (!pages.space.ranges.release(pages.first, pages.last, tag)) return false;
     this.#calls.begin();
-    this.prune(pages);
+    yield* this.prune(pages);
     this.#calls.end();
     return true;
   }
@@ -70,7 +70,7 @@ export class Releases {
     this.#calls.begin();
     if (offset === 0) space.ranges.clear(page, page);
     if (space.findWatcher(page, offset) !== null) space.removeWatch(page, offset);
-    this.prune({ space, first: page, last: page });
+    finish(this.prune({ space, first: page, last: page }));
     this.#calls.end();
   }
 
@@ -96,12 +96,12 @@ export class Releases {
   }
 
   /** Watches between two pages have been removed: drops what served only them. Never throws. */
-  readonly prune = ({ space, first, last }: SpacePages): void => {
+  *prune({ space, first, last }: SpacePages): Stepwise<void> {
     if (!this.#unsettled.isEmpty) this.#unsettled.deleteReleased(space, first, last);
     if (space.ranges.isEmpty) space.rangeLimit.isCut = false;
-    space.prune(first, last, this.#forget);
+    yield* space.prune(first, last, this.#forget);
     if (space.isEmpty) this.#spaces.close(space);
-  };
+  }
 
   *#forgetAll(node: TableNode): Stepwise<void> {
     for (const child of node.children()) yield* this.#forgetAll(child);

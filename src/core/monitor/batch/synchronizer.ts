@@ -22,6 +22,7 @@ import type { Calls } from './calls.ts';
 import type { DirtyMarks } from './dirty-marks.ts';
 import type { FormerWalks } from './former-walks.ts';
 import type { Plan } from './plan.ts';
+import type { Releases } from './releases.ts';
 import { finish, isStepDone, type Stepwise } from '../steps.ts';
 
 const NO_PAGES = new TouchedPages();
@@ -51,8 +52,7 @@ export interface SynchronizerParts {
   readonly spaces: AddressSpaces;
   readonly formerWalks: FormerWalks;
   readonly calls: Calls;
-  /** `Releases.prune`. */
-  readonly prune: (pages: SpacePages) => void;
+  readonly releases: Releases;
   /** Null where every batch and every watch is to go the general way. */
   readonly fastPath: { readonly leafWrites: LeafWrites; readonly watchInPlace: WatchInPlace } | null;
 }
@@ -188,7 +188,7 @@ export class Synchronizer {
       for (const space of unreadRoots) yield* this.#plan.stage(space.top, space.rootGfn);
       this.#requireValid();
     } catch (error) {
-      this.#plan.rollBack();
+      yield* this.#plan.rollBack();
       throw error;
     }
     if (touched !== null) yield* this.#keepFormerWalks(touched);
@@ -230,7 +230,7 @@ export class Synchronizer {
       }
       this.#requireFetched();
     } catch (error) {
-      this.#plan.rollBack();
+      yield* this.#plan.rollBack();
       throw error;
     }
     differing.sortUnique();
@@ -323,7 +323,7 @@ export class Synchronizer {
       yield* undisturbed(() => this.#planBeginning(watches, entries));
     } catch (error) {
       undo();
-      this.#parts.prune(watches);
+      yield* this.#parts.releases.prune(watches);
       throw error;
     }
     if (entries.length === 0) {
@@ -348,7 +348,7 @@ export class Synchronizer {
       }
       this.#requireValid();
     } catch (error) {
-      this.#plan.rollBack();
+      yield* this.#plan.rollBack();
       throw error;
     }
   }

@@ -10,6 +10,7 @@ import { type Paging, slotOf } from '../../paging/format.ts';
 import type { NumberList } from '../../struct/number-list.ts';
 import type { Tag } from '../../struct/references.ts';
 import { Slab } from '../../struct/slab.ts';
+import type { Stepwise } from '../steps.ts';
 import { RangeLimit } from './range-limit.ts';
 import { addReference, findWatcher, releaseAll, type Watcher, watchersAt } from './page-watches.ts';
 import { RangeSet, type Segment } from './range-set.ts';
@@ -222,21 +223,22 @@ export class AddressSpace implements Space {
     }
   }
 
-  /** Removes what nothing watches any more between two pages. `forget` releases the frame of a node that goes. */
-  prune(first: number, last: number, forget: (node: TableNode) => void): void {
-    this.#pruneBelow(this.top, first, last, forget);
+  /** Removes what nothing watches any more between two pages, a table in a step. `forget` releases the frame of a node that goes. */
+  *prune(first: number, last: number, forget: (node: TableNode) => void): Stepwise<void> {
+    yield* this.#pruneBelow(this.top, first, last, forget);
     if (this.top.slotCount === 0) forget(this.top);
   }
 
-  #pruneBelow(node: TableNode, first: number, last: number, forget: (node: TableNode) => void): void {
+  *#pruneBelow(node: TableNode, first: number, last: number, forget: (node: TableNode) => void): Stepwise<void> {
     const end = node.slotTowards(last);
     let slot = node.slotTowards(first);
     for (let at = node.firstFrom(slot); at >= 0 && node.slotAt(at) <= end; at = node.firstFrom(slot)) {
       slot = node.slotAt(at) + 1;
       const child = node.childAt(at);
-      if (child !== null) this.#pruneBelow(child, first, last, forget);
+      if (child !== null) yield* this.#pruneBelow(child, first, last, forget);
       this.#pruneSlot(node, at, forget);
     }
+    yield false;
   }
 
   /** The same for one page of a page table: looks no further up than something changes. */
