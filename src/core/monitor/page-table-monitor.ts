@@ -121,7 +121,7 @@ export class PageTableMonitor {
       spaces,
       formerWalks,
       calls: this.#calls,
-      releases: this.#releases,
+      prune: (pages) => this.#releases.prune(pages),
       fastPath: fastPath
         ? {
             leafWrites: new LeafWrites({ memory, paging, rmap, report, reportsRights }),

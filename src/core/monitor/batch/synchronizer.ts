@@ -22,7 +22,6 @@ import type { Calls } from './calls.ts';
 import type { DirtyMarks } from './dirty-marks.ts';
 import type { FormerWalks } from './former-walks.ts';
 import type { Plan } from './plan.ts';
-import type { Releases } from './releases.ts';
 import { finish, isStepDone, type Stepwise } from '../steps.ts';
 
 const NO_PAGES = new TouchedPages();
@@ -52,7 +51,8 @@ export interface SynchronizerParts {
   readonly spaces: AddressSpaces;
   readonly formerWalks: FormerWalks;
   readonly calls: Calls;
-  readonly releases: Releases;
+  /** `Releases.prune`. */
+  readonly prune: (pages: SpacePages) => Stepwise<void>;
   /** Null where every batch and every watch is to go the general way. */
   readonly fastPath: { readonly leafWrites: LeafWrites; readonly watchInPlace: WatchInPlace } | null;
 }
@@ -323,7 +323,7 @@ export class Synchronizer {
       yield* undisturbed(() => this.#planBeginning(watches, entries));
     } catch (error) {
       undo();
-      yield* this.#parts.releases.prune(watches);
+      yield* this.#parts.prune(watches);
       throw error;
     }
     if (entries.length === 0) {
