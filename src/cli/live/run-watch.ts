@@ -42,7 +42,7 @@ export interface WatchRun {
 /**
  * Watches, and closes the source however it ends.
  *
- * @returns whether QEMU agreed with all that it verified
+ * @returns whether something was verified, and QEMU agreed with all of it; true without `verify`
  * @throws PtmonError where the source is lost, or an address is invalid
  */
 export async function runWatch(
@@ -117,7 +117,7 @@ export async function runWatch(
     if (session.statistics().resyncs > 0) await say(source.costs(session.statistics()));
     if (verifier !== undefined) await say(verifier.verdict);
   }
-  return (verifier?.different ?? 0) === 0;
+  return verifier?.agreed ?? true;
 }
 
 /** Undefined without a path. Closes the source if the file cannot be written. */

@@ -1,6 +1,6 @@
 /** Where a dump has physical memory, as whole pages, each of them once. */
 import { PA_LIMIT, PAGE_BYTES } from '../../core/address/pa.ts';
-import { formatByteLength, type RamRegion } from '../ramfile/index.ts';
+import { type RamRegion, sizeText } from '../ramfile/index.ts';
 import { corrupt } from './dump-bytes.ts';
 
 /** A machine has some dozens; a file that says more than so many lies, and would cost memory without bound. */
@@ -25,11 +25,11 @@ export class DumpRegions {
     const [unnameable, missing] = [this.#unnameable, this.#missing];
     return [
       ...(missing.count > 0
-        ? [`the file is truncated: ${formatByteLength(missing.byteLength)} of memory are missing at its end`]
+        ? [`the file is truncated: ${sizeText(missing.byteLength)} of memory missing at its end`]
         : []),
       ...(unnameable.count > 0
         ? [
-            `${unnameable.count} of its pieces of memory (${formatByteLength(unnameable.byteLength)}) have no physical address ` +
+            `${unnameable.count} of its pieces of memory (${sizeText(unnameable.byteLength)}) have no physical address ` +
               '(they end beyond 2^52, or their address is all ones, as in /proc/kcore), so they are not read',
           ]
         : []),

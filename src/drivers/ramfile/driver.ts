@@ -3,7 +3,7 @@ import { PtmonError } from '../../core/error.ts';
 import type { RegisterAccess } from '../../driver/driver.ts';
 import { PositionedMemory } from './positioned-memory.ts';
 import { RamFile } from './ram-file.ts';
-import { formatByteLength, parseRamMap, plainRegions } from './ram-map.ts';
+import { parseRamMap, plainRegions, sizeText } from './ram-map.ts';
 import { type RamRegion, RamRegions } from './ram-regions.ts';
 import { SamplingDriver } from './sampling-driver.ts';
 
@@ -56,7 +56,7 @@ function regionsOf(file: RamFile, wanted: readonly RamRegion[] | string | undefi
   if (regions.endPosition <= file.byteLength) return regions.list;
   throw new PtmonError(
     'source-unavailable',
-    `${file.name} is too small for its RAM regions: ${formatByteLength(regions.endPosition)} expected, ` +
-      `${formatByteLength(file.byteLength)} there`,
+    `${file.name} is too small for its RAM regions: ${sizeText(regions.endPosition)} expected, ` +
+      `${sizeText(file.byteLength)} there`,
   );
 }

@@ -58,7 +58,7 @@ export function plainRegions(byteLength: number): readonly RamRegion[] {
   if (byteLength >= FIRST_SPLIT) {
     throw new PtmonError(
       'bad-argument',
-      `${formatByteLength(byteLength)} of RAM do not fit below the hole for devices under 4 GiB, so a map must be given: ` +
+      `${sizeText(byteLength)} of RAM do not fit below the hole for devices under 4 GiB, so a map must be given: ` +
         `for QEMU's pc machine ${formatRamMap(pcRegions(byteLength, 3 * GIB))}, ` +
         `for q35 ${formatRamMap(pcRegions(byteLength, 2 * GIB))}`,
     );
@@ -84,6 +84,13 @@ export function pcRegions(byteLength: number, lowByteLength: number): readonly R
 export function formatByteLength(byteLength: number): string {
   const power = UNITS.findLastIndex((_, at) => byteLength > 0 && byteLength % 1024 ** at === 0);
   return power < 1 ? String(byteLength) : `${byteLength / 1024 ** power}${UNITS[power]}`;
+}
+
+/** The same in a sentence. */
+export function sizeText(byteLength: number): string {
+  const text = formatByteLength(byteLength);
+  if (/\D$/.test(text)) return text;
+  return byteLength === 1 ? '1 byte' : `${text} bytes`;
 }
 
 function parseNumber(text: string): number | undefined {

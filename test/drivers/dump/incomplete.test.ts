@@ -79,8 +79,8 @@ function inOrder(dump: Buffer): Buffer {
 
 describe('the rest is read of', () => {
   test.each<[what: string, bytes: Buffer, warning: RegExp, frames: readonly number[]]>([
-    ['an ELF core that is truncated', less(elfDump(FRAMES), 1), /truncated: 1 of memory are missing/, WITHOUT_LAST],
-    ['one without its last segment', less(elfDump(FRAMES), 2 * PAGE), /truncated: 8K of memory are/, FIRST_RUN],
+    ['an ELF core that is truncated', less(elfDump(FRAMES), 1), /truncated: 1 byte of memory missing/, WITHOUT_LAST],
+    ['one without its last segment', less(elfDump(FRAMES), 2 * PAGE), /truncated: 8K of memory missing/, FIRST_RUN],
     ['one with memory at no position', elf(u64(-1n, PROGRAMS + 56 + 8)), /truncated: 16K of memory/, [0x100, 0x101]],
     [
       'one with a segment without a physical address, as /proc/kcore has',
@@ -136,7 +136,7 @@ describe('the rest is read of', () => {
     ],
     ['a flattened dump without its end', less(flattened(kdumpDump(FRAMES)), 16), /is truncated at offset/, ALL],
     ['one that is cut in its last page', less(inOrder(kdumpDump(FRAMES)), 17), /is truncated at offset/, WITHOUT_LAST],
-    ['LiME that is truncated', less(limeDump(FRAMES), 1), /truncated: 1 of memory are missing/, WITHOUT_LAST],
+    ['LiME that is truncated', less(limeDump(FRAMES), 1), /truncated: 1 byte of memory missing/, WITHOUT_LAST],
     ['LiME with a header that is cut off', less(limeDump(FRAMES), 2 * PAGE + 1), /header of a range is cut/, FIRST_RUN],
     [
       'LiME with a range that is wrong about its length',
