@@ -31,7 +31,7 @@ interface VmState {
   readonly state: string;
   readonly pid: number | null;
   readonly restarts: number;
-  readonly counts: { readonly events: number; readonly limited: number };
+  readonly counts: { readonly events: number; readonly limited: number; readonly unwritten: number };
 }
 
 export function makeFolder(): string {

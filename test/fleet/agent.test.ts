@@ -1,9 +1,9 @@
 /** `ptmon agent` as a process: each VM by a process of its own, which may be killed; the policy, anew; and the end. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import process from 'node:process';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { run } from '../cli/run.ts';
 import { makeFolder, policyOf, runs, startAgent, writePolicy } from './agent-process.ts';
 
@@ -129,6 +129,29 @@ test('a VM that floods is limited to its rate, and the rest of its events is cou
   expect(missing).toBeGreaterThan(0);
   expect(kept + missing).toBe((await eventsOf('fork')).length);
   expect(of('test-tour').filter(({ seq }) => seq !== undefined)).toHaveLength((await eventsOf('tour')).length);
+});
+
+test('a disk that is full from the start: what it does not take is counted once there is room', {
+  timeout: 120_000,
+}, async (context) => {
+  const folder = makeFolder();
+  const data = join(folder, 'data');
+  mkdirSync(data);
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', data]);
+  if (mounted.status !== 0) return context.skip('needs mount(8), as root');
+  onTestFinished(() => void execFileSync('umount', ['-l', data]));
+  const filling = join(data, 'filling');
+  // Room for the lock alone.
+  writeFileSync(filling, Buffer.alloc(4 * 2 ** 20 - 4096));
+  const agent = await startAgent(policyOf([{ ...TRACES[0], speed: 4 }]), folder);
+  await agent.until(async () => ((await agent.status()).vms[0]?.counts.unwritten ?? 0) > 0);
+  rmSync(filling);
+  await agent.until(async () => (await agent.status()).vms[0]!.state === 'done');
+  expect(await agent.kill('SIGTERM')).toBe(0);
+  const gaps = agent.lines().filter(({ kind }) => kind === 'gap');
+  const missing = gaps.reduce((sum, { count }) => sum + Number(count), 0);
+  expect(missing).toBeGreaterThan(0);
+  expect(agent.lines().filter(({ seq }) => seq !== undefined).length + missing).toBe((await eventsOf('tour')).length);
 });
 
 test('health and metrics', { timeout: 120_000 }, async () => {
