@@ -4,7 +4,6 @@
  * At a stop the write is in memory, so it is reported and committed at once. Stops merge when several vCPUs write, and so all
  * that is monitored is compared at each (rule C10); what only that comparison finds is counted.
  */
-import { setTimeout } from 'node:timers/promises';
 import { PtmonError } from '../../../core/error.ts';
 import type { PhysicalMemory } from '../../../core/memory/physical-memory.ts';
 import type { BreakpointAccess, Driver, RemoteFetch, SourceEvent } from '../../../driver/driver.ts';
@@ -17,7 +16,7 @@ import { AliasSearch } from './aliases/alias-search.ts';
 import { unmappedTable } from './aliases/unmapped-tables.ts';
 import type { WriteWatch } from '../gdb/write-watches.ts';
 import { EntryWatchpoints } from './watchpoints/entry-watchpoints.ts';
-import type { Stop } from './run-control.ts';
+import type { Stop } from './running/run-control.ts';
 import { GuardedTraps } from './guarded-traps.ts';
 import type { WatchpointLimits } from './limits.ts';
 import { Batches } from './comparing/batches.ts';
@@ -25,15 +24,14 @@ import { Comparisons } from './comparing/comparisons.ts';
 import { MissedWrites } from './comparing/missed-writes.ts';
 import { VcpuRegisters } from './vcpu-registers.ts';
 import type { QemuParts, StopStatistics } from './parts.ts';
-import { isAtBreakpoint } from './stepping.ts';
+import { isAtBreakpoint } from './running/stepping.ts';
 import { StoppedShare } from './stopped-share.ts';
+import { UnwatchedRuns, type UnwatchedWork } from './running/unwatched-runs.ts';
 import { deferSuspension, releaseWhenSuspended } from '../release/suspension.ts';
 
 /** How often the guest is let run for a moment until a processor is found in its kernel's own address space. */
 const SEARCH_ROUNDS = 200;
 const SEARCH_STEP_MS = 5;
-/** How long a consumer of events may take until it asks for the next batch. */
-const CONSUMER_MS = 300;
 
 export class QemuDriver implements Driver {
   readonly name = 'qemu';
@@ -59,11 +57,7 @@ export class QemuDriver implements Driver {
   #runningMs = 0;
   #stoppedMs = 0;
   readonly #stoppedShare: StoppedShare;
-  /** To be done when the loop of `run` comes to it. */
-  #unwatched: { readonly begin: () => Promise<void> } | undefined;
-  #isInRun = false;
-  /** The guest has run unwatched: all that is monitored is compared before it runs on. */
-  #mustLook = false;
+  readonly #unwatchedRuns: UnwatchedRuns;
   readonly #stop = new AbortController();
   #closed: Promise<void> | undefined;
   #stopListening = () => {};
@@ -93,6 +87,7 @@ export class QemuDriver implements Driver {
       aliases: () => this.#aliases.known,
       refresh: () => this.#aliases.search(),
     });
+    this.#unwatchedRuns = new UnwatchedRuns(parts, this.#watchpoints);
     this.#comparisons = new Comparisons(threads.length, parts.comparesAtEachStop);
     this.traps = new GuardedTraps({
       watchpoints: this.#watchpoints,
@@ -193,63 +188,17 @@ export class QemuDriver implements Driver {
    * Lets the guest run with no watchpoint and no breakpoint set while `work` is under way, for a program that is about to be suspended;
    * watches it again afterwards, and reports `missed` with an unknown loss. May be called at any time while the driver is open.
    */
-  async runUnwatched(work: () => void | Promise<void>): Promise<void> {
-    let hasBegun = false;
-    const done = new Promise<void>((resolve, reject) => {
-      const begin = () => {
-        hasBegun = true;
-        return this.#runUnwatched(work).then(resolve, reject);
-      };
-      this.#unwatched = { begin };
-    });
-    if (this.#isInRun) this.#parts.control.interrupt();
-    await Promise.race([done, setTimeout(CONSUMER_MS, undefined, { ref: false })]);
-    // If the consumer does not come back, the guest stays stopped.
-    if (!hasBegun) await this.#beginUnwatched();
-    await done;
+  runUnwatched(work: UnwatchedWork): Promise<void> {
+    return this.#unwatchedRuns.request(work);
   }
 
   /** The next stop; while a call of `runUnwatched` waits, that is done instead. */
   async #next(halt: AbortSignal): Promise<Stop | undefined> {
-    const { control } = this.#parts;
-    if (this.#unwatched !== undefined) await this.#beginUnwatched();
-    if (this.#mustLook) {
-      this.#mustLook = false;
-      return { reply: undefined, isSure: false };
-    }
-    this.#isInRun = true;
-    try {
-      return (await control.isMigrating()) ? await this.#standAside(halt) : await this.#nextCompared(halt);
-    } finally {
-      this.#isInRun = false;
-      if (this.#unwatched !== undefined) await this.#beginUnwatched();
-    }
-  }
-
-  async #beginUnwatched(): Promise<void> {
-    const waiting = this.#unwatched;
-    this.#unwatched = undefined;
-    await waiting?.begin();
-  }
-
-  async #runUnwatched(work: () => void | Promise<void>): Promise<void> {
-    const { gdb, control, guestMemory, end } = this.#parts;
-    const breakpoints = gdb.breakpoints;
-    await this.#watchpoints.clear();
-    await gdb.clearBreakpoints(breakpoints);
-    const over = new AbortController();
-    const running = control.next(AbortSignal.any([over.signal, end.signal]), true);
-    running.catch(() => {});
-    try {
-      await control.untilRunning();
-      await work();
-    } finally {
-      over.abort();
-      await running;
-      guestMemory.clear();
-      this.#mustLook = true;
-      await gdb.setBreakpoints(breakpoints);
-    }
+    await this.#unwatchedRuns.carryOut();
+    if (this.#unwatchedRuns.takeMustLook()) return { reply: undefined, isSure: false };
+    return this.#unwatchedRuns.during(async () =>
+      (await this.#parts.control.isMigrating()) ? this.#standAside(halt) : this.#nextCompared(halt),
+    );
   }
 
   /** The next stop; one of ours, where what is watched is to be compared. */

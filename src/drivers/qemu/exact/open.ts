@@ -6,7 +6,7 @@ import type { GuestMemoryKind } from '../memory/open-memory.ts';
 import { QmpClient } from '../qmp/client.ts';
 import { readPhysicalAddressBits } from '../qmp/physical-address-bits.ts';
 import { isMigrating, reportMigrations } from '../qmp/migration.ts';
-import { readRunState } from '../qmp/run-state.ts';
+import { isMeantToRun, readRunState } from '../qmp/run-state.ts';
 import { expectFreeStub } from './free-stub.ts';
 import { QemuDriver } from './driver.ts';
 import { GuestEnd } from '../guest-end.ts';
@@ -15,8 +15,8 @@ import { deferSuspension } from '../release/suspension.ts';
 import { limitsOf } from './limits.ts';
 import type { MissedWritesNotice } from './comparing/missed-writes.ts';
 import { isKvm } from '../qmp/is-kvm.ts';
-import { isMeantToRun, RunControl } from './run-control.ts';
-import type { RunNotice } from './run-notice.ts';
+import { RunControl } from './running/run-control.ts';
+import type { RunNotice } from './running/run-notice.ts';
 
 export interface QemuOptions {
   /** QEMU's `-qmp` socket: `unix:/path`, `/path`, `tcp:host:port` or `host:port`. */

@@ -5,8 +5,8 @@ import type { GuestMemory } from '../memory/open-memory.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import type { WatchpointLimits } from './limits.ts';
 import type { MissedWritesNotice } from './comparing/missed-writes.ts';
-import type { RunControl } from './run-control.ts';
-import type { RunNotice } from './run-notice.ts';
+import type { RunControl } from './running/run-control.ts';
+import type { RunNotice } from './running/run-notice.ts';
 
 export interface QemuParts {
   readonly qmp: QmpClient;

@@ -12,12 +12,10 @@ import { type MemoryRange, MemoryReader } from './memory-reader.ts';
 import { decodeRegisters, type GdbRegisters } from './reply/registers.ts';
 import { parseStopReply, type StopReply } from './reply/stop-reply.ts';
 import { readRegisterDescriptions, type RegisterDescription } from './reply/target-description.ts';
-import { formatThreadId, parseThreadId, type ThreadId } from './reply/thread-id.ts';
+import { formatThreadId, type ThreadId } from './reply/thread-id.ts';
 import { SerialQueue } from './serial-queue.ts';
+import { listThreads } from './thread-list.ts';
 import { type WriteWatch, WriteWatches } from './write-watches.ts';
-
-/** A list of threads without an end. */
-const MAX_THREADS = 4096;
 
 /**
  * The guest is stopped whenever no `continue` is under way: connecting stops it. Calls are carried out one after the other; while the
@@ -298,16 +296,8 @@ export class GdbClient {
   }
 
   async #listThreads(): Promise<readonly ThreadId[]> {
-    const threads: ThreadId[] = [];
-    let reply = await this.#connection.request('qfThreadInfo');
-    while (reply.startsWith('m') && threads.length < MAX_THREADS) {
-      for (const text of reply.slice(1).split(','))
-        threads.push(this.#expect(parseThreadId(text), 'a question for its threads', reply));
-      reply = await this.#connection.request('qsThreadInfo');
-    }
-    if (reply !== 'l') throw this.#unexpected('a question for its threads', reply);
-    this.#threads = threads;
-    return threads;
+    this.#threads = await listThreads(this.#connection);
+    return this.#threads;
   }
 
   async #continue(signal: AbortSignal | undefined): Promise<StopReply> {

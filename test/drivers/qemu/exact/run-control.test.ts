@@ -1,6 +1,6 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { RunControl } from '../../../../src/drivers/qemu/exact/run-control.ts';
-import type { RunNotice } from '../../../../src/drivers/qemu/exact/run-notice.ts';
+import { RunControl } from '../../../../src/drivers/qemu/exact/running/run-control.ts';
+import type { RunNotice } from '../../../../src/drivers/qemu/exact/running/run-notice.ts';
 import { GdbClient } from '../../../../src/drivers/qemu/gdb/client.ts';
 import { GuestEnd } from '../../../../src/drivers/qemu/guest-end.ts';
 import { QmpClient } from '../../../../src/drivers/qemu/qmp/client.ts';

@@ -1,6 +1,6 @@
 /** A time limit for detaching from a gdbstub. */
 import { setTimeout } from 'node:timers/promises';
-import { PtmonError } from '../../../core/error.ts';
+import { PtmonError } from '../../../../core/error.ts';
 
 /** @throws PtmonError where `work` takes longer, after `giveUp`; what `work` throws */
 export async function withinTime(work: Promise<void>, ms: number, giveUp: () => void): Promise<void> {

@@ -1,7 +1,7 @@
 /** Lets vCPUs that are stopped at a breakpoint run the instruction there, each alone, before the guest runs on. */
-import type { GdbClient } from '../gdb/client.ts';
-import { GDB_SIGNAL, type StopReply } from '../gdb/reply/stop-reply.ts';
-import type { ThreadId } from '../gdb/reply/thread-id.ts';
+import type { GdbClient } from '../../gdb/client.ts';
+import { GDB_SIGNAL, type StopReply } from '../../gdb/reply/stop-reply.ts';
+import type { ThreadId } from '../../gdb/reply/thread-id.ts';
 
 /** Steps that may have run nothing, one after the other. */
 const MAX_STEPS = 4;

@@ -6,31 +6,21 @@
  * which did: qapi/run-state.json.
  */
 import { setTimeout } from 'node:timers/promises';
-import type { PtmonError } from '../../../core/error.ts';
-import type { GdbClient } from '../gdb/client.ts';
-import { GDB_SIGNAL, type StopReply } from '../gdb/reply/stop-reply.ts';
-import type { GuestEnd } from '../guest-end.ts';
-import type { ThreadId } from '../gdb/reply/thread-id.ts';
-import type { QmpClient } from '../qmp/client.ts';
-import type { QmpEvent } from '../qmp/messages.ts';
-import { isMigrating, isUnderWay } from '../qmp/migration.ts';
-import { readRunState } from '../qmp/run-state.ts';
-import type { Guard } from '../release/guard.ts';
+import type { PtmonError } from '../../../../core/error.ts';
+import type { GdbClient } from '../../gdb/client.ts';
+import { GDB_SIGNAL, type StopReply } from '../../gdb/reply/stop-reply.ts';
+import type { GuestEnd } from '../../guest-end.ts';
+import type { ThreadId } from '../../gdb/reply/thread-id.ts';
+import type { QmpClient } from '../../qmp/client.ts';
+import type { QmpEvent } from '../../qmp/messages.ts';
+import { isMigrating, isUnderWay } from '../../qmp/migration.ts';
+import { isBroughtAboutByUs, isMeantToRun, readRunState } from '../../qmp/run-state.ts';
+import type { Guard } from '../../release/guard.ts';
 import type { RunNotice } from './run-notice.ts';
 import { StallClock } from './stall-clock.ts';
 import { BreakpointSteps, isAtBreakpoint } from './stepping.ts';
 import { withinTime } from './within-time.ts';
-import { mayRunAfterUs, releaseGuest } from '../release/release-guest.ts';
-
-/** States of a guest that is to run: one that a debugger has stopped is, too. */
-const MEANT_TO_RUN: ReadonlySet<string> = new Set(['running', 'debug']);
-
-export function isMeantToRun(state: string): boolean {
-  return MEANT_TO_RUN.has(state);
-}
-
-/** States that we bring about ourselves; `paused` is also what QMP's `stop` leads to. */
-const OURS: ReadonlySet<string> = new Set([...MEANT_TO_RUN, 'paused']);
+import { mayRunAfterUs, releaseGuest } from '../../release/release-guest.ts';
 
 const MIGRATION_POLL_MS = 100;
 
@@ -193,7 +183,7 @@ export class RunControl {
     const state = await readRunState(this.#parts.qmp);
     // What follows the answer is as quick as at any stop.
     this.#stoppedSinceMs = performance.now();
-    if (!OURS.has(state)) this.#setHeld(state);
+    if (!isBroughtAboutByUs(state)) this.#setHeld(state);
     return this.isHeld;
   }
 
@@ -253,7 +243,7 @@ export class RunControl {
     const { qmp, gdb } = this.#parts;
     if (gdb.resumedElsewhere) await gdb.rejoin().catch(() => {});
     const state = await readRunState(qmp, { timeoutMs: LAST_LOOK_MS }).catch(() => undefined);
-    if (state !== undefined && !OURS.has(state)) this.#setHeld(state);
+    if (state !== undefined && !isBroughtAboutByUs(state)) this.#setHeld(state);
     await this.#parts.stopReports?.();
     await gdb.detach({ leaveStopped: this.isHeld });
   }
