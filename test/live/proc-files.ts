@@ -30,34 +30,53 @@ export async function shell({ workload }: LaunchedGuest, line: string): Promise<
   return reports.map((report) => (report.kind === 'other' ? String(report.fields['text']) : ''));
 }
 
+const FACT = /^\/proc\/(\d+)\/task\/(\d+)\/(?:comm:(.*)|status:(\w+):\s*(.*))$/;
+
+interface ProcTask {
+  readonly pid: number;
+  readonly tid: number;
+  /** From `status`, by their names; `comm` of the file of that name. */
+  readonly facts: Map<string, string>;
+}
+
 /** Every process but those that print this. */
 export async function readProcesses(guest: LaunchedGuest): Promise<ProcProcess[]> {
-  const lines = await shell(
+  // Two programs in all: one for each thread takes most of a test's time.
+  const tasks = await readTasks(
     guest,
-    'echo $$; for t in /proc/[0-9]*/task/*; do echo "@$t"; cat $t/comm; grep -E "^(State|PPid|Uid|Tgid):" $t/status; done 2> /dev/null',
+    'echo $$; grep -H "" /proc/[0-9]*/task/*/comm 2> /dev/null; grep -HE "^(State|PPid|Uid):" /proc/[0-9]*/task/*/status 2> /dev/null; true',
   );
-  const own = Number(lines.shift());
   const processes = new Map<number, ProcProcess & { threads: { tid: number; command: string; state: string }[] }>();
-  const field = (block: readonly string[], name: string) =>
-    block
-      .find((line) => line.startsWith(`${name}:`))
-      ?.split(/\s+/)
-      .slice(1) ?? [];
-  for (const block of lines.join('\n').split(/^@/m).slice(1)) {
-    const [path = '', command = '', ...status] = block.split('\n');
-    const [, pid = 0, tid = 0] = /(\d+)\/task\/(\d+)$/.exec(path)?.map(Number) ?? [];
-    const state = field(status, 'State')[0];
-    // Ended before it was read, or one of those that read.
-    if (state === undefined || pid >= own) continue;
-    const parent = Number(field(status, 'PPid')[0]);
-    const [uid, euid] = field(status, 'Uid').map(Number);
+  for (const { pid, tid, facts } of tasks) {
+    const [command, state] = [facts.get('comm'), facts.get('State')?.split(/\s/)[0]];
+    // Ended before all of it was read.
+    if (command === undefined || state === undefined) continue;
+    const [uid, euid] = facts.get('Uid')!.split(/\s+/).map(Number);
+    const thread = { tid, command, state };
     const known = processes.get(pid);
-    if (known !== undefined) known.threads.push({ tid, command, state });
+    if (known !== undefined) known.threads.push(thread);
     else {
-      processes.set(pid, { pid, parent, command, uid: uid!, euid: euid!, state, threads: [{ tid, command, state }] });
+      const parent = Number(facts.get('PPid'));
+      processes.set(pid, { pid, parent, command, uid: uid!, euid: euid!, state, threads: [thread] });
     }
   }
   return [...processes.values()].sort((a, b) => a.pid - b.pid);
+}
+
+/** @param line prints its own PID first */
+async function readTasks(guest: LaunchedGuest, line: string): Promise<ProcTask[]> {
+  const [own, ...lines] = await shell(guest, line);
+  const tasks = new Map<string, ProcTask>();
+  for (const text of lines) {
+    const [, pid, tid, comm, name, value] = FACT.exec(text) ?? [];
+    // The second line of a name, or one of those that read.
+    if (pid === undefined || Number(pid) >= Number(own)) continue;
+    const task = tasks.get(`${pid} ${tid}`) ?? { pid: Number(pid), tid: Number(tid), facts: new Map<string, string>() };
+    tasks.set(`${pid} ${tid}`, task);
+    const fact = name ?? 'comm';
+    if (!task.facts.has(fact)) task.facts.set(fact, value ?? comm ?? '');
+  }
+  return [...tasks.values()];
 }
 
 /** Those that have any, without those that print this. */
