@@ -104,6 +104,8 @@ export interface Paging {
 }
 
 const VPN_LIMIT = 2 ** 52;
+/** One more than the highest frame number. */
+const GFN_LIMIT = 2 ** 40;
 
 /** The masks for one machine. @throws PtmonError `bad-argument` */
 export function makePaging(options: PagingOptions): Paging {
@@ -199,6 +201,13 @@ export function kindOf(format: LevelFormat, lo: number, hi: number): EntryKind {
     return (lo & format.leafReservedLo) | (hi & format.leafReservedHi) ? RESERVED : LEAF;
   }
   return (lo & format.tableReservedLo) | (hi & format.tableReservedHi) ? RESERVED : TABLE;
+}
+
+/** The table or page that an entry leads to, as one number: equal for values that lead alike, whatever else they say. */
+export function targetOf(format: LevelFormat, lo: number, hi: number): number {
+  const kind = kindOf(format, lo, hi);
+  const gfn = kind === TABLE ? tableGfn(format, lo, hi) : kind === LEAF ? leafGfn(format, lo, hi) : 0;
+  return kind * GFN_LIMIT + gfn;
 }
 
 /** The frame of the table that a pointer names. */

@@ -25,6 +25,7 @@ export const PWU = P | W | U;
 
 export interface RigOptions {
   readonly mode?: PagingModeName;
+  readonly vendor?: 'intel' | 'amd';
   readonly views?: number;
   /** False for a source that only compares. */
   readonly protects?: boolean;
@@ -58,6 +59,7 @@ export class Rig {
 
   constructor({
     mode = '4-level',
+    vendor = 'intel',
     views = 1,
     protects = true,
     kinds = [],
@@ -76,7 +78,7 @@ export class Rig {
         },
       },
       ...(protects ? { protection: this.#protection() } : {}),
-      paging: { mode },
+      paging: { mode, vendor },
       kinds,
       fastPath,
       ...(rest.maxRangePages === undefined ? {} : { maxRangePages: rest.maxRangePages }),

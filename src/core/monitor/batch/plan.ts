@@ -9,7 +9,7 @@ import { frameOffsetOf, gfnOf, paOf } from '../../address/pa.ts';
 import { hex, vaOf } from '../../address/va.ts';
 import { PtmonError } from '../../error.ts';
 import { type PhysicalMemory, READ_NO_MEMORY, READ_NOT_FETCHED, READ_OK } from '../../memory/physical-memory.ts';
-import { ENTRY_LEAF, ENTRY_TABLE, kindOf, leafGfn, type Paging, tableGfn, unfoldVpn } from '../../paging/format.ts';
+import { ENTRY_TABLE, kindOf, type Paging, tableGfn, targetOf, unfoldVpn } from '../../paging/format.ts';
 import { restrictLeaf, RIGHTS_ALL } from '../../paging/rights.ts';
 import type { NumberList } from '../../struct/number-list.ts';
 import type { TouchedPages } from '../reporting/touched-pages.ts';
@@ -363,10 +363,7 @@ export class Plan {
     const { format } = node;
     const oldLo = node.lowAt(position);
     const oldHi = node.highAt(position);
-    const kind = kindOf(format, oldLo, oldHi);
-    if (kind !== kindOf(format, lo, hi)) return false;
-    if (kind === ENTRY_TABLE && tableGfn(format, oldLo, oldHi) !== tableGfn(format, lo, hi)) return false;
-    if (kind === ENTRY_LEAF && leafGfn(format, oldLo, oldHi) !== leafGfn(format, lo, hi)) return false;
+    if (targetOf(format, oldLo, oldHi) !== targetOf(format, lo, hi)) return false;
     if (!this.#rightsMatter) return true;
     return restrictLeaf(RIGHTS_ALL, format, oldLo, oldHi) === restrictLeaf(RIGHTS_ALL, format, lo, hi);
   }

@@ -5,7 +5,8 @@
  * with where it leads after, and the difference becomes events. Both are at hand while a plan is committed: the old entries in
  * the nodes, the new ones in what the plan has staged for them (`TableNode.next`).
  */
-import { ENTRY_TABLE, type Paging } from '../../paging/format.ts';
+import { highWord, lowWord } from '../../address/va.ts';
+import { ENTRY_TABLE, type Paging, targetOf } from '../../paging/format.ts';
 import { isStepDone, type Stepwise } from '../steps.ts';
 import type { Cause, MonitorEvent } from '../events.ts';
 import type { AddressSpace } from '../tables/address-space.ts';
@@ -300,7 +301,7 @@ export class Report {
     const { before, after, because } = difference;
     const unsettled = this.#unsettled.take(space, subject);
     const reported = unsettled?.reported ?? before;
-    const causes = because === null ? null : causesOf(unsettled, because.cause, before.gfn !== after.gfn);
+    const causes = because === null ? null : this.#causesOf(unsettled, because.cause, before.gfn !== after.gfn);
     if (this.#touched === null || this.#touched.has(space, page)) {
       const cause = causes && { cause: causeOf({ ...causes, reported }, after) };
       this.#writer.difference(subject, { before: reported, after, because: cause });
@@ -310,6 +311,27 @@ export class Report {
     } else if (unsettled !== undefined) {
       this.#unsettled.add(space, unsettled);
     }
+  }
+
+  /** The causes of an address that is unsettled already, or is about to be, after one more change. */
+  #causesOf(unsettled: Unsettled | undefined, cause: Cause, moves: boolean): Pick<Unsettled, 'cause' | 'moved'> {
+    if (unsettled === undefined) return { cause, moved: moves ? cause : null };
+    const { moved } = unsettled;
+    // The entry that moved the address may change once more, even if only its rights do: its last value is the one to name.
+    const isKept = moved !== null && !moves && moved.entryPa !== cause.entryPa;
+    const next = moved === null ? (moves ? cause : null) : isKept ? moved : this.#movedSince(moved, cause);
+    return { cause: since(unsettled.cause, cause), moved: next };
+  }
+
+  /**
+   * What moved an address since it was last reported, after one more change. As `since`; but an entry that leads where it led at first
+   * has moved nothing from its first value to its last: then only its last change is named.
+   */
+  #movedSince(first: Cause, last: Cause): Cause {
+    const format = this.#paging.byLevel[last.level]!;
+    const led = targetOf(format, lowWord(first.oldValue), highWord(first.oldValue));
+    const leads = targetOf(format, lowWord(last.newValue), highWord(last.newValue));
+    return led === leads ? last : since(first, last);
   }
 
   /** Reports the unsettled addresses of a space that are touched, though nothing has changed for them in this batch. */
@@ -356,32 +378,10 @@ function enterSlot(slot: Mapping, span: Mapping, node: TableNode, position: numb
   return undefined;
 }
 
-/** The causes of an address that is unsettled already, or is about to be, after one more change. */
-function causesOf(unsettled: Unsettled | undefined, cause: Cause, moves: boolean): Pick<Unsettled, 'cause' | 'moved'> {
-  if (unsettled === undefined) return { cause, moved: moves ? cause : null };
-  const { moved } = unsettled;
-  // The entry that moved the address may change once more, even if only its rights do: its last value is the one to name.
-  const isKept = moved !== null && !moves && moved.entryPa !== cause.entryPa;
-  const next = moved === null ? (moves ? cause : null) : isKept ? moved : movedSince(moved, cause);
-  return { cause: since(unsettled.cause, cause), moved: next };
-}
-
 /** What changed since an address was last reported. If one entry changed several times, its first old and last new value; else the last change. */
 function since(first: Cause, last: Cause): Cause {
   const isSameEntry = first.entryPa === last.entryPa && first.oldValue !== last.newValue;
   return isSameEntry ? { ...last, oldValue: first.oldValue } : last;
-}
-
-/** Bits of an entry that lead nowhere else: rights, caching, accessed, dirty, global, ignored, protection key, XD. */
-const MOVES_NOTHING = 0xfff0_0000_0000_0f7en;
-
-/**
- * What moved an address since it was last reported, after one more change. As `since`; but an entry that leads where it led at first,
- * with other rights or ignored bits, has moved nothing from its first value to its last: then only its last change is named.
- */
-function movedSince(first: Cause, last: Cause): Cause {
-  const isBack = ((first.oldValue ^ last.newValue) & ~MOVES_NOTHING) === 0n;
-  return isBack ? last : since(first, last);
 }
 
 /** Leads to the table that backs a node now. */

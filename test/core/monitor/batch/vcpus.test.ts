@@ -193,3 +193,33 @@ describe('E5 the cause of an address that moved while another call read it', () 
     });
   });
 });
+
+describe('E5 the cause names the first old and the last new value of an entry that another vCPU wrote twice', () => {
+  test.each([
+    ['PAE: bit 52 of a PTE', 'pae', 1, 1n << 52n],
+    ['PAE: bit 62 of a PDE', 'pae', 2, 1n << 62n],
+    ['AMD: bit 8 of a PML4E', '4-level', 4, 1n << 8n],
+  ] as const)('also where it is back but for a reserved bit. %s', (_, mode, level, reserved) => {
+    const rig = new Rig({ mode, vendor: 'amd' });
+    const root = rig.frame();
+    const [va, other] = mode === 'pae' ? [0x4000_0000n, 0x8000_0000n] : [VA, 0x1234_5000n];
+    rig.build(root, va, 0x5000n | PWU);
+    rig.build(root, other, 0x6000n | PWU);
+    rig.monitor.monitor({ root, va });
+    rig.monitor.monitor({ root, va: other });
+    const entry = rig.entry(root, va, level);
+    const pde = rig.entry(root, other, 2);
+    const elsewhere = rig.frame();
+    rig.build(elsewhere, va, 0x7000n | PWU);
+    const [first, pdeValue] = [rig.read(entry), rig.read(pde)];
+    rig.mark(entry, 1);
+    rig.poke(entry, rig.read(rig.entry(elsewhere, va, level)));
+    rig.write(pde, 0n, 0);
+    rig.poke(entry, first | reserved);
+    rig.write(pde, pdeValue, 0);
+
+    const events = rig.monitor.processDirtyEntries(1);
+    expect(notes(events)).toEqual([`out 0x${va.toString(16)} → 0x5000`]);
+    expect(events[0]!.cause).toEqual({ entryPa: entry, level, oldValue: first, newValue: first | reserved });
+  });
+});
