@@ -1,10 +1,10 @@
 /** The options of commands that print events: of a recorded, a simulated or a live guest. */
 import { type Command, Option } from 'commander';
 import { PtmonError } from '../../core/error.ts';
-import type { OptInKind } from '../../core/monitor/events.ts';
+import { OPT_IN_KINDS, type OptInKind } from '../../core/monitor/events.ts';
 import type { MapChoice } from '../../linux/index.ts';
 import { mapOption } from './map-choice.ts';
-import { listOf, OPT_IN_KINDS, positiveNumber, seconds, wholeNumber } from './values.ts';
+import { listOf, positiveNumber, seconds, wholeNumber } from './values.ts';
 
 const STALL_CHOICES = ['wait', 'drop', 'detach'] as const;
 

@@ -1,9 +1,8 @@
 /** What a trace says about its recording. */
-import type { OptInKind } from '../../core/monitor/events.ts';
+import { OPT_IN_KINDS, type OptInKind } from '../../core/monitor/events.ts';
 import type { TraceAbout } from '../../drivers/trace/index.ts';
 import { printable } from '../../sinks/printable.ts';
 import type { Summary } from '../../sinks/sink.ts';
-import { OPT_IN_KINDS } from '../options/values.ts';
 
 /** The recorded opt-in kinds that this version knows, in the order of the recording, which the header of the JSONL keeps. */
 export function recordedKinds({ kinds }: TraceAbout): OptInKind[] {

@@ -5,9 +5,7 @@ import { PtmonError } from '../error.ts';
 import { canonicalVpn, foldVpn, type Paging } from '../paging/format.ts';
 import type { Tag } from '../struct/references.ts';
 import type { Address, MonitorOptions, RangeRequest } from './api.ts';
-import type { OptInKind } from './events.ts';
-
-const OPT_IN_KINDS: readonly OptInKind[] = ['protection', 'restructure', 'root-gone'];
+import { OPT_IN_KINDS, type OptInKind } from './events.ts';
 
 /** The options of a monitor, all but `paging`, which `makePaging` checks. */
 export function checkOptions(options: MonitorOptions): void {

@@ -102,4 +102,5 @@ export interface BackedRun {
 }
 
 /** Kinds that the monitor reports only where `MonitorOptions.kinds` lists them. */
-export type OptInKind = 'protection' | 'restructure' | 'root-gone';
+export const OPT_IN_KINDS = ['protection', 'restructure', 'root-gone'] as const;
+export type OptInKind = (typeof OPT_IN_KINDS)[number];

@@ -1,6 +1,6 @@
 /** A trace as a scene: replays it once, and reads what its tables map wherever an event says that something has changed. */
 import { PtmonError } from '../../core/error.ts';
-import type { MonitorEvent, OptInKind } from '../../core/monitor/events.ts';
+import { OPT_IN_KINDS, type MonitorEvent, type OptInKind } from '../../core/monitor/events.ts';
 import { rootOf } from '../../core/paging/format.ts';
 import type { WatchCall } from '../../driver/watch-calls.ts';
 import { openTrace, type TraceDriver, type TraceInstant } from '../../drivers/trace/index.ts';
@@ -15,7 +15,7 @@ import { readRuns, type Span, spanOf } from './space-runs.ts';
 
 /** A watched range without a page in it is a block all the same, up to so many pages. */
 const MAX_EMPTY_PAGES = 2048;
-const OPT_IN: readonly string[] = ['protection', 'restructure', 'root-gone'] satisfies OptInKind[];
+const OPT_IN: readonly string[] = OPT_IN_KINDS;
 
 /** @throws PtmonError as `openTrace`; the reason of the signal when it is aborted */
 export async function traceScene(path: string, signal?: AbortSignal): Promise<Scene> {
