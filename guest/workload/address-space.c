@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "operations.h"
+#include "address-space.h"
 #include "pagemap.h"
 
 #ifndef MADV_PAGEOUT
