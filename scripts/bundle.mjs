@@ -31,7 +31,7 @@ const SHARED_TYPES = 'shared';
 const CHUNK_NAMES = [
   // What every command needs.
   [
-    /^(core\/(?:error|monitor\/events)|sinks\/(text-output|printable|columns|version)|cli\/(?:about|usage-error)|cli\/exit\/.*|cli\/output\/status-lines)\.ts$/,
+    /^(core\/(?:error|monitor\/events)|sinks\/(text-output|printable|columns|version)|cli\/(?:about|usage-error|commands\/top\/top-sorts)|cli\/exit\/.*|cli\/output\/status-lines)\.ts$/,
     'base',
   ],
   [/^(cli\/options|guest\/discovery)\//, 'options'],

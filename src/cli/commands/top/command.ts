@@ -8,17 +8,7 @@ import { wholeNumber } from '../../options/values.ts';
 import { EXIT_OK } from '../../exit/exit-codes.ts';
 import { interruptible } from '../../exit/interruptible.ts';
 import type { TopOptions } from './run-top.ts';
-
-const SORTS = [
-  'resident',
-  'in',
-  'out',
-  'copies',
-  'large',
-  'swap',
-  'pid',
-  'name',
-] as const satisfies readonly TopOptions['sort'][];
+import { SORTS } from './top-sorts.ts';
 
 const HELP = `
 Lists the processes of a Linux guest by the memory that they have, with the

@@ -12,8 +12,10 @@ import { printStatus } from '../../output/status-lines.ts';
 import { TerminalScreen } from './terminal-screen.ts';
 import { press } from './top-controls.ts';
 import { rowJson } from './top-json.ts';
-import { type LookedAt, type Sort, sorted, TopRows } from './top-rows.ts';
+import { sorted } from './top-columns.ts';
+import { type LookedAt, TopRows } from './top-rows.ts';
 import { type OpenedProcess, screenLines, type TopState } from './top-screen.ts';
+import type { Sort } from './top-sorts.ts';
 
 export interface TopOptions {
   readonly qmp?: string;

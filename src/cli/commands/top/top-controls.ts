@@ -1,6 +1,7 @@
 /** What keys do to the state of `ptmon top`. */
-import { HEAD_LINES, SORT_KEYS, type Terminal, type TopState } from './top-screen.ts';
-import { sorted } from './top-rows.ts';
+import { sorted } from './top-columns.ts';
+import { HEAD_LINES, type Terminal, type TopState } from './top-screen.ts';
+import { SORT_KEYS } from './top-sorts.ts';
 
 /** What is to be done beside drawing. */
 export type Request = 'quit' | 'interrupt' | 'suspend' | 'open' | undefined;

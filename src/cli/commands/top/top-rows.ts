@@ -69,25 +69,3 @@ export class TopRows {
 }
 
 const NONE = { pagesIn: 0, pagesOut: 0, copies: 0 };
-
-export const SORTS = ['resident', 'in', 'out', 'copies', 'large', 'swap', 'pid', 'name'] as const;
-export type Sort = (typeof SORTS)[number];
-
-const VALUES: Readonly<Record<Exclude<Sort, 'pid' | 'name'>, (row: TopRow) => number>> = {
-  resident: ({ resident }) => resident,
-  in: ({ pagesIn }) => pagesIn,
-  out: ({ pagesOut }) => pagesOut,
-  copies: ({ copies }) => copies,
-  large: ({ large }) => large,
-  swap: ({ swapped }) => swapped,
-};
-
-/** The largest first, but PIDs and names ascending. */
-export function sorted(rows: readonly TopRow[], by: Sort): TopRow[] {
-  const compare = (a: TopRow, b: TopRow): number => {
-    if (by === 'pid') return a.pid - b.pid;
-    if (by === 'name') return a.command.localeCompare(b.command) || a.pid - b.pid;
-    return VALUES[by](b) - VALUES[by](a) || b.resident - a.resident || a.pid - b.pid;
-  };
-  return [...rows].sort(compare);
-}

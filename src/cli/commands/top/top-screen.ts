@@ -4,7 +4,9 @@ import { type MappedArea, rightsText } from '../../../linux/index.ts';
 import { printable } from '../../../sinks/printable.ts';
 import { fit, fitPath, widthOf } from '../../../sinks/text-width.ts';
 import { sizeText } from '../../output/size-text.ts';
-import { SORTS, type Sort, sorted, type TopRow } from './top-rows.ts';
+import { amountText, COLUMNS, type Column, rateText, sorted, WIDE } from './top-columns.ts';
+import type { TopRow } from './top-rows.ts';
+import type { Sort } from './top-sorts.ts';
 
 export interface Terminal {
   readonly columns: number;
@@ -33,14 +35,6 @@ export interface TopState {
   readonly showsHelp: boolean;
   /** Of the last look, if it failed. */
   readonly failure: string | undefined;
-}
-
-interface Column {
-  readonly title: string;
-  readonly width: number;
-  readonly sort?: Sort;
-  readonly isLeft?: boolean;
-  readonly text: (row: TopRow) => string;
 }
 
 /** Lines above the list. */
@@ -104,21 +98,6 @@ function footLine({ failure, opened, showsHelp }: TopState, columns: number, col
   return colour.dim(fit(keys, columns));
 }
 
-const COLUMNS: readonly Column[] = [
-  { title: 'PID', width: 7, sort: 'pid', text: ({ pid }) => String(pid) },
-  { title: 'COMMAND', width: 0, sort: 'name', isLeft: true, text: ({ command }) => command },
-  { title: 'RESIDENT', width: 9, sort: 'resident', text: ({ resident }) => sizeText(resident) },
-  { title: 'IN/s', width: 6, sort: 'in', text: ({ pagesIn }) => rateText(pagesIn) },
-  { title: 'OUT/s', width: 6, sort: 'out', text: ({ pagesOut }) => rateText(pagesOut) },
-  { title: 'COW/s', width: 6, sort: 'copies', text: ({ copies }) => rateText(copies) },
-  { title: 'LARGE', width: 7, sort: 'large', text: ({ large }) => amountText(large) },
-  { title: 'SWAP', width: 7, sort: 'swap', text: ({ swapped }) => amountText(swapped) },
-  { title: 'STATE', width: 5, isLeft: true, text: ({ state }) => state },
-];
-const WIDE: readonly Column[] = [
-  { title: 'UID', width: 6, text: ({ uid }) => String(uid) },
-  { title: 'THR', width: 4, text: ({ threads }) => String(threads) },
-];
 const COMMAND_COLUMNS = 16;
 const MIN_COMMAND = 4;
 /** From so many columns on there is room for more. */
@@ -202,18 +181,6 @@ function areaLines(areas: readonly MappedArea[], columns: number): string[] {
   });
 }
 
-/** A rate in at most five characters; nothing for none. */
-export function rateText(perSecond: number): string {
-  if (perSecond === 0) return '0';
-  if (perSecond < 10) return perSecond.toFixed(1);
-  if (perSecond < 100_000) return String(Math.round(perSecond));
-  return perSecond < 1e6 ? `${Math.round(perSecond / 1000)}k` : `${(perSecond / 1e6).toFixed(1)}m`;
-}
-
-function amountText(byteLength: number): string {
-  return byteLength === 0 ? '-' : sizeText(byteLength);
-}
-
 const BARS = ' ▁▂▃▄▅▆▇█';
 
 /** The last values as bars of eight heights, against the largest of them. */
@@ -223,15 +190,3 @@ export function sparkline(values: readonly number[], width: number): string {
   const bars = shown.map((value) => (value === 0 ? '·' : BARS[Math.max(1, Math.ceil((value / most) * 8))]!));
   return bars.join('').padStart(width);
 }
-
-/** The key of each order. */
-export const SORT_KEYS: Readonly<Record<string, Sort>> = {
-  r: 'resident',
-  i: 'in',
-  o: 'out',
-  c: 'copies',
-  l: 'large',
-  s: 'swap',
-  p: 'pid',
-  n: 'name',
-} satisfies Record<string, (typeof SORTS)[number]>;
