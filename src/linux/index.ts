@@ -4,7 +4,7 @@ export type { SwapDevice } from './entries/swap-devices.ts';
 export { type SpecialType, type SwapTypes, swapTypesOf } from './entries/swap-types.ts';
 export { Explainer, type LinuxExplanation, explanationText } from './explain.ts';
 export { Btf } from './btf/btf.ts';
-export type { ImagePiece } from './kernel/image.ts';
+export type { ImagePiece } from './kernel/find-image.ts';
 export { findKernel } from './kernel/find-kernel.ts';
 export type { FindKernelOptions, KernelSource, LinuxKernel } from './kernel/kernel.ts';
 export { kernelCache, kernelCacheFolder } from './kernel/kernel-cache.ts';

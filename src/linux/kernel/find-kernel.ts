@@ -8,7 +8,7 @@ import { PtmonError } from '../../core/error.ts';
 import { makePaging, type Paging, rootOf } from '../../core/paging/format.ts';
 import { pagingOf } from '../../driver/paging.ts';
 import { KernelMemory } from '../memory/kernel-memory.ts';
-import { ImageSearch, MET, NO_CODE } from './image-search.ts';
+import { ImageSearch, type NoKernel } from './find-in-image.ts';
 import type { FindKernelOptions, KernelSource, LinuxKernel } from './kernel.ts';
 
 /** Bit 12 of CR3 tells the two tables of a process apart under page-table isolation (arch/x86/entry/calling.h). */
@@ -19,18 +19,21 @@ const ISOLATED_ROOT_BIT = 0x1000;
  *   strange; what the source throws; the reason of `options.signal` when it is aborted
  */
 export async function findKernel(source: KernelSource, options: FindKernelOptions = {}): Promise<LinuxKernel> {
-  const reasons: string[] = [];
-  for (const { paging, root } of options.space ? [options.space] : addressSpaces(source, reasons)) {
+  const unread: string[] = [];
+  const searched: NoKernel[] = [];
+  for (const { paging, root } of options.space ? [options.space] : addressSpaces(source, unread)) {
     const search = new ImageSearch(source, new KernelMemory(paging, source.memory, root), options);
     const found = await search.run();
-    if (typeof found !== 'string') return found;
-    reasons.push(`in the address space of root ${hex(root)}, ${found}`);
+    if (!('why' in found)) return found;
+    searched.push({ ...found, why: `in the address space of root ${hex(root)}, ${found.why}` });
   }
-  // Where a kernel was met, nobody wants to know where none is: the user half of an isolated process has none.
-  const told = new Set(
-    reasons.some((why) => why.includes(MET)) ? reasons.filter((why) => !why.endsWith(NO_CODE)) : reasons,
+  // Where a kernel is mapped, where none is does not matter: the user half of an isolated process has none.
+  const withImage = searched.filter(({ hasImage }) => hasImage);
+  const told = (withImage.length > 0 ? withImage : searched).map(({ why }) => why);
+  throw new PtmonError(
+    'source-unavailable',
+    `no Linux kernel can be read: ${[...new Set([...unread, ...told])].join('; ')}`,
   );
-  throw new PtmonError('source-unavailable', `no Linux kernel can be read: ${[...told].join('; ')}`);
 }
 
 /**

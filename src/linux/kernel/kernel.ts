@@ -5,7 +5,7 @@ import type { RegisterAccess, RemoteFetch } from '../../driver/driver.ts';
 import type { KernelRoot } from '../../driver/snapshot.ts';
 import type { Btf } from '../btf/btf.ts';
 import type { KernelMemory } from '../memory/kernel-memory.ts';
-import type { ImagePiece } from './image.ts';
+import type { ImagePiece } from './find-image.ts';
 import type { KernelCache } from './kernel-places.ts';
 
 /** What a kernel can be found in: a driver or a snapshot of a guest. */

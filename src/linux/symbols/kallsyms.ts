@@ -5,7 +5,7 @@
  *      up to 6.3   offsets, relative_base, num_syms, names, …       or  addresses, num_syms, names, …
  *      since 6.4   num_syms, names, markers, token_table, token_index, offsets, relative_base      (404bad70fcf7)
  */
-import type { ImagePiece } from '../kernel/image.ts';
+import type { ImagePiece } from '../kernel/find-image.ts';
 import type { LinuxKernel } from '../kernel/kernel.ts';
 import { attempt } from '../memory/guest-fault.ts';
 import type { Steps } from '../memory/steps.ts';
