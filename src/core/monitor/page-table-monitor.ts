@@ -1,7 +1,7 @@
 /**
  * The monitor's public class: validates arguments, and hands each call to the part that does it.
  *
- *      markDirty              notes what a vCPU is about to write             batch/dirty-marks
+ *      markDirty              notes what a vCPU is about to write             batch/write-marker, batch/dirty-marks
  *      processDirtyEntries    reads those entries and everything below them   batch/synchronizer, batch/plan
  *                             reports where each address led and leads now    reporting/report, reporting/event-writer
  *                             and makes the nodes follow                      batch/plan (commit), tables/table-node
@@ -9,7 +9,6 @@
  * Most batches change entries of page tables alone, and take a shorter way: fast-path/leaf-writes. Rules such as C9 are in
  * docs/contract.md.
  */
-import { frameOffsetOf, gfnOf, PAGE_BYTES } from '../address/pa.ts';
 import { makePaging, type Paging, rootOf } from '../paging/format.ts';
 import { walk } from '../paging/walk.ts';
 import type {
@@ -39,15 +38,15 @@ import { DirtyMarks } from './batch/dirty-marks.ts';
 import { FormerWalks } from './batch/former-walks.ts';
 import { Plan } from './batch/plan.ts';
 import { Releases } from './batch/releases.ts';
-import { finish, type Stepwise } from './steps.ts';
+import { finish, noSteps, type Stepwise } from './steps.ts';
 import { type CompareScope, Synchronizer } from './batch/synchronizer.ts';
+import { WriteMarker } from './batch/write-marker.ts';
 import { EventWriter } from './reporting/event-writer.ts';
 import { Report } from './reporting/report.ts';
 import { UnsettledAddresses } from './reporting/unsettled.ts';
 import { CallInSteps } from './call-in-steps.ts';
 import type { BackedRun, MonitorEvent } from './events.ts';
 import { LeafWrites } from './fast-path/leaf-writes.ts';
-import { announce } from './fast-path/plain-tables.ts';
 import { WatchInPlace } from './fast-path/watch-in-place.ts';
 import {
   countEntries,
@@ -64,7 +63,7 @@ import { DEFAULT_RANGE_PAGES } from './tables/range-limit.ts';
 import { Faults } from './tables/faults.ts';
 import { ProtectedTables } from './tables/protected-tables.ts';
 import { ReverseMap } from './tables/rmap.ts';
-import type { EntrySet, TableNode } from './tables/table-node.ts';
+import type { EntrySet } from './tables/table-node.ts';
 
 export type { CompareScope };
 
@@ -76,16 +75,13 @@ export class PageTableMonitor {
   readonly #memory: MonitorOptions['memory'];
   readonly #tables: ProtectedTables;
   readonly #rmap = new ReverseMap();
-  readonly #marks = new DirtyMarks();
+  readonly #marker: WriteMarker;
   readonly #spaces: AddressSpaces;
   readonly #parts: MonitorParts;
   readonly #calls: Calls;
   readonly #synchronizer: Synchronizer;
   readonly #releases: Releases;
-  readonly #isFast: boolean;
   readonly #entrySet: EntrySet = { version: 0 };
-  /** Bits of a frame offset that lie within an entry. */
-  readonly #entryShift: number;
 
   /** @throws PtmonError `bad-argument` for an impossible option */
   constructor(options: MonitorOptions) {
@@ -95,13 +91,12 @@ export class PageTableMonitor {
     const { entryBytes } = paging.mode;
     this.paging = paging;
     this.#memory = memory;
-    this.#isFast = fastPath;
-    this.#entryShift = Math.log2(entryBytes);
     const faults = new Faults(options.onFault ?? (() => {}));
     this.#tables = new ProtectedTables(options.protection, faults);
     this.#spaces = new AddressSpaces({ paging, maxRangePages, entrySet: this.#entrySet });
 
-    const [tables, rmap, marks, spaces] = [this.#tables, this.#rmap, this.#marks, this.#spaces];
+    const [tables, rmap, marks, spaces] = [this.#tables, this.#rmap, new DirtyMarks(), this.#spaces];
+    this.#marker = new WriteMarker({ tables, rmap, marks, entryBytes, isFast: fastPath });
     const unsettled = new UnsettledAddresses();
     const writer = new EventWriter(paging, new Set(options.kinds), maxRangePages / RANGE_PAGES_FOR_EVENT);
     const report = new Report(paging, writer, unsettled);
@@ -157,20 +152,16 @@ export class PageTableMonitor {
 
   /** The same in steps. Arguments are checked with the first one. */
   monitorRangeInSteps(request: RangeWatchRequest): CallInSteps<void> {
-    return new CallInSteps(this.#calls, this.#monitorRange(request));
-  }
-
-  *#monitorRange(request: RangeWatchRequest): Stepwise<void> {
-    this.#calls.admit('monitorRange');
-    checkRequest(request);
-    const view = checkView(request.view);
-    const root = rootOf(this.paging, request.root);
-    const { first, last } = locateRange(this.paging, request);
-    checkTag(request.tag);
-    const runs = checkRuns(request.runs);
-
-    const space = this.#spaces.open(view, root);
-    yield* this.#synchronizer.watchRange({ space, first, last }, request.tag, runs);
+    return this.#call('monitorRange', () => {
+      checkRequest(request);
+      const view = checkView(request.view);
+      const root = rootOf(this.paging, request.root);
+      const { first, last } = locateRange(this.paging, request);
+      checkTag(request.tag);
+      const runs = checkRuns(request.runs);
+      const space = this.#spaces.open(view, root);
+      return this.#synchronizer.watchRange({ space, first, last }, request.tag, runs);
+    });
   }
 
   /** Releases one reference to an address: of `tag`, where it is given. Returns whether there was one (rule R1). */
@@ -191,16 +182,13 @@ export class PageTableMonitor {
 
   /** The same in steps. */
   unmonitorRangeInSteps(request: RangeRequest): CallInSteps<boolean> {
-    return new CallInSteps(this.#calls, this.#unmonitorRange(request));
-  }
-
-  *#unmonitorRange(request: RangeRequest): Stepwise<boolean> {
-    this.#calls.admit('unmonitorRange');
-    checkRequest(request);
-    const view = checkView(request.view);
-    const { first, last } = locateRange(this.paging, request);
-    const space = this.#spaces.find(view, rootOf(this.paging, request.root));
-    return space !== undefined && (yield* this.#releases.releaseRange({ space, first, last }, request.tag));
+    return this.#call('unmonitorRange', () => {
+      checkRequest(request);
+      const view = checkView(request.view);
+      const { first, last } = locateRange(this.paging, request);
+      const space = this.#spaces.find(view, rootOf(this.paging, request.root));
+      return space === undefined ? noSteps(false) : this.#releases.releaseRange({ space, first, last }, request.tag);
+    });
   }
 
   /** Releases every reference to an address, those of ranges included. Returns whether there was one. */
@@ -221,12 +209,7 @@ export class PageTableMonitor {
 
   /** The same in steps. */
   unmonitorViewInSteps(view: number): CallInSteps<void> {
-    return new CallInSteps(this.#calls, this.#unmonitorView(view));
-  }
-
-  *#unmonitorView(view: number): Stepwise<void> {
-    this.#calls.admit('unmonitorView');
-    yield* this.#releases.drop(this.#spaces.inView(checkView(view)));
+    return this.#call('unmonitorView', () => this.#releases.drop(this.#spaces.inView(checkView(view))));
   }
 
   /** Releases every address. */
@@ -236,12 +219,7 @@ export class PageTableMonitor {
 
   /** The same in steps. */
   unmonitorAllInSteps(): CallInSteps<void> {
-    return new CallInSteps(this.#calls, this.#unmonitorAll());
-  }
-
-  *#unmonitorAll(): Stepwise<void> {
-    this.#calls.admit('unmonitorAll');
-    yield* this.#releases.drop(this.#spaces.inView());
+    return this.#call('unmonitorAll', () => this.#releases.drop(this.#spaces.inView()));
   }
 
   /**
@@ -255,14 +233,11 @@ export class PageTableMonitor {
 
   /** The same in steps. */
   rootGoneInSteps(root: number | bigint, view?: number): CallInSteps<MonitorEvent[]> {
-    return new CallInSteps(this.#calls, this.#rootGone(root, view));
-  }
-
-  *#rootGone(root: number | bigint, view?: number): Stepwise<MonitorEvent[]> {
-    this.#calls.admit('rootGone');
-    const rootPa = rootOf(this.paging, root);
-    const only = view === undefined ? undefined : checkView(view);
-    return yield* this.#releases.rootsGone(this.#spaces.ofRoot(rootPa, only));
+    return this.#call('rootGone', () => {
+      const rootPa = rootOf(this.paging, root);
+      const only = view === undefined ? undefined : checkView(view);
+      return this.#releases.rootsGone(this.#spaces.ofRoot(rootPa, only));
+    });
   }
 
   /**
@@ -275,16 +250,7 @@ export class PageTableMonitor {
     checkWrite(pa, 1);
     checkView(view);
     checkVcpu(vcpu);
-    const gfn = gfnOf(pa);
-    const firstNode = this.#rmap.firstIn(gfn);
-    if (firstNode === null && !this.#tables.trapsUnmapped(gfn, this.#rmap.size)) {
-      this.#marks.noteEntryElsewhere(vcpu, pa);
-      return false;
-    }
-    const offset = frameOffsetOf(pa);
-    const isMonitored = this.#isMonitored(firstNode, offset >>> this.#entryShift, offset >>> this.#entryShift);
-    this.#marks.add(vcpu, pa - (offset & (this.paging.mode.entryBytes - 1)));
-    return isMonitored;
+    return this.#marker.markEntry(pa, vcpu);
   }
 
   /**
@@ -296,21 +262,7 @@ export class PageTableMonitor {
     checkWrite(pa, byteLength);
     checkView(view);
     checkVcpu(vcpu);
-    const first = gfnOf(pa);
-    const last = gfnOf(pa + byteLength - 1);
-    const { entryBytes } = this.paging.mode;
-    let isMonitored = false;
-    const frames = this.#tables.framesInFlight(first, last);
-    if (frames.length <= last - first) this.#marks.noteElsewhere(vcpu, pa, byteLength);
-    for (const gfn of frames) {
-      const firstNode = this.#rmap.firstIn(gfn);
-      const start = gfn * PAGE_BYTES;
-      const from = Math.max(0, pa - start) >>> this.#entryShift;
-      const to = (Math.min(PAGE_BYTES, pa + byteLength - start) - 1) >>> this.#entryShift;
-      this.#marks.addRun(vcpu, start + from * entryBytes, to - from + 1, entryBytes);
-      if (this.#isMonitored(firstNode, from, to)) isMonitored = true;
-    }
-    return isMonitored;
+    return this.#marker.markBytes(pa, byteLength, vcpu);
   }
 
   /**
@@ -330,13 +282,10 @@ export class PageTableMonitor {
 
   /** The same in steps. */
   processDirtyEntriesInSteps(vcpu: number): CallInSteps<MonitorEvent[]> {
-    return new CallInSteps(this.#calls, this.#processDirtyEntries(vcpu));
-  }
-
-  *#processDirtyEntries(vcpu: number): Stepwise<MonitorEvent[]> {
-    this.#calls.admit('processDirtyEntries');
-    checkVcpu(vcpu);
-    return yield* this.#synchronizer.processMarksInSteps(vcpu);
+    return this.#call('processDirtyEntries', () => {
+      checkVcpu(vcpu);
+      return this.#synchronizer.processMarksInSteps(vcpu);
+    });
   }
 
   /**
@@ -351,14 +300,10 @@ export class PageTableMonitor {
   }
 
   /** The same in steps. */
-  resyncInSteps(view?: number, scope?: CompareScope): CallInSteps<MonitorEvent[]> {
-    return new CallInSteps(this.#calls, this.#resync(view, scope));
-  }
-
-  *#resync(view?: number, scope: CompareScope = 'all'): Stepwise<MonitorEvent[]> {
-    this.#calls.admit('resync');
-    const only = view === undefined ? undefined : checkView(view);
-    return yield* this.#synchronizer.compare(only, scope);
+  resyncInSteps(view?: number, scope: CompareScope = 'all'): CallInSteps<MonitorEvent[]> {
+    return this.#call('resync', () =>
+      this.#synchronizer.compare(view === undefined ? undefined : checkView(view), scope),
+    );
   }
 
   /** Whether a frame is a table on a watched walk, in any view. */
@@ -433,14 +378,14 @@ export class PageTableMonitor {
     return dump(this.#parts);
   }
 
-  /** Whether the entry of any of these slots is on some watched walk, by the first node of its frame. */
-  #isMonitored(firstNode: TableNode | null, from: number, to: number): boolean {
-    if (this.#isFast && firstNode !== null && from === to && announce(firstNode, from)) return true;
-    for (let node = firstNode; node !== null; node = node.nextInFrame) {
-      const position = node.firstFrom(from - node.firstSlot);
-      if (position >= 0 && node.slotAt(position) <= to - node.firstSlot) return true;
-    }
-    return false;
+  /** A call whose first step checks its arguments, and which no other call may interrupt. */
+  #call<T>(name: string, begin: () => Stepwise<T>): CallInSteps<T> {
+    const calls = this.#calls;
+    const steps = function* (): Stepwise<T> {
+      calls.admit(name);
+      return yield* begin();
+    };
+    return new CallInSteps(calls, steps());
   }
 
   #findSpace(address: Address): AddressSpace | undefined {

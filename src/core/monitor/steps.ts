@@ -13,6 +13,11 @@ export function finish<T>(work: Stepwise<T>): T {
   }
 }
 
+/** Work that takes no step. */
+export function* noSteps<T>(result: T): Stepwise<T> {
+  return result;
+}
+
 /** Entries, or pages, of one step where their number has no other bound. */
 const STEP = 512;
 
