@@ -38,6 +38,8 @@ export interface Snapshot {
   readonly remote?: RemoteFetch;
   /** Where RAM is, in ascending order. */
   readonly regions: readonly MemoryRegion[];
+  /** RAM that the source says there is, and that it lacks: a file that was cut off. */
+  readonly missing?: readonly MemoryRegion[];
   /** Bytes of a file whose positions are taken for physical addresses; absent where addresses are known. */
   readonly rawBytes?: number;
   /** Absent where the source has none: raw memory. */

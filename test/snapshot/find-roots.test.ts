@@ -1,5 +1,6 @@
 /** Roots that were made, among pages that are none, and how sure the search is of each. */
 import { describe, expect, test } from 'vitest';
+import { type PhysicalMemory, READ_NO_MEMORY } from '../../src/core/memory/physical-memory.ts';
 import type { PagingModeName } from '../../src/core/paging/modes.ts';
 import type { Progress } from '../../src/driver/pacer.ts';
 import type { Snapshot } from '../../src/driver/snapshot.ts';
@@ -78,6 +79,27 @@ describe('findRoots', () => {
     expect(sure.map(({ userEntries }) => userEntries)).toEqual([0, 1, 1, 1]);
     expect(found.slice(0, sure.length)).toEqual(sure);
   });
+
+  test.each(MODES)(
+    'a root of %s paging of which a file has lost a table at its end is found, where it says so',
+    async (mode) => {
+      const { kernel, roots } = guest(mode);
+      const whole = kernel.snapshot();
+      // The last table is that of the last process.
+      const end = whole.regions[0]!.byteLength - 4096;
+      const memory: PhysicalMemory = {
+        readEntry: (pa, byteLength, into) => (pa < end ? whole.memory.readEntry(pa, byteLength, into) : READ_NO_MEMORY),
+      };
+      const cut = { ...whole, memory, regions: [{ pa: 0, byteLength: end }] };
+      const sureOf = async (snapshot: Snapshot) =>
+        (await findRoots(snapshot))
+          .filter(({ confidence }) => confidence === 'sure')
+          .map(({ root }) => root)
+          .sort();
+      expect(await sureOf({ ...cut, missing: [{ pa: end, byteLength: 4096 }] })).toEqual([...roots].sort());
+      expect(await sureOf(cut)).toEqual(roots.slice(0, -1).sort());
+    },
+  );
 
   test('tells 5-level paging from the 4-level tables below its roots', async () => {
     const { kernel } = guest('5-level');

@@ -1,5 +1,6 @@
 /** Where a dump has physical memory, as whole pages, each of them once. */
 import { PA_LIMIT, PAGE_BYTES } from '../../core/address/pa.ts';
+import type { MemoryRegion } from '../../driver/snapshot.ts';
 import { type RamRegion, sizeText } from '../ramfile/index.ts';
 import { corrupt } from './dump-bytes.ts';
 
@@ -12,7 +13,7 @@ const COMPACT_AT = 2 ** 17;
 export class DumpRegions {
   readonly #name: string;
   readonly #unnameable: Tally = { count: 0, byteLength: 0 };
-  readonly #missing: Tally = { count: 0, byteLength: 0 };
+  readonly #missing: MemoryRegion[] = [];
   #regions: RamRegion[] = [];
 
   /** @param name of the file, for messages */
@@ -22,11 +23,10 @@ export class DumpRegions {
 
   /** What could not be added, a sentence each. */
   get warnings(): string[] {
-    const [unnameable, missing] = [this.#unnameable, this.#missing];
+    const unnameable = this.#unnameable;
+    const missingBytes = this.#missing.reduce((sum, { byteLength }) => sum + byteLength, 0);
     return [
-      ...(missing.count > 0
-        ? [`the file is truncated: ${sizeText(missing.byteLength)} of memory missing at its end`]
-        : []),
+      ...(missingBytes > 0 ? [`the file is truncated: ${sizeText(missingBytes)} of memory missing at its end`] : []),
       ...(unnameable.count > 0
         ? [
             `${unnameable.count} of its pieces of memory (${sizeText(unnameable.byteLength)}) have no physical address ` +
@@ -34,6 +34,11 @@ export class DumpRegions {
           ]
         : []),
     ];
+  }
+
+  /** What lies behind the end of the file, a page that is cut in two among it, in the order in which it was added. */
+  get missing(): readonly MemoryRegion[] {
+    return this.#missing.flatMap(({ pa, byteLength }) => wholePages(pa - (pa % PAGE_BYTES), pa + byteLength));
   }
 
   /**
@@ -46,14 +51,16 @@ export class DumpRegions {
   add({ pa, byteLength: wanted, position }: RamRegion, offset: number, fileBytes = Infinity): void {
     const isPhysical = pa >= 0 && wanted >= 0 && pa + wanted <= PA_LIMIT;
     const byteLength = Math.max(0, Math.min(wanted, fileBytes - position));
-    if (!isPhysical) tally(this.#unnameable, wanted);
-    else if (byteLength < wanted) tally(this.#missing, wanted - byteLength);
-    if (!isPhysical) return;
-    const first = Math.ceil(pa / PAGE_BYTES) * PAGE_BYTES;
-    const end = Math.floor((pa + byteLength) / PAGE_BYTES) * PAGE_BYTES;
-    if (end <= first) return;
+    if (!isPhysical) {
+      this.#unnameable.count++;
+      this.#unnameable.byteLength += wanted;
+      return;
+    }
+    if (byteLength < wanted) this.#miss(pa + byteLength, wanted - byteLength);
+    const [pages] = wholePages(pa, pa + byteLength);
+    if (pages === undefined) return;
     const last = this.#regions.at(-1);
-    const region = { pa: first, byteLength: end - first, position: position + (first - pa) };
+    const region = { ...pages, position: position + (pages.pa - pa) };
     if (last !== undefined && continues(last, region)) this.#regions[this.#regions.length - 1] = joined(last, region);
     else this.#regions.push(region);
     if (this.#regions.length >= COMPACT_AT) this.#compact(offset);
@@ -90,6 +97,15 @@ export class DumpRegions {
     return rest;
   }
 
+  #miss(pa: number, byteLength: number): void {
+    const last = this.#missing.at(-1);
+    if (last !== undefined && last.pa + last.byteLength === pa) {
+      this.#missing[this.#missing.length - 1] = { pa: last.pa, byteLength: last.byteLength + byteLength };
+    } else if (this.#missing.length < MAX_REGIONS) {
+      this.#missing.push({ pa, byteLength });
+    }
+  }
+
   #compact(offset: number): void {
     const merged: RamRegion[] = [];
     for (const region of [...this.#regions].sort((a, b) => a.pa - b.pa)) {
@@ -116,9 +132,11 @@ interface Tally {
   byteLength: number;
 }
 
-function tally(of: Tally, byteLength: number): void {
-  of.count++;
-  of.byteLength += byteLength;
+/** The pages that lie in a range; none where it has no whole one. */
+function wholePages(pa: number, endPa: number): MemoryRegion[] {
+  const first = Math.ceil(pa / PAGE_BYTES) * PAGE_BYTES;
+  const end = Math.floor(endPa / PAGE_BYTES) * PAGE_BYTES;
+  return end > first ? [{ pa: first, byteLength: end - first }] : [];
 }
 
 function continues(region: RamRegion, next: RamRegion): boolean {

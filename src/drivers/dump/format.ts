@@ -1,6 +1,6 @@
 /** What a format of dumps is: recognised by its first bytes, and opened as pieces of memory and what is known besides. */
 import type { LongWorkOptions } from '../../driver/pacer.ts';
-import type { KernelRoot } from '../../driver/snapshot.ts';
+import type { KernelRoot, MemoryRegion } from '../../driver/snapshot.ts';
 import type { MemoryPart } from '../ramfile/index.ts';
 import type { DumpBytes } from './dump-bytes.ts';
 import type { DumpNotes } from './notes/notes.ts';
@@ -14,6 +14,8 @@ export interface OpenedFormat {
   readonly notes: DumpNotes;
   /** The kernel's own top-level table, where the file names it. */
   readonly kernelRoot?: KernelRoot;
+  /** Memory that the file says it has, and that is behind its end. */
+  readonly missing?: readonly MemoryRegion[];
   /** What is missing or odd, a sentence each. */
   readonly warnings?: readonly string[];
 }

@@ -4,7 +4,7 @@
  * mapped where it is.
  */
 import { createHash } from 'node:crypto';
-import { PAGE_BYTES, paOf } from '../../core/address/pa.ts';
+import { gfnOf, PAGE_BYTES, paOf } from '../../core/address/pa.ts';
 import { hex } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
 import { type PhysicalMemory, READ_NOT_FETCHED, READ_OK } from '../../core/memory/physical-memory.ts';
@@ -151,8 +151,8 @@ export function ramTest(regions: readonly MemoryRegion[]): (gfn: number) => bool
   };
 }
 
-/** What a table is by its entries and some of those below: `unclear` has nothing that speaks for it, `empty` nothing at all. */
-type Quality = 'good' | 'unclear' | 'empty' | 'bad';
+/** What a table is by its entries and some of those below: `unclear` has nothing that speaks for it, `empty` nothing at all; of one that is `lost`, the file lacks the page. */
+type Quality = 'good' | 'unclear' | 'empty' | 'lost' | 'bad';
 
 function judgeTable(source: CandidateSource, pa: number, level: number, highHalf = false): Quality {
   const { paging, memory, isRam } = source;
@@ -167,7 +167,7 @@ function judgeTable(source: CandidateSource, pa: number, level: number, highHalf
     if (outcome === READ_NOT_FETCHED) {
       throw new PtmonError('not-fetched', `entry ${hex(entryPa)} is not fetched yet`, { missing: [entryPa] });
     }
-    if (outcome !== READ_OK) return 'bad';
+    if (outcome !== READ_OK) return isRam(gfnOf(pa)) ? 'lost' : 'bad';
     const [lo, hi] = [entry[0]!, entry[1]!];
     if ((lo | hi) === 0) continue;
     if (slot % 2 === 0) even++;
@@ -201,7 +201,7 @@ function judgeTable(source: CandidateSource, pa: number, level: number, highHalf
 function leadsToTables(source: CandidateSource, tables: readonly number[]): boolean {
   const level = source.paging.levels[0]!.level - 1;
   const looks = tables.length === 0 ? [] : spread(tables).map((table) => judgeTable(source, table, level));
-  const full = looks.filter((look) => look !== 'empty');
+  const full = looks.filter((look) => look !== 'empty' && look !== 'lost');
   return full.filter((look) => look === 'good').length * 2 >= full.length;
 }
 

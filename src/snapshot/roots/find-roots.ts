@@ -142,8 +142,8 @@ async function findCandidates(
   options: SearchOptions,
   census: EncryptionCensus | undefined,
 ): Promise<Candidate[]> {
-  const { memory, remote, regions } = snapshot;
-  const isRam = ramTest(regions);
+  const { memory, remote, regions, missing = [] } = snapshot;
+  const isRam = ramTest([...regions, ...missing].sort((a, b) => a.pa - b.pa));
   const total = regions.reduce((sum, { byteLength }) => sum + byteLength, 0);
   const pacer = new Pacer(options);
   const found: Candidate[] = [];

@@ -150,6 +150,15 @@ describe('the rest is read of', () => {
     if (!what.includes('zeroes')) expect(framesIn(dump)).toEqual(frames);
   });
 
+  test.each([
+    ['an ELF core', elfDump(FRAMES)],
+    ['a kdump', kdumpDump(FRAMES)],
+    ['LiME', limeDump(FRAMES)],
+  ])('%s says which memory it lacks', async (_what, bytes) => {
+    expect((await open(bytes)).missing).toBeUndefined();
+    expect((await open(less(bytes, 1))).missing).toEqual([{ pa: 0x101 * PAGE, byteLength: PAGE }]);
+  });
+
   test('a flattened kdump, wherever it is cut, as far as records have it', async () => {
     const whole = inOrder(kdumpDump(FRAMES));
     let read = 0;

@@ -51,6 +51,7 @@ async function openElf(bytes: DumpBytes, options: LongWorkOptions): Promise<Open
       { source: new ZeroBytes(bytes.name), regions: zeroes.listWithout(list) },
     ],
     notes: notes.notes,
+    missing: regions.missing,
     warnings: [...regions.warnings, ...warnings],
   };
 }

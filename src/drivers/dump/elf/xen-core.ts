@@ -89,6 +89,7 @@ export async function openXenCore(
     description: `core of Xen, ${pfns === undefined ? 'PV, addresses are machine addresses' : 'HVM or PVH'}`,
     parts: [{ source: bytes, regions: list }],
     notes: cpus,
+    missing: regions.missing,
     warnings: regions.warnings,
   };
 }

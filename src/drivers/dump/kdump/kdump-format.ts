@@ -29,6 +29,7 @@ async function openKdump(bytes: DumpBytes, options: LongWorkOptions): Promise<Op
     description: ['kdump', ...more].join(', '),
     parts: [{ source: new KdumpPages(bytes, header, index), regions: index.regions }],
     notes: notes.notes,
+    missing: index.missing.map(({ pa, byteLength }) => ({ pa, byteLength })),
     warnings: [...index.warnings, ...warnings],
   };
 }

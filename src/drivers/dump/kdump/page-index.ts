@@ -16,14 +16,18 @@ export class PageIndex {
   readonly #before: Float64Array;
   /** What can be read: position and physical address are the same. */
   readonly regions: readonly RamRegion[];
+  /** Pages that the bitmap names and the file does not have. */
+  readonly missing: readonly RamRegion[];
   /** What is missing, a sentence each. */
   readonly warnings: readonly string[];
 
-  private constructor(inFile: FrameBitmap, before: Float64Array, { regions, missing }: Readable) {
+  private constructor(inFile: FrameBitmap, before: Float64Array, { regions, missing, missingPages }: Readable) {
     this.#inFile = inFile;
     this.#before = before;
     this.regions = regions;
-    this.warnings = missing === 0 ? [] : [`the dump is incomplete or truncated: ${missing} of its pages are missing`];
+    this.missing = missing;
+    this.warnings =
+      missingPages === 0 ? [] : [`the dump is incomplete or truncated: ${missingPages} of its pages are missing`];
   }
 
   /** @throws PtmonError `corrupt-input`; the reason of the signal when it is aborted */
@@ -48,7 +52,7 @@ export class PageIndex {
     }
     const total = before[inFile.blockCount]!;
     if (!CutPages.areLikely(bytes, header, total))
-      return new PageIndex(inFile, before, { regions: regions.list(), missing: 0 });
+      return new PageIndex(inFile, before, { regions: regions.list(), missing: [], missingPages: 0 });
     return new PageIndex(inFile, before, await withoutMissing(bytes, header, total, options));
   }
 
@@ -61,8 +65,8 @@ export class PageIndex {
 
 interface Readable {
   readonly regions: readonly RamRegion[];
-  /** Pages that the bitmap names and the file does not have. */
-  readonly missing: number;
+  readonly missing: readonly RamRegion[];
+  readonly missingPages: number;
 }
 
 /** Looks at every descriptor. @throws as `PageIndex.build` */
@@ -76,26 +80,29 @@ async function withoutMissing(
   const files = new BitmapScan(bytes, fileBitmap, frameCount);
   const ram = new BitmapScan(bytes, ramBitmap, frameCount);
   const cut = new CutPages(bytes, header);
-  const regions = new DumpRegions(bytes.name);
+  const [regions, missing] = [new DumpRegions(bytes.name), new DumpRegions(bytes.name)];
   const pacer = new Pacer(options);
-  let [place, missing] = [0, 0];
+  let [place, missingPages] = [0, 0];
   for (let first = 0, index = 0; first < frameCount; first += BLOCK_FRAMES, index++) {
     const block = files.block(index);
     const there = (header.dumpLevel & DUMP_WITHOUT_ZEROES) !== 0 ? ram.block(index)?.slice() : block?.slice();
+    const gone = new Uint32Array(block?.length ?? 0);
     for (let word = 0; block !== undefined && word < block.length; word++) {
       if (pacer.isDue) await pacer.turn({ what: 'looking for pages', done: place, total, unit: 'pages' });
       for (let bits = block[word]!; bits !== 0; bits &= bits - 1) {
         if (!cut.isMissing(place++)) continue;
-        missing++;
+        missingPages++;
+        gone[word]! |= bits & -bits;
         if (there !== undefined) there[word]! &= ~(bits & -bits);
       }
     }
     if (there !== undefined) addRuns(regions, there, first, ramBitmap + index * PAGE_BYTES);
+    addRuns(missing, gone, first, fileBitmap + index * PAGE_BYTES);
   }
-  if (missing === total) {
+  if (missingPages === total) {
     throw corrupt(bytes.name, header.descriptors, `it is truncated: none of its ${total} pages is in the file`);
   }
-  return { regions: regions.list(), missing };
+  return { regions: regions.list(), missing: missingPages === 0 ? [] : missing.list(), missingPages };
 }
 
 function addRuns(regions: DumpRegions, block: Uint32Array, firstGfn: number, offset: number): void {

@@ -42,6 +42,7 @@ async function openLime(bytes: DumpBytes): Promise<OpenedFormat> {
     description: `LiME, ${count} ranges`,
     parts: [{ source: bytes, regions: regions.list() }],
     notes: { cpus: [] },
+    missing: regions.missing,
     warnings: [...regions.warnings, ...warnings],
   };
 }

@@ -67,6 +67,7 @@ function openCheckpoint(checkpoint: DumpBytes, memory?: DumpBytes): OpenedFormat
     description: `checkpoint of VMware ${checkpoint.name}, ${where}`,
     parts: [{ source, regions: list }],
     notes: cpus.notes,
+    missing: placed.missing,
     warnings: placed.warnings,
   };
 }

@@ -81,6 +81,7 @@ async function openWindows(bytes: DumpBytes, options: LongWorkOptions): Promise<
       mode,
       from: 'the header of the crash dump',
     },
+    missing: regions.missing,
     warnings: regions.warnings,
   };
 }
