@@ -12,7 +12,7 @@ const REASONS: Readonly<Record<string, string>> = {
 export function openError(path: string, error: unknown): PtmonError {
   const code = systemCode(error);
   const reason = REASONS[code] ?? `cannot be opened (${code})`;
-  return new PtmonError('source-unavailable', `${path} ${reason}`, {}, { cause: error });
+  return new PtmonError('source-unavailable', `${path === '' ? '""' : path} ${reason}`, {}, { cause: error });
 }
 
 /** The system's word for an error: `ENOSPC`, `EIO`. */

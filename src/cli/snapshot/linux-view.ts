@@ -1,7 +1,8 @@
 /** The Linux of a snapshot, read when a command first needs it: its kernel's names, and the process that the options choose. */
-import { open, readFile } from 'node:fs/promises';
+import { open, readFile, stat } from 'node:fs/promises';
 import { PtmonError } from '../../core/error.ts';
 import { hex } from '../../core/address/va.ts';
+import { notAFile, openError } from '../../driver/input-file.ts';
 import type { LongWorkOptions } from '../../driver/pacer.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
 import type { Btf, KernelNames, LinuxGuest, MemoryArea, Process, SymbolFile, SymbolTable } from '../../linux/index.ts';
@@ -99,15 +100,20 @@ export function noLinux(error: unknown): undefined {
   throw error;
 }
 
+/** Does `work` with a file. Before it is opened: to open a pipe is to wait for its writer. @throws PtmonError `source-unavailable` */
+async function ofFile<T>(name: string, path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    if ((await stat(path)).isFile()) return await work();
+  } catch (error) {
+    throw openError(name, error);
+  }
+  throw notAFile(name);
+}
+
 /** @throws PtmonError `source-unavailable` for a file that cannot be read; `corrupt-input` for one that is no BTF */
 export async function typesIn(path: string): Promise<Btf> {
   const { Btf } = await import('../../linux/index.ts');
-  const bytes = await readFile(path).catch((error: unknown) => {
-    throw new PtmonError(
-      'source-unavailable',
-      `--btf ${path}: ${error instanceof Error ? error.message : String(error)}`,
-    );
-  });
+  const bytes = await ofFile(`--btf ${path}`, path, () => readFile(path));
   try {
     return new Btf(bytes);
   } catch (error) {
@@ -119,12 +125,7 @@ export async function typesIn(path: string): Promise<Btf> {
 /** @throws PtmonError `source-unavailable` for a file that cannot be read; `corrupt-input` for one that has no symbols */
 async function symbolsIn(path: string, { kernel }: LinuxGuest): Promise<SymbolTable> {
   const { readSymbolFile } = await import('../../linux/index.ts');
-  const file = await open(path).catch((error: unknown) => {
-    throw new PtmonError(
-      'source-unavailable',
-      `--symbols ${path}: ${error instanceof Error ? error.message : String(error)}`,
-    );
-  });
+  const file = await ofFile(`--symbols ${path}`, path, () => open(path));
   try {
     const { size } = await file.stat();
     const source: SymbolFile = {
