@@ -1,5 +1,6 @@
 /**
- * vitest's default reporter without its line for each file, so that the failures fit on one screen. Writes the counts as JSON to
+ * vitest's default reporter without its line for each file, so that the failures fit on one screen, and with a list of the slowest at the
+ * end. Writes the counts as JSON to
  * the file that PTMON_TEST_COUNTS names, after each test file: a run that is killed keeps those of the files that have ended.
  */
 import { writeFileSync } from 'node:fs';
@@ -7,6 +8,9 @@ import process from 'node:process';
 import { DefaultReporter } from 'vitest/node';
 
 /** @typedef {import('vitest/node').TestModule} TestModule */
+
+/** Files that are listed. */
+const SLOWEST = 12;
 
 export default class CountingReporter extends DefaultReporter {
   /** @type {Set<TestModule>} */
@@ -30,8 +34,18 @@ export default class CountingReporter extends DefaultReporter {
    */
   onTestRunEnd(testModules, unhandledErrors, reason) {
     super.onTestRunEnd(testModules, unhandledErrors, reason);
+    this.log(`\nThe slowest files: ${slowest(testModules).join(', ')}`);
     writeCounts(testModules, unhandledErrors.length);
   }
+}
+
+/** @param {readonly TestModule[]} testModules @returns {string[]} */
+function slowest(testModules) {
+  return [...testModules]
+    .map((testModule) => ({ name: testModule.relativeModuleId, ms: testModule.diagnostic().duration }))
+    .sort((a, b) => b.ms - a.ms)
+    .slice(0, SLOWEST)
+    .map(({ name, ms }) => `${name} ${(ms / 1000).toFixed(0)} s`);
 }
 
 /** @param {Iterable<TestModule>} testModules @param {number} unhandledErrors */
