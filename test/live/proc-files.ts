@@ -41,10 +41,11 @@ interface ProcTask {
 
 /** Every process but those that print this. */
 export async function readProcesses(guest: LaunchedGuest): Promise<ProcProcess[]> {
-  // Two programs in all: one for each thread takes most of a test's time.
+  // Two programs in all: one for each thread takes most of a test's time. They are collected: what reads their output would run meanwhile,
+  // and sleep otherwise.
   const tasks = await readTasks(
     guest,
-    'echo $$; grep -H "" /proc/[0-9]*/task/*/comm 2> /dev/null; grep -HE "^(State|PPid|Uid):" /proc/[0-9]*/task/*/status 2> /dev/null; true',
+    'all=$(echo $$; grep -H "" /proc/[0-9]*/task/*/comm 2> /dev/null; grep -HE "^(State|PPid|Uid):" /proc/[0-9]*/task/*/status 2> /dev/null); echo "$all"',
   );
   const processes = new Map<number, ProcProcess & { threads: { tid: number; command: string; state: string }[] }>();
   for (const { pid, tid, facts } of tasks) {

@@ -16,11 +16,13 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-test.each([
+const CASES: readonly (readonly [path: string, message: string])[] = [
   [folder, `--btf ${folder} is not a file`],
   [join(folder, 'none'), `--btf ${folder}/none does not exist`],
   // To open it would be to wait for its writer.
   ...(hasPipes ? [[pipe, `--btf ${pipe} is not a file`] as const] : []),
-])('%s', async (path, message) => {
+];
+
+test.each(CASES)('%s', async (path, message) => {
   await expect(typesIn(path)).rejects.toMatchObject({ code: 'source-unavailable', message });
 });
