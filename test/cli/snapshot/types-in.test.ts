@@ -12,7 +12,7 @@ const pipe = join(folder, 'pipe');
 const hasPipes = process.platform !== 'win32';
 
 beforeAll(() => {
-  if (hasPipes) execFileSync('mkfifo', [pipe]);
+  if (hasPipes) execFileSync('sh', ['-c', 'mkfifo "$0"', pipe]);
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
