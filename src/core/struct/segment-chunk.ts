@@ -8,6 +8,7 @@
  * A segment records only the tags that the segment before it has not, or has otherwise. A call that adds or releases a reference of all
  * segments changes one number and one tag of the chunk. Pages that no range includes are segments, too, with no references.
  */
+import { partitionPoint } from './partition-point.ts';
 import type { GivenTag, Tag } from './references.ts';
 
 /** Lists of so many tags are not kept: n nested ranges have n^2 in total. */
@@ -265,11 +266,5 @@ export class Chunk {
 
 /** Index of the first of some runs of pages, ascending, that does not end before a page. */
 export function indexOfPage(runs: readonly { readonly last: number }[], page: number): number {
-  let [low, high] = [0, runs.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (runs[middle]!.last < page) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+  return partitionPoint(runs.length, (index) => runs[index]!.last < page);
 }
