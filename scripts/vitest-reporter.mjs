@@ -1,7 +1,7 @@
 /**
  * vitest's default reporter without its line for each file, so that the failures fit on one screen, and with a list of the slowest at the
- * end. Writes the counts as JSON to
- * the file that PTMON_TEST_COUNTS names, after each test file: a run that is killed keeps those of the files that have ended.
+ * end. Writes the counts as JSON to the file that PTMON_TEST_COUNTS names, after each test file: a run that is killed keeps those of the
+ * files that have ended.
  */
 import { writeFileSync } from 'node:fs';
 import process from 'node:process';
