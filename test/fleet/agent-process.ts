@@ -24,6 +24,8 @@ export interface StartedAgent {
   /** Lines of the segments that are complete, with the facts of each. */
   lines(): (Record<string, unknown> & { readonly of: Record<string, unknown> })[];
   kill(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>;
+  /** As Ctrl-C does it: every process of its group gets the signal. */
+  killGroup(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>;
 }
 
 interface VmState {
@@ -64,7 +66,10 @@ export function writePolicy(folder: string, policy: object): string {
 
 export async function startAgent(policy: object, folder: string = makeFolder()): Promise<StartedAgent> {
   const policyPath = writePolicy(folder, policy);
-  const child = spawn(process.execPath, [MAIN, 'agent', '--config', policyPath], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [MAIN, 'agent', '--config', policyPath], {
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   onTestFinished(() => void child.kill('SIGKILL'));
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
@@ -100,6 +105,10 @@ export async function startAgent(policy: object, folder: string = makeFolder()):
     lines: () => journalLines(join(folder, 'data/journal')),
     kill: async (signal) => {
       child.kill(signal);
+      return closed;
+    },
+    killGroup: async (signal) => {
+      process.kill(-child.pid!, signal);
       return closed;
     },
   };

@@ -1,8 +1,9 @@
 /** The process that moves the journal to the archive or to the broker. It starts again when it ends; what it had begun is done again. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { Backoff } from './backoff.ts';
 import { LogLimit } from './log-limit.ts';
 import type { MoveOrder, MoverReport } from './orders.ts';
+import { startChild } from './start-child.ts';
 
 export interface MoverProcessOptions {
   readonly order: MoveOrder;
@@ -58,9 +59,7 @@ export class MoverProcess {
     const { program } = this.#options;
     const order = { ...this.#options.order, ...more };
     const startedMs = performance.now();
-    const child = spawn(process.execPath, [`--max-old-space-size=${MEMORY_MIB}`, ...program], {
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    });
+    const child = startChild(program, MEMORY_MIB);
     this.#child = child;
     child.stderr?.setEncoding('utf8').on('data', (text: string) => this.#logLimit.take(text));
     child.on('message', ({ moved, dropped, problem }: MoverReport) => {

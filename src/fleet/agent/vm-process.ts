@@ -1,5 +1,5 @@
 /** One VM, watched by a process of its own: whatever the guest does to that one, the others and the agent go on. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { appendGap, completeLeftOver, openSegments } from '../journal/append-gap.ts';
@@ -9,6 +9,7 @@ import { Backoff } from './backoff.ts';
 import type { WantedVm } from './found-vm.ts';
 import { LogLimit } from './log-limit.ts';
 import { NO_COUNTS, type WatchOrder, type WorkerReport } from './orders.ts';
+import { startChild } from './start-child.ts';
 
 export interface VmProcessOptions {
   readonly vm: WantedVm;
@@ -102,9 +103,7 @@ export class VmProcess {
     const facts: SegmentFacts = { host, vm: vm.name, boot: vm.boot, session: randomUUID(), started };
     const order: WatchOrder = { kind: 'watch', facts, folder, maxMs, maxBytes, rule: vm.rule, target: vm.target! };
     const startedMs = performance.now();
-    const child = spawn(process.execPath, [`--max-old-space-size=${memoryMiB}`, ...program], {
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    });
+    const child = startChild(program, memoryMiB);
     this.#child = child;
     this.#state = 'running';
     child.stderr?.setEncoding('utf8').on('data', (text: string) => this.#logLimit.take(text));

@@ -8,6 +8,7 @@ import type { Broker } from '../policy/broker.ts';
 const TIMEOUT_MS = 5000;
 const SECOND_NS = 1e9;
 const STREAM_NOT_FOUND = 10_059;
+const NO_ROOM_FOR_STREAM = 10_047;
 /** The broker forgets ids of messages after so long; the archive never does. */
 const DUPLICATES_S = 120;
 
@@ -94,14 +95,20 @@ async function makeStream(manager: JetStreamManager, { stream, streamMiB }: Brok
   } catch (error) {
     if ((error as { code?: number }).code !== STREAM_NOT_FOUND) throw error;
   }
-  await manager.streams.add({
-    name: stream,
-    subjects: ['ptmon.*.*.*'],
-    retention: 'workqueue',
-    discard: 'new',
-    max_bytes: streamMiB * 2 ** 20,
-    duplicate_window: DUPLICATES_S * SECOND_NS,
-  });
+  try {
+    await manager.streams.add({
+      name: stream,
+      subjects: ['ptmon.*.*.*'],
+      retention: 'workqueue',
+      discard: 'new',
+      max_bytes: streamMiB * 2 ** 20,
+      duplicate_window: DUPLICATES_S * SECOND_NS,
+    });
+  } catch (error) {
+    if ((error as { code?: number }).code !== NO_ROOM_FOR_STREAM) throw error;
+    const how = 'set a smaller streamMiB in the policy, or a larger max_file_store in the broker';
+    throw new Error(`the broker has no room for a stream of ${streamMiB} MiB: ${how}`, { cause: error });
+  }
 }
 
 function secretsOf(

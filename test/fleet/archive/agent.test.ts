@@ -64,3 +64,21 @@ test('the archive has each event of each VM once, although its process is killed
     await expected('test-tour', 'tour'),
   ]);
 });
+
+test('Ctrl-C ends the agent, and its processes once they are done', { timeout: 120_000 }, async () => {
+  const trace = { file: resolve('traces/tour.trace'), name: 'test-tour', speed: 6 };
+  const agent = await startAgent(policyOf([trace], { format: 'parquet', fileSeconds: 60 }));
+  await agent.until(async () => (await agent.status()).vms.some(({ counts }) => counts.events > 100));
+  expect(await agent.killGroup('SIGINT'), agent.stderr()).toBe(0);
+  expect(agent.stderr()).not.toMatch(/again/);
+  expect(readdirSync(join(agent.folder, 'data/journal'))).toEqual([]);
+  const files = partitionsOf(join(agent.folder, 'data/events')).flatMap(filesOf);
+  const [row] = await ask(
+    `SELECT count(seq)::INTEGER AS events, max(seq)::INTEGER AS last, count(*) FILTER (kind = 'end')::INTEGER AS ends,
+      count(*) FILTER (kind = 'gap')::INTEGER AS gaps FROM ${from(files)}`,
+  );
+  expect(row).toMatchObject({ ends: 1, gaps: 0 });
+  expect(row!['events']).toBeGreaterThan(100);
+  // The first has number 0: none is missing.
+  expect(row!['last']).toBe(Number(row!['events']) - 1);
+});

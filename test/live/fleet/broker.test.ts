@@ -121,6 +121,12 @@ ${users.replace('$NODE_17', 'secret').replace('$ARCHIVE', '"other-secret"')}`;
       rmSync(folder, { recursive: true, force: true });
     });
 
+    test('a stream that the broker has no room for is refused, and the reason names the key of the policy', async () => {
+      await expect(connectTo({ ...keeper(), stream: 'LARGE', streamMiB: 2 ** 30 })).rejects.toThrow(
+        /stream LARGE: the broker has no room for a stream of 1073741824 MiB: set a smaller streamMiB/,
+      );
+    });
+
     test('takes what a host may send, once although it is sent again, and the journal is empty then', async () => {
       const journal = journalOf('journal-right');
       for (let times = 0; times < 2; times++) {
