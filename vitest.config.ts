@@ -1,5 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
+/** Guests whose processes, symbols and dumps are read: what else the host does costs these tests time alone. */
+const READING = ['test/live/dumps/**/*.test.ts', 'test/live/linux{,-32,-entries,-symbols}.test.ts'];
+
 export default defineConfig({
   test: {
     // Nothing here is slow by itself; machines that do other things besides are.
@@ -22,11 +25,22 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          name: 'live',
+          name: 'reading',
           // Real guests, where QEMU and the guest's files are there. PTMON_LIVE=required fails where they are not.
-          include: ['test/live/**/*.test.ts'],
-          maxWorkers: 1,
+          include: READING,
+          maxWorkers: 2,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'live',
+          // Guests that are watched, one file at a time: how fast they run is part of what is tested.
+          include: ['test/live/**/*.test.ts'],
+          exclude: READING,
+          maxWorkers: 1,
+          sequence: { groupOrder: 2 },
         },
       },
       {
@@ -37,7 +51,7 @@ export default defineConfig({
           include: ['test/kvm/**/*.test.ts'],
           globalSetup: ['test/kvm/setup.ts'],
           maxWorkers: 1,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
         },
       },
     ],
