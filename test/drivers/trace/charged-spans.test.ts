@@ -28,10 +28,12 @@ test('spans that overlap a new one are counted as one by one', () => {
 test('as many as a file may ask for take no time that grows with their square', () => {
   const spans = new ChargedSpans();
   const start = performance.now();
+  let overlapping = 0;
   for (let n = 0n; n < 131_072n; n++) {
-    expect(spans.overlapping(n * 8192n, n * 8192n + 4096n)).toBe(0);
+    overlapping += spans.overlapping(n * 8192n, n * 8192n + 4096n);
     spans.add(n * 8192n, n * 8192n + 4096n, 1);
   }
+  expect(overlapping).toBe(0);
   // One by one it was minutes.
   expect(performance.now() - start).toBeLessThan(15_000);
 });
