@@ -1,6 +1,7 @@
 /** A process of the guest: its memory map and its memory. It stays the same process: one that ends is not mistaken for another. */
 import { hex, toU64 } from '../core/address/va.ts';
 import { PtmonError } from '../core/error.ts';
+import { EVENT_KINDS } from '../core/monitor/events.ts';
 import type { Walk } from '../core/paging/walk.ts';
 import {
   areasOfMap,
@@ -273,7 +274,7 @@ export class GuestProcess {
 }
 
 function checkKinds(kinds: readonly string[]): void {
-  const known = ['page-in', 'page-out', 'root-gone', 'protection', 'restructure'];
+  const known: readonly string[] = EVENT_KINDS;
   const strange = kinds.find((kind) => !known.includes(kind));
   if (strange === undefined) return;
   throw new PtmonError('bad-argument', `there are no events of the kind ${strange}: only ${known.join(', ')}`);

@@ -1,9 +1,7 @@
 /** Parsers of option values. What they refuse, commander reports after the option and the value: `--vcpus 17: not …`. */
 import { InvalidArgumentError } from 'commander';
-import { type MonitorEvent, OPT_IN_KINDS } from '../../core/monitor/events.ts';
 import type { PagingModeName } from '../../core/paging/modes.ts';
 
-export const EVENT_KINDS = ['page-in', 'page-out', ...OPT_IN_KINDS] as const satisfies readonly MonitorEvent['kind'][];
 export const PAGING_MODES = ['4-level', '5-level', 'pae', '32-bit'] as const satisfies readonly PagingModeName[];
 
 /** Decimal digits only: `1e3`, `0x10` and ` 7` are more likely typing errors than numbers. */

@@ -104,3 +104,4 @@ export interface BackedRun {
 /** Kinds that the monitor reports only where `MonitorOptions.kinds` lists them. */
 export const OPT_IN_KINDS = ['protection', 'restructure', 'root-gone'] as const;
 export type OptInKind = (typeof OPT_IN_KINDS)[number];
+export const EVENT_KINDS = ['page-in', 'page-out', ...OPT_IN_KINDS] as const satisfies readonly MonitorEvent['kind'][];

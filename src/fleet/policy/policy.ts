@@ -1,8 +1,7 @@
 /** The policy of an agent: what `ptmon agent --config FILE` takes (docs/fleet.md). */
 import * as v from 'valibot';
+import { OPT_IN_KINDS } from '../../core/monitor/events.ts';
 import { BROKER, folder, integer, text } from './broker.ts';
-
-const OPT_IN_KINDS = ['protection', 'restructure', 'root-gone'] as const;
 
 const names = v.pipe(v.array(text), v.minLength(1, 'an empty list'));
 

@@ -4,6 +4,7 @@
  */
 import { setMaxListeners } from 'node:events';
 import { PtmonError } from '../../core/error.ts';
+import { OPT_IN_KINDS } from '../../core/monitor/events.ts';
 import { openQemu, openQemuSampling, QemuDriver, type QemuSamplingDriver } from '../../drivers/qemu/index.ts';
 import type { LinuxGuest } from '../../linux/index.ts';
 import { openSession, type Session } from '../../session/index.ts';
@@ -88,7 +89,7 @@ export class LiveSession {
       driver,
       system: layers,
       // What a handle does not ask for it does not deliver.
-      kinds: ['root-gone', 'protection', 'restructure'],
+      kinds: OPT_IN_KINDS,
       ...limits,
       onBatch: () => opened.live?.atStop(),
     });

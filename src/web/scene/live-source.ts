@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { paOf } from '../../core/address/pa.ts';
 import { vaOf } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
+import { OPT_IN_KINDS } from '../../core/monitor/events.ts';
 import type { BatchWatch, Guest, Moment } from '../../guest/index.ts';
 import { isWanted, type ProcessEvent, type ProcessSelection } from '../../linux/index.ts';
 import { eventLine, headerLine, watchLine } from '../../sinks/jsonl-format.ts';
@@ -136,9 +137,8 @@ export class LiveSceneSource implements SceneSource, LivePart {
   }
 
   lines(signal: AbortSignal): AsyncIterable<string> {
-    const kinds = ['protection', 'restructure', 'root-gone'] as const;
     const options = { watch: this.#options.isExact ? 'exact' : 'sample' };
-    const header = headerLine(VERSION, { source: 'qemu', mode: this.#mode, kinds }, options);
+    const header = headerLine(VERSION, { source: 'qemu', mode: this.#mode, kinds: OPT_IN_KINDS }, options);
     const present = this.#spaces.filter(({ isGone }) => !isGone);
     const queue = new LineQueue([header, ...present.map((space) => this.#watchLine(space))].join(''));
     this.#lines.add(queue);

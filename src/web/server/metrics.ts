@@ -1,4 +1,5 @@
 /** What a source counts, for Prometheus (docs/web.md). */
+import { EVENT_KINDS } from '../../core/monitor/events.ts';
 import { type Metric, prometheusText } from '../../sinks/prometheus.ts';
 import type { SceneSource, SourceCounts } from '../scene/scene-source.ts';
 
@@ -10,10 +11,8 @@ export function metricsText(source: SceneSource): string {
   return prometheusText(metricsOf(source.counts()));
 }
 
-const KINDS = ['page-in', 'page-out', 'protection', 'restructure', 'root-gone'] as const;
-
 function metricsOf({ up, events, pages, processes }: SourceCounts): Metric[] {
-  const byKind = (values: SourceCounts['events']) => KINDS.map((kind) => [{ kind }, values[kind] ?? 0] as const);
+  const byKind = (values: SourceCounts['events']) => EVENT_KINDS.map((kind) => [{ kind }, values[kind] ?? 0] as const);
   const largest = [...processes].sort((a, b) => b.resident - a.resident).slice(0, MAX_PROCESSES);
   return [
     {
