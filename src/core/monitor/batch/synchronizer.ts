@@ -112,9 +112,8 @@ export class Synchronizer {
       events = [];
     } else if (fastPath !== null && this.#marks.pending === 1 && this.#unsettled.isEmpty) {
       try {
-        // Neighbouring pages of a range may be reported as one run: they must come one after the other.
-        const mustSort = this.#spaces.hasRanges && !own.isAscending;
-        events = fastPath.leafWrites.follow(mustSort ? this.#sort(own) : own, vcpu);
+        const { leafWrites } = fastPath;
+        events = length === 1 ? leafWrites.followOne(own.at(0), vcpu) : leafWrites.follow(this.#inOrder(own), vcpu);
       } catch (error) {
         this.#marks.keepLent();
         this.#calls.end();
@@ -125,6 +124,11 @@ export class Synchronizer {
     this.#marks.dropLent(length);
     this.#calls.end();
     return events;
+  }
+
+  /** Neighbouring pages of a range may be reported as one run: they must come one after the other. */
+  #inOrder(own: NumberList): NumberList {
+    return this.#spaces.hasRanges && !own.isAscending ? this.#sort(own) : own;
   }
 
   /** @param length how many marks there were when they were lent */

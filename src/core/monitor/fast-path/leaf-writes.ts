@@ -15,8 +15,8 @@ import { NumberList } from '../../struct/number-list.ts';
 import type { Cause, MonitorEvent } from '../events.ts';
 import { tagsOf, Watch, type Watcher } from '../tables/page-watches.ts';
 import type { ReverseMap } from '../tables/rmap.ts';
-import { HIGH, LOW, RECORD_WORDS, type Space, type TableNode } from '../tables/table-node.ts';
-import { findPlain, isPlain } from './plain-tables.ts';
+import { HIGH, LOW, RECORD_WORDS, type Space, type TableNode, WHO } from '../tables/table-node.ts';
+import { findPlain, hasNumbersAsTags, isPlain } from './plain-tables.ts';
 
 /** Words that are kept from batch to batch; a larger batch has its own. */
 const KEPT_WORDS = 8192;
@@ -87,7 +87,6 @@ export class LeafWrites {
   follow(entries: NumberList, vcpu: number): Events {
     // A source that is asked for memory may add marks: those are for the next call.
     const { length } = entries;
-    if (length === 1) return this.#followOne(entries.at(0), vcpu);
     const words = 2 * length <= KEPT_WORDS ? this.#words : new Int32Array(2 * length);
     const changed = this.#changed;
     changed.dropFirst(changed.length);
@@ -116,7 +115,11 @@ export class LeafWrites {
     for (let index = 0; index < changed.length; index++) {
       const entryPa = changed.at(index);
       first = this.#rmap.firstIn(gfnOf(entryPa))!;
-      events = this.#become(first, entryPa, words[2 * index]!, words[2 * index + 1]!, vcpu, events);
+      const lo = words[2 * index]!;
+      const hi = words[2 * index + 1]!;
+      const position = this.#isReporting ? -1 : findPlain(first, frameOffsetOf(entryPa) >>> this.#entryShift);
+      const event = position < 0 ? null : this.#flip(first, position, entryPa, lo, hi, vcpu);
+      events = event === null ? this.#become(first, entryPa, lo, hi, vcpu, events) : append(events, event);
     }
     return this.#end(events);
   }
@@ -124,6 +127,11 @@ export class LeafWrites {
   /** Whether an entry is known to have this value, and to lead where it led. */
   #isKnown(first: TableNode, entryPa: number, lo: number, hi: number): boolean {
     const slot = frameOffsetOf(entryPa) >>> this.#entryShift;
+    const plain = findPlain(first, slot);
+    if (plain >= 0) {
+      const { words } = first;
+      return (words[plain * RECORD_WORDS + LOW]! | 0) === lo && (words[plain * RECORD_WORDS + HIGH]! | 0) === hi;
+    }
     for (let node: TableNode | null = first; node !== null; node = node.nextInFrame) {
       const position = node.find(slot - node.firstSlot);
       if (position < 0) continue;
@@ -136,8 +144,11 @@ export class LeafWrites {
     return true;
   }
 
-  /** The same for one entry. Most change the accessed or dirty bit of a plain table: that needs no more than the node's first line. */
-  #followOne(entryPa: number, vcpu: number): Events {
+  /**
+   * The same for one entry, by itself so that the compiler sees what is common: a plain table, whose accessed and dirty bits need no
+   * more than the node's first line, and whose present bit needs little more.
+   */
+  followOne(entryPa: number, vcpu: number): Events {
     const first = this.#rmap.firstIn(gfnOf(entryPa));
     if (first === null) return [];
     if (!isPlain(first) && !isOnlyPageTable(first)) return null;
@@ -152,8 +163,43 @@ export class LeafWrites {
         words[at + LOW] = lo;
         return [];
       }
+      const event = this.#flip(first, position, entryPa, lo, hi, vcpu);
+      if (event !== null) return [event];
     }
     return this.#end(this.#become(first, entryPa, lo, hi, vcpu, null));
+  }
+
+  /**
+   * The page of a plain table's entry comes or goes, as (`lo`, `hi`) says: the entry follows. Returns the event. Null where it does neither, and where
+   * `#become` must look at more than the table: then nothing has happened.
+   */
+  #flip(
+    node: TableNode,
+    position: number,
+    entryPa: number,
+    lo: number,
+    hi: number,
+    vcpu: number,
+  ): MonitorEvent | null {
+    const { space, words } = node;
+    if (!hasNumbersAsTags(node) || !space.ranges.isEmpty) return null;
+    const at = position * RECORD_WORDS;
+    const oldLo = words[at + LOW]! | 0;
+    const oldHi = words[at + HIGH]! | 0;
+    const is = mapsPage(this.#format, lo, hi);
+    if (mapsPage(this.#format, oldLo, oldHi) === is) return null;
+    const gfn = this.#gfnOfEither(is, oldLo, oldHi, lo, hi);
+    const page = node.firstPage + node.plainBase + position;
+    const cause = causeOf(entryPa, oldLo, oldHi, lo, hi);
+    words[at + LOW] = lo;
+    words[at + HIGH] = hi;
+    return this.#pageEvent(KINDS[is]!, space, page, node.plainWhere & 0xfff, words[at + WHO]!, gfn, vcpu, cause);
+  }
+
+  /** The frame that is mapped now (`is` is 1), or was before. */
+  #gfnOfEither(is: number, oldLo: number, oldHi: number, lo: number, hi: number): number {
+    const mask = -is;
+    return leafGfn(this.#format, (lo & mask) | (oldLo & ~mask), (hi & mask) | (oldHi & ~mask));
   }
 
   /** Reads an entry; one that is not in memory is 0. Returns whether it could. */
@@ -204,15 +250,14 @@ export class LeafWrites {
   ): Events {
     const was = mapsPage(this.#format, oldLo, oldHi);
     const is = mapsPage(this.#format, lo, hi);
-    // The page that is there, or was; a page-out of another one may come before it.
-    const mask = -is;
-    const gfn = leafGfn(this.#format, (lo & mask) | (oldLo & ~mask), (hi & mask) | (oldHi & ~mask));
+    const gfn = this.#gfnOfEither(is, oldLo, oldHi, lo, hi);
+    // A page-out of another one may come before it.
     let other = gfn;
     if (was === is) {
       if (was === 1) other = leafGfn(this.#format, oldLo, oldHi);
       if (other === gfn) return events;
     }
-    const cause = { entryPa: entryPa as Pa, level: 1, oldValue: u64Of(oldLo, oldHi), newValue: u64Of(lo, hi) };
+    const cause = causeOf(entryPa, oldLo, oldHi, lo, hi);
     const page = node.pageAt(position);
     let watcher = node.watcherAt(position);
     while (watcher !== null) {
@@ -261,6 +306,10 @@ export class LeafWrites {
     this.#isReporting = true;
     return true;
   }
+}
+
+function causeOf(entryPa: number, oldLo: number, oldHi: number, lo: number, hi: number): Cause {
+  return { entryPa: entryPa as Pa, level: 1, oldValue: u64Of(oldLo, oldHi), newValue: u64Of(lo, hi) };
 }
 
 /** Whether a frame is a page table for all its nodes. */

@@ -6,7 +6,7 @@
  * cache lines. A change of the node's shape makes them invalid, and a node is looked at again after some writes only, because looking
  * takes as long as the table has slots.
  */
-import { RECORD_WORDS, type TableNode, WHERE } from '../tables/table-node.ts';
+import { NUMBER, RECORD_WORDS, type TableNode, whatIs, WHERE } from '../tables/table-node.ts';
 
 /** Writes to a node whose shape is unknown before it is looked at: `SHAPE_UNKNOWN` counts up to this. */
 const LOOK_AT = 7;
@@ -33,6 +33,11 @@ export function announce(node: TableNode, slot: number): boolean {
 /** Whether a node may be plain, as far as is known. */
 export function isPlain(node: TableNode): boolean {
   return node.plainCount > 0;
+}
+
+/** Whether each page of a plain table has one watch with one tag, which the record's WHO is. */
+export function hasNumbersAsTags(node: TableNode): boolean {
+  return whatIs(node.plainWhere) === NUMBER;
 }
 
 function lookAt(node: TableNode): void {

@@ -39,7 +39,7 @@ export const RECORD_WORDS = 4;
 // What WHO is.
 const NOBODY = 0;
 const NO_TAG = 1;
-const NUMBER = 2;
+export const NUMBER = 2;
 const INDEX = 3;
 
 /** Counts changes of the set of entries on watched walks, in all spaces of a monitor. */
@@ -270,6 +270,6 @@ export class TableNode extends SlotTable<TableNode> {
 }
 
 /** What WHO is, by WHERE. */
-function whatIs(where: number): number {
+export function whatIs(where: number): number {
   return (where >>> 12) & 3;
 }
