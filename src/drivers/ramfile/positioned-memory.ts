@@ -151,6 +151,12 @@ export class PositionedMemory implements PhysicalMemory {
     this.#disturbances = 0;
   }
 
+  /** Forgets one frame: what is read of it from now on is read anew. */
+  forget(gfn: number): void {
+    const page = this.#pages.get(gfn);
+    if (page !== undefined) page.generation = -1;
+  }
+
   /** Whether the sources still are what was opened. @throws PtmonError `source-unavailable` */
   check(): void {
     for (const source of this.#sources) source.check();

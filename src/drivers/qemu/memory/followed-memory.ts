@@ -88,6 +88,10 @@ export class FollowedMemory implements GuestMemory, PhysicalMemory, RemoteFetch 
     if (performance.now() - this.#readMs > BELIEVED_MS) this.#outside.clear();
   }
 
+  forget(gfn: number): void {
+    this.#now.forget?.(gfn);
+  }
+
   close(): Promise<void> {
     return this.#now.close();
   }

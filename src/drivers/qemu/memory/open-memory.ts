@@ -48,6 +48,8 @@ export interface GuestMemory {
   check(): void;
   /** The guest has run on: everything is read anew. */
   clear(): void;
+  /** One frame is read anew; absent where the guest must be stopped to be read. */
+  forget?(gfn: number): void;
   /** Frees what is held; not the clients. May be called again. */
   close(): Promise<void>;
 }
@@ -153,6 +155,7 @@ function positioned(memory: PositionedMemory, description: string): OpenedWay {
     readBytes: async (pa, byteLength) => memory.readBytes(pa, byteLength),
     check: () => memory.check(),
     clear: () => memory.clear(),
+    forget: (gfn) => memory.forget(gfn),
     close: async () => memory.close(),
   };
 }

@@ -50,7 +50,8 @@ export class WrittenTables implements WriteProof, PhysicalMemory, RemoteFetch {
   readonly #protected = new Set<number>();
   /** Frames of which nothing can be noted: they count as written at each sample. */
   readonly #elsewhere = new Set<number>();
-  #protecting: Promise<void> = Promise.resolve();
+  /** Settles when what was asked of the kernel so far is done. */
+  #done: Promise<unknown> = Promise.resolve();
   #comparedMs = performance.now();
   #isOver = false;
 
@@ -89,19 +90,16 @@ export class WrittenTables implements WriteProof, PhysicalMemory, RemoteFetch {
   /** @throws PtmonError as `FollowedMemory.fetch`. What has to do with proof alone ends it, and fails nothing */
   async fetch(addresses: readonly number[], signal?: AbortSignal): Promise<void> {
     await this.#parts.memory.fetch(addresses, signal);
-    // One after the other: to protect a page again would make the kernel forget that it was written.
-    this.#protecting = this.#protecting.then(async () => {
-      if (this.#isOver) return;
+    await this.#inTurn(async () => {
       const frames = new Set(addresses.map(gfnOf).filter((gfn) => !this.#protected.has(gfn)));
-      await this.#protect([...frames]).catch((error: unknown) => this.#end(error));
+      await this.#protect([...frames]);
     });
-    await this.#protecting;
   }
 
   /** As `SampledMemory.writtenFrames`. */
   async writtenFrames(): Promise<readonly number[] | undefined> {
     if (this.#isOver) return undefined;
-    const frames = await this.#scan().catch((error: unknown) => this.#end(error));
+    const frames = await this.#inTurn(() => this.#scan());
     if (frames === undefined) return undefined;
     if (this.#elsewhere.size === 0) return frames;
     frames.push(...this.#elsewhere);
@@ -114,6 +112,19 @@ export class WrittenTables implements WriteProof, PhysicalMemory, RemoteFetch {
   close(): Promise<void> {
     this.#isOver = true;
     return this.#parts.pages.close();
+  }
+
+  /**
+   * One after the other: to protect a page again would make the kernel forget that it was written. A failure ends the proof.
+   *
+   * @returns undefined where it is over
+   */
+  #inTurn<T>(work: () => Promise<T>): Promise<T | undefined> {
+    const result = this.#done
+      .then(() => (this.#isOver ? undefined : work()))
+      .catch((error: unknown) => this.#end(error));
+    this.#done = result;
+    return result;
   }
 
   /** The frames that were written. They are no longer protected. */
@@ -137,7 +148,11 @@ export class WrittenTables implements WriteProof, PhysicalMemory, RemoteFetch {
     if (added.length > 0) await this.#parts.pages.protect(added);
     for (const [page, frames] of pages) {
       this.#frames.set(page, [...(this.#frames.get(page) ?? []), ...frames]);
-      for (const gfn of frames) this.#protected.add(gfn);
+      for (const gfn of frames) {
+        this.#protected.add(gfn);
+        // Others read this memory, too: what they have read before is not to be taken for what is read now.
+        this.#parts.memory.forget(gfn);
+      }
     }
   }
 

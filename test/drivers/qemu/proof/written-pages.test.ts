@@ -1,25 +1,8 @@
 /** The process that knows of written pages: what is made of its answers. A script stands in for it. */
-import { chmodSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import process from 'node:process';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { WrittenPages } from '../../../../src/drivers/qemu/proof/written-pages.ts';
-import { temporaryFolder } from '../transport/peer.ts';
-
-const VARIABLE = 'PTMON_WRITTEN_PAGES';
-
-/** @param script of /bin/sh */
-function pretend(script: string): void {
-  const path = join(temporaryFolder(), 'written-pages');
-  writeFileSync(path, `#!/bin/sh\n${script}\n`);
-  chmodSync(path, 0o755);
-  const before = process.env[VARIABLE];
-  process.env[VARIABLE] = path;
-  onTestFinished(() => {
-    if (before === undefined) delete process.env[VARIABLE];
-    else process.env[VARIABLE] = before;
-  });
-}
+import { pretend, VARIABLE } from './pretended-helper.ts';
 
 const refused = (message: RegExp) =>
   expect.objectContaining({ code: 'source-unavailable', message: expect.stringMatching(message) });
