@@ -6,7 +6,7 @@ export const ABOUT =
 export const EXIT_CODES = `
 Exit codes:
   0    done, or the reader of the output closed it
-  1    a failure that is none of those below; for diff: there are differences
+  1    any other failure; for diff: there are differences
   2    the command line is wrong
   3    the source cannot be reached, or was lost
   4    an input file is corrupt

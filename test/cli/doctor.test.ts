@@ -322,7 +322,7 @@ describe('a guest that stands still', () => {
 
 describe('refuses with 2, and prints no data', () => {
   test.each([
-    [['--release'], '--release needs --vm, or --gdb'],
+    [['--release'], '--release needs --vm or --gdb'],
     [['--qmp', 'nowhere'], '"nowhere" is neither a file nor the address of a socket'],
     [['--qmp', 'a:0'], '"a:0" is neither a file nor the address of a socket'],
     [['--watch'], 'unknown option --watch'],

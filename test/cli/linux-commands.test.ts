@@ -11,7 +11,7 @@ const LIVE = ['--qmp', '/nowhere', '--gdb', '/nowhere'];
 describe('a wrong command line exits with 2, and says what is wrong', () => {
   test.each<[args: readonly string[], expected: string]>([
     [['ps'], 'give the path of a dump or trace first, or --vm, or --qmp and --gdb'],
-    [['ps', ...LIVE, 'file'], 'unexpected argument "file": --qmp and --gdb already name the guest'],
+    [['ps', ...LIVE, 'file'], 'unexpected argument "file": the guest is already chosen'],
     [['ps', 'a', 'b'], 'too many arguments'],
     [['maps', ...LIVE], 'no process given: add its PID'],
     [['maps', 'dump'], 'no process given: add its PID'],
@@ -20,7 +20,7 @@ describe('a wrong command line exits with 2, and says what is wrong', () => {
     [['read', ...LIVE], 'missing argument: ADDRESS, as 0x…+LENGTH'],
     [
       ['read', ...LIVE, '0x1000', '64'],
-      'unexpected argument "64": --vm, or --qmp and --gdb, already name the guest, and',
+      'unexpected argument "64": the guest is already chosen (--vm, --qmp and --gdb, or the only VM of this host), and',
     ],
     [['search', ...LIVE], 'missing argument: PATTERN'],
     [['watch', ...LIVE], 'nothing to watch: give --pid, --comm or --va'],

@@ -368,7 +368,7 @@ describe('refused', () => {
     [['map', 'DUMP', '--vcpu', '1'], 2, 'there is no vCPU 1: the dump has only vCPU 0'],
     [['map', 'DUMP', '--ram-map', '0x0+4K@0'], 2, 'the format, elf, says where memory is'],
     [['map', 'DUMP', '--qmp', '/q', '--gdb', '/g'], 2, 'unexpected argument "'],
-    [['map', '--gdb', '/q'], 2, 'a live guest needs --qmp as well as --gdb'],
+    [['map', '--gdb', '/q'], 2, '--gdb alone is not enough for a live guest: add --qmp, or use --vm'],
     [['roots', 'DUMP', '--qmp', '/q', '--gdb', '/g'], 2, 'unexpected argument "'],
     [['diff', 'DUMP'], 2, 'diff takes two dumps, not 1'],
     [['diff', 'DUMP', 'DUMP', 'DUMP'], 2, 'diff takes two dumps, not 3'],

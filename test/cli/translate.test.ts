@@ -143,7 +143,7 @@ describe('refuses with 2, prints no data, and harms no guest', () => {
   test.each([
     [['translate', '0x1'], 'give the path of a dump or trace first, or --vm, or --qmp and --gdb of a live guest'],
     [['translate', '-'], 'give the path of a dump or trace first'],
-    [['translate', '0x1', '--gdb', '/q'], 'a live guest needs --qmp as well as --gdb'],
+    [['translate', '0x1', '--gdb', '/q'], '--gdb alone is not enough for a live guest: add --qmp, or use --vm'],
     [['translate', '0x1', '--qmp', '/q', '--gdb', '/g', '--ram-map', '0+1M@0'], '--ram-map is for raw memory files'],
     [['translate', 'vm.core'], 'nothing to translate'],
     [

@@ -3,7 +3,15 @@ import type { Command } from 'commander';
 import { PtmonError } from '../../core/error.ts';
 import type { GuestFile, QemuSockets } from '../../guest/index.ts';
 import { type RootOption, rootOption } from './address.ts';
-import { addSocketOptions, isLive, type LiveOptions, type SourceName, takeSource } from './source.ts';
+import {
+  addSocketOptions,
+  ALREADY_CHOSEN,
+  isLive,
+  type LiveOptions,
+  requireQmp,
+  type SourceName,
+  takeSource,
+} from './source.ts';
 import { wholeNumber } from './values.ts';
 
 export interface OwnerOptions extends Pick<LiveOptions, 'qmp' | 'gdb'> {
@@ -30,7 +38,7 @@ export function checkOwner({ pid, comm, root }: OwnerOptions): void {
 /** What `attach` takes: a file, or the sockets of a live guest. @throws PtmonError `bad-argument` without a source */
 export function attachment(source: SourceName, { qmp, gdb }: OwnerOptions): QemuSockets | GuestFile {
   if (source !== undefined) return { file: source };
-  if (qmp === undefined) throw new PtmonError('bad-argument', 'a live guest needs --qmp as well as --gdb, or --vm');
+  requireQmp(qmp);
   return { qmp, ...(gdb !== undefined && { gdb }) };
 }
 
@@ -44,7 +52,7 @@ export function sourceAndOne(
   const [word, unexpected] = rest;
   if (word === undefined) throw new PtmonError('bad-argument', `missing argument: ${what}`);
   if (unexpected === undefined) return { source, word };
-  const why = isLive(options) ? `: --vm, or --qmp and --gdb, already name the guest, and what is left is ${what}` : '';
+  const why = isLive(options) ? `: ${ALREADY_CHOSEN}, and what is left is ${what}` : '';
   throw new PtmonError('bad-argument', `unexpected argument "${unexpected}"${why}`);
 }
 

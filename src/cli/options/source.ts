@@ -75,7 +75,10 @@ export function addSourceOptions(command: Command): Command {
         .default('auto'),
     ),
   );
-  return command.option('--ram-map <map>', 'where RAM lies in a raw memory file: 0x0+3G@0,0x100000000+1G@3G');
+  return command.option(
+    '--ram-map <map>',
+    'where RAM lies in a raw memory file, as ADDRESS+LENGTH@OFFSET: 0x0+3G@0,0x100000000+1G@3G',
+  );
 }
 
 /** @param vcpu whose root is the current one */
@@ -106,7 +109,7 @@ export function addEncryptionOption(command: Command): Command {
 export function addBtfOption(command: Command): Command {
   return command.option(
     '--btf <file>',
-    'file with the types of a Linux kernel (BTF) that does not contain them; pahole --btf_encode_detached makes it',
+    'BTF file with the types of a Linux kernel that was built without BTF; pahole --btf_encode_detached makes it',
   );
 }
 
@@ -114,7 +117,7 @@ export function addBtfOption(command: Command): Command {
 export function addConsistentOption(command: Command): Command {
   return command.option(
     '--consistent',
-    'read an image of one moment, which QEMU saves while the live guest runs on (needs only --qmp)',
+    'read a snapshot of one moment, which QEMU saves while the live guest runs (needs only --qmp)',
   );
 }
 
@@ -203,5 +206,13 @@ export function takeSource<Word extends string>(
 export function onlySource(word: string | undefined, options: LiveOptions): SourceName {
   const { source, rest } = takeSource(word === undefined ? [] : [word], options);
   if (rest.length === 0) return source;
-  throw new PtmonError('bad-argument', `unexpected argument "${rest[0]}": --qmp and --gdb already name the guest`);
+  throw new PtmonError('bad-argument', `unexpected argument "${rest[0]}": ${ALREADY_CHOSEN}`);
+}
+
+export const ALREADY_CHOSEN = 'the guest is already chosen (--vm, --qmp and --gdb, or the only VM of this host)';
+
+/** A live guest is named by more than its gdbstub. @throws PtmonError `bad-argument` */
+export function requireQmp(qmp: string | undefined): asserts qmp is string {
+  if (qmp !== undefined) return;
+  throw new PtmonError('bad-argument', '--gdb alone is not enough for a live guest: add --qmp, or use --vm');
 }

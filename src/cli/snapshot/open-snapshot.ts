@@ -4,7 +4,7 @@ import { PtmonError } from '../../core/error.ts';
 import type { LongWorkOptions } from '../../driver/pacer.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
 import type { BackgroundImage } from '../../drivers/qemu/snapshot/background-image.ts';
-import type { LiveOptions, SourceName } from '../options/source.ts';
+import { type LiveOptions, requireQmp, type SourceName } from '../options/source.ts';
 import { type ConsistentOptions, takeConsistentImage } from './consistent-image.ts';
 
 /**
@@ -20,7 +20,7 @@ export async function openSnapshot(
   if (image !== undefined) return openImage(image, work);
   const { qmp, gdb, memory = 'auto', ramFile, ramMap } = options;
   if (source !== undefined) return openFile(source, ramMap, work);
-  if (qmp === undefined) throw new PtmonError('bad-argument', 'a live guest needs --qmp as well as --gdb');
+  requireQmp(qmp);
   if (ramMap !== undefined) {
     throw new PtmonError(
       'bad-argument',

@@ -11,7 +11,7 @@ their events to, and the folder where the events are kept, as Parquet files:
   {"version": 1, "folder": "/var/lib/ptmon-archive",
    "broker": {"servers": ["tls://broker:4222"]}}
 
-Events leave the broker when their files are on the disk. Several archivers with
+An event stays at the broker until its file is on the disk. Several archivers with
 the same broker and the same folder share the work. ptmon query reads the folder.
 
 Example:
@@ -21,7 +21,7 @@ Example:
 export function defineArchive(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
   command
-    .requiredOption('--config <file>', 'path of the policy (JSON, docs/fleet.md)')
+    .requiredOption('--config <file>', 'path of the settings (JSON, docs/fleet.md)')
     .action(async ({ config }: { config: string }) => {
       await interruptible(context, async (signal) => {
         const { runArchive } = await import('./run-archive.ts');

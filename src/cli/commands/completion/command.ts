@@ -10,9 +10,9 @@ names of the guest, and trace files. Guests keep running while ptmon reads their
 processes.
 
 Examples:
-  source <(ptmon completion bash)            for this shell; or in ~/.bashrc
-  source <(ptmon completion zsh)             or in ~/.zshrc, after compinit
-  ptmon completion fish | source             or in ~/.config/fish/config.fish
+  source <(ptmon completion bash)            for this shell; add it to ~/.bashrc for all
+  source <(ptmon completion zsh)             add it to ~/.zshrc, after compinit
+  ptmon completion fish | source             add it to ~/.config/fish/config.fish
 `;
 
 export function defineCompletion(command: Command, { output }: CommandContext): void {

@@ -14,8 +14,8 @@ import { addHelp } from '../../options/help.ts';
 const EVENTFUL_SEED = 58;
 
 const HELP = `
-Without --sim, demo replays a recording of a real Linux guest. With --sim, it
-runs a simulated guest, which the options from --seed on configure.
+Without --sim, demo replays a trace of a real Linux guest. With --sim, it runs a
+simulated guest. --seed and the options below it configure that guest.
 
 Examples:
   ptmon demo                              what a real Linux guest did

@@ -13,16 +13,17 @@ doctor pauses the guest for a moment, and leaves it running or paused, as it was
 before. With --release, the guest runs afterwards.
 
 With --build-plugin, doctor builds the plugin of ptmon watch --mode plugin from
-its C source in this package, with gcc. It needs nothing of QEMU. Start QEMU
-with it, under TCG:
+its C source in this package, with gcc, without headers or sources of QEMU.
+Start QEMU with it, under TCG:
   -plugin FILE.so,socket=/tmp/ptmon
 
 Exit codes: 0 if at least one way to watch works, 3 if none does;
 with --release, 0 if the guest runs afterwards, 3 if it does not.
 
 Examples:
-  ptmon doctor                                   the only VM of this host, or
-                                                 the options that QEMU needs
+  ptmon doctor                                   check the only VM of this host;
+                                                 without one, list the options
+                                                 that QEMU needs
   ptmon doctor --qmp /tmp/qmp --gdb /tmp/gdb     what works for this VM
   ptmon doctor --qmp /tmp/qmp --gdb /tmp/gdb --release
                                                  resumes a paused guest
@@ -43,10 +44,7 @@ export function defineDoctor(command: Command, context: CommandContext): void {
     .option('--json', 'print one line of JSON instead of text')
     .action(async (options: Options) => {
       if (options.release === true && options.gdb === undefined) {
-        throw new PtmonError(
-          'bad-argument',
-          '--release needs --vm, or --gdb: name the guest whose watchpoints the gdbstub is to clear',
-        );
+        throw new PtmonError('bad-argument', '--release needs --vm or --gdb, to know which guest to release');
       }
       const { buildPlugin: file } = options;
       if (file !== undefined) {

@@ -10,9 +10,9 @@ const FORMATS = ['perfetto', 'chrome', 'csv'] as const satisfies readonly Export
 
 const HELP = `
 perfetto and chrome are timelines, to open at ui.perfetto.dev. Each watched page
-has a track, below its process or tag, with the physical page behind it over time
-and the page-table entries that changed. Other tracks count the pages in memory
-and the events per second. csv has a line for each event.
+has a track, below its process or tag. The track shows which physical page was
+behind it at each time, and which page-table entries changed. Other tracks count
+the pages in memory and the events per second. csv has a line for each event.
 
 Examples:
   ptmon export guest.trace --format perfetto --output guest.pftrace

@@ -23,7 +23,7 @@ Adjacent addresses with the same rights form one range, even where pages of
 different sizes map them. Rights: r, w writable, x executable, u user; a dash
 for each right that is missing; then the protection key, if it is not 0.
 
-Standard error counts and names the page tables that are missing from a dump.
+Page tables that are missing from a dump are listed on standard error.
 The exit code is 5 if page tables are missing, or if nothing at all is mapped.
 
 Examples:

@@ -17,9 +17,8 @@ import { addHelp } from '../../options/help.ts';
 const HELP = `
 ${SOURCE_HELP}
 
-"resident" is the Rss of /proc/PID/smaps, as the page tables have it. Rights are
-those of /proc/PID/maps: r, w, x as ptmon map has them, then p private or s
-shared.
+"resident" is what /proc/PID/smaps calls Rss, computed from the page tables.
+Rights are those of /proc/PID/maps: r, w, x, then p (private) or s (shared).
 
 Examples:
   ptmon maps vm.core 1

@@ -10,10 +10,9 @@ import { addHelp } from '../../options/help.ts';
 
 const HELP = `
 If the guest was watched in exact mode, the replay prints the same events, byte
-for byte. --va watches another address than the recorded ones. The trace must
-contain its page tables, as it does for neighbours of recorded addresses. Of
-such an address, replay shows what differs from one stop of the guest to the
-next.
+for byte. --va watches an address that was not recorded. The trace must contain
+its page tables, as it does for neighbours of recorded addresses. Then replay
+shows what differs from one stop of the guest to the next.
 
 Examples:
   ptmon replay guest.trace                       without pauses

@@ -12,9 +12,9 @@ import { wholeNumber } from '../../options/values.ts';
 import { addHelp } from '../../options/help.ts';
 
 const HELP = `
-PATTERN is a text, or with --hex bytes. With --pid or --comm, ptmon searches the
-memory areas of the process, else everything that the address space maps; with
---va or --map, only that part. Standard error counts the pages that are absent.
+PATTERN is a text, or bytes with --hex. With --pid or --comm, ptmon searches the
+memory areas of the process, else everything that the address space maps.
+--va and --map choose a part of that. Absent pages are counted on standard error.
 
 Examples:
   ptmon search password --comm nginx --map heap
@@ -45,7 +45,7 @@ export function defineSearch(command: Command, context: CommandContext): void {
         throw new PtmonError('bad-argument', '--map is an area of a process: give --pid or --comm');
       if (options.map !== undefined && options.va !== undefined)
         throw new PtmonError('bad-argument', '--map and --va exclude each other: give one of them');
-      const { source, word } = sourceAndOne(words, options, 'PATTERN, a text or with --hex bytes');
+      const { source, word } = sourceAndOne(words, options, 'PATTERN, a text, or bytes with --hex');
       const { runSearch } = await import('./run-search.ts');
       await runSearch(source, { ...options, pattern: word }, context);
     });

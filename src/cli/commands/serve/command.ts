@@ -25,7 +25,7 @@ Programs read /events (JSON lines), /metrics (Prometheus) and /healthz.
 Examples:
   ptmon serve                          the only VM of this host
   ptmon serve --vm vm1 --comm nginx    follow the processes of a name
-  ptmon serve guest.trace              a recording, to play and to scrub
+  ptmon serve guest.trace              a trace, to play or to move through by hand
   ptmon serve before.core after.core   what changed between two dumps
   ptmon serve /var/lib/ptmon --of vm1  what an agent has archived of a VM
   ptmon serve --port 8080 vm.core      a port of your own

@@ -15,7 +15,7 @@ const WATCH_MODES = ['exact', 'plugin', 'sample'] as const;
 
 const HELP = `
 In exact mode, the guest stops after each write to a watched page-table entry.
-It needs a QEMU that was started with
+Exact mode needs a QEMU that was started with
   -qmp unix:/tmp/qmp,server=on,wait=off -gdb unix:/tmp/gdb,server=on,wait=off
 KVM has four watchpoints, enough for one address. If a watch needs more, ptmon
 samples.
@@ -66,12 +66,12 @@ export function defineWatch(command: Command, context: CommandContext): void {
     )
     .option(
       '--no-proof',
-      'in sample mode, do not prove that nothing was missed; a proof needs the superuser, Linux 6.7 and a C compiler',
+      'in sample mode, do not check between samples whether tables were written; the check needs root, Linux 6.7 and a C compiler',
     )
     .option('--max-watchpoints <n>', 'set at most this many watchpoints', wholeNumber(1, 1e6))
     .option('--on <kinds>', `with --stop: the events to wait for: ${EVENT_KINDS.join(',')}`, listOf(EVENT_KINDS))
-    .option('--stop', 'leave the guest stopped at the first event of --on, and print its registers')
-    .option('--dump-pages <folder>', 'keep the content of each page that comes in, in a file of this new folder')
+    .option('--stop', 'stop the guest for good at the first event of a kind in --on, and print its registers')
+    .option('--dump-pages <folder>', 'write each page that comes in to a file in this folder, which must be new')
     .action(async (options: WatchOptions) => {
       await interruptible(context, async (signal) => {
         const { openAndWatch } = await import('../../live/run-watch.ts');

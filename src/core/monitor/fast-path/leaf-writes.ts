@@ -173,14 +173,7 @@ export class LeafWrites {
    * The page of a plain table's entry comes or goes, as (`lo`, `hi`) says: the entry follows. Returns the event. Null where it does neither, and where
    * `#become` must look at more than the table: then nothing has happened.
    */
-  #flip(
-    node: TableNode,
-    position: number,
-    entryPa: number,
-    lo: number,
-    hi: number,
-    vcpu: number,
-  ): MonitorEvent | null {
+  #flip(node: TableNode, position: number, entryPa: number, lo: number, hi: number, vcpu: number): MonitorEvent | null {
     const { space, words } = node;
     if (!hasNumbersAsTags(node) || !space.ranges.isEmpty) return null;
     const at = position * RECORD_WORDS;
