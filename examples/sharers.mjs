@@ -1,5 +1,5 @@
 /// <reference types="ptmon/script" />
-// Who shares this frame? ptmon script examples/sharers.mjs -- PROGRAM 0xADDRESS
+// Who shares this frame? ptmon script examples/sharers.mjs -- PROGRAM|PID 0xADDRESS
 const [program, address] = args;
 const va = BigInt(address);
 const owner = await guest.process(program);

@@ -1,6 +1,6 @@
 /// <reference types="ptmon/script" />
 // Stops the guest when a page of a program becomes writable and executable, and leaves it stopped for a debugger.
-// ptmon script examples/stop-at-wx.mjs -- PROGRAM
+// ptmon script examples/stop-at-wx.mjs -- PROGRAM|PID
 const target = await guest.process(args[0] ?? 'workload');
 const isWx = ({ translates, rights }) => translates && rights.writable && !rights.noExecute;
 

@@ -1,6 +1,6 @@
 /// <reference types="ptmon/script" />
 // Keeps what a program unpacks: each page that becomes executable after the program could write to it.
-// ptmon script examples/unpack.mjs -- PROGRAM FOLDER
+// ptmon script examples/unpack.mjs -- PROGRAM|PID FOLDER
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 

@@ -1,6 +1,6 @@
 /// <reference types="ptmon/script" />
 // How much memory does a program use? Counts, area by area, the pages that are mapped and those that the processor has accessed since
-// Linux last cleared their accessed bits. ptmon script examples/working-set.mjs -- PROGRAM
+// Linux last cleared their accessed bits. ptmon script examples/working-set.mjs -- PROGRAM|PID
 const ACCESSED = 1n << 5n;
 const target = await guest.process(args[0] ?? 'workload');
 const { areas } = await target.maps();

@@ -23,6 +23,7 @@ describe.skipIf(leftOut('test/live/examples, the example scripts on a real guest
   { timeout: 90_000 },
   () => {
     let vm: LaunchedGuest;
+    let pid: number;
     const folder = mkdtempSync(join(tmpdir(), 'ptmon-examples-'));
     const tried = new Set<string>();
 
@@ -70,7 +71,7 @@ describe.skipIf(leftOut('test/live/examples, the example scripts on a real guest
     beforeAll(async () => {
       vm = await launchGuest({ cpu: 'max' });
       await vm.waitForReady();
-      await vm.workload.ready();
+      ({ pid } = await vm.workload.ready());
     }, 150_000);
     afterAll(async () => {
       await vm?.stop();
@@ -81,7 +82,10 @@ describe.skipIf(leftOut('test/live/examples, the example scripts on a real guest
       await vm.workload.command('map 2 small at=0x100000000000');
       await vm.workload.command('touch 0x100000000000 2');
       await vm.workload.command('fork 0x100000000000 2');
-      const { code, text } = await start('sharers', ['workload', '0x100000001000']).ended;
+      // Parent and child have one name: it takes the PID.
+      const refused = await start('sharers', ['workload', '0x100000001000']).ended;
+      expect(refused.text).toMatch(new RegExp(`process "workload": several have this name; give a PID: ${pid}, \\d+`));
+      const { code, text } = await start('sharers', [String(pid), '0x100000001000']).ended;
       expect(code).toBe(0);
       expect(text.match(/^workload\[\d+\] {2}0x100000001000 {2}r-$/gm)).toHaveLength(2);
       await vm.workload.command('child exit');

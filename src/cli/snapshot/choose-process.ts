@@ -1,6 +1,6 @@
 /** The process that `--pid` or `--comm` chooses. */
 import { PtmonError } from '../../core/error.ts';
-import type { Process } from '../../linux/index.ts';
+import { isWanted, type Process } from '../../linux/index.ts';
 
 export interface ProcessChoice {
   readonly pid?: number;
@@ -15,7 +15,7 @@ export function chooseProcess(processes: readonly Process[], { pid, comm }: Proc
       throw new PtmonError('bad-argument', `--pid ${pid}: the guest has no such process; ptmon ps lists them`);
     return withMemory(found, `--pid ${pid}`);
   }
-  const alike = processes.filter(({ command, mm }) => command === comm && mm !== null);
+  const alike = processes.filter((process) => process.mm !== null && isWanted({ by: { command: comm! } }, process));
   if (alike.length === 1) return withMemory(alike[0]!, `--comm ${comm}`);
   if (alike.length > 1) {
     const pids = alike.map((process) => process.pid).join(', ');

@@ -18,11 +18,19 @@ function process(pid: number, command: string, roots: readonly number[] = [pid *
   } as unknown as Process;
 }
 
-const PROCESSES = [process(2, 'kthreadd', []), process(81, 'nginx'), process(82, 'nginx'), process(90, 'redis')];
+const PROCESSES = [
+  process(2, 'kthreadd', []),
+  process(81, 'nginx'),
+  process(82, 'nginx'),
+  process(90, 'redis'),
+  process(91, 'fifteen-bytes-a'),
+];
 
 test('--pid chooses by the PID, --comm by a name that only one process has', () => {
   expect(chooseProcess(PROCESSES, { pid: 82 })).toBe(PROCESSES[2]);
   expect(chooseProcess(PROCESSES, { comm: 'redis' })).toBe(PROCESSES[3]);
+  // The kernel keeps 15 bytes of a name.
+  expect(chooseProcess(PROCESSES, { comm: 'fifteen-bytes-and-more' })).toBe(PROCESSES[4]);
 });
 
 test('a name that several processes have is refused, with their PIDs', () => {
