@@ -292,6 +292,7 @@ export class QemuDriver implements Driver {
   #batchOf({ reply, isSure }: Stop): SourceEvent[] {
     const watch = reply?.kind === 'stopped' ? reply.watch : undefined;
     const runs = watch === undefined ? [] : this.#watchpoints.runsNear(watch.va);
+    this.#missedWrites.stopped(runs.length > 0);
     if (runs.length === 0 || reply?.kind !== 'stopped') return this.#batches.of(undefined, isSure, this.#doubt(isSure));
     this.#hits++;
     return this.#batches.of({ vcpu: this.#vcpuOf(reply.thread), runs }, isSure, this.#doubt(isSure));

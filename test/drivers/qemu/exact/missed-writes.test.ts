@@ -11,6 +11,23 @@ function stage() {
   return { memory, notices, missed: new MissedWrites({ memory, clear: () => {} }, (notice) => notices.push(notice)) };
 }
 
+describe('what a comparison finds', () => {
+  test.each([
+    ['is no miss where the next stop is by the watchpoint that was about to tell of it', true, 0],
+    ['gives the watchpoints up where none tells of it', false, 1],
+  ])('%s', (_what, isByWatchpoint, notices) => {
+    const { missed, notices: said } = stage();
+    for (let time = 0; time < 5; time++) {
+      missed.missed(1, true);
+      missed.stopped(isByWatchpoint);
+      // Another one tells nothing of what an earlier comparison found.
+      missed.stopped(true);
+    }
+    expect(said.filter(({ kind }) => kind === 'sampling')).toHaveLength(notices);
+    expect(missed.isSampling).toBe(notices > 0);
+  });
+});
+
 describe('whether a running guest has to be stopped for a comparison', () => {
   test('it has, until the values are noted and after each stop', () => {
     const { missed } = stage();

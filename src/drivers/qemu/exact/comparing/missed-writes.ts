@@ -46,6 +46,8 @@ export class MissedWrites {
   readonly #source: ReadableMemory;
   readonly #say: (notice: MissedWritesNotice) => void;
   #misses = 0;
+  /** The last stop added one of them. */
+  #hasJustMissed = false;
   #hasSaid = false;
   #isSampling = false;
   #baseline: Baseline | undefined;
@@ -77,8 +79,18 @@ export class MissedWrites {
     this.#hasSaid = true;
     if (!isQuiet) return;
     this.#misses++;
+    this.#hasJustMissed = true;
     if (this.#misses >= MAX_MISSES)
       this.giveUp(`${this.#misses} comparisons found changes that no watchpoint reported`);
+  }
+
+  /**
+   * The guest has stopped. Where a watchpoint stops it right after a comparison, the comparison was too early: it found the write of which
+   * that watchpoint was about to tell. A host that is busy holds QEMU up for longer than the time that is given to it.
+   */
+  stopped(isByWatchpoint: boolean): void {
+    if (this.#hasJustMissed && isByWatchpoint) this.#misses--;
+    this.#hasJustMissed = false;
   }
 
   /** From now on the guest is sampled. */
