@@ -41,6 +41,8 @@ export interface LaunchOptions {
   readonly startTimeoutMs?: number;
   /** Further arguments for QEMU. */
   readonly extraArguments?: readonly string[];
+  /** Further programs of the guest: each path there, with the path of the file on this host. */
+  readonly files?: Readonly<Record<string, string>>;
   /** Where the guest's files are; default `guestDirectory()`. */
   readonly directory?: string;
 }
@@ -110,7 +112,7 @@ export async function launchGuest(options: LaunchOptions = {}): Promise<Launched
   const { memoryMiB = 256, directory = guestDirectory() } = options;
   const qemu = findQemu(options.qemu);
   const kernel = chooseKernel(options.kernel, directory);
-  const initramfs = buildInitramfs(findPrograms(directory, kernel.bits), kernel.modules);
+  const initramfs = buildInitramfs(findPrograms(directory, kernel.bits), kernel.modules, options.files);
 
   const undo = new Undo();
   try {

@@ -14,8 +14,26 @@ function folder(path: string): CpioEntry {
   return { kind: 'folder', path, mode: 0o755 };
 }
 
+/** Further programs and the folders around them. @param files paths in the guest, with the files of this host */
+function furtherEntries(files: Readonly<Record<string, string>>): CpioEntry[] {
+  const entries = new Map<string, CpioEntry>();
+  for (const [path, from] of Object.entries(files)) {
+    const names = path.split('/').filter((name) => name !== '');
+    for (let count = 1; count < names.length; count++) {
+      const parent = names.slice(0, count).join('/');
+      entries.set(parent, folder(parent));
+    }
+    entries.set(names.join('/'), program(names.join('/'), from));
+  }
+  return [...entries.values()];
+}
+
 /** The files of the archive. `modules` are loaded in the order in which they are given. */
-export function initramfsEntries(programs: GuestPrograms, modules: readonly string[]): readonly CpioEntry[] {
+export function initramfsEntries(
+  programs: GuestPrograms,
+  modules: readonly string[],
+  files: Readonly<Record<string, string>> = {},
+): readonly CpioEntry[] {
   const { workload, busybox } = programs;
   const shell: CpioEntry[] = [];
   if (busybox !== undefined) {
@@ -35,6 +53,7 @@ export function initramfsEntries(programs: GuestPrograms, modules: readonly stri
     ...modules.map((path, index) =>
       program(`modules/${String(index).padStart(2, '0')}-${basename(path).replace(/^\d+-/, '')}`, path),
     ),
+    ...furtherEntries(files),
   ];
 }
 
@@ -43,10 +62,14 @@ export function initramfsEntries(programs: GuestPrograms, modules: readonly stri
  *
  * @throws PtmonError `source-unavailable` where a file cannot be read
  */
-export function buildInitramfs(programs: GuestPrograms, modules: readonly string[]): Uint8Array {
+export function buildInitramfs(
+  programs: GuestPrograms,
+  modules: readonly string[],
+  files: Readonly<Record<string, string>> = {},
+): Uint8Array {
   let entries: readonly CpioEntry[];
   try {
-    entries = initramfsEntries(programs, modules);
+    entries = initramfsEntries(programs, modules, files);
   } catch (cause) {
     throw new PtmonError('source-unavailable', `a file of the guest cannot be read: ${String(cause)}`, {}, { cause });
   }
