@@ -39,20 +39,38 @@ export async function attach(
   options: AttachOptions = {},
 ): Promise<Guest> {
   const { signal } = options;
-  if (typeof where === 'object') {
+  if (typeof where === 'object' && where !== null) {
+    checkFields(where);
     return new Guest(
       'file' in where ? await FileSource.open(where.file, signal) : await LiveSource.open(where, signal),
     );
   }
+  if (where !== undefined && typeof where !== 'string' && typeof where !== 'number')
+    throw new PtmonError('bad-argument', `${String(where)} is no guest: ${FORMS}`);
   if (typeof where === 'string') {
     const kind = kindOfPath(where);
     if (kind === 'file') return new Guest(await FileSource.open(where, signal));
     if (kind === 'socket') throw new PtmonError('bad-argument', `${where} is a socket: name both, as { qmp, gdb }`);
+    if (where.includes('/')) throw new PtmonError('bad-argument', `${where} is neither a file nor a VM: ${FORMS}`);
   }
   return new Guest(await LiveSource.open(socketsOf(chooseVm(where)), signal));
 }
 
+const FORMS = "give a VM's name or QEMU's PID, { qmp, gdb }, or the path of a dump or a trace";
+
+/** A field with another name is a slip: without `gdb` a guest would be sampled, without a word. */
+function checkFields(where: object): void {
+  const known = 'file' in where ? ['file'] : ['qmp', 'gdb', 'name'];
+  const fields = Object.entries(where).filter(([, value]) => value !== undefined);
+  const strange = fields.find(([name, value]) => !known.includes(name) || typeof value !== 'string');
+  if (strange !== undefined)
+    throw new PtmonError('bad-argument', `${strange[0]}: ${String(strange[1])} is no part of a guest: ${FORMS}`);
+  if (!fields.some(([name]) => name === known[0]))
+    throw new PtmonError('bad-argument', `the guest has no ${known[0]}: ${FORMS}`);
+}
+
 function kindOfPath(path: string): 'file' | 'socket' | undefined {
+  if (path.startsWith('unix:')) return 'socket';
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats?.isSocket() === true) return 'socket';
   return stats?.isFile() === true || stats?.isBlockDevice() === true ? 'file' : undefined;

@@ -6,8 +6,10 @@ import { BatchWatch, type FollowRequest } from './hooks/batch-watch.ts';
 import type { Breakpoint, BreakpointHandler, BreakpointOptions } from './hooks/breakpoint.ts';
 import { checkHandler, type HandlerOptions } from './hooks/handler.ts';
 import { checkHook, type ProcessEventName, type ProcessHook } from './hooks/process-hooks.ts';
+import { findProcess } from './find-process.ts';
 import type { Moment } from './moment.ts';
 import { GuestProcess } from './process.ts';
+import { checkSymbol } from './symbols/program-symbols.ts';
 import type { GuestSource } from './source/guest-source.ts';
 
 export class Guest implements AsyncDisposable {
@@ -33,29 +35,23 @@ export class Guest implements AsyncDisposable {
   }
 
   /**
-   * One process, by its PID or its name (the first of that name, by PID).
+   * One process, by its PID or its name.
    *
-   * @throws PtmonError `bad-argument` where there is none, naming those that there are
+   * @throws PtmonError `bad-argument` where there is none, naming those that there are; where several have the name, with their PIDs
    */
   process(which: number | string): Promise<GuestProcess> {
     return this.#ask(async (moment) => {
       const linux = await moment.linux();
-      const { processes } = await linux.processes();
-      const found = processes.find(({ pid, command }) => pid === which || command === which);
-      if (found === undefined) throw noProcess(which, processes);
+      const found = findProcess((await linux.processes()).processes, which);
       const briefs = await linux.run(() => linux.tasks.briefs(() => {}));
-      const brief = briefs.find(({ task }) => task === found.task);
-      if (brief === undefined)
-        throw new PtmonError(
-          'bad-argument',
-          `${found.command}[${found.pid}] is a kernel thread: it has no memory of its own`,
-        );
-      return new GuestProcess(this.#source, found, brief.startTime);
+      const startTime = briefs.find(({ task }) => task === found.task)?.startTime ?? 0n;
+      return new GuestProcess(this.#source, found, startTime);
     });
   }
 
   /** The address of a symbol of the kernel. @throws PtmonError `bad-argument` where it has none of this name, or no symbols */
-  symbol(name: string): Promise<bigint> {
+  async symbol(name: string): Promise<bigint> {
+    checkSymbol(name);
     return this.#ask(async (moment) => {
       const { symbols } = await (await moment.linux()).names();
       const found = symbols?.find(name);
@@ -172,15 +168,4 @@ export class Guest implements AsyncDisposable {
 
 function asError(failure: unknown): Error {
   return failure instanceof Error ? failure : new Error(String(failure));
-}
-
-/** More names than this help nobody. */
-const MAX_NAMED = 20;
-
-function noProcess(which: number | string, processes: readonly Process[]): PtmonError {
-  const programs = processes.filter(({ isKernelThread }) => !isKernelThread);
-  const names = programs.slice(0, MAX_NAMED).map(({ command, pid }) => `${command}[${pid}]`);
-  const more = programs.length > MAX_NAMED ? ` and ${programs.length - MAX_NAMED} more` : '';
-  const what = typeof which === 'number' ? `no process ${which}` : `no process named "${which}"`;
-  return new PtmonError('bad-argument', `the guest has ${what}; it has ${names.join(', ')}${more}`);
 }

@@ -1,10 +1,10 @@
 export { chooseVm } from './discovery/choose-vm.ts';
 export { listVms, type Vm, type WatchMode } from './discovery/list-vms.ts';
 export { type DumpedRange, dumpRange, type DumpRequest } from './memory/dump.ts';
+export { type AbsentReason, absentReason } from './memory/absent-reason.ts';
 export { search, type SearchOptions } from './memory/search.ts';
 export {
   type AbsentPiece,
-  type AbsentReason,
   type MemoryPiece,
   type MemorySource,
   type PresentPiece,

@@ -28,6 +28,8 @@ export class Moment {
   readonly #source: MomentSource;
   readonly #signal: AbortSignal | undefined;
   #linux: Promise<LinuxGuest> | undefined;
+  /** Once it is found. */
+  #known: LinuxGuest | undefined;
 
   constructor(source: MomentSource, paging: Paging, signal?: AbortSignal) {
     this.paging = paging;
@@ -53,9 +55,14 @@ export class Moment {
     throw new PtmonError('source-unavailable', 'the source has no registers, so no current address space: name a root');
   }
 
-  /** The memory of an address space. @param root a CR3 value, or the physical address of a top-level table */
-  memoryOf(root: bigint | number): VirtualMemory {
-    return new VirtualMemory(this.#source, this.#space(root));
+  /**
+   * The memory of an address space.
+   *
+   * @param root a CR3 value, or the physical address of a top-level table
+   * @param name what messages call it; defaults to the top-level table
+   */
+  memoryOf(root: bigint | number, name?: string): VirtualMemory {
+    return new VirtualMemory(this.#source, this.#space(root), { name, linux: this.#known });
   }
 
   /** What the page tables of an address space map, ascending. @param root as `memoryOf` */
@@ -94,7 +101,7 @@ export class Moment {
    */
   linux(): Promise<LinuxGuest> {
     const signal = this.#signal && { signal: this.#signal };
-    this.#linux ??= openLinux(this.#source, { cache: kernelCache(), ...signal });
+    this.#linux ??= openLinux(this.#source, { cache: kernelCache(), ...signal }).then((linux) => (this.#known = linux));
     return this.#linux;
   }
 }

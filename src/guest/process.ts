@@ -20,9 +20,9 @@ import { Arrival } from './hooks/arrival.ts';
 import { isBacked, WatchedPage } from './hooks/watched-page.ts';
 import { type DumpedRange, dumpRange } from './memory/dump.ts';
 import { search } from './memory/search.ts';
-import type { VirtualMemory } from './memory/virtual-memory.ts';
+import { checkedRange, type VirtualMemory } from './memory/virtual-memory.ts';
 import type { Moment } from './moment.ts';
-import { findProgramSymbol } from './symbols/program-symbols.ts';
+import { checkSymbol, findProgramSymbol } from './symbols/program-symbols.ts';
 import type { GuestSource } from './source/guest-source.ts';
 
 /** A range of virtual addresses: bytes from `va` on. */
@@ -103,7 +103,8 @@ export class GuestProcess {
    *   export is known, as far as it is in the guest's memory.
    * @throws PtmonError `bad-argument` where there is none, saying why
    */
-  symbol(name: string, { symbols: file }: SymbolOptions = {}): Promise<bigint> {
+  async symbol(name: string, { symbols: file }: SymbolOptions = {}): Promise<bigint> {
+    checkSymbol(name);
     return this.#inMemory(async (memory, moment) => {
       const linux = await moment.linux();
       const { mm } = await this.#find(linux);
@@ -151,7 +152,7 @@ export class GuestProcess {
   async write(va: bigint, bytes: Uint8Array): Promise<void> {
     requireCapability(this.#source.capabilities, 'write', `writing to ${this.toString()}`);
     await this.#source.watching(({ live }) =>
-      live.paused(async () => writeTo(live, live.moment.memoryOf(await this.#rootIn(live.moment)), va, bytes)),
+      live.paused(async () => writeTo(live, await this.#memoryIn(live.moment), va, bytes)),
     );
   }
 
@@ -190,11 +191,11 @@ export class GuestProcess {
     if (whileStopped !== undefined) checkHandler(whileStopped);
     return this.#source.watching(({ live }) => {
       const arrival = new Arrival<T>(async () => {
-        const memory = live.moment.memoryOf(await this.#rootIn(live.moment));
+        const memory = await this.#memoryIn(live.moment);
         return whileStopped === undefined ? (undefined as T) : whileStopped(memory);
       });
       const begin = async () => {
-        const memory = live.moment.memoryOf(await this.#rootIn(live.moment));
+        const memory = await this.#memoryIn(live.moment);
         if (await isBacked(memory, va)) return arrival.come();
         const page = await WatchedPage.open(live, {
           pid: this.pid,
@@ -245,7 +246,11 @@ export class GuestProcess {
   }
 
   #inMemory<T>(work: (memory: VirtualMemory, moment: Moment) => Promise<T>): Promise<T> {
-    return this.#source.paused(async (moment) => work(moment.memoryOf(await this.#rootIn(moment)), moment));
+    return this.#source.paused(async (moment) => work(await this.#memoryIn(moment), moment));
+  }
+
+  async #memoryIn(moment: Moment): Promise<VirtualMemory> {
+    return moment.memoryOf(await this.#rootIn(moment), this.toString());
   }
 
   async #rootIn(moment: Moment): Promise<number> {
@@ -265,7 +270,7 @@ export class GuestProcess {
   }
 
   async #rangesOf(moment: Moment, part: MemoryPart | undefined): Promise<readonly VirtualRange[]> {
-    if (typeof part === 'object') return [part];
+    if (part !== undefined && typeof part === 'object') return [checkedRange(part)];
     const linux = await moment.linux();
     const { mm } = await this.#find(linux);
     const { areas } = await linux.areasOf(mm);
@@ -275,12 +280,15 @@ export class GuestProcess {
 
 function checkKinds(kinds: readonly string[]): void {
   const known: readonly string[] = EVENT_KINDS;
+  if (!Array.isArray(kinds))
+    throw new PtmonError('bad-argument', `kinds ${String(kinds)}: give an array of ${known.join(', ')}`);
   const strange = kinds.find((kind) => !known.includes(kind));
   if (strange === undefined) return;
   throw new PtmonError('bad-argument', `there are no events of the kind ${strange}: only ${known.join(', ')}`);
 }
 
 function choiceOf(part: string | bigint): MapChoice {
+  if (part === '') throw new PtmonError('bad-argument', 'the name of the area is empty: "anon" is what has no name');
   return typeof part === 'string' ? { kind: 'named', name: part } : { kind: 'at', va: toU64(part, 'virtual address') };
 }
 

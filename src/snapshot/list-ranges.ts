@@ -1,7 +1,8 @@
 /** An address space as ranges: what a map shows, and which addresses lead to a frame. */
-import { PAGE_BYTES, paOf } from '../core/address/pa.ts';
+import { PAGE_BYTES, paOf, toPa } from '../core/address/pa.ts';
 import type { Pa, Va } from '../core/address/types.ts';
 import { vaOf } from '../core/address/va.ts';
+import { PtmonError } from '../core/error.ts';
 import { goesOn, type Piece } from '../core/paging/pieces.ts';
 import { RIGHT_NO_EXECUTE, RIGHT_USER, RIGHT_WRITABLE, type Rights, rightsOf } from '../core/paging/rights.ts';
 import type { TableSource } from '../driver/snapshot.ts';
@@ -46,13 +47,14 @@ export interface RangeOptions extends SpaceOptions {
   readonly filter?: RangeFilter;
 }
 
-/** The ranges of an address space, ascending. @throws PtmonError as `spacePieces` */
+/** The ranges of an address space, ascending. @throws PtmonError `bad-argument` for a filter that nothing can pass; as `spacePieces` */
 export async function* listRanges(
   snapshot: TableSource,
   space: Tables,
   options: RangeOptions = {},
 ): AsyncGenerator<AddressRange, void, undefined> {
   const { filter = {}, by = 'rights' } = options;
+  checkFilter(filter);
   const { minByteLength = 0, maxByteLength = Infinity } = filter;
   const isWanted = ({ byteLength }: AddressRange) => byteLength >= minByteLength && byteLength <= maxByteLength;
   let pending: OpenRange | undefined;
@@ -66,6 +68,21 @@ export async function* listRanges(
   }
   const range = pending?.close();
   if (range !== undefined && isWanted(range)) yield range;
+}
+
+function checkFilter({ writable, user, executable, physical }: RangeFilter): void {
+  const flag = Object.entries({ writable, user, executable }).find(
+    ([, value]) => ![undefined, true, false].includes(value),
+  );
+  if (flag !== undefined)
+    throw new PtmonError('bad-argument', `the filter ${flag[0]}: ${String(flag[1])} is neither true nor false`);
+  if (physical === undefined) return;
+  toPa(physical.pa);
+  if (physical.byteLength > 0) return;
+  throw new PtmonError(
+    'bad-argument',
+    `byteLength ${String(physical.byteLength)} of physical memory: give a positive number`,
+  );
 }
 
 function* filtered(batch: readonly Piece[], filter: RangeFilter): Generator<Piece, void, undefined> {

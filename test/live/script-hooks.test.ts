@@ -3,7 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { env } from 'node:process';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { MissedWrites } from '../../src/drivers/qemu/exact/comparing/missed-writes.ts';
 import { QmpClient, readRunState } from '../../src/drivers/qemu/index.ts';
 import { type LaunchedGuest, launchGuest, type LaunchOptions } from '../../src/drivers/qemu/launch/launch.ts';
 import { attach, Guest, type GuestProcess } from '../../src/guest/index.ts';
@@ -88,7 +89,17 @@ describe.skipIf(leftOut('test/live/script-hooks, hooks on a real guest')).each(M
       ['an area', () => process.watch(0x1000n), 'has no area 0x1000; it has'],
       ['an area', () => process.search('x', 'heep'), 'has no area heep; it has'],
       ['a pattern', () => process.search(7 as never), 'the pattern 7 is neither a string nor a Uint8Array'],
-      ['a range', () => process.dump('heap' as never, file('never')), 'va of the range undefined is not'],
+      ['a range', () => process.dump('heap' as never, file('never')), 'virtual address undefined is not'],
+      ['a range', () => process.search('x', null as never), 'the range null is no object'],
+      ['an area', () => process.watch(''), 'the name of the area is empty'],
+      ['kinds', () => process.watch('heap', { kinds: 'protection' as never }), 'kinds protection: give an array'],
+      ['a symbol', () => process.symbol('init!'), '"init!" is no name of a symbol'],
+      ['a symbol', () => guest.symbol(undefined as never), 'undefined is no name of a symbol'],
+      [
+        'a handler',
+        () => process.breakpoint(0x400000n, () => {}, { onError: 7 as never }),
+        'onError 7 is not a function',
+      ],
       ['a text', () => process.write(0x4dd000n, 'text' as never), 'the bytes to write are no Uint8Array: text'],
       ['a length', () => process.readString(0x400000n, -4), 'byteLength -4: give an integer'],
       ['a length', () => guest.readPhysical(0, 2 ** 40), 'byteLength 1099511627776: give an integer'],
@@ -101,6 +112,7 @@ describe.skipIf(leftOut('test/live/script-hooks, hooks on a real guest')).each(M
       ['an address', () => process.breakpoint(-1n, () => {}), 'virtual address -1 is not an unsigned 64-bit value'],
       ['an address', () => process.page(1n << 63n), '0x8000000000000000 is not canonical: no page can be there'],
       ['an address', () => process.breakpoint(1n << 63n, () => {}), '0x8000000000000000 is not canonical'],
+      ['an address', () => guest.breakpoint(1n << 63n, () => {}), '0x8000000000000000 is not canonical'],
     ])('%s that can never be is refused at once: %#', async (_what, call, message) => {
       await expect(call()).rejects.toMatchObject({ code: 'bad-argument', message: expect.stringContaining(message) });
     });
@@ -245,6 +257,22 @@ describe.skipIf(leftOut('test/live/script-hooks, hooks on a real guest')).each(M
       await run(`call 0x${va.toString(16)} 3`);
       expect(breakpoint.hits).toBe(3);
       await breakpoint.remove();
+    });
+
+    test('a call is one hit, too, where the watch has gone on by samples and its page is swapped in', async () => {
+      const isSampling = vi.spyOn(MissedWrites.prototype, 'isSampling', 'get').mockReturnValue(true);
+      try {
+        const va = place();
+        const at = `0x${va.toString(16)}`;
+        await run(`code ${at}`);
+        const breakpoint = await process.breakpoint(va, () => {});
+        // The call finds its page absent: QEMU stops the vCPU before the fetch, which faults, and once more after it.
+        for (const command of [`swapout ${at} 1`, `call ${at} 1`, `call ${at} 1`]) await run(command);
+        expect(breakpoint.hits).toBe(2);
+        await breakpoint.remove();
+      } finally {
+        isSampling.mockRestore();
+      }
     });
 
     test('with debug registers, as under KVM, breakpoints have them all, and pages are sampled', async () => {

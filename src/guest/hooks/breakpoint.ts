@@ -5,6 +5,7 @@
 import { hex, toU64 } from '../../core/address/va.ts';
 import { rootOf } from '../../core/paging/format.ts';
 import { PtmonError } from '../../core/error.ts';
+import type { Walk } from '../../core/paging/walk.ts';
 import type { VirtualMemory } from '../memory/virtual-memory.ts';
 import type { LiveSession, StopHandler } from '../session/live-session.ts';
 import { callHandler, checkHandler, type HandlerOptions } from './handler.ts';
@@ -144,6 +145,8 @@ export class BreakpointSet implements StopHandler {
   /** Adds a breakpoint in every address space. The guest must be stopped. */
   async addToAll(request: BreakpointRequest): Promise<Breakpoint> {
     const breakpoint = new Breakpoint(this, request);
+    const { moment } = this.#live;
+    await isBacked(moment.memoryOf(moment.currentRoot()), breakpoint.va);
     breakpoint.become('armed');
     await this.#register(breakpoint);
     return breakpoint;
@@ -169,11 +172,10 @@ export class BreakpointSet implements StopHandler {
     await driver.refreshRegisters();
     const { paging } = this.#live.moment;
     const root = rootOf(paging, driver.registers.readRegisters(hit.vcpu).cr3);
-    // Of a page that is absent as well: a debug register stops the vCPU before it fetches the instruction, also where that faults then. It
-    // does not stop it again after the fault, which sets RF: SDM vol. 3B, 18.3.1.1.
     const own = hooks.filter(({ roots }) => roots === undefined || roots.has(root));
     if (own.length === 0) return;
     const memory = this.#live.moment.memoryOf(root);
+    if (!driver.limits.areRegisters && !canBeFetched(await memory.walk(hit.va))) return;
     const registers = await driver.readAllRegisters(hit.vcpu);
     const write = (va: bigint, bytes: Uint8Array) => writeTo(this.#live, memory, va, bytes);
     for (const breakpoint of own) {
@@ -231,6 +233,15 @@ export class BreakpointSet implements StopHandler {
   }
 }
 
+/**
+ * Whether the processor can fetch an instruction. Both kinds of breakpoints stop it before it does, also where that faults then. After the
+ * fault a debug register does not stop it again, because the fault sets RF (SDM vol. 3B, 18.3.1.1): its first stop is the hit. A breakpoint of
+ * TCG does: its second stop is the hit.
+ */
+function canBeFetched(walk: Walk): boolean {
+  return walk.translates && !walk.rights.noExecute;
+}
+
 /** Writes to an address space, page by page. The guest must be stopped. @throws PtmonError `read-failed`, before anything is written */
 export async function writeTo(live: LiveSession, memory: VirtualMemory, va: bigint, bytes: Uint8Array): Promise<void> {
   if (!(bytes instanceof Uint8Array))
@@ -243,13 +254,7 @@ export async function writeTo(live: LiveSession, memory: VirtualMemory, va: bigi
   for (let done = 0; done < bytes.length; ) {
     const at = start + BigInt(done);
     const found = await memory.walk(at);
-    if (!found.translates) {
-      throw new PtmonError(
-        'read-failed',
-        `0x${at.toString(16)} cannot be written: no page is present there (${found.reason})`,
-        { va: at },
-      );
-    }
+    if (!found.translates) throw memory.absentError('written', { va: at, absent: found.reason, walk: found });
     const length = Math.min(bytes.length - done, 4096 - Number(at & 0xfffn));
     pieces.push({ pa: found.pa, bytes: bytes.subarray(done, done + length) });
     done += length;

@@ -15,9 +15,11 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 /** @throws PtmonError `bad-argument` for what cannot be called: at once, and not only when it is to be called */
-export function checkHandler(handler: unknown, { timeoutMs }: HandlerOptions = {}): void {
+export function checkHandler(handler: unknown, { timeoutMs, onError }: HandlerOptions = {}): void {
   if (typeof handler !== 'function')
     throw new PtmonError('bad-argument', `the handler ${String(handler)} is not a function`);
+  if (onError !== undefined && typeof onError !== 'function')
+    throw new PtmonError('bad-argument', `onError ${String(onError)} is not a function`);
   if (timeoutMs === undefined || (timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS)) return;
   throw new PtmonError('bad-argument', `timeoutMs ${timeoutMs}: give milliseconds from 1 to ${MAX_TIMEOUT_MS}`);
 }

@@ -1,7 +1,7 @@
 /** Writes a range of an address space to a file, at the same offsets. Pages that are absent stay holes of the file, and are listed. */
-import { open } from 'node:fs/promises';
-import { toU64 } from '../../core/address/va.ts';
-import type { AbsentPiece, VirtualMemory } from './virtual-memory.ts';
+import { type FileHandle, open, rm } from 'node:fs/promises';
+import { PtmonError } from '../../core/error.ts';
+import { type AbsentPiece, checkedRange, type VirtualMemory } from './virtual-memory.ts';
 
 export interface DumpRequest {
   readonly va: bigint;
@@ -17,11 +17,19 @@ export interface DumpedRange {
   readonly absent: readonly AbsentPiece[];
 }
 
-/** @throws what the source throws; the system's error where the file cannot be made or written (`EEXIST`, `ENOSPC`) */
+/**
+ * A file that could not be completed is removed.
+ *
+ * @throws what the source throws; PtmonError `bad-argument` for a range or a path that is none; the system's error where the file cannot be
+ *   made or written (`EEXIST`, `ENOSPC`)
+ */
 export async function dumpRange(memory: VirtualMemory, request: DumpRequest): Promise<DumpedRange> {
   const { path, signal } = request;
-  const va = toU64(request.va, 'va of the range');
-  const byteLength = toU64(request.byteLength, 'byteLength of the range');
+  const { va, byteLength } = checkedRange(request);
+  if (typeof path !== 'string' || path === '')
+    throw new PtmonError('bad-argument', `the file to write is no path: ${String(path)}`);
+  if (byteLength > Number.MAX_SAFE_INTEGER)
+    throw new PtmonError('bad-argument', `${byteLength} bytes are more than a file can have: dump a part of them`);
   const absent: AbsentPiece[] = [];
   let presentBytes = 0;
   const file = await open(path, 'wx', 0o600);
@@ -32,12 +40,23 @@ export async function dumpRange(memory: VirtualMemory, request: DumpRequest): Pr
         absent.push(piece);
         continue;
       }
-      await file.write(piece.bytes, 0, piece.bytes.length, Number(piece.va - va));
+      await writeAll(file, piece.bytes, Number(piece.va - va));
       presentBytes += piece.bytes.length;
     }
     await file.truncate(Number(byteLength));
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
   } finally {
     await file.close();
   }
   return { presentBytes, absent };
+}
+
+/** A file system that is almost full takes a part of the bytes without an error. */
+async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done);
+    done += bytesWritten;
+  }
 }

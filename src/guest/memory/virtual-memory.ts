@@ -6,17 +6,16 @@ import { PAGE_BYTES } from '../../core/address/pa.ts';
 import { hex, toU64 } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
 import type { Paging } from '../../core/paging/format.ts';
-import { type StopReason, type Walk, walk } from '../../core/paging/walk.ts';
+import { type Walk, walk } from '../../core/paging/walk.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
 import type { Tables } from '../../snapshot/index.ts';
 import { type PhysicalBytesSource, readPhysicalBytes } from './physical-bytes.ts';
 import { retry } from '../../driver/retry.ts';
+import type { LinuxGuest } from '../../linux/index.ts';
+import { type AbsentReason, absentReason } from './absent-reason.ts';
 
 /** What reading an address space takes: one paused guest, or one moment of a dump. */
 export type MemorySource = PhysicalBytesSource & Pick<Snapshot, 'remote'>;
-
-/** Why a page cannot be read: where its walk stops, or that its frame is not RAM. */
-export type AbsentReason = StopReason | 'not-ram';
 
 /** Bytes that are there. */
 export interface PresentPiece {
@@ -33,6 +32,14 @@ export interface AbsentPiece {
   readonly walk: Walk;
 }
 
+/** Whose memory it is, for messages. */
+export interface MemoryOwner {
+  /** `nginx[412]`; defaults to the top-level table. */
+  readonly name?: string | undefined;
+  /** What explains entries that are not present: a swap slot, for example. */
+  readonly linux?: Pick<LinuxGuest, 'meaningOf'> | undefined;
+}
+
 export type MemoryPiece = PresentPiece | AbsentPiece;
 
 /** Bytes of a piece that are read at once: a bound on memory for a caller that reads piece by piece. */
@@ -45,10 +52,12 @@ export class VirtualMemory {
   readonly root: number;
   readonly #paging: Paging;
   readonly #source: MemorySource;
+  readonly #owner: MemoryOwner;
 
   /** @param space the tables, by the physical address of the top-level one */
-  constructor(source: MemorySource, { paging, root }: Tables) {
+  constructor(source: MemorySource, { paging, root }: Tables, owner: MemoryOwner = {}) {
     this.#source = source;
+    this.#owner = owner;
     this.#paging = paging;
     this.root = root;
   }
@@ -64,7 +73,7 @@ export class VirtualMemory {
     const bytes = new Uint8Array(byteLength);
     let done = 0;
     for await (const piece of this.pieces(va, BigInt(byteLength))) {
-      if ('absent' in piece) throw absentError(piece);
+      if ('absent' in piece) throw this.absentError('read', piece);
       bytes.set(piece.bytes, done);
       done += piece.bytes.length;
     }
@@ -95,13 +104,24 @@ export class VirtualMemory {
 
   /** What is there of a range and what is not, ascending and without a gap. @throws what the source throws */
   async *pieces(va: bigint, byteLength: bigint): AsyncGenerator<MemoryPiece, void, undefined> {
-    const start = toU64(va, 'virtual address');
-    const end = start + toU64(byteLength, 'byteLength');
-    for (let at = start; at < end; ) {
+    const range = checkedRange({ va, byteLength });
+    const end = range.va + range.byteLength;
+    for (let at = range.va; at < end; ) {
       const piece = await this.#do(() => this.#pieceAt(at, end));
       yield piece;
       at += BigInt('absent' in piece ? piece.byteLength : piece.bytes.length);
     }
+  }
+
+  /** What is thrown where a page must be there. @param verb what cannot be done: `read` */
+  absentError(verb: string, piece: Pick<AbsentPiece, 'va' | 'absent' | 'walk'>): PtmonError {
+    const { root } = this;
+    const { name = `root ${hex(root)}`, linux } = this.#owner;
+    const why = absentReason(piece, linux);
+    return new PtmonError('read-failed', `${hex(piece.va)} of ${name} cannot be ${verb}: ${why}`, {
+      va: piece.va,
+      root,
+    });
   }
 
   /** A fresh walk of an address. @throws what the source throws */
@@ -134,6 +154,11 @@ export class VirtualMemory {
   }
 
   #absentFrom(first: Walk & { translates: false }, va: bigint, end: bigint): AbsentPiece {
+    if (first.reason === 'non-canonical') {
+      // The hole between the halves, or all above 32 bits: more pages than could be walked one by one.
+      const holeEnd = BigInt(this.#paging.highStart) << 12n;
+      return { va, byteLength: exactLength(va, end < holeEnd ? end : holeEnd), absent: first.reason, walk: first };
+    }
     let at = va + BigInt(absentSpan(this.#paging, first));
     for (let walks = 0; at < end && walks < MAX_WALKS; walks++) {
       const next = this.#walk(at);
@@ -147,9 +172,23 @@ export class VirtualMemory {
 /** Walks for one absent piece: some milliseconds. At most 512 GiB each, so that their sum stays an exact number. */
 const MAX_WALKS = 4096;
 
+/** A range as bigints. @throws PtmonError `bad-argument` where it is none, or ends above 2^64 */
+export function checkedRange(range: { readonly va: bigint; readonly byteLength: bigint }): typeof range {
+  if (typeof range !== 'object' || range === null)
+    throw new PtmonError('bad-argument', `the range ${String(range)} is no object with va and byteLength`);
+  const va = toU64(range.va, 'virtual address');
+  const byteLength = toU64(range.byteLength, 'byteLength');
+  if (va + byteLength <= 1n << 64n) return { va, byteLength };
+  throw new PtmonError('bad-argument', `${byteLength} bytes at ${hex(va)} end above 2^64`);
+}
+
 export function checkLength(byteLength: number): void {
   if (Number.isSafeInteger(byteLength) && byteLength >= 0 && byteLength <= MAX_READ_BYTES) return;
-  throw new PtmonError('bad-argument', `byteLength ${byteLength}: give an integer from 0 to ${MAX_READ_BYTES}`);
+  const advice = typeof byteLength === 'bigint' ? ', as a number and not as a bigint' : '';
+  throw new PtmonError(
+    'bad-argument',
+    `byteLength ${byteLength}: give an integer from 0 to ${MAX_READ_BYTES}${advice}`,
+  );
 }
 
 /** Bytes from `va` to the end of its 4 KiB page. */
@@ -161,6 +200,13 @@ function leafRemainder({ va, pageSize }: Walk & { translates: true }): number {
   return pageSize - Number(va & BigInt(pageSize - 1));
 }
 
+/** The bytes from `va` to `end`, or as many of them as a number counts exactly: from a page on, whole pages. */
+function exactLength(va: bigint, end: bigint): number {
+  const length = end - va;
+  if (length <= Number.MAX_SAFE_INTEGER) return Number(length);
+  return va % BigInt(PAGE_BYTES) === 0n ? Number(length & ~0xfffn) : pageRemainder(va);
+}
+
 /** Bytes from the walk's address to the end of what the entry that stops it covers. */
 function absentSpan(paging: Paging, { va, level }: Walk & { translates: false }): number {
   const covered = level === null ? PAGE_BYTES : (paging.byLevel[level]?.slotPages ?? 1) * PAGE_BYTES;
@@ -169,19 +215,4 @@ function absentSpan(paging: Paging, { va, level }: Walk & { translates: false })
 
 function lastValue({ steps }: Walk): bigint | undefined {
   return steps.at(-1)?.value;
-}
-
-const REASONS: Readonly<Record<AbsentReason, string>> = {
-  'not-present': 'no page is present there',
-  'reserved-bit': 'its entry has a reserved bit set',
-  'no-memory': 'its page table lies outside RAM',
-  'non-canonical': 'it is not canonical',
-  'not-ram': 'the physical address behind it is not RAM',
-};
-
-function absentError({ va, absent, walk: { root } }: AbsentPiece): PtmonError {
-  return new PtmonError('read-failed', `${hex(va)} of root ${hex(root)} cannot be read: ${REASONS[absent]}`, {
-    va,
-    root,
-  });
 }

@@ -3,6 +3,7 @@
  * an event, the guest is stopped until it has finished.
  */
 import { setMaxListeners } from 'node:events';
+import process from 'node:process';
 import { PtmonError } from '../../core/error.ts';
 import { OPT_IN_KINDS } from '../../core/monitor/events.ts';
 import { openQemu, openQemuSampling, QemuDriver, type QemuSamplingDriver } from '../../drivers/qemu/index.ts';
@@ -81,6 +82,10 @@ export class LiveSession {
             whenTooMany: 'sample',
             debugRegisters: isKvm,
             sparesDebugRegisters: true,
+            onMissedWrites: (notice) => {
+              if (notice.kind === 'sampling' && !isKvm)
+                process.emitWarning(`${qmp}: ${notice.why}: it is sampled from now on`);
+            },
             ...limits,
           });
     const opened: { live?: LiveSession } = {};

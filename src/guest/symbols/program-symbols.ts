@@ -20,11 +20,18 @@ interface LoadedFile {
   readonly start: bigint;
 }
 
+/** @throws PtmonError `bad-argument` for what is no name of a symbol */
+export function checkSymbol(name: unknown): void {
+  if (typeof name === 'string' && /^(?:[^!]+!)?[^!]+$/.test(name)) return;
+  const text = typeof name === 'string' ? `"${name}"` : String(name);
+  throw new PtmonError('bad-argument', `${text} is no name of a symbol: give one such as "main" or "libc.so.6!malloc"`);
+}
+
 /** @throws PtmonError `bad-argument` where no file has the symbol, saying which were asked and why one could not be */
 export async function findProgramSymbol({ symbol, file, areas, read }: SymbolRequest): Promise<bigint> {
-  const [, wanted, name] = /^(?:([^!]*)!)?(.+)$/s.exec(symbol) ?? [];
+  const [name = '', wanted] = symbol.split('!').reverse();
   const loaded = loadedFiles(areas).filter((each) => wanted === undefined || each.name === wanted);
-  if (name === undefined || loaded.length === 0) {
+  if (loaded.length === 0) {
     const names = loadedFiles(areas).map((each) => each.name);
     throw new PtmonError('bad-argument', `${symbol}: no such file is mapped; there are ${names.join(', ')}`);
   }

@@ -1,6 +1,8 @@
+import { existsSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { MemoryPiece } from '../../../src/guest/memory/virtual-memory.ts';
-import { search, VirtualMemory } from '../../../src/guest/index.ts';
+import { dumpRange, search, VirtualMemory } from '../../../src/guest/index.ts';
+import { temporaryFolder } from '../../drivers/trace/temporary-folder.ts';
 import { LARGE, PRESENT, SpaceBuilder, USER, WRITABLE } from '../../snapshot/space.ts';
 
 const VA = 0x7f00_0000_0000n;
@@ -84,11 +86,18 @@ describe('what is not there', () => {
   });
 
   test.each([
-    [VA + 0x1ffcn, 8, 'read-failed', /0x7f0000002000 of root 0x[\da-f]+ cannot be read: no page is present there/],
+    [VA + 0x1ffcn, 8, 'read-failed', /0x7f0000002000 of root 0x[\da-f]+ cannot be read: no page is present/],
     [VA + 0x3000n, 1, 'read-failed', /not RAM/],
     [1n << 47n, 1, 'read-failed', /not canonical/],
     [VA, -1, 'bad-argument', /byteLength -1/],
     [VA, 2 ** 29, 'bad-argument', /268435456/],
+    [
+      VA,
+      4n as never,
+      'bad-argument',
+      /byteLength 4: give an integer from 0 to 268435456, as a number and not as a bigint/,
+    ],
+    [(1n << 64n) - 4n, 16, 'bad-argument', /16 bytes at 0xfffffffffffffffc end above 2\^64/],
   ])('read(%i, %i) throws %s', async (va, byteLength, code, message) => {
     const { memory } = madeSpace();
     await expect(memory.read(va, byteLength)).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
@@ -99,6 +108,69 @@ describe('what is not there', () => {
     const pieces = await all(memory.pieces(0n, 1n << 40n));
     expect(pieces).toHaveLength(1);
     expect(pieces[0]).toMatchObject({ va: 0n, byteLength: 2 ** 40, absent: 'not-present' });
+  });
+
+  test.each([
+    ['from a page on', 1n << 47n, (1n << 64n) - (1n << 48n)],
+    ['from within a page on', (1n << 47n) + 5n, (1n << 64n) - (1n << 48n) - 5n],
+    ['up to within a page', (1n << 47n) + 5n, (1n << 64n) - (1n << 48n) - 10n],
+  ])('C8 the hole between the halves costs few walks: %s', async (_how, va, byteLength) => {
+    const { memory } = madeSpace();
+    let [at, walks] = [va, 0];
+    for await (const piece of memory.pieces(va, byteLength)) {
+      expect(piece).toMatchObject({ va: at, absent: 'non-canonical' });
+      at += BigInt((piece as { byteLength: number }).byteLength);
+      walks++;
+    }
+    expect(at).toBe(va + byteLength);
+    expect(walks).toBeLessThan(4);
+  });
+
+  test('C8 all of the address space is searched', async () => {
+    const { memory } = madeSpace();
+    const found: bigint[] = [];
+    for await (const va of search(memory, '0abc', { va: 0n, byteLength: (1n << 64n) - 1n })) found.push(va);
+    expect(found[0]).toBe(VA + 26n);
+  });
+
+  test('of a guest with a known Linux, an error says in which slot of the swap a page is', async () => {
+    const builder = new SpaceBuilder();
+    builder.put(VA, 1, 0x7_fe00n);
+    const { machine, root } = builder;
+    const linux = { meaningOf: () => ({ kind: 'swapped', device: 0, slot: 17 }) as const };
+    const space = { paging: machine.paging, root: Number(root) };
+    const memory = new VirtualMemory({ memory: machine.memory }, space, { name: 'nginx[412]', linux });
+    await expect(memory.read(VA, 8)).rejects.toThrow(
+      '0x7f0000000000 of nginx[412] cannot be read: swapped out to device 0, slot 17',
+    );
+  });
+});
+
+describe('dump', () => {
+  const file = temporaryFolder();
+
+  test.each([
+    [{ va: 0n, byteLength: (1n << 64n) - 1n }, /more than a file can have/],
+    [{ va: 0n, byteLength: -4096n }, /byteLength -4096/],
+  ])('of a range that cannot be is refused, and no file is made: %#', async (range, message) => {
+    const path = file('never.bin');
+    await expect(dumpRange(madeSpace().memory, { ...range, path })).rejects.toThrow(message);
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test('a file that cannot be completed is removed', async () => {
+    const { memory } = madeSpace();
+    const path = file('partial.bin');
+    // No file system has a file that long.
+    await expect(dumpRange(memory, { va: 0n, byteLength: 1n << 52n, path })).rejects.toMatchObject({
+      code: expect.stringMatching(/EFBIG|EINVAL/),
+    });
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test('a path that is none is refused', async () => {
+    const { memory } = madeSpace();
+    await expect(dumpRange(memory, { va: VA, byteLength: 1n, path: 7 as never })).rejects.toThrow(/is no path: 7/);
   });
 });
 
