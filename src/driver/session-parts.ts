@@ -89,12 +89,13 @@ export interface SessionScript {
   /** How the recorded session ended; known when `run` has returned. */
   readonly ended: 'finished' | 'stopped';
   /**
-   * Makes the calls that are due.
+   * Makes the calls that are due. Where they take long, returns a promise: signals and timers have their turn in between.
    *
    * @param after what has just been processed; null at the very beginning, and at the beginning of each batch
-   * @throws what the calls throw
+   * @param signal ends the calls
+   * @throws what the calls throw; the reason of `signal`
    */
-  perform(target: WatchTarget, after: SourceEvent | null): void;
+  perform(target: WatchTarget, after: SourceEvent | null, signal?: AbortSignal): void | Promise<void>;
   /** How the events were called that what is being processed leads to; undefined for their tags. */
   names(): EventNames | undefined;
 }

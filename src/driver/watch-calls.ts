@@ -1,4 +1,5 @@
 /** What a session is asked to watch, as calls that can be kept and made again. */
+import type { StepwiseCall } from './carry-out.ts';
 
 export interface AddressCall {
   readonly kind: 'monitor' | 'unmonitor' | 'unmonitorByForce';
@@ -54,12 +55,12 @@ export interface RangeRequest extends AddressRequest {
 /** Whatever these calls can be made on: a monitor, of which a driver knows nothing else. */
 export interface WatchTarget {
   monitor(request: AddressRequest): void;
-  monitorRange(request: RangeRequest): void;
+  monitorRangeInSteps(request: RangeRequest): StepwiseCall<unknown>;
   unmonitor(request: AddressRequest): boolean;
-  unmonitorRange(request: RangeRequest): boolean;
+  unmonitorRangeInSteps(request: RangeRequest): StepwiseCall<unknown>;
   unmonitorByForce(request: AddressRequest): boolean;
-  unmonitorView(view: number): void;
-  unmonitorAll(): void;
-  rootGone(root: bigint, view?: number): unknown;
-  resync(view?: number): unknown;
+  unmonitorViewInSteps(view: number): StepwiseCall<unknown>;
+  unmonitorAllInSteps(): StepwiseCall<unknown>;
+  rootGoneInSteps(root: bigint, view?: number): StepwiseCall<unknown>;
+  resyncInSteps(view?: number): StepwiseCall<unknown>;
 }

@@ -200,9 +200,9 @@ export class GuestProcess {
         const page = await WatchedPage.open(live, {
           pid: this.pid,
           va: toU64(va, 'virtual address'),
-          onPresent: () => {
-            page.release();
-            return arrival.come();
+          onPresent: async () => {
+            await page.release();
+            await arrival.come();
           },
           onAbsent: () => {},
           onEnd: () =>

@@ -10,8 +10,8 @@ import type { Driver, MissedEvent, WriteEvent } from '../driver/driver.ts';
 import { retry } from '../driver/retry.ts';
 import type { ReadSource } from '../driver/session-parts.ts';
 import type { Statistics, Summary } from '../sinks/sink.ts';
-import { carryOut } from './carry-out.ts';
-import { makeEventLoopTurn } from './event-loop-turn.ts';
+import { carryOut } from '../driver/carry-out.ts';
+import { makeEventLoopTurn } from '../driver/event-loop-turn.ts';
 import { called, namesOf } from './event-names.ts';
 import { ObservedMonitor } from './observed-monitor.ts';
 import type { SessionOptions } from './options.ts';
@@ -41,13 +41,13 @@ const LET_GO_MS = 2000;
  */
 export async function openSession(options: SessionOptions): Promise<Session> {
   checkDriver(options);
-  const { driver, recorder, script, kinds = [], sinks = [] } = options;
+  const { driver, recorder, kinds = [], sinks = [] } = options;
   try {
     const paging = resolvePaging(options);
     const group = new SinkGroup(sinks);
     const session = new Session(options, paging, group);
     recorder?.begin({ paging, kinds, ...session.clock });
-    script?.perform(session.monitor, null);
+    await performFirst(session.monitor, options);
     await group.begin({ source: driver.name, mode: paging.mode.name, kinds });
     if (group.failure !== undefined) await session.close();
     return session;
@@ -55,6 +55,15 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     await driver.close();
     recorder?.close();
     throw error;
+  }
+}
+
+/** The calls with which a script begins. Where the signal ends them, the session ends as soon as it is iterated. */
+async function performFirst(monitor: PageTableMonitor, { script, signal }: SessionOptions): Promise<void> {
+  try {
+    await script?.perform(monitor, null, signal);
+  } catch (error) {
+    if (signal?.aborted !== true || error !== signal.reason) throw error;
   }
 }
 
@@ -201,7 +210,8 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     try {
       await this.#beforeItRuns();
       for await (const reported of driver.run(this.#signal)) {
-        this.#stopped();
+        const calls = this.#stopped();
+        if (calls !== undefined) await calls;
         const proved = reported.map((event) => this.#sourceEvents.prove(event));
         const batch = system === undefined ? proved : [...(await system.update(proved)), ...proved];
         for (const event of batch) {
@@ -222,7 +232,8 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
             this.#watches.settle();
             this.#sinks.rethrow();
           }
-          script?.perform(this.monitor, event);
+          const calls = script?.perform(this.monitor, event, this.#signal);
+          if (calls !== undefined) await calls;
         }
         // At a stop each turn counts: nothing is awaited that is not there.
         if (onBatch !== undefined) await onBatch(batch);
@@ -243,11 +254,11 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
   }
 
   /** The guest has stopped. */
-  #stopped(): void {
+  #stopped(): void | Promise<void> {
     const { recorder, script } = this.#options;
     this.#clock.stopped();
     recorder?.stopped();
-    script?.perform(this.monitor, null);
+    return script?.perform(this.monitor, null, this.#signal);
   }
 
   #mark(write: WriteEvent): void {

@@ -2,7 +2,7 @@
 import type { CallInSteps } from '../core/monitor/call-in-steps.ts';
 import type { MonitorEvent } from '../core/monitor/events.ts';
 import type { SourceEvent } from '../driver/driver.ts';
-import { carryOut } from './carry-out.ts';
+import { carryOut } from '../driver/carry-out.ts';
 import type { ObservedMonitor } from './observed-monitor.ts';
 import type { SessionOptions } from './options.ts';
 

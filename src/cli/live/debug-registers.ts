@@ -9,7 +9,7 @@ import { rootOf } from '../../core/paging/format.ts';
 import { pagingOf } from '../../driver/paging.ts';
 import { retry } from '../../driver/retry.ts';
 import { type QemuDriver, runsOnKvm, unmappedWords } from '../../drivers/qemu/index.ts';
-import { carryOut } from '../../session/carry-out.ts';
+import { carryOut } from '../../driver/carry-out.ts';
 import type { AddressOption } from '../options/address.ts';
 import { withAddresses } from './named-addresses.ts';
 import { openSource, type WatchSource } from './source.ts';

@@ -5,7 +5,7 @@ import type { MonitorEvent, OptInKind } from '../../core/monitor/events.ts';
 import { rootOf } from '../../core/paging/format.ts';
 import { retry } from '../../driver/retry.ts';
 import { recordTrace, type TraceRecorder } from '../../drivers/trace/index.ts';
-import { carryOut } from '../../session/carry-out.ts';
+import { carryOut } from '../../driver/carry-out.ts';
 import { openSession, type Session } from '../../session/session.ts';
 import { jsonlSink } from '../../sinks/jsonl.ts';
 import type { Streams } from '../context.ts';

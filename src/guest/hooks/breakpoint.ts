@@ -155,7 +155,7 @@ export class BreakpointSet implements StopHandler {
   async remove(breakpoint: Breakpoint): Promise<void> {
     if (breakpoint.state === 'removed') return;
     await this.#live.paused(async () => {
-      breakpoint.page?.release();
+      await breakpoint.page?.release();
       this.#forget(breakpoint);
       await this.#bringInLine();
     });
@@ -195,7 +195,7 @@ export class BreakpointSet implements StopHandler {
     this.#live.addHandler(this);
     const refused = await this.#bringInLine();
     if (!refused.has(va)) return;
-    breakpoint.page?.release();
+    await breakpoint.page?.release();
     this.#forget(breakpoint);
     await this.#bringInLine();
     const { limits } = this.#live.exactDriver;

@@ -28,7 +28,7 @@ export abstract class ProcessHandle extends ProcessLayer implements AsyncDisposa
     this.#isStopped = true;
     this.#end(undefined);
     this.live.remove(this);
-    await this.live.paused(async () => this.release()).catch(() => {});
+    await this.live.paused(() => this.release()).catch(() => {});
     this.#onStop();
   }
 

@@ -32,9 +32,9 @@ export abstract class ProcessLayer implements EventLayer {
   }
 
   /** Releases what it watches. The guest must be stopped. */
-  release(): void {
+  release(): Promise<void> {
     this.live.remove(this);
-    this.#watch.end();
+    return this.#watch.end();
   }
 
   /** Names of the processes that are watched now: `nginx[12]`. */

@@ -41,7 +41,7 @@ export class WatchedPage extends ProcessLayer {
       else if (event.kind === 'page-out' && isOf(event, va)) await onAbsent();
     }
     if (!this.#isOver && !this.hasEnded) return;
-    this.release();
+    await this.release();
     await onEnd();
   }
 }

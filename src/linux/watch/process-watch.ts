@@ -74,8 +74,8 @@ export class ProcessWatch {
   }
 
   /** Releases all that it watches, while the guest is stopped. */
-  end(): void {
-    for (const space of this.#spaces.values()) space.release();
+  async end(): Promise<void> {
+    for (const space of this.#spaces.values()) await space.release();
     this.#spaces.clear();
   }
 
@@ -170,7 +170,7 @@ export class ProcessWatch {
       space.name(wanted);
       await space.refresh();
     } else if (owners.length > 0) {
-      space.release();
+      await space.release();
       this.#spaces.delete(space.root);
     }
   }

@@ -1,5 +1,6 @@
 /** The memory of a process that is watched: all of it, or the part that is wanted and where more of it may come to be. */
 import type { MonitorEvent } from '../../core/monitor/events.ts';
+import { carryOut, type StepwiseCall } from '../../driver/carry-out.ts';
 import type { LinuxGuest } from '../linux-guest.ts';
 import type { TaskBrief } from '../process/task-reader.ts';
 import { NamedAreas } from './named-areas.ts';
@@ -9,7 +10,7 @@ import type { MapChoice } from './selection.ts';
 /** Of a session, what watching a process takes. */
 export interface WatchingSession {
   readonly monitor: {
-    unmonitorRange(request: RangeRequest): boolean;
+    unmonitorRangeInSteps(request: RangeRequest): StepwiseCall<unknown>;
   };
   watch(request: RangeRequest & { readonly tag: string; readonly runs: boolean }): Promise<unknown>;
 }
@@ -100,13 +101,13 @@ export class WatchedSpace {
     // What was there before another area took its place may be said to have gone only after this look.
     const needless = without(this.#ranges, wanted);
     const staying = without(needless, this.#leaving);
-    for (const range of without(needless, staying)) this.#release(range);
+    for (const range of without(needless, staying)) await this.#release(range);
     this.#leaving = staying;
   }
 
   /** Watches nothing of it any more. */
-  release(): void {
-    for (const range of this.#ranges) this.#release(range);
+  async release(): Promise<void> {
+    for (const range of this.#ranges) await this.#release(range);
   }
 
   /** What its ranges are called in the monitor. */
@@ -124,9 +125,9 @@ export class WatchedSpace {
     return this.#areas.label(event, { pid: this.#pid, comm: this.#comm });
   }
 
-  #release(range: Range): void {
+  async #release(range: Range): Promise<void> {
     const tag = this.#owner === undefined ? {} : { tag: this.#owner };
-    this.#session.monitor.unmonitorRange({ ...this.#request(range), ...tag });
+    await carryOut(this.#session.monitor.unmonitorRangeInSteps({ ...this.#request(range), ...tag }));
     this.#ranges = without(this.#ranges, [range]);
     this.#areas.forget(range);
   }

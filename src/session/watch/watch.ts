@@ -4,7 +4,7 @@ import { PtmonError } from '../../core/error.ts';
 import type { RangeWatchRequest, WatchRequest, WatchState } from '../../core/monitor/api.ts';
 import type { MonitorEvent, Tag } from '../../core/monitor/events.ts';
 import type { PageTableMonitor } from '../../core/monitor/page-table-monitor.ts';
-import { carryOut } from '../carry-out.ts';
+import { carryOut } from '../../driver/carry-out.ts';
 import { WatchEvents } from './watch-events.ts';
 import { covers, type WatchedSpan } from './watched-span.ts';
 

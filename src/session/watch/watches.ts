@@ -4,7 +4,7 @@ import type { MonitorEvent } from '../../core/monitor/events.ts';
 import type { PageTableMonitor } from '../../core/monitor/page-table-monitor.ts';
 import { rootOf } from '../../core/paging/format.ts';
 import type { WatchCall } from '../../driver/watch-calls.ts';
-import { carryOut } from '../carry-out.ts';
+import { carryOut } from '../../driver/carry-out.ts';
 import { type SessionWatchRequest, Watch } from './watch.ts';
 import type { WatchEvents } from './watch-events.ts';
 import { isRange, spanOf } from './watched-span.ts';

@@ -17,10 +17,14 @@ export function located(error: PtmonError, file: string, offset: number): PtmonE
  * of these, that a file cannot be read is no fault of what is in it.
  */
 export function locate<T>(file: string, offset: number, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
+  const fail = (error: unknown): never => {
     const isOfFile = error instanceof PtmonError && error.code !== 'source-unavailable' && error.code !== 'closed';
     throw isOfFile ? located(error, file, offset) : error;
+  };
+  try {
+    const done = work();
+    return done instanceof Promise ? (done.catch(fail) as T) : done;
+  } catch (error) {
+    return fail(error);
   }
 }

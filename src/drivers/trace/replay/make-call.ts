@@ -1,25 +1,30 @@
 /** Makes a recorded call again. */
+import type { StepwiseCall } from '../../../driver/carry-out.ts';
 import type { WatchCall, WatchTarget } from '../../../driver/watch-calls.ts';
 
-export function makeCall(target: WatchTarget, call: WatchCall): void {
+/** Returns a call that may take long, for the caller to carry out. */
+export function makeCall(target: WatchTarget, call: WatchCall): StepwiseCall<unknown> | undefined {
   switch (call.kind) {
     case 'monitor':
-      return target.monitor(call);
+      target.monitor(call);
+      return undefined;
     case 'monitorRange':
-      return target.monitorRange(call);
+      return target.monitorRangeInSteps(call);
     case 'unmonitor':
-      return void target.unmonitor(call);
+      target.unmonitor(call);
+      return undefined;
     case 'unmonitorRange':
-      return void target.unmonitorRange(call);
+      return target.unmonitorRangeInSteps(call);
     case 'unmonitorByForce':
-      return void target.unmonitorByForce(call);
+      target.unmonitorByForce(call);
+      return undefined;
     case 'unmonitorView':
-      return target.unmonitorView(call.view ?? 0);
+      return target.unmonitorViewInSteps(call.view ?? 0);
     case 'unmonitorAll':
-      return target.unmonitorAll();
+      return target.unmonitorAllInSteps();
     case 'rootGone':
-      return void target.rootGone(call.root, call.view);
+      return target.rootGoneInSteps(call.root, call.view);
     case 'resync':
-      return void target.resync(call.view);
+      return target.resyncInSteps(call.view);
   }
 }

@@ -11,6 +11,8 @@ import type { WatchTarget } from '../../../driver/watch-calls.ts';
 import type { TraceAbout } from '../format/about.ts';
 import { corrupt, locate, located } from '../format/corrupt.ts';
 import type { OwnerRun } from '../format/records.ts';
+import { carryOut } from '../../../driver/carry-out.ts';
+import { makeEventLoopTurn } from '../../../driver/event-loop-turn.ts';
 import { makeCall } from './make-call.ts';
 import { type TraceInstant, TraceReader } from './trace-reader.ts';
 import { TraceState } from './trace-state.ts';
@@ -67,6 +69,7 @@ export class TraceDriver implements Driver {
   #instant: TraceInstant | undefined;
   /** Of its steps, the next one. */
   #next = 0;
+  readonly #letOthersRun = makeEventLoopTurn();
   #isClosed = false;
   #hasScript: boolean;
 
@@ -157,25 +160,38 @@ export class TraceDriver implements Driver {
       get ended() {
         return end()?.ended === 'stopped' ? 'stopped' : 'finished';
       },
-      perform: (target, after) => {
+      perform: (target, after, signal) => {
         this.#hasScript = true;
-        if (this.#options.repeat !== false) this.#locate(() => this.#perform(target, after));
+        if (this.#options.repeat !== false) return this.#locate(() => this.#perform(target, after, signal));
       },
       names: () => (this.#options.repeat === false ? undefined : this.#names()),
     };
   }
 
-  #perform(target: WatchTarget, after: SourceEvent | null): void {
-    const steps = this.#instant?.steps ?? [];
+  #perform(target: WatchTarget, after: SourceEvent | null, signal?: AbortSignal): void | Promise<void> {
     if (after !== null) this.#next++;
     if (after?.kind === 'root-gone') this.#charges.rootGone(after.root);
-    for (; this.#next < steps.length; this.#next++) {
-      const step = steps[this.#next]!;
-      if (step.type === 'said') return;
+    return this.#makeCalls(target, signal);
+  }
+
+  /** Makes the calls up to what the source said next. */
+  #makeCalls(target: WatchTarget, signal: AbortSignal | undefined): void | Promise<void> {
+    const steps = this.#instant?.steps ?? [];
+    while (this.#next < steps.length && steps[this.#next]!.type !== 'said') {
+      const step = steps[this.#next++]!;
       if (step.type !== 'call') continue;
       this.#charges.count(step.call);
-      makeCall(target, step.call);
+      const call = makeCall(target, step.call);
+      const work = call && carryOut(call, signal);
+      const rest = work instanceof Promise ? work : this.#letOthersRun();
+      if (rest instanceof Promise) return this.#goOn(rest, target, signal);
     }
+  }
+
+  async #goOn(before: Promise<unknown>, target: WatchTarget, signal: AbortSignal | undefined): Promise<void> {
+    await before;
+    signal?.throwIfAborted();
+    await this.#makeCalls(target, signal);
   }
 
   /** They follow what is being processed. */
