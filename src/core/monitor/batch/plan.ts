@@ -107,13 +107,17 @@ export class Plan {
   *stage(node: TableNode, gfn: number): Stepwise<void> {
     if (node.next !== undefined) return;
     if (gfn === NO_TABLE && node.frame === null) return;
-    // This first read only asks whether the table is in RAM: outside, there is nothing to protect (rule T8). The values that count are read
-    // after `acquire`.
-    if (gfn === NO_TABLE || !this.#read(node.entryPa(gfn, 0, this.#entryBytes))) return yield* this.#stageNothing(node);
-
-    // Listed before `acquire`, which may throw: `rollBack` then takes `next` off this node, too.
+    // Listed before anything that may throw: `rollBack` then takes `next` off this node, and drops one that was made for this plan.
     node.next = NOTHING;
     this.#staged.push(node);
+    // This first read only asks whether the table is in RAM: outside, there is nothing to protect (rule T8). The values that count are read
+    // after `acquire`.
+    if (gfn === NO_TABLE || !this.#read(node.entryPa(gfn, 0, this.#entryBytes))) {
+      for (const child of node.children()) yield* this.stage(child, NO_TABLE);
+      yield true;
+      return;
+    }
+
     // Protect first, read afterwards: a write in between becomes a mark and is not lost (rule C3).
     const { view } = node.space;
     const viewMayBeGone = node.space !== this.#beginning;
@@ -287,13 +291,6 @@ export class Plan {
     const what = `the range${range} of root ${hex(root)} in view ${view} reaches more page tables than maxRangePages allows`;
     const where = `the entry at ${hex(entryPa)} (level ${node.format.level}, for ${hex(va)}) and others are not followed`;
     return new PtmonError('range-limit', `${what}: ${where}`, { va, root, view, level: node.format.level, entryPa });
-  }
-
-  *#stageNothing(node: TableNode): Stepwise<void> {
-    node.next = NOTHING;
-    this.#staged.push(node);
-    for (const child of node.children()) yield* this.stage(child, NO_TABLE);
-    yield true;
   }
 
   *#stageBelow(node: TableNode, position: number, lo: number, hi: number): Stepwise<void> {
