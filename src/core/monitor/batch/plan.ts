@@ -185,13 +185,13 @@ export class Plan {
     const above = new Set<number>();
     const seen = new Set<TableNode>();
     for (let index = 0; index < this.#changes.length; index++)
-      this.#addAbove(this.#changes.at(index).node, above, seen);
-    for (const node of this.#staged) this.#addAbove(node, above, seen);
+      this.#addEntriesOnWalk(this.#changes.at(index).node, above, seen);
+    for (const node of this.#staged) this.#addEntriesOnWalk(node, above, seen);
     return above.size === 0 || this.#memory.stillHolds(above, this.#entryBytes);
   }
 
   /** Adds the entries that lead to a node. Stops at a node that was seen before: the entries that lead to it are added already. */
-  #addAbove(node: TableNode, above: Set<number>, seen: Set<TableNode>): void {
+  #addEntriesOnWalk(node: TableNode, above: Set<number>, seen: Set<TableNode>): void {
     for (let below = node, parent = node.parent; parent !== null; below = parent, parent = below.parent) {
       if (seen.has(below)) return;
       seen.add(below);

@@ -1,6 +1,6 @@
 /** Marks the entries that a write touches, before it is in memory. */
 import { frameOffsetOf, gfnOf, PAGE_BYTES } from '../../address/pa.ts';
-import { announce } from '../fast-path/plain-tables.ts';
+import { prefetch } from '../fast-path/plain-tables.ts';
 import type { ProtectedTables } from '../tables/protected-tables.ts';
 import type { ReverseMap } from '../tables/rmap.ts';
 import type { TableNode } from '../tables/table-node.ts';
@@ -66,7 +66,7 @@ export class WriteMarker {
 
   /** Whether the entry of any of these slots is on some watched walk, by the first node of its frame. */
   #isMonitored(firstNode: TableNode | null, from: number, to: number): boolean {
-    if (this.#isFast && firstNode !== null && from === to && announce(firstNode, from)) return true;
+    if (this.#isFast && firstNode !== null && from === to && prefetch(firstNode, from)) return true;
     for (let node = firstNode; node !== null; node = node.nextInFrame) {
       const position = node.firstFrom(from - node.firstSlot);
       if (position >= 0 && node.slotAt(position) <= to - node.firstSlot) return true;

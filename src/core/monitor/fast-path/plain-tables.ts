@@ -22,7 +22,7 @@ export function findPlain(node: TableNode, slot: number): number {
  * record, which takes long, while the guest's write is on its way. It stores the value that is there already, because a load would
  * wait for the record. Returns whether it did.
  */
-export function announce(node: TableNode, slot: number): boolean {
+export function prefetch(node: TableNode, slot: number): boolean {
   if (node.plainCount < 0) lookAt(node);
   const position = findPlain(node, slot);
   if (position < 0) return false;

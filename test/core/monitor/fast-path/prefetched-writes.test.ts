@@ -1,4 +1,4 @@
-/** That a write is announced changes nothing of what is held (`TableNode.announce` stores into what it announces). */
+/** That the record of a write is prefetched changes nothing of what is held (`prefetch` stores into what it fetches). */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Tag } from '../../../../src/core/monitor/events.ts';
