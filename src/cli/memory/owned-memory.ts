@@ -48,5 +48,6 @@ async function ownedMemory(moment: Moment, options: OwnerOptions): Promise<Owned
   const linux = await moment.linux();
   const { processes } = await linux.processes();
   const process = chooseProcess(processes, options);
-  return { memory: moment.memoryOf(process.roots[0]!), moment, process, linux };
+  const name = `${process.command}[${process.pid}]`;
+  return { memory: moment.memoryOf(process.roots[0]!, name), moment, process, linux };
 }
