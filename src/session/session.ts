@@ -100,7 +100,7 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
   #closedEarly = false;
   /** The next event, asked for by a watch. */
   #pull: Promise<IteratorResult<MonitorEvent, void>> | undefined;
-  /** Of the last sample, in microseconds since the session began. */
+  /** When the last sample was done, in microseconds since the session began. */
   #sampleUs = 0;
   #ended: 'finished' | 'stopped' = 'stopped';
   #failure: unknown;
@@ -273,8 +273,9 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     if (this.#watchLog !== undefined) await this.#tellWatches();
     const found = await this.#retry(() => this.#sourceEvents.process(event, this.#signal));
     if (found.length > 0) await this.#stamp(found);
-    if (event.kind === 'missed' && event.reason.startsWith('sampled')) this.#addWindow(event);
     const known = this.#sourceEvents.conclude(event, found.length);
+    // Whoever gets the events may ask how many are missing.
+    if (known.kind === 'missed') this.#addLoss(known);
     const events = system === undefined ? called(found, script?.names()) : await system.label(found);
     this.#tally.add(known, events);
     recorder?.heard(known, namesOf(found, events));
@@ -325,11 +326,13 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     await traps?.setEntries(trapped, this.monitor.paging.mode.entryBytes, ...untrapped);
   }
 
-  /** Of a sample: the time since the one before. */
-  #addWindow({ lost }: MissedEvent): void {
-    const { stopUs } = this.#clock;
-    this.#tally.addWindow((stopUs - this.#sampleUs) / 1000, lost !== null);
-    this.#sampleUs = stopUs;
+  #addLoss({ lost, reason }: MissedEvent): void {
+    this.#tally.addLoss(lost, reason);
+    if (!reason.startsWith('sampled')) return;
+    // The window of a sample: the time since the one before. Written tables may be written again until they have been read.
+    const endUs = lost === null ? this.#clock.nowUs : this.#clock.stopUs;
+    this.#tally.addWindow(Math.max(0, endUs - this.#sampleUs) / 1000, lost !== null);
+    this.#sampleUs = endUs;
   }
 
   /** Adds the time of the stop to events that nobody else has yet. */

@@ -32,9 +32,13 @@ export class Tally {
     if (said.kind === 'missed') {
       this.#resyncs++;
       this.#foundByResync += events.length;
-      if (said.lost === null) this.#addReason(said.reason);
-      else this.#lostKnown += said.lost;
     }
+  }
+
+  /** So many changes went unseen; null where nobody knows. */
+  addLoss(lost: number | null, reason: string): void {
+    if (lost === null) this.#addReason(reason);
+    else this.#lostKnown += lost;
   }
 
   /** A sample was compared, so long after the one before. */

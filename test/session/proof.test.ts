@@ -52,6 +52,44 @@ describe('a guest that is sampled by a source which knows what was written', () 
     expect(longestMs).toBe(unknownMs);
   });
 
+  test('whoever gets the events of a window knows that it is unknown', async () => {
+    const list: Step[] = [];
+    const driver = new ScriptedDriver(list);
+    list.push(() => {
+      void driver.map(1, 0x10);
+      return [sampled(PAGE_TABLE)];
+    });
+    const seen: unknown[] = [];
+    const system: SystemLayer = {
+      words: () => new Float64Array(),
+      update: async () => [],
+      label: async (events) => {
+        seen.push(session.statistics().lost);
+        return events;
+      },
+    };
+    const session = await openSession({ driver, paging, system });
+    await session.watch({ root: ROOT, va: 0n, byteLength: 16 * 4096 });
+    await session.run();
+    expect(seen).toMatchObject([{ known: 0, unknown: true, reasons: ['sampled'], windows: { unknown: 1 } }]);
+  });
+
+  test('an unknown window lasts until the written tables have been read, and the next begins there', async () => {
+    let updates = 0;
+    const system: SystemLayer = {
+      words: () => new Float64Array(),
+      update: async () => {
+        if (++updates === 2) await sleep(30);
+        return [];
+      },
+      label: async (events) => events,
+    };
+    const steps = () => [() => [sampled()], () => [sampled(PAGE_TABLE)], () => [sampled()]];
+    const { lost } = await summaryOf(steps, system);
+    expect(lost.windows).toMatchObject({ proved: 2, unknown: 1 });
+    expect(lost.windows!.unknownMs).toBeGreaterThanOrEqual(29);
+  });
+
   test('only the written tables are compared', async () => {
     const { events } = await summaryOf((driver) => [
       () => {
