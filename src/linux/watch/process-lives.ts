@@ -24,6 +24,9 @@ export interface ProcessLivesOptions {
   readonly vcpuCount: number;
 }
 
+/** What a sample does not see of processes. */
+export const PROCESSES_UNSEEN = 'processes may come and go between two samples';
+
 interface Known {
   readonly brief: TaskBrief;
   /** It has other memory, in which its new program is not mapped yet. */
@@ -45,6 +48,10 @@ export class ProcessLives {
   /** From here on. The guest must be stopped. */
   async begin(): Promise<void> {
     await this.#look();
+  }
+
+  get blindTo(): string | undefined {
+    return this.#options.isExact ? undefined : PROCESSES_UNSEEN;
   }
 
   words(): Float64Array {

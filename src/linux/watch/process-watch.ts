@@ -21,6 +21,7 @@ import { FaultList } from '../memory/fault-list.ts';
 import { attempt } from '../memory/guest-fault.ts';
 import type { Steps } from '../memory/steps.ts';
 import type { TaskBrief } from '../process/task-reader.ts';
+import { PROCESSES_UNSEEN } from './process-lives.ts';
 import { isWanted, type ProcessSelection } from './selection.ts';
 import { WatchedSpace, type WatchingSession } from './watched-space.ts';
 import { WordList, wordsOf } from './word-list.ts';
@@ -67,10 +68,15 @@ export class ProcessWatch {
     return [...this.#spaces.values()].map(({ tag }) => tag);
   }
 
-  /** Of a single process, its tables tell of its end. */
+  /**
+   * All of a single process is told of by the tables that are watched. Of a part, it is not: where an area is that nobody wants, one that is
+   * wanted may be for a while.
+   */
   get blindTo(): string | undefined {
     const { isExact, selection } = this.#options;
-    return isExact || 'pid' in selection.by ? undefined : 'processes may come and go between two samples';
+    if (isExact) return undefined;
+    if (!('pid' in selection.by)) return PROCESSES_UNSEEN;
+    return selection.map === undefined ? undefined : 'areas of memory may come and go between two samples';
   }
 
   /** Releases all that it watches, while the guest is stopped. */
