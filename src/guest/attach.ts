@@ -5,7 +5,7 @@ import { chooseVm } from './discovery/choose-vm.ts';
 import type { Vm } from './discovery/list-vms.ts';
 import { Guest } from './guest.ts';
 import { FileSource } from './source/file-source.ts';
-import { LiveSource } from './source/live-source.ts';
+import { type LiveOptions, LiveSource } from './source/live-source.ts';
 
 /** QEMU's sockets, as `--qmp` and `--gdb` take them. */
 export interface QemuSockets {
@@ -24,6 +24,12 @@ export interface GuestFile {
 export interface AttachOptions {
   /** Ends whatever the guest is asked. */
   readonly signal?: AbortSignal;
+  /**
+   * Watches by samples while the guest runs, as `ptmon watch --mode sample`, and has the kernel note which page tables are written: `lost`
+   * of a watch then says where nothing was missed. Takes root, or CAP_SYS_PTRACE, on QEMU's host, Linux 6.7 or newer, and a C compiler. Makes one
+   * system call in QEMU's process. Breakpoints and writing are not possible then. Defaults to false.
+   */
+  readonly proof?: boolean;
 }
 
 /**
@@ -38,22 +44,28 @@ export async function attach(
   where?: string | number | QemuSockets | GuestFile,
   options: AttachOptions = {},
 ): Promise<Guest> {
-  const { signal } = options;
   if (typeof where === 'object' && where !== null) {
     checkFields(where);
-    return new Guest(
-      'file' in where ? await FileSource.open(where.file, signal) : await LiveSource.open(where, signal),
-    );
+    return 'file' in where ? attachFile(where.file, options) : attachLive(where, options);
   }
   if (where !== undefined && typeof where !== 'string' && typeof where !== 'number')
     throw new PtmonError('bad-argument', `${String(where)} is no guest: ${FORMS}`);
   if (typeof where === 'string') {
     const kind = kindOfPath(where);
-    if (kind === 'file') return new Guest(await FileSource.open(where, signal));
+    if (kind === 'file') return attachFile(where, options);
     if (kind === 'socket') throw new PtmonError('bad-argument', `${where} is a socket: name both, as { qmp, gdb }`);
     if (where.includes('/')) throw new PtmonError('bad-argument', `${where} is neither a file nor a VM: ${FORMS}`);
   }
-  return new Guest(await LiveSource.open(socketsOf(chooseVm(where)), signal));
+  return attachLive(socketsOf(chooseVm(where)), options);
+}
+
+async function attachLive(sockets: LiveOptions, { signal, proof }: AttachOptions): Promise<Guest> {
+  return new Guest(await LiveSource.open({ ...sockets, ...(proof !== undefined && { proof }) }, signal));
+}
+
+async function attachFile(path: string, { signal, proof }: AttachOptions): Promise<Guest> {
+  if (proof === true) throw new PtmonError('bad-argument', `${path} is a file: there are no samples, and no proof`);
+  return new Guest(await FileSource.open(path, signal));
 }
 
 const FORMS = "give a VM's name or QEMU's PID, { qmp, gdb }, or the path of a dump or a trace";

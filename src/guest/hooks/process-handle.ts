@@ -1,5 +1,6 @@
 /** A process layer that a script stops. */
 import type { ProcessSelection } from '../../linux/index.ts';
+import type { Session } from '../../session/index.ts';
 import type { LiveSession } from '../session/live-session.ts';
 import { ProcessLayer } from './process-layer.ts';
 
@@ -20,6 +21,14 @@ export abstract class ProcessHandle extends ProcessLayer implements AsyncDisposa
     super(live, selection);
     this.#onStop = onStop;
     live.onEnd((failure) => this.#end(failure));
+  }
+
+  /**
+   * Missed changes since something of this guest was first watched: of this watch, and of all that were open at the same time. Where the
+   * guest is sampled with proof (`AttachOptions.proof`), `windows` says for how much of the time the number is unknown; a copy.
+   */
+  lost(): ReturnType<Session['statistics']>['lost'] {
+    return this.live.session.statistics().lost;
   }
 
   /** Releases what it watches. Does nothing after the first time. */

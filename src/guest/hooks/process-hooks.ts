@@ -96,6 +96,10 @@ export class ProcessHooks implements EventLayer {
     this.#onEmpty();
   }
 
+  get blindTo(): string | undefined {
+    return this.#lives.blindTo;
+  }
+
   words(): Float64Array {
     return this.#lives.words();
   }

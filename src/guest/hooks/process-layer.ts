@@ -47,6 +47,10 @@ export abstract class ProcessLayer implements EventLayer {
     return this.#hasEnded;
   }
 
+  get blindTo(): string | undefined {
+    return this.#watch.blindTo;
+  }
+
   words(): Float64Array {
     return this.#watch.words();
   }

@@ -31,6 +31,11 @@ export class Layers implements SystemLayer {
     return this.#layers.size === 0;
   }
 
+  get blindTo(): string | undefined {
+    const texts = [...this.#layers].map((layer) => layer.blindTo).filter((text) => text !== undefined);
+    return texts.length === 0 ? undefined : [...new Set(texts)].join('; ');
+  }
+
   words(): Float64Array {
     return joined(...[...this.#layers].map((layer) => layer.words()));
   }

@@ -6,7 +6,13 @@ import { setMaxListeners } from 'node:events';
 import process from 'node:process';
 import { PtmonError } from '../../core/error.ts';
 import { OPT_IN_KINDS } from '../../core/monitor/events.ts';
-import { openQemu, openQemuSampling, QemuDriver, type QemuSamplingDriver } from '../../drivers/qemu/index.ts';
+import {
+  openQemu,
+  openQemuSampling,
+  QemuDriver,
+  type QemuSamplingDriver,
+  type QemuSamplingOptions,
+} from '../../drivers/qemu/index.ts';
 import type { LinuxGuest } from '../../linux/index.ts';
 import { openSession, type Session } from '../../session/index.ts';
 import { Moment } from '../moment.ts';
@@ -19,6 +25,8 @@ export interface LiveSessionOptions {
   readonly gdb: string | undefined;
   /** Its watchpoints are debug registers: the guest is sampled, and they are left to breakpoints. */
   readonly isKvm: boolean;
+  /** Of a guest that is sampled without a gdbstub. */
+  readonly proof: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -70,12 +78,16 @@ export class LiveSession {
     setMaxListeners(0, this.released);
   }
 
-  /** Connects; the guest is stopped until `start`. @throws PtmonError as the drivers; where no Linux is found */
-  static async open({ qmp, gdb, isKvm, signal }: LiveSessionOptions): Promise<LiveSession> {
+  /**
+   * Connects; the guest is stopped until `start`.
+   *
+   * @throws PtmonError as the drivers; where no Linux is found; `source-unavailable` where there is no proof, saying what is missing
+   */
+  static async open({ qmp, gdb, isKvm, proof, signal }: LiveSessionOptions): Promise<LiveSession> {
     const limits = signal === undefined ? {} : { signal };
     const driver =
       gdb === undefined
-        ? await openQemuSampling({ qmp, ...limits })
+        ? await openSampling({ qmp, proof, ...limits })
         : await openQemu({
             qmp,
             gdb,
@@ -251,6 +263,14 @@ export class LiveSession {
     for (const end of this.#onEnd) end(failure);
     this.#onEnd.clear();
   }
+}
+
+async function openSampling(options: QemuSamplingOptions): Promise<QemuSamplingDriver> {
+  const driver = await openQemuSampling(options);
+  const { whyUnproved } = driver;
+  if (whyUnproved === undefined) return driver;
+  await driver.close();
+  throw new PtmonError('source-unavailable', `no proof of where nothing is missed: ${whyUnproved}`);
 }
 
 function isOver(): PtmonError {

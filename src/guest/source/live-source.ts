@@ -18,6 +18,8 @@ export interface LiveOptions {
   readonly qmp: string;
   readonly gdb?: string | undefined;
   readonly name?: string | undefined;
+  /** As `AttachOptions`. */
+  readonly proof?: boolean;
 }
 
 /** A pause in which questions are of the same moment. */
@@ -28,6 +30,7 @@ interface Visit {
 
 const KVM =
   'with KVM there are four watchpoints, and a process needs more, so it is watched by samples; QEMU with -accel tcg watches every change';
+const PROOF = 'with the option proof the guest is watched by samples while it runs: attach without it';
 const NO_GDB = 'QEMU has no gdbstub: start it with -gdb unix:PATH,server=on,wait=off';
 
 export class LiveSource implements GuestSource {
@@ -50,7 +53,8 @@ export class LiveSource implements GuestSource {
     this.#options = options;
     this.#signal = signal;
     this.name = options.name ?? options.qmp;
-    const why = options.gdb === undefined ? NO_GDB : undefined;
+    const { gdb, proof = false } = options;
+    const why = gdb === undefined ? NO_GDB : proof ? PROOF : undefined;
     this.capabilities = capabilitiesOf({
       exact: why ?? (options.isKvm ? KVM : undefined),
       sampled: undefined,
@@ -126,8 +130,8 @@ export class LiveSource implements GuestSource {
   #open(): Promise<Watching> {
     return this.#inTurn(async () => {
       if (this.#watching !== undefined) return this.#watching;
-      const { qmp, gdb, isKvm } = this.#options;
-      const live = await LiveSession.open({ qmp, gdb, isKvm, signal: this.#signal });
+      const { qmp, gdb, isKvm, proof = false } = this.#options;
+      const live = await LiveSession.open({ qmp, gdb: proof ? undefined : gdb, isKvm, proof, signal: this.#signal });
       const release = () => this.releaseIfIdle();
       const watching = {
         live,

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { CommandContext } from '../../context.ts';
 import { addHelp } from '../../options/help.ts';
 import { addSocketOptions } from '../../options/source.ts';
-import { guestOf, type ScriptOptions } from '../script/command.ts';
+import { guestOf, PROOF_HELP, type ScriptOptions } from '../script/command.ts';
 
 const HELP = `
 "guest" is in scope, and await works at the prompt. The guest runs while nothing
@@ -20,8 +20,9 @@ export function defineRepl(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
   addSocketOptions(command.usage('[options]'))
     .option('--file <path>', 'read a dump or a trace instead of a live guest')
+    .option('--proof', PROOF_HELP)
     .action(async (options: ScriptOptions) => {
       const { runRepl } = await import('./run-repl.ts');
-      await runRepl(guestOf(options), context);
+      await runRepl({ where: guestOf(options), proof: options.proof ?? false }, context);
     });
 }

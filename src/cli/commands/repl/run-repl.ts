@@ -3,15 +3,19 @@ import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { type REPLServer, start } from 'node:repl';
 import { PassThrough } from 'node:stream';
-import { attach, type GuestFile, type QemuSockets } from '../../../guest/index.ts';
+import { attach } from '../../../guest/index.ts';
 import type { CommandContext } from '../../context.ts';
 import { EXIT_OK } from '../../exit/exit-codes.ts';
 import { interruptible } from '../../exit/interruptible.ts';
+import type { Script } from '../script/run-script.ts';
+
+/** What the prompt is about. */
+type Attachment = Pick<Script, 'where' | 'proof'>;
 
 /** @throws PtmonError as `attach` */
-export function runRepl(where: QemuSockets | GuestFile, context: CommandContext): Promise<void> {
+export function runRepl({ where, proof }: Attachment, context: CommandContext): Promise<void> {
   return interruptible(context, async (signal) => {
-    const guest = await attach(where, { signal });
+    const guest = await attach(where, { signal, proof });
     try {
       await context.messages.write(`${guest.name}: "guest" is in scope; Ctrl-D ends\n`);
       const { isTTY } = process.stdin;

@@ -22,10 +22,15 @@ Examples:
   ptmon script who.mjs --file vm.core
 `;
 
+export const PROOF_HELP =
+  'watch by samples, and prove where nothing was missed: needs the superuser, Linux 6.7 and a C compiler';
+
 export interface ScriptOptions extends Pick<LiveOptions, 'qmp' | 'gdb'> {
   /** What to call the guest. */
   readonly vm?: string;
   readonly file?: string;
+  /** As `AttachOptions`. */
+  readonly proof?: boolean;
 }
 
 export function defineScript(command: Command, context: CommandContext): void {
@@ -36,9 +41,10 @@ export function defineScript(command: Command, context: CommandContext): void {
     .argument('[args...]', 'arguments of the script');
   addSocketOptions(command)
     .option('--file <path>', 'read a dump or a trace instead of a live guest')
+    .option('--proof', PROOF_HELP)
     .action(async (script: string, args: readonly string[], options: ScriptOptions) => {
       const { runScript } = await import('./run-script.ts');
-      await runScript({ script, args, where: guestOf(options) }, context);
+      await runScript({ script, args, where: guestOf(options), proof: options.proof ?? false }, context);
     });
 }
 

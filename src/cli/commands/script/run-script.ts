@@ -15,6 +15,8 @@ export interface Script {
   readonly script: string;
   readonly args: readonly string[];
   readonly where: QemuSockets | GuestFile;
+  /** As `AttachOptions`. */
+  readonly proof: boolean;
 }
 
 /** What a script finds in its global scope. */
@@ -24,11 +26,11 @@ interface ScriptScope {
 }
 
 /** @throws PtmonError `bad-argument` for a script that this Node cannot run; as `attach`; what the script throws */
-export function runScript({ script, args, where }: Script, context: CommandContext): Promise<void> {
+export function runScript({ script, args, where, proof }: Script, context: CommandContext): Promise<void> {
   const path = resolve(script);
   checkScript(path, script);
   return interruptible(context, async (signal) => {
-    const guest = await attach(where, { signal });
+    const guest = await attach(where, { signal, proof });
     // A script may wait for what never comes.
     signal.throwIfAborted();
     Object.assign(globalThis, { guest, args } satisfies ScriptScope);
