@@ -1,4 +1,5 @@
 /** Sampling with proof, against a guest that counts its own writes to its tables. */
+import { spawnSync } from 'node:child_process';
 import { chmodSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
@@ -175,6 +176,23 @@ describe.skipIf(!isHere || missing !== undefined)('sampling with proof', { timeo
     expect(await watch.ended, watch.stderr).toBe(0);
     expect(watch.stderr).toContain('With proof: ');
     expect(watch.lastLine()).toMatchObject({ lost: { known: 0, unknown: false } });
+  });
+
+  test('a QEMU in its own sandbox is tracked, and one under a filter that would end it is left alone', async () => {
+    const sandboxed = await start(pagingFirmware(), [...memfd(), '-sandbox', 'on,spawn=deny,resourcecontrol=deny']);
+    const proved = startPtmon('watch', '--qmp', sandboxed.qmp, ...WATCH, '--duration', '1');
+    expect(await proved.ended, proved.stderr).toBe(0);
+    expect(proved.stderr).toContain('With proof: ');
+
+    const forbid = join(temporaryFolder(), 'forbid-userfaultfd');
+    const source = join(import.meta.dirname, 'forbid-userfaultfd.c');
+    const compiled = spawnSync('cc', ['-o', forbid, source], { encoding: 'utf8' });
+    expect(compiled.status, compiled.stderr).toBe(0);
+    const guest = await start(pagingFirmware(), memfd(), [forbid]);
+    const watch = startPtmon('watch', '--qmp', guest.qmp, ...WATCH, '--duration', '1');
+    expect(await watch.ended, watch.stderr).toBe(0);
+    expect(watch.stderr).toMatch(/Without proof of where nothing was missed: QEMU runs under a seccomp filter/);
+    expect(stateOf(guest.process.pid!)).toEqual(UNTOUCHED);
   });
 
   test.each<[string, readonly string[], Parameters<typeof startPtmonWith>[0], RegExp]>([

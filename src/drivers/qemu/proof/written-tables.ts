@@ -15,6 +15,7 @@ import { readHostAddresses } from '../memory/host-addresses.ts';
 import { parseMemoryTree } from '../memory/memory-tree.ts';
 import { findQemuProcess } from '../memory/process-memory.ts';
 import type { QmpClient } from '../qmp/index.ts';
+import { hasForeignFilters } from './foreign-filters.ts';
 import { areaAt } from './host-areas.ts';
 import { type HostArea, WrittenPages } from './written-pages.ts';
 
@@ -64,6 +65,11 @@ export class WrittenTables implements WriteProof, PhysicalMemory, RemoteFetch {
   /** @throws PtmonError `source-unavailable`, saying what is missing and how to provide it */
   static async open(qmp: QmpClient, memory: FollowedMemory): Promise<WrittenTables> {
     const { pid, regions } = await findRam(qmp);
+    if (hasForeignFilters(pid)) {
+      const what =
+        'QEMU runs under a seccomp filter of a container or of systemd, which may end it for making a userfaultfd';
+      throw new PtmonError('source-unavailable', what);
+    }
     const pages = await WrittenPages.open(pid);
     const tables = new WrittenTables({ qmp, pid, regions, memory, pages });
     try {
