@@ -10,11 +10,16 @@ import { pagingOf } from '../../driver/paging.ts';
 import { retry } from '../../driver/retry.ts';
 import { type QemuDriver, runsOnKvm, unmappedWords } from '../../drivers/qemu/index.ts';
 import { carryOut } from '../../driver/carry-out.ts';
+import { joined, type Range, without } from '../../linux/watch/ranges.ts';
 import type { AddressOption } from '../options/address.ts';
 import { withAddresses } from './named-addresses.ts';
 import { openSource, type WatchSource } from './source.ts';
 import type { SourceChoice, WatchOptions } from './watch-options.ts';
-import { countPages } from './watched-addresses.ts';
+
+const PAGE_BYTES = 4096n;
+
+/** Of so many addresses it is tried whether one alone would fit. */
+const MAX_TRIED = 16;
 
 const PROCESSES =
   'a process has more page-table entries than KVM has watchpoints, four debug registers; a single address (--va) would fit';
@@ -66,34 +71,60 @@ async function whyNotExact(driver: QemuDriver, { root, va: addresses = [] }: Wan
   );
   if (table !== undefined) return `${unmappedWords(table)}: there is no lasting address for a watchpoint`;
   if (!limits.areRegisters) return undefined;
-  const needed = await neededEntries(driver, root, addresses);
-  if (needed <= limits.max) return undefined;
-  const [{ va }] = addresses as [AddressOption];
-  const alone = await neededEntries(driver, root, [{ va, byteLength: undefined, tag: undefined }]);
-  const hint = alone <= limits.max ? `; --va ${hex(va)} alone would fit` : '';
-  return `it takes watchpoints on ${needed} page-table entries, and KVM has ${limits.max}, the debug registers of the processor${hint}`;
+  const needed = await needsOf(driver, root, addresses);
+  if (needed.watchpoints <= limits.max) return undefined;
+  const fitting = await firstThatFits(driver, root, addresses);
+  const hint = fitting === undefined ? '' : `; --va ${hex(fitting)} alone would fit`;
+  const more =
+    needed.watchpoints === needed.entries
+      ? ''
+      : `, ${needed.watchpoints} since the guest can write to some of them at several addresses`;
+  return `it takes watchpoints on ${needed.entries} page-table entries${more}, and KVM has ${limits.max}, the debug registers of the processor${hint}`;
+}
+
+/** The pages of all addresses, each of them once. */
+function pageRanges(addresses: readonly AddressOption[]): readonly Range[] {
+  let ranges: Range[] = [];
+  for (const { va, byteLength = 1n } of addresses) {
+    const end = va + byteLength + PAGE_BYTES - 1n;
+    const range = { start: va - (va % PAGE_BYTES), end: end - (end % PAGE_BYTES) };
+    ranges = joined([...ranges, ...without([range], ranges)]);
+  }
+  return ranges;
+}
+
+async function firstThatFits(
+  driver: QemuDriver,
+  root: WatchOptions['root'],
+  addresses: readonly AddressOption[],
+): Promise<bigint | undefined> {
+  for (const { va } of addresses.slice(0, MAX_TRIED)) {
+    const { watchpoints } = await needsOf(driver, root, [{ va, byteLength: undefined, tag: undefined }]);
+    if (watchpoints <= driver.limits.max) return va;
+  }
+  return undefined;
 }
 
 /** Entries on the walks, those of the top level only where there is a watchpoint for each level. */
-async function neededEntries(
-  { registers, memory, remote, limits }: QemuDriver,
+async function needsOf(
+  driver: QemuDriver,
   root: WatchOptions['root'],
   addresses: readonly AddressOption[],
-): Promise<number> {
+): Promise<{ readonly entries: number; readonly watchpoints: number }> {
+  const { registers, memory, remote, limits } = driver;
   const paging = pagingOf(registers, 0);
-  if (paging === undefined) return 0;
+  if (paging === undefined) return { entries: 0, watchpoints: 0 };
   const monitor = new PageTableMonitor({ memory, paging });
   const at = rootOf(paging, root === 'current' ? registers.readRegisters(0).cr3 : root);
-  for (const { va, byteLength } of addresses) {
-    const watch = () =>
-      byteLength === undefined
-        ? monitor.monitor({ root: at, va })
-        : carryOut(monitor.monitorRangeInSteps({ root: at, va, byteLength }));
-    await retry(watch, { remote });
+  const ranges = pageRanges(addresses);
+  for (const { start: va, end } of ranges) {
+    await retry(() => carryOut(monitor.monitorRangeInSteps({ root: at, va, byteLength: end - va })), { remote });
   }
   const depth = Math.min(paging.levels.length, limits.max);
-  const present = new Set(monitor.entryAddresses({ levels: depth < paging.levels.length ? 'below-top' : 'all' })).size;
-  const pages = Number(countPages(addresses));
+  const present = new Set(monitor.entryAddresses({ levels: depth < paging.levels.length ? 'below-top' : 'all' }));
+  const watchpoints = [...present].reduce((sum, pa) => sum + Math.max(1, driver.writableAddresses(pa)), 0);
   // A page that is not there yet may get an entry of its own.
-  return monitor.pagedInEntries() < pages ? Math.max(present, depth - 1 + pages) : present;
+  const pages = Number(ranges.reduce((sum, { start, end }) => sum + (end - start) / PAGE_BYTES, 0n));
+  const added = monitor.pagedInEntries() < pages ? Math.max(0, depth - 1 + pages - present.size) : 0;
+  return { entries: present.size + added, watchpoints: watchpoints + added };
 }

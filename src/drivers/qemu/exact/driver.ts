@@ -4,6 +4,7 @@
  * At a stop the write is in memory, so it is reported and committed at once. Stops merge when several vCPUs write, and so all
  * that is monitored is compared at each (rule C10); what only that comparison finds is counted.
  */
+import { gfnOf } from '../../../core/address/pa.ts';
 import { PtmonError } from '../../../core/error.ts';
 import type { PhysicalMemory } from '../../../core/memory/physical-memory.ts';
 import type { BreakpointAccess, Driver, RemoteFetch, SourceEvent } from '../../../driver/driver.ts';
@@ -256,6 +257,11 @@ export class QemuDriver implements Driver {
       if (found !== undefined) return found;
     }
     return undefined;
+  }
+
+  /** At how many virtual addresses the guest can write to what is at a physical one: each takes a watchpoint of its own. */
+  writableAddresses(pa: number): number {
+    return this.#aliases.known.find(gfnOf(pa)).length;
   }
 
   /** Every register of a vCPU, by its name in QEMU's description (`rip`, `rsp`, …). The guest must be stopped. */
