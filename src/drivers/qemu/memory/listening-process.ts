@@ -2,7 +2,8 @@
 import { lookup } from 'node:dns/promises';
 import { readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import { isAbsolute, resolve } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
+import process from 'node:process';
 import { PtmonError } from '../../../core/error.ts';
 import { formatSocketAddress, parseSocketAddress, type SocketAddress } from '../transport/socket-address.ts';
 import { isVirshAddress } from '../transport/virsh-transport.ts';
@@ -24,7 +25,7 @@ interface ListeningSocket {
  * @throws PtmonError `source-unavailable` where there is none on this host, or none that this user may see
  */
 export async function findListeningProcesses(address: string): Promise<readonly number[]> {
-  if (isVirshAddress(address)) return [domainProcess(address)];
+  if (isVirshAddress(address)) return domainProcesses(address);
   const target = parseSocketAddress(address);
   const name = formatSocketAddress(target);
   if (target.kind === 'tcp' && !(await isHere(target.host))) {
@@ -49,18 +50,24 @@ export async function findListeningProcesses(address: string): Promise<readonly 
   );
 }
 
-/** libvirt's system daemon keeps a file with the number of each domain's process. */
-function domainProcess(address: string): number {
-  const path = `/run/libvirt/qemu/${address.slice(address.indexOf(':') + 1)}.pid`;
+/** libvirt's daemons keep a file with the number of each domain's process: the system's, and that of each user's session. */
+function domainProcesses(address: string): number[] {
+  const domain = address.slice(address.indexOf(':') + 1);
+  const own = process.env['XDG_RUNTIME_DIR'];
+  const folders = ['/run/libvirt/qemu', ...(own ? [join(own, 'libvirt/qemu/run')] : [])];
+  const paths = folders.map((folder) => join(folder, `${domain}.pid`));
+  const numbers = paths.map(numberIn).filter((number) => number !== undefined);
+  if (numbers.length > 0) return numbers;
+  const what = `${address}: its process is unknown: ${paths.join(' and ')} cannot be read`;
+  throw new PtmonError('source-unavailable', what);
+}
+
+function numberIn(path: string): number | undefined {
   try {
-    return Number(readFileSync(path, 'utf8'));
-  } catch (error) {
-    throw new PtmonError(
-      'source-unavailable',
-      `${address}: its process is unknown: ${path} cannot be read`,
-      {},
-      { cause: error },
-    );
+    const number = Number(readFileSync(path, 'utf8'));
+    return Number.isSafeInteger(number) && number > 0 ? number : undefined;
+  } catch {
+    return undefined;
   }
 }
 

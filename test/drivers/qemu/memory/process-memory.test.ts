@@ -1,7 +1,7 @@
 /** QEMU's own memory: which process it is, where the guest's RAM is in it, and reading it. Processes are real, but no QEMU. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, readFileSync, symlinkSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
@@ -61,6 +61,25 @@ describe.runIf(process.platform === 'linux')('the process that listens', () => {
     ['no-such-host.invalid:4444', /is not this host/],
   ])('is not found at %s', async (address, message) => {
     await expect(findListeningProcesses(address)).rejects.toThrow(unavailable(message));
+  });
+
+  test("of a domain of libvirt is known to the user's session, or to the system", async () => {
+    const folder = temporaryFolder();
+    const before = process.env['XDG_RUNTIME_DIR'];
+    process.env['XDG_RUNTIME_DIR'] = folder;
+    onTestFinished(() => {
+      if (before === undefined) delete process.env['XDG_RUNTIME_DIR'];
+      else process.env['XDG_RUNTIME_DIR'] = before;
+    });
+    const [domain, path] = ['ptmon-test-domain', join(folder, 'libvirt/qemu/run')];
+    await expect(findListeningProcesses(`virsh:${domain}`)).rejects.toThrow(
+      unavailable(/its process is unknown: \/run\/libvirt\/qemu\/ptmon-test-domain\.pid and .*cannot be read/),
+    );
+    mkdirSync(path, { recursive: true });
+    writeFileSync(join(path, `${domain}.pid`), '4711');
+    expect(await findListeningProcesses(`virsh:${domain}`)).toEqual([4711]);
+    writeFileSync(join(path, `${domain}.pid`), '');
+    await expect(findListeningProcesses(`virsh:${domain}`)).rejects.toThrow(unavailable(/its process is unknown/));
   });
 
   test('that only connects is not the one', async () => {
