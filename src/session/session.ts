@@ -274,7 +274,7 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     const found = await this.#retry(() => this.#sourceEvents.process(event, this.#signal));
     if (found.length > 0) await this.#stamp(found);
     const known = this.#sourceEvents.conclude(event, found.length);
-    // Whoever gets the events may ask how many are missing.
+    // The receiver of the events may ask how many are missing.
     if (known.kind === 'missed') this.#addLoss(known);
     const events = system === undefined ? called(found, script?.names()) : await system.label(found);
     this.#tally.add(known, events);

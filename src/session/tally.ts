@@ -35,7 +35,7 @@ export class Tally {
     }
   }
 
-  /** So many changes went unseen; null where nobody knows. */
+  /** So many changes went unseen; null where the number is unknown. */
   addLoss(lost: number | null, reason: string): void {
     if (lost === null) this.#addReason(reason);
     else this.#lostKnown += lost;
