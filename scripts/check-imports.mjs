@@ -60,7 +60,16 @@ const PARTS = [
   // An agent supervises; what its processes do is given to it as a program.
   [
     'fleet/',
-    ['core/error.ts', 'core/address/', 'core/paging/rights.ts', 'core/monitor/events.ts', 'guest/', 'linux/', 'sinks/'],
+    [
+      'core/error.ts',
+      'core/address/',
+      'core/paging/rights.ts',
+      'core/monitor/events.ts',
+      'driver/make-folder.ts',
+      'guest/',
+      'linux/',
+      'sinks/',
+    ],
   ],
   ['cli/', ['']],
   ['index.ts', ['core/', 'driver/', 'drivers/', 'linux/', 'session/', 'sinks/', 'snapshot/']],

@@ -1,7 +1,8 @@
 /** `--dump-pages`: keeps what is in each page when it comes in, in a file each. */
-import { mkdirSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '../../driver/make-folder.ts';
 import { hex } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
 import type { MonitorEvent, PageEvent } from '../../core/monitor/events.ts';
@@ -29,7 +30,7 @@ export interface PageFilesOptions {
 export function openPageFiles(options: PageFilesOptions): PageFiles {
   const { folder } = options;
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     const [first] = readdirSync(folder);
     if (first !== undefined)
       throw new PtmonError('bad-argument', `--dump-pages ${folder}: is not empty; give a new folder`);

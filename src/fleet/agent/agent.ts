@@ -1,7 +1,7 @@
 /** Watches the VMs of a host, as its policy says, as they come and go. */
-import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { makeFolder } from '../../driver/make-folder.ts';
 import type { Vm } from '../../guest/discovery/list-vms.ts';
 import { completeLeftOver, openSegments } from '../journal/append-gap.ts';
 import type { Policy } from '../policy/policy.ts';
@@ -77,7 +77,7 @@ export class Agent {
   }
 
   async start(): Promise<void> {
-    mkdirSync(this.journalFolder, { recursive: true });
+    makeFolder(this.journalFolder);
     // Of an agent that was killed.
     await waitForOrphans(WORKER, this.#options.policy.folder);
     this.#completeLeftOver(openSegments(this.journalFolder));

@@ -1,7 +1,8 @@
 /** One agent to a folder: two would complete each other's files. */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
+import { makeFolder } from '../../driver/make-folder.ts';
 import { PtmonError } from '../../core/error.ts';
 import { startOf } from './found-vm.ts';
 
@@ -12,7 +13,7 @@ export class FolderLock {
   constructor(folder: string) {
     this.#path = join(folder, 'agent.lock');
     try {
-      mkdirSync(folder, { recursive: true });
+      makeFolder(folder);
       if (this.#tryLock()) return;
       const [pid = '', start] = readFileSync(this.#path, 'utf8').split(' ');
       if (start !== '' && startOf(Number(pid)) === start) {

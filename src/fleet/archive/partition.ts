@@ -3,19 +3,10 @@
  * them; the highest number is in force. Who changes a folder writes its files first and then makes the next number, which only one can:
  * it needs no lock, a crash leaves nothing half done, and a line that comes twice is recognized.
  */
-import {
-  accessSync,
-  constants,
-  existsSync,
-  linkSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { accessSync, constants, existsSync, linkSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
+import { makeFolder } from '../../driver/make-folder.ts';
 import { PtmonError } from '../../core/error.ts';
 import { fileName } from '../journal/file-name.ts';
 import { syncFolder } from '../journal/segment.ts';
@@ -78,7 +69,7 @@ export function partitionsOf(archive: string): readonly string[] {
 /** @throws PtmonError `bad-argument` where it cannot be written to */
 export function makeArchive(archive: string): void {
   try {
-    mkdirSync(archive, { recursive: true });
+    makeFolder(archive);
     accessSync(archive, constants.W_OK | constants.X_OK);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
@@ -174,7 +165,7 @@ export function settle(partition: string): void {
 
 export function makePartition(partition: string): void {
   if (existsSync(partition)) return;
-  mkdirSync(partition, { recursive: true });
+  makeFolder(partition);
   syncFolder(join(partition, '..'));
   syncFolder(join(partition, '../..'));
 }

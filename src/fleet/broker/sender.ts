@@ -1,5 +1,5 @@
 /** Sends complete segments of a journal to the broker. The journal is the spool: what the broker has not acknowledged stays there. */
-import { mkdirSync } from 'node:fs';
+import { makeFolder } from '../../driver/make-folder.ts';
 import { batchesOf, linesOfBatch, removeBatch } from '../journal/batch.ts';
 import type { Broker } from '../policy/broker.ts';
 import { type Connection, connectTo, messageOf } from './connect.ts';
@@ -22,7 +22,7 @@ export class Sender {
 
   constructor(options: SenderOptions) {
     this.#options = options;
-    mkdirSync(options.journal, { recursive: true });
+    makeFolder(options.journal);
     this.#spool = new Spool(options.journal, options.spoolBytes);
   }
 

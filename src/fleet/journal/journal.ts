@@ -2,9 +2,10 @@
  * The output of a watch: its lines, in segments on the disk. What cannot be written is counted and becomes a gap. From its first line to its
  * end, a session has an open segment, also between two complete ones: who finds one knows that the process did not end by itself.
  */
-import { closeSync, fsyncSync, ftruncateSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, ftruncateSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
+import { makeFolder } from '../../driver/make-folder.ts';
 import { RateLimit } from './rate-limit.ts';
 import { COMPLETE, gapLine, OPEN, type SegmentFacts, segmentLine, segmentName, syncFolder } from './segment.ts';
 
@@ -65,7 +66,7 @@ export class Journal extends Writable {
     this.#now = options.now ?? (() => performance.now());
     const { maxEventsPerSecond } = options;
     if (maxEventsPerSecond !== undefined) this.#limit = new RateLimit(maxEventsPerSecond, this.#now);
-    mkdirSync(options.folder, { recursive: true });
+    makeFolder(options.folder);
   }
 
   get counts(): JournalCounts {

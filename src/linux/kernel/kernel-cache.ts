@@ -1,7 +1,8 @@
 /** What was found in kernels, in the user's cache folder: a small file for each build id. */
-import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { makeFolder } from '../../driver/make-folder.ts';
 import type { KernelCache, KernelPlaces } from './kernel-places.ts';
 
 /** Changes when the meaning of a file does. */
@@ -21,7 +22,7 @@ export function kernelCache(folder: string = kernelCacheFolder()): KernelCache {
     all: () => read(folder),
     add: (places) => {
       try {
-        mkdirSync(folder, { recursive: true });
+        makeFolder(folder);
         const file = join(folder, `${places.buildId}.json`);
         const half = `${file}.${process.pid}`;
         writeFileSync(half, `${JSON.stringify({ v: VERSION, ...places })}\n`);

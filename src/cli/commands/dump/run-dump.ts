@@ -1,6 +1,7 @@
 /** Writes the memory of a process to files. */
-import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '../../../driver/make-folder.ts';
 import { hex } from '../../../core/address/va.ts';
 import { PtmonError } from '../../../core/error.ts';
 import { dumpRange } from '../../../guest/index.ts';
@@ -29,7 +30,7 @@ export function runDump(source: SourceName, options: DumpCommandOptions, context
       const areas = await areasOf(owned, options.map);
       const folder = options.output;
       const indexPath = join(folder, 'index.jsonl');
-      await orCannotWrite(folder, signal, () => mkdir(folder, { recursive: true }));
+      await orCannotWrite(folder, signal, async () => makeFolder(folder));
       const index = await orCannotWrite(indexPath, signal, () => open(indexPath, 'wx'));
       try {
         for (const area of areas) lines.push(await dumpArea(area, { folder, index, owned, signal }));

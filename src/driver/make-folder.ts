@@ -1,0 +1,28 @@
+/** Makes folders. */
+import { mkdirSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+
+/**
+ * Makes a folder and those above it; one that exists is left as it is. Node's own `recursive` never returns where a file system refuses a
+ * folder by ENOENT, as /proc does.
+ *
+ * @throws the error of mkdir(2)
+ */
+export function makeFolder(path: string): void {
+  const folder = resolve(path);
+  if (isFolder(folder)) return;
+  try {
+    mkdirSync(folder);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // Another process has just made it.
+    if (code === 'EEXIST' && isFolder(folder)) return;
+    if (code !== 'ENOENT' || isFolder(dirname(folder))) throw error;
+    makeFolder(dirname(folder));
+    makeFolder(folder);
+  }
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
