@@ -6,7 +6,8 @@ import { type JournalLine, timeOf } from '../journal/read-segment.ts';
 import { temporaryOf, writeTemporary } from './parquet.ts';
 import { commit, makePartition, partitionOf, settle, stateOf } from './partition.ts';
 import { has, withAll } from './positions.ts';
-import { type Row, rowsOf } from './row.ts';
+import { fittingRowsOf } from './fitting-rows.ts';
+import type { Row } from './row.ts';
 
 export interface Added {
   /** New ones. */
@@ -41,7 +42,7 @@ async function addTo(partition: string, lines: readonly JournalLine[]): Promise<
     }
     if (written?.lines !== fresh.length) {
       if (written !== undefined) rmSync(temporaryOf(join(partition, written.name)), { force: true });
-      const rows = fresh.flatMap(rowsOf);
+      const rows = fresh.flatMap(fittingRowsOf);
       const name = `${randomUUID()}.parquet`;
       if (rows.length > 0) await writeTemporary(join(partition, name), inOne(rows));
       written = { name, lines: fresh.length, rows: rows.length };

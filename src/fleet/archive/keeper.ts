@@ -1,10 +1,15 @@
 /** Moves complete segments of a journal to the archive. A batch that a crash interrupts is added again: what is there already is recognized. */
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeFolder } from '../../driver/make-folder.ts';
 import { batchesOf, linesOfBatch, removeBatch } from '../journal/batch.ts';
+import type { JournalLine } from '../journal/read-segment.ts';
 import { addLines } from './add-lines.ts';
 import { mergeFiles } from './merge.ts';
 import { dayOf, makeArchive, partitionsOf } from './partition.ts';
+
+/** Lines that become files together. */
+const PORTION_BYTES = 16 * 2 ** 20;
 
 export interface KeeperOptions {
   readonly journal: string;
@@ -19,7 +24,7 @@ export class Keeper {
 
   constructor(options: KeeperOptions) {
     this.#options = options;
-    mkdirSync(options.journal, { recursive: true });
+    makeFolder(options.journal);
     this.#tidier = new Tidier(options);
   }
 
@@ -28,10 +33,12 @@ export class Keeper {
     const { journal, archive } = this.#options;
     let all = 0;
     for (const batch of batchesOf(journal)) {
-      const { rows, partitions } = await addLines(archive, [...linesOfBatch(batch)]);
-      this.#tidier.note(partitions);
+      for (const lines of portionsOf(linesOfBatch(batch))) {
+        const { rows, partitions } = await addLines(archive, lines);
+        this.#tidier.note(partitions);
+        all += rows;
+      }
       removeBatch(batch);
-      all += rows;
     }
     return all;
   }
@@ -39,6 +46,19 @@ export class Keeper {
   async tidy(now?: Date): Promise<void> {
     await this.#tidier.tidy(now);
   }
+}
+
+/** A file of the journal may be as large as the policy allows; memory is not. */
+function* portionsOf(lines: Iterable<JournalLine>): Generator<readonly JournalLine[], void, undefined> {
+  let [portion, byteLength]: [JournalLine[], number] = [[], 0];
+  for (const line of lines) {
+    portion.push(line);
+    byteLength += line.text.length;
+    if (byteLength < PORTION_BYTES) continue;
+    yield portion;
+    [portion, byteLength] = [[], 0];
+  }
+  if (portion.length > 0) yield portion;
 }
 
 export class Tidier {

@@ -9,7 +9,7 @@ import { VERSION } from '../../sinks/version.ts';
 import type { Row } from './row.ts';
 import { writeSynced } from '../journal/write-synced.ts';
 
-type ColumnType = 'text' | 'UBIGINT' | 'UINTEGER' | 'BOOLEAN' | 'TIMESTAMP';
+export type ColumnType = 'text' | 'UBIGINT' | 'UINTEGER' | 'BOOLEAN' | 'TIMESTAMP';
 
 /** By name. A column may be added; its meaning and its type do not change. */
 export const COLUMNS: Readonly<Record<string, ColumnType>> = {

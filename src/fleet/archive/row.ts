@@ -6,8 +6,7 @@ export type Row = Readonly<Record<string, string | number | bigint | boolean | u
 
 /** One row for an event and for most other lines, one for each run of a `watch` line, none for `unwatch`. */
 export function rowsOf({ fields: line, place }: Omit<JournalLine, 'text'>): readonly Row[] {
-  const { host, vm, boot, session, segment, line: number } = place;
-  const at = { host, vm, boot, session, segment, line: number, time: BigInt(timeOf(line) ?? place.after) };
+  const at = atOf({ fields: line, place });
   switch (line['kind']) {
     case 'header':
       return [{ ...at, kind: 'begin', reason: `${text(line['source'])}, ${text(line['mode'])}` }];
@@ -15,7 +14,7 @@ export function rowsOf({ fields: line, place }: Omit<JournalLine, 'text'>): read
       return [{ ...at, kind: 'end', reason: text(line['ended']) }, ...lossRow(at, fieldsOf(line['lost']))];
     case 'gap':
     case 'dropped':
-      return [{ ...at, kind: 'gap', missing: big(line['count']), reason: text(line['reason']) ?? 'nobody read' }];
+      return [gapRow({ fields: line, place }, big(line['count']), text(line['reason']) ?? 'nobody read')];
     case 'unwatch':
       return [];
     case 'watch': {
@@ -32,6 +31,16 @@ export function rowsOf({ fields: line, place }: Omit<JournalLine, 'text'>): read
     default:
       return [{ ...at, ...eventOf(line) }];
   }
+}
+
+/** @param missing undefined where that is unknown */
+export function gapRow(line: Omit<JournalLine, 'text'>, missing: bigint | undefined, reason: string): Row {
+  return { ...atOf(line), kind: 'gap', missing, reason };
+}
+
+function atOf({ fields, place }: Omit<JournalLine, 'text'>): Row {
+  const { host, vm, boot, session, segment, line, after } = place;
+  return { host, vm, boot, session, segment, line, time: BigInt(timeOf(fields) ?? after) };
 }
 
 /** Changes that the source missed, as the session counted them. */

@@ -2,7 +2,7 @@
 import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { COMPLETE, gapLine, OPEN, type SegmentFacts, segmentLine, segmentName, syncFolder } from './segment.ts';
-import { factsOf, linesOf } from './read-segment.ts';
+import { factsOf, type JournalLine, linesOf } from './read-segment.ts';
 import { writeSynced } from './write-synced.ts';
 
 /** No process writes this number, nor so many lines before it. */
@@ -38,7 +38,8 @@ export function completeLeftOver(paths: readonly string[], reason: string): void
   for (const path of paths) {
     if (!existsSync(path)) continue;
     const facts = factsOf(path);
-    const last = [...linesOf(path)].at(-1);
+    let last: JournalLine | undefined;
+    for (const line of linesOf(path)) last = line;
     if (facts !== undefined && last?.fields['kind'] !== 'end') {
       const started = last === undefined ? facts.started : new Date(last.place.after / 1000).toISOString();
       appendGap(dirname(path), { ...facts, started }, reason);

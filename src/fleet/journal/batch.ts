@@ -2,12 +2,15 @@
 import { mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { type JournalLine, linesOf } from './read-segment.ts';
+import { factsOf, type JournalLine, linesOf } from './read-segment.ts';
 import { COMPLETE, syncFolder } from './segment.ts';
+import { textLinesOf } from './text-lines.ts';
 
 /** Segments of one batch, together. */
 const BATCH_BYTES = 16 * 2 ** 20;
 const BATCH = 'batch-';
+/** Behind the name of a segment that is left where it is, because nobody knows whose it is. */
+const DAMAGED = '.damaged';
 
 /** Folders of batches: first those that a crash has left, then new ones until no segment is complete. Remove each with `removeBatch`. */
 export function* batchesOf(journal: string): Generator<string, void, undefined> {
@@ -25,7 +28,15 @@ export function removeBatch(batch: string): void {
   syncFolder(join(batch, '..'));
 }
 
+/** What is wrong with the journal, and what to do; null where nothing is. */
+export function damageIn(journal: string): string | null {
+  const paths = readdirSync(journal).flatMap((name) => (name.endsWith(DAMAGED) ? [join(journal, name)] : []));
+  if (paths.length === 0) return null;
+  return `${paths.join(', ')}: the first line is damaged, so the events in it belong to no VM: repair it and remove "${DAMAGED}" from the name, or remove the file`;
+}
+
 function claim(journal: string): string | undefined {
+  setDamagedAside(journal);
   const chosen = inTurn(readdirSync(journal).filter((name) => name.endsWith(COMPLETE)));
   if (chosen.length === 0) return undefined;
   const batch = join(journal, `${BATCH}${randomUUID()}`);
@@ -39,6 +50,20 @@ function claim(journal: string): string | undefined {
   syncFolder(batch);
   syncFolder(journal);
   return batch;
+}
+
+/** Without its first line, the others would be lost in silence. */
+function setDamagedAside(journal: string): void {
+  for (const name of readdirSync(journal)) {
+    const path = join(journal, name);
+    if (name.endsWith(COMPLETE) && factsOf(path) === undefined && !isBlank(path)) renameSync(path, `${path}${DAMAGED}`);
+  }
+}
+
+/** As a crash of the host leaves a file of which nothing was on the disk. */
+function isBlank(path: string): boolean {
+  for (const line of textLinesOf(path)) if (/[^\0\s]/.test(line)) return false;
+  return true;
 }
 
 /** One segment of each session in turn, the oldest first: a VM with many does not keep the others waiting. */

@@ -1,5 +1,6 @@
 /** The lines of a segment, each with its place in the session. */
-import { readFileSync } from 'node:fs';
+import * as v from 'valibot';
+import { textLinesOf } from './text-lines.ts';
 import { gapLine, type SegmentFacts } from './segment.ts';
 
 export type Fields = Readonly<Record<string, unknown>>;
@@ -25,25 +26,44 @@ export interface JournalLine {
   readonly fields: Fields;
 }
 
-type FirstLine = SegmentFacts & { readonly number: number; readonly before: number };
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const FIRST_LINE = v.object({
+  host: v.string(),
+  vm: v.string(),
+  boot: v.string(),
+  session: v.string(),
+  started: v.pipe(
+    v.string(),
+    v.check((text) => !Number.isNaN(Date.parse(text))),
+  ),
+  number: count,
+  before: count,
+});
 
-/** Of its first line; undefined where a crash of the host came before it was on the disk. */
+/** Of its first line; undefined where that is damaged, or where a crash of the host came before it was on the disk. */
 export function factsOf(path: string): SegmentFacts | undefined {
-  const [first = ''] = readFileSync(path, 'utf8').split('\n', 1);
-  const facts = parseLine(first) as FirstLine | undefined;
-  if (facts === undefined) return undefined;
-  const { host, vm, boot, session, started } = facts;
-  return { host, vm, boot, session, started };
+  for (const first of textLinesOf(path)) {
+    const outcome = v.safeParse(FIRST_LINE, parseLine(first));
+    if (!outcome.success) break;
+    const { host, vm, boot, session, started } = outcome.output;
+    return { host, vm, boot, session, started };
+  }
+  return undefined;
 }
 
+/** None where the first line is damaged: nobody knows whose lines they are. */
 export function* linesOf(path: string): Generator<JournalLine, void, undefined> {
-  const [first = '', ...lines] = readFileSync(path, 'utf8').split('\n');
-  const facts = parseLine(first) as FirstLine | undefined;
-  // A crash of the host before the first line was on the disk: there is nothing in it.
-  if (facts === undefined) return;
-  const { host, vm, boot, session, started, number: segment, before } = facts;
+  const lines = textLinesOf(path);
+  const outcome = v.safeParse(FIRST_LINE, parseLine(lines.next().value ?? ''));
+  if (!outcome.success) {
+    lines.return();
+    return;
+  }
+  const { host, vm, boot, session, started, number: segment, before } = outcome.output;
   let after = Date.parse(started) * 1000;
-  for (const [index, line] of lines.entries()) {
+  let index = -1;
+  for (const line of lines) {
+    index++;
     if (line === '') continue;
     const whole = parseLine(line);
     const text = whole === undefined ? gapLine(null, 'a damaged line').trimEnd() : line;

@@ -8,6 +8,7 @@ import { Keeper } from '../../../src/fleet/archive/keeper.ts';
 import { addLines } from '../../../src/fleet/archive/add-lines.ts';
 import { mergeFiles } from '../../../src/fleet/archive/merge.ts';
 import { commit, filesOf, partitionsOf, settle, stateOf } from '../../../src/fleet/archive/partition.ts';
+import { damageIn } from '../../../src/fleet/journal/batch.ts';
 import { linesOf } from '../../../src/fleet/journal/read-segment.ts';
 import { gapLine, segmentLine, segmentName } from '../../../src/fleet/journal/segment.ts';
 import { run } from '../../cli/run.ts';
@@ -129,6 +130,65 @@ describe('the keeper', () => {
     const rows = await ask(`SELECT kind, missing, reason FROM ${from(allFiles())} ORDER BY line`);
     expect(rows.map(({ kind }) => kind)).toEqual(['page-in', 'page-in', 'gap']);
     expect(rows[2]).toEqual({ kind: 'gap', missing: null, reason: 'a damaged line' });
+  });
+
+  test('lines whose values are none of their kind become gaps, and the others are kept', async () => {
+    const [whole = ''] = eventLines(0, 1);
+    const spoilt = [
+      { seq: 'x' },
+      { root: 'nowhere' },
+      { root: '0x10000000000000000' },
+      { pa: -1 },
+      { pages: 'many' },
+      { pid: 2 ** 32 },
+      { vcpu: 'first' },
+      { view: 1.5 },
+      { kind: 5 },
+      { kind: 'gap', count: -1 },
+      { kind: 'end', lost: { known: 1.5 } },
+      { kind: 'watch', backed: [{ va: 'x' }] },
+    ].map((values) => `${JSON.stringify({ ...JSON.parse(whole), ...values })}\n`);
+    writeSegment('vm', 's', 0, [...spoilt, ...eventLines(1, 1)]);
+    expect(await keeper().keep()).toBe(spoilt.length + 1);
+    const rows = await ask(`SELECT kind, missing, reason FROM ${from(allFiles())} ORDER BY line`);
+    expect(rows.slice(0, -1)).toEqual(spoilt.map(() => ({ kind: 'gap', missing: null, reason: 'a damaged line' })));
+    expect(rows.at(-1)).toMatchObject({ kind: 'page-in' });
+    expect(readdirSync(journal())).toEqual([]);
+  });
+
+  test('a segment whose first line is damaged stays, and the others are kept', async () => {
+    const name = `${segmentName(facts('vm', 'd'), 0)}.jsonl`;
+    for (const first of [
+      '{"v":1,"kind":"segm',
+      '{"v":1}\n',
+      segmentLine({ ...facts('vm', 'd'), started: 'x' }, 0, 0),
+    ]) {
+      writeFileSync(join(journal(), name), first + eventLines(0, 1).join(''));
+      writeSegment('vm', 's', 0, eventLines(1, 1));
+      await keeper().keep();
+      expect(readdirSync(journal())).toEqual([`${name}.damaged`]);
+      expect(damageIn(journal())).toContain(name);
+      rmSync(join(journal(), `${name}.damaged`));
+      expect(damageIn(journal())).toBe(null);
+    }
+    writeFileSync(join(journal(), name), Buffer.alloc(4096));
+    await keeper().keep();
+    expect(readdirSync(journal())).toEqual([]);
+  });
+
+  test('a file of the journal that is larger than what is moved together: each event once', {
+    timeout: 120_000,
+  }, async () => {
+    const lines = eventLines(0, 9000).map(
+      (line) => `${JSON.stringify({ ...JSON.parse(line), tags: ['x'.repeat(4000)] })}\n`,
+    );
+    writeSegment('vm', 's', 0, lines);
+    await keeper().keep();
+    const [row] = await ask(
+      `SELECT count(*)::INTEGER AS n, count(DISTINCT seq)::INTEGER AS seqs FROM ${from(allFiles())}`,
+    );
+    expect(row).toEqual({ n: lines.length, seqs: lines.length });
+    expect(allFiles().length).toBeGreaterThan(2);
   });
 
   test('days that are too old are removed', async () => {

@@ -2,6 +2,7 @@
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MoveOrder, MoverReport } from '../../../fleet/agent/orders.ts';
+import { damageIn } from '../../../fleet/journal/batch.ts';
 import { Keeper } from '../../../fleet/archive/keeper.ts';
 import { Sender } from '../../../fleet/broker/sender.ts';
 import type { Streams } from '../../context.ts';
@@ -24,6 +25,7 @@ export async function runMover(order: MoveOrder, { messages }: Pick<Streams, 'me
     let [moved, problem]: [number, string | null] = [0, null];
     try {
       moved = await mover.move();
+      problem = damageIn(order.journal);
     } catch (error) {
       // A disk that is full may have room later, and a broker may come back. The journal keeps what is not moved.
       problem = error instanceof Error ? error.message : String(error);
