@@ -2,12 +2,12 @@
 import { escaped } from '../../sinks/jsonl-format.ts';
 import { quoted } from '../../sinks/csv.ts';
 import { printable } from '../../sinks/printable.ts';
-import type { Answer, AnswerValue } from './ask-archive.ts';
+import type { AnswerRow, AnswerValue } from './ask-archive.ts';
 
 /** Columns of these names have addresses or entries, which are hexadecimal everywhere in ptmon. */
 const HEXADECIMAL = new Set(['root', 'va', 'pa', 'entry_pa', 'old_value', 'new_value']);
 
-export function jsonLines({ columns, rows }: Answer): string {
+export function jsonLines(columns: readonly string[], rows: readonly AnswerRow[]): string {
   return rows
     .map(
       (row) =>
@@ -16,15 +16,16 @@ export function jsonLines({ columns, rows }: Answer): string {
     .join('');
 }
 
-export function csvText({ columns, rows }: Answer): string {
-  const lines = [columns, ...rows.map((row) => row.map((value, at) => textOf(value, columns[at]!)))];
-  return lines.map((cells) => `${cells.map(quoted).join(',')}\r\n`).join('');
+export function csvText(cells: readonly (readonly string[])[]): string {
+  return cells.map((row) => `${row.map(quoted).join(',')}\r\n`).join('');
 }
 
-export function tableCells({ columns, rows }: Answer): readonly (readonly string[])[] {
-  return [columns, ...rows.map((row) => row.map((value, at) => textOf(value, columns[at]!)))].map((row) =>
-    row.map(printable),
-  );
+export function tableCells(cells: readonly (readonly string[])[]): readonly (readonly string[])[] {
+  return cells.map((row) => row.map(printable));
+}
+
+export function cellsOf(columns: readonly string[], rows: readonly AnswerRow[]): readonly (readonly string[])[] {
+  return rows.map((row) => row.map((value, at) => textOf(value, columns[at]!)));
 }
 
 function jsonOf(value: AnswerValue, column: string): AnswerValue {

@@ -1,4 +1,7 @@
 /** Asks an archive by DuckDB, which is loaded only here: it is no dependency of the package. */
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
 import type * as DuckDb from '@duckdb/node-api';
 import { PtmonError } from '../../core/error.ts';
 import { COLUMNS } from '../archive/parquet.ts';
@@ -15,47 +18,105 @@ export interface ArchiveRequest {
 }
 
 export interface Answer {
+  /** Each name once. */
   readonly columns: readonly string[];
-  /** In the order of the columns: null, boolean, number, bigint, string; other values as DuckDB prints them. */
-  readonly rows: readonly (readonly AnswerValue[])[];
+  /**
+   * The rows, some at a time, and once: an answer may be larger than the memory of this process. In the order of the columns: null,
+   * boolean, number, bigint, string; other values as DuckDB prints them.
+   */
+  readonly portions: AsyncIterable<readonly AnswerRow[]>;
 }
+
+export type AnswerRow = readonly AnswerValue[];
 
 export type AnswerValue = null | boolean | number | bigint | string;
 
-/** @throws PtmonError `bad-argument` for a folder without an archive, or a statement that is wrong; `source-unavailable` without DuckDB */
-export async function askArchive(request: ArchiveRequest): Promise<Answer> {
+/**
+ * @param take uses the answer, which is gone when it resolves
+ * @throws PtmonError `bad-argument` for a folder without an archive, or a statement that is wrong or does more than read the archive;
+ *   `source-unavailable` without DuckDB
+ */
+export async function askArchive<T>(request: ArchiveRequest, take: (answer: Answer) => Promise<T>): Promise<T> {
+  const { DuckDBInstance } = await loadDuckDb();
   for (let tries = 1; ; tries++) {
+    const instance = await DuckDBInstance.create(':memory:');
     try {
-      return await ask(request);
-    } catch (error) {
-      // A file was renamed or merged since it was listed.
-      if (tries === MAX_TRIES || !(error instanceof Error) || !error.message.startsWith('IO Error')) throw error;
+      const connection = await instance.connect();
+      let result: DuckDb.DuckDBResult;
+      try {
+        result = await ask(connection, request);
+      } catch (error) {
+        // A file was renamed or merged since it was listed.
+        if (tries < MAX_TRIES && error instanceof Error && error.message.startsWith('IO Error')) continue;
+        throw refusalOf(error);
+      }
+      return await take({ columns: result.deduplicatedColumnNames(), portions: portionsOf(result) });
+    } finally {
+      instance.closeSync();
     }
   }
 }
 
-async function ask(request: ArchiveRequest): Promise<Answer> {
-  const local = isAddress(request.from) ? undefined : partitionsOf(archiveIn(request.from)).flatMap(filesOf);
-  const { DuckDBInstance } = await loadDuckDb();
-  const instance = await DuckDBInstance.create(':memory:');
-  try {
-    const connection = await instance.connect();
-    const source = sourceOf(local ?? (await remoteFiles(connection, request.from)));
-    const condition = request.where === undefined ? '' : ` WHERE ${request.where}`;
-    // Seconds do not depend on where the question is asked.
-    await connection.run("SET TimeZone = 'UTC'");
-    await connection.run(`CREATE VIEW events AS SELECT * FROM ${source}${condition}`);
-    const reader = await connection.runAndReadAll(request.sql);
-    const rows = reader.getRows().map((row) => row.map(valueOf));
-    return { columns: reader.columnNames(), rows };
-  } catch (error) {
-    if (error instanceof PtmonError) throw error;
-    // What DuckDB says about the statement names the place in it.
-    const message = error instanceof Error ? error.message : String(error);
-    throw new PtmonError('bad-argument', message.replaceAll('\t', '  ').trim(), {}, { cause: error });
-  } finally {
-    instance.closeSync();
+async function ask(connection: DuckDb.DuckDBConnection, request: ArchiveRequest): Promise<DuckDb.DuckDBResult> {
+  const { from, where, sql } = request;
+  const files = isAddress(from) ? await remoteFiles(connection, from) : partitionsOf(archiveIn(from)).flatMap(filesOf);
+  // Seconds do not depend on where the question is asked.
+  await connection.run("SET TimeZone = 'UTC'");
+  // What has no room in memory; by default that would be in the current folder.
+  await connection.run(`SET temp_directory = ${quoted(join(tmpdir(), `ptmon-query-${process.pid}`))}`);
+  await allowOnly(connection, files);
+  const condition = where === undefined ? '' : ` WHERE (${where}\n)`;
+  await runAll(connection, `CREATE VIEW events AS SELECT * FROM ${sourceOf(files)}${condition}`);
+  return runAll(connection, sql);
+}
+
+/** A statement may be copied from a page, or written by a model: it reads these files, and nothing else. */
+async function allowOnly(connection: DuckDb.DuckDBConnection, files: readonly string[]): Promise<void> {
+  await connection.run(`SET allowed_paths = [${files.map(quoted).join(', ')}]`);
+  await connection.run('SET enable_external_access = false');
+  await connection.run('SET lock_configuration = true');
+}
+
+/** Returns the result of the last statement. */
+async function runAll(connection: DuckDb.DuckDBConnection, sql: string): Promise<DuckDb.DuckDBResult> {
+  const { StatementType } = await loadDuckDb();
+  // `PIVOT` creates a type first.
+  const harmless: readonly DuckDb.StatementType[] = [StatementType.SELECT, StatementType.CREATE];
+  const statements = await extract(connection, sql);
+  let result: DuckDb.DuckDBResult | undefined;
+  for (let index = 0; index < statements.count; index++) {
+    const statement = await statements.prepare(index);
+    if (!harmless.includes(statement.statementType)) {
+      const kind = (StatementType[statement.statementType] ?? 'this').replaceAll('_', ' ');
+      throw new PtmonError(
+        'bad-argument',
+        `${kind}: ptmon query only reads the archive; start with SELECT, FROM or WITH, and redirect the output to a file`,
+      );
+    }
+    result = await statement.run();
   }
+  return result!;
+}
+
+async function extract(connection: DuckDb.DuckDBConnection, sql: string): Promise<DuckDb.DuckDBExtractedStatements> {
+  try {
+    return await connection.extractStatements(sql);
+  } catch (error) {
+    // DuckDB says no more than that of a text of comments.
+    if (!(error instanceof Error) || error.message !== 'Error in native callback') throw error;
+    throw new PtmonError('bad-argument', `${JSON.stringify(sql)}: no statement in it`, {}, { cause: error });
+  }
+}
+
+async function* portionsOf(result: DuckDb.DuckDBResult): AsyncGenerator<readonly AnswerRow[]> {
+  for await (const rows of result.yieldRows()) yield rows.map((row) => row.map(valueOf));
+}
+
+function refusalOf(error: unknown): unknown {
+  if (error instanceof PtmonError) return error;
+  // What DuckDB says about the statement names the place in it.
+  const message = error instanceof Error ? error.message : String(error);
+  return new PtmonError('bad-argument', message.replaceAll('\t', '  ').trim(), {}, { cause: error });
 }
 
 async function loadDuckDb(): Promise<typeof DuckDb> {

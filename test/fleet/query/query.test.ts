@@ -198,6 +198,20 @@ describe('the answer', () => {
     expect(csv.stdout.split('\r\n')[1]).toMatch(/^0xffffffffffffffff,'=1\+1/);
   });
 
+  test('columns of one name are all there', async () => {
+    await keep('vm', []);
+    expect(await query('SELECT 1 AS a, 2 AS a')).toEqual([{ a: 1, 'a:1': 2 }]);
+  });
+
+  test('a table of more rows than a reader takes in ends, and JSON has all', { timeout: 60_000 }, async () => {
+    await keep('vm', []);
+    const sql = 'SELECT range AS n FROM range(12345)';
+    const table = await run(['query', '--from', folder, sql]);
+    expect(table.stdout.split('\n')).toHaveLength(10_003);
+    expect(table.stdout).toMatch(/\n12345 rows, of which these are the first 10000: --json and --csv print all\n$/);
+    expect(await query(sql)).toHaveLength(12_345);
+  });
+
   test('an agent that has not written yet has no rows', async () => {
     mkdirSync(join(folder, 'events'));
     expect(await query('lost-events')).toEqual([]);
@@ -215,6 +229,65 @@ test.each([
   mkdirSync(join(folder, 'events'));
   const outcome = await run(['query', '--from', folder, ...args]);
   expect([outcome.code, outcome.stderr]).toEqual([code, expect.stringContaining(message)]);
+});
+
+describe('a question reads the archive, and does nothing else', () => {
+  let [secret, file]: [string, string] = ['', ''];
+  beforeEach(async () => {
+    await keep('vm', [event(1, { pid: 1, va: 0x1000, pa: 0x5000 })]);
+    secret = join(folder, 'secret.csv');
+    writeFileSync(secret, 'a,b\n1,2\n');
+    const partition = join(folder, 'events/day=2026-11-25/host=h');
+    file = join(partition, readdirSync(partition).find((name) => name.endsWith('.parquet'))!);
+  });
+
+  test.each([
+    'SELECT * FROM read_text($secret)',
+    'SELECT * FROM read_csv($secret)',
+    "SELECT * FROM glob('/etc/*')",
+    'COPY events TO $new',
+    'COPY events TO $file',
+    'EXPLAIN ANALYZE COPY (SELECT 1) TO $file (FORMAT parquet)',
+    'PREPARE x AS COPY (SELECT 1) TO $file; EXECUTE x',
+    'SELECT 1; COPY (SELECT 1) TO $file',
+    'ATTACH $new',
+    'EXPORT DATABASE $new',
+    'INSTALL httpfs',
+    'SET enable_external_access = true',
+    'SET allowed_directories = []',
+  ])('%s', async (statement) => {
+    const before = readFileSync(file);
+    const named = (text: string) =>
+      text
+        .replaceAll('$secret', `'${secret}'`)
+        .replaceAll('$new', `'${join(folder, 'new')}'`)
+        .replaceAll('$file', `'${file}'`);
+    const asked = await run(['query', '--from', folder, named(statement)]);
+    expect([asked.code, asked.stdout]).toEqual([2, '']);
+    const where = await run([
+      'query',
+      '--from',
+      folder,
+      'FROM events',
+      '--where',
+      `true); ${named(statement)}; SELECT (1`,
+    ]);
+    expect([where.code, where.stdout]).toEqual([2, '']);
+    expect(readFileSync(file).equals(before)).toBe(true);
+    expect(readdirSync(folder).sort()).toEqual(['events', 'journal', 'secret.csv']);
+  });
+
+  test('what a question may do', async () => {
+    expect(await query('DESCRIBE events')).not.toEqual([]);
+    expect(await query('PIVOT events ON kind USING count(*) GROUP BY vm')).toEqual([{ vm: 'vm', 'page-in': 1 }]);
+    expect(await query('CREATE TABLE t AS FROM events; SELECT count(*) AS n FROM t')).toEqual([{ n: 1 }]);
+    expect(await query('SELECT count(*) AS n FROM events', '--where', 'pid = 1 -- the first')).toEqual([{ n: 1 }]);
+  });
+
+  test('a text without a statement', async () => {
+    const { code, stderr } = await run(['query', '--from', folder, '/* nothing */']);
+    expect([code, stderr]).toEqual([2, expect.stringContaining('"/* nothing */": no statement in it')]);
+  });
 });
 
 test('a folder without an archive is named', async () => {

@@ -56,9 +56,13 @@ async function sessionsIn(archive: string): Promise<Sessions[]> {
     max(seq)::INTEGER AS last, coalesce(sum(missing), 0)::INTEGER AS missing,
     count(*) FILTER (kind = 'gap')::INTEGER AS gaps, count(*) FILTER (kind = 'end')::INTEGER AS ends
     FROM events GROUP BY host, vm, session ORDER BY host, vm, session`;
-  const { columns, rows } = await askArchive({ from: archive, sql });
-  const sessions: unknown[] = rows.map((row) => Object.fromEntries(row.map((value, at) => [columns[at]!, value])));
-  return sessions as Sessions[];
+  return askArchive({ from: archive, sql }, async ({ columns, portions }) => {
+    const sessions: unknown[] = [];
+    for await (const rows of portions) {
+      for (const row of rows) sessions.push(Object.fromEntries(row.map((value, at) => [columns[at]!, value])));
+    }
+    return sessions as Sessions[];
+  });
 }
 
 /** What is wrong with a session; undefined where nothing is. */

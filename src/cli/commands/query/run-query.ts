@@ -1,11 +1,14 @@
 /** Asks the archive of an agent. */
 import { PtmonError } from '../../../core/error.ts';
-import { csvText, jsonLines, tableCells } from '../../../fleet/query/answer-text.ts';
-import { type Answer, askArchive } from '../../../fleet/query/ask-archive.ts';
+import { cellsOf, csvText, jsonLines, tableCells } from '../../../fleet/query/answer-text.ts';
+import { type Answer, type AnswerRow, askArchive } from '../../../fleet/query/ask-archive.ts';
 import { QUESTIONS } from '../../../fleet/query/questions.ts';
 import type { TextOutput } from '../../../sinks/text-output.ts';
 import { parseAddress } from '../../options/values.ts';
-import { columns } from '../../output/columns.ts';
+import { columns as inColumns } from '../../output/columns.ts';
+
+/** A longer table is for a program. */
+const MAX_TABLE_ROWS = 10_000;
 
 export interface QueryOptions {
   readonly from: string;
@@ -21,8 +24,8 @@ export async function runQuery(question: string, options: QueryOptions, output: 
   const sql = statementOf(question, options);
   if (options.sql === true) return output.write(`${sql}\n`);
   const { from, where } = options;
-  const answer = await askArchive({ from, sql, ...(where !== undefined && { where }) });
-  await output.write(textOf(answer, options));
+  const request = { from, sql, ...(where !== undefined && { where }) };
+  await askArchive(request, (answer) => print(answer, options, output));
 }
 
 function statementOf(question: string, { pa }: QueryOptions): string {
@@ -42,9 +45,21 @@ function statementOf(question: string, { pa }: QueryOptions): string {
   return named.sql.replaceAll('$pa', `${address - (address % 4096n)}::UBIGINT`);
 }
 
-function textOf(answer: Answer, { json, csv }: QueryOptions): string {
-  if (json === true) return jsonLines(answer);
-  if (csv === true) return csvText(answer);
-  const rows = answer.rows.length === 1 ? '1 row' : `${answer.rows.length} rows`;
-  return `${[...columns(tableCells(answer), { gap: 2 }), rows].join('\n')}\n`;
+/** JSON and CSV row by row, whatever their number; a table only after its last row, because its columns are as wide as their values. */
+async function print({ columns, portions }: Answer, { json, csv }: QueryOptions, output: TextOutput): Promise<void> {
+  if (csv === true) await output.write(csvText([columns]));
+  const shown: AnswerRow[] = [];
+  let count = 0;
+  for await (const rows of portions) {
+    if (output.closed.aborted) return;
+    if (json === true) await output.write(jsonLines(columns, rows));
+    else if (csv === true) await output.write(csvText(cellsOf(columns, rows)));
+    else shown.push(...rows.slice(0, MAX_TABLE_ROWS - shown.length));
+    count += rows.length;
+  }
+  if (json === true || csv === true) return;
+  const total = count === 1 ? '1 row' : `${count} rows`;
+  const rest = count > shown.length ? `, of which these are the first ${shown.length}: --json and --csv print all` : '';
+  const table = tableCells([columns, ...cellsOf(columns, shown)]);
+  await output.write(`${[...inColumns(table, { gap: 2 }), `${total}${rest}`].join('\n')}\n`);
 }
