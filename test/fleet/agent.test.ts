@@ -85,6 +85,13 @@ test('the processes of an agent that is killed end, and the next agent takes its
   expect(sessions.size).toBe(2);
 });
 
+test('a name of a VM makes no line of the log', { timeout: 120_000 }, async () => {
+  const agent = await startAgent(policyOf([{ ...SLOW, name: 'test-a\nVM test-b: all is well' }]));
+  await agent.until(() => agent.stderr().includes('watched from now on'));
+  expect(agent.stderr()).not.toMatch(/^VM test-b/m);
+  await agent.kill('SIGTERM');
+});
+
 test('a second agent does not use the folder of the first', { timeout: 120_000 }, async () => {
   const agent = await startAgent(policyOf([SLOW]));
   const { code, stderr } = await run(['agent', '--config', agent.policyPath]);

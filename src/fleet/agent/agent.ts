@@ -1,6 +1,7 @@
 /** Watches the VMs of a host, as its policy says, as they come and go. */
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { printable } from '../../sinks/printable.ts';
 import { makeFolder } from '../../driver/make-folder.ts';
 import type { Vm } from '../../guest/discovery/list-vms.ts';
 import { completeLeftOver, openSegments } from '../journal/append-gap.ts';
@@ -185,7 +186,7 @@ export class Agent {
   }
 
   #log({ name }: WantedVm, line: string): void {
-    this.#options.log(`VM ${name}: ${line}`);
+    this.#options.log(`VM ${printable(name)}: ${line}`);
   }
 }
 

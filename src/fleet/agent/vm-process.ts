@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { appendGap, completeLeftOver, openSegments } from '../journal/append-gap.ts';
+import { printable } from '../../sinks/printable.ts';
 import type { JournalCounts } from '../journal/journal.ts';
 import type { SegmentFacts } from '../journal/segment.ts';
 import { Backoff } from './backoff.ts';
@@ -169,7 +170,7 @@ export class VmProcess {
   }
 
   #say(line: string): void {
-    this.#options.log(`VM ${this.vm.name}: ${line}`);
+    this.#options.log(`VM ${printable(this.vm.name)}: ${line}`);
   }
 }
 

@@ -2,7 +2,7 @@
  * Moves messages of the broker to an archive. It acknowledges them when their files are on the disk. Several archivers share one consumer
  * and one folder; a message that comes again, to whom ever, is recognized there.
  */
-import type { Consumer, JsMsg } from '@nats-io/jetstream';
+import type { Consumer, JetStreamManager, JsMsg } from '@nats-io/jetstream';
 import { addLines } from '../archive/add-lines.ts';
 import { Tidier } from '../archive/keeper.ts';
 import type { JournalLine } from '../journal/read-segment.ts';
@@ -31,6 +31,7 @@ const MAX_MESSAGES = 20_000;
 const MAX_PENDING = 50 * MAX_MESSAGES;
 const WRITING_MS = 20_000;
 const MILLISECOND_NS = 1e6;
+const CONSUMER_NOT_FOUND = 10_014;
 
 export class Archiver {
   readonly #options: ArchiverOptions;
@@ -75,6 +76,8 @@ export class Archiver {
       const fetched = await this.#consumer!.fetch({ max_messages: MAX_MESSAGES, expires: Math.max(1000, everyMs) });
       const stop = () => fetched.stop();
       signal.addEventListener('abort', stop);
+      // It may have come while this was connecting.
+      if (signal.aborted) stop();
       for await (const message of fetched) collected.push(message);
       signal.removeEventListener('abort', stop);
       return collected;
@@ -91,16 +94,27 @@ export class Archiver {
     this.#connection = await connectTo(broker);
     const { manager, client } = this.#connection;
     try {
-      await manager.consumers.add(broker.stream, {
-        durable_name: CONSUMER,
-        ack_policy: 'explicit',
-        ack_wait: (everyMs + WRITING_MS) * MILLISECOND_NS,
-        max_ack_pending: MAX_PENDING,
-      });
+      await makeConsumer(manager, broker.stream, (everyMs + WRITING_MS) * MILLISECOND_NS);
       this.#consumer = await client.consumers.get(broker.stream, CONSUMER);
     } catch (error) {
       await this.#connection.close();
       throw new Error(`stream ${broker.stream}: ${messageOf(error)}`, { cause: error });
     }
+  }
+}
+
+/** Archivers share it: the one that collects for the longest time decides. A newer broker refuses to make it again with another time. */
+async function makeConsumer(manager: JetStreamManager, stream: string, ackWaitNs: number): Promise<void> {
+  try {
+    const { config } = await manager.consumers.info(stream, CONSUMER);
+    if ((config.ack_wait ?? 0) < ackWaitNs) await manager.consumers.update(stream, CONSUMER, { ack_wait: ackWaitNs });
+  } catch (error) {
+    if ((error as { code?: number }).code !== CONSUMER_NOT_FOUND) throw error;
+    await manager.consumers.add(stream, {
+      durable_name: CONSUMER,
+      ack_policy: 'explicit',
+      ack_wait: ackWaitNs,
+      max_ack_pending: MAX_PENDING,
+    });
   }
 }

@@ -9,7 +9,7 @@ import { textLinesOf } from './text-lines.ts';
 /** Segments of one batch, together. */
 const BATCH_BYTES = 16 * 2 ** 20;
 const BATCH = 'batch-';
-/** Behind the name of a segment that is left where it is, because nobody knows whose it is. */
+/** Behind the name of a segment that stays where it is, because the line that names its VM is damaged. */
 const DAMAGED = '.damaged';
 
 /** Folders of batches: first those that a crash has left, then new ones until no segment is complete. Remove each with `removeBatch`. */

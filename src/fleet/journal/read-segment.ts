@@ -51,7 +51,7 @@ export function factsOf(path: string): SegmentFacts | undefined {
   return undefined;
 }
 
-/** None where the first line is damaged: nobody knows whose lines they are. */
+/** None where the first line is damaged: it names the VM. */
 export function* linesOf(path: string): Generator<JournalLine, void, undefined> {
   const lines = textLinesOf(path);
   const outcome = v.safeParse(FIRST_LINE, parseLine(lines.next().value ?? ''));

@@ -218,6 +218,20 @@ ${users.replace('$NODE_17', 'secret').replace('$ARCHIVE', '"other-secret"')}`;
       await archiver.close();
     });
 
+    test('of archivers that collect for different times, the longest decides how long the broker waits', async () => {
+      const waits: unknown[] = [];
+      for (const everyMs of [600_000, 1000]) {
+        const archiver = new Archiver({ archive: join(folder, 'waits'), broker: keeper(), everyMs });
+        // An archiver that is told to end while it connects does not collect.
+        await archiver.round(AbortSignal.abort());
+        await archiver.close();
+        const { manager, close } = await connectTo(keeper());
+        waits.push((await manager.consumers.info('PTMON', 'ptmon-archive')).config.ack_wait);
+        await close();
+      }
+      expect(waits).toEqual([620e9, 620e9]);
+    });
+
     test('a VM that floods does not keep the others waiting', async () => {
       const journal = journalOf('journal-flood');
       writeSegments(journal, { host: 'node-17', vm: 'a-flood', session: 'f', count: 30, lines: 40 });
