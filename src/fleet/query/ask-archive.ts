@@ -8,6 +8,8 @@ import { COLUMNS } from '../archive/parquet.ts';
 import { archiveIn, countedFiles, filesOf, LISTS, partitionsOf } from '../archive/partition.ts';
 
 const MAX_TRIES = 5;
+/** What DuckDB says of a file that is damaged, or is not there: it then takes the path for a folder, which it may not read. */
+const IS_OF_FILE = /^(IO Error|(Invalid Input|Permission) Error: .*\.parquet)/s;
 
 export interface ArchiveRequest {
   /** The folder of an agent or of an archive; or the address of such a folder that DuckDB reads: `s3://…`, `file://…`. */
@@ -47,7 +49,7 @@ export async function askArchive<T>(request: ArchiveRequest, take: (answer: Answ
         result = await ask(connection, request);
       } catch (error) {
         // A file was renamed or merged since it was listed.
-        if (tries < MAX_TRIES && error instanceof Error && error.message.startsWith('IO Error')) continue;
+        if (tries < MAX_TRIES && error instanceof Error && IS_OF_FILE.test(error.message)) continue;
         throw refusalOf(error);
       }
       return await take({ columns: result.deduplicatedColumnNames(), portions: portionsOf(result) });
@@ -115,8 +117,12 @@ async function* portionsOf(result: DuckDb.DuckDBResult): AsyncGenerator<readonly
 function refusalOf(error: unknown): unknown {
   if (error instanceof PtmonError) return error;
   // What DuckDB says about the statement names the place in it.
-  const message = error instanceof Error ? error.message : String(error);
-  return new PtmonError('bad-argument', message.replaceAll('\t', '  ').trim(), {}, { cause: error });
+  const message = (error instanceof Error ? error.message : String(error)).replaceAll('\t', '  ').trim();
+  if (IS_OF_FILE.test(message)) {
+    const hint = 'A file of the archive is damaged or lost: docs/formats/parquet.md says how to go on without it.';
+    return new PtmonError('corrupt-input', `${message}\n${hint}`, {}, { cause: error });
+  }
+  return new PtmonError('bad-argument', message, {}, { cause: error });
 }
 
 async function loadDuckDb(): Promise<typeof DuckDb> {

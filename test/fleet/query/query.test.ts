@@ -231,6 +231,24 @@ test.each([
   expect([outcome.code, outcome.stderr]).toEqual([code, expect.stringContaining(message)]);
 });
 
+test('a file that is damaged, or lost, and a list that is damaged are named, with what to do', async () => {
+  await keep('vm', [event(1, { pid: 1, va: 0x1000, pa: 0x5000 })]);
+  const partition = join(folder, 'events/day=2026-11-25/host=h');
+  const [file, list] = ['.parquet', '.json'].map((end) => readdirSync(partition).find((name) => name.endsWith(end))!);
+  const outcome = async () => {
+    const { code, stderr } = await run(['query', '--from', folder, 'FROM events']);
+    return [code, stderr];
+  };
+  writeFileSync(join(partition, file!), 'PAR1 garbage that is long enough to be a file');
+  expect(await outcome()).toEqual([4, expect.stringContaining(file!)]);
+  rmSync(join(partition, file!));
+  expect(await outcome()).toEqual([4, expect.stringContaining('docs/formats/parquet.md')]);
+  for (const content of ['{"version":', 'null', '{}']) {
+    writeFileSync(join(partition, list!), content);
+    expect(await outcome()).toEqual([4, expect.stringContaining(`${list!}: damaged list of the archive's files`)]);
+  }
+});
+
 describe('a question reads the archive, and does nothing else', () => {
   let [secret, file]: [string, string] = ['', ''];
   beforeEach(async () => {
