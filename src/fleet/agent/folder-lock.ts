@@ -4,12 +4,13 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { makeFolder } from '../../driver/make-folder.ts';
 import { PtmonError } from '../../core/error.ts';
+import { cannotWrite } from '../journal/cannot-write.ts';
 import { startOf } from './found-vm.ts';
 
 export class FolderLock {
   readonly #path: string;
 
-  /** @throws PtmonError `bad-argument` where the folder cannot be written, or a running process has the lock */
+  /** @throws PtmonError as `cannotWrite`; `bad-argument` where a running process has the lock */
   constructor(folder: string) {
     this.#path = join(folder, 'agent.lock');
     try {
@@ -24,8 +25,7 @@ export class FolderLock {
       if (this.#tryLock()) return;
     } catch (error) {
       if (error instanceof PtmonError) throw error;
-      const code = (error as NodeJS.ErrnoException).code ?? String(error);
-      throw new PtmonError('bad-argument', `${folder}: cannot be written to (${code})`);
+      throw cannotWrite(folder, error);
     }
     throw new PtmonError('bad-argument', `${folder}: another agent began to use this folder`);
   }

@@ -2,9 +2,10 @@
 import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { PtmonError } from '../../core/error.ts';
 import { type JournalLine, timeOf } from '../journal/read-segment.ts';
 import { temporaryOf, writeTemporary } from './parquet.ts';
-import { commit, makePartition, partitionOf, settle, stateOf } from './partition.ts';
+import { commit, discard, makePartition, partitionOf, settle, stateOf } from './partition.ts';
 import { has, withAll } from './positions.ts';
 import { fittingRowsOf } from './fitting-rows.ts';
 import type { Row } from './row.ts';
@@ -14,6 +15,10 @@ export interface Added {
   readonly rows: number;
   /** Folders that have changed. */
   readonly partitions: readonly string[];
+  /** Lines that were not added, because their folder is damaged. */
+  readonly left: ReadonlySet<JournalLine>;
+  /** What is wrong with it. */
+  readonly damage: PtmonError | undefined;
 }
 
 /** All that it adds is on the disk when it resolves. @throws the error of a file system that is full or broken: add the same again later */
@@ -25,13 +30,34 @@ export async function addLines(archive: string, lines: readonly JournalLine[]): 
     if (part === undefined) parts.set(partition, [line]);
     else part.push(line);
   }
-  let rows = 0;
-  for (const [partition, part] of parts) rows += await addTo(partition, part);
-  return { rows, partitions: [...parts.keys()] };
+  let [rows, damage]: [number, PtmonError | undefined] = [0, undefined];
+  const left = new Set<JournalLine>();
+  for (const [partition, part] of parts) {
+    try {
+      rows += await addTo(partition, part);
+    } catch (error) {
+      // The other days and hosts go on.
+      if (!(error instanceof PtmonError)) throw error;
+      damage = error;
+      for (const line of part) left.add(line);
+    }
+  }
+  return { rows, partitions: [...parts.keys()], left, damage };
 }
 
 async function addTo(partition: string, lines: readonly JournalLine[]): Promise<number> {
   makePartition(partition);
+  const written: string[] = [];
+  try {
+    return await write(partition, lines, written);
+  } catch (error) {
+    for (const name of written) discard(partition, name);
+    throw error;
+  }
+}
+
+/** @param names of the files that it writes */
+async function write(partition: string, lines: readonly JournalLine[], names: string[]): Promise<number> {
   let written: { readonly name: string; readonly lines: number; readonly rows: number } | undefined;
   for (;;) {
     const state = stateOf(partition);
@@ -44,6 +70,7 @@ async function addTo(partition: string, lines: readonly JournalLine[]): Promise<
       if (written !== undefined) rmSync(temporaryOf(join(partition, written.name)), { force: true });
       const rows = fresh.flatMap(fittingRowsOf);
       const name = `${randomUUID()}.parquet`;
+      names.push(name);
       if (rows.length > 0) await writeTemporary(join(partition, name), inOne(rows));
       written = { name, lines: fresh.length, rows: rows.length };
     }

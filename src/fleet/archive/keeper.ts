@@ -28,18 +28,28 @@ export class Keeper {
     this.#tidier = new Tidier(options);
   }
 
-  /** Moves all that is complete now. Returns the number of rows. @throws the error of a file system that is full or broken: call it again later */
-  async keep(): Promise<number> {
+  /**
+   * Moves all that is complete now. Returns the number of rows.
+   *
+   * @param isOver asked after each batch
+   * @throws the error of a file system that is full or broken, or of a folder that is damaged: call it again later
+   */
+  async keep(isOver: () => boolean = () => false): Promise<number> {
     const { journal, archive } = this.#options;
-    let all = 0;
+    let [all, damage]: [number, Error | undefined] = [0, undefined];
     for (const batch of batchesOf(journal)) {
+      let isWhole = true;
       for (const lines of portionsOf(linesOfBatch(batch))) {
-        const { rows, partitions } = await addLines(archive, lines);
-        this.#tidier.note(partitions);
-        all += rows;
+        const added = await addLines(archive, lines);
+        this.#tidier.note(added.partitions);
+        all += added.rows;
+        damage ??= added.damage;
+        isWhole &&= added.left.size === 0;
       }
-      removeBatch(batch);
+      if (isWhole) removeBatch(batch);
+      if (isOver()) break;
     }
+    if (damage !== undefined) throw damage;
     return all;
   }
 
@@ -84,10 +94,21 @@ export class Tidier {
       const old = readdirSync(this.#archive).filter((name) => name.startsWith('day=') && name < first);
       for (const name of old) rmSync(join(this.#archive, name), { recursive: true, force: true });
     }
-    const present = partitionsOf(this.#archive);
-    for (const partition of present) {
-      if (this.#changed?.has(partition) !== false) await mergeFiles(partition);
-    }
+    const changed = this.#changed;
     this.#changed = new Set();
+    let damage: unknown;
+    for (const partition of partitionsOf(this.#archive)) {
+      if (changed?.has(partition) === false) continue;
+      try {
+        await mergeFiles(partition);
+      } catch (error) {
+        damage ??= new Error(`${partition}: ${error instanceof Error ? error.message : String(error)}`, {
+          cause: error,
+        });
+        // Reported again in the next round, until it is mended.
+        this.#changed.add(partition);
+      }
+    }
+    if (damage !== undefined) throw damage;
   }
 }

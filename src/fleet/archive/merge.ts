@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import { randomUUID } from 'node:crypto';
 import { basename, join } from 'node:path';
 import { GROUP_ROWS, readParquet, writeTemporary } from './parquet.ts';
-import { commit, filesOf, settle, stateOf } from './partition.ts';
+import { commit, discard, filesOf, settle, stateOf } from './partition.ts';
 import type { Row } from './row.ts';
 
 /** So many files of about the same size are merged into one. */
@@ -28,12 +28,16 @@ export async function mergeFiles(partition: string): Promise<void> {
 async function replace(partition: string, inputs: readonly string[]): Promise<boolean> {
   const output = `${randomUUID()}.parquet`;
   const names = new Set(inputs.map((path) => basename(path)));
-  await writeTemporary(join(partition, output), rowsOfAll(inputs));
-  for (;;) {
-    const state = stateOf(partition);
-    const others = state.files.filter((name) => !names.has(name));
-    if (others.length !== state.files.length - names.size) return false;
-    if (commit(partition, { ...state, files: [...others, output] }, output)) return true;
+  try {
+    await writeTemporary(join(partition, output), rowsOfAll(inputs));
+    for (;;) {
+      const state = stateOf(partition);
+      const others = state.files.filter((name) => !names.has(name));
+      if (others.length !== state.files.length - names.size) return false;
+      if (commit(partition, { ...state, files: [...others, output] }, output)) return true;
+    }
+  } finally {
+    discard(partition, output);
   }
 }
 

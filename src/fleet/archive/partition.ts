@@ -8,6 +8,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { makeFolder } from '../../driver/make-folder.ts';
 import { PtmonError } from '../../core/error.ts';
+import { cannotWrite } from '../journal/cannot-write.ts';
 import { fileName } from '../journal/file-name.ts';
 import { syncFolder } from '../journal/segment.ts';
 import type { Positions } from './positions.ts';
@@ -72,9 +73,7 @@ export function makeArchive(archive: string): void {
     makeFolder(archive);
     accessSync(archive, constants.W_OK | constants.X_OK);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === undefined) throw error;
-    throw new PtmonError('bad-argument', `${archive}: cannot be written to (${code})`);
+    throw cannotWrite(archive, error);
   }
 }
 
@@ -98,7 +97,7 @@ export function filesOf(partition: string): readonly string[] {
 export function countedFiles(lists: readonly (readonly [path: string, content: string])[]): readonly string[] {
   const newest = new Map<string, PartitionState>();
   for (const [path, content] of lists) {
-    const state = JSON.parse(content) as PartitionState;
+    const state = parseList(path, content);
     const partition = path.slice(0, path.lastIndexOf('/'));
     if (state.version > (newest.get(partition)?.version ?? 0)) newest.set(partition, state);
   }
@@ -109,12 +108,46 @@ export function stateOf(partition: string): PartitionState {
   for (;;) {
     const version = versionsIn(partition).at(-1);
     if (version === undefined) return { version: 0, files: parquetIn(partition), lines: {} };
+    const path = join(partition, listName(version));
+    let content: string;
     try {
-      return JSON.parse(readFileSync(join(partition, listName(version)), 'utf8')) as PartitionState;
+      content = readFileSync(path, 'utf8');
     } catch (error) {
       // Newer ones have replaced it.
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue;
+      throw error;
     }
+    return parseList(path, content);
+  }
+}
+
+/** @throws PtmonError `corrupt-input`: without its list, what is in a folder cannot be told from what is left over */
+function parseList(path: string, content: string): PartitionState {
+  const damage = (why: string, cause?: unknown) =>
+    new PtmonError(
+      'corrupt-input',
+      `${path}: damaged list of the archive's files (${why}): restore it from a copy, or move its folder out of the archive; the Parquet files in it stay readable`,
+      {},
+      { cause },
+    );
+  let state: Partial<PartitionState> | null;
+  try {
+    state = JSON.parse(content) as Partial<PartitionState> | null;
+  } catch (error) {
+    throw damage('not JSON', error);
+  }
+  const { version, files, lines } = state ?? {};
+  if (typeof version !== 'number' || !Array.isArray(files) || typeof lines !== 'object')
+    throw damage('keys are missing');
+  return state as PartitionState;
+}
+
+/** Removes a file that was written and does not count, where what wrote it has failed. */
+export function discard(partition: string, written: string): void {
+  try {
+    if (!stateOf(partition).files.includes(written)) rmSync(temporaryOf(join(partition, written)), { force: true });
+  } catch {
+    // It is removed as left over, later.
   }
 }
 

@@ -36,16 +36,23 @@ interface Found {
  */
 export async function lastSession(folder: string, wanted?: string, signal?: AbortSignal): Promise<SessionRows> {
   const found = choose(folder, await findVms(folder, signal), wanted);
-  const rows: Row[] = [];
+  let rows: Row[] = [];
+  let omitted = 0;
+  const trim = () => {
+    rows.sort((a, b) => Number(a['segment']) - Number(b['segment']) || Number(a['line']) - Number(b['line']));
+    const more = Math.max(0, rows.length - MAX_ROWS);
+    omitted += more;
+    rows = rows.slice(more);
+  };
   for (const file of found.files) {
     for await (const group of readParquet(file)) {
       signal?.throwIfAborted();
       for (const row of group) if (row['session'] === found.session) rows.push(row);
+      if (rows.length > 1.25 * MAX_ROWS) trim();
     }
   }
-  rows.sort((a, b) => Number(a['segment']) - Number(b['segment']) || Number(a['line']) - Number(b['line']));
-  const omitted = Math.max(0, rows.length - MAX_ROWS);
-  return { host: found.host, vm: found.vm, rows: rows.slice(omitted), omitted };
+  trim();
+  return { host: found.host, vm: found.vm, rows, omitted };
 }
 
 async function findVms(folder: string, signal?: AbortSignal): Promise<readonly Found[]> {

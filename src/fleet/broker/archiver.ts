@@ -47,20 +47,20 @@ export class Archiver {
   /** Collects messages, adds them to the archive, and acknowledges them. @throws where the broker is away or the disk is full: call it again later */
   async round(signal: AbortSignal): Promise<Round> {
     const messages = await this.#collect(signal);
-    const lines: JournalLine[] = [];
+    const read = new Map<JournalLine, JsMsg>();
     const refused: JsMsg[] = [];
     for (const message of messages) {
       const line = lineOfMessage(message.subject, (name) => message.headers?.get(name), message.string());
       if (line === undefined) refused.push(message);
-      else lines.push(line);
+      else read.set(line, message);
     }
-    const { rows, partitions } = await addLines(this.#options.archive, lines);
+    const { rows, partitions, left, damage } = await addLines(this.#options.archive, [...read.keys()]);
     this.#tidier.note(partitions);
     for (const message of refused) message.term();
-    const isRefused = new Set(refused);
-    for (const message of messages) if (!isRefused.has(message)) message.ack();
+    for (const [line, message] of read) if (!left.has(line)) message.ack();
     if (messages.length > 0) await this.#connection?.flush();
     await this.#tidier.tidy();
+    if (damage !== undefined) throw damage;
     return { rows, refused: refused.length };
   }
 

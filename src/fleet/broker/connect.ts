@@ -48,19 +48,21 @@ export async function connectTo(broker: Broker): Promise<Connection> {
   }
   try {
     const manager = await jetstream.jetstreamManager(connection, { timeout: TIMEOUT_MS });
-    await makeStream(manager, broker);
+    const maxBytes = Math.min(await makeStream(manager, broker), connection.info?.max_payload ?? 2 ** 20);
     const client = jetstream.jetstream(connection, { timeout: TIMEOUT_MS });
-    return wrap(connection, client, manager, transport);
+    return wrap({ connection, client, manager, maxBytes }, transport);
   } catch (error) {
     await connection.close();
     throw unavailable(`${servers.join(', ')}: stream ${stream}: ${messageOf(error)}`, error);
   }
 }
 
+interface Parts extends Pick<Connection, 'client' | 'manager' | 'maxBytes'> {
+  readonly connection: NatsConnection;
+}
+
 function wrap(
-  connection: NatsConnection,
-  client: JetStreamClient,
-  manager: JetStreamManager,
+  { connection, client, manager, maxBytes }: Parts,
   { headers }: typeof import('@nats-io/transport-node'),
 ): Connection {
   let refusal: string | undefined;
@@ -70,7 +72,7 @@ function wrap(
   return {
     client,
     manager,
-    maxBytes: connection.info?.max_payload ?? 2 ** 20,
+    maxBytes,
     get isClosed() {
       return connection.isClosed();
     },
@@ -87,11 +89,11 @@ function wrap(
   };
 }
 
-/** What archivers have read is removed; where it is full, senders wait. So nothing is lost in it without a trace. */
-async function makeStream(manager: JetStreamManager, { stream, streamMiB }: Broker): Promise<void> {
+/** Returns how large a message may be. What archivers have read is removed; where it is full, senders wait. So nothing is lost in it without a trace. */
+async function makeStream(manager: JetStreamManager, { stream, streamMiB }: Broker): Promise<number> {
   try {
-    await manager.streams.info(stream);
-    return;
+    const { config } = await manager.streams.info(stream);
+    return config.max_msg_size > 0 ? config.max_msg_size : Infinity;
   } catch (error) {
     if ((error as { code?: number }).code !== STREAM_NOT_FOUND) throw error;
   }
@@ -109,6 +111,7 @@ async function makeStream(manager: JetStreamManager, { stream, streamMiB }: Brok
     const how = 'set a smaller streamMiB in the policy, or a larger max_file_store in the broker';
     throw new Error(`the broker has no room for a stream of ${streamMiB} MiB: ${how}`, { cause: error });
   }
+  return Infinity;
 }
 
 function secretsOf(

@@ -1,13 +1,25 @@
 /** From the journal to the archive: each event once, whatever moment a crash comes at. */
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { PtmonError } from '../../../src/core/error.ts';
 import { Keeper } from '../../../src/fleet/archive/keeper.ts';
 import { addLines } from '../../../src/fleet/archive/add-lines.ts';
 import { mergeFiles } from '../../../src/fleet/archive/merge.ts';
 import { commit, filesOf, partitionsOf, settle, stateOf } from '../../../src/fleet/archive/partition.ts';
+import { cannotWrite } from '../../../src/fleet/journal/cannot-write.ts';
 import { damageIn } from '../../../src/fleet/journal/batch.ts';
 import { linesOf } from '../../../src/fleet/journal/read-segment.ts';
 import { gapLine, segmentLine, segmentName } from '../../../src/fleet/journal/segment.ts';
@@ -15,14 +27,14 @@ import { run } from '../../cli/run.ts';
 import { ask, from } from './duckdb.ts';
 
 /** Once it is 0, every call that changes a file system fails, as in a process that is no more. */
-const crash = vi.hoisted(() => ({ callsLeft: Infinity }));
+const crash = vi.hoisted(() => ({ callsLeft: Infinity, failing: '' }));
 
 vi.mock('node:fs', async (original) => {
   const fs: Record<string, unknown> = { ...(await original<object>()) };
   for (const name of ['writeSync', 'fsyncSync', 'renameSync', 'rmSync', 'mkdirSync', 'linkSync']) {
     const call = fs[name] as (...args: unknown[]) => unknown;
     fs[name] = (...args: unknown[]) => {
-      if (crash.callsLeft-- <= 0) throw new Error('crash');
+      if (crash.failing === name || crash.callsLeft-- <= 0) throw new Error('crash');
       return call(...args);
     };
   }
@@ -41,6 +53,7 @@ beforeEach(() => {
 });
 afterEach(() => {
   crash.callsLeft = Infinity;
+  crash.failing = '';
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -189,6 +202,54 @@ describe('the keeper', () => {
     );
     expect(row).toEqual({ n: lines.length, seqs: lines.length });
     expect(allFiles().length).toBeGreaterThan(2);
+  });
+
+  test('a folder that is damaged keeps its lines waiting, and no others', async () => {
+    writeSegment('vm', 's', 0, eventLines(0, 20));
+    await keeper().keep();
+    const [damaged] = partitionsOf(archive());
+    const list = join(damaged!, readdirSync(damaged!).find((name) => name.endsWith('.json'))!);
+    const content = readFileSync(list);
+    writeFileSync(list, content.subarray(0, 20));
+    writeSegment('vm', 't', 0, eventLines(0, 20));
+    await expect(keeper().keep()).rejects.toThrow(`${list}: damaged list`);
+    writeSegment('vm', 'u', 0, eventLines(10, 10));
+    await expect(keeper().keep()).rejects.toThrow(`${list}: damaged list`);
+    const counted = async () => {
+      const files = partitionsOf(archive()).slice(-1).flatMap(filesOf);
+      return ask(`SELECT session, count(*)::INTEGER AS n FROM ${from(files)} GROUP BY ALL ORDER BY ALL`);
+    };
+    const all = ['s', 't', 'u'].map((session) => ({ session, n: 10 }));
+    expect(await counted()).toEqual(all);
+    writeFileSync(list, content);
+    await keeper().keep();
+    expect(await counted()).toEqual(all);
+    expect(readdirSync(journal())).toEqual([]);
+    expect(await ask(`SELECT count(*)::INTEGER AS n FROM ${from(allFiles())}`)).toEqual([{ n: 50 }]);
+  });
+
+  test('a file that is damaged keeps no other folder from being merged', async () => {
+    const kept = keeper();
+    for (let number = 0; number < 8; number++) {
+      writeSegment('vm', 's', number, eventLines(0, 20));
+      await kept.keep();
+    }
+    const [first, second] = partitionsOf(archive());
+    const [file] = filesOf(first!);
+    writeFileSync(file!, Buffer.alloc(readFileSync(file!).length));
+    await expect(kept.tidy()).rejects.toThrow(first!);
+    expect(filesOf(second!)).toHaveLength(1);
+    await expect(kept.tidy()).rejects.toThrow(first!);
+    expect(readdirSync(first!).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+  });
+
+  test('a disk that has no room for the list: what was written is removed', async () => {
+    writeSegment('vm', 's', 0, eventLines(0, 20));
+    crash.failing = 'linkSync';
+    await expect(keeper().keep()).rejects.toThrow('crash');
+    expect(partitionsOf(archive()).flatMap((partition) => readdirSync(partition))).toEqual([]);
+    crash.failing = '';
+    expect(await keeper().keep()).toBe(20);
   });
 
   test('days that are too old are removed', async () => {
@@ -355,6 +416,18 @@ describe('several processes', () => {
       `SELECT host, session, count(*)::INTEGER AS n FROM ${from(allFiles())} GROUP BY ALL ORDER BY session`,
     );
     expect(rows).toEqual(['of-one', 'of-other'].map((session) => ({ host: 'h', session, n: 5 })));
+  });
+
+  test.each([
+    ['ENOSPC', 'source-unavailable'],
+    ['EACCES', 'bad-argument'],
+  ])('a folder that cannot be written to because of %s: %s', (code, kind) => {
+    const error = cannotWrite('/folder', Object.assign(new Error(code), { code }));
+    expect(error).toBeInstanceOf(PtmonError);
+    expect([(error as PtmonError).code, (error as PtmonError).message]).toEqual([
+      kind,
+      `/folder: cannot be written to (${code})`,
+    ]);
   });
 
   test('an archive that cannot be written to', () => {

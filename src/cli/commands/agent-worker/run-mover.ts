@@ -44,20 +44,21 @@ export async function runMover(order: MoveOrder, { messages }: Pick<Streams, 'me
 }
 
 function moverOf(order: MoveOrder, signal: AbortSignal): Mover {
+  const isEnding = () => signal.aborted || order.isLast === true;
+  const untilLate = () => {
+    const startMs = performance.now();
+    return () => isEnding() && performance.now() - startMs > LAST_ROUND_MS;
+  };
   if (order.kind === 'keep') {
     const keeper = new Keeper(order);
     const move = async () => {
-      const rows = await keeper.keep();
+      const rows = await keeper.keep(untilLate());
       await keeper.tidy();
       return rows;
     };
     return { move, dropped: () => 0, close: async () => {} };
   }
   const sender = new Sender(order);
-  const isEnding = () => signal.aborted || order.isLast === true;
-  const move = () => {
-    const startMs = performance.now();
-    return sender.send(() => isEnding() && performance.now() - startMs > LAST_ROUND_MS);
-  };
+  const move = () => sender.send(untilLate());
   return { move, dropped: () => sender.dropped, close: () => sender.close() };
 }
