@@ -1,4 +1,5 @@
 /** Prints memory of a guest. */
+import { PtmonError } from '../../../core/error.ts';
 import { printable } from '../../../sinks/printable.ts';
 import type { CommandContext } from '../../context.ts';
 import { absentLine } from '../../memory/absent-text.ts';
@@ -11,6 +12,13 @@ import { interruptible } from '../../exit/interruptible.ts';
 import { hexdump } from './hexdump.ts';
 
 const DEFAULT_BYTES = 256n;
+/** Of what is there: it is kept until the guest runs on. */
+const MAX_BYTES = 2 ** 28;
+
+interface Present {
+  readonly va: bigint;
+  readonly bytes: Uint8Array;
+}
 
 export interface ReadOptions extends OwnerOptions {
   readonly range: OptionRange;
@@ -26,20 +34,25 @@ export function runRead(source: SourceName, options: ReadOptions, context: Comma
   const byteLength = hasLength ? range.to - range.from : DEFAULT_BYTES;
   return interruptible(context, async (signal) => {
     // Printed once the guest runs on: a slow reader holds up no guest.
-    const chunks: (string | Uint8Array)[] = [];
+    const present: Present[] = [];
     const absent: string[] = [];
+    let text: string | undefined;
     await withMemory(source, options, signal, async (owned) => {
       if (physical === true) {
-        const bytes = await owned.moment.readPhysical(Number(range.from), Number(byteLength));
-        chunks.push(...shown(range.from, bytes, options));
+        present.push({
+          va: range.from,
+          bytes: await owned.moment.readPhysical(Number(range.from), Number(byteLength)),
+        });
       } else if (isText === true) {
-        const text = await owned.memory.readString(range.from, hasLength ? Number(byteLength) : undefined);
-        chunks.push(`${printable(text)}\n`);
+        text = await owned.memory.readString(range.from, hasLength ? Number(byteLength) : undefined);
       } else {
-        await readPieces(owned, { va: range.from, byteLength }, options, { chunks, absent });
+        await readPieces(owned, { va: range.from, byteLength }, { present, absent });
       }
     });
-    for (const chunk of chunks) await context.output.write(chunk);
+    if (text !== undefined) await context.output.write(`${printable(text)}\n`);
+    for (const piece of present) {
+      for (const chunk of shown(piece, options)) await context.output.write(chunk);
+    }
     for (const line of absent) await context.messages.write(`ptmon: ${line}\n`);
     return absent.length === 0 ? EXIT_OK : EXIT_INCOMPLETE;
   });
@@ -48,15 +61,19 @@ export function runRead(source: SourceName, options: ReadOptions, context: Comma
 async function readPieces(
   owned: OwnedMemory,
   { va, byteLength }: { readonly va: bigint; readonly byteLength: bigint },
-  options: ReadOptions,
-  { chunks, absent }: { readonly chunks: (string | Uint8Array)[]; readonly absent: string[] },
+  { present, absent }: { readonly present: Present[]; readonly absent: string[] },
 ): Promise<void> {
+  let bytes = 0;
   for await (const piece of owned.memory.pieces(va, byteLength)) {
     if ('absent' in piece) absent.push(absentLine(piece, owned));
-    else chunks.push(...shown(piece.va, piece.bytes, options));
+    else present.push(piece);
+    bytes += 'absent' in piece ? 0 : piece.bytes.length;
+    if (bytes <= MAX_BYTES) continue;
+    const what = `more than ${MAX_BYTES / 2 ** 20} MiB are present in this range`;
+    throw new PtmonError('bad-argument', `${what}: read a smaller one, or save it with ptmon dump`);
   }
 }
 
-function shown(va: bigint, bytes: Uint8Array, { raw }: ReadOptions): Iterable<string | Uint8Array> {
+function shown({ va, bytes }: Present, { raw }: ReadOptions): Iterable<string | Uint8Array> {
   return raw === true ? [bytes] : hexdump(va, bytes);
 }

@@ -1,0 +1,35 @@
+/** `ptmon read`: what it prints is kept until the guest runs on, so there is a bound on it. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { temporaryFolder } from '../drivers/qemu/transport/peer.ts';
+import { run } from './run.ts';
+
+const ROOT = 0x1000;
+const [PDPT, PD, FRAME] = [0x2000, 0x3000, 0x40_0000];
+const LARGE = 0xe7n;
+
+/** 1 GiB at address 0, each large page of it in the same 2 MiB of a file of 8 MiB. */
+function aliasing(): string {
+  const memory = Buffer.alloc(8 << 20);
+  const write = (pa: number, value: bigint) => void memory.writeBigUInt64LE(value, pa);
+  // The kernel half has the table itself, as a kernel's has: else this does not look like memory.
+  for (const slot of [0, 256, 511]) write(ROOT + 8 * slot, BigInt(PDPT) | 7n);
+  write(PDPT, BigInt(PD) | 7n);
+  for (let slot = 0; slot < 512; slot++) write(PD + 8 * slot, BigInt(FRAME) | LARGE);
+  memory.fill('A', FRAME, FRAME + (2 << 20));
+  const path = join(temporaryFolder(), 'memory');
+  writeFileSync(path, memory);
+  return path;
+}
+
+test('a range of which more is present than may be kept is refused, and how to save it is said', async () => {
+  const read = (range: string, ...more: string[]) => run(['read', aliasing(), range, '--root', '0x1000', ...more]);
+  expect(await read('0x0+1G')).toEqual({
+    code: 2,
+    stdout: '',
+    stderr: 'ptmon: more than 256 MiB are present in this range: read a smaller one, or save it with ptmon dump\n',
+  });
+  const { code, stdout } = await read('0x0+5M', '--raw');
+  expect({ code, isWhole: stdout === 'A'.repeat(5 << 20) }).toEqual({ code: 0, isWhole: true });
+});
