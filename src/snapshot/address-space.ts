@@ -35,7 +35,7 @@ export interface AddressSpace extends Tables {
 
 /**
  * The address space that is meant: as told, by the source's registers, by the root that it names, or else by a search through all of its
- * memory, which may take long and whose `from` says how sure it is.
+ * memory, which may take long and whose `from` says how sure it is. What merely looks like a root is not taken.
  *
  * @throws PtmonError `bad-argument` for a vCPU that does not exist, or a root that is none; `source-unavailable` where paging is off, or
  *   there is no root; the reason of the signal when it is aborted
@@ -70,12 +70,31 @@ export async function findAddressSpace(
       `${hex(root)} does not look like a root, so --paging must tell how the guest pages`,
     );
   }
+  if (wanted.confidence === 'possible') throw merelyPossible(found, wanted, root);
   const alike = found.filter(({ confidence }) => confidence === wanted.confidence).length;
   const others =
     root !== undefined || alike === 1 ? '' : `; one of ${alike} that are ${wanted.confidence}, --root chooses another`;
   const what = `${wanted.confidence}, ${WHAT[wanted.maps]}: ${wanted.reason}`;
   const how = `found by a search, ${what}${others}`;
   return { ...space(pagingOfRoot(wanted), BigInt(wanted.root), how), isGuess: true };
+}
+
+/** A table of any level, and many a page of data, looks like a root: to take it for one would be to make an answer up. */
+function merelyPossible(
+  { length }: readonly FoundRoot[],
+  { root, mode }: FoundRoot,
+  wanted: bigint | undefined,
+): PtmonError {
+  if (wanted !== undefined) {
+    const what = `${hex(wanted)} merely looks like a root of ${mode} paging`;
+    return new PtmonError('bad-argument', `${what}, so --paging must tell how the guest pages`);
+  }
+  const candidates = length === 1 ? 'a table that merely looks like one' : `${length} tables that merely look like one`;
+  return new PtmonError(
+    'source-unavailable',
+    `there is no page table in this memory that is surely a root, only ${candidates}, as ${hex(root)} (${mode}). ` +
+      'ptmon roots lists them; choose one with --root and --paging',
+  );
 }
 
 function pagingOfRoot({ mode, encryptionMask }: FoundRoot): Paging {

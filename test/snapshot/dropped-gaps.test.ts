@@ -84,15 +84,21 @@ function listRam(memory: Uint8Array, ranges: readonly (readonly [first: number, 
   return listing;
 }
 
-/** Copies of tables side by side, as a page cache has them, and tables that name others 61 pages further on; all of it at an address. */
-function oldTables(pa: number): Buffer {
+/**
+ * Copies of tables side by side, as a page cache has them, and tables that name others 61 pages further on; all of it at an address.
+ *
+ * @param isStack the tables lead to neighbours, the highest first, as those of a process that has touched its stack
+ */
+function oldTables(pa: number, isStack = false): Buffer {
   const [copies, parents, further] = [80, 10, 61];
   const pages = Buffer.alloc((copies + parents) * 4096);
   for (let copy = 0; copy < copies; copy++) {
     pages.writeBigUInt64LE(0x5000n | PRESENT | USER, copy * 4096);
-    const parent = copies + (copy % parents);
+    const [parent, slot] = isStack
+      ? [Math.floor(copy / 8), 7 - (copy % 8)]
+      : [copy % parents, Math.floor(copy / parents)];
     const entry = BigInt(pa + (further + copy) * 4096) | PRESENT | WRITABLE;
-    pages.writeBigUInt64LE(entry, parent * 4096 + Math.floor(copy / parents) * 8);
+    pages.writeBigUInt64LE(entry, (copies + parent) * 4096 + slot * 8);
   }
   return pages;
 }
@@ -136,6 +142,11 @@ describe('a raw file', () => {
     ['with a header', [Buffer.alloc(0x3000, 'header of 3 pages '), memory], [[0, 0x3000]]],
     ['with a header of any length', [Buffer.alloc(0x1498, 'header '), memory], [[0, 0x1498]]],
     ['with a header, and something behind', [Buffer.alloc(0x698), memory, Buffer.alloc(11, 'end')], [[0, 0x698]]],
+    [
+      'with a header, and page tables that lead to a row of pages, the highest first',
+      [Buffer.alloc(0x3000, 'header of 3 pages '), memory, oldTables(memory.length, true)],
+      [[0, 0x3000]],
+    ],
     ['with one byte in front', [Buffer.alloc(1, 'x'), memory], [[0, 1]]],
   ])('%s', async (_what, parts, pieces) => {
     const path = fileOf(...parts);
@@ -227,6 +238,22 @@ describe('a raw file', () => {
     const [found, withHole] = await Promise.all(files.map(sureRoots));
     expect(found).toEqual([...all].sort());
     expect(withHole).toEqual([...all.slice(0, 7)].sort());
+  });
+
+  test('of legacy 32-bit paging with a hole of one page: a root that seems to lead to itself for it is not sure', async () => {
+    const { memory: whole, roots: all } = legacyGuest();
+    const root = all[7]!;
+    // It leads to the page in front of it, in whose place it is behind the hole; and it has a kernel's code.
+    whole.writeUInt32LE((root - 4096) | 3, root + 1023 * 4);
+    whole.writeUInt32LE(0x81, root + 780 * 4);
+    for (const page of [0, 3 * MIB, 3 * MIB + 4096]) whole.write('code', page, 'latin1');
+    const hole = all[3]!;
+    const moved = fileOf(whole.subarray(0, hole), whole.subarray(hole + 4096));
+    const dump = await openDump(moved);
+    onTestFinished(() => dump.close());
+    const found = (await findRoots(dump)).find((each) => each.root === root - 4096);
+    expect(found).toMatchObject({ mode: '32-bit', confidence: 'likely' });
+    expect(found!.reason).toBe('its entry 1023 is the table itself; nothing else agrees');
   });
 
   test('in which most pages begin with a zero byte has its pages where they are', async () => {

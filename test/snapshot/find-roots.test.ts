@@ -195,6 +195,21 @@ describe('findRoots', () => {
     }
   });
 
+  test('what merely looks like a root is nothing to answer from', async () => {
+    const builder = new SpaceBuilder();
+    builder.map(KERNEL['4-level'], 320, 0n, PRESENT);
+    await expect(findAddressSpace(builder.snapshot())).rejects.toMatchObject({
+      code: 'source-unavailable',
+      message: expect.stringMatching(
+        /no page table in this memory that is surely a root, only .* as 0x1.* ptmon roots/,
+      ),
+    });
+    const named = findAddressSpace(builder.snapshot(), { root: builder.root });
+    await expect(named).rejects.toThrow('0x100000 merely looks like a root of 4-level paging, so --paging must tell');
+    const told = await findAddressSpace(builder.snapshot(), { root: builder.root, mode: '4-level' });
+    expect(told).toMatchObject({ isGuess: false });
+  });
+
   test('memory without roots has none', async () => {
     const builder = new SpaceBuilder();
     addOther(builder, 2);

@@ -191,7 +191,8 @@ interface Evidence {
 
 /**
  * Of raw memory of 32-bit kernels, which map all of it by large pages: what is at `at` may be something else that a hole in the file has
- * moved there. Then nothing points at it.
+ * moved there. Then nothing points at it. A table that another one follows in memory, which it leads to, seems to lead to itself where the
+ * hole has one page. Where it is the kernel's way, all its roots do.
  */
 async function doubtMoved(
   snapshot: Snapshot,
@@ -199,13 +200,13 @@ async function doubtMoved(
   options: LongWorkOptions,
 ): Promise<void> {
   if (snapshot.rawBytes === undefined) return;
-  const doubtful = [...evidence].filter(([{ paging }, { isSure, at }]) => {
-    return isSure && at !== undefined && paging.mode.name === '32-bit';
-  });
+  const doubtful = [...evidence].filter(([{ paging }, { isSure }]) => isSure && paging.mode.name === '32-bit');
   if (doubtful.length === 0) return;
-  const found = await pointedAt(snapshot, new Set(doubtful.map(([, { at }]) => at!)), options);
+  const wanted = new Set(doubtful.flatMap(([, { at }]) => at ?? []));
+  const found = wanted.size === 0 ? wanted : await pointedAt(snapshot, wanted, options);
   for (const [candidate, known] of doubtful) {
-    if (!found.has(known.at!)) evidence.set(candidate, { ...known, isSure: false, isForgotten: true });
+    if (known.at === undefined ? known.agreeing > 1 : found.has(known.at)) continue;
+    evidence.set(candidate, { ...known, isSure: false, isForgotten: known.at !== undefined });
   }
 }
 

@@ -62,7 +62,7 @@ function linksOf(words: Uint32Array, limit: number): readonly number[] | undefin
     }
   }
   if (entries === 0) return undefined;
-  // Frames that follow each other are pages of memory: it is a page table of a direct map, and not a table of tables.
-  const inRow = links.filter((link, index) => index > 0 && link === links[index - 1]! + PAGE_BYTES).length;
+  // Frames that follow each other, in either direction, are pages of memory: it is a page table, and not a table of tables.
+  const inRow = links.filter((link, index) => index > 0 && Math.abs(link - links[index - 1]!) === PAGE_BYTES).length;
   return inRow >= 2 ? [] : links;
 }
