@@ -9,6 +9,7 @@ import type { Snapshot, TableSource } from '../driver/snapshot.ts';
 import { kernelCache, type LinuxGuest, openLinux } from '../linux/index.ts';
 import {
   type AddressRange,
+  type AddressSpace,
   findAddressSpace,
   listRanges,
   type RangeFilter,
@@ -20,27 +21,35 @@ import { readPhysicalBytes } from './memory/physical-bytes.ts';
 import { checkLength, VirtualMemory } from './memory/virtual-memory.ts';
 
 /** What of a snapshot a moment asks: all but what is only for messages and for `close`. */
-export type MomentSource = TableSource & Pick<Snapshot, 'registers' | 'kernelRoot' | 'readBytes'>;
+export type MomentSource = TableSource & Pick<Snapshot, 'registers' | 'kernelRoot' | 'readBytes' | 'warnings'>;
 
 export class Moment {
   /** How the guest translates addresses. */
   readonly paging: Paging;
+  /** Of a source that names no address space: the one that a search found, which may be another one than is meant. */
+  readonly guess: AddressSpace | undefined;
   readonly #source: MomentSource;
   readonly #signal: AbortSignal | undefined;
   #linux: Promise<LinuxGuest> | undefined;
   /** Once it is found. */
   #known: LinuxGuest | undefined;
 
-  constructor(source: MomentSource, paging: Paging, signal?: AbortSignal) {
+  constructor(source: MomentSource, paging: Paging, signal?: AbortSignal, guess?: AddressSpace) {
     this.paging = paging;
+    this.guess = guess;
     this.#source = source;
     this.#signal = signal;
   }
 
   /** @throws PtmonError as `findAddressSpace`, by whose choice addresses are translated */
   static async of(snapshot: Snapshot, signal?: AbortSignal): Promise<Moment> {
-    const { paging } = await findAddressSpace(snapshot, {}, signal === undefined ? {} : { signal });
-    return new Moment(snapshot, paging, signal);
+    const space = await findAddressSpace(snapshot, {}, signal === undefined ? {} : { signal });
+    return new Moment(snapshot, space.paging, signal, space.isGuess ? space : undefined);
+  }
+
+  /** What of the source is missing or odd, a sentence each. */
+  get warnings(): readonly string[] {
+    return this.#source.warnings ?? [];
   }
 
   /**
@@ -101,7 +110,10 @@ export class Moment {
    */
   linux(): Promise<LinuxGuest> {
     const signal = this.#signal && { signal: this.#signal };
-    this.#linux ??= openLinux(this.#source, { cache: kernelCache(), ...signal }).then((linux) => (this.#known = linux));
+    const space = this.guess && { space: this.guess };
+    this.#linux ??= openLinux(this.#source, { cache: kernelCache(), ...signal, ...space }).then(
+      (linux) => (this.#known = linux),
+    );
     return this.#linux;
   }
 }

@@ -76,7 +76,10 @@ export class LinuxGuest {
   async map(pid: number): Promise<MemoryMap> {
     const { processes, faults: others } = await this.processes();
     const process = processes.find((each) => each.pid === pid);
-    if (process === undefined) throw new PtmonError('bad-argument', `the guest has no process ${pid}`);
+    if (process === undefined) {
+      const but = others.length === 0 ? '' : `, as far as its list of processes can be read (${others[0]})`;
+      throw new PtmonError('bad-argument', `the guest has no process ${pid}${but}`);
+    }
     if (process.mm === null) return { process, areas: [], faults: others };
     const { mm } = process;
     const list = await this.run(() => this.areas.list(mm));
@@ -87,6 +90,11 @@ export class LinuxGuest {
     for (const fault of list.faults) faults.note(fault);
     const areas: MappedArea[] = [];
     for (const area of list.areas) areas.push({ ...area, ...(await this.#pages(counter, process, area, faults)) });
+    const { missingTables } = counter;
+    if (missingTables > 0) {
+      const tables = missingTables === 1 ? '1 page table is' : `${missingTables} page tables are`;
+      faults.note(`${tables} missing: the pages below are not counted as resident or swapped`);
+    }
     return { process, areas, faults: faults.texts };
   }
 

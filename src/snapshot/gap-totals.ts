@@ -1,8 +1,10 @@
 /** How much of an address space was looked at and how much could not be, so that a map says what it leaves out. */
-import { PAGE_BYTES } from '../core/address/pa.ts';
+import { PAGE_BYTES, paOf } from '../core/address/pa.ts';
 import type { Pa, Va } from '../core/address/types.ts';
-import { vaOf } from '../core/address/va.ts';
+import { highWord, lowWord, vaOf, vpnOf } from '../core/address/va.ts';
+import { foldVpn, type Paging, tableGfn, unfoldVpn } from '../core/paging/format.ts';
 import type { Gap } from '../core/paging/pieces.ts';
+import type { Walk } from '../core/paging/walk.ts';
 
 /** Addresses below a table that is not in memory, or below an entry that has a reserved bit set. */
 export interface SpaceGap {
@@ -49,6 +51,21 @@ export class GapTotals {
     }
   }
 
+  /** Adds the table that a walk does not find, if that is where it ends. */
+  addWalk(paging: Paging, found: Walk): void {
+    if (found.translates || found.reason !== 'no-memory' || found.level === null) return;
+    const { level, root, steps, va } = found;
+    const { slots, slotPages } = paging.byLevel[level]!;
+    const pages = slots * slotPages;
+    const page = foldVpn(paging, vpnOf(va));
+    const last = steps.at(-1);
+    const pa =
+      last === undefined
+        ? root
+        : paOf(tableGfn(paging.byLevel[last.level]!, lowWord(last.value), highWord(last.value)));
+    this.add({ reason: 'no-memory', vpn: unfoldVpn(paging, page - (page % pages)), pages, level, pa });
+  }
+
   /** Pages of 4 KiB that are mapped. */
   get mappedPages(): number {
     return this.#mappedPages;
@@ -74,7 +91,7 @@ export class GapTotals {
     return this.#entries;
   }
 
-  /** The first of both, in ascending order of their addresses. */
+  /** The first of both, in the order in which they were added: that of their addresses, but for walks. */
   get named(): readonly SpaceGap[] {
     return this.#named;
   }

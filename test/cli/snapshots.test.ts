@@ -300,9 +300,47 @@ describe('what could not be looked at', () => {
     expect(parse(json.stdout).at(-1)).toMatchObject({ missingTables: 1, missingPages: 512, gaps: [gap] });
     expect(json.code).toBe(5);
     expect((await run(['map', path, '--va', '0xffff888000000000+2M'])).code).toBe(0);
-    expect(await run(['translate', path, '--pa', '0x0'])).toMatchObject({
-      stdout: expect.stringContaining('1 page table is missing') as string,
+  });
+
+  test.each([
+    ['an address', [`0x${(VA + 0x1000n).toString(16)}`], '0x400000+2M (PT at 0x10'],
+    ['several below one table', ['0x400000', '0x5ff000', '0xffff888000000000'], '0x400000+2M (PT at 0x10'],
+    ['the reverse', ['--pa', '0x0'], '0x400000+2M (PT at 0x10'],
+  ])('is counted and named by translate, and by its exit code: %s', async (_what, words, named) => {
+    const path = without(VA, 1);
+    for (const form of [[], ['--json']]) {
+      const { code, stdout, stderr } = await run(['translate', path, ...words, ...form]);
+      expect(code).toBe(5);
+      expect(stderr).toContain('ptmon: 1 page table is missing, so the mappings of 2M of addresses are unknown');
+      expect(stderr).toContain(named);
+      expect(stdout).not.toContain('ptmon:');
+    }
+    expect((await run(['translate', path, '0xffff888000000000'])).code).toBe(0);
+  });
+
+  test('is counted by the last line of the reverse, and by search and diff, in JSON', async () => {
+    const path = without(VA, 1);
+    const reverse = await run(['translate', path, '--pa', '0x0', '--json']);
+    expect(parse(reverse.stdout).at(-1)).toMatchObject({
+      kind: 'totals',
+      pa: '0x0',
+      missingTables: 1,
+      missingPages: 512,
     });
+    const found = await run(['search', path, 'nowhere', '--va', '0x400000+4M', '--json']);
+    expect(found.code).toBe(5);
+    expect(parse(found.stdout)).toEqual([{ v: 1, kind: 'totals', matches: 0, missingBytes: 2 ** 21 }]);
+    expect(found.stderr).toContain('no match; the source lacks page tables or memory of 2M of addresses');
+    const compared = await run(['diff', dumpOf(program()), path, '--json']);
+    expect(parse(compared.stdout).at(-1)).toMatchObject({ a: { missingTables: 0 }, b: { missingTables: 1 } });
+  });
+
+  test('of the root itself is all that it maps', async () => {
+    const path = without(VA, 4);
+    const { code, stderr } = await run(['translate', path, '0x400000', '--root', '0x100000']);
+    expect(code).toBe(5);
+    expect(stderr).toContain('1 page table is missing');
+    expect(stderr).toContain('(PML4 at 0x100000)');
   });
 
   test('is no difference, and leaves it open whether there is one', async () => {

@@ -94,6 +94,7 @@ describe('ptmon translate', () => {
     expect(parse(json.stdout)).toMatchObject([
       { kind: 'mapping', root: '0x41000', pa: '0x123abc', va: hex(PAGED_VA), pageSize: 4096 },
       { kind: 'mapping', va: hex(ALIAS + 0x123abcn), pageSize: 2 ** 21, rights: { user: false } },
+      { kind: 'totals', pa: '0x123abc', pages: 2, missingTables: 0, missingPages: 0, gaps: [] },
     ]);
   });
 

@@ -107,6 +107,16 @@ describe('lists and pointers', () => {
     expect(faults).toEqual([]);
   });
 
+  test('page tables that are not in memory: what is below them is not counted, and it is said', async () => {
+    const { made, processes, linux } = await makeScene();
+    const { root } = processes[0]!;
+    made.memory.writeU64(root, 0xfff_ffff_f067, 0);
+    const { areas, faults } = await linux.map(1);
+    expect(areas.length).toBe(7);
+    expect(areas[0]!.resident).toBe(0);
+    expect(faults).toEqual(['1 page table is missing: the pages below are not counted as resident or swapped']);
+  });
+
   test('an area of another process is left out', async () => {
     const { made, processes, linux } = await makeScene();
     made.put(processes[0]!.areas[2]! + made.at('vm_area_struct.vm_mm'), processes[1]!.mm);

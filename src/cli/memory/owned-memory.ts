@@ -4,6 +4,9 @@ import { attach, type Guest, type Moment, type VirtualMemory } from '../../guest
 import type { LinuxGuest, Process } from '../../linux/index.ts';
 import { attachment, checkOwner, type OwnerOptions } from '../options/guest-memory.ts';
 import type { SourceName } from '../options/source.ts';
+import type { TextOutput } from '../../sinks/text-output.ts';
+import { printStatus } from '../output/status-lines.ts';
+import { warningLines } from '../snapshot/visit-snapshot.ts';
 import { chooseProcess } from '../snapshot/choose-process.ts';
 import { takeConsistentImage } from '../snapshot/consistent-image.ts';
 
@@ -15,6 +18,12 @@ export interface OwnedMemory {
   readonly linux: LinuxGuest | undefined;
 }
 
+interface MemoryWork {
+  /** Hears, once the guest runs on, of what is odd about the source. */
+  readonly messages: TextOutput;
+  readonly signal: AbortSignal;
+}
+
 /**
  * @param work done with the guest paused
  * @throws PtmonError as `attach`; `bad-argument` where there is no such process; what `work` throws
@@ -22,32 +31,43 @@ export interface OwnedMemory {
 export async function withMemory<T>(
   source: SourceName,
   options: OwnerOptions,
-  signal: AbortSignal,
+  { messages, signal }: MemoryWork,
   work: (owned: OwnedMemory) => Promise<T>,
 ): Promise<T> {
   checkOwner(options);
+  let notes = '';
   const image = await takeConsistentImage(source, options, signal);
   try {
     const guest: Guest = await attach(attachment(image?.path ?? source, options), { signal });
     try {
-      return await guest.paused(async (moment) => work(await ownedMemory(moment, options)));
+      return await guest.paused(async (moment) => {
+        notes = notesOf(moment, options);
+        return work(await ownedMemory(moment, options));
+      });
     } finally {
       await guest.close();
+      await printStatus(messages, notes);
     }
   } finally {
     image?.remove();
   }
 }
 
+/** What is missing or odd; and where the address space comes from, if a search found it. */
+function notesOf({ guess, warnings }: Moment, { root }: OwnerOptions): string {
+  const isGuess = guess !== undefined && (root === undefined || root === 'current');
+  return `${warningLines({ warnings })}${isGuess ? `${guess.from}\n` : ''}`;
+}
+
 async function ownedMemory(moment: Moment, options: OwnerOptions): Promise<OwnedMemory> {
   const { pid, comm, root } = options;
   if (pid === undefined && comm === undefined) {
-    const table = root === undefined || root === 'current' ? moment.currentRoot() : rootOf(moment.paging, root);
+    const current = () => moment.guess?.root ?? moment.currentRoot();
+    const table = root === undefined || root === 'current' ? current() : rootOf(moment.paging, root);
     return { memory: moment.memoryOf(table), moment, process: undefined, linux: undefined };
   }
   const linux = await moment.linux();
-  const { processes } = await linux.processes();
-  const process = chooseProcess(processes, options);
+  const process = chooseProcess(await linux.processes(), options);
   const name = `${process.command}[${process.pid}]`;
   return { memory: moment.memoryOf(process.roots[0]!, name), moment, process, linux };
 }

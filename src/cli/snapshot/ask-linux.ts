@@ -2,7 +2,7 @@
 import type { LinuxGuest } from '../../linux/index.ts';
 import type { CommandContext } from '../context.ts';
 import type { SourceAndSpaceOptions, SourceName } from '../options/source.ts';
-import { EXIT_OK } from '../exit/exit-codes.ts';
+import { EXIT_INCOMPLETE, EXIT_OK } from '../exit/exit-codes.ts';
 import { interruptible } from '../exit/interruptible.ts';
 import { printStatus } from '../output/status-lines.ts';
 import { visitSnapshot } from './visit-snapshot.ts';
@@ -26,15 +26,17 @@ export function askLinux(
 ): Promise<void> {
   return interruptible(context, async (signal) => {
     const notes: string[] = [];
+    let isIncomplete = false;
     await visitSnapshot({ source, options, streams: context, signal }, async (visit) => {
       const linux = await visit.linux.guest();
       const { text, faults } = await ask(linux);
       const { base, buildId = 'unknown' } = linux.kernel;
       notes.push(`Linux at 0x${base.toString(16)}, build ${buildId}`);
+      isIncomplete = faults.length > 0;
       for (const fault of faults) notes.push(`inconsistent: ${fault}`);
       await visit.print(text);
     });
     for (const line of notes) await printStatus(context.messages, line);
-    return EXIT_OK;
+    return isIncomplete ? EXIT_INCOMPLETE : EXIT_OK;
   });
 }

@@ -1,6 +1,6 @@
 /** The process that `--pid` or `--comm` chooses. */
 import { PtmonError } from '../../core/error.ts';
-import { isWanted, type Process } from '../../linux/index.ts';
+import { isWanted, type Process, type ProcessList } from '../../linux/index.ts';
 
 export interface ProcessChoice {
   readonly pid?: number;
@@ -8,11 +8,12 @@ export interface ProcessChoice {
 }
 
 /** @returns a process with memory of its own @throws PtmonError `bad-argument` where there is none, or several */
-export function chooseProcess(processes: readonly Process[], { pid, comm }: ProcessChoice): Process {
+export function chooseProcess({ processes, faults }: ProcessList, { pid, comm }: ProcessChoice): Process {
+  const but = faults.length === 0 ? '' : `, as far as its list of processes can be read (${faults[0]})`;
   if (pid !== undefined) {
     const found = processes.find((process) => process.pid === pid);
     if (found === undefined)
-      throw new PtmonError('bad-argument', `--pid ${pid}: the guest has no such process; ptmon ps lists them`);
+      throw new PtmonError('bad-argument', `--pid ${pid}: the guest has no such process${but}; ptmon ps lists them`);
     return withMemory(found, `--pid ${pid}`);
   }
   const alike = processes.filter((process) => process.mm !== null && isWanted({ by: { command: comm! } }, process));
@@ -21,7 +22,10 @@ export function chooseProcess(processes: readonly Process[], { pid, comm }: Proc
     const pids = alike.map((process) => process.pid).join(', ');
     throw new PtmonError('bad-argument', `--comm ${comm}: several processes have this name; give --pid: ${pids}`);
   }
-  throw new PtmonError('bad-argument', `--comm ${comm}: the guest has no process of this name with its own memory`);
+  throw new PtmonError(
+    'bad-argument',
+    `--comm ${comm}: the guest has no process of this name with its own memory${but}`,
+  );
 }
 
 function withMemory(process: Process, option: string): Process {

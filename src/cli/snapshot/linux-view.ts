@@ -52,8 +52,7 @@ export class LinuxView {
   async process(): Promise<Process | undefined> {
     const { pid, comm } = this.#request.options;
     if (pid === undefined && comm === undefined) return undefined;
-    const { processes } = await (await this.guest()).processes();
-    return chooseProcess(processes, this.#request.options);
+    return chooseProcess(await (await this.guest()).processes(), this.#request.options);
   }
 
   /** The memory areas of the process that has this top-level table; none without one. */

@@ -48,7 +48,7 @@ export async function withProgress<T>(
 }
 
 /** What is missing or inconsistent in a source. */
-export function warningLines({ warnings = [] }: Snapshot): string {
+export function warningLines({ warnings = [] }: Pick<Snapshot, 'warnings'>): string {
   return warnings.map((warning) => `ptmon: warning: ${warning}\n`).join('');
 }
 

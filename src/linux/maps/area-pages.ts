@@ -2,7 +2,7 @@
 import { PAGE_BYTES, paOf } from '../../core/address/pa.ts';
 import { u64Of, vpnOf } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
-import { type PhysicalMemory, READ_NOT_FETCHED, READ_OK } from '../../core/memory/physical-memory.ts';
+import { type PhysicalMemory, READ_NO_MEMORY, READ_NOT_FETCHED, READ_OK } from '../../core/memory/physical-memory.ts';
 import {
   ENTRY_ABSENT,
   ENTRY_LEAF,
@@ -46,6 +46,7 @@ export class PageCounter {
   /** What is below a table, where all of it is asked for: a guest may lead to it from many places, itself among them. */
   readonly #whole = new Map<number, AreaPages>();
   readonly #entry = new Uint32Array(2);
+  readonly #missing = new Set<number>();
   #tablesLeft = MAX_TABLES;
 
   /** @param countsPoison whether this kernel counts broken pages as resident */
@@ -54,6 +55,11 @@ export class PageCounter {
     this.#memory = memory;
     this.#format = format;
     this.#resident = new Set(countsPoison ? [...RESIDENT, 'poisoned'] : RESIDENT);
+  }
+
+  /** Tables that are not in memory: nothing below them is counted. */
+  get missingTables(): number {
+    return this.#missing.size;
   }
 
   /**
@@ -93,6 +99,7 @@ export class PageCounter {
       const pa = table + slot * entryBytes;
       const outcome = this.#memory.readEntry(pa, entryBytes, this.#entry);
       if (outcome === READ_NOT_FETCHED) missing.push(pa);
+      if (outcome === READ_NO_MEMORY) this.#missing.add(table);
       if (outcome !== READ_OK) break;
       const [lo, hi] = [this.#entry[0]!, this.#entry[1]!];
       if ((lo | hi) === 0) continue;

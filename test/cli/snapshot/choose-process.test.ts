@@ -27,14 +27,15 @@ const PROCESSES = [
 ];
 
 test('--pid chooses by the PID, --comm by a name that only one process has', () => {
-  expect(chooseProcess(PROCESSES, { pid: 82 })).toBe(PROCESSES[2]);
-  expect(chooseProcess(PROCESSES, { comm: 'redis' })).toBe(PROCESSES[3]);
+  const list = { processes: PROCESSES, faults: [] };
+  expect(chooseProcess(list, { pid: 82 })).toBe(PROCESSES[2]);
+  expect(chooseProcess(list, { comm: 'redis' })).toBe(PROCESSES[3]);
   // The kernel keeps 15 bytes of a name.
-  expect(chooseProcess(PROCESSES, { comm: 'fifteen-bytes-and-more' })).toBe(PROCESSES[4]);
+  expect(chooseProcess(list, { comm: 'fifteen-bytes-and-more' })).toBe(PROCESSES[4]);
 });
 
 test('a name that several processes have is refused, with their PIDs', () => {
-  expect(() => chooseProcess(PROCESSES, { comm: 'nginx' })).toThrow(
+  expect(() => chooseProcess({ processes: PROCESSES, faults: [] }, { comm: 'nginx' })).toThrow(
     'several processes have this name; give --pid: 81, 82',
   );
 });
@@ -44,5 +45,16 @@ test.each([
   [{ pid: 2 }, /--pid 2 is a kernel thread, without memory of its own/],
   [{ comm: 'kthreadd' }, /--comm kthreadd: the guest has no process of this name with its own memory/],
 ])('%j is refused', (choice, message) => {
-  expect(() => chooseProcess(PROCESSES, choice)).toThrow(message);
+  expect(() => chooseProcess({ processes: PROCESSES, faults: [] }, choice)).toThrow(message);
+});
+
+test('a process that is not found may be one that could not be read', () => {
+  const faults = ['the list of processes breaks off after 3 entries: 0xffff is not mapped'];
+  const list = { processes: PROCESSES, faults };
+  expect(() => chooseProcess(list, { pid: 4000 })).toThrow(
+    `as far as its list of processes can be read (${faults[0]})`,
+  );
+  expect(() => chooseProcess(list, { comm: 'sshd' })).toThrow(
+    `as far as its list of processes can be read (${faults[0]})`,
+  );
 });

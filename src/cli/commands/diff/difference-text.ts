@@ -2,7 +2,8 @@
 import { hex } from '../../../core/address/va.ts';
 import { bytesText, rightsText } from '../../../sinks/console/event-row.ts';
 import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
-import type { Difference } from '../../../snapshot/index.ts';
+import type { Difference, GapTotals } from '../../../snapshot/index.ts';
+import { gapFields } from '../../output/gap-text.ts';
 import { sizeText } from '../../output/size-text.ts';
 
 const SIGNS: Readonly<Record<Difference['kind'], string>> = {
@@ -62,8 +63,15 @@ export class DifferenceTotals {
     return `\npages of 4K: ${texts.join(', ')}\n`;
   }
 
-  get json(): string {
+  /** With the tables that each source lacks. */
+  json(gapsBefore: GapTotals, gapsAfter: GapTotals): string {
     const { 'page-in': pageIn, 'page-out': pageOut, moved, protection, restructure } = this.pages;
-    return `${JSON.stringify({ v: JSONL_VERSION, kind: 'totals', pages: { pageIn, pageOut, moved, protection, restructure } })}\n`;
+    return `${JSON.stringify({
+      v: JSONL_VERSION,
+      kind: 'totals',
+      pages: { pageIn, pageOut, moved, protection, restructure },
+      a: gapFields(gapsBefore),
+      b: gapFields(gapsAfter),
+    })}\n`;
   }
 }

@@ -83,7 +83,7 @@ async function compare(
     totals.add(difference);
     await after.print(json === true ? differenceJson(difference, after.space.root) : differenceLine(difference));
   }
-  await after.print(json === true ? totals.json : totals.text);
+  await after.print(json === true ? totals.json(gapsBefore, gapsAfter) : totals.text);
 }
 
 /** What neither source contains, as lines for standard error; and whether the comparison is incomplete for it. */

@@ -11,7 +11,8 @@ import { addHelp } from '../../options/help.ts';
 const HELP = `
 Writes a file for each memory area of a process, named after its addresses, and
 index.jsonl, which lists the areas, and the absent pages of each. Absent pages
-are holes in the files. An existing file is never overwritten.
+are holes in the files. An existing file is never overwritten. The exit code is
+5 where page tables or memory are missing from a dump.
 
 Examples:
   ptmon dump --pid 412 -o dumped

@@ -14,7 +14,8 @@ import { type OwnedMemory, withMemory } from '../../memory/owned-memory.ts';
 import type { OwnerOptions } from '../../options/guest-memory.ts';
 import type { SourceName } from '../../options/source.ts';
 import { sizeText } from '../../output/size-text.ts';
-import { EXIT_OK } from '../../exit/exit-codes.ts';
+import { EXIT_INCOMPLETE, EXIT_OK } from '../../exit/exit-codes.ts';
+import { printStatus } from '../../output/status-lines.ts';
 import { interruptible } from '../../exit/interruptible.ts';
 
 export interface DumpCommandOptions extends OwnerOptions {
@@ -25,21 +26,25 @@ export interface DumpCommandOptions extends OwnerOptions {
 /** @throws PtmonError as `withMemory`, `bad-argument` where no area fits, `write-failed` where a file cannot be written */
 export function runDump(source: SourceName, options: DumpCommandOptions, context: CommandContext): Promise<void> {
   return interruptible(context, async (signal) => {
-    const lines: string[] = [];
-    await withMemory(source, options, signal, async (owned) => {
+    const dumped: DumpedArea[] = [];
+    await withMemory(source, options, { messages: context.messages, signal }, async (owned) => {
       const areas = await areasOf(owned, options.map);
       const folder = options.output;
       const indexPath = join(folder, 'index.jsonl');
       await orCannotWrite(folder, signal, async () => makeFolder(folder));
       const index = await orCannotWrite(indexPath, signal, () => open(indexPath, 'wx'));
       try {
-        for (const area of areas) lines.push(await dumpArea(area, { folder, index, owned, signal }));
+        for (const area of areas) dumped.push(await dumpArea(area, { folder, index, owned, signal }));
       } finally {
         await index.close();
       }
     });
-    for (const line of lines) await context.output.write(line);
-    return EXIT_OK;
+    for (const { line } of dumped) await context.output.write(line);
+    const missing = dumped.reduce((sum, { missingBytes }) => sum + missingBytes, 0);
+    if (missing === 0) return EXIT_OK;
+    const what = `the source lacks page tables or memory of ${sizeText(missing)} of addresses; index.jsonl names them`;
+    await printStatus(context.messages, what);
+    return EXIT_INCOMPLETE;
   });
 }
 
@@ -50,8 +55,14 @@ interface Dump {
   readonly signal: AbortSignal;
 }
 
-/** Writes an area and its line of the index. @returns the line for a person */
-async function dumpArea(area: MemoryArea, { folder, index, owned, signal }: Dump): Promise<string> {
+interface DumpedArea {
+  readonly line: string;
+  /** What the process may have in memory, and the source has not. */
+  readonly missingBytes: number;
+}
+
+/** Writes an area and its line of the index. */
+async function dumpArea(area: MemoryArea, { folder, index, owned, signal }: Dump): Promise<DumpedArea> {
   const file = `${area.start.toString(16)}-${area.end.toString(16)}.bin`;
   const path = join(folder, file);
   const range = { va: area.start, byteLength: area.end - area.start };
@@ -65,7 +76,10 @@ async function dumpArea(area: MemoryArea, { folder, index, owned, signal }: Dump
   }));
   await orCannotWrite(join(folder, 'index.jsonl'), signal, () => index.appendFile(indexLine(area, file, missing)));
   const size = `${sizeText(presentBytes)} of ${sizeText(Number(range.byteLength))}`;
-  return `${file}  ${rightsText(area.rights)}  ${size}  ${printable(area.name)}\n`;
+  const missingBytes = absent
+    .filter((piece) => piece.absent === 'no-memory' || piece.absent === 'not-ram')
+    .reduce((sum, piece) => sum + piece.byteLength, 0);
+  return { line: `${file}  ${rightsText(area.rights)}  ${size}  ${printable(area.name)}\n`, missingBytes };
 }
 
 async function orCannotWrite<T>(path: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {

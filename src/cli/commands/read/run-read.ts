@@ -37,7 +37,7 @@ export function runRead(source: SourceName, options: ReadOptions, context: Comma
     const present: Present[] = [];
     const absent: string[] = [];
     let text: string | undefined;
-    await withMemory(source, options, signal, async (owned) => {
+    await withMemory(source, options, { messages: context.messages, signal }, async (owned) => {
       if (physical === true) {
         present.push({
           va: range.from,

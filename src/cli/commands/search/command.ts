@@ -16,6 +16,11 @@ PATTERN is a text, or bytes with --hex. With --pid or --comm, ptmon searches the
 memory areas of the process, else everything that the address space maps.
 --va and --map choose a part of that. Absent pages are counted on standard error.
 
+Exit codes:
+  0  matches
+  1  no match
+  5  page tables or memory are missing from a dump, so there may be more matches
+
 Examples:
   ptmon search password --comm nginx --map heap
   ptmon search vm.core --hex 7f454c46 --pid 412

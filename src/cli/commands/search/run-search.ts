@@ -1,7 +1,7 @@
 /** Searches memory of a guest. */
 import { hex } from '../../../core/address/va.ts';
 import { PtmonError } from '../../../core/error.ts';
-import { search } from '../../../guest/index.ts';
+import { type AbsentPiece, search } from '../../../guest/index.ts';
 import { areasOfMap, type MapChoice } from '../../../linux/index.ts';
 import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
 import { printable } from '../../../sinks/printable.ts';
@@ -12,7 +12,7 @@ import type { OwnerOptions } from '../../options/guest-memory.ts';
 import type { SourceName } from '../../options/source.ts';
 import { sizeText } from '../../output/size-text.ts';
 import { printStatus } from '../../output/status-lines.ts';
-import { EXIT_FAILED, EXIT_OK } from '../../exit/exit-codes.ts';
+import { EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK } from '../../exit/exit-codes.ts';
 import { interruptible } from '../../exit/interruptible.ts';
 
 export interface SearchCommandOptions extends OwnerOptions {
@@ -31,17 +31,20 @@ interface Place {
   readonly map: string | undefined;
 }
 
-/** Exits with 1 where nothing is found, as grep(1) does. @throws PtmonError as `withMemory` */
+/** Exits with 1 where nothing is found, as grep(1) does, and with 5 where there may be more. @throws PtmonError as `withMemory` */
 export function runSearch(source: SourceName, options: SearchCommandOptions, context: CommandContext): Promise<void> {
   const pattern = patternOf(options);
   const { count = Infinity, json } = options;
   return interruptible(context, async (signal) => {
     const lines: string[] = [];
-    let absentBytes = 0;
-    await withMemory(source, options, signal, async (owned) => {
+    let [absentBytes, missingBytes] = [0, 0];
+    await withMemory(source, options, { messages: context.messages, signal }, async (owned) => {
+      const isWhole = owned.process === undefined && options.va === undefined;
       for (const { va, byteLength, map } of await placesOf(owned, options)) {
-        const onAbsent = (piece: { readonly byteLength: number }) =>
-          (absentBytes += map === undefined ? 0 : piece.byteLength);
+        const onAbsent = (piece: AbsentPiece) => {
+          if (map !== undefined) absentBytes += piece.byteLength;
+          if (isMissing(piece, isWhole)) missingBytes += piece.byteLength;
+        };
         for await (const found of search(owned.memory, pattern, { va, byteLength, signal, onAbsent })) {
           lines.push(
             json === true ? matchJson(found, map) : `${hex(found)}${map === undefined ? '' : `  ${printable(map)}`}\n`,
@@ -51,15 +54,35 @@ export function runSearch(source: SourceName, options: SearchCommandOptions, con
       }
     });
     for (const line of lines) await context.output.write(line);
-    const absent = absentBytes === 0 ? '' : `${sizeText(absentBytes)} of the searched areas are absent`;
+    if (json === true) await context.output.write(totalsJson(lines.length, missingBytes));
     const isFound = lines.length > 0;
-    await printStatus(context.messages, isFound ? absent : `no match${absent === '' ? '' : `; ${absent}`}`);
+    const notes = [
+      ...(isFound ? [] : ['no match']),
+      ...(absentBytes === 0 ? [] : [`${sizeText(absentBytes)} of the searched areas are absent`]),
+      ...(missingBytes === 0
+        ? []
+        : [`the source lacks page tables or memory of ${sizeText(missingBytes)} of addresses`]),
+    ];
+    await printStatus(context.messages, notes.join('; '));
+    if (missingBytes > 0) return EXIT_INCOMPLETE;
     return isFound ? EXIT_OK : EXIT_FAILED;
   });
 }
 
+/**
+ * Whether there may be a match where nothing could be looked at. A kernel maps devices as well, so what it maps outside RAM is missing only
+ * from what was asked for.
+ */
+function isMissing({ absent }: AbsentPiece, isWhole: boolean): boolean {
+  return absent === 'no-memory' || (absent === 'not-ram' && !isWhole);
+}
+
 function matchJson(va: bigint, map: string | undefined): string {
   return `${JSON.stringify({ v: JSONL_VERSION, kind: 'match', va: hex(va), map: map ?? null })}\n`;
+}
+
+function totalsJson(matches: number, missingBytes: number): string {
+  return `${JSON.stringify({ v: JSONL_VERSION, kind: 'totals', matches, missingBytes })}\n`;
 }
 
 function patternOf({ pattern, hex: isHex }: SearchCommandOptions): Uint8Array | string {

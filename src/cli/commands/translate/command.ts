@@ -21,7 +21,8 @@ ${SOURCE_HELP}
 
 An address that does not translate is a result, with exit code 0. A
 non-canonical or otherwise invalid address is an error, with exit code 2; on
-standard input, the other addresses are still translated.
+standard input, the other addresses are still translated. The exit code is 5
+where a page table is missing from a dump; standard error counts and names them.
 
 Examples:
   ptmon translate vm.core 0xffffffff81000000 0x400000

@@ -4,18 +4,19 @@ import { Pacer } from '../../../driver/pacer.ts';
 import { retry } from '../../../driver/retry.ts';
 import { PtmonError } from '../../../core/error.ts';
 import { areaAt, Explainer, type SymbolTable } from '../../../linux/index.ts';
-import type { AddressSpace } from '../../../snapshot/index.ts';
+import { type AddressSpace, GapTotals } from '../../../snapshot/index.ts';
 import { printable } from '../../../sinks/printable.ts';
 import type { CommandContext } from '../../context.ts';
 import type { SourceAndSpaceOptions, SourceName } from '../../options/source.ts';
-import { EXIT_OK, EXIT_USAGE } from '../../exit/exit-codes.ts';
+import { EXIT_INCOMPLETE, EXIT_OK, EXIT_USAGE } from '../../exit/exit-codes.ts';
 import { interruptible } from '../../exit/interruptible.ts';
 import { type Visit, visitSnapshot } from '../../snapshot/visit-snapshot.ts';
 import { type AddressWord, canonicalOnly, type KnownAddress, readAddresses, WrongWords } from './addresses.ts';
 import { translationJson } from './json.ts';
 import type { KernelName } from './kernel-name.ts';
-import { translateBack } from './reverse.ts';
+import { type AnswerForm, translateBack } from './reverse.ts';
 import { translationLines } from './text.ts';
+import { gapLines } from '../../output/gap-text.ts';
 import { printStatus } from '../../output/status-lines.ts';
 
 export interface TranslateRequest {
@@ -37,13 +38,20 @@ export async function runTranslate(
   const wrong = new WrongWords();
   const addresses = await readAddresses(words, context.input, wrong);
   await interruptible(context, async (signal) => {
+    let [notes, isIncomplete] = ['', false];
     await visitSnapshot({ source, options, streams: context, signal }, async (visit) => {
-      const known = canonicalOnly(visit.space.paging, await resolveSymbols(visit, addresses, wrong), wrong);
-      await translate(visit, known, json);
-      for (const pa of physical) await translateBack(visit, pa, json);
+      const { snapshot, space } = visit;
+      const gaps = new GapTotals();
+      const known = canonicalOnly(space.paging, await resolveSymbols(visit, addresses, wrong), wrong);
+      await translate(visit, known, { json, gaps });
+      for (const pa of physical) await translateBack(visit, pa, { json, gaps });
+      notes = gapLines(gaps, space);
+      isIncomplete = gaps.missingTables > 0 && snapshot.isExcerpt !== true;
     });
+    await printStatus(context.messages, notes);
     for (const line of wrong.lines) await printStatus(context.messages, `ptmon: ${line}`);
-    return wrong.count === 0 ? EXIT_OK : EXIT_USAGE;
+    if (wrong.count > 0) return EXIT_USAGE;
+    return isIncomplete ? EXIT_INCOMPLETE : EXIT_OK;
   });
 }
 
@@ -51,7 +59,7 @@ export async function runTranslate(
  * Prints one explanation for each address; in text, with an empty line between two of them.
  * With what the guest's system knows of an address: what it is called, and what an entry means that is not present.
  */
-async function translate(visit: Visit, addresses: readonly bigint[], json: boolean): Promise<void> {
+async function translate(visit: Visit, addresses: readonly bigint[], { json, gaps }: AnswerForm): Promise<void> {
   const { memory, remote } = visit.snapshot;
   const { paging, root } = visit.space;
   let explainer: Explainer | undefined;
@@ -65,6 +73,7 @@ async function translate(visit: Visit, addresses: readonly bigint[], json: boole
   for (const [at, va] of addresses.entries()) {
     if (pacer.isDue) await pacer.turn({ what: 'translating', done: at, total: addresses.length, unit: 'addresses' });
     const found = await retry(() => walk(paging, memory, root, va), { remote, signal: visit.work.signal });
+    gaps.addWalk(paging, found);
     const facts = { system: await meaningOf(found), name: await nameOf(visit, va) };
     if (json) await visit.print(translationJson(paging, found, facts));
     else await visit.print(`${at > 0 ? '\n' : ''}${translationLines(paging, found, facts).join('\n')}\n`);
