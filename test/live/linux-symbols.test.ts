@@ -164,6 +164,26 @@ describe.skipIf(isOut).each(GUESTS.length === 0 ? [['…', {}] as [string, Launc
       expect(said).toMatchObject({ va: `0x${address.toString(16)}`, symbol: { name: 'vfs_read', offset: '0x0' } });
     });
 
+    test('a file of symbols that is none, or of another kernel, is refused before anything is printed', async () => {
+      const path = join(temporaryFolder(), 'System.map');
+      for (const [text, why] of [
+        ['no list of symbols\n', 'no symbol (ADDRESS TYPE NAME)'],
+        [
+          'ffffffff81000000 T _text\nffffffff81000040 D init_task\n',
+          'is of another kernel: it has init_task 0x40 behind',
+        ],
+      ] as const) {
+        writeFileSync(path, text);
+        for (const words of [['map'], ['map', '--va', '0x400000'], ['translate', '0x400000']]) {
+          const live = ['--symbols', path, '--qmp', guest.qmpPath, '--gdb', guest.gdbPath];
+          const { code, stdout, stderr } = await run([...words, ...live]);
+          expect({ code, stdout }).toEqual({ code: 4, stdout: '' });
+          expect(stderr).toContain(`--symbols ${path}: the file of symbols`);
+          expect(stderr).toContain(why);
+        }
+      }
+    });
+
     test('map names the ranges of a process, and of the kernel; roots and diff take processes', async () => {
       const pid = String(guest.workload.hello?.pid);
       const ranges = (await ask('map', '--pid', pid)).filter(({ kind }) => kind === 'range');

@@ -134,7 +134,9 @@ async function symbolsIn(path: string, { kernel }: LinuxGuest): Promise<SymbolTa
         return buffer.subarray(0, bytesRead);
       },
     };
-    return await readSymbolFile(source, { base: kernel.base, kernelStart: kernel.memory.kernelStart });
+    const { base, initTask } = kernel;
+    const place = { base, initTask, kernelStart: kernel.memory.kernelStart };
+    return await readSymbolFile(source, place);
   } catch (error) {
     if (!(error instanceof PtmonError)) throw error;
     throw new PtmonError(error.code, `--symbols ${path}: ${error.message}`, error.facts, { cause: error });

@@ -68,6 +68,8 @@ export async function visitSnapshot(
       const found = await findAddressSpace(snapshot, spaceRequest(options), work);
       const linux = new LinuxView({ snapshot, space: found, options, work });
       const process = await linux.process();
+      // Before anything is printed: a wrong file of symbols is refused at once.
+      if (options.symbols !== undefined) await linux.names();
       const space = process === undefined ? found : spaceOf(process, found);
       description = `${snapshot.description}\n${space.isGuess ? `${space.from}\n` : ''}`;
       const print = (text: string) => {

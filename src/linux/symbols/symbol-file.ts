@@ -1,4 +1,5 @@
 /** Symbols in a file: System.map, /proc/kallsyms, nm(1), or the symbol table of a vmlinux. */
+import { hex } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
 import { type KernelSymbol, type SymbolTable, tableOf } from './symbol-table.ts';
 import { isElf, readElfSymbols } from './elf-symbols.ts';
@@ -9,6 +10,8 @@ export interface KernelPlace {
   /** Address of its first code, which `_text` and `_stext` name. */
   readonly base: bigint;
   readonly kernelStart: bigint;
+  /** Address of its `init_task`, where that is known. */
+  readonly initTask?: bigint;
 }
 
 /** Texts: the /proc/kallsyms of a large kernel has 15 MB. */
@@ -18,9 +21,10 @@ const LINE = /^([0-9a-f]{8,16}) ([A-Za-z?]) (\S+)(?:\s+\[(\S+)\])?$/;
 /**
  * Reads symbols, and moves them to where KASLR has put the kernel.
  *
- * @throws PtmonError `corrupt-input` where the file is no list of symbols, or not of a kernel
+ * @throws PtmonError `corrupt-input` where the file is no list of symbols, or not of this kernel
  */
-export async function readSymbolFile(file: SymbolFile, { base, kernelStart }: KernelPlace): Promise<SymbolTable> {
+export async function readSymbolFile(file: SymbolFile, place: KernelPlace): Promise<SymbolTable> {
+  const { base, kernelStart, initTask } = place;
   const first = await file.read(0, 64);
   const symbols = isElf(first) ? await readElfSymbols(file) : await readText(file);
   if (symbols.length > 0 && symbols.every(({ address }) => address === 0n)) {
@@ -30,6 +34,11 @@ export async function readSymbolFile(file: SymbolFile, { base, kernelStart }: Ke
   if (text === undefined) throw strange('has neither _text nor _stext, which say where the kernel begins');
   const slide = base - text.address;
   const moved = (address: bigint) => (address >= kernelStart ? address + slide : address);
+  const task = symbols.find(({ name }) => name === 'init_task');
+  if (initTask !== undefined && task !== undefined && moved(task.address) !== initTask) {
+    const [theirs, ours] = [moved(task.address) - base, initTask - base];
+    throw strange(`is of another kernel: it has init_task ${hex(theirs)} behind _text, and this kernel ${hex(ours)}`);
+  }
   return tableOf(
     symbols.map((symbol) => ({ ...symbol, address: moved(symbol.address) })),
     kernelStart,

@@ -113,6 +113,15 @@ describe('every kind of file, moved to where KASLR has put the kernel', () => {
 });
 
 describe('what is wrong with a file', () => {
+  test('it is of another kernel, as init_task tells', async () => {
+    const file = fileOf(Buffer.from(`${SYSTEM_MAP}ffffffff82a0aa40 D init_task\n`));
+    const table = await readSymbolFile(file, { ...PLACE, initTask: PLACE.base + 0x1a0_aa40n });
+    expect(table.find('init_task')?.address).toBe(PLACE.base + 0x1a0_aa40n);
+    await expect(readSymbolFile(file, { ...PLACE, initTask: PLACE.base + 0x1a1_0000n })).rejects.toThrow(
+      'is of another kernel: it has init_task 0x1a0aa40 behind _text, and this kernel 0x1a10000',
+    );
+  });
+
   test.each([
     [
       'addresses that are hidden',
