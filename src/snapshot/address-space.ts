@@ -70,7 +70,10 @@ export async function findAddressSpace(
       `${hex(root)} does not look like a root, so --paging must tell how the guest pages`,
     );
   }
-  if (wanted.confidence === 'possible') throw merelyPossible(found, wanted, root);
+  // Of memory that is not all there, the root of a boot loader may be the only one that is.
+  const isCut = root === undefined && (snapshot.missing?.length ?? 0) > 0;
+  if (wanted.confidence === 'possible' || (isCut && wanted.confidence !== 'sure'))
+    throw merelyPossible(found, wanted, root);
   const alike = found.filter(({ confidence }) => confidence === wanted.confidence).length;
   const others =
     root !== undefined || alike === 1 ? '' : `; one of ${alike} that are ${wanted.confidence}, --root chooses another`;

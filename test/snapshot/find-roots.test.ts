@@ -210,6 +210,16 @@ describe('findRoots', () => {
     expect(told).toMatchObject({ isGuess: false });
   });
 
+  test('where a source lacks memory, a root of which nothing is sure may be that of a boot loader: it is not taken', async () => {
+    const builder = new SpaceBuilder();
+    builder.map(0n, 0x400, 0n, PRESENT | WRITABLE);
+    const whole = builder.snapshot();
+    expect(await findAddressSpace(whole)).toMatchObject({ isGuess: true, root: Number(builder.root) });
+    const cut = { ...whole, missing: [{ pa: 2 ** 30, byteLength: 4096 }] };
+    await expect(findAddressSpace(cut)).rejects.toMatchObject({ code: 'source-unavailable' });
+    expect(await findAddressSpace(cut, { root: builder.root })).toMatchObject({ isGuess: true });
+  });
+
   test('memory without roots has none', async () => {
     const builder = new SpaceBuilder();
     addOther(builder, 2);

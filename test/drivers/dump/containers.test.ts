@@ -156,6 +156,18 @@ describe('a migration stream', () => {
     expect(dump.readBytes(0x101 * PAGE, PAGE)).toBeDefined();
     expect(dump.readBytes(0x102 * PAGE, PAGE)).toBeUndefined();
     expect(dump.registers).toBeUndefined();
+    expect(dump.missing?.at(-1)).toEqual({ pa: 0x102 * PAGE, byteLength: (0x9001 - 0x102) * PAGE });
+  });
+
+  test('whose devices are cut off has no registers, and says so', async () => {
+    const whole = migrationStream(FRAMES);
+    const dump = await open(whole.subarray(0, whole.length - 20));
+    expectFrames(dump, FRAMES);
+    expect(dump.warnings?.join()).toMatch(
+      /its devices have no description \(it is truncated, .*registers are not read/,
+    );
+    expect(dump.missing).toBeUndefined();
+    expect((await open(whole)).warnings).toBeUndefined();
   });
 
   test.each([

@@ -6,6 +6,7 @@ import { PAGE_BYTES } from '../../../core/address/pa.ts';
 import { hex } from '../../../core/address/va.ts';
 import { type LongWorkOptions, Pacer } from '../../../driver/pacer.ts';
 import { PtmonError } from '../../../core/error.ts';
+import type { MemoryRegion } from '../../../driver/snapshot.ts';
 import type { MemoryPart, RamRegion } from '../../ramfile/index.ts';
 import { corrupt, type DumpBytes, readPart } from '../dump-bytes.ts';
 import { DumpRegions } from '../dump-regions.ts';
@@ -20,6 +21,7 @@ const MAGIC = 'QEVM';
 const VERSION = 3;
 const RAM_VERSION = 4;
 const MAX_NAME_BYTES = 256;
+const MAX_MISSING = 2 ** 16;
 
 const SECTION_START = 1;
 const SECTION_END = 3;
@@ -58,12 +60,29 @@ async function openMigration(bytes: DumpBytes, options: LongWorkOptions): Promis
     return regions.length === 0 ? [] : [{ source: block, regions }];
   });
   const how = wrapper === undefined ? 'migration stream of QEMU' : 'virsh save, a migration stream of QEMU';
+  const undescribed =
+    'its devices have no description (it is truncated, or was written with suppress-vmdesc=on): registers are not read';
   return {
     description: `${how}, machine ${machine === '' ? 'unknown' : machine}`,
     parts,
     notes: { cpus },
-    warnings,
+    ...(endOfRam === undefined && { missing: placed.flatMap(({ block, pieces }) => missingOf(block, pieces)) }),
+    warnings: endOfRam !== undefined && cpus.length === 0 ? [...warnings, undescribed] : warnings,
   };
+}
+
+/** Of a stream that ends early, the pages that did not come, in the first runs of them. */
+function missingOf(block: RamBlock, pieces: readonly RamRegion[]): MemoryRegion[] {
+  const missing: { pa: number; byteLength: number }[] = [];
+  for (const { pa, byteLength, position } of pieces) {
+    for (let offset = 0; offset < byteLength; offset += PAGE_BYTES) {
+      if (block.has((position + offset) / PAGE_BYTES)) continue;
+      const last = missing.at(-1);
+      if (last !== undefined && last.pa + last.byteLength === pa + offset) last.byteLength += PAGE_BYTES;
+      else if (missing.length < MAX_MISSING) missing.push({ pa: pa + offset, byteLength: PAGE_BYTES });
+    }
+  }
+  return missing;
 }
 
 /** The pages that are in the stream. */
