@@ -31,6 +31,8 @@ export interface AddressSpace extends Tables {
   readonly from: string;
   /** Whether a search found it, so that it may be another one. */
   readonly isGuess: boolean;
+  /** Why it may not be what is meant, human-readable: the source says otherwise than the caller. */
+  readonly doubt?: string;
 }
 
 /**
@@ -122,7 +124,10 @@ function knownAddressSpace(
     const paging = pagingOf(registers, vcpu, given);
     if (paging !== undefined) {
       const how = root === undefined ? `CR3 of vCPU ${vcpu}` : 'as told';
-      return space(paging, root ?? registers.readRegisters(vcpu).cr3, how);
+      const own = pagingOf(registers, vcpu, {})?.mode.name;
+      const doubt = `the registers of vCPU ${vcpu} say ${own} paging, not ${mode}: what follows is what the tables would be in ${mode} paging`;
+      const found = space(paging, root ?? registers.readRegisters(vcpu).cr3, how);
+      return mode === undefined || own === undefined || own === mode ? found : { ...found, doubt };
     }
     if (mode === undefined) throw pagingIsOff(vcpu);
   }

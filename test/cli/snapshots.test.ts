@@ -335,6 +335,12 @@ describe('what could not be looked at', () => {
     expect(parse(compared.stdout).at(-1)).toMatchObject({ a: { missingTables: 0 }, b: { missingTables: 1 } });
   });
 
+  test('a paging mode that the registers contradict is taken, and it is said', async () => {
+    const { stderr } = await run(['map', dumpOf(program()), '--paging', 'pae']);
+    expect(stderr).toContain('ptmon: warning: the registers of vCPU 0 say 4-level paging, not pae');
+    expect((await run(['map', dumpOf(program()), '--paging', '4-level'])).stderr).not.toContain('warning');
+  });
+
   test('of the root itself is all that it maps', async () => {
     const path = without(VA, 4);
     const { code, stderr } = await run(['translate', path, '0x400000', '--root', '0x100000']);

@@ -85,3 +85,10 @@ describe('--encryption-mask', () => {
       expect((await run(['map', path(), '--encryption-mask', wrong])).code).toBe(2);
   });
 });
+
+test('roots of legacy 32-bit paging, whose entries have no bit to spare, have none', async () => {
+  const builder = new SpaceBuilder('32-bit').map(0xc000_0000n, 320, 0n, PRESENT | WRITABLE);
+  const found = await findRoots(builder.snapshot(), { modes: ['32-bit'], encryptionMask: 1n << 51n });
+  expect(found.length).toBeGreaterThan(0);
+  expect(found.every(({ encryptionMask }) => encryptionMask === undefined)).toBe(true);
+});

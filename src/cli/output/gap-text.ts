@@ -16,12 +16,12 @@ export function gapLines(gaps: GapTotals, space: AddressSpace, source = ''): str
     const size = sizeText(missingBytes);
     lines.push(
       `${what}${count(missingTables, 'page table is', 'page tables are')} missing, so the mappings of ${size} of addresses ` +
-        `are unknown: ${named(gaps, 'no-memory', space)}`,
+        `are unknown${named(gaps, 'no-memory', space)}`,
     );
   }
   if (reservedEntries > 0) {
     lines.push(
-      `${what}${count(reservedEntries, 'entry has', 'entries have')} reserved bits set, so the processor faults there: ` +
+      `${what}${count(reservedEntries, 'entry has', 'entries have')} reserved bits set, so the processor faults there` +
         named(gaps, 'reserved-bit', space),
     );
   }
@@ -65,7 +65,8 @@ function named(gaps: GapTotals, reason: SpaceGap['reason'], { paging }: AddressS
     const what = reason === 'no-memory' ? name : `${name}E`;
     return `${hex(va)}+${sizeText(byteLength)} (${what} at ${hex(pa)})`;
   });
-  return `${texts.join(', ')}${total > texts.length ? ` and ${total - texts.length} more` : ''}`;
+  if (texts.length === 0) return '';
+  return `: ${texts.join(', ')}${total > texts.length ? ` and ${total - texts.length} more` : ''}`;
 }
 
 function count(number: number, one: string, many: string): string {

@@ -66,6 +66,7 @@ export async function visitSnapshot(
       await printStatus(messages, warningLines(snapshot));
       refuseTwoSpaces(options);
       const found = await findAddressSpace(snapshot, spaceRequest(options), work);
+      if (found.doubt !== undefined) await printStatus(messages, `ptmon: warning: ${found.doubt}`);
       const linux = new LinuxView({ snapshot, space: found, options, work });
       const process = await linux.process();
       // Before anything is printed: a wrong file of symbols is refused at once.

@@ -99,7 +99,9 @@ async function search(
   options: SearchOptions,
   census?: EncryptionCensus,
 ): Promise<readonly FoundRoot[]> {
-  const pagings = (options.modes ?? MODES).map((mode) => makePaging({ mode, encryptionMask }));
+  // Entries of 32 bits have no bit to spare.
+  const maskIn = (mode: PagingModeName) => (mode === '32-bit' ? 0n : encryptionMask);
+  const pagings = (options.modes ?? MODES).map((mode) => makePaging({ mode, encryptionMask: maskIn(mode) }));
   const candidates = await findCandidates(snapshot, pagings, options, census);
   const groups = groupsOf(candidates);
   const evidence = new Map<Candidate, Evidence>();
