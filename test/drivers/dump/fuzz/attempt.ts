@@ -58,8 +58,12 @@ async function use(path: string, random: Random, onOpen: () => void): Promise<vo
     // To search terabytes takes its time.
     const isSmall = mapped < 2 ** 26;
     if (isSmall) await findRoots(dump);
-    const request = isSmall ? {} : { root: BigInt(TABLES_AT), mode: '4-level' as const };
-    const space = await findAddressSpace(dump, request);
+    const told = { root: BigInt(TABLES_AT), mode: '4-level' as const };
+    const space = await findAddressSpace(dump, isSmall ? {} : told).catch((error: unknown) => {
+      // What merely looks like a root is not taken unless it is named.
+      if (error instanceof PtmonError && error.code === 'source-unavailable') return findAddressSpace(dump, told);
+      throw error;
+    });
     for (const va of [KERNEL_VA, KERNEL_VA + 0x12_3000n, 0x40_0000n, 0x7fff_ffff_ffffn])
       walk(space.paging, dump.memory, space.root, va);
     let count = 0;
@@ -82,6 +86,6 @@ function checkError(error: unknown, path: string): void {
   // A raw file of so many bytes needs a map.
   if (code === 'bad-argument' && message.includes('so a map must be given')) return;
   // Or what is left of a dump looks like a raw file without its gaps.
-  if (code === 'bad-argument' && message.includes('are not physical addresses')) return;
+  if (code === 'bad-argument' && /(?:are not|do not seem to be) physical addresses/.test(message)) return;
   throw error;
 }
