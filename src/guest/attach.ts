@@ -1,6 +1,7 @@
 /** The front door: `await using guest = await attach('vm1')`. */
 import { statSync } from 'node:fs';
 import { PtmonError } from '../core/error.ts';
+import { checkOptions } from './check-options.ts';
 import { chooseVm } from './discovery/choose-vm.ts';
 import type { Vm } from './discovery/list-vms.ts';
 import { Guest } from './guest.ts';
@@ -44,6 +45,7 @@ export async function attach(
   where?: string | number | QemuSockets | GuestFile,
   options: AttachOptions = {},
 ): Promise<Guest> {
+  checkOptions('attach', options, ['signal', 'proof']);
   if (typeof where === 'object' && where !== null) {
     checkFields(where);
     return 'file' in where ? attachFile(where.file, options) : attachLive(where, options);

@@ -2,9 +2,10 @@
 import { PtmonError } from '../core/error.ts';
 import type { Process, TaskBrief } from '../linux/index.ts';
 import { type Capabilities, requireCapability } from './capabilities.ts';
+import { checkOptions } from './check-options.ts';
 import { BatchWatch, type FollowRequest } from './hooks/batch-watch.ts';
 import type { Breakpoint, BreakpointHandler, BreakpointOptions } from './hooks/breakpoint.ts';
-import { checkHandler, type HandlerOptions } from './hooks/handler.ts';
+import { checkHandler, HANDLER_OPTIONS, type HandlerOptions } from './hooks/handler.ts';
 import { checkHook, type ProcessEventName, type ProcessHook } from './hooks/process-hooks.ts';
 import { findProcess } from './find-process.ts';
 import type { Moment } from './moment.ts';
@@ -73,6 +74,7 @@ export class Guest implements AsyncDisposable {
     handler: BreakpointHandler,
     options: BreakpointOptions = {},
   ): Promise<Breakpoint> {
+    checkOptions('breakpoint', options, HANDLER_OPTIONS);
     requireCapability(this.capabilities, 'breakpoints', `a breakpoint in ${this.name}`);
     const va = typeof where === 'string' ? await this.symbol(where) : where;
     return this.#source.watching(async ({ live, breakpoints }) => {
@@ -94,6 +96,7 @@ export class Guest implements AsyncDisposable {
     handler: (process: GuestProcess) => Promise<void> | void,
     options: HandlerOptions = {},
   ): Promise<ProcessHook> {
+    checkOptions('on', options, HANDLER_OPTIONS);
     checkHook({ event, handler }, options);
     const call = ({ pid, command, task, startTime }: TaskBrief) =>
       handler(new GuestProcess(this.#source, { pid, command, task }, startTime));
@@ -151,8 +154,9 @@ export class Guest implements AsyncDisposable {
    * @param options `leaveStopped` leaves a guest that is watched stopped, without watchpoints and breakpoints: `cont` in QEMU's monitor,
    *   or gdb, resumes it
    */
-  close({ leaveStopped = false }: { readonly leaveStopped?: boolean } = {}): Promise<void> {
-    return this.#source.close(leaveStopped);
+  async close(options: { readonly leaveStopped?: boolean } = {}): Promise<void> {
+    checkOptions('close', options, ['leaveStopped']);
+    await this.#source.close(options.leaveStopped === true);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -12,8 +12,9 @@ import {
   type Process,
 } from '../linux/index.ts';
 import { requireCapability } from './capabilities.ts';
+import { checkOptions } from './check-options.ts';
 import { type Breakpoint, type BreakpointHandler, type BreakpointOptions, writeTo } from './hooks/breakpoint.ts';
-import { checkHandler } from './hooks/handler.ts';
+import { checkHandler, HANDLER_OPTIONS } from './hooks/handler.ts';
 import { ProcessWatchHandle } from './hooks/process-watch.ts';
 import type { AddressRange, RangeFilter } from '../snapshot/index.ts';
 import { Arrival } from './hooks/arrival.ts';
@@ -103,13 +104,19 @@ export class GuestProcess {
    *   export is known, as far as it is in the guest's memory.
    * @throws PtmonError `bad-argument` where there is none, saying why
    */
-  async symbol(name: string, { symbols: file }: SymbolOptions = {}): Promise<bigint> {
+  async symbol(name: string, options: SymbolOptions = {}): Promise<bigint> {
+    checkOptions('symbol', options, ['symbols']);
     checkSymbol(name);
     return this.#inMemory(async (memory, moment) => {
       const linux = await moment.linux();
       const { mm } = await this.#find(linux);
       const { areas } = await linux.areasOf(mm);
-      return findProgramSymbol({ symbol: name, file, areas, read: (va, byteLength) => memory.read(va, byteLength) });
+      return findProgramSymbol({
+        symbol: name,
+        file: options.symbols,
+        areas,
+        read: (va, byteLength) => memory.read(va, byteLength),
+      });
     });
   }
 
@@ -163,10 +170,9 @@ export class GuestProcess {
    * @param options `kinds`: event kinds beyond page-in, page-out and root-gone; `wait`: whether the area may come later. A heap always may.
    * @throws PtmonError `bad-argument` where the guest cannot be watched, or no such area is there; where the process has ended
    */
-  async watch(
-    part?: string | bigint,
-    { kinds = [], wait = part === 'heap' }: WatchOptions = {},
-  ): Promise<ProcessWatchHandle> {
+  async watch(part?: string | bigint, options: WatchOptions = {}): Promise<ProcessWatchHandle> {
+    checkOptions('watch', options, ['kinds', 'wait']);
+    const { kinds = [], wait = part === 'heap' } = options;
     checkKinds(kinds);
     const map = part === undefined ? undefined : choiceOf(part);
     return this.#source.watching(({ live }) =>
@@ -232,8 +238,10 @@ export class GuestProcess {
     handler: BreakpointHandler,
     options: BreakpointOptions & SymbolOptions = {},
   ): Promise<Breakpoint> {
+    checkOptions('breakpoint', options, [...HANDLER_OPTIONS, 'symbols']);
+    const { symbols } = options;
     requireCapability(this.#source.capabilities, 'breakpoints', `a breakpoint in ${this.toString()}`);
-    const va = typeof where === 'string' ? await this.symbol(where, options) : where;
+    const va = typeof where === 'string' ? await this.symbol(where, symbols === undefined ? {} : { symbols }) : where;
     return this.#source.watching(async ({ live, breakpoints }) => {
       const breakpoint = await live.paused(async () => {
         const { mm } = await this.#find(live.linux);

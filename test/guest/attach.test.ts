@@ -43,6 +43,17 @@ test('a trace is a guest that can be read and not watched', async () => {
       await expect(asked).rejects.toMatchObject({ code: 'bad-argument', message: expect.stringContaining(message) });
     }
     await expect(guest.breakpoint('main', () => {})).rejects.toMatchObject({ code: 'bad-argument' });
+    const slips: [call: () => Promise<unknown>, message: string][] = [
+      [() => attach(TRACE, null as never), 'attach: the options are null: give { signal, proof }'],
+      [() => attach(TRACE, { prove: true } as never), 'attach has no option prove: only signal, proof'],
+      [() => guest.on('exit', () => {}, null as never), 'on: the options are null'],
+      [() => guest.breakpoint(0n, () => {}, 7 as never), 'breakpoint: the options are 7'],
+      [() => guest.breakpoint(0n, () => {}, { timeout: 5 } as never), 'breakpoint has no option timeout'],
+      [() => guest.close(null as never), 'close: the options are null'],
+    ];
+    for (const [call, message] of slips) {
+      await expect(call()).rejects.toMatchObject({ code: 'bad-argument', message: expect.stringContaining(message) });
+    }
   } finally {
     await guest.close();
   }

@@ -10,6 +10,8 @@ export interface HandlerOptions {
   readonly onError?: (error: unknown) => void;
 }
 
+export const HANDLER_OPTIONS = ['timeoutMs', 'onError'] as const satisfies readonly (keyof HandlerOptions)[];
+
 const DEFAULT_TIMEOUT_MS = 10_000;
 /** Node's timers go no further. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;

@@ -15,6 +15,7 @@ import { deferSuspension } from '../release/suspension.ts';
 import { limitsOf } from './limits.ts';
 import type { MissedWritesNotice } from './comparing/missed-writes.ts';
 import { isKvm } from '../qmp/is-kvm.ts';
+import { formatSocketAddress, parseSocketAddress } from '../transport/socket-address.ts';
 import { RunControl } from './running/run-control.ts';
 import type { RunNotice } from './running/run-notice.ts';
 
@@ -60,6 +61,7 @@ export interface QemuOptions {
  *   peer does not speak its protocol, `bad-argument` for a malformed address; the reason of `options.signal` when it is aborted
  */
 export async function openQemu(options: QemuOptions): Promise<QemuDriver> {
+  checkSockets(options);
   const { timeoutMs, signal, maxWatchpoints, onMissedWrites } = options;
   const limits = { ...(timeoutMs !== undefined && { timeoutMs }), ...(signal && { signal }) };
   const end = new GuestEnd(options.qmp);
@@ -141,4 +143,10 @@ export async function openQemu(options: QemuOptions): Promise<QemuDriver> {
 async function expectNoMigration(qmp: QmpClient): Promise<void> {
   if (!(await isMigrating(qmp))) return;
   throw new PtmonError('source-unavailable', `${qmp.address}: the guest is migrating; connect when that is over`);
+}
+
+function checkSockets({ qmp, gdb }: Pick<QemuOptions, 'qmp' | 'gdb'>): void {
+  const address = formatSocketAddress(parseSocketAddress(qmp));
+  if (address !== formatSocketAddress(parseSocketAddress(gdb))) return;
+  throw new PtmonError('bad-argument', `qmp and gdb are both ${address}: QEMU has a socket for each`);
 }
