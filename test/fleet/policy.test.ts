@@ -70,9 +70,26 @@ test('paths are relative to the policy', () => {
   const folder = mkdtempSync(join(tmpdir(), 'ptmon-policy-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const path = join(folder, 'p.json');
-  writeFileSync(path, JSON.stringify({ ...SMALLEST, traces: [{ file: 'a.trace' }] }));
+  writeFileSync(path, `\uFEFF${JSON.stringify({ ...SMALLEST, traces: [{ file: 'a.trace' }] })}`);
+  writeFileSync(join(folder, 'a.trace'), '');
   expect(readPolicy(path)).toMatchObject({ folder: join(folder, 'data'), traces: [{ file: join(folder, 'a.trace') }] });
   expect(() => readPolicy(join(folder, 'none'))).toThrow('none: cannot be read (ENOENT)');
+});
+
+test('a file that a policy names and that cannot be read is named, with its place', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ptmon-policy-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'p.json');
+  const broker = { servers: ['tls://broker:4222'] };
+  const cases: [policy: object, place: string][] = [
+    [{ traces: [{ file: 'none' }] }, 'traces[0].file'],
+    [{ broker: { ...broker, token: 'none' } }, 'broker.token'],
+    [{ broker: { ...broker, tls: { ca: 'none' } } }, 'broker.tls.ca'],
+  ];
+  for (const [more, place] of cases) {
+    writeFileSync(path, JSON.stringify({ ...SMALLEST, ...more }));
+    expect(() => readPolicy(path)).toThrow(`${path}: ${place}: ${join(folder, 'none')} cannot be read (ENOENT)`);
+  }
 });
 
 test('the first rule that names a VM decides, and a VM that none names is not watched', () => {

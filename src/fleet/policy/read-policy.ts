@@ -1,21 +1,22 @@
 /** Reads a policy, and says where it is wrong. */
-import { readFileSync } from 'node:fs';
+import { accessSync, constants, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import * as v from 'valibot';
 import { PtmonError } from '../../core/error.ts';
-import { withAbsolutePaths } from './broker.ts';
+import { type Broker, withAbsolutePaths } from './broker.ts';
 import { ARCHIVE_POLICY, type ArchivePolicy, POLICY, type Policy } from './policy.ts';
 
 /**
  * Paths in the policy are relative to its file.
  *
- * @throws PtmonError `bad-argument` where the file cannot be read or is no policy, with the place and the value
+ * @throws PtmonError `bad-argument` where the file, or one that it names, cannot be read, or where it is no policy, with the place and the value
  */
 export function readPolicy(path: string): Policy {
   const policy = parsePolicy(textOf(path), path);
   const absolute = (name: string) => resolve(dirname(path), name);
   const traces = policy.traces.map((trace) => ({ ...trace, file: absolute(trace.file) }));
-  const broker = policy.broker && withAbsolutePaths(policy.broker, absolute);
+  for (const [at, { file }] of traces.entries()) checkFile(file, `${path}: traces[${at}].file`);
+  const broker = policy.broker && brokerOf(policy.broker, path);
   return { ...policy, folder: absolute(policy.folder), traces, ...(broker && { broker }) };
 }
 
@@ -23,7 +24,25 @@ export function readPolicy(path: string): Policy {
 export function readArchivePolicy(path: string): ArchivePolicy {
   const policy = parse(ARCHIVE_POLICY, textOf(path), path);
   const absolute = (name: string) => resolve(dirname(path), name);
-  return { ...policy, folder: absolute(policy.folder), broker: withAbsolutePaths(policy.broker, absolute) };
+  return { ...policy, folder: absolute(policy.folder), broker: brokerOf(policy.broker, path) };
+}
+
+function brokerOf(broker: Broker, policyPath: string): Broker {
+  const found = withAbsolutePaths(broker, (name) => resolve(dirname(policyPath), name));
+  const { credentials, token, password, tls = {} } = found;
+  const files = { credentials, token, password, 'tls.ca': tls.ca, 'tls.cert': tls.cert, 'tls.key': tls.key };
+  for (const [key, file] of Object.entries(files))
+    if (file !== undefined) checkFile(file, `${policyPath}: broker.${key}`);
+  return found;
+}
+
+/** @param place in the policy */
+function checkFile(file: string, place: string): void {
+  try {
+    accessSync(file, constants.R_OK);
+  } catch (error) {
+    throw refusal(`${place}: ${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`);
+  }
 }
 
 /** @param name of the text, for messages */
@@ -33,7 +52,8 @@ export function parsePolicy(text: string, name: string): Policy {
 
 function textOf(path: string): string {
   try {
-    return readFileSync(path, 'utf8');
+    // Editors of Windows begin a file with a byte-order mark.
+    return readFileSync(path, 'utf8').replace(/^\uFEFF/, '');
   } catch (error) {
     throw refusal(`${path}: cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`);
   }
