@@ -6,12 +6,12 @@ export const ABOUT =
 export const EXIT_CODES = `
 Exit codes:
   0    done, or the reader of the output closed it
-  1    any other failure; for diff: there are differences
+  1    any other failure; for diff: there are differences; for search: no match
   2    the command line is wrong
   3    the source cannot be reached, or was lost
   4    an input file is corrupt
-  5    for map and diff: page tables are missing, or nothing at all is mapped;
-       for read: pages are absent
+  5    something of what was asked for is not there: page tables or memory that
+       a dump lacks, absent pages, or an address space that maps nothing
   129  the terminal was closed (SIGHUP)
   130  interrupted (Ctrl-C); a second Ctrl-C ends the process at once
   131  ended by SIGQUIT

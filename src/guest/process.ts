@@ -296,7 +296,8 @@ function checkKinds(kinds: readonly string[]): void {
 }
 
 function choiceOf(part: string | bigint): MapChoice {
-  if (part === '') throw new PtmonError('bad-argument', 'the name of the area is empty: "anon" is what has no name');
+  if (part === '')
+    throw new PtmonError('bad-argument', 'the name of the area is empty: areas without a name are called "anon"');
   return typeof part === 'string' ? { kind: 'named', name: part } : { kind: 'at', va: toU64(part, 'virtual address') };
 }
 

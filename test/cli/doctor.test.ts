@@ -135,7 +135,7 @@ describe('what is missing is said, with what gives it', () => {
       'watchpoints',
       {
         outcome: 'failed',
-        detail: expect.stringMatching(/^QEMU accepts 4, .*none stopped the guest/) as string,
+        detail: expect.stringMatching(/^QEMU accepts 4 watchpoints, .*none of them stopped the guest/) as string,
         remedy: expect.stringContaining('--mode sample') as string,
       },
     ],

@@ -293,7 +293,7 @@ describe('what could not be looked at', () => {
     const path = without(VA, 1);
     const text = await run(['map', path]);
     expect(text).toMatchObject({ code: 5, stderr: expect.stringContaining('1 page table is missing') as string });
-    expect(text.stderr).toContain('the mappings of 2M of addresses are unknown: 0x400000+2M (PT at 0x10');
+    expect(text.stderr).toContain('it is unknown what 2M of the address space map to: 0x400000+2M (PT at 0x10');
     expect(text.stdout).toContain('1 range, 1 physical run');
     const json = await run(['map', path, '--json']);
     const gap = { reason: 'no-memory', va: '0x400000', pages: 512, level: 1 };
@@ -311,7 +311,7 @@ describe('what could not be looked at', () => {
     for (const form of [[], ['--json']]) {
       const { code, stdout, stderr } = await run(['translate', path, ...words, ...form]);
       expect(code).toBe(5);
-      expect(stderr).toContain('ptmon: 1 page table is missing, so the mappings of 2M of addresses are unknown');
+      expect(stderr).toContain('ptmon: 1 page table is missing, so it is unknown what 2M of the address space map to');
       expect(stderr).toContain(named);
       expect(stdout).not.toContain('ptmon:');
     }
@@ -330,7 +330,7 @@ describe('what could not be looked at', () => {
     const found = await run(['search', path, 'nowhere', '--va', '0x400000+4M', '--json']);
     expect(found.code).toBe(5);
     expect(parse(found.stdout)).toEqual([{ v: 1, kind: 'totals', matches: 0, missingBytes: 2 ** 21 }]);
-    expect(found.stderr).toContain('no match; the source lacks page tables or memory of 2M of addresses');
+    expect(found.stderr).toContain('no match; the source lacks page tables or memory of 2M of the address space');
     const compared = await run(['diff', dumpOf(program()), path, '--json']);
     expect(parse(compared.stdout).at(-1)).toMatchObject({ a: { missingTables: 0 }, b: { missingTables: 1 } });
   });

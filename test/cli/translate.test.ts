@@ -117,7 +117,10 @@ describe('refuses with 2, prints no data, and harms no guest', () => {
     [['0x1000', '--root', 'cr3'], '--root cr3: neither "current" nor'],
     [['0x1000', '--memory', 'file', '--vcpu', 'x'], 'not an integer from 0'],
     [['0x1000', '--memory', 'disk'], '--memory disk: not one of auto, file, process, gdb'],
-    [['0x1000', '--memory', 'gdb', '--ram-file', '/dev/null'], 'the RAM file /dev/null was given'],
+    [
+      ['0x1000', '--memory', 'gdb', '--ram-file', '/dev/null'],
+      'the RAM file /dev/null and reading memory by "gdb" exclude each other',
+    ],
     [[], 'nothing to translate: give virtual addresses, or --pa'],
   ] as const)('%j', async (args, expected) => {
     const vm = await startVm();

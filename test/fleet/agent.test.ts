@@ -110,7 +110,7 @@ test('SIGHUP reads the policy anew: VMs come, go, and stay', { timeout: 120_000 
   writePolicy(agent.folder, { version: 1, folder: 'data', rules: 7 });
   agent.child.kill('SIGHUP');
   await agent.until(() => agent.stderr().includes('rules: 7: expected a list'));
-  expect(agent.stderr()).toContain('The policy before stays in force.');
+  expect(agent.stderr()).toContain('The previous policy stays in force.');
   expect((await agent.status()).reloads).toBe(0);
 
   writePolicy(agent.folder, policyOf([SLOW, { ...SLOW, name: 'test-comes' }]));

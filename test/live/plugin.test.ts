@@ -206,7 +206,7 @@ describe.skipIf(!isHere).each([
     await guest.workload.command('spin fault 40');
     ptmon.child.kill('SIGCONT');
     expect(await ptmon.ended).toBe(3);
-    expect(ptmon.stderr).toContain('the plugin detaches where ptmon is suspended');
+    expect(ptmon.stderr).toContain('the plugin detaches when QEMU ends');
   });
 
   const va = place();

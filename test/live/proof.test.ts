@@ -191,12 +191,19 @@ describe.skipIf(!isHere || missing !== undefined)('sampling with proof', { timeo
     const guest = await start(pagingFirmware(), memfd(), [forbid]);
     const watch = startPtmon('watch', '--qmp', guest.qmp, ...WATCH, '--duration', '1');
     expect(await watch.ended, watch.stderr).toBe(0);
-    expect(watch.stderr).toMatch(/Without proof of where nothing was missed: QEMU runs under a seccomp filter/);
+    expect(watch.stderr).toMatch(
+      /Without proof that nothing was missed between samples: QEMU runs under a seccomp filter/,
+    );
     expect(stateOf(guest.process.pid!)).toEqual(UNTOUCHED);
   });
 
   test.each<[string, readonly string[], Parameters<typeof startPtmonWith>[0], RegExp]>([
-    ['without the right to trace QEMU', [], { uid: NOBODY }, /Without proof of where nothing was missed: .*run as/],
+    [
+      'without the right to trace QEMU',
+      [],
+      { uid: NOBODY },
+      /Without proof that nothing was missed between samples: .*run as/,
+    ],
     [
       'without a compiler',
       [],

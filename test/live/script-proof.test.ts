@@ -67,7 +67,7 @@ describe.skipIf(!isHere || missing !== undefined)('a script on a real guest', { 
 
   test('is refused what takes the gdbstub, and told what is missing', async () => {
     const guest = await attached();
-    const why = 'with the option proof the guest is watched by samples while it runs: attach without it';
+    const why = 'the option "proof" watches the guest by samples while it runs: attach without it';
     const { exact, sampled, write, breakpoints } = guest.capabilities;
     for (const capability of [exact, write, breakpoints]) expect(capability).toEqual({ available: false, why });
     expect(sampled.available).toBe(true);

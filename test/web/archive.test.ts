@@ -106,8 +106,8 @@ describe('an archive', () => {
 
   test.each<[what: string, words: string[], message: RegExp]>([
     ['an empty folder', ['EMPTY'], /EMPTY: no archive: it has neither events\/ nor day=… folders/],
-    ['a second source', ['one', 'one'], /one is a folder: two dumps can be compared; give an archive alone/],
-    ['a process', ['one', '--pid', '1'], /--pid, --comm and --root choose in a dump or a guest/],
+    ['a second source', ['one', 'one'], /one is a folder: only dumps can be compared; give an archive alone/],
+    ['a process', ['one', '--pid', '1'], /--pid, --comm and --root are for a dump or a live guest/],
   ])('%s is refused', async (_what, words, message) => {
     mkdirSync(join(folder, 'EMPTY'), { recursive: true });
     const known = new Set(readdirSync(folder));

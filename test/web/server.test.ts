@@ -244,8 +244,8 @@ describe('ptmon serve refuses', () => {
   test.each([
     [['serve', 'missing.core'], 3, 'missing.core does not exist'],
     [['serve'], 2, 'no source: give the path of a trace, a dump or an archive, or --vm of a live guest'],
-    [['serve', TRACE, TRACE], 2, 'is a trace: two dumps can be compared; a trace has its own time'],
-    [['serve', TRACE, '--pid', '7'], 2, '--pid, --comm and --root choose in a dump or a guest'],
+    [['serve', TRACE, TRACE], 2, 'is a trace: only dumps can be compared; give a trace alone'],
+    [['serve', TRACE, '--pid', '7'], 2, '--pid, --comm and --root are for a dump or a live guest'],
     [['serve', TRACE, '--mode', 'exact'], 2, '--mode is for a live guest: leave it out with a file'],
     [['serve', TRACE, '--token', 'short'], 2, '--token: give at least 16 letters, digits, "-" and "_"'],
     [

@@ -22,7 +22,7 @@ const PAGE_BYTES = 4096n;
 const MAX_TRIED = 16;
 
 const PROCESSES =
-  'a process has more page-table entries than KVM has watchpoints, four debug registers; a single address (--va) would fit';
+  'a process has more page-table entries than KVM has watchpoints (four: the debug registers); a single address (--va) would fit';
 
 /**
  * Opens what `choice` names. Where that is exact watching, and not all that is to be watched fits into the debug registers of KVM or has
@@ -78,7 +78,7 @@ async function whyNotExact(driver: QemuDriver, { root, va: addresses = [] }: Wan
   const more =
     needed.watchpoints === needed.entries
       ? ''
-      : `, ${needed.watchpoints} since the guest can write to some of them at several addresses`;
+      : `, some of which the guest can write to at several addresses (${needed.watchpoints} watchpoints)`;
   return `it takes watchpoints on ${needed.entries} page-table entries${more}, and KVM has ${limits.max}, the debug registers of the processor${hint}`;
 }
 

@@ -95,7 +95,7 @@ const MS_PER_ENTRY = 1 / 25_000;
 export function slownessLine(mode: WatchMode, entries: number): string | undefined {
   if (mode !== 'exact' || entries < MANY_ENTRIES) return undefined;
   const stopMs = Math.round(entries * MS_PER_ENTRY);
-  return `${SLOW_WORDS} Each page table that comes or goes among ${entries} entries stops it for about ${stopMs} ms. ${SLOW_REMEDY}`;
+  return `${SLOW_WORDS} With ${entries} watched entries, each page table that comes or goes stops it for about ${stopMs} ms. ${SLOW_REMEDY}`;
 }
 
 /** What other clients of QEMU do with the guest, in a line. */
@@ -212,16 +212,16 @@ function samplingSource(
       if (windows === undefined || windows.proved === 0) {
         return `${taken}; what changed and changed back between two of them was missed`;
       }
-      return `${taken}; no watched table was written before ${windows.proved} of them, and nothing was lost there`;
+      return `${taken}; before ${windows.proved} of them no watched table had been written since the sample before, so nothing was lost there`;
     },
   };
 }
 
 function proofText({ proof }: Driver, why: string | undefined): string {
   if (proof !== undefined) {
-    return 'With proof: the kernel notes which tables are written, and of the others it is known that nothing was missed. ';
+    return 'With proof: the kernel notes which tables are written; in the others, nothing was missed. ';
   }
-  return why === undefined ? '' : `Without proof of where nothing was missed: ${why}. `;
+  return why === undefined ? '' : `Without proof that nothing was missed between samples: ${why}. `;
 }
 
 function percent(part: number, whole: number): string {

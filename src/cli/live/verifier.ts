@@ -35,7 +35,7 @@ export class Verifier {
 
   /** One line. An address can be compared only while a vCPU has its address space loaded. */
   get verdict(): string {
-    const notLoaded = `${this.#notLoaded} times no vCPU had the address space loaded`;
+    const notLoaded = `${this.#notLoaded} comparisons left out, because no vCPU had the address space loaded`;
     if (this.#compared === 0)
       return `verify: nothing was compared with QEMU's own translation, so nothing is verified; ${notLoaded}`;
     return `verify: ${this.#compared} comparisons with QEMU's own translation, ${this.#different} differences; ${notLoaded}`;

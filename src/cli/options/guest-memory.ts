@@ -52,7 +52,7 @@ export function sourceAndOne(
   const [word, unexpected] = rest;
   if (word === undefined) throw new PtmonError('bad-argument', `missing argument: ${what}`);
   if (unexpected === undefined) return { source, word };
-  const why = isLive(options) ? `: ${ALREADY_CHOSEN}, and what is left is ${what}` : '';
+  const why = isLive(options) ? `: ${ALREADY_CHOSEN}; the only argument left is ${what}` : '';
   throw new PtmonError('bad-argument', `unexpected argument "${unexpected}"${why}`);
 }
 

@@ -160,7 +160,7 @@ export function addSymbolsOption(command: Command): Command {
 /** @throws PtmonError `bad-argument` for two ways to choose one address space */
 export function refuseTwoSpaces({ root, pid, comm }: SpaceOptions): void {
   if (root === 'current' || (pid === undefined && comm === undefined)) return;
-  throw new PtmonError('bad-argument', '--root and --pid or --comm exclude each other: each chooses an address space');
+  throw new PtmonError('bad-argument', '--root excludes --pid and --comm: each chooses an address space');
 }
 
 /** As the library takes it. */

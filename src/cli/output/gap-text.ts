@@ -15,8 +15,8 @@ export function gapLines(gaps: GapTotals, space: AddressSpace, source = ''): str
   if (missingTables > 0) {
     const size = sizeText(missingBytes);
     lines.push(
-      `${what}${count(missingTables, 'page table is', 'page tables are')} missing, so the mappings of ${size} of addresses ` +
-        `are unknown${named(gaps, 'no-memory', space)}`,
+      `${what}${count(missingTables, 'page table is', 'page tables are')} missing, so it is unknown what ${size} of the ` +
+        `address space map to${named(gaps, 'no-memory', space)}`,
     );
   }
   if (reservedEntries > 0) {

@@ -8,8 +8,7 @@ import { FileSceneSource, noWalk } from '../../web/scene/file-source.ts';
 import type { SceneSource } from '../../web/scene/scene-source.ts';
 
 /** What the picture of every archive lacks. */
-const NOTE =
-  'An archive has events, not page tables: rights that no event told of are not known, and cells have no walk.';
+const NOTE = 'An archive has events, not page tables: rights are known only from events, and cells have no walk.';
 
 /**
  * @param of the VM: as `lastSession` takes it

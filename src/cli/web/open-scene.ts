@@ -35,17 +35,14 @@ export async function openFiles(
   const folder = paths.find(isFolder);
   if (folder !== undefined) {
     if (second !== undefined)
-      throw new PtmonError('bad-argument', `${folder} is a folder: two dumps can be compared; give an archive alone`);
+      throw new PtmonError('bad-argument', `${folder} is a folder: only dumps can be compared; give an archive alone`);
     refuseChoice(choice, 'an archive shows all that was watched');
     return openArchive(folder, of, signal);
   }
   if (of !== undefined) throw new PtmonError('bad-argument', `--of is for an archive: ${first} is a file`);
   const traces = paths.filter(isTraceFile);
   if (traces.length > 0 && second !== undefined)
-    throw new PtmonError(
-      'bad-argument',
-      `${traces[0]} is a trace: two dumps can be compared; a trace has its own time`,
-    );
+    throw new PtmonError('bad-argument', `${traces[0]} is a trace: only dumps can be compared; give a trace alone`);
   if (traces.length > 0) return openTraceFile(first, choice, signal);
   return second === undefined ? openDumpFile(first, choice, signal) : openPair(first, second, choice, signal);
 }
@@ -87,7 +84,7 @@ function isFolder(path: string): boolean {
 
 function refuseChoice({ pid, comm, root }: SpaceChoice, why: string): void {
   if (pid === undefined && comm === undefined && root === undefined) return;
-  throw new PtmonError('bad-argument', `--pid, --comm and --root choose in a dump or a guest: ${why}`);
+  throw new PtmonError('bad-argument', `--pid, --comm and --root are for a dump or a live guest: ${why}`);
 }
 
 async function openTraceFile(path: string, choice: SpaceChoice, signal: AbortSignal): Promise<SceneSource> {

@@ -21,10 +21,10 @@ const OF_VMS: readonly VmMetric[] = [
 export function metricsText({ seconds, reloads, archive, broker, vms }: AgentStatus): string {
   const own = [
     ['seconds', 'seconds since the agent started', 'gauge', seconds],
-    ['reloads_total', 'policies read since then', 'counter', reloads],
-    ['archived_total', 'rows moved to the archive since then', 'counter', archive?.moved ?? 0],
-    ['sent_total', 'lines that the broker has acknowledged since then', 'counter', broker?.moved ?? 0],
-    ['dropped_total', 'events that the spool had no room for since then', 'counter', broker?.dropped ?? 0],
+    ['reloads_total', 'policies read since the agent started', 'counter', reloads],
+    ['archived_total', 'rows moved to the archive since the agent started', 'counter', archive?.moved ?? 0],
+    ['sent_total', 'lines that the broker has acknowledged since the agent started', 'counter', broker?.moved ?? 0],
+    ['dropped_total', 'events that the spool had no room for since the agent started', 'counter', broker?.dropped ?? 0],
   ] as const;
   return prometheusText([
     ...own.map(([name, help, type, value]) => ({

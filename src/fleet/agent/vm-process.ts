@@ -158,7 +158,7 @@ export class VmProcess {
   /** A process that ends by itself has told of all that it lost, and leaves nothing open. A disk that is full may have room later. */
   #complete(facts: SegmentFacts, how: number | string | null): void {
     const { folder } = this.#options;
-    const gap = `the watching process was ended by ${typeof how === 'string' ? how : `its exit with ${how}`}`;
+    const gap = `the watching process ${typeof how === 'string' ? `was ended by ${how}` : `exited with code ${how}`}`;
     try {
       const left = openSegments(folder, facts.session);
       if (left.length === 0 && typeof how === 'string') appendGap(folder, facts, gap);

@@ -32,7 +32,7 @@ export function removeBatch(batch: string): void {
 export function damageIn(journal: string): string | null {
   const paths = readdirSync(journal).flatMap((name) => (name.endsWith(DAMAGED) ? [join(journal, name)] : []));
   if (paths.length === 0) return null;
-  return `${paths.join(', ')}: the first line is damaged, so the events in it belong to no VM: repair it and remove "${DAMAGED}" from the name, or remove the file`;
+  return `${paths.join(', ')}: the first line is damaged, so the VM of its events is unknown: repair that line and remove "${DAMAGED}" from the name, or remove the file`;
 }
 
 function claim(journal: string): string | undefined {

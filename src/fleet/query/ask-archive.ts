@@ -154,7 +154,7 @@ async function remoteFiles(connection: DuckDb.DuckDBConnection, from: string): P
   if (lists.length > 0) return countedFiles(lists);
   throw new PtmonError(
     'bad-argument',
-    `${from}: no archive: it has no day=…/host=…/${LISTS}; copy the folder events of an archive with all that is in it`,
+    `${from}: no archive: it has no day=…/host=…/${LISTS}; copy the whole folder "events" of an archive`,
   );
 }
 

@@ -140,7 +140,7 @@ export class LiveSession {
   /** What breakpoints and writing take. @throws PtmonError `bad-argument` where the guest is sampled */
   get exactDriver(): QemuDriver {
     if (this.#driver instanceof QemuDriver) return this.#driver;
-    throw new PtmonError('bad-argument', 'this guest is sampled: breakpoints and writes take the gdbstub (--gdb)');
+    throw new PtmonError('bad-argument', 'this guest is sampled: breakpoints and writes need the gdbstub (--gdb)');
   }
 
   get isIdle(): boolean {
@@ -270,7 +270,7 @@ async function openSampling(options: QemuSamplingOptions): Promise<QemuSamplingD
   const { whyUnproved } = driver;
   if (whyUnproved === undefined) return driver;
   await driver.close();
-  throw new PtmonError('source-unavailable', `no proof of where nothing is missed: ${whyUnproved}`);
+  throw new PtmonError('source-unavailable', `no proof that nothing is missed between samples: ${whyUnproved}`);
 }
 
 function isOver(): PtmonError {

@@ -30,7 +30,7 @@ interface Visit {
 
 const KVM =
   'with KVM there are four watchpoints, and a process needs more, so it is watched by samples; QEMU with -accel tcg watches every change';
-const PROOF = 'with the option proof the guest is watched by samples while it runs: attach without it';
+const PROOF = 'the option "proof" watches the guest by samples while it runs: attach without it';
 const NO_GDB = 'QEMU has no gdbstub: start it with -gdb unix:PATH,server=on,wait=off';
 
 export class LiveSource implements GuestSource {

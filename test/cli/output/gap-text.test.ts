@@ -10,7 +10,7 @@ test('gaps of a kind of which none is named are counted', () => {
   gaps.add({ reason: 'no-memory', vpn: 2 ** 18, pages: 512, level: 1, pa: 0x5000 });
   const space = { paging: makePaging({ mode: '4-level' }), root: 0, from: '', isGuess: false };
   expect(gapLines(gaps, space)).toBe(
-    'ptmon: 1 page table is missing, so the mappings of 2M of addresses are unknown\n' +
+    'ptmon: 1 page table is missing, so it is unknown what 2M of the address space map to\n' +
       'ptmon: 20 entries have reserved bits set, so the processor faults there: 0x0+2M (PDE at 0x1000), ' +
       '0x200000+2M (PDE at 0x1008), 0x400000+2M (PDE at 0x1010), 0x600000+2M (PDE at 0x1018) and 16 more\n',
   );

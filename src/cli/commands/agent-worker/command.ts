@@ -4,7 +4,7 @@ import type { CommandContext } from '../../context.ts';
 import { interruptible } from '../../exit/interruptible.ts';
 
 export function defineAgentWorker(command: Command, context: CommandContext): void {
-  command.argument('[folder]', 'that of the agent, to recognize the process by').action(async () => {
+  command.argument('[folder]', 'folder of the agent, which identifies this process in a list').action(async () => {
     await interruptible(context, async (signal) => {
       const { runWorker } = await import('./run-worker.ts');
       return runWorker(context, signal);

@@ -60,7 +60,7 @@ function reload(agent: Agent, path: string, log: (line: string) => void): void {
       `${path} is in force. The folder, the broker, what is kept, and the port stay as they were until the agent is restarted.`,
     );
   } catch (error) {
-    log(`${error instanceof Error ? error.message : String(error)}\nThe policy before stays in force.`);
+    log(`${error instanceof Error ? error.message : String(error)}\nThe previous policy stays in force.`);
   }
 }
 

@@ -20,7 +20,8 @@ export async function runArchive(config: string, { messages }: Pick<Streams, 'me
     while (!signal.aborted) {
       try {
         const { refused } = await archiver.round(signal);
-        if (refused > 0) await printStatus(messages, `${refused} messages were of no agent, and are removed.`);
+        if (refused > 0)
+          await printStatus(messages, `${refused} messages did not come from an agent, and were removed.`);
         said = undefined;
       } catch (error) {
         // A broker may come back, and a full disk may have room later.

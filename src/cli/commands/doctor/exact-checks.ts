@@ -104,13 +104,14 @@ async function checkWatchpoints(places: ExactPlaces, at: bigint): Promise<Check>
     await gdb.clearWriteWatches(probes);
     if (refused.length === 0)
       return { name: 'watchpoints', outcome: 'ok', detail: 'QEMU accepts any number, as TCG does' };
-    const count = `${PROBES - refused.length}, the debug registers of the processor, for --mode exact of one address`;
+    const accepted = PROBES - refused.length;
+    const count = `${accepted}, the debug registers of the processor, for --mode exact of one address`;
     if (!mayRun)
       return { name: 'watchpoints', outcome: 'ok', detail: `${count}; not tried, since the guest does not run` };
     if (await stopsTheGuest(places)) {
       return { name: 'watchpoints', outcome: 'ok', detail: `${count}; they stop the guest` };
     }
-    const detail = `QEMU accepts ${count}, but none stopped the guest at a write to its stack within ${TRIAL_MS / 1000} s`;
+    const detail = `QEMU accepts ${accepted} watchpoints, but none of them stopped the guest at a write to its stack within ${TRIAL_MS / 1000} s`;
     return { name: 'watchpoints', outcome: 'failed', detail, remedy: `${TCG_FLAG}, or --mode sample` };
   } catch (error) {
     return failedBy('watchpoints', error);

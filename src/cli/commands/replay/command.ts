@@ -11,8 +11,8 @@ import { addHelp } from '../../options/help.ts';
 const HELP = `
 If the guest was watched in exact mode, the replay prints the same events, byte
 for byte. --va watches an address that was not recorded. The trace must contain
-its page tables, as it does for neighbours of recorded addresses. Then replay
-shows what differs from one stop of the guest to the next.
+the page tables of that address, as it does near recorded ones. For it, replay
+compares the tables at each stop of the guest, and shows the differences.
 
 Examples:
   ptmon replay guest.trace                       without pauses

@@ -25,8 +25,8 @@ roots reads all memory, and says how sure it is that a table is a root:
             or the table maps each virtual address to the same physical address,
             as firmware does
   possible  the table has the form of a root
-The column "maps" says what it maps: only a kernel, a process and the kernel, or
-each address to itself ("identity").
+The column "maps" says what the table maps: the kernel alone; a process and the
+kernel; or each address to itself ("identity").
 
 Examples:
   ptmon roots memory.raw

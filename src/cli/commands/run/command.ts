@@ -17,7 +17,7 @@ running.
 Examples:
   ptmon run                        boot a Linux guest and watch its memory
   ptmon run --cpu max,la57=off     the same with 4-level paging
-  ptmon run --map heap             watch the heap of the process, which it then uses
+  ptmon run --map heap             make the process use its heap, and watch that
   ptmon run --count 20 --json      print twenty events as JSON lines
   ptmon run --no-watch             only boot, for ptmon watch in another terminal
 `;

@@ -23,7 +23,7 @@ Examples:
 `;
 
 export const PROOF_HELP =
-  'watch by samples, and prove where nothing was missed: needs the superuser, Linux 6.7 and a C compiler';
+  'watch by samples, and prove between which of them nothing was missed: needs root, Linux 6.7 and a C compiler';
 
 export interface ScriptOptions extends Pick<LiveOptions, 'qmp' | 'gdb'> {
   /** What to call the guest. */

@@ -51,7 +51,7 @@ export async function runServe(
       await output.flush();
       await printStatus(messages, `Serving ${source.scene().source}. Ctrl-C ends it.`);
       if (!isLoopback(host))
-        await printStatus(messages, 'Not encrypted: who can read the traffic can read the token and the guest.');
+        await printStatus(messages, 'Not encrypted: anyone who can read the traffic can read the token and the guest.');
       await ended(source, signal, say);
     } finally {
       await listening.close();
@@ -69,7 +69,7 @@ async function openLive(
   if (rest.length > 0)
     throw new PtmonError('bad-argument', `unexpected argument "${rest[0]}": the options name a live guest`);
   if (root !== undefined)
-    throw new PtmonError('bad-argument', '--root is for a dump: of a live guest, choose --pid or --comm');
+    throw new PtmonError('bad-argument', '--root is for a dump: for a live guest, give --pid or --comm');
   if (qmp === undefined)
     throw new PtmonError('bad-argument', 'a live guest needs --qmp: the address of its QMP socket');
   const isExact = mode === 'exact';

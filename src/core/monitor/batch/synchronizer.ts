@@ -1,6 +1,6 @@
 /**
- * Keeps the nodes equal to the guest's tables, and is the only place that changes them: a plan is made, what it means is reported, and
- * it is committed. This file decides what is read on which occasion, and which addresses may be reported then.
+ * Keeps the nodes equal to the guest's tables: a plan is made, what it means is reported, and it is committed. Only the fast path and
+ * releases change nodes without a plan. This file decides what is read on which occasion, and which addresses may be reported then.
  */
 import { hex } from '../../address/va.ts';
 import { PtmonError } from '../../error.ts';

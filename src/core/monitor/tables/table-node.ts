@@ -92,7 +92,7 @@ export const SHAPE_UNKNOWN = -1;
 /** The slots on some watched walk. Above the page tables, their items are the nodes below them. */
 export class TableNode extends SlotTable<TableNode> {
   // What every write needs comes first, so that it is in few cache lines.
-  // The fast path's notes (`fast-path/plain-tables`), which no other file reads.
+  // The fast path's notes (`fast-path/plain-tables`), which no other room reads.
   plainCount = SHAPE_UNKNOWN;
   plainBase = 0;
   plainWhere = 0;

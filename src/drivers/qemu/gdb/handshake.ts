@@ -25,7 +25,10 @@ export async function introduce(connection: GdbConnection, timeoutMs: number): P
   const reply = await connection.requestStop('?');
   const stop = parseStopReply(reply);
   if (stop !== undefined) return { features, stop, ran: connection.unaskedStops > 0 };
-  throw new PtmonError('corrupt-input', `${connection.address}: the gdbstub answered "${reply}" to ?`);
+  throw new PtmonError(
+    'corrupt-input',
+    `${connection.address}: the gdbstub answered "${reply}" to the packet "?", which asks why the guest stopped`,
+  );
 }
 
 async function firstAnswer(connection: GdbConnection, timeoutMs: number): Promise<string> {

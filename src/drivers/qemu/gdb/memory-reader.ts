@@ -77,7 +77,7 @@ export class MemoryReader {
     if (fault !== undefined && kind === 'physical') {
       throw new PtmonError(
         'source-unavailable',
-        `${this.#connection.address}: the gdbstub does not read physical memory (${fault}): it takes QEMU 4.1 or newer`,
+        `${this.#connection.address}: the gdbstub does not read physical memory (${fault}): ptmon needs QEMU 4.1 or newer`,
       );
     }
     this.#kind = kind;

@@ -28,7 +28,7 @@ export async function findWorkloadRoot(qmp: QmpClient, workload: Workload): Prom
     await over;
     if (found !== undefined) return found;
   }
-  throw new PtmonError('source-unavailable', 'no vCPU was seen at the beacon of the workload');
+  throw new PtmonError('source-unavailable', "no vCPU was seen running the guest's program");
 }
 
 /** The magic and the PID are in r15 and r14; in a 32-bit guest, in edi and esi. */

@@ -122,7 +122,9 @@ export class Workload {
       if (LAST_COMMANDS.has(pending.command)) this.#hello = undefined;
       if (report.op === 'done') pending.resolve(pending.reports);
       else
-        pending.reject(new PtmonError('bad-argument', `the guest on "${pending.command}": ${String(fields['error'])}`));
+        pending.reject(
+          new PtmonError('bad-argument', `the guest's answer to "${pending.command}": ${String(fields['error'])}`),
+        );
       return;
     }
     pending.reports.push(report);
@@ -140,6 +142,6 @@ export class Workload {
     const pending = this.#pending;
     this.#pending = undefined;
     const how = `the workload ended with status ${String(fields['status'])}`;
-    pending?.reject(new PtmonError('bad-argument', `the guest on "${pending.command}": ${how}`));
+    pending?.reject(new PtmonError('bad-argument', `the guest's answer to "${pending.command}": ${how}`));
   }
 }

@@ -45,7 +45,7 @@ export async function findListeningProcesses(address: string): Promise<readonly 
     'source-unavailable',
     hidden > 0
       ? `the process that listens on ${name} is another user's; run as that user or as root`
-      : `the process that listens on ${name} cannot be seen from here, in another PID namespace: run ptmon in the namespaces of ` +
+      : `the process that listens on ${name} is in another PID namespace and cannot be seen from here: run ptmon in the namespaces of ` +
           'QEMU (nsenter --target PID --all) or outside of them, or give --ram-file',
   );
 }

@@ -78,7 +78,10 @@ type OpenedWay = Omit<GuestMemory, 'kind'>;
 export async function openGuestMemory(options: GuestMemoryOptions): Promise<GuestMemory> {
   const { qmp, ramFile, kind: wanted = 'auto' } = options;
   if (ramFile !== undefined && wanted !== 'auto' && wanted !== 'file') {
-    throw new PtmonError('bad-argument', `the RAM file ${ramFile} was given, and memory by way of "${wanted}" wanted`);
+    throw new PtmonError(
+      'bad-argument',
+      `the RAM file ${ramFile} and reading memory by "${wanted}" exclude each other`,
+    );
   }
   const forced = ramFile !== undefined ? 'file' : wanted;
   const [tree, backends] = await Promise.all([qmp.humanMonitor('info mtree -f'), listRamBackends(qmp)]);

@@ -31,7 +31,7 @@ export function openRamFiles(
   if (used.length === 0) throw unavailable(`QEMU keeps its RAM in no file; start it with ${RAM_FILE_FLAGS}`);
   if (ramFile !== undefined && used.length > 1) {
     const files = used.map(({ backend }) => backend.id).join(', ');
-    throw unavailable(`the guest's RAM is in ${used.length} backends (${files}), of which one file cannot be all`);
+    throw unavailable(`the guest's RAM is in ${used.length} backends (${files}), so one file does not hold all of it`);
   }
   const parts: MemoryPart<RamFile>[] = [];
   try {

@@ -208,6 +208,6 @@ export class PluginConnection {
 
 function lossOf(error: PtmonError): PtmonError {
   const why =
-    'the plugin detaches where ptmon is suspended for 2 s and the guest would have to wait, and when QEMU ends';
+    'the plugin detaches when QEMU ends, or when the guest would have to wait because ptmon has been suspended for 2 s';
   return new PtmonError(error.code, `${error.message}: ${why}`, {}, { cause: error });
 }

@@ -157,7 +157,7 @@ export class QemuPluginDriver implements Driver {
       } else if (record.kind === SNAPSHOT) {
         this.#takeSnapshot(record);
       } else if (record.kind === TOO_MANY) {
-        this.#suspect('an entry came to lead to more page tables than the plugin follows at once');
+        this.#suspect('an entry leads to more new page tables than the plugin follows at once');
       }
       connection.take();
       if (this.#doubt !== undefined) break;

@@ -127,10 +127,10 @@ function whyNot(line: string): string {
     case 'ppoll':
       return "QEMU's main thread was busy for a second: try again";
     case 'userfaultfd':
-      return `QEMU may not make a userfaultfd: ${what}. It takes a kernel with CONFIG_USERFAULTFD, and no sandbox that forbids it`;
+      return `QEMU may not make a userfaultfd: ${what}. ptmon needs a kernel with CONFIG_USERFAULTFD, and no sandbox that forbids it`;
     case 'features':
     case 'pagemap':
-      return `this kernel (${release()}) does not note writes: ${what}. It takes Linux 6.7 or newer, with CONFIG_USERFAULTFD and CONFIG_PROC_PAGE_MONITOR`;
+      return `this kernel (${release()}) does not note writes: ${what}. ptmon needs Linux 6.7 or newer, with CONFIG_USERFAULTFD and CONFIG_PROC_PAGE_MONITOR`;
     case 'register':
       return code === EBUSY
         ? 'QEMU itself tracks writes to this memory: a migration is under way'

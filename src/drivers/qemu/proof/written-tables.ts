@@ -67,7 +67,7 @@ export class WrittenTables implements WriteProof, PhysicalMemory, RemoteFetch {
     const { pid, regions } = await findRam(qmp);
     if (hasForeignFilters(pid)) {
       const what =
-        'QEMU runs under a seccomp filter of a container or of systemd, which may end it for making a userfaultfd';
+        'QEMU runs under a seccomp filter (of a container or of systemd), which may kill it when it makes a userfaultfd';
       throw new PtmonError('source-unavailable', what);
     }
     const pages = await WrittenPages.open(pid);

@@ -20,7 +20,7 @@ export async function readPrintedRegisters(qmp: QmpClient, vcpu: number): Promis
     if (found !== undefined) return found;
     throw new PtmonError(
       'source-unavailable',
-      `${qmp.address}: QEMU prints no register ${name}: it takes an x86 guest`,
+      `${qmp.address}: QEMU prints no register ${name}: ptmon needs an x86 guest`,
     );
   };
   return { cr0: required('CR0'), cr3: required('CR3'), cr4: required('CR4'), efer: required('EFER'), value };

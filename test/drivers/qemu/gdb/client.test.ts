@@ -213,7 +213,7 @@ describe('memory', () => {
     await expect(gdb.readPhysical(0, 8)).rejects.toMatchObject({
       code: 'source-unavailable',
       message: expect.stringMatching(
-        /does not read physical memory \(not supported\): it takes QEMU 4.1 or newer/,
+        /does not read physical memory \(not supported\): ptmon needs QEMU 4.1 or newer/,
       ) as string,
     });
     expect(await gdb.readVirtual(0n, 2)).toEqual(expected(0, 2));

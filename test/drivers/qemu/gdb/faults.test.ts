@@ -66,7 +66,7 @@ describe('a peer that is no gdbstub, or serves another, is said so', () => {
 
   test('one that does not know where its guest stands', async () => {
     await expect(connect({ reply: (payload) => (payload === '?' ? 'E01' : undefined) })).rejects.toMatchObject(
-      matching('corrupt-input', /answered "E01" to \?/),
+      matching('corrupt-input', /answered "E01" to the packet "\?"/),
     );
   });
 

@@ -35,8 +35,8 @@ describe('the process that knows of written pages', () => {
     ],
     ['ppoll 16 Device or resource busy', /main thread was busy for a second: try again/],
     ['userfaultfd 38 Function not implemented', /CONFIG_USERFAULTFD, and no sandbox/],
-    ['features 22 Invalid argument', /does not note writes: Invalid argument \(22\)\. It takes Linux 6\.7/],
-    ['pagemap 25 Inappropriate ioctl for device', /It takes Linux 6\.7 or newer/],
+    ['features 22 Invalid argument', /does not note writes: Invalid argument \(22\)\. ptmon needs Linux 6\.7/],
+    ['pagemap 25 Inappropriate ioctl for device', /ptmon needs Linux 6\.7 or newer/],
   ])('that ends with "error %s"', async (answer, why) => {
     pretend(`echo "error ${answer}"; exit 1`);
     await expect(WrittenPages.open(1)).rejects.toThrow(refused(why));

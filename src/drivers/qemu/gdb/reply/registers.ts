@@ -49,6 +49,6 @@ function required(values: ReadonlyMap<string, bigint>, name: string): bigint {
   if (value !== undefined) return value;
   throw new PtmonError(
     'source-unavailable',
-    `the gdbstub does not show the register ${name}: it takes an x86 guest and QEMU 4.1 or newer`,
+    `the gdbstub does not show the register ${name}: ptmon needs an x86 guest and QEMU 4.1 or newer`,
   );
 }
