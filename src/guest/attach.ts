@@ -1,6 +1,7 @@
 /** The front door: `await using guest = await attach('vm1')`. */
 import { statSync } from 'node:fs';
 import { PtmonError } from '../core/error.ts';
+import type { PagingModeName } from '../core/paging/modes.ts';
 import { checkOptions } from './check-options.ts';
 import { chooseVm } from './discovery/choose-vm.ts';
 import type { Vm } from './discovery/list-vms.ts';
@@ -31,6 +32,9 @@ export interface AttachOptions {
    * system call in QEMU's process. Breakpoints and writing are not possible then. Defaults to false.
    */
   readonly proof?: boolean;
+  /** Of a file: a CR3 value, and how the guest translates addresses, where the file has no registers and no search is sure of a root. */
+  readonly root?: bigint;
+  readonly paging?: PagingModeName;
 }
 
 /**
@@ -45,7 +49,7 @@ export async function attach(
   where?: string | number | QemuSockets | GuestFile,
   options: AttachOptions = {},
 ): Promise<Guest> {
-  checkOptions('attach', options, ['signal', 'proof']);
+  checkOptions('attach', options, ['signal', 'proof', 'root', 'paging']);
   if (typeof where === 'object' && where !== null) {
     checkFields(where);
     return 'file' in where ? attachFile(where.file, options) : attachLive(where, options);
@@ -61,13 +65,16 @@ export async function attach(
   return attachLive(socketsOf(chooseVm(where)), options);
 }
 
-async function attachLive(sockets: LiveOptions, { signal, proof }: AttachOptions): Promise<Guest> {
+async function attachLive(sockets: LiveOptions, { signal, proof, root, paging }: AttachOptions): Promise<Guest> {
+  if (root !== undefined || paging !== undefined)
+    throw new PtmonError('bad-argument', 'root and paging are for a file: a live guest has registers');
   return new Guest(await LiveSource.open({ ...sockets, ...(proof !== undefined && { proof }) }, signal));
 }
 
-async function attachFile(path: string, { signal, proof }: AttachOptions): Promise<Guest> {
+async function attachFile(path: string, { signal, proof, root, paging: mode }: AttachOptions): Promise<Guest> {
   if (proof === true) throw new PtmonError('bad-argument', `${path} is a file: there are no samples, and no proof`);
-  return new Guest(await FileSource.open(path, signal));
+  const space = { ...(root !== undefined && { root }), ...(mode !== undefined && { mode }) };
+  return new Guest(await FileSource.open(path, space, signal));
 }
 
 const FORMS = "give a VM's name or QEMU's PID, { qmp, gdb }, or the path of a dump or a trace";

@@ -10,6 +10,7 @@ import { kernelCache, type LinuxGuest, openLinux } from '../linux/index.ts';
 import {
   type AddressRange,
   type AddressSpace,
+  type AddressSpaceRequest,
   findAddressSpace,
   listRanges,
   type RangeFilter,
@@ -42,8 +43,8 @@ export class Moment {
   }
 
   /** @throws PtmonError as `findAddressSpace`, by whose choice addresses are translated */
-  static async of(snapshot: Snapshot, signal?: AbortSignal): Promise<Moment> {
-    const space = await findAddressSpace(snapshot, {}, signal === undefined ? {} : { signal });
+  static async of(snapshot: Snapshot, signal?: AbortSignal, request: AddressSpaceRequest = {}): Promise<Moment> {
+    const space = await findAddressSpace(snapshot, request, signal === undefined ? {} : { signal });
     return new Moment(snapshot, space.paging, signal, space.isGuess ? space : undefined);
   }
 

@@ -20,7 +20,7 @@ describe('a wrong command line exits with 2, and says what is wrong', () => {
     [['read', ...LIVE], 'missing argument: ADDRESS, as 0x…+LENGTH'],
     [
       ['read', ...LIVE, '0x1000', '64'],
-      'unexpected argument "64": the guest is already chosen (--vm, --qmp and --gdb, or the only VM of this host), and',
+      'unexpected argument "64": the guest is already chosen (--vm, --qmp and --gdb, or the only VM of this host); the only argument left is ADDRESS',
     ],
     [['search', ...LIVE], 'missing argument: PATTERN'],
     [['watch', ...LIVE], 'nothing to watch: give --pid, --comm or --va'],

@@ -24,7 +24,8 @@ function aliasing(): string {
 }
 
 test('a range of which more is present than may be kept is refused, and how to save it is said', async () => {
-  const read = (range: string, ...more: string[]) => run(['read', aliasing(), range, '--root', '0x1000', ...more]);
+  const read = (range: string, ...more: string[]) =>
+    run(['read', aliasing(), range, '--root', '0x1000', '--paging', '4-level', ...more]);
   expect(await read('0x0+1G')).toEqual({
     code: 2,
     stdout: '',
@@ -32,4 +33,23 @@ test('a range of which more is present than may be kept is refused, and how to s
   });
   const { code, stdout } = await read('0x0+5M', '--raw');
   expect({ code, isWhole: stdout === 'A'.repeat(5 << 20) }).toEqual({ code: 0, isWhole: true });
+});
+
+test('a table that merely looks like a root is taken where it is told how the guest pages', async () => {
+  const path = aliasing();
+  const told = ['--root', '0x1000', '--paging', '4-level'];
+  expect(await run(['read', path, '0x0+16', '--root', '0x1000'])).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/0x1000 merely looks like a root of 4-level paging, so --paging must tell/),
+  });
+  for (const args of [
+    ['read', path, '0x0+16', '--raw'],
+    ['search', path, 'AAAAAAAA', '--va', '0x0+16'],
+  ])
+    expect(await run([...args, ...told])).toMatchObject({ code: 0 });
+  const live = ['--qmp', '/nowhere', '--gdb', '/nowhere', '--paging', '4-level'];
+  expect(await run(['read', '0x0+16', ...live])).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('root and paging are for a file: a live guest has registers'),
+  });
 });

@@ -44,8 +44,8 @@ test('a trace is a guest that can be read and not watched', async () => {
     }
     await expect(guest.breakpoint('main', () => {})).rejects.toMatchObject({ code: 'bad-argument' });
     const slips: [call: () => Promise<unknown>, message: string][] = [
-      [() => attach(TRACE, null as never), 'attach: the options are null: give { signal, proof }'],
-      [() => attach(TRACE, { prove: true } as never), 'attach has no option prove: only signal, proof'],
+      [() => attach(TRACE, null as never), 'attach: the options are null: give { signal, proof, root, paging }'],
+      [() => attach(TRACE, { prove: true } as never), 'attach has no option prove: only signal, proof, root, paging'],
       [() => guest.on('exit', () => {}, null as never), 'on: the options are null'],
       [() => guest.breakpoint(0n, () => {}, 7 as never), 'breakpoint: the options are 7'],
       [() => guest.breakpoint(0n, () => {}, { timeout: 5 } as never), 'breakpoint has no option timeout'],

@@ -186,7 +186,7 @@ describe.skipIf(!isHere || missing !== undefined)('sampling with proof', { timeo
 
     const forbid = join(temporaryFolder(), 'forbid-userfaultfd');
     const source = join(import.meta.dirname, 'forbid-userfaultfd.c');
-    const compiled = spawnSync('cc', ['-o', forbid, source], { encoding: 'utf8' });
+    const compiled = spawnSync('gcc', ['-o', forbid, source], { encoding: 'utf8' });
     expect(compiled.status, compiled.stderr).toBe(0);
     const guest = await start(pagingFirmware(), memfd(), [forbid]);
     const watch = startPtmon('watch', '--qmp', guest.qmp, ...WATCH, '--duration', '1');

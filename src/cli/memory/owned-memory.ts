@@ -1,6 +1,6 @@
 /** Opens the memory that the options name, of a guest that stays paused for the work. */
 import { rootOf } from '../../core/paging/format.ts';
-import { attach, type Guest, type Moment, type VirtualMemory } from '../../guest/index.ts';
+import { attach, type AttachOptions, type Guest, type Moment, type VirtualMemory } from '../../guest/index.ts';
 import type { LinuxGuest, Process } from '../../linux/index.ts';
 import { attachment, checkOwner, type OwnerOptions } from '../options/guest-memory.ts';
 import type { SourceName } from '../options/source.ts';
@@ -38,7 +38,8 @@ export async function withMemory<T>(
   let notes = '';
   const image = await takeConsistentImage(source, options, signal);
   try {
-    const guest: Guest = await attach(attachment(image?.path ?? source, options), { signal });
+    const file = image?.path ?? source;
+    const guest: Guest = await attach(attachment(file, options), { signal, ...spaceOf(file, options) });
     try {
       return await guest.paused(async (moment) => {
         notes = notesOf(moment, options);
@@ -51,6 +52,14 @@ export async function withMemory<T>(
   } finally {
     image?.remove();
   }
+}
+
+/** The root of a live guest is only read from: its registers say how it is translated. */
+function spaceOf(file: SourceName, { root, paging }: OwnerOptions): AttachOptions {
+  return {
+    ...(file !== undefined && typeof root === 'bigint' && { root }),
+    ...(paging !== undefined && { paging }),
+  };
 }
 
 /** What is missing or odd; and where the address space comes from, if a search found it. */

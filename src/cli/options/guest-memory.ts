@@ -3,7 +3,9 @@ import type { Command } from 'commander';
 import { PtmonError } from '../../core/error.ts';
 import type { GuestFile, QemuSockets } from '../../guest/index.ts';
 import { type RootOption, rootOption } from './address.ts';
+import type { PagingModeName } from '../../core/paging/modes.ts';
 import {
+  addPagingOption,
   addSocketOptions,
   ALREADY_CHOSEN,
   isLive,
@@ -18,12 +20,13 @@ export interface OwnerOptions extends Pick<LiveOptions, 'qmp' | 'gdb'> {
   readonly pid?: number;
   readonly comm?: string;
   readonly root?: RootOption;
+  readonly paging?: PagingModeName;
   readonly consistent?: boolean;
 }
 
 /** Whose memory: a process's, or that of a top-level table; by default, the one that vCPU 0 has loaded. */
 export function addOwnerOptions(command: Command): Command {
-  return addSocketOptions(command)
+  return addPagingOption(addSocketOptions(command))
     .option('--pid <n>', 'memory of the process with this PID (Linux guests)', wholeNumber(1, 2 ** 22))
     .option('--comm <name>', 'memory of the only process with this name (Linux guests)')
     .option('--root <cr3>', 'memory of the address space with this top-level page table: 0x…, as in CR3', rootOption);

@@ -2,6 +2,7 @@
 import type { Snapshot } from '../../driver/snapshot.ts';
 import { openDump } from '../../drivers/dump/index.ts';
 import { isTraceFile, openTraceSnapshot } from '../../drivers/trace/index.ts';
+import type { AddressSpaceRequest } from '../../snapshot/index.ts';
 import { type Capabilities, capabilitiesOf, requireCapability } from '../capabilities.ts';
 import { Moment } from '../moment.ts';
 import type { GuestSource, Watching } from './guest-source.ts';
@@ -21,10 +22,10 @@ export class FileSource implements GuestSource {
   }
 
   /** @throws PtmonError as `openDump`, `openTraceSnapshot` and `findAddressSpace` */
-  static async open(path: string, signal?: AbortSignal): Promise<FileSource> {
+  static async open(path: string, space: AddressSpaceRequest = {}, signal?: AbortSignal): Promise<FileSource> {
     const snapshot = isTraceFile(path) ? openTraceSnapshot(path) : await openDump(path, signal ? { signal } : {});
     try {
-      return new FileSource(path, snapshot, await Moment.of(snapshot, signal));
+      return new FileSource(path, snapshot, await Moment.of(snapshot, signal, space));
     } catch (error) {
       await snapshot.close();
       throw error;

@@ -116,7 +116,7 @@ export class QemuDriver implements Driver {
     this.#parts.onNotice?.({ kind: 'suspended' });
   }
 
-  /** @throws PtmonError as the gdbstub's client, or what the memory throws */
+  /** @throws PtmonError as the gdbstub's client, or what the memory throws @internal */
   static async open(parts: QemuParts): Promise<QemuDriver> {
     const driver = new QemuDriver(parts, await parts.gdb.threads());
     try {

@@ -65,6 +65,7 @@ export class QemuPluginDriver implements Driver {
   readonly #suspects = new Map<number, readonly number[]>();
   #closed: Promise<void> | undefined;
 
+  /** @internal */
   constructor(parts: PluginParts) {
     const { guest, connection, code, entryBytes } = parts;
     this.#parts = parts;

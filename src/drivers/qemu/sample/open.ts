@@ -88,6 +88,7 @@ export class QemuSamplingDriver implements Driver {
   readonly #driver: SamplingDriver;
   readonly #guest: RunningGuest;
 
+  /** @internal */
   constructor({ guest, intervalMs, minIntervalMs, proof, whyUnproved }: Parts) {
     const { memory } = guest;
     this.#guest = guest;
