@@ -56,6 +56,20 @@ describe.skipIf(place.kind === 'none')('ptmon on a guest under KVM', { timeout: 
     expect(code).toBe(0);
   });
 
+  test('top lists the processes of a guest that runs on, by its QMP socket alone', async () => {
+    const va = await address(0x2300_0000_0000n);
+    const { code, stdout, stderr } = await host.call('ptmon', {
+      args: ['top', '--qmp', 'QMP', '--json', '--count', '2', '--interval', '1000'],
+      commands: [`loop fault 20 pages=1 at=${va}`],
+    });
+    expect(code, stderr).toBe(0);
+    const rows = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { command: string; resident: number });
+    expect(rows.filter(({ command, resident }) => command === 'workload' && resident > 0).length).toBeGreaterThan(1);
+  });
+
   test('breakpoints of a script take the debug registers, and write nothing into the guest', {
     timeout: 420_000,
   }, async () => {

@@ -46,7 +46,8 @@ export async function runTranslate(
       await translate(visit, known, { json, gaps });
       for (const pa of physical) await translateBack(visit, pa, { json, gaps });
       notes = gapLines(gaps, space);
-      isIncomplete = gaps.missingTables > 0 && snapshot.isExcerpt !== true;
+      // All memory of a live guest is there: a table outside it is the guest's own doing.
+      isIncomplete = source !== undefined && gaps.missingTables > 0 && snapshot.isExcerpt !== true;
     });
     await printStatus(context.messages, notes);
     for (const line of wrong.lines) await printStatus(context.messages, `ptmon: ${line}`);
