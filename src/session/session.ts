@@ -100,7 +100,7 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
   #closedEarly = false;
   /** The next event, asked for by a watch. */
   #pull: Promise<IteratorResult<MonitorEvent, void>> | undefined;
-  /** When the last sample was done, in microseconds since the session began. */
+  /** Of the last sample, in microseconds since the session began. */
   #sampleUs = 0;
   #ended: 'finished' | 'stopped' = 'stopped';
   #failure: unknown;
@@ -329,10 +329,10 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
   #addLoss({ lost, reason }: MissedEvent): void {
     this.#tally.addLoss(lost, reason);
     if (!reason.startsWith('sampled')) return;
-    // The window of a sample: the time since the one before. Written tables may be written again until they have been read.
-    const endUs = lost === null ? this.#clock.nowUs : this.#clock.stopUs;
-    this.#tally.addWindow(Math.max(0, endUs - this.#sampleUs) / 1000, lost !== null);
-    this.#sampleUs = endUs;
+    // The window of a sample: the time since the one before, by the stops alone, which a recording has too (rule E7).
+    const { stopUs } = this.#clock;
+    this.#tally.addWindow((stopUs - this.#sampleUs) / 1000, lost !== null);
+    this.#sampleUs = stopUs;
   }
 
   /** Adds the time of the stop to events that nobody else has yet. */

@@ -25,15 +25,10 @@ export class StopClock {
 
   /** The guest has stopped. */
   stopped(): void {
-    this.#stopUs = this.nowUs;
-    this.#time = undefined;
-  }
-
-  /** Microseconds since the session began; of a recording, until its present stop. */
-  get nowUs(): number {
     const us = this.#script?.stopUs() ?? Math.round((performance.now() - this.#startMs) * 1000);
     // A trace cannot go back in time: a clock that does would make a replay differ.
-    return Math.max(this.#stopUs, us);
+    this.#stopUs = Math.max(this.#stopUs, us);
+    this.#time = undefined;
   }
 
   /** Of the last stop, in microseconds since the session began; 0 before the first. */

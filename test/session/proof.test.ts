@@ -74,22 +74,6 @@ describe('a guest that is sampled by a source which knows what was written', () 
     expect(seen).toMatchObject([{ known: 0, unknown: true, reasons: ['sampled'], windows: { unknown: 1 } }]);
   });
 
-  test('an unknown window lasts until the written tables have been read, and the next begins there', async () => {
-    let updates = 0;
-    const system: SystemLayer = {
-      words: () => new Float64Array(),
-      update: async () => {
-        if (++updates === 2) await sleep(30);
-        return [];
-      },
-      label: async (events) => events,
-    };
-    const steps = () => [() => [sampled()], () => [sampled(PAGE_TABLE)], () => [sampled()]];
-    const { lost } = await summaryOf(steps, system);
-    expect(lost.windows).toMatchObject({ proved: 2, unknown: 1 });
-    expect(lost.windows!.unknownMs).toBeGreaterThanOrEqual(29);
-  });
-
   test('only the written tables are compared', async () => {
     const { events } = await summaryOf((driver) => [
       () => {
