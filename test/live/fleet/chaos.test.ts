@@ -203,7 +203,7 @@ describe.skipIf(FAULTS === 0 || leftOut('test/live/fleet/chaos, a fleet with fau
       isBusy = false;
       await work;
       for (const { agent, disk } of hosts) {
-        expect(await agent.stop()).toBe(0);
+        expect(await agent.stop(), agent.log.slice(-3000)).toBe(0);
         expect(readdirSync(join(disk, 'data/journal'))).toEqual([]);
       }
       await waitFor('sessions that are not right', async () =>
