@@ -202,6 +202,10 @@ describe.skipIf(FAULTS === 0 || leftOut('test/live/fleet/chaos, a fleet with fau
       });
       isBusy = false;
       await work;
+      // One that the last fault has killed may only just be starting: it hears signals before it has processes.
+      await waitFor('agents that have not begun', async () =>
+        hosts.flatMap(({ name, agent }) => (agent.children.length === 0 ? [name] : [])),
+      );
       for (const { agent, disk } of hosts) {
         expect(await agent.stop(), agent.log.slice(-3000)).toBe(0);
         expect(readdirSync(join(disk, 'data/journal'))).toEqual([]);
