@@ -16,7 +16,7 @@ describe('a guest that is stopped for most of the time', () => {
 
   test('a watch that will be slow is told beforehand, with what to do', () => {
     expect(slownessLine('exact', 1_000_000)).toBe(
-      'Watching so much slows the guest down. Each page table that comes or goes among 1000000 entries stops it for about 40 ms. ' +
+      'Watching so much slows the guest down. With 1000000 watched entries, each page table that comes or goes stops it for about 40 ms. ' +
         'Watch less (--map, a smaller --va), or sample (--mode sample), which never stops it.',
     );
     expect([slownessLine('exact', 100_000), slownessLine('sample', 1_000_000)]).toEqual([undefined, undefined]);
