@@ -4,6 +4,7 @@ export { type DumpedRange, dumpRange, type DumpRequest } from './memory/dump.ts'
 export { type AbsentReason, absentReason } from './memory/absent-reason.ts';
 export { search, type SearchOptions } from './memory/search.ts';
 export {
+  MAX_READ_BYTES,
   type AbsentPiece,
   type MemoryPiece,
   type MemorySource,

@@ -13,7 +13,7 @@ import { ARCHIVE_POLICY, type ArchivePolicy, POLICY, type Policy } from './polic
  */
 export function readPolicy(path: string): Policy {
   const policy = parsePolicy(textOf(path), path);
-  const absolute = (name: string) => resolve(dirname(path), name);
+  const absolute = absoluteFrom(path);
   const traces = policy.traces.map((trace) => ({ ...trace, file: absolute(trace.file) }));
   for (const [at, { file }] of traces.entries()) checkFile(file, `${path}: traces[${at}].file`);
   const broker = policy.broker && brokerOf(policy.broker, path);
@@ -23,17 +23,21 @@ export function readPolicy(path: string): Policy {
 /** The policy of an archiver. */
 export function readArchivePolicy(path: string): ArchivePolicy {
   const policy = parse(ARCHIVE_POLICY, textOf(path), path);
-  const absolute = (name: string) => resolve(dirname(path), name);
+  const absolute = absoluteFrom(path);
   return { ...policy, folder: absolute(policy.folder), broker: brokerOf(policy.broker, path) };
 }
 
 function brokerOf(broker: Broker, policyPath: string): Broker {
-  const found = withAbsolutePaths(broker, (name) => resolve(dirname(policyPath), name));
+  const found = withAbsolutePaths(broker, absoluteFrom(policyPath));
   const { credentials, token, password, tls = {} } = found;
   const files = { credentials, token, password, 'tls.ca': tls.ca, 'tls.cert': tls.cert, 'tls.key': tls.key };
   for (const [key, file] of Object.entries(files))
     if (file !== undefined) checkFile(file, `${policyPath}: broker.${key}`);
   return found;
+}
+
+function absoluteFrom(policyPath: string): (name: string) => string {
+  return (name) => resolve(dirname(policyPath), name);
 }
 
 /** @param place in the policy */

@@ -45,7 +45,7 @@ export type MemoryPiece = PresentPiece | AbsentPiece;
 /** Bytes of a piece that are read at once: a bound on memory for a caller that reads piece by piece. */
 const MAX_PIECE_BYTES = 1 << 20;
 /** The longest single read; a larger range is read with `pieces`. */
-const MAX_READ_BYTES = 1 << 28;
+export const MAX_READ_BYTES = 1 << 28;
 
 export class VirtualMemory {
   /** Physical address of the top-level table. */

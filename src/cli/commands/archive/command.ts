@@ -11,8 +11,9 @@ their events to, and the folder where the events are kept, as Parquet files:
   {"version": 1, "folder": "/var/lib/ptmon-archive",
    "broker": {"servers": ["tls://broker:4222"]}}
 
-An event stays at the broker until its file is on the disk. Several archivers with
-the same broker and the same folder share the work. ptmon query reads the folder.
+An event stays at the broker until its file is on the disk. Several archivers
+with the same broker and the same folder share the work. ptmon query reads the
+folder.
 
 Example:
   ptmon archive --config /etc/ptmon-archive.json

@@ -10,7 +10,7 @@ names of the guest, and trace files. Guests keep running while ptmon reads their
 processes.
 
 Examples:
-  source <(ptmon completion bash)            for this shell; add it to ~/.bashrc for all
+  source <(ptmon completion bash)            for this shell; for all: add to ~/.bashrc
   source <(ptmon completion zsh)             add it to ~/.zshrc, after compinit
   ptmon completion fish | source             add it to ~/.config/fish/config.fish
 `;

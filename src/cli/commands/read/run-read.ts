@@ -1,5 +1,6 @@
 /** Prints memory of a guest. */
 import { PtmonError } from '../../../core/error.ts';
+import { MAX_READ_BYTES } from '../../../guest/index.ts';
 import { printable } from '../../../sinks/printable.ts';
 import type { CommandContext } from '../../context.ts';
 import { absentLine } from '../../memory/absent-text.ts';
@@ -12,8 +13,6 @@ import { interruptible } from '../../exit/interruptible.ts';
 import { hexdump } from './hexdump.ts';
 
 const DEFAULT_BYTES = 256n;
-/** Of what is there: it is kept until the guest runs on. */
-const MAX_BYTES = 2 ** 28;
 
 interface Present {
   readonly va: bigint;
@@ -68,8 +67,9 @@ async function readPieces(
     if ('absent' in piece) absent.push(absentLine(piece, owned));
     else present.push(piece);
     bytes += 'absent' in piece ? 0 : piece.bytes.length;
-    if (bytes <= MAX_BYTES) continue;
-    const what = `more than ${MAX_BYTES / 2 ** 20} MiB are present in this range`;
+    // What is there is kept until the guest runs on.
+    if (bytes <= MAX_READ_BYTES) continue;
+    const what = `more than ${MAX_READ_BYTES / 2 ** 20} MiB are present in this range`;
     throw new PtmonError('bad-argument', `${what}: read a smaller one, or save it with ptmon dump`);
   }
 }
