@@ -96,7 +96,7 @@ describe.skipIf(place.kind === 'none')('ptmon on a guest under KVM', { timeout: 
     afterAll(() => host.call('debugRegisters', { work: true }));
 
     test('watch warns within two seconds, says that events may be lost, and goes on by samples', async () => {
-      const va = await address(0x2300_0000_0000n);
+      const va = await address(0x2400_0000_0000n);
       const change = [`touch ${va}`, 'sleep 1200', `dontneed ${va}`, 'sleep 1200'];
       await host.call('command', { command: `map 1 small at=${va}` });
       const { stdout, stderr, awaitedMs } = await host.call('ptmon', {
