@@ -143,8 +143,9 @@ export async function launchGuest(options: LaunchOptions = {}): Promise<Launched
     const workload = new Workload(control);
     void process.ended.then((how) => {
       const complaints = process.complaints();
-      const words = [`QEMU has ended (${how}).`, complaints, lastWords(console)].filter(Boolean).join(' ');
-      workload.lose(new PtmonError('source-unavailable', words));
+      const words = [`QEMU has ended (${how}).`, lastWords(console)];
+      if (complaints !== '') words.push(`\nQEMU said: ${complaints}`);
+      workload.lose(new PtmonError('source-unavailable', words.join(' ')));
     });
     await waitForSockets(process, folder, options.startTimeoutMs ?? START_TIMEOUT_MS);
     return {

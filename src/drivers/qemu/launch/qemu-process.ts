@@ -32,7 +32,12 @@ export async function startQemu(qemu: string, args: readonly string[]): Promise<
       reject(new PtmonError('source-unavailable', `${qemu} cannot be started: ${cause.message}`, {}, { cause }));
     });
   });
-  return { child, pid: child.pid as number, ended, complaints: () => complaints.trim() };
+  return { child, pid: child.pid as number, ended, complaints: () => distinctLines(complaints) };
+}
+
+/** QEMU says some warnings once for each vCPU. */
+function distinctLines(text: string): string {
+  return [...new Set(text.trim().split('\n'))].join('\n');
 }
 
 function sleep(milliseconds: number): Promise<void> {

@@ -69,6 +69,8 @@ const commands = {
     setTimeout(() => say({ op: 'hello', pid: (pid += 1), ...facts }), 50);
   },
   die: () => {
+    // As for a feature that TCG lacks, once for each vCPU.
+    for (let vcpu = 0; vcpu < 2; vcpu++) process.stderr.write('qemu-system-x86_64: warning: no such feature\n');
     console?.write('ne\r\nKernel panic - not syncing\r\n');
     setTimeout(() => process.exit(3), 50);
   },

@@ -46,11 +46,13 @@ describe('a guest that is launched', () => {
     expect(existsSync(dirname(guest.ramFile))).toBe(false);
   });
 
-  test("that ends by itself is reported with its console's last lines to whoever waits", async () => {
+  test("that ends by itself is reported with its console's last lines, and then QEMU's, to whoever waits", async () => {
     const guest = await launchPlayer();
     const dead = {
       code: 'source-unavailable',
-      message: expect.stringMatching(/exit code 3[^]*half a line\nKernel panic - not syncing/),
+      message: expect.stringMatching(
+        /exit code 3[^]*half a line\nKernel panic - not syncing.*\s+QEMU said: .*no such feature$/,
+      ),
     };
     await expect(guest.workload.command('die')).rejects.toMatchObject(dead);
     await expect(guest.waitForReady()).rejects.toMatchObject(dead);
