@@ -12,7 +12,7 @@ import { build, install } from './prepare.mjs';
 
 process.chdir(join(import.meta.dirname, '..'));
 await install();
-await build('src', 'dist/cli/main.js');
+await build('src');
 
 const MAIN = join('dist', 'cli', 'main.js');
 const ROUNDS = Number(process.argv[2] ?? 40);

@@ -76,12 +76,10 @@ const DECLARATIONS = 'dist/index.d.ts';
  * Builds a project, or ends this process.
  *
  * @param {string} project as for `tscCommand`
- * @param {string} product as for `tscCommand`, for projects other than `src`
+ * @param {string} [product] as for `tscCommand`; `src` needs none
  */
-async function build(project, product) {
-  const { code } = await runChild(tscCommand(project, project === 'src' ? DECLARATIONS : product), {
-    output: 'stderr',
-  });
+async function build(project, product = DECLARATIONS) {
+  const { code } = await runChild(tscCommand(project, product), { output: 'stderr' });
   if (code !== 0) fail(`the build of ${project} failed: see the compiler's messages above.`);
   if (project === 'src') await bundle();
 }

@@ -15,7 +15,8 @@ if (program === undefined) throw new Error('usage: node scripts/run.mjs PROGRAM 
 requireNode();
 process.chdir(join(import.meta.dirname, '..'));
 await install();
-await build(projectOf(program), program);
+const project = projectOf(program);
+await build(project, project === 'src' ? undefined : program);
 
 process.setSourceMapsEnabled(true);
 process.argv = [process.execPath, resolve(program), ...args];

@@ -108,6 +108,18 @@ describe('npm start in a fresh clone', () => {
     expect(code).toBe(7);
   });
 
+  test('tests of one file that are started by hand have the command built as well, once', () => {
+    start();
+    rmSync(join(clone, 'dist'), { recursive: true });
+    calls();
+    const setup = "import('./scripts/vitest-bundle.mjs').then(({ default: setup }) => setup())";
+    const setUp = () => spawnSync(process.execPath, ['--eval', setup], { cwd: clone, encoding: 'utf8' });
+    expect(setUp()).toMatchObject({ status: 0, stdout: '' });
+    expect(calls()).toEqual(['tsc -b src --force', 'rolldown']);
+    expect(setUp().status).toBe(0);
+    expect(calls()).toEqual([]);
+  });
+
   test('installs once, and again when the lockfile is newer; builds what a deleted product or a changed source needs', () => {
     start();
     calls();
