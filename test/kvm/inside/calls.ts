@@ -148,7 +148,6 @@ export const CALLS = {
     machine = await WatchedGuest.boot({
       accelerator: 'kvm',
       cpu: 'host',
-      append: 'no_timer_check',
       extraArguments: SECOND_QMP_ARGUMENTS,
       // On a processor that is emulated, on a host that is busy.
       startTimeoutMs: 120_000,

@@ -80,6 +80,7 @@ describe("the kernel's command line", () => {
     expect(words).toContain('console=ttyS0');
     // A kernel that panics ends QEMU instead of standing there.
     expect(words).toContain('panic=-1');
+    expect(words).toContain('no_timer_check');
     expect(words.includes('nokaslr')).toBe(nokaslr);
     expect(words.join(' ').endsWith(last)).toBe(true);
     expect(words).not.toContain('');
