@@ -31,7 +31,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'agent', summary: 'watch the VMs of this host as a policy says, and keep their events' },
   { name: 'archive', summary: 'keep the events that agents send to a broker' },
   { name: 'report', summary: 'write a trace, a dump, or the change between two dumps as one HTML file' },
-  { name: 'query', summary: 'query the events that were kept, by SQL or by the name of a question' },
+  { name: 'query', summary: 'query the events that were kept, with SQL or a built-in query' },
   { name: 'roots', summary: 'search physical memory for top-level page tables' },
   { name: 'doctor', summary: 'check what works for watching a VM, what is missing, and which QEMU option adds it' },
   { name: 'completion', summary: 'print the completion script of a shell' },

@@ -6,8 +6,8 @@ import { addHelp } from '../../options/help.ts';
 import type { QueryOptions } from './run-query.ts';
 
 const HELP = `
-QUESTION is SQL over the table "events" (docs/formats/parquet.md), or one of these
-ready queries:
+QUERY is SQL over the table "events" (docs/formats/parquet.md), or one of these
+built-in queries:
   wx-after-start      pages that became writable and executable within a minute
                       of the start of their program
   shared-frames       frames of private memory that two processes map at the
@@ -29,11 +29,11 @@ export function defineQuery(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
   addJsonOption(
     command
-      .argument('<question>', 'SQL, or the name of a ready query')
+      .argument('<query>', 'SQL, or the name of a built-in query')
       .option('--from <folder>', 'folder of an agent or an archive, or the address of a copy: s3://…', '/var/lib/ptmon')
       .option('--where <condition>', 'only rows that match this SQL condition')
       .option('--pa <address>', 'for frame-life: physical address of the frame, 0x…')
-      .option('--sql', 'print the SQL of a ready query, and exit'),
+      .option('--sql', 'print the SQL of a built-in query, and exit'),
   )
     .addOption(new Option('--csv', 'print CSV instead of a table').conflicts('json'))
     .action(async (question: string, options: QueryOptions) => {

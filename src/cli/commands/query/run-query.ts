@@ -29,7 +29,7 @@ export async function runQuery(question: string, options: QueryOptions, output: 
 }
 
 function statementOf(question: string, { pa }: QueryOptions): string {
-  const named = QUESTIONS.find(({ name }) => name === question);
+  const named = QUESTIONS.find(({ name }) => name === question.trim());
   const needsPa = named?.sql.includes('$pa') === true;
   if (named === undefined && !/\s/.test(question.trim())) {
     const names = QUESTIONS.map(({ name }) => name).join(', ');
