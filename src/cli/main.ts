@@ -8,6 +8,6 @@ process.on('SIGUSR1', () => {});
 const args = process.argv.slice(2);
 process.exitCode = await runProgram(args, process);
 
-// Timers and servers that a script has left would keep the process: it ends once its output is written. Any other command ends by itself,
+// Timers and servers that a script or a prompt has left would keep the process: it ends once its output is written. Any other command ends by itself,
 // when a slow reader has read all of its output.
-if (args[0] === 'script') process.stdout.write('', () => process.exit());
+if (args[0] === 'script' || args[0] === 'repl') process.stdout.write('', () => process.exit());

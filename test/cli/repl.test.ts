@@ -1,7 +1,8 @@
-/** `ptmon repl` with a pipe in place of a terminal. `npm test` builds the command first. */
-import { spawnSync } from 'node:child_process';
+/** `ptmon repl` with a pipe, and at a terminal that `script` makes. `npm test` builds the command first. */
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const TRACE = fileURLToPath(new URL('../../traces/tour.trace', import.meta.url));
@@ -25,4 +26,72 @@ test('a line waits for what the line before awaits, over several lines, errors a
 
 test('nothing to read ends it', () => {
   expect(repl([])).toMatchObject({ status: 0, stdout: expect.stringMatching(/^\s*$/) as string });
+});
+
+test('.clear leaves the guest in scope', () => {
+  expect(repl(['.clear', 'guest.name']).stdout).toContain(`'${TRACE}'`);
+});
+
+/** At a terminal: what it shows, and what is typed. */
+function atTerminal() {
+  const line = [process.execPath, MAIN, 'repl', '--file', TRACE].map((word) => `'${word}'`).join(' ');
+  const child = spawn('script', ['-qec', line, '/dev/null'], { env: { ...process.env, TERM: 'xterm' } });
+  let shown = '';
+  child.stdout.on('data', (bytes: Buffer) => (shown += bytes.toString()));
+  return {
+    child,
+    type: (text: string) => child.stdin.write(text),
+    /** Waits for a text after what was waited for before. */
+    until: (text: string) =>
+      vi.waitFor(
+        () => {
+          const at = shown.indexOf(text);
+          if (at < 0) throw new Error(`no ${text} in: ${shown}`);
+          shown = shown.slice(at + text.length);
+        },
+        { timeout: 20_000 },
+      ),
+  };
+}
+
+test.each([
+  ['an await', 'await new Promise(() => console.log("beg" + "un"))\r'],
+  ['a loop', 'console.log("beg" + "un"); for (;;);\r'],
+])('Ctrl-C ends %s, and not the prompt', async (_what, line) => {
+  const { child, type, until } = atTerminal();
+  await until('ptmon> ');
+  type(line);
+  await until('begun');
+  type('\u0003');
+  await until('interrupted');
+  await until('ptmon> ');
+  type('6 * 7\r');
+  await until('42');
+  type('\u0004');
+  expect(await once(child, 'exit')).toEqual([0, null]);
+});
+
+test('a signal ends it while a line awaits something', async () => {
+  const child = spawn(process.execPath, [MAIN, 'repl', '--file', TRACE]);
+  child.stdin.write('console.log("begun"); await new Promise(() => setInterval(() => {}, 1000))\n');
+  await once(child.stdout, 'data');
+  child.kill('SIGTERM');
+  expect(await once(child, 'exit')).toEqual([143, null]);
+});
+
+test('a timer that is left does not keep it', () => {
+  expect(repl(['setInterval(() => {}, 1000); 6 * 7'])).toMatchObject({
+    status: 0,
+    stdout: expect.stringContaining('42') as string,
+  });
+});
+
+test('two guests are one too many', () => {
+  const { status, stderr } = spawnSync(process.execPath, [MAIN, 'repl', '--file', TRACE, '--qmp', '/q'], {
+    encoding: 'utf8',
+  });
+  expect({ status, stderr }).toEqual({
+    status: 2,
+    stderr: 'ptmon: --file already names the guest: leave out --qmp and --gdb\n',
+  });
 });

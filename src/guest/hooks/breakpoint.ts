@@ -2,6 +2,7 @@
  * Breakpoints that survive paging: pending while their page is absent, armed when it comes, disarmed when it goes, and hit in their own
  * address space only.
  */
+import { isUint8Array } from 'node:util/types';
 import { hex, toU64 } from '../../core/address/va.ts';
 import { rootOf } from '../../core/paging/format.ts';
 import { PtmonError } from '../../core/error.ts';
@@ -244,7 +245,7 @@ function canBeFetched(walk: Walk): boolean {
 
 /** Writes to an address space, page by page. The guest must be stopped. @throws PtmonError `read-failed`, before anything is written */
 export async function writeTo(live: LiveSession, memory: VirtualMemory, va: bigint, bytes: Uint8Array): Promise<void> {
-  if (!(bytes instanceof Uint8Array))
+  if (!isUint8Array(bytes))
     throw new PtmonError(
       'bad-argument',
       `the bytes to write are no Uint8Array: ${String(bytes)}; Buffer.from(…) makes one`,

@@ -1,5 +1,6 @@
 /** Finds bytes in an address space. */
 import { setImmediate } from 'node:timers/promises';
+import { isUint8Array } from 'node:util/types';
 import { PtmonError } from '../../core/error.ts';
 import type { AbsentPiece, VirtualMemory } from './virtual-memory.ts';
 
@@ -21,7 +22,7 @@ export async function* search(
   pattern: Uint8Array | string,
   { va, byteLength, signal, onAbsent }: SearchOptions,
 ): AsyncGenerator<bigint, void, undefined> {
-  if (typeof pattern !== 'string' && !(pattern instanceof Uint8Array))
+  if (typeof pattern !== 'string' && !isUint8Array(pattern))
     throw new PtmonError('bad-argument', `the pattern ${String(pattern)} is neither a string nor a Uint8Array`);
   const wanted = Buffer.from(pattern);
   if (wanted.length === 0) throw new PtmonError('bad-argument', 'the pattern is empty: give at least one byte');

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import type { MemoryPiece } from '../../../src/guest/memory/virtual-memory.ts';
 import { dumpRange, search, VirtualMemory } from '../../../src/guest/index.ts';
@@ -195,4 +196,13 @@ describe('search', () => {
       code: 'bad-argument',
     });
   });
+});
+
+test('bytes of another realm, as a prompt makes them, are bytes', async () => {
+  const { memory, bytes } = madeSpace();
+  const abc: unknown = runInNewContext('new Uint8Array([0x61, 0x62, 0x63])');
+  const found: bigint[] = [];
+  for await (const va of search(memory, abc as Uint8Array, { va: VA, byteLength: 0x2000n })) found.push(va);
+  expect(found[0]).toBe(VA);
+  expect(found).toHaveLength(bytes.toString('latin1').split('abc').length - 1);
 });

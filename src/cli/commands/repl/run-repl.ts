@@ -20,12 +20,19 @@ export function runRepl({ where, proof }: Attachment, context: CommandContext): 
       await context.messages.write(`${guest.name}: "guest" is in scope; Ctrl-D ends\n`);
       const { isTTY } = process.stdin;
       const input = isTTY ? process.stdin : new PassThrough();
-      const prompt = start({ prompt: isTTY ? 'ptmon> ' : '', output: context.output.stream, input });
-      prompt.context['guest'] = guest;
+      const { stream: output } = context.output;
+      // A terminal in raw mode sends no signal: else Ctrl-C would end neither an await nor a loop.
+      const prompt = start({ prompt: isTTY ? 'ptmon> ' : '', output, input, breakEvalOnSigint: isTTY });
+      if (isTTY) leaveSigint(prompt);
+      const define = (scope: object) => Object.assign(scope, { guest });
+      define(prompt.context);
+      // .clear makes a new scope.
+      prompt.on('reset', define);
       if (!isTTY) feedInTurn(prompt, input as PassThrough);
       await new Promise<void>((resolve) => {
         prompt.on('exit', resolve);
-        signal.addEventListener('abort', () => prompt.close(), { once: true });
+        // While a line awaits something, close() alone waits for that.
+        signal.addEventListener('abort', () => resolve(prompt.close()), { once: true });
       });
     } finally {
       await guest.close();
@@ -48,4 +55,19 @@ function feedInTurn(prompt: REPLServer, input: PassThrough): void {
     void feed();
   };
   void feed();
+}
+
+/** Node's prompt catches SIGINT for a line, then takes away the other listeners, and with them its own: Ctrl-C would end the process. */
+function leaveSigint(prompt: REPLServer): void {
+  const evaluate = prompt.eval;
+  const withoutListeners: typeof evaluate = function (...line) {
+    const listeners = process.listeners('SIGINT');
+    process.removeAllListeners('SIGINT');
+    try {
+      evaluate.apply(this, line);
+    } finally {
+      for (const each of listeners) process.on('SIGINT', each);
+    }
+  };
+  Object.assign(prompt, { eval: withoutListeners });
 }

@@ -50,6 +50,8 @@ export function defineScript(command: Command, context: CommandContext): void {
 
 /** What `attach` takes. @throws PtmonError `bad-argument` without a guest, or with two */
 export function guestOf({ file, qmp, gdb, vm }: ScriptOptions): QemuSockets | GuestFile {
+  if (file !== undefined && (qmp ?? gdb) !== undefined)
+    throw new PtmonError('bad-argument', '--file already names the guest: leave out --qmp and --gdb');
   if (file !== undefined) return { file };
   if (qmp === undefined) throw new PtmonError('bad-argument', 'no guest: give --vm, --qmp and --gdb, or --file');
   return { qmp, ...(gdb !== undefined && { gdb }), ...(vm !== undefined && { name: vm }) };
