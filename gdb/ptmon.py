@@ -5,34 +5,52 @@ It runs the command `ptmon` with --json and prints what that says. gdb has QEMU'
 
 import json
 import os
+import shlex
 import subprocess
 import threading
 
 import gdb
 
+# gdb defines __file__ only while it reads this file.
+_BESIDE = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "dist", "cli", "main.js")
+
 
 def _command():
     """The program: $PTMON, the one beside this file, or `ptmon` of the PATH."""
     if os.environ.get("PTMON"):
-        return os.environ["PTMON"].split()
-    beside = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "dist", "cli", "main.js")
-    return ["node", beside] if os.path.exists(beside) else ["ptmon"]
+        return shlex.split(os.environ["PTMON"])
+    return ["node", _BESIDE] if os.path.exists(_BESIDE) else ["ptmon"]
+
+
+def _start(how, args, **options):
+    try:
+        return how([*_command(), *args], text=True, **options)
+    except (OSError, ValueError) as error:
+        raise gdb.GdbError(f"ptmon cannot be started ({error}): set the environment variable PTMON to its path")
 
 
 def _run(*args):
     """The lines of JSON that the command prints. Raises gdb.GdbError with what it says where it fails."""
-    try:
-        done = subprocess.run([*_command(), *args], capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise gdb.GdbError(f"ptmon cannot be started ({error}): set the environment variable PTMON to its path")
+    done = _start(subprocess.run, args, capture_output=True, check=False)
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    if done.returncode != 0 and not lines:
-        raise gdb.GdbError(done.stderr.strip() or f"ptmon ended with exit code {done.returncode}")
+    if done.returncode != 0:
+        failure = done.stderr.strip() or f"ptmon ended with exit code {done.returncode}"
+        if not lines:
+            raise gdb.GdbError(failure)
+        gdb.write(f"{failure}\n", gdb.STDERR)
     return lines
 
 
 def _qmp():
-    """The QMP socket: `set ptmon-qmp`, or that of the VM whose gdbstub this session has."""
+    """The QMP socket, which serves one client: not where `ptmon watch` is that."""
+    qmp = _find_qmp()
+    if PtmonWatch.is_running() and PtmonWatch.qmp == qmp:
+        raise gdb.GdbError(f"`ptmon watch` uses {qmp}: `ptmon unwatch` first, or `set ptmon-qmp` to another QMP socket")
+    return qmp
+
+
+def _find_qmp():
+    """`set ptmon-qmp`, or that of the VM whose gdbstub this session has."""
     chosen = gdb.parameter("ptmon-qmp")
     if chosen:
         return chosen
@@ -56,12 +74,15 @@ def _plain(address):
     return f"{host if host not in ('', '0.0.0.0', '::', '127.0.0.1') else 'localhost'}:{port}"
 
 
-def _address(expression):
+def _number(expression):
     try:
-        value = int(gdb.parse_and_eval(expression).cast(gdb.lookup_type("unsigned long long")))
+        return int(gdb.parse_and_eval(expression).cast(gdb.lookup_type("unsigned long long")))
     except gdb.error as error:
         raise gdb.GdbError(f"{expression}: {error}")
-    return f"0x{value & (1 << 64) - 1:x}"
+
+
+def _address(expression):
+    return f"0x{_number(expression):x}"
 
 
 def _vcpu():
@@ -132,7 +153,7 @@ class PtmonMap(gdb.Command):
         words = gdb.string_to_argv(argument)
         if len(words) > 2:
             raise gdb.GdbError("usage: ptmon map [EXPRESSION [BYTES]]")
-        length = int(gdb.parse_and_eval(words[1])) if len(words) == 2 else 4096
+        length = _number(words[1]) if len(words) == 2 else 4096
         part = ["--va", f"{_address(words[0])}+{length}"] if words else []
         for line in _run("map", "--json", *part, "--qmp", _qmp(), *_vcpu()):
             if line.get("kind") == "range":
@@ -147,6 +168,7 @@ class PtmonWatch(gdb.Command):
 
     running = None
     follower = None
+    qmp = None
 
     def __init__(self):
         super().__init__("ptmon watch", gdb.COMMAND_DATA, gdb.COMPLETE_NONE)
@@ -156,9 +178,16 @@ class PtmonWatch(gdb.Command):
         if not words:
             raise gdb.GdbError("usage: ptmon watch OPTIONS, such as --comm nginx --map heap, or --va 0x400000+2M")
         PtmonWatch.end()
-        args = ["watch", "--json", "--mode", "sample", "--qmp", _qmp(), *words]
-        PtmonWatch.running = subprocess.Popen(
-            [*_command(), *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True
+        PtmonWatch.qmp = _qmp()
+        args = ["watch", "--json", "--mode", "sample", "--qmp", PtmonWatch.qmp, *words]
+        PtmonWatch.running = _start(
+            subprocess.Popen,
+            args,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            # Ctrl-C is to stop the guest, and not the watch too.
+            start_new_session=True,
         )
         PtmonWatch.follower = threading.Thread(target=PtmonWatch.follow, args=(PtmonWatch.running,), daemon=True)
         PtmonWatch.follower.start()
@@ -175,7 +204,7 @@ class PtmonWatch(gdb.Command):
     @staticmethod
     def text_of(line):
         if not line.startswith("{"):
-            return line.strip()
+            return line.strip().removeprefix("ptmon: ")
         event = json.loads(line)
         if "seq" not in event:
             return ""
@@ -183,8 +212,12 @@ class PtmonWatch(gdb.Command):
         return f"{event['kind']} {who} {event['va']} {event.get('pa', '')} {event.get('pages', 1)} page(s)"
 
     @staticmethod
+    def is_running():
+        return PtmonWatch.running is not None and PtmonWatch.running.poll() is None
+
+    @staticmethod
     def end():
-        if PtmonWatch.running is not None and PtmonWatch.running.poll() is None:
+        if PtmonWatch.is_running():
             PtmonWatch.running.terminate()
             PtmonWatch.running.wait()
         if PtmonWatch.follower is not None:

@@ -9,7 +9,6 @@ import { leftOut } from './real-guest.ts';
 import { WatchedGuest } from './watched-guest.ts';
 
 const SCRIPT = join(import.meta.dirname, '../../gdb/ptmon.py');
-const MAIN = join(import.meta.dirname, '../../dist/cli/main.js');
 const VA = '0x100000800000';
 const run = promisify(execFile);
 
@@ -24,6 +23,7 @@ function missingGdb(): string | undefined {
 
 describe.skipIf(leftOut('test/live/gdb-command, ptmon in gdb', missingGdb))('ptmon in gdb', { timeout: 90_000 }, () => {
   let machine: WatchedGuest;
+  let environment: NodeJS.ProcessEnv = {};
   beforeAll(async () => {
     machine = await WatchedGuest.boot({ cpu: 'max,la57=off' });
     await machine.guest.workload.command(`map 4 small at=${VA}`);
@@ -34,11 +34,15 @@ describe.skipIf(leftOut('test/live/gdb-command, ptmon in gdb', missingGdb))('ptm
   async function gdb(...commands: readonly string[]): Promise<string> {
     const words = [`source ${SCRIPT}`, `target remote ${machine.guest.gdbPath}`, ...commands];
     const { stdout, stderr } = await run('gdb', ['-batch', '-nx', ...words.flatMap((word) => ['-ex', word])], {
-      env: { ...process.env, PTMON: `${process.execPath} ${MAIN}` },
+      env: { ...process.env, ...environment },
       timeout: 60_000,
     });
     return stdout + stderr;
   }
+
+  /** What gdb prints where a command fails. */
+  const failing = (...commands: readonly string[]) =>
+    gdb(...commands).catch((error: { stdout: string; stderr: string }) => error.stdout + error.stderr);
 
   test('translate and map agree with QEMU, and find the VM by its gdbstub', async () => {
     const text = await gdb('ptmon translate $rip', 'ptmon map $rip 4096', 'printf "rip %#lx\\n", $rip');
@@ -80,17 +84,46 @@ describe.skipIf(leftOut('test/live/gdb-command, ptmon in gdb', missingGdb))('ptm
     expect(text).toMatch(/ptmon: page-(in|out) here 0x[\da-f]+ 0x[\da-f]+ \d+ page\(s\)/);
   });
 
+  test('Ctrl-C stops the guest and not the watch, which has the QMP socket until it ends', async () => {
+    const text = await failing(
+      `ptmon watch --va ${VA} --root 0x${machine.root.toString(16)}`,
+      // As a terminal does it: to gdb and what it has started.
+      'python import threading, time, os, signal; os.setpgid(0, 0)',
+      'python threading.Timer(4, lambda: os.killpg(0, signal.SIGINT)).start()',
+      'continue',
+      'python print("watching", PtmonWatch.is_running())',
+      'ptmon translate $rip',
+      'ptmon unwatch',
+      'ptmon translate $rip',
+      'detach',
+    );
+    expect(text).toContain('watching True');
+    expect(text).toMatch(/^`ptmon watch` uses .*qmp.sock: `ptmon unwatch` first/m);
+    expect(text.match(/ -> 0x/g)).toHaveLength(1);
+  });
+
   test('what goes wrong is reported as gdb reports errors', async () => {
-    const text = await gdb(
+    const text = await failing(
       'ptmon translate nothing_like_this',
       'ptmon map 1 2 3',
+      'ptmon map 1 nothing_either',
       'set ptmon-qmp /no/such',
       'ptmon translate 0',
-    ).catch((error: { stdout: string; stderr: string }) => error.stdout + error.stderr);
-    expect(text).toMatch(/nothing_like_this/);
-    const other = await gdb('set ptmon-qmp /no/such', 'ptmon translate 0').catch(
-      (error: { stdout: string; stderr: string }) => error.stdout + error.stderr,
     );
-    expect(other).toMatch(/ptmon: .*\/no\/such/);
+    for (const said of [/^nothing_like_this: /m, /^usage: ptmon map/m, /^nothing_either: /m, /^ptmon: .*\/no\/such/m])
+      expect(text).toMatch(said);
+    expect(text).not.toContain('Python Exception');
+  });
+
+  test.each([
+    ['/no such', 'ptmon cannot be started (', "'/no'"],
+    ["'/no such'", 'ptmon cannot be started (', "'/no such'"],
+    ["'", 'ptmon cannot be started (No closing quotation)'],
+    ['/bin/false', 'ptmon ended with exit code 1'],
+  ])('PTMON=%s: says that it cannot be run', async (PTMON, ...expected) => {
+    environment = { PTMON };
+    const text = await failing('ptmon translate $rip', 'ptmon watch --pid 1').finally(() => (environment = {}));
+    for (const part of expected) expect(text).toContain(part);
+    expect(text).not.toContain('Python Exception');
   });
 });
