@@ -7,6 +7,9 @@ import { expect, test, vi } from 'vitest';
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const TRACE = fileURLToPath(new URL('../../traces/tour.trace', import.meta.url));
 
+/** util-linux', whose options these are. */
+const noTerminal = spawnSync('script', ['--version']).status !== 0;
+
 function repl(lines: readonly string[]) {
   return spawnSync(process.execPath, [MAIN, 'repl', '--file', TRACE], { input: lines.join('\n'), encoding: 'utf8' });
 }
@@ -54,7 +57,7 @@ function atTerminal() {
   };
 }
 
-test.each([
+test.skipIf(noTerminal).each([
   ['an await', 'await new Promise(() => console.log("beg" + "un"))\r'],
   ['a loop', 'console.log("beg" + "un"); for (;;);\r'],
 ])('Ctrl-C ends %s, and not the prompt', async (_what, line) => {
