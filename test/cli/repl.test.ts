@@ -38,7 +38,8 @@ test('.clear leaves the guest in scope', () => {
 /** At a terminal: what it shows, and what is typed. */
 function atTerminal() {
   const line = [process.execPath, MAIN, 'repl', '--file', TRACE].map((word) => `'${word}'`).join(' ');
-  const child = spawn('script', ['-qec', line, '/dev/null'], { env: { ...process.env, TERM: 'xterm' } });
+  // A shell that stays would end by the SIGINT that the prompt has survived.
+  const child = spawn('script', ['-qec', `exec ${line}`, '/dev/null'], { env: { ...process.env, TERM: 'xterm' } });
   let shown = '';
   child.stdout.on('data', (bytes: Buffer) => (shown += bytes.toString()));
   return {
