@@ -12,5 +12,12 @@ export { type AddressRange, listRanges, type RangeFilter, type RangeOptions } fr
 export { GapTotals, type SpaceGap } from './gap-totals.ts';
 export { RangeTotals } from './range-totals.ts';
 export { type SpaceOptions, spacePieces, type Tables } from './space-pieces.ts';
-export { droppedGapsError, findDroppedGaps, type PlacedPiece, refuseDroppedGaps } from './roots/dropped-gaps.ts';
+export {
+  droppedGapsError,
+  type DroppedGaps,
+  findDroppedGaps,
+  type PlacedPiece,
+  refuseDroppedGaps,
+} from './roots/dropped-gaps.ts';
+export type { Hole } from './roots/list-heads.ts';
 export { findRoots, type FindRootsOptions, type FoundRoot, type RootConfidence } from './roots/find-roots.ts';

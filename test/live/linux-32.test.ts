@@ -26,6 +26,10 @@ const PAGE_BYTES = 4096;
 /** Addresses that QEMU translates, one by one. */
 const SAMPLES = 300;
 
+const MIB = 2 ** 20;
+/** What the kernel has no RAM in. */
+const HOLE = { from: 96 * MIB, byteLength: 48 * MIB };
+
 const hex = (value: number) => `0x${value.toString(16)}`;
 
 /** @param kib that one of its pages, or of its numbers, has */
@@ -44,7 +48,7 @@ describe.skipIf(isOut).each(isOut ? [['none', ''] as const] : GUESTS)(
     let guest: LaunchedGuest;
     const mode = release.endsWith('-pae') ? 'pae' : '32-bit';
     beforeAll(async () => {
-      guest = await launchGuest({ kernel });
+      guest = await launchGuest({ kernel, append: `memmap=${HOLE.byteLength / MIB}M$${HOLE.from / MIB}M` });
       await guest.waitForReady();
       await guest.workload.command('map 4096 at=0x50000000');
       await guest.workload.command('touch 0x50000000 4096');
@@ -152,6 +156,23 @@ describe.skipIf(isOut).each(isOut ? [['none', ''] as const] : GUESTS)(
       await monitor((qmp) => qmp.execute('cont'));
       expect(ours).toEqual(theirs);
       expect(new Set(theirs.map((answer) => answer.startsWith('gpa')))).toEqual(new Set([true, false]));
+    });
+
+    test('raw memory from whose middle a hole was dropped has no roots, and the map of the kernel', async () => {
+      await monitor((qmp) => qmp.execute('stop'));
+      const ram = readFileSync(guest.ramFile);
+      await monitor((qmp) => qmp.execute('cont'));
+      const without = (from: number, byteLength: number) => {
+        const path = join(temporaryFolder(), 'raw');
+        writeFileSync(path, Buffer.concat([ram.subarray(0, from), ram.subarray(from + byteLength)]));
+        return run(['roots', path]);
+      };
+      const known = await without(HOLE.from, HOLE.byteLength);
+      const unknown = await without(HOLE.from + MIB, 3 * MIB);
+      expect(known).toMatchObject({ code: 2, stdout: '' });
+      expect(known.stderr).toContain('--ram-map 0x0+0x6000000@0x0,0x9000000+0x7000000@0x6000000;');
+      expect(unknown).toMatchObject({ code: 2, stdout: '' });
+      expect(unknown.stderr).toContain('0x300000 bytes of addresses are missing somewhere between');
     });
 
     test('dumps of it map, translate, and list processes and areas as it does', async ({ skip }) => {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { openDump } from '../../src/drivers/dump/index.ts';
 import { findAddressSpace, findDroppedGaps, findRoots } from '../../src/snapshot/index.ts';
+import { pagePhase } from '../../src/snapshot/roots/page-phase.ts';
 import { run } from '../cli/run.ts';
 import { temporaryFolder } from '../drivers/qemu/launch/temporary-folder.ts';
 import { LARGE, PRESENT, SpaceBuilder, USER, WRITABLE } from './space.ts';
@@ -71,6 +72,20 @@ function memoryOf(kernel: SpaceBuilder): Buffer {
     return page;
   });
   return Buffer.concat(pages);
+}
+
+/** Puts empty lists of a kernel into every 64th page from 32 MiB on: each is two pointers to itself, by the direct map. */
+function emptyLists(whole: Buffer, wordBytes: 4 | 8): Buffer {
+  for (let page = 0x200_0000; page < whole.length; page += 64 * 4096) {
+    // What is moved in a copy is no list.
+    for (const at of [page + 0x80, page + 0xf00]) {
+      for (const word of [at, at + wordBytes]) {
+        if (wordBytes === 4) whole.writeUInt32LE(Number(DIRECT_MAP) + at, word);
+        else whole.writeBigUInt64LE(KERNEL + BigInt(at), word);
+      }
+    }
+  }
+  return whole;
 }
 
 /** Puts Linux' list of RAM into memory: a `struct resource` for each range, as 64-bit kernels lay it out. */
@@ -147,13 +162,18 @@ describe('a raw file', () => {
       [Buffer.alloc(0x3000, 'header of 3 pages '), memory, oldTables(memory.length, true)],
       [[0, 0x3000]],
     ],
+    [
+      'with a header of 1 MiB of zeroes, and lists of a kernel',
+      [Buffer.alloc(MIB), emptyLists(Buffer.concat([memory], 48 * MIB), 8)],
+      [[0, MIB]],
+    ],
     ['with one byte in front', [Buffer.alloc(1, 'x'), memory], [[0, 1]]],
   ])('%s', async (_what, parts, pieces) => {
     const path = fileOf(...parts);
     const dump = await openDump(path);
     onTestFinished(() => dump.close());
     const found = await findDroppedGaps(dump);
-    expect(found?.map(({ pa, position }) => [pa, position])).toEqual(pieces);
+    expect(found?.pieces.map(({ pa, position }) => [pa, position])).toEqual(pieces);
     await expect(findAddressSpace(dump)).rejects.toMatchObject({ code: 'bad-argument' });
     for (const command of ['map', 'roots']) {
       const { code, stdout, stderr } = await run([command, path]);
@@ -228,7 +248,7 @@ describe('a raw file', () => {
     const dump = await openDump(fileOf(Buffer.alloc(front, 'header '), legacyGuest().memory.subarray(cut)));
     onTestFinished(() => dump.close());
     const found = await findDroppedGaps(dump);
-    expect(found?.map(({ pa, position }) => [pa, position])).toEqual(pieces);
+    expect(found?.pieces.map(({ pa, position }) => [pa, position])).toEqual(pieces);
   });
 
   test('of legacy 32-bit paging with a hole in its middle: of what lies behind the hole, no root is sure', async () => {
@@ -238,6 +258,42 @@ describe('a raw file', () => {
     const [found, withHole] = await Promise.all(files.map(sureRoots));
     expect(found).toEqual([...all].sort());
     expect(withHole).toEqual([...all.slice(0, 7)].sort());
+  });
+
+  describe('of which a hole behind all page tables was dropped', () => {
+    const HOLE = { from: 0x240_0000, byteLength: 0x40_0000 };
+    const cut = (whole: Buffer, from = HOLE.from) =>
+      fileOf(whole.subarray(0, from), whole.subarray(from + HOLE.byteLength));
+
+    test.each<[what: string, wordBytes: 4 | 8, whole: () => Buffer]>([
+      ['32-bit', 4, () => legacyGuest().memory],
+      ['64-bit', 8, () => Buffer.concat([memory], 12 * 0x40_0000)],
+    ])('%s: lists of the kernel show it, and its list of RAM says where', async (_what, wordBytes, whole) => {
+      const lists = emptyLists(whole(), wordBytes);
+      expect(await sureRoots(fileOf(lists))).not.toEqual([]);
+      const { code, stdout, stderr } = await run(['roots', cut(lists)]);
+      expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+      expect(stderr).toContain(
+        '0x400000 bytes of addresses are missing somewhere between the positions 0x23c1000 and 0x2440000, by the kernel',
+      );
+      listRam(lists, [
+        [0x1000, HOLE.from - 1],
+        [HOLE.from + HOLE.byteLength, lists.length - 1],
+      ]).copy(lists);
+      const known = await run(['roots', cut(lists)]);
+      expect(known.code).toBe(2);
+      expect(known.stderr).toContain(': --ram-map 0x0+0x2400000@0x0,0x2800000+0x800000@0x2400000;');
+      // The list of RAM says nothing of a hole elsewhere.
+      const elsewhere = await run(['roots', cut(lists, HOLE.from + MIB)]);
+      expect(elsewhere.stderr).toContain('0x400000 bytes of addresses are missing');
+      expect(elsewhere.stderr).toContain('Give the ranges of RAM');
+    });
+
+    test('copies of pages with lists are no hole', async () => {
+      const lists = emptyLists(legacyGuest().memory, 4);
+      for (let copy = 0; copy < 20; copy++) lists.copyWithin(0x280_0000 + copy * 0x4000, 0x220_0000, 0x220_1000);
+      expect(await sureRoots(fileOf(lists))).not.toEqual([]);
+    });
   });
 
   test('of legacy 32-bit paging with a hole of one page: a root that seems to lead to itself for it is not sure', async () => {
@@ -262,6 +318,19 @@ describe('a raw file', () => {
     const dump = await openDump(fileOf(memory, ...Array.from({ length: 2000 }, () => page)));
     onTestFinished(() => dump.close());
     expect(await findDroppedGaps(dump)).toBeUndefined();
+  });
+
+  test('in which lists of the kernel name their own addresses has its pages where these are', async () => {
+    const whole = Buffer.concat([memory], 48 * MIB);
+    for (let page = 0; page < memory.length; page += 4096) {
+      if (whole.subarray(page).toString('latin1', 0, 6) === 'memory') whole.fill(0, page, page + 4096);
+    }
+    for (let page = 40 * MIB; page < whole.length; page += 4096) whole[page + 1] = 7;
+    const dump = await openDump(fileOf(emptyLists(whole, 8)));
+    onTestFinished(() => dump.close());
+    expect(pagePhase(dump)).toBe(1);
+    expect(await findDroppedGaps(dump)).toBeUndefined();
+    expect((await findAddressSpace(dump)).root).toBe(roots[0]);
   });
 
   test('without page tables is left alone', async () => {

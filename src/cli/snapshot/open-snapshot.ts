@@ -69,8 +69,8 @@ async function refuseWithMap(path: string, work: LongWorkOptions): Promise<void>
   const { size } = await stat(path);
   const dump = await openDump(path, { ...work, ramMap: `0x0+${Math.floor(size / 4096) * 4096}@0` });
   try {
-    const pieces = await findDroppedGaps({ ...dump, rawBytes: size }, work);
-    if (pieces !== undefined && pieces.length > 0) throw droppedGapsError(pieces, size);
+    const found = await findDroppedGaps({ ...dump, rawBytes: size }, work);
+    if (found !== undefined && found.pieces.length > 0) throw droppedGapsError(found, size);
   } finally {
     await dump.close();
   }

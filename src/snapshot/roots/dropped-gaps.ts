@@ -1,8 +1,8 @@
 /**
  * Where the pieces of a raw file belong whose gaps were dropped (LiME's `format=raw`), or that has a header. Each place that something
- * speaks for is tried: Linux' own list of RAM, the layouts of QEMU's machines, and the distances between the addresses that page tables
- * name and the positions of page tables. It counts under how many of them roots are found that are sure. Chance yields some, too, so only
- * what has far more than anything else is proposed.
+ * speaks for is tried: Linux' own list of RAM, the layouts of QEMU's machines, what empty lists of a kernel say, and the distances between
+ * the addresses that page tables name and the positions of page tables. It counts under how many of them roots are found that are sure.
+ * Chance yields some, too, so only what has far more than anything else is proposed. A hole needs no roots behind it: lists show it.
  */
 import { PAGE_BYTES } from '../../core/address/pa.ts';
 import { hex } from '../../core/address/va.ts';
@@ -11,8 +11,10 @@ import { Pacer, type LongWorkOptions } from '../../driver/pacer.ts';
 import type { PagingModeName } from '../../core/paging/modes.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
 import { findRootsAmong } from './find-roots.ts';
+import { type Hole, ListHeads, type ListedPlaces } from './list-heads.ts';
 import { findListedRam, type ListedRam } from './listed-ram.ts';
 import { pagePhase } from './page-phase.ts';
+import { bytesIn, exactList, listedPieces, placed, piecesAround } from './raw-maps.ts';
 import { placedSnapshot, type PlacedPiece } from './placed-memory.ts';
 import { findLegacyLinks } from './legacy-links.ts';
 import { findTableLinks, type TableLinks } from './table-links.ts';
@@ -38,6 +40,14 @@ const CLEARLY_LINKED = 1.5;
 const WIDE: readonly PagingModeName[] = ['5-level', '4-level', 'pae'];
 const LEGACY: readonly PagingModeName[] = ['32-bit'];
 
+/** What is known of a raw file whose positions are no addresses. */
+export interface DroppedGaps {
+  /** Where its pieces belong; none where that is not known. */
+  readonly pieces: readonly PlacedPiece[];
+  /** Where addresses are missing, as far as a kernel's memory shows it. */
+  readonly holes: readonly Hole[];
+}
+
 /** What is found if pages of the file begin at one place. */
 interface Phase extends TableLinks {
   readonly phase: number;
@@ -45,35 +55,44 @@ interface Phase extends TableLinks {
   /** Between addresses of tables and positions of tables: the likeliest, and one that stands out. */
   readonly distances: readonly number[];
   readonly stands: number | undefined;
+  /** By empty lists of a kernel. */
+  readonly places: ListedPlaces;
 }
 
 /**
- * The pieces of a file that holds no gaps, if its addresses are not its positions: none where that is all that is known. Undefined where
- * addresses are positions, or where too little is known.
+ * The pieces of a file that holds no gaps, if its addresses are not its positions. Undefined where addresses are positions, or where too
+ * little is known.
  *
  * @throws what reading throws; the reason of the signal when it is aborted
  */
 export async function findDroppedGaps(
   snapshot: Snapshot,
   options: LongWorkOptions = {},
-): Promise<readonly PlacedPiece[] | undefined> {
+): Promise<DroppedGaps | undefined> {
   const { rawBytes } = snapshot;
   if (rawBytes === undefined || snapshot.readBytes === undefined) return undefined;
   const file = new RawFile(snapshot, rawBytes, options);
   // Where RAM ends in the middle of a page (0x9fbff), all that follows is off by as much, and so is the end of the file. Small tables
   // that are cut in the wrong places make sense, too: so what begins where pages do not counts for nothing, if that is known.
-  const known = pagePhase(snapshot);
-  const places = known === undefined ? [...new Set([0, rawBytes % PAGE_BYTES])] : [known];
+  const guessed = pagePhase(snapshot);
+  const places = [...new Set([0, guessed ?? rawBytes % PAGE_BYTES])];
+  const all: Phase[] = [];
+  for (const phase of places) all.push(await readTableLinks(snapshot, phase, file.pacer));
+  // Lists that name their own addresses tell more than how pages begin.
+  const listed = all.find(({ places: { distance } }) => distance !== undefined);
+  const known = guessed === undefined ? undefined : (listed?.phase ?? guessed);
+  const wide = all.filter(({ phase }) => known === undefined || phase === known);
+  const holes = listed?.places.holes ?? [];
+  if (holes.length > 0) return { pieces: piecesAround(holes, await file.lists(), rawBytes), holes };
+  const verdict = await decide(file, wide);
+  if (verdict.pieces !== undefined) return otherThan(file.asItIs, verdict.pieces);
+  const legacy: Phase[] = [];
+  for (const each of wide) legacy.push(await readLegacyLinks(snapshot, each, file.pacer));
+  const last = await decide(file, legacy);
+  if (last.pieces !== undefined) return otherThan(file.asItIs, last.pieces);
   // Nothing is decided, but something speaks against the file's being what it seems to be.
-  let isOdd = known !== undefined && known !== 0;
-  for (const read of [readTableLinks, readLegacyLinks]) {
-    const phases: Phase[] = [];
-    for (const phase of places) phases.push(await read(snapshot, phase, file.pacer));
-    const verdict = await decide(file, phases);
-    if (verdict.pieces !== undefined) return otherThan(file.asItIs, verdict.pieces);
-    isOdd ||= verdict.isOdd;
-  }
-  return isOdd ? [] : undefined;
+  const isOdd = verdict.isOdd || last.isOdd || (known !== undefined && known !== 0);
+  return isOdd ? { pieces: [], holes } : undefined;
 }
 
 /** A raw file whose map is in question, and what is read of it once. */
@@ -108,13 +127,14 @@ type Verdict = { readonly pieces: readonly PlacedPiece[] } | { readonly pieces?:
 
 /** What page tables of one kind say. */
 async function decide(file: RawFile, phases: readonly Phase[]): Promise<Verdict> {
+  const lists = await file.lists();
+  const exact = exactList(lists, file.byteLength);
+  if (exact !== undefined) return { pieces: listedPieces(exact, file.byteLength) };
   const first = await file.attempt(file.asItIs, phases);
   const stands = phases.map(({ stands: distance }) => distance).filter((distance) => distance !== undefined);
   const isAlone = stands.length > 0 && stands.every((distance) => distance === 0);
-  if (first.roots.size >= LEAST_ROOTS && isAlone) return { pieces: file.asItIs };
-  const lists = await file.lists();
-  const exact = lists.find((list) => bytesIn(list) === file.byteLength);
-  if (exact !== undefined) return { pieces: listedPieces(exact, file.byteLength) };
+  const isListed = phases.some(({ places }) => places.distance === 0);
+  if (first.roots.size >= LEAST_ROOTS && (isAlone || isListed)) return { pieces: file.asItIs };
   const trials = await tryMaps(file, first, mapsToTry(lists, phases, file.byteLength), phases);
   const best = winner(trials, phases);
   if (best !== undefined) return best;
@@ -162,8 +182,8 @@ function hasOtherPiece({ tables, links, phase }: Phase, pieces: readonly PlacedP
   return clearDistance({ tables, links: rest }, phase) !== undefined;
 }
 
-function otherThan(asItIs: readonly PlacedPiece[], pieces: readonly PlacedPiece[]): readonly PlacedPiece[] | undefined {
-  return mapText(pieces) === mapText(asItIs) ? undefined : pieces;
+function otherThan(asItIs: readonly PlacedPiece[], pieces: readonly PlacedPiece[]): DroppedGaps | undefined {
+  return mapText(pieces) === mapText(asItIs) ? undefined : { pieces, holes: [] };
 }
 
 /** Maps that something speaks for. */
@@ -177,12 +197,14 @@ function mapsToTry(lists: readonly ListedRam[], phases: readonly Phase[], rawByt
 }
 
 async function readTableLinks(snapshot: Snapshot, phase: number, pacer: Pacer): Promise<Phase> {
-  const found = await findTableLinks(snapshot, phase, pacer);
-  const distances = likelyDistances(found, phase);
-  return { ...found, phase, modes: WIDE, distances, stands: clearDistance(found, phase) };
+  const heads = new ListHeads(phase);
+  const found = await findTableLinks(snapshot, heads, pacer);
+  const places = heads.places();
+  const distances = withListed(likelyDistances(found, phase), places);
+  return { ...found, phase, modes: WIDE, distances, stands: clearDistance(found, phase), places };
 }
 
-async function readLegacyLinks(snapshot: Snapshot, phase: number, pacer: Pacer): Promise<Phase> {
+async function readLegacyLinks(snapshot: Snapshot, { phase, places }: Phase, pacer: Pacer): Promise<Phase> {
   const { tables, distances } = await findLegacyLinks(snapshot, phase, pacer);
   const [best, next] = [...distances].sort(([, a], [, b]) => b - a);
   const isClear = best !== undefined && best[1] >= LEAST_LEGACY_LINKS && best[1] > (next?.[1] ?? 0);
@@ -192,9 +214,14 @@ async function readLegacyLinks(snapshot: Snapshot, phase: number, pacer: Pacer):
     tables,
     links: new Float64Array(),
     modes: LEGACY,
-    distances: likely,
+    distances: withListed(likely, places),
     stands: isClear ? best[0] : undefined,
+    places,
   };
+}
+
+function withListed(distances: readonly number[], { distance }: ListedPlaces): readonly number[] {
+  return distance === undefined ? distances : [...distances, distance];
 }
 
 /** A map, and the positions of roots that are sure under it. */
@@ -236,12 +263,6 @@ function addressesOf(positions: Float64Array, pieces: readonly PlacedPiece[]): n
   });
 }
 
-/** The file from a position on, at a physical address. */
-function placed(pa: number, position: number, byteLength: number): PlacedPiece[] {
-  const pages = Math.floor((byteLength - position) / PAGE_BYTES);
-  return pages > 0 ? [{ pa, byteLength: pages * PAGE_BYTES, position }] : [];
-}
-
 /** One piece at a distance; nothing says where memory below 1 MiB is that is nearer to what follows it than in memory. */
 function piecesAt(distance: number, phase: number, byteLength: number): PlacedPiece[] {
   if (distance <= 0) return placed(0, -distance, byteLength);
@@ -253,20 +274,6 @@ function piecesAt(distance: number, phase: number, byteLength: number): PlacedPi
 function layouts(byteLength: number): PlacedPiece[][] {
   const splits = [2 * GIB, 3 * GIB].filter((split) => byteLength > split);
   return splits.map((split) => [...placed(0, 0, split), ...placed(4 * GIB, split, byteLength)]);
-}
-
-function bytesIn(list: ListedRam): number {
-  return list.reduce((sum, [first, last]) => sum + last + 1 - first, 0);
-}
-
-/** Ranges one after the other, as far as the file goes. */
-function listedPieces(list: ListedRam, byteLength: number): PlacedPiece[] {
-  let position = 0;
-  return list.flatMap(([first, last]) => {
-    const start = position;
-    position += last + 1 - first;
-    return placed(first, start, Math.min(position, byteLength));
-  });
 }
 
 function isInPlace({ pa, position }: PlacedPiece): boolean {
@@ -323,19 +330,24 @@ function mapText(pieces: readonly PlacedPiece[]): string {
  * @throws PtmonError `bad-argument` with the map that would be right, if one is known; as `findDroppedGaps`
  */
 export async function refuseDroppedGaps(snapshot: Snapshot, options: LongWorkOptions = {}): Promise<void> {
-  const pieces = await findDroppedGaps(snapshot, options);
-  if (pieces !== undefined) throw droppedGapsError(pieces, snapshot.rawBytes ?? 0);
+  const found = await findDroppedGaps(snapshot, options);
+  if (found !== undefined) throw droppedGapsError(found, snapshot.rawBytes ?? 0);
 }
 
-/** @param pieces as `findDroppedGaps` returns them */
-export function droppedGapsError(pieces: readonly PlacedPiece[], rawBytes: number): PtmonError {
+export function droppedGapsError({ pieces, holes }: DroppedGaps, rawBytes: number): PtmonError {
   const moved = pieces.find((piece) => !isInPlace(piece));
   const why = 'as where the gaps of RAM were dropped (LiME with format=raw) or the file has a header';
   const asItIs = `if positions are addresses all the same: --ram-map ${mapText(placed(0, 0, rawBytes))}`;
+  const [hole] = holes;
+  const where =
+    hole === undefined
+      ? 'its page tables do not agree on a map'
+      : `${hex(hole.byteLength)} bytes of addresses are missing somewhere between the positions ${hex(hole.after + PAGE_BYTES)} and ` +
+        `${hex(hole.before)}, by the kernel's own lists${holes.length > 1 ? `, and there are ${holes.length - 1} more holes` : ''}`;
   return new PtmonError(
     'bad-argument',
     moved === undefined
-      ? `the positions in this file do not seem to be physical addresses, ${why}, and its page tables do not agree on a map. ` +
+      ? `the positions in this file do not seem to be physical addresses, ${why}: ${where}. ` +
           `Give the ranges of RAM (/proc/iomem lists them) in --ram-map ADDRESS+SIZE@POSITION,…; ${asItIs}`
       : `the positions in this file are not physical addresses: what page tables say is at ${hex(moved.pa)} lies at position ` +
           `${hex(moved.position)}, ${why}. Give the map that page tables agree on: --ram-map ${mapText(pieces)}; ${asItIs}`,

@@ -6,6 +6,7 @@ import { PAGE_BYTES } from '../../core/address/pa.ts';
 import type { Pacer } from '../../driver/pacer.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
 import { pagesOf, readableBytes } from './file-pages.ts';
+import type { ListHeads } from './list-heads.ts';
 
 /** Tables and links that are kept of each 64th of the file, so that every part of it is heard: enough for an agreement. */
 const SLICES = 64;
@@ -25,14 +26,15 @@ export interface TableLinks {
   readonly links: Float64Array;
 }
 
-/** Reads the file as pages that begin at `phase`. */
-export async function findTableLinks(snapshot: Snapshot, phase: number, pacer: Pacer): Promise<TableLinks> {
+/** Reads the file as pages that begin at the phase of `heads`, which gets each. */
+export async function findTableLinks(snapshot: Snapshot, heads: ListHeads, pacer: Pacer): Promise<TableLinks> {
   const byteLength = readableBytes(snapshot);
   const tables: number[] = [];
   const links = new Set<number>();
   const slice = { index: -1, tables: 0, links: 0 };
   const limit = (byteLength + 2 ** 32) / 2 ** 32;
-  for await (const { words, position } of pagesOf(snapshot, phase, pacer)) {
+  for await (const { words, position } of pagesOf(snapshot, heads.phase, pacer)) {
+    heads.add(words, position);
     const found = linksOf(words, limit);
     if (found === undefined) continue;
     const index = Math.floor((position * SLICES) / byteLength);
