@@ -6,6 +6,7 @@ import type { KernelSource } from '../../src/linux/kernel/kernel.ts';
 import type { KernelCache, KernelPlaces } from '../../src/linux/kernel/kernel-places.ts';
 import { Btf } from '../../src/linux/btf/btf.ts';
 import { openLinux } from '../../src/linux/linux-guest.ts';
+import { BtfWriter } from './btf-writer.ts';
 import { type KernelPlan, MadeKernel } from './made-kernel.ts';
 import { NEW } from './made-types.ts';
 
@@ -111,7 +112,7 @@ describe('where there is no kernel to be found, it is said why', () => {
     [
       'no BTF',
       () => new MadeKernel({ btf: (real) => real.fill(0) }).source(),
-      /a kernel is mapped at 0xffffffff81000000, but no type information \(BTF\) was found in it.*a file must have its types \(--btf\)/,
+      /a kernel is mapped at 0xffffffff81000000, but no type information \(BTF\) was found in it.*it needs --btf FILE/,
     ],
     [
       'no BTF, and in user mode of an isolated process, where no kernel is',
@@ -159,6 +160,17 @@ describe('where there is no kernel to be found, it is said why', () => {
     expect(found.initTask).toBe(made.initTask);
     // Without them it would not be found again.
     expect(cache.added).toEqual([]);
+  });
+
+  test.each([
+    ['list_head', 8, /words of 64 bits, has one of 16/],
+    ['pgprot', 4, /page-table entries of 64 bits, has one of 8/],
+  ])('types whose %s has %i bytes are of another kernel', async (name, byteLength, expected) => {
+    const types = new BtfWriter();
+    types.structure(name, byteLength, []);
+    const made = new MadeKernel({ btf: (bytes) => bytes.fill(0) });
+    const failure: unknown = await findKernel(made.source(), { types: new Btf(types.bytes()) }).catch((error) => error);
+    expect(failure).toMatchObject({ code: 'source-unavailable', message: expect.stringMatching(expected) as string });
   });
 
   test('without names of files there is still the rest', async () => {

@@ -97,8 +97,8 @@ export function makeTypes(vintage: Vintage): { readonly btf: Uint8Array; readonl
   for (const [name, members] of Object.entries(structures(vintage))) {
     const plans: MemberPlan[] = [];
     const unnamed: MemberPlan[] = [];
-    // Nothing is where a real kernel has it.
-    let offset = 8;
+    // Nothing is where a real kernel has it, but lists: their size tells whose types these are.
+    let offset = name === 'list_head' ? 0 : 8;
     for (const plan of members) {
       const [, bar, word = '', type, size] = /^(\|?)(\w+)(?::(\w+))?(?:\+(\d+))?$/.exec(plan)!;
       const at = offset;

@@ -158,6 +158,24 @@ describe.skipIf(isOut).each(isOut ? [['none', ''] as const] : GUESTS)(
       expect(new Set(theirs.map((answer) => answer.startsWith('gpa')))).toEqual(new Set([true, false]));
     });
 
+    test('types of another kernel are refused before anything is printed', async ({ skip }) => {
+      const others = KERNELS.filter(({ path, types }) => path !== kernel && types !== undefined);
+      if (others.length === 0) skip('one 32-bit kernel with types: `node guest/build.mjs --types` makes them');
+      const live = ['--qmp', guest.qmpPath, '--gdb', guest.gdbPath];
+      for (const command of [['ps'], ['maps', '1']]) {
+        for (const { types } of others) {
+          const { code, stdout, stderr } = await run([...command, ...live, '--btf', types!]);
+          expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
+          expect(stderr).toContain("the types given for it (--btf) are another kernel's: their struct pgprot has");
+        }
+      }
+      const path = join(temporaryFolder(), 'System.map');
+      writeFileSync(path, '00000000c1000000 T _text\n');
+      const { code, stderr } = await run(['map', ...live, '--symbols', path]);
+      expect(code).toBe(3);
+      expect(stderr).toContain('it needs --btf FILE, with --symbols or without');
+    });
+
     test('raw memory from whose middle a hole was dropped has no roots, and the map of the kernel', async () => {
       await monitor((qmp) => qmp.execute('stop'));
       const ram = readFileSync(guest.ramFile);

@@ -3,6 +3,7 @@ import { hex } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
 import { Btf } from '../btf/btf.ts';
 import { BTF_HEADER_BYTES, readBtfHeader } from '../btf/header.ts';
+import { structureOf } from '../btf/structure.ts';
 import { attempt } from '../memory/guest-fault.ts';
 import { KernelMemory } from '../memory/kernel-memory.ts';
 import { StepRunner } from '../memory/steps.ts';
@@ -22,7 +23,8 @@ export interface NoKernel {
 }
 
 const NO_TYPES =
-  'it was built without CONFIG_DEBUG_INFO_BTF, so that a file must have its types (--btf), or it has only begun to boot';
+  'it was built without CONFIG_DEBUG_INFO_BTF, or it has only begun to boot. In the first case it needs --btf FILE, with --symbols or ' +
+  'without: its types, as pahole --btf_encode_detached=FILE vmlinux writes them (of a vmlinux with debug information)';
 
 /** BTF is read in pieces of so many bytes. */
 const PIECE_BYTES = 1 << 18;
@@ -65,8 +67,13 @@ export class ImageSearch {
       const why = this.#strangeness ?? NO_TYPES;
       return lacking(`no type information (BTF) was found in it: ${why}`);
     }
+    const misfit = own === undefined ? whyOthers(btf.value, this.#memory) : undefined;
+    if (misfit !== undefined) return lacking(`the types given for it (--btf) are another kernel's: ${misfit}`);
     const initTask = await firstOf(traces.names, (at) => this.#do(() => initTaskAt(this.#memory, btf.value, at)));
-    if (initTask === undefined) return lacking('its first task is not to be seen');
+    if (initTask === undefined) {
+      const given = own === undefined ? ' where the types given for it (--btf) say: they may be of another kernel' : '';
+      return lacking(`its first task is not to be seen${given}`);
+    }
     const note = await firstOf(traces.notes, (at) => this.#readNote(at));
     const offset = (va: bigint) => Number(va - base);
     const [kernelRoot] = traces.roots;
@@ -148,6 +155,21 @@ export class ImageSearch {
   #do<T>(call: () => T): Promise<T> {
     return this.#runner.once(call);
   }
+}
+
+/** Why types are of another kernel than this one, by what their structures measure; undefined where they may be its own. */
+function whyOthers(btf: Btf, { wordBytes, paging }: KernelMemory): string | undefined {
+  const sizes = [
+    ['list_head', 2 * wordBytes, `has words of ${wordBytes * 8} bits`],
+    // The same version with PAE and without differs in little else, and its memory maps would be wrong.
+    ['pgprot', paging.mode.entryBytes, `has page-table entries of ${paging.mode.entryBytes * 8} bits`],
+  ] as const;
+  for (const [name, byteLength, what] of sizes) {
+    const theirs = structureOf(btf, name)?.byteLength;
+    if (theirs !== undefined && theirs !== byteLength)
+      return `their struct ${name} has ${theirs} bytes, and this kernel, which ${what}, has one of ${byteLength}`;
+  }
+  return undefined;
 }
 
 /** The first of some places where something is, and what. */
