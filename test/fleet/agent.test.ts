@@ -113,12 +113,17 @@ test('SIGHUP reads the policy anew: VMs come, go, and stay', { timeout: 120_000 
   expect(agent.stderr()).toContain('The previous policy stays in force.');
   expect((await agent.status()).reloads).toBe(0);
 
-  writePolicy(agent.folder, policyOf([SLOW, { ...SLOW, name: 'test-comes' }]));
+  const more = { host: 'another', keepDays: 3, memoryMiB: 300 };
+  writePolicy(agent.folder, policyOf([SLOW, { ...SLOW, name: 'test-comes' }], more));
   agent.child.kill('SIGHUP');
   await agent.until(async () => (await pidOf('test-comes')) !== undefined && !runs(leaving!));
   expect(await pidOf('test-slow')).toBe(before);
   expect(await pidOf('test-leaves')).toBeUndefined();
-  expect((await agent.status()).reloads).toBe(1);
+  expect(JSON.parse((await agent.get('/healthz')).text)).toMatchObject({ reloads: 1, host: 'host-1' });
+  expect(agent.stderr()).toContain(
+    'policy.json is in force. Restart the agent for the new host, keepDays: until then the old holds. ' +
+      'The new memoryMiB holds for VMs that are watched from now on; restart for all.\n',
+  );
   expect(await agent.kill('SIGTERM')).toBe(0);
 });
 

@@ -92,6 +92,23 @@ test('a file that a policy names and that cannot be read is named, with its plac
   }
 });
 
+test('a recording that a policy has twice needs two names', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ptmon-policy-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const [path, file] = [join(folder, 'p.json'), join(folder, 'a.trace')];
+  writeFileSync(file, '');
+  const policyWith = (second: object) =>
+    writeFileSync(path, JSON.stringify({ ...SMALLEST, traces: [{ file: 'a.trace' }, second] }));
+  for (const second of [{ file: 'a.trace' }, { file, name: 'a' }, { file: './a.trace', speed: 2 }]) {
+    policyWith(second);
+    expect(() => readPolicy(path)).toThrow(
+      `${path}: traces[1]: the same file and name as traces[0]: give it another name`,
+    );
+  }
+  policyWith({ file, name: 'b' });
+  expect(findVms(readPolicy(path), () => []).map(({ name }) => name)).toEqual(['a', 'b']);
+});
+
 test('the first rule that names a VM decides, and a VM that none names is not watched', () => {
   const vm = (name: string, qmp?: string) =>
     ({ pid: 1, name, qmp, gdb: undefined, missing: ['-qmp unix:PATH'] }) as unknown as Vm;

@@ -35,6 +35,9 @@ export interface AgentStatus {
 /** The command of the processes that an agent starts. */
 const WORKER = 'agent-worker';
 const RETRY_MS = 5000;
+/** What of a policy is read when the agent starts, and what when a VM begins to be watched. */
+const AT_RESTART = ['host', 'folder', 'format', 'keepDays', 'broker', 'spoolMiB', 'http'] as const;
+const OF_NEW_VMS = ['memoryMiB', 'fileSeconds', 'fileMiB'] as const;
 
 export class Agent {
   readonly #options: AgentOptions;
@@ -101,13 +104,24 @@ export class Agent {
     this.#timer = setInterval(() => this.#scan(), this.#policy.scanSeconds * 1000);
   }
 
-  /** From now on this policy decides. VMs whose rule it does not change are watched on, without a gap. */
-  reload(policy: Policy): void {
+  /**
+   * From now on this policy decides. VMs whose rule it does not change are watched on, without a gap.
+   *
+   * @returns what of it is not in force, human-readable: where something is that was another before
+   */
+  reload(policy: Policy): string[] {
     clearInterval(this.#timer);
     this.#reloads++;
-    const { folder, format, keepDays, broker, spoolMiB } = this.#policy;
-    this.#policy = { ...policy, folder, format, keepDays, broker, spoolMiB };
+    const old = this.#policy;
+    const changed = (keys: readonly (keyof Policy)[]) =>
+      keys.filter((key) => JSON.stringify(policy[key]) !== JSON.stringify(old[key])).join(', ');
+    const [atRestart, ofNewVms] = [changed(AT_RESTART), changed(OF_NEW_VMS)];
+    this.#policy = { ...policy, ...Object.fromEntries(AT_RESTART.map((key) => [key, old[key]])) };
     this.#watch();
+    return [
+      ...(atRestart === '' ? [] : [`Restart the agent for the new ${atRestart}: until then the old holds.`]),
+      ...(ofNewVms === '' ? [] : [`The new ${ofNewVms} holds for VMs that are watched from now on; restart for all.`]),
+    ];
   }
 
   async stop(): Promise<void> {

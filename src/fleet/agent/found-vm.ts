@@ -1,7 +1,6 @@
 /** What an agent can watch: the VMs of the host, and recordings that stand for VMs. */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { basename } from 'node:path';
 import { listVms, type Vm } from '../../guest/discovery/list-vms.ts';
 import { matchesName } from '../../linux/index.ts';
 import type { Policy, WatchRule } from '../policy/policy.ts';
@@ -27,7 +26,7 @@ export interface WantedVm extends FoundVm {
 export function findVms({ rules, traces }: Policy, list: () => readonly Vm[] = listVms): readonly WantedVm[] {
   const found = [
     ...list().map(vmOf),
-    ...traces.map(({ file, name = basename(file).replace(/\.trace$/, ''), speed }) => ({
+    ...traces.map(({ file, name, speed }) => ({
       boot: digest('trace', file, name),
       name,
       target: { kind: 'trace' as const, file, speed },

@@ -14,7 +14,7 @@ const PORTION_BYTES = 16 * 2 ** 20;
 export interface KeeperOptions {
   readonly journal: string;
   readonly archive: string;
-  /** Days that are kept; older ones are removed. Defaults to all. */
+  /** Days that are kept; older ones are removed, but not those days with events that are the newest. Defaults to all. */
   readonly keepDays?: number | undefined;
 }
 
@@ -91,7 +91,10 @@ export class Tidier {
   async tidy(now: Date = new Date()): Promise<void> {
     if (this.#keepDays !== undefined) {
       const first = `day=${dayOf((now.getTime() - this.#keepDays * 86_400_000) * 1000)}`;
-      const old = readdirSync(this.#archive).filter((name) => name.startsWith('day=') && name < first);
+      const days = readdirSync(this.#archive).filter((name) => name.startsWith('day='));
+      // A clock that is set ahead removes nothing at once: as many days stay as it would have seen.
+      const newest = new Set(days.sort().slice(-this.#keepDays));
+      const old = days.filter((name) => name < first && !newest.has(name));
       for (const name of old) rmSync(join(this.#archive, name), { recursive: true, force: true });
     }
     const changed = this.#changed;

@@ -72,20 +72,22 @@ export class Archiver {
     if (this.#consumer === undefined || this.#connection?.isClosed !== false) await this.#connect();
     const { everyMs } = this.#options;
     const collected: JsMsg[] = [];
+    let stop = () => {};
     try {
       const fetched = await this.#consumer!.fetch({ max_messages: MAX_MESSAGES, expires: Math.max(1000, everyMs) });
-      const stop = () => fetched.stop();
+      stop = () => fetched.stop();
       signal.addEventListener('abort', stop);
       // It may have come while this was connecting.
       if (signal.aborted) stop();
       for await (const message of fetched) collected.push(message);
-      signal.removeEventListener('abort', stop);
       return collected;
     } catch (error) {
       // What has come is added; the rest comes again.
       if (collected.length > 0) return collected;
       await this.#connection?.close();
       throw new Error(messageOf(error), { cause: error });
+    } finally {
+      signal.removeEventListener('abort', stop);
     }
   }
 

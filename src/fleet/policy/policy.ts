@@ -1,4 +1,5 @@
 /** The policy of an agent: what `ptmon agent --config FILE` takes (docs/fleet.md). */
+import { basename } from 'node:path';
 import * as v from 'valibot';
 import { OPT_IN_KINDS } from '../../core/monitor/events.ts';
 import { BROKER, folder, integer, text } from './broker.ts';
@@ -21,13 +22,16 @@ const RULE = v.strictObject({
   maxEventsPerSecond: v.optional(integer(1, 1_000_000)),
 });
 
-const TRACE = v.strictObject({
-  file: text,
-  /** Defaults to the name of the file without its suffix. */
-  name: v.optional(text),
-  /** 1 replays as fast as it happened. Defaults to no pauses. */
-  speed: v.optional(v.pipe(v.number(), v.minValue(Number.MIN_VALUE, 'must be positive'))),
-});
+const TRACE = v.pipe(
+  v.strictObject({
+    file: text,
+    /** Defaults to the name of the file without its suffix. */
+    name: v.optional(text),
+    /** 1 replays as fast as it happened. Defaults to no pauses. */
+    speed: v.optional(v.pipe(v.number(), v.minValue(Number.MIN_VALUE, 'must be positive'))),
+  }),
+  v.transform((trace) => ({ ...trace, name: trace.name ?? basename(trace.file, '.trace') })),
+);
 
 export const POLICY = v.strictObject({
   version: v.literal(1),

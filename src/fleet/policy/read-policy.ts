@@ -15,7 +15,12 @@ export function readPolicy(path: string): Policy {
   const policy = parsePolicy(textOf(path), path);
   const absolute = absoluteFrom(path);
   const traces = policy.traces.map((trace) => ({ ...trace, file: absolute(trace.file) }));
-  for (const [at, { file }] of traces.entries()) checkFile(file, `${path}: traces[${at}].file`);
+  for (const [at, { file, name }] of traces.entries()) {
+    checkFile(file, `${path}: traces[${at}].file`);
+    const same = traces.findIndex((other) => other.file === file && other.name === name);
+    if (same < at)
+      throw refusal(`${path}: traces[${at}]: the same file and name as traces[${same}]: give it another name`);
+  }
   const broker = policy.broker && brokerOf(policy.broker, path);
   return { ...policy, folder: absolute(policy.folder), traces, ...(broker && { broker }) };
 }

@@ -55,10 +55,8 @@ export async function runAgent(options: AgentCommandOptions, context: CommandCon
 /** A policy that is invalid leaves the one before in force. */
 function reload(agent: Agent, path: string, log: (line: string) => void): void {
   try {
-    agent.reload(readPolicy(path));
-    log(
-      `${path} is in force. The folder, the broker, what is kept, and the port stay as they were until the agent is restarted.`,
-    );
+    const unheeded = agent.reload(readPolicy(path));
+    log([`${path} is in force.`, ...unheeded].join(' '));
   } catch (error) {
     log(`${error instanceof Error ? error.message : String(error)}\nThe previous policy stays in force.`);
   }
