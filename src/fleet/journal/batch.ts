@@ -36,28 +36,24 @@ export function damageIn(journal: string): string | null {
 }
 
 function claim(journal: string): string | undefined {
-  setDamagedAside(journal);
-  const chosen = inTurn(readdirSync(journal).filter((name) => name.endsWith(COMPLETE)));
-  if (chosen.length === 0) return undefined;
-  const batch = join(journal, `${BATCH}${randomUUID()}`);
-  mkdirSync(batch);
+  let batch: string | undefined;
   let byteLength = 0;
-  for (const name of chosen) {
+  for (const name of inTurn(readdirSync(journal).filter((each) => each.endsWith(COMPLETE)))) {
     if (byteLength >= BATCH_BYTES) break;
-    byteLength += statSync(join(journal, name)).size;
-    renameSync(join(journal, name), join(batch, name));
+    const path = join(journal, name);
+    // Without its first line, the others would be lost in silence.
+    if (factsOf(path) === undefined && !isBlank(path)) {
+      renameSync(path, `${path}${DAMAGED}`);
+      continue;
+    }
+    if (batch === undefined) mkdirSync((batch = join(journal, `${BATCH}${randomUUID()}`)));
+    byteLength += statSync(path).size;
+    renameSync(path, join(batch, name));
   }
+  if (batch === undefined) return undefined;
   syncFolder(batch);
   syncFolder(journal);
   return batch;
-}
-
-/** Without its first line, the others would be lost in silence. */
-function setDamagedAside(journal: string): void {
-  for (const name of readdirSync(journal)) {
-    const path = join(journal, name);
-    if (name.endsWith(COMPLETE) && factsOf(path) === undefined && !isBlank(path)) renameSync(path, `${path}${DAMAGED}`);
-  }
 }
 
 /** As a crash of the host leaves a file of which nothing was on the disk. */

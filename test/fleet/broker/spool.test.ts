@@ -10,6 +10,8 @@ import { gapLine, segmentLine, segmentName } from '../../../src/fleet/journal/se
 
 /** Once it is 0, every call that changes a file system fails, as in a process that is no more. */
 const crash = vi.hoisted(() => ({ callsLeft: Infinity }));
+/** Paths of files that were opened. */
+const opened = vi.hoisted(() => ({ paths: [] as string[] }));
 
 vi.mock('node:fs', async (original) => {
   const fs: Record<string, unknown> = { ...(await original<object>()) };
@@ -20,6 +22,11 @@ vi.mock('node:fs', async (original) => {
       return call(...args);
     };
   }
+  const openSync = fs['openSync'] as (path: string, ...rest: unknown[]) => unknown;
+  fs['openSync'] = (path: string, ...rest: unknown[]) => {
+    opened.paths.push(path);
+    return openSync(path, ...rest);
+  };
   return fs;
 });
 
@@ -98,6 +105,18 @@ test('what is being sent is not dropped', () => {
   writeSegments('vm', 1);
   new Spool(journal, 1).limit();
   expect([...linesOfBatch(batch)]).toHaveLength(2 * LINES);
+});
+
+test('a long journal is looked through once, in however many batches it goes', () => {
+  const facts = { host: 'h', vm: 'vm', boot: 'b', session: 's', started: '2026-11-25T00:00:00.000Z' };
+  for (let number = 0; number < 12; number++) {
+    const path = join(journal, `${segmentName(facts, number)}.jsonl`);
+    writeFileSync(path, `${segmentLine(facts, number, number)}${'x'.repeat(6 * 2 ** 20)}\n`);
+  }
+  opened.paths = [];
+  const batches = [...batchesOf(journal)];
+  expect(batches).toHaveLength(4);
+  expect(opened.paths.filter((path) => path.endsWith('.jsonl'))).toHaveLength(12);
 });
 
 test('a crash at each call: each event is there or counted, once', () => {
