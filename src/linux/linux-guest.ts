@@ -78,7 +78,7 @@ export class LinuxGuest {
     const process = processes.find((each) => each.pid === pid);
     if (process === undefined) {
       const but = others.length === 0 ? '' : `, as far as its list of processes can be read (${others[0]})`;
-      throw new PtmonError('bad-argument', `the guest has no process ${pid}${but}`);
+      throw new PtmonError('bad-argument', `the guest has no process ${pid}${but}; ptmon ps lists them`);
     }
     if (process.mm === null) return { process, areas: [], faults: others };
     const { mm } = process;
@@ -88,6 +88,8 @@ export class LinuxGuest {
     const counter = new PageCounter(physical, this.entryFormat, hasMapleTrees(this.kernel.btf));
     const faults = new FaultList();
     for (const fault of list.faults) faults.note(fault);
+    if (!list.isWhole && list.faults.length === 0)
+      faults.note('the kernel counts more or fewer areas than its list has: it was being changed');
     const areas: MappedArea[] = [];
     for (const area of list.areas) areas.push({ ...area, ...(await this.#pages(counter, process, area, faults)) });
     const { missingTables } = counter;

@@ -117,6 +117,34 @@ describe('lists and pointers', () => {
     expect(faults).toEqual(['1 page table is missing: the pages below are not counted as resident or swapped']);
   });
 
+  test('a tree that is being changed: one reading of a part is no answer', async () => {
+    const { made, processes, linux } = await makeScene();
+    const { mm } = processes[0]!;
+    const root = made.get(mm + made.at('mm_struct.mm_mt') + made.at('maple_tree.ma_root')) & ~0xffn;
+    const [first, second] = [root + 8n, root + 16n];
+    const whole = [made.get(first), made.get(second)] as const;
+    // As if all addresses were in the first slot: a tree in order, with fewer areas.
+    const part = [made.get(first), 0n] as const;
+    const put = ([one, two]: readonly [bigint, bigint]) => (made.put(first, one), made.put(second, two));
+    put(part);
+    const torn = await linux.map(1);
+    expect(torn.areas.length).toBeLessThan(7);
+    expect(torn.faults).toEqual(['the kernel counts more or fewer areas than its list has: it was being changed']);
+    expect(await linux.areasOf(mm)).toMatchObject({ isWhole: false });
+    // The guest completes its change while it is read.
+    const run = linux.run(() => {
+      const steps = linux.areas.list(mm);
+      const { next } = steps;
+      let count = 0;
+      steps.next = (...args) => {
+        if (++count === 3) put(whole);
+        return next.apply(steps, args);
+      };
+      return steps;
+    });
+    expect(await run).toMatchObject({ isWhole: true, faults: [], areas: { length: 7 } });
+  });
+
   test('an area of another process is left out', async () => {
     const { made, processes, linux } = await makeScene();
     made.put(processes[0]!.areas[2]! + made.at('vm_area_struct.vm_mm'), processes[1]!.mm);

@@ -288,6 +288,7 @@ export class MadeKernel {
   }
 
   #linkAreas(mm: bigint, areas: readonly bigint[], plans: readonly AreaPlan[]): void {
+    this.put(mm + this.at('mm_struct.map_count'), BigInt(areas.length));
     if (this.places.has('mm_struct.mmap')) {
       const chain = [mm + this.at('mm_struct.mmap'), ...areas.map((area) => area + this.at('vm_area_struct.vm_next'))];
       for (const [index, area] of areas.entries()) this.put(chain[index]!, area);

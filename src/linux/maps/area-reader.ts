@@ -19,6 +19,10 @@ const VM_MAYSHARE = 0x80n;
 const VM_HUGETLB = 0x40_0000n;
 
 const MAX_NAME_BYTES = 256;
+/** Of a list of areas that the guest changes meanwhile. */
+const MAX_READINGS = 3;
+/** sysctl_max_map_count, which a guest may raise. */
+const MAX_READ_AGAIN = 65_530;
 
 /** Every method throws PtmonError `not-fetched` where remote memory must be fetched first. */
 export class AreaReader {
@@ -50,13 +54,14 @@ export class AreaReader {
     const faults = new FaultList();
     if (this.#noPaths !== undefined) faults.note(`no file has a name: ${this.#noPaths}`);
     const areas: MemoryArea[] = [];
-    for (const at of yield* this.#areasOf(mm, faults.note)) {
+    const { areas: found, isWhole } = yield* this.#countedAreas(mm, faults.note);
+    for (const at of found) {
       const note = (why: string) => faults.note(`the area at ${hex(at)}: ${why}`);
       const area = attempt(() => this.#area(mm, at, note), note);
       if (area !== undefined) areas.push(area);
       yield;
     }
-    return { areas: [...areas, ...(attempt(() => this.#vsyscall()) ?? [])], faults: faults.texts };
+    return { areas: [...areas, ...(attempt(() => this.#vsyscall()) ?? [])], faults: faults.texts, isWhole };
   }
 
   /**
@@ -89,6 +94,19 @@ export class AreaReader {
       );
     });
     return isCurrent === true;
+  }
+
+  /** A tree that the guest changes while it is read may look like a smaller one that is in order: the kernel's count tells. */
+  *#countedAreas(mm: bigint, note: (why: string) => void): Steps<{ areas: bigint[]; isWhole: boolean }> {
+    for (let reading = 1; ; reading++) {
+      const faults = new FaultList();
+      const areas = yield* this.#areasOf(mm, faults.note);
+      const count = attempt(() => this.#pointer(mm, this.layout.mm.map_count) & 0xffff_ffffn);
+      const isWhole = count === BigInt(areas.length);
+      if (!isWhole && reading < MAX_READINGS && areas.length < MAX_READ_AGAIN) continue;
+      for (const fault of faults.texts) note(fault);
+      return { areas, isWhole };
+    }
   }
 
   *#areasOf(mm: bigint, faults: (why: string) => void): Steps<bigint[]> {

@@ -32,6 +32,8 @@ export interface AreaList {
   readonly areas: readonly MemoryArea[];
   /** Human-readable. */
   readonly faults: readonly string[];
+  /** Whether there are as many as the kernel counts. Not so in a fork, or while a running guest changes them. */
+  readonly isWhole: boolean;
 }
 
 /** `rw-p`, as /proc writes it. */

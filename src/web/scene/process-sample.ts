@@ -45,8 +45,8 @@ export async function sampleProcesses(moment: Moment): Promise<readonly SampledP
  * changes it.
  */
 export async function areasOf(linux: LinuxGuest, mm: bigint): Promise<Area[] | undefined> {
-  const { areas, faults } = await linux.areasOf(mm);
-  return faults.length > 0 || areas.length === 0 ? undefined : joinAreas(areas.map(areaOf));
+  const { areas, faults, isWhole } = await linux.areasOf(mm);
+  return faults.length > 0 || !isWhole || areas.length === 0 ? undefined : joinAreas(areas.map(areaOf));
 }
 
 /** The segments of one file are one block. */
