@@ -142,6 +142,29 @@ describe('a trace', () => {
     expect(found).toEqual(expected);
   });
 
+  test('a page whose entry names its place on the swap device is shown as swapped, also if it never comes back', async () => {
+    const { Timeline } = await import('../../src/web/picture/timeline.ts');
+    const { isSwapped } = await import('../../src/web/picture/look.ts');
+    const swap = fileURLToPath(new URL('../../traces/swap.trace', import.meta.url));
+    const other = await openFiles([swap], {}, new AbortController().signal);
+    const timeline = new Timeline(other.scene());
+    const [{ root, map }] = timeline.spaces as [(typeof timeline.spaces)[number]];
+    const swappedPages = () =>
+      map.runs.flatMap(([vpn, pages, look]) => (isSwapped(look) ? [[vpn, pages] as const] : []));
+    timeline.seek(Infinity);
+    // Of the 1024 pages of its range, 256 were written to again; the rest is on the device.
+    const [STAGE, RETURNED, PAGES] = [0x1_0000_0000, 256, 1024];
+    const swapped = swappedPages().flatMap(([vpn, pages]) => Array.from({ length: pages }, (_, at) => vpn + at));
+    const inStage = swapped.filter((vpn) => vpn >= STAGE && vpn < STAGE + PAGES);
+    expect(inStage).toEqual(Array.from({ length: PAGES - RETURNED }, (_, at) => STAGE + RETURNED + at));
+    const translated = async (vpn: number) =>
+      (await run(['translate', swap, `0x${(vpn * 4096).toString(16)}`, '--root', `0x${root.toString(16)}`])).stdout;
+    expect(await translated(inStage[0]!)).toContain('not present, the operating system uses the other bits');
+    // They went one after the other, and none was on the device before.
+    timeline.seek(timeline.countAt(1900));
+    expect(swappedPages()).toEqual([]);
+  });
+
   test('a walk is what ptmon translate says, at the end and before', async () => {
     const { root } = source.scene().spaces[0]!;
     const path = `/api/walk?root=0x${root.toString(16)}&va=0x400000`;

@@ -60,7 +60,7 @@ export class RecordedSpaces {
     const span = spanOf(event.va, event.pages);
     space.pages.push({ vpn: span.from, pages: event.pages, name: namesOf(event).area });
     if (event.kind === 'page-out') this.#noteOut(index, span);
-    if (isSwapIn(event)) this.#noteSwapIn(index, span);
+    if (isSwapIn(event)) this.noteSwapped(index, span);
     const isOnDisk = isSwapOut(event) && runs.length === 0;
     return [this.put(index, span, isOnDisk ? [[span.from, event.pages, SWAPPED_LOOK, -1]] : runs)];
   }
@@ -82,11 +82,23 @@ export class RecordedSpaces {
     for (let vpn = from; vpn < to; vpn++) this.#lastOut.set(`${index} ${vpn}`, this.steps.length);
   }
 
-  /** Linux clears an entry before it writes where the page went, which is no event: only when it comes back is it known. */
-  #noteSwapIn(index: number, { from, to }: Span): void {
+  /** Linux clears an entry, which is the event, before it writes where the page went, which is none. Belongs to the page-out. */
+  noteSwapped(index: number, { from, to }: Span): void {
     for (let vpn = from; vpn < to; vpn++) {
-      const step = this.steps[this.#lastOut.get(`${index} ${vpn}`) ?? -1];
+      const key = `${index} ${vpn}`;
+      const step = this.steps[this.#lastOut.get(key) ?? -1];
       (step?.changes as Change[] | undefined)?.push([index, vpn, 1, [[vpn, 1, SWAPPED_LOOK, -1]]]);
+      this.#lastOut.delete(key);
+    }
+  }
+
+  /** The pages that went and have not come back, by space that is still there. */
+  *stillOut(): Iterable<{ readonly index: number; readonly root: number; readonly span: Span }> {
+    for (const key of [...this.#lastOut.keys()]) {
+      const [index, vpn] = key.split(' ').map(Number) as [number, number];
+      const { root, map, isGone } = this.at(index);
+      if (!isGone && this.#byRoot.get(root) === index && map.at(vpn) === undefined)
+        yield { index, root, span: { from: vpn, to: vpn + 1 } };
     }
   }
 

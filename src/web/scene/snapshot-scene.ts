@@ -59,8 +59,8 @@ async function spacesOf(moment: Moment, choice: SpaceChoice): Promise<Pick<Scene
   );
   if (wanted.length === 0) {
     const names = sampled.map(({ process }) => processName(process)).join(', ');
-    const what = pid === undefined ? `--comm ${comm}` : `--pid ${pid}`;
-    throw new PtmonError('bad-argument', `${what}: the guest has no such process; it has ${names}`);
+    const what = pid === undefined ? `named "${comm}"` : pid;
+    throw new PtmonError('bad-argument', `the guest has no process ${what}; it has ${names}`);
   }
   const spaces: Space[] = [];
   for (const { process, root, runs } of wanted) {

@@ -7,14 +7,16 @@ import { openTrace, type TraceDriver, type TraceInstant } from '../../drivers/tr
 import { openSession, type Session } from '../../session/index.ts';
 import { spacePieces } from '../../snapshot/index.ts';
 import { unnamed } from '../picture/areas.ts';
+import { isSwapped } from '../picture/look.ts';
 import type { Run } from '../picture/runs.ts';
 import type { Change, Scene, SceneEvent } from '../picture/scene.ts';
 import { RecordedSpaces } from './recorded-spaces.ts';
-import { namesOf, sceneEvent } from './scene-events.ts';
+import { isSwapIn, isSwapOut, namesOf, sceneEvent } from './scene-events.ts';
 import { readRuns, type Span, spanOf } from './space-runs.ts';
 
 /** A watched range without a page in it is a block all the same, up to so many pages. */
 const MAX_EMPTY_PAGES = 2048;
+const PROT_NONE = 0x100n;
 const OPT_IN: readonly string[] = OPT_IN_KINDS;
 
 /** @throws PtmonError as `openTrace`; the reason of the signal when it is aborted */
@@ -34,6 +36,7 @@ export async function traceScene(path: string, signal?: AbortSignal): Promise<Sc
     builder.begin(session, driver);
     await builder.endStep();
     await session.run();
+    await builder.endRecording();
   } finally {
     await session.close();
   }
@@ -48,6 +51,10 @@ class TraceScene {
   #calls: WatchCall[] = [];
   #events: MonitorEvent[] = [];
   #notes: string[] = [];
+  /** Pages that have just gone: where they went is written after the event. */
+  #out: { readonly index: number; readonly root: number; readonly span: Span }[] = [];
+  /** The numbers of swap devices, as entries have them: those that some event names. */
+  readonly #swapTypes = new Set<bigint>();
   #hasBegun = false;
 
   begin(session: Session, driver: TraceDriver): void {
@@ -72,6 +79,11 @@ class TraceScene {
     [this.#calls, this.#events, this.#notes] = [[], [], []];
     const changes: Change[] = [];
     const shown: SceneEvent[] = [];
+    for (const event of events) {
+      if (isSwapIn(event)) this.#swapTypes.add(swapType(event.cause!.oldValue));
+      if (isSwapOut(event)) this.#swapTypes.add(swapType(event.cause!.newValue));
+    }
+    await this.#findSwapped(this.#out.splice(0));
     // What begins to be watched has its name from the call.
     for (const call of calls) changes.push(...(await this.#beginWatch(call)));
     for (const event of events) {
@@ -79,6 +91,7 @@ class TraceScene {
       shown.push(sceneEvent(event, index));
       const runs = event.kind === 'root-gone' ? [] : await this.#read(event.root, spanOf(event.va, event.pages));
       changes.push(...cleared, ...this.#spaces.changesBy(event, index, runs));
+      if (event.kind === 'page-out') this.#out.push({ index, root: event.root, span: spanOf(event.va, event.pages) });
     }
     if (!this.#hasBegun) {
       this.#hasBegun = true;
@@ -87,6 +100,19 @@ class TraceScene {
     const note = notes.length === 0 ? {} : { note: notes.join('; ') };
     if (changes.length === 0 && shown.length === 0 && notes.length === 0) return;
     this.#spaces.steps.push({ timeMs: (this.#driver?.timeUs ?? 0) / 1000, changes, events: shown, ...note });
+  }
+
+  /** Of pages that went before any event named a swap device. */
+  async endRecording(): Promise<void> {
+    await this.#findSwapped(this.#spaces.stillOut());
+  }
+
+  async #findSwapped(pages: Iterable<{ readonly index: number; readonly root: number; readonly span: Span }>) {
+    if (this.#swapTypes.size === 0) return;
+    for (const { index, root, span } of pages) {
+      for (const [vpn, count, look] of await this.#read(root, span))
+        if (isSwapped(look)) this.#spaces.noteSwapped(index, { from: vpn, to: vpn + count });
+    }
   }
 
   scene(path: string, { about }: TraceDriver, kinds: readonly OptInKind[]): Scene {
@@ -134,10 +160,19 @@ class TraceScene {
     const { paging } = this.#session!.monitor;
     const snapshot = { description: '', memory: this.#driver!.memory, regions: [], close: async () => {} };
     try {
-      return await readRuns((options) => spacePieces(snapshot, { paging, root }, options), span);
+      return await readRuns(
+        (options) => spacePieces(snapshot, { paging, root }, options),
+        span,
+        (value, level) => level === 1 && paging.mode.canonical && this.#swapTypes.has(swapType(value)),
+      );
     } catch (error) {
       if (error instanceof PtmonError && (error.code === 'corrupt-input' || error.code === 'not-recorded')) return [];
       throw error;
     }
   }
+}
+
+/** `__swp_type` of 64-bit Linux (arch/x86/include/asm/pgtable_64.h); with PROT_NONE, an entry is of a page in memory. */
+function swapType(value: bigint): bigint {
+  return (value & PROT_NONE) === 0n ? value >> 59n : -1n;
 }
