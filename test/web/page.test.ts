@@ -15,7 +15,12 @@ const WRITABLE = lookOf(7, 1);
 declare global {
   interface Window {
     ptmon: {
-      model: { seekTime(ms: number): void; timeline: { at: number; isAtEnd: boolean; steps: readonly unknown[] } };
+      model: {
+        seekTime(ms: number): void;
+        changed(): void;
+        shown: { areas: readonly { readonly pages: number }[] } | undefined;
+        timeline: { at: number; isAtEnd: boolean; steps: readonly unknown[] };
+      };
       drawn: { frames: number };
     };
   }
@@ -66,6 +71,25 @@ describe.skipIf(noBrowser('the page in a browser'))('the page', () => {
     await expect.poll(() => page.locator('.comparison').innerText()).toContain('+0 −0 ~0');
     await page.getByRole('button', { name: 'Stop comparing' }).click();
     await expect.poll(async () => Object.fromEntries(await shownPages(page)), { timeout: 20_000 }).toEqual(before);
+  });
+
+  test('a block that changes its size is drawn before anybody sees it: no canvas is black', async () => {
+    const { page } = await openPage(browser, await serveSource(trace));
+    // At the end of the task in which the size changes: a frame may be shown then, and the next one draws.
+    const blank = await page.evaluate(async () => {
+      const canvas = document.querySelector<HTMLCanvasElement>('canvas.cells')!;
+      const pixel = () => canvas.getContext('2d')!.getImageData(1, 1, 1, 1).data.join();
+      const before = pixel();
+      const found = new Promise<string>((resolve) => {
+        new MutationObserver(() => resolve(pixel())).observe(canvas, { attributeFilter: ['width'] });
+      });
+      const { model } = window.ptmon;
+      const { areas } = model.shown!;
+      model.shown!.areas = areas.map((area, at) => (at === 0 ? { ...area, pages: area.pages - 1 } : area));
+      model.changed();
+      return [before, await found];
+    });
+    expect(blank[1]).toBe(blank[0]);
   });
 
   test('plays a recording, and stops at its end', async () => {

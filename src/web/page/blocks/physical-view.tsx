@@ -32,7 +32,8 @@ export function PhysicalView({ model }: { readonly model: Model }) {
     <div class="picture physical" ref={box.ref}>
       <p class="facts">
         {bytesName(all * 4096)} of frames are mapped by {frames.owners.length} address spaces,{' '}
-        {bytesName(shared * 4096)} of them by several. <span role="status">{open !== '' ? open : hover}</span>
+        {bytesName(shared * 4096)} of them by several, which have the colour of the first.{' '}
+        <span role="status">{open !== '' ? open : hover}</span>
       </p>
       <Owners frames={frames} />
       {box.width > 0 &&

@@ -48,6 +48,8 @@ export function Cells(props: CellsProps) {
     const drawing = new CellCanvas(canvasRef.current!, latest.current.styles(0, cells, theme), rows, theme);
     painter.current = drawing;
     drawing.moveCursor(latest.current.open);
+    // A canvas with a new size is black until it is drawn, and the next frame comes after this one is shown.
+    drawing.draw(performance.now());
     const draw = (now: number) => drawing.draw(now);
     const remove = addPainter(draw);
     const unsubscribe = subscribe?.((from, to) => {
