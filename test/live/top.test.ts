@@ -75,6 +75,7 @@ describe.skipIf(leftOut('ptmon top in a terminal', noTmux))('ptmon top', { timeo
     });
     expect(last).toContain('ended with 0');
     expect(last).not.toContain('PID COMMAND');
+    expect(last).not.toContain('The guest has ended');
   });
 
   test('Ctrl-C ends it as a signal does, and gives the terminal back', async () => {
@@ -90,6 +91,7 @@ describe.skipIf(leftOut('ptmon top in a terminal', noTmux))('ptmon top', { timeo
     expect(await list.ended, list.stderr).toBe(0);
     expect(list.stdout.match(/PID COMMAND/g)).toHaveLength(2);
     expect(list.stdout).not.toContain('\u001b');
+    expect(list.stderr).toBe('');
     const json = startPtmon('top', '--qmp', machine.guest.qmpPath, '--json', '--count', '1', '--interval', '200');
     expect(await json.ended, json.stderr).toBe(0);
     const rows = json.stdout

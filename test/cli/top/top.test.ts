@@ -144,6 +144,14 @@ describe('the screen', () => {
     ]);
   });
 
+  test('without colours the marked row and the order show all the same', () => {
+    const lines = screenLines(state(), { columns: 80, rows: 8 }, plain, new Ansis(1));
+    expect(lines.filter((line) => line.includes('\u001b[7m'))).toEqual([lines[2], lines[3]]);
+    expect(lines[2]).toContain('\u001b[4m RESIDENT');
+    const [, , , marked, other] = screenLines(state(), { columns: 80, rows: 8 }, plain);
+    expect(lines.slice(3, 5)).toEqual([`\u001b[7m${marked}\u001b[27m`, other]);
+  });
+
   test('a wide one has the users, the threads and the history', () => {
     const [, , heading] = screenLines(state(), { columns: 200, rows: 8 }, plain);
     expect(heading).toMatch(/STATE +UID +THR +IN\+OUT\/s/);

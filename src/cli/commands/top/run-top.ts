@@ -1,6 +1,7 @@
 /** `ptmon top`: looks at all processes of a guest again and again, while it runs. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import process from 'node:process';
+import { Ansis } from 'ansis';
 import { PtmonError } from '../../../core/error.ts';
 import { attach, type Guest } from '../../../guest/index.ts';
 import { coloursFor } from '../../../sinks/console/colours.ts';
@@ -29,6 +30,8 @@ export interface TopOptions {
 
 /** Looks may take this part of the time at most. */
 const LOOK_SHARE = 2;
+/** Inverse, bold and underlined, which are no colours. */
+const STYLES = new Ansis(1);
 
 /** @throws PtmonError `bad-argument` without a guest; `source-unavailable` where it has no Linux, or is lost */
 export async function runTop(options: TopOptions, streams: Streams, signal: AbortSignal): Promise<void> {
@@ -39,6 +42,7 @@ export async function runTop(options: TopOptions, streams: Streams, signal: Abor
   const guest = await attach({ qmp, ...(vm !== undefined && { name: vm }) }, { signal });
   let ended: unknown;
   let hasEnded = false;
+  let isGone = false;
   try {
     // Keeps one session open: without it each look would connect anew.
     guest
@@ -52,16 +56,23 @@ export async function runTop(options: TopOptions, streams: Streams, signal: Abor
       )
       .finally(() => over.abort());
     const looks = new Looks(guest);
-    const isTerminal = isTty(streams.output) && process.stdin.isTTY && json !== true && count === undefined;
+    const isTerminal =
+      isTty(streams.output) &&
+      process.stdin.isTTY &&
+      process.env['TERM'] !== 'dumb' &&
+      json !== true &&
+      count === undefined;
     if (isTerminal) await new Interactive(looks, options, streams.output, stop).run();
     else await printLooks(looks, options, streams.output, stop);
   } catch (error) {
     if (!stop.aborted) throw error;
   } finally {
+    // Closing ends the session, too.
+    isGone = hasEnded;
     await guest.close();
   }
-  if (ended !== undefined && !signal.aborted) throw ended;
-  if (hasEnded && !signal.aborted) await printStatus(streams.messages, 'The guest has ended.');
+  if (isGone && ended !== undefined && !signal.aborted) throw ended;
+  if (isGone && !signal.aborted) await printStatus(streams.messages, 'The guest has ended.');
 }
 
 function isTty({ stream }: TextOutput): boolean {
@@ -229,6 +240,8 @@ class Interactive {
   }
 
   #draw(): void {
-    this.#screen.draw(screenLines(this.#state, this.#screen.size, coloursFor(this.#output.stream)));
+    const colour = coloursFor(this.#output.stream);
+    const style = colour.level === 0 ? STYLES : colour;
+    this.#screen.draw(screenLines(this.#state, this.#screen.size, colour, style));
   }
 }

@@ -55,18 +55,25 @@ const HELP = [
   'LARGE         the part of RESIDENT that pages larger than 4 KiB map',
 ];
 
+/** What NO_COLOR takes away, and what it leaves: without inverse lines nobody sees which row is marked. */
+export interface Look {
+  readonly colour: Ansis;
+  readonly style: Ansis;
+}
+
 /** @returns `rows` lines of exactly `columns` columns, without line feeds */
-export function screenLines(state: TopState, { columns, rows }: Terminal, colour: Ansis): string[] {
-  const head = headLines(state, columns, colour);
-  const list = state.showsHelp ? HELP.map((line) => ` ${line}`) : listLines(state, columns, colour);
+export function screenLines(state: TopState, { columns, rows }: Terminal, colour: Ansis, style = colour): string[] {
+  const look = { colour, style };
+  const head = headLines(state, columns, style);
+  const list = state.showsHelp ? HELP.map((line) => ` ${line}`) : listLines(state, columns, look);
   const space = Math.max(0, rows - head.length - 1);
   const shown = list.slice(state.scroll, state.scroll + space);
   const blank = Array.from({ length: space - shown.length }, () => '');
-  const lines = [...head, ...shown, ...blank, footLine(state, columns, colour)];
+  const lines = [...head, ...shown, ...blank, footLine(state, columns, look)];
   return lines.slice(0, rows).map((line) => (line.includes('\x1b') ? line : fit(line, columns)));
 }
 
-function headLines(state: TopState, columns: number, colour: Ansis): string[] {
+function headLines(state: TopState, columns: number, style: Ansis): string[] {
   const { guest, processes, intervalMs, opened } = state;
   const sum = (of: (row: TopRow) => number) => processes.reduce((total, row) => total + of(row), 0);
   const first = `ptmon top  ${printable(guest)}`;
@@ -76,26 +83,26 @@ function headLines(state: TopState, columns: number, colour: Ansis): string[] {
     `${rateText(sum(({ pagesOut }) => pagesOut))} out`;
   const right = `sampled every ${intervalMs / 1000} s`;
   const title = fit(first, Math.max(0, columns - widthOf(right) - 1));
-  const top = columns > widthOf(right) + 20 ? `${colour.bold(title)} ${colour.dim(right)}` : fit(first, columns);
+  const top = columns > widthOf(right) + 20 ? `${style.bold(title)} ${style.dim(right)}` : fit(first, columns);
   const second = opened === undefined ? totals : `${opened.name}[${opened.pid}]: ${areasText(opened)}`;
-  const heading = opened === undefined ? processHeading(state, columns, colour) : areaHeading(columns, colour);
-  return [top, fit(second, columns), state.showsHelp ? colour.inverse(fit('Keys', columns)) : heading];
+  const heading = opened === undefined ? processHeading(state, columns, style) : areaHeading(columns, style);
+  return [top, fit(second, columns), state.showsHelp ? style.inverse(fit('Keys', columns)) : heading];
 }
 
 function areasText({ areas, failure }: OpenedProcess): string {
   if (failure !== undefined) return failure;
   const resident = areas.reduce((total, area) => total + area.resident, 0) * 4096;
-  return `${areas.length} areas, ${sizeText(resident)} resident`;
+  return `${areas.length} ${areas.length === 1 ? 'area' : 'areas'}, ${sizeText(resident)} resident`;
 }
 
-function footLine({ failure, opened, showsHelp }: TopState, columns: number, colour: Ansis): string {
+function footLine({ failure, opened, showsHelp }: TopState, columns: number, { colour, style }: Look): string {
   if (failure !== undefined) return colour.red(fit(failure, columns));
   const keys = showsHelp
     ? 'any key: back'
     : opened === undefined
       ? 'q quit  ? keys  Enter open  sort: r i o c l s p n'
       : 'q quit  Esc back  Up/Down scroll';
-  return colour.dim(fit(keys, columns));
+  return style.dim(fit(keys, columns));
 }
 
 const COMMAND_COLUMNS = 16;
@@ -121,22 +128,22 @@ function columnsFor(columns: number): readonly Column[] {
   ];
 }
 
-function processHeading({ sort }: TopState, columns: number, colour: Ansis): string {
+function processHeading({ sort }: TopState, columns: number, style: Ansis): string {
   const cells = columnsFor(columns).map(({ title, width, isLeft, sort: own }) => {
     const cell = cellOf(title, width, isLeft);
-    return own === sort ? colour.underline(cell) : cell;
+    return own === sort ? style.underline(cell) : cell;
   });
-  return colour.inverse(fill(cells, columnsFor(columns), columns));
+  return style.inverse(fill(cells, columnsFor(columns), columns));
 }
 
-function listLines(state: TopState, columns: number, colour: Ansis): string[] {
+function listLines(state: TopState, columns: number, { colour, style }: Look): string[] {
   const { opened, processes, sort, selected } = state;
   if (opened !== undefined) return areaLines(opened.areas, columns);
   const chosen = columnsFor(columns);
   return sorted(processes, sort).map((row) => {
     const cells = chosen.map(({ text, width, isLeft }) => cellOf(text(row), width, isLeft));
     const line = fill(cells, chosen, columns);
-    if (row.pid === selected) return colour.bgBlue.white(line);
+    if (row.pid === selected) return colour.level === 0 ? style.inverse(line) : colour.bgBlue.white(line);
     return row.pagesIn + row.pagesOut > 0 ? colour.green(line) : line;
   });
 }
@@ -155,14 +162,14 @@ function cellOf(text: string, width: number, isLeft = false): string {
 
 const AREA_TEXT = 62;
 
-function areaHeading(columns: number, colour: Ansis): string {
+function areaHeading(columns: number, style: Ansis): string {
   const cells = [
     fit('START', 18),
     fit('RIGHTS', 6),
     ...['SIZE', 'RESIDENT', 'SWAP'].map((title) => cellOf(title, 9)),
     'NAME',
   ];
-  return colour.inverse(fit(cells.join(' '), columns));
+  return style.inverse(fit(cells.join(' '), columns));
 }
 
 function areaLines(areas: readonly MappedArea[], columns: number): string[] {
