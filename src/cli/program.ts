@@ -3,7 +3,6 @@ import type { Writable } from 'node:stream';
 import { Command, CommanderError } from 'commander';
 import { PtmonError } from '../core/error.ts';
 import { columnsOf } from '../sinks/columns.ts';
-import { printable } from '../sinks/printable.ts';
 import { TextOutput } from '../sinks/text-output.ts';
 import { VERSION } from '../sinks/version.ts';
 import { ABOUT, EXIT_CODES } from './about.ts';
@@ -29,6 +28,7 @@ export interface ProcessStreams {
 /** Runs one command line and returns the exit code. Never throws. */
 export async function runProgram(args: readonly string[], streams: ProcessStreams): Promise<number> {
   let exitCode: number = EXIT_OK;
+  let misuse = '';
   const messages = new TextOutput(streams.stderr);
   const context: CommandContext = {
     commands: COMMANDS,
@@ -42,21 +42,25 @@ export async function runProgram(args: readonly string[], streams: ProcessStream
     },
   };
   try {
-    const program = await buildProgram(context, commandName(args));
+    const program = await buildProgram(context, commandName(args), (text) => (misuse += text));
     program.hook('preAction', async (_program, command) => {
       if (command.options.some(({ long }) => long === '--vm')) resolveVm(command, streams.vms);
     });
     await program.parseAsync(args, { from: 'user' });
     return exitCode;
   } catch (error) {
-    // Commander has already printed what is wrong with the command line.
-    if (!(error instanceof CommanderError)) await printStatus(messages, `ptmon: ${messageOf(error)}`);
+    // Of a wrong command line, commander has said what is wrong; of --help, nothing is.
+    await printStatus(messages, error instanceof CommanderError ? misuse : `ptmon: ${messageOf(error)}`);
     return exitCodeOf(error);
   }
 }
 
 /** Every command by name and summary; `wanted` with all that belongs to it. */
-async function buildProgram(context: CommandContext, wanted: string | undefined): Promise<Command> {
+async function buildProgram(
+  context: CommandContext,
+  wanted: string | undefined,
+  onMisuse: (message: string) => void,
+): Promise<Command> {
   const { output, messages } = context;
   const program = new Command('ptmon')
     .description(ABOUT)
@@ -77,7 +81,7 @@ async function buildProgram(context: CommandContext, wanted: string | undefined)
   }
   for (const command of [program, ...program.commands]) {
     const name = command === program ? 'ptmon' : `ptmon ${command.name()}`;
-    command.configureOutput({ outputError: (text, write) => write(usageError(printableLines(text), name)) });
+    command.configureOutput({ outputError: (text) => onMisuse(usageError(text, name)) });
   }
   return program;
 }
@@ -86,11 +90,6 @@ async function buildProgram(context: CommandContext, wanted: string | undefined)
 function commandName(args: readonly string[]): string | undefined {
   const [first, second] = args.filter((word) => !word.startsWith('-'));
   return first === 'help' ? second : first;
-}
-
-/** A message may have several lines, and contain text of a file or of the guest. */
-function printableLines(text: string): string {
-  return text.split('\n').map(printable).join('\n');
 }
 
 /** One sentence for what the user can act on; the whole stack for a fault of ptmon itself. */

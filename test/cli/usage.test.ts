@@ -92,3 +92,14 @@ describe('missing files have the same words everywhere', () => {
     expect(code).toBe(3);
   });
 });
+
+test('on a terminal, what is wrong with the command line wraps between words', async () => {
+  const { Recorder } = await import('../sinks/examples.ts');
+  const { runProgram } = await import('../../src/cli/program.ts');
+  const stderr = Object.assign(new Recorder(), { isTTY: true, columns: 80 });
+  expect(await runProgram(['run', '--name', 'x'], { stdout: new Recorder(), stderr, vms: () => [] })).toBe(2);
+  const lines = stderr.text.trimEnd().split('\n');
+  expect(lines.length).toBe(2);
+  for (const line of lines) expect(line.length).toBeLessThanOrEqual(80);
+  expect(lines.join(' ')).toMatch(/^ptmon: unknown option --name; did you mean one of .*\? \(see ptmon run --help\)$/);
+});
