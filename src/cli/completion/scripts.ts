@@ -16,7 +16,11 @@ _ptmon() {
   ((\${#lines[@]} > 0)) || return 0
   directive=\${lines[-1]}
   unset 'lines[-1]'
-  for line in "\${lines[@]}"; do COMPREPLY+=("\${line%%$'\\t'*}"); done
+  # A guest names its processes: what means something to the shell is quoted.
+  for line in "\${lines[@]}"; do
+    printf -v line %q "\${line%%$'\\t'*}"
+    COMPREPLY+=("$line")
+  done
   case $directive in
     ':files '*)
       compopt -o filenames

@@ -61,6 +61,17 @@ describe.skipIf(!isThere('bash'))('bash', { timeout }, () => {
     expect(completed(...words).sort()).toEqual([...expected].sort());
   });
 
+  test('a name that a guest chose means nothing to the shell', () => {
+    const found = shell(
+      'bash',
+      `source <(ptmon completion bash)
+       ptmon() { printf '%s\\t%s\\n' '$(touch harm); x' 'name' plain ''; echo :none; }
+       COMP_WORDS=(ptmon watch --comm ''); COMP_CWORD=3; _ptmon
+       printf '%s\\n' "\${COMPREPLY[@]}"`,
+    );
+    expect(found).toEqual([String.raw`\$\(touch\ harm\)\;\ x`, 'plain']);
+  });
+
   test('a word that is a command of the shell is not executed', () => {
     expect(completed('ptmon', '$(touch harm)', '')).toEqual([]);
     expect(shell('bash', 'ls')).not.toContain('harm');
