@@ -29,7 +29,7 @@ describe('a line for each kind', () => {
   test('in 80 columns: flags only of entries that name a frame', () => {
     expect(all.map(plain(80))).toEqual([
       '+ nginx[12]:heap               0x7f1234567abc 0x1a2babc   4K     PTE 0x0 → …067',
-      '- a,7                  0xffff888000000000 0xffffffffff000 2×2M   PDE …0e7 → 0x0',
+      '- a,7                     0xffff888000000000 0xffffffffff000 2×2M PDE …0e7 → 0x0',
       '~ nginx[12]:heap               0x7f1234567abc 0x1a2babc   4K     rwxu → r--u3',
       '= nginx[12]:heap               0x7f1234567abc 0x1a2babc   2M     was 4K',
       'x root 0x1000 view 2 gone',
@@ -39,10 +39,26 @@ describe('a line for each kind', () => {
   test('in 120 columns: whole entries and the vCPU', () => {
     expect(all.map(plain(120))).toEqual([
       '+ nginx[12]:heap                  0x7f1234567abc 0x1a2babc   4K     PTE 0x0 → 0x8000000001a2b067 cpu1',
-      '- a,7                     0xffff888000000000 0xffffffffff000 2×2M   PDE 0x1a2b0e7 → 0x0',
+      '- a,7                         0xffff888000000000 0xffffffffff000 2×2M PDE 0x1a2b0e7 → 0x0',
       '~ nginx[12]:heap                  0x7f1234567abc 0x1a2babc   4K     rwxu → r--u3, PTE 0x0 → 0x8000000001a2b067 cpu1',
       '= nginx[12]:heap                  0x7f1234567abc 0x1a2babc   2M     was 4K, PTE 0x0 → 0x8000000001a2b067 cpu1',
       'x root 0x1000 view 2 gone',
+    ]);
+  });
+
+  test('a size of many pages moves only what is behind it, where that fits', () => {
+    const layout = new RowLayout({ colours: new Ansis(0), columns: () => 80, leadColumns: 8, vaColumns: 15 });
+    const row = { kind: 'page-in', who: 'workload[81]:stage', va: '0x100000000000…', pa: '0x29db000' } as const;
+    expect(
+      [
+        { ...row, size: '64×4K', why: '64 PTEs set' },
+        { ...row, size: '1024×4K', why: '1024 PTEs set' },
+        { ...row, size: '1024×4K', why: '1024 PTEs → 0x0' },
+      ].map((each) => layout.line(each, '   0.121')),
+    ).toEqual([
+      '   0.121 + workload[81]:stage 0x100000000000… 0x29db000   64×4K  64 PTEs set',
+      '   0.121 + workload[81]:stage 0x100000000000… 0x29db000   1024×4K 1024 PTEs set',
+      '   0.121 + worklo…[81]:stage 0x100000000000… 0x29db000   1024×4K 1024 PTEs → 0x0',
     ]);
   });
 
@@ -201,7 +217,7 @@ describe('the last line', () => {
     ],
     [
       { lost: { known: 0, unknown: true }, resyncs: 2, foundByResync: 1 },
-      '2 page-in, 1 page-out; 12 writes, an unknown number of events lost, 1 event found only by comparing (2 times)\n',
+      '2 page-in, 1 page-out; 12 writes, an unknown number of events lost, 1 event found only by comparing (in 2 comparisons)\n',
     ],
     [
       { ended: 'failed', failure: { code: 'source-unavailable', message: 'the guest is gone' } },

@@ -13,7 +13,7 @@ export function chooseProcess({ processes, faults }: ProcessList, { pid, comm }:
   if (pid !== undefined) {
     const found = processes.find((process) => process.pid === pid);
     if (found === undefined)
-      throw new PtmonError('bad-argument', `--pid ${pid}: the guest has no such process${but}; ptmon ps lists them`);
+      throw new PtmonError('bad-argument', `the guest has no process ${pid}${but}; ptmon ps lists them`);
     return withMemory(found, `--pid ${pid}`);
   }
   const alike = processes.filter((process) => process.mm !== null && isWanted({ by: { command: comm! } }, process));

@@ -96,7 +96,7 @@ export class ProcessWatch {
       'bad-argument',
       isThere
         ? `process ${by.pid} has ended: its memory is gone`
-        : `the guest has no process ${by.pid} with memory of its own`,
+        : `the guest has no process ${by.pid} with memory of its own; ptmon ps lists them`,
     );
   }
 

@@ -47,7 +47,9 @@ export function lostText(summary: Statistics & Pick<Summary, 'dropped'>): string
 
 function missedText({ lost, foundByResync, resyncs }: Statistics): string {
   const compared =
-    foundByResync === 0 ? '' : `, ${count(foundByResync, 'event')} found only by comparing (${count(resyncs, 'time')})`;
+    foundByResync === 0
+      ? ''
+      : `, ${count(foundByResync, 'event')} found only by comparing (in ${count(resyncs, 'comparison')})`;
   if (lost.unknown) {
     const reasons = lost.reasons === undefined ? '' : ` (${lost.reasons.map(printable).join('; ')})`;
     return `${lost.known === 0 ? '' : `${lost.known} and `}an unknown number of events lost${reasons}${windowsText(lost.windows)}${compared}`;

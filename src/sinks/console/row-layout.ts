@@ -8,7 +8,7 @@ const WIDE_COLUMNS = 110;
 const WHY_COLUMNS = { narrow: 15, wide: 52 };
 /** Names of owners take no less and no more, however wide the terminal is. */
 const WHO_COLUMNS = { least: 8, most: 32 };
-/** Values with more digits take their room from the owner, so that the columns do not move. */
+/** A longer virtual address takes its room from the owner. So do other values, where what is behind them would be cut: else it moves. */
 const PA_COLUMNS = 11;
 /** `512×4K`: all pages of a page table. */
 const SIZE_COLUMNS = 6;
@@ -82,13 +82,17 @@ export class RowLayout {
   }
 
   #cells(row: Omit<Row, 'kind'>, paintPa: (text: string) => string, paintWhy: (text: string) => string): string {
-    const [va, pa, size] = [pad(row.va, this.#va), pad(row.pa, PA_COLUMNS), pad(row.size, SIZE_COLUMNS)];
-    const excess = va.length + pa.length + size.length - this.#va - PA_COLUMNS - SIZE_COLUMNS;
+    const va = pad(row.va, this.#va);
+    const excess = va.length - this.#va;
+    const pa = pad(row.pa, PA_COLUMNS);
+    const size = pad(row.size, SIZE_COLUMNS + PA_COLUMNS - pa.length);
     const free = this.#room - this.#va - PA_COLUMNS - SIZE_COLUMNS - 4;
     const whyReserve = this.wide ? WHY_COLUMNS.wide : WHY_COLUMNS.narrow;
     const regular = Math.min(WHO_COLUMNS.most, Math.max(WHO_COLUMNS.least, free - whyReserve));
-    const whoColumns = Math.max(WHO_COLUMNS.least, regular - excess);
-    const why = fit(row.why, Math.max(0, free - excess - whoColumns)).trimEnd();
+    const moved = pa.length + size.length - PA_COLUMNS - SIZE_COLUMNS;
+    const cut = Math.min(moved, Math.max(0, widthOf(row.why) + moved - (free - regular)));
+    const whoColumns = Math.max(WHO_COLUMNS.least, regular - excess - cut);
+    const why = fit(row.why, Math.max(0, free - excess - moved - whoColumns)).trimEnd();
     return `${fitWho(row.who, whoColumns)} ${va} ${paintPa(pa)} ${size} ${paintWhy(why)}`;
   }
 

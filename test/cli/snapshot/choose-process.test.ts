@@ -41,7 +41,7 @@ test('a name that several processes have is refused, with their PIDs', () => {
 });
 
 test.each([
-  [{ pid: 83 }, /--pid 83: the guest has no such process/],
+  [{ pid: 83 }, /^the guest has no process 83; ptmon ps lists them/],
   [{ pid: 2 }, /--pid 2 is a kernel thread, without memory of its own/],
   [{ comm: 'kthreadd' }, /--comm kthreadd: the guest has no process of this name with its own memory/],
 ])('%j is refused', (choice, message) => {

@@ -12,7 +12,7 @@ import { sizeText } from '../../output/size-text.ts';
 /** Names in a line of text. */
 const MAX_NAMES = 3;
 /** Most entries of the column are not wider. */
-const PHYSICAL_WIDTH = 24;
+const PHYSICAL_WIDTH = 27;
 /** The totals take two lines where there is less room. */
 const TOTALS_COLUMNS = 180;
 
