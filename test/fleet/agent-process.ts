@@ -64,9 +64,15 @@ export function writePolicy(folder: string, policy: object): string {
   return path;
 }
 
-export async function startAgent(policy: object, folder: string = makeFolder()): Promise<StartedAgent> {
+/** @param openFiles that it may have */
+export async function startAgent(
+  policy: object,
+  folder: string = makeFolder(),
+  openFiles: number | 'unlimited' = 'unlimited',
+): Promise<StartedAgent> {
   const policyPath = writePolicy(folder, policy);
-  const child = spawn(process.execPath, [MAIN, 'agent', '--config', policyPath], {
+  const limit = openFiles === 'unlimited' ? '' : `ulimit -n ${openFiles}; `;
+  const child = spawn('sh', ['-c', `${limit}exec "$0" "$@"`, process.execPath, MAIN, 'agent', '--config', policyPath], {
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -52,6 +52,15 @@ test('a process that is killed is started again, and the others go on', { timeou
   expect(await agent.kill('SIGTERM')).toBe(0);
 });
 
+test('a VM for which there are no files left is tried again, and the others go on', { timeout: 120_000 }, async () => {
+  const traces = Array.from({ length: 16 }, (_, at) => ({ ...SLOW, name: `test-${at}` }));
+  const agent = await startAgent(policyOf(traces), makeFolder(), 44);
+  await agent.until(() => /VM test-\d+: spawn .* EMFILE\n/.test(agent.stderr()));
+  await agent.until(() => /VM test-\d+: the watch ended with -\d+; it begins again in 2 s/.test(agent.stderr()));
+  await agent.until(() => agent.lines().some(({ seq, of }) => seq !== undefined && of['vm'] === 'test-0'));
+  expect(await agent.kill('SIGTERM')).toBe(0);
+});
+
 test('a watch that fails begins again', { timeout: 120_000 }, async () => {
   const file = join(makeFolder(), 'damaged.trace');
   writeFileSync(file, 'not a trace');

@@ -94,7 +94,7 @@ export class Agent {
     try {
       completeLeftOver(paths, 'the agent was killed');
     } catch (error) {
-      this.#options.log(`the journal: ${String(error)}`);
+      this.#options.log(`the journal: ${error instanceof Error ? error.message : String(error)}`);
       setTimeout(() => this.#completeLeftOver(paths), RETRY_MS).unref();
     }
   }
@@ -162,7 +162,14 @@ export class Agent {
   }
 
   #scan(): void {
-    const wanted = new Map(findVms(this.#policy, this.#options.list).map((vm) => [vm.boot, vm]));
+    let found: readonly WantedVm[];
+    try {
+      found = findVms(this.#policy, this.#options.list);
+    } catch (error) {
+      // Too many open files, perhaps: those that are watched are watched on.
+      return this.#options.log(`looking for VMs: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    const wanted = new Map(found.map((vm) => [vm.boot, vm]));
     for (const [boot, process] of this.#processes) {
       const now = wanted.get(boot);
       if (now !== undefined && isSame(now, process.vm)) continue;

@@ -67,7 +67,8 @@ export class MoverProcess {
       this.#dropped = dropped;
       this.#problem = problem;
     });
-    child.send(order, () => {});
+    // Where there was no room for it, it is not there.
+    if (child.connected) child.send(order, () => {});
     this.#ended = new Promise((resolve) => {
       child.on('error', (error) => this.#say(error.message));
       child.on('close', (code, signal) => {

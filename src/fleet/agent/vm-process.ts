@@ -111,8 +111,8 @@ export class VmProcess {
     child.on('message', (report: WorkerReport) => {
       this.#counts = report.counts;
     });
-    // A process that is gone takes no order: its end is reported below.
-    child.send(order, () => {});
+    // A process that is gone, or could not be made, takes no order: its end is reported below.
+    if (child.connected) child.send(order, () => {});
     this.#forced = undefined;
     const memory = setInterval(() => this.#checkMemory(child), MEMORY_MS);
     this.#ended = new Promise((resolve) => {
@@ -164,7 +164,7 @@ export class VmProcess {
       if (left.length === 0 && typeof how === 'string') appendGap(folder, facts, gap);
       completeLeftOver(left, gap);
     } catch (error) {
-      this.#say(`the journal: ${String(error)}`);
+      this.#say(`the journal: ${error instanceof Error ? error.message : String(error)}`);
       setTimeout(() => this.#complete(facts, how), RETRY_MS).unref();
     }
   }
