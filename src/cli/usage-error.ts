@@ -15,7 +15,7 @@ const SENTENCES: readonly (readonly [RegExp, (...groups: string[]) => string])[]
     (value, choices) => `${value}: not one of ${choices}`,
   ],
   [/^option '(--[\w-]+) ?([^']*)' argument missing$/, (option, value) => `${option}: its value ${value} is missing`],
-  [/^required option '(--[\w-]+ ?[^']*)' not specified$/, (option) => `${option} is missing`],
+  [/^required option '(?:-\w, )?(--[\w-]+ ?[^']*)' not specified$/, (option) => `${option} is missing`],
   [/^missing required argument '([^']+)'$/, (argument) => `the argument <${argument}> is missing`],
   [
     /^unknown (option|command) '([^]*)'\n\(Did you mean ([^]*)\?\)$/,

@@ -414,9 +414,9 @@ describe('refused', () => {
     [['map', 'DUMP', '--qmp', '/q', '--gdb', '/g'], 2, 'unexpected argument "'],
     [['map', '--gdb', '/q'], 2, '--gdb alone is not enough for a live guest: add --qmp, or use --vm'],
     [['roots', 'DUMP', '--qmp', '/q', '--gdb', '/g'], 2, 'unexpected argument "'],
-    [['diff', 'DUMP'], 2, 'diff takes two dumps, not 1'],
-    [['diff', 'DUMP', 'DUMP', 'DUMP'], 2, 'diff takes two dumps, not 3'],
-    [['diff', 'DUMP', 'DUMP', '--qmp', '/q', '--gdb', '/g'], 2, 'with a live guest, diff takes one dump, not 2'],
+    [['diff', 'DUMP'], 2, 'diff takes two dumps or traces, or one and a live guest (--vm); 1 given'],
+    [['diff', 'DUMP', 'DUMP', 'DUMP'], 2, 'diff takes two dumps or traces, or one and a live guest (--vm); 3 given'],
+    [['diff', 'DUMP', 'DUMP', '--qmp', '/q', '--gdb', '/g'], 2, 'with a live guest, diff takes one dump or trace; 2 given'],
     [['diff', 'DUMP', '/nowhere'], 3, '/nowhere does not exist'],
     [['diff', 'DUMP', 'DUMP', '--kinds', 'moved'], 2, 'give some of page-in,page-out,protection,restructure'],
     [['diff', 'DUMP', 'DUMP', '--pages', '--runs'], 2, 'cannot be used with'],
@@ -456,6 +456,19 @@ describe('refused', () => {
 
 describe('traces', () => {
   const trace = (name: string) => join(import.meta.dirname, '../../traces', `${name}.trace`);
+
+  test.each([
+    [['ps'], []],
+    [['maps'], ['1']],
+    [['dump', '--pid', '1', '-o', '/nowhere/dumped'], []],
+    [['search', '--pid', '1'], ['text']],
+    [['map', '--comm', 'workload'], []],
+    [['translate'], ['sys_call_table']],
+  ])('%s of one says that it holds page tables only', async ([command, ...options], words) => {
+    const { code, stdout, stderr } = await run([command!, trace('tour'), ...words, ...options]);
+    expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
+    expect(stderr).toMatch(/^ptmon: .*a trace holds page tables only: .* give a dump or a live guest\n$/);
+  });
 
   test('are recognised, and looked at as they end', async () => {
     const { code, stdout, stderr } = await run(['map', trace('tour'), '--json']);

@@ -20,7 +20,7 @@ test('a screenful: events by kind, process and entry, the most frequently change
   expect(lines.length).toBeLessThanOrEqual(40);
   for (const line of lines) expect(line.length, line).toBeLessThanOrEqual(80);
   expect(stdout).toMatch(/\d+ page-in, \d+ page-out, \d+ protection/);
-  expect(stdout).toMatch(/\d+ instants, \d+ bytes, \d+\.\d per write; at most \d+ tables/);
+  expect(stdout).toMatch(/\d+ stops, \d+ bytes \(\d+\.\d a write\), at most \d+ page tables at once/);
   expect(stdout).toMatch(
     /process +pages in +out +entry +pages in +out\nworkload\[\d+\] +\+2\d\d\d +-2\d\d\d +PDE +\+2048 +-2048/,
   );

@@ -117,7 +117,7 @@ export function noticeLine(notice: RunNotice | SamplingNotice): string {
     case 'slow':
       return `${SLOW_WORDS} It was stopped ${percent(notice.stoppedShare, 1)} of the last seconds. ${SLOW_REMEDY}`;
     case 'suspended':
-      return 'Suspended and continued: the guest ran unwatched meanwhile. Changes that reverted are lost.';
+      return 'ptmon was suspended and has continued. The guest ran unwatched meanwhile: what changed and changed back is lost.';
     case 'free':
       return 'ptmon watches the guest again.';
   }
@@ -212,14 +212,14 @@ function samplingSource(
       if (windows === undefined || windows.proved === 0) {
         return `${taken}; what changed and changed back between two of them was missed`;
       }
-      return `${taken}; before ${windows.proved} of them no watched table had been written since the sample before, so nothing was lost there`;
+      return `${taken}; ${windows.proved} of them found that no watched table had been written since the one before, so nothing was missed between these two`;
     },
   };
 }
 
 function proofText({ proof }: Driver, why: string | undefined): string {
   if (proof !== undefined) {
-    return 'With proof: the kernel notes which tables are written; in the others, nothing was missed. ';
+    return 'With proof: the kernel of this host notes which watched tables the guest writes; in the others, nothing is missed. ';
   }
   return why === undefined ? '' : `Without proof that nothing was missed between samples: ${why}. `;
 }

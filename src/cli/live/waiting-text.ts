@@ -30,7 +30,7 @@ export async function waitingLines(linux: LinuxGuest, selection: ProcessSelectio
     const { areas } = await linux.map(process.pid);
     if (areas.some((area) => isOfMap(map, area))) continue;
     const names = [...new Set(areas.map(({ name }) => mapNameOf(name)))].sort();
-    lines.push(`${nameOf(process)} has no map ${mapText(map)} yet: waiting for one. Its maps: ${listed(names)}.`);
+    lines.push(`${nameOf(process)} has no area ${mapText(map)} yet: waiting for it. Its areas: ${listed(names)}.`);
   }
   return lines;
 }

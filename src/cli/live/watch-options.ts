@@ -109,7 +109,9 @@ function chooseSource(options: SourceOptions): SourceChoice {
     if (options.interval !== undefined)
       throw refusal('--interval has no effect in exact mode: use --mode sample, or drop it');
     if (qmp !== undefined && gdb !== undefined) return { mode, qmp, gdb };
-    throw refusal('--mode exact needs --qmp and --gdb; --mode sample needs only --qmp or --ram-file');
+    throw refusal(
+      '--mode exact needs --qmp, and --gdb of a QEMU that was started with -gdb; --mode sample needs only --qmp or --ram-file',
+    );
   }
   if (options.maxWatchpoints !== undefined) throw refusal('--max-watchpoints has no effect in sample mode: drop it');
   if (qmp !== undefined) {

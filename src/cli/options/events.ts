@@ -44,7 +44,7 @@ export function addEventOptions(command: Command): Command {
   return addJsonOption(
     command.option(
       '--kinds <kinds>',
-      `also report events of these kinds: ${OPT_IN_KINDS.join(',')}`,
+      `also report changed rights, changed page sizes and ended address spaces: ${OPT_IN_KINDS.join(',')}`,
       listOf(OPT_IN_KINDS),
     ),
   );

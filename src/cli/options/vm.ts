@@ -22,7 +22,7 @@ interface SourceChoice {
 export function addVmOption(command: Command): Command {
   return command.option(
     '--vm <name>',
-    'live VM of this host, by name or PID (see ptmon vms); defaults to the only one',
+    'live VM of this host, by name or PID (see ptmon vms); without any source, the only one',
   );
 }
 

@@ -14,9 +14,9 @@ interface Absence {
 const REASONS: Readonly<Record<AbsentReason, string>> = {
   'not-present': 'no page is present',
   'reserved-bit': 'an entry has a reserved bit set',
-  'no-memory': 'a page table lies outside RAM',
+  'no-memory': 'a page table is outside RAM, or is not in the file',
   'non-canonical': 'the address is not canonical',
-  'not-ram': 'the frame is not RAM',
+  'not-ram': 'the frame is not RAM, or is not in the file',
 };
 
 /** @param linux names the swap slot of a page that is swapped out, and what else an entry that is not present means */

@@ -19,6 +19,12 @@ const ISOLATED_ROOT_BIT = 0x1000;
  *   strange; what the source throws; the reason of `options.signal` when it is aborted
  */
 export async function findKernel(source: KernelSource, options: FindKernelOptions = {}): Promise<LinuxKernel> {
+  if (source.isExcerpt === true) {
+    throw new PtmonError(
+      'source-unavailable',
+      'a trace holds page tables only: for processes, their memory and symbols of the kernel, give a dump or a live guest',
+    );
+  }
   const unread: string[] = [];
   const searched: NoKernel[] = [];
   for (const { paging, root } of options.space ? [options.space] : addressSpaces(source, unread)) {

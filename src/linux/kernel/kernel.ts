@@ -14,6 +14,8 @@ export interface KernelSource {
   readonly remote?: RemoteFetch;
   readonly registers?: RegisterAccess;
   readonly kernelRoot?: KernelRoot;
+  /** Whether it holds the watched page tables alone, as a trace does: no kernel can be found in it. */
+  readonly isExcerpt?: boolean;
 }
 
 export interface LinuxKernel {

@@ -41,7 +41,7 @@ test('text for a terminal never wraps by itself, and leaves nothing out', () => 
     expect.stringMatching(/^ +and 3 more runs, module lz4hc_compress$/),
   ]);
   expect(textWriter(200).range(range, space, ['module lz4hc_compress'])).toMatch(
-    / 0x2336000 and 3 more runs module lz4hc_compress\n$/,
+    / 0x2336000 and 3 more runs +module lz4hc_compress\n$/,
   );
 });
 

@@ -15,10 +15,10 @@ const KINDS = ['page-in', 'page-out', 'protection', 'restructure'] as const sati
 
 const HELP = `
 A and B are the paths of dumps or traces, whose format is recognized by their
-content. With --qmp and --gdb, a live guest replaces B: ptmon pauses it, reads
-it, and resumes it.
+content. With --vm, or --qmp and --gdb, a live guest replaces B: ptmon pauses
+it, reads it, and resumes it.
 
-Signs, as in ptmon watch: + paged in, - paged out (both, for pages that moved),
+Signs: + paged in, - paged out (both, for pages that moved),
 ~ other rights, = other page size. Accessed and dirty bits, and others that
 change neither the memory behind a page nor its rights, do not count.
 
@@ -37,7 +37,7 @@ Examples:
 export function defineDiff(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
   command
-    .usage('[options] A B\n       ptmon diff [options] A --qmp SOCKET --gdb SOCKET')
+    .usage('[options] A B\n       ptmon diff [options] A --vm NAME')
     .argument('[dumps...]', 'paths of two dumps or traces, or of one to compare with a live guest')
     .option('--root-b <cr3>', 'address space of B, if its root is not that of A: 0x…, or current', rootOption)
     .option('--va <range>', 'only these addresses: 0x…-0x…, or 0x…+LENGTH', addressRange)
@@ -48,8 +48,10 @@ export function defineDiff(command: Command, context: CommandContext): void {
     async (dumps: readonly string[], options: DiffOptions) => {
       const wanted = isLive(options) ? 1 : 2;
       if (dumps.length !== wanted) {
-        const what = isLive(options) ? 'with a live guest, diff takes one dump' : 'diff takes two dumps';
-        throw new PtmonError('bad-argument', `${what}, not ${dumps.length}`);
+        const what = isLive(options)
+          ? 'with a live guest, diff takes one dump or trace'
+          : 'diff takes two dumps or traces, or one and a live guest (--vm)';
+        throw new PtmonError('bad-argument', `${what}; ${dumps.length} given`);
       }
       const [a, b] = dumps as readonly [string, string | undefined];
       const { runDiff } = await import('./run-diff.ts');

@@ -10,7 +10,7 @@ export function samplingCheck(checks: readonly Check[]): Check {
   }
   const ways = (['file', 'process'] as const).filter((name) => isOk(checks, name));
   if (ways.length > 0) {
-    const detail = `works through ${ways[0] === 'file' ? 'the RAM file' : "QEMU's memory"}; misses changes between samples`;
+    const detail = `works through ${ways[0] === 'file' ? 'the RAM file' : "QEMU's memory"}; misses what changes and changes back between two samples`;
     return { name: 'sampling', outcome: 'ok', detail };
   }
   const isUnknown = ['file', 'process'].every((name) => outcomeOf(checks, name) === 'skipped');

@@ -26,7 +26,7 @@ interface Options extends OwnerOptions {
 
 export function defineDump(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
-  command.usage(sourceUsage('dump')).argument('[source]', 'path of a dump or trace, unless the guest is live');
+  command.usage(sourceUsage('dump')).argument('[source]', 'path of a dump, unless the guest is live');
   addConsistentOption(addOwnerOptions(command))
     .option('--map <map>', 'only this area: heap, stack, anon, a FILE, or the area at 0x…', mapOption)
     .requiredOption('-o, --output <folder>', 'folder for the files; made if it does not exist')

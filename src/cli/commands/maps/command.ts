@@ -34,7 +34,7 @@ export function defineMaps(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
   command
     .usage(sourceUsage('maps', ' PID'))
-    .argument('[SOURCE PID...]', 'a dump or trace, unless the guest is live; and a process ID (see ptmon ps)');
+    .argument('[SOURCE PID...]', 'a dump, unless the guest is live; and a process ID (see ptmon ps)');
   addSpaceOptions(addConsistentOption(addSourceOptions(addJsonOption(command)))).action(
     async (words: readonly string[], options: Options) => {
       const { source, rest } = takeSource(words, options);

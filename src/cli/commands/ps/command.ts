@@ -32,7 +32,7 @@ interface Options extends SourceAndSpaceOptions {
 
 export function definePs(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
-  command.usage(sourceUsage('ps')).argument('[source]', 'path of a dump or trace, unless the guest is live');
+  command.usage(sourceUsage('ps')).argument('[source]', 'path of a dump, unless the guest is live');
   addSpaceOptions(addConsistentOption(addSourceOptions(addJsonOption(command)))).action(
     async (word: string | undefined, options: Options) => {
       const source = onlySource(word, options);

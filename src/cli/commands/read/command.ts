@@ -8,8 +8,9 @@ import { addHelp } from '../../options/help.ts';
 
 const HELP = `
 ADDRESS is 0x…, 0x…+LENGTH or 0x…-0x…. Without a length, read prints 256 bytes;
-with --string, a text up to its zero byte. It never prints zeroes for an absent
-page. Standard error then names the page and the reason, and the exit code is 5.
+with --string, a text up to its zero byte, of at most 4096 bytes. For an absent
+page it prints nothing: standard error names the page and the reason, and the exit
+code is 5 (3 with --string or --physical).
 
 Examples:
   ptmon read 0x7f0012340000+64 --pid 412
@@ -27,7 +28,7 @@ export function defineRead(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
   command
     .usage(sourceUsage('read', ' ADDRESS'))
-    .argument('[SOURCE ADDRESS...]', 'a dump or trace, unless the guest is live; and what to read');
+    .argument('[SOURCE ADDRESS...]', 'a dump, unless the guest is live; and what to read');
   addOwnerOptions(command)
     .option('--physical', 'ADDRESS is a physical address')
     .addOption(new Option('--raw', 'print the bytes themselves').conflicts('string'))

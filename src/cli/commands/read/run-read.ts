@@ -70,7 +70,7 @@ async function readPieces(
     // What is there is kept until the guest runs on.
     if (bytes <= MAX_READ_BYTES) continue;
     const what = `more than ${MAX_READ_BYTES / 2 ** 20} MiB are present in this range`;
-    throw new PtmonError('bad-argument', `${what}: read a smaller one, or save it with ptmon dump`);
+    throw new PtmonError('bad-argument', `${what}: read a smaller range; ptmon dump saves whole areas of a process`);
   }
 }
 

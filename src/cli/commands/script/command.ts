@@ -36,7 +36,7 @@ export interface ScriptOptions extends Pick<LiveOptions, 'qmp' | 'gdb'> {
 export function defineScript(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
   command
-    .usage('[options] FILE [-- ARGUMENTS]')
+    .usage('[options] SCRIPT [-- ARGUMENTS]')
     .argument('<script>', 'path of the script')
     .argument('[args...]', 'arguments of the script');
   addSocketOptions(command)

@@ -59,8 +59,14 @@ function readable(error: unknown, script: string): unknown {
   );
 }
 
+/** Node takes a file without an ending for a script, too. */
+const SCRIPT_ENDINGS = ['.mjs', '.js', '.cjs', '.ts', '.mts', '.cts', ''];
+
 function checkScript(path: string, given: string): void {
   if (!existsSync(path)) throw new PtmonError('bad-argument', `${given} does not exist`);
+  if (!SCRIPT_ENDINGS.includes(extname(path))) {
+    throw new PtmonError('bad-argument', `${given} is not a script: its name must end in .mjs, .js or .ts`);
+  }
   const stripsTypes = 'typescript' in process.features && process.features.typescript !== false;
   if (!['.ts', '.mts'].includes(extname(path)) || stripsTypes) return;
   throw new PtmonError(

@@ -19,7 +19,7 @@ memory areas of the process, else everything that the address space maps.
 Exit codes:
   0  matches
   1  no match
-  5  page tables or memory are missing from a dump, so there may be more matches
+  5  page tables or memory are missing from the source, so there may be more matches
 
 Examples:
   ptmon search password --comm nginx --map heap
@@ -39,7 +39,7 @@ export function defineSearch(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
   command
     .usage(sourceUsage('search', ' PATTERN'))
-    .argument('[SOURCE PATTERN...]', 'a dump or trace, unless the guest is live; and what to find');
+    .argument('[SOURCE PATTERN...]', 'a dump, unless the guest is live; and what to find');
   addOwnerOptions(addJsonOption(command))
     .option('--hex', 'PATTERN is bytes, as hexadecimal digits')
     .option('--va <range>', 'search only 0x…+LENGTH or 0x…-0x…', addressRange)

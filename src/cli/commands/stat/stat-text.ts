@@ -23,10 +23,10 @@ export function statText(facts: StatFacts, columns: number, colours: Ansis): str
   const { counts, writes } = summary;
   const kinds = Object.entries(counts).flatMap(([kind, count]) => (count > 0 ? [`${count} ${kind}`] : []));
   const parts = Math.max(1, columns - 22);
-  const perWrite = writes === 0 ? '' : `, ${(byteLength / writes).toFixed(1)} per write`;
+  const perWrite = writes === 0 ? '' : ` (${(byteLength / writes).toFixed(1)} a write)`;
   return [
     introduction,
-    `${seconds.toFixed(3)} s, ${tally.instants} instants, ${byteLength} bytes${perWrite}; at most ${tally.mostTables} tables`,
+    `${seconds.toFixed(3)} s, ${tally.instants} stops, ${byteLength} bytes${perWrite}, at most ${tally.mostTables} page tables at once`,
     '',
     kinds.length === 0 ? 'no events' : kinds.join(', '),
     `${writes} writes: ${tally.changes.write} entries that they changed, ${tally.changes.compare} more found by comparing`,

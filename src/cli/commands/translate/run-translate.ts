@@ -112,8 +112,10 @@ async function resolveSymbols(visit: Visit, words: readonly AddressWord[], wrong
       symbols ??= symbolsOf(visit);
       found.push({ va: BigInt.asUintN(64, addressOf(await symbols, symbol) + offset), where });
     } catch (error) {
-      if (where === '' || !(error instanceof PtmonError)) throw error;
-      wrong.add(`${where}${error.message}`);
+      if (!(error instanceof PtmonError)) throw error;
+      const said = error.code === 'bad-argument' ? error : notLookedUp(symbol, error);
+      if (where === '') throw said;
+      wrong.add(`${where}${said.message}`);
     }
   }
   return found;
@@ -126,6 +128,14 @@ function addressOf(symbols: SymbolTable, name: string): bigint {
   throw new PtmonError(
     'bad-argument',
     `${printable(name)}: neither a virtual address (0x…) nor a symbol of the kernel`,
+  );
+}
+
+/** For a word that may be a mistyped address as well. */
+function notLookedUp(name: string, { code, message }: PtmonError): PtmonError {
+  return new PtmonError(
+    code,
+    `${printable(name)} is not an address (0x…), and cannot be looked up as a symbol of the kernel: ${message}`,
   );
 }
 

@@ -14,6 +14,9 @@ import { addHelp } from '../../options/help.ts';
 const WATCH_MODES = ['exact', 'plugin', 'sample'] as const;
 
 const HELP = `
+Signs: + page in, - page out, ~ rights changed, = page size changed, x address
+space ended.
+
 In exact mode, the guest stops after each write to a watched page-table entry.
 Exact mode needs a QEMU that was started with
   -qmp unix:/tmp/qmp,server=on,wait=off -gdb unix:/tmp/gdb,server=on,wait=off

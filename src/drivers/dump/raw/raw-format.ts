@@ -55,7 +55,7 @@ function guessedRegions(bytes: DumpBytes): { readonly regions: readonly RamRegio
     rest === 0
       ? []
       : [
-          `its ${bytes.byteLength} bytes are not whole pages of ${PAGE_BYTES}: the copy may be truncated, or begin with a header; ` +
+          `this raw memory of ${bytes.byteLength} bytes is not whole pages of ${PAGE_BYTES}: the copy may be truncated, or begin with a header; ` +
             `the last ${rest} are not read`,
         ];
   return { regions: plainRegions(whole), warnings };

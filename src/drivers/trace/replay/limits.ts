@@ -50,7 +50,9 @@ export class ReplayLimits {
     this.#reads += this.#instantReads;
     this.#instantReads = 0;
     if (this.#reads > FREE_READS + READS_PER_BYTE * this.#fileBytes) {
-      throw corrupt('what is watched takes more reads than any guest that fits into so short a trace');
+      throw corrupt(
+        'the replay reads more than so short a trace can account for: the file is damaged, or made to keep ptmon busy',
+      );
     }
   }
 
@@ -65,7 +67,7 @@ export class ReplayLimits {
     const allowed = FREE_BYTES + BYTES_PER_BYTE * this.#fileBytes;
     if (this.#held > allowed) {
       throw corrupt(
-        `what the trace wants to be held does not fit into ${Math.round(allowed / 2 ** 20)} MiB, which is much for its length`,
+        `the replay needs more than ${Math.round(allowed / 2 ** 20)} MiB, which so short a trace cannot account for: the file is damaged, or made to fill memory`,
       );
     }
   }

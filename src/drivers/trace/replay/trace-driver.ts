@@ -215,12 +215,12 @@ export class TraceDriver implements Driver {
 
   #read(pa: number, byteLength: 4 | 8, out: Uint32Array): ReadOutcome {
     if (this.#reader.limits.isReadAllowed()) return this.#state.readEntry(pa, byteLength, out);
-    throw this.#located(corrupt('what is watched takes more reads than any guest does: its tables lead in circles'));
+    throw this.#located(corrupt('watching takes more reads than any guest needs: its page tables lead in circles'));
   }
 
   #refuseFrame(gfn: number): never {
     if (this.#options.repeat !== false) {
-      throw this.#located(corrupt(`the trace lacks the frame ${hex(gfn)}, which it makes be read`));
+      throw this.#located(corrupt(`the trace lacks the page table in frame ${hex(gfn)}, which its own calls read`));
     }
     const when = `${(this.timeUs / 1e6).toFixed(3)} s`;
     throw new PtmonError(
@@ -253,7 +253,7 @@ function applyOwners(runs: readonly OwnerRun[], names: readonly EventName[]): Ev
   const owned: EventName[] = [];
   for (const { count, owner } of runs) {
     if (owned.length + count > names.length)
-      throw corrupt(`owners of more than the ${names.length} events that are named`);
+      throw corrupt(`it has owners for more than its ${names.length} named events`);
     for (const name of names.slice(owned.length, owned.length + count)) owned.push({ ...name, owner });
   }
   return [...owned, ...names.slice(owned.length)];

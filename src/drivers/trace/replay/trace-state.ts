@@ -96,7 +96,7 @@ export class TraceState implements PhysicalMemory {
 
   #change({ pa, lo, hi }: SlotChange): void {
     const words = this.#frames.get(gfnOf(pa));
-    if (!words) throw corrupt(`a change at 0x${pa.toString(16)}, in a frame that is not in the picture`);
+    if (!words) throw corrupt(`a change at 0x${pa.toString(16)}, in a page table that the trace does not contain`);
     const word = frameOffsetOf(pa) >>> 2;
     words[word] = lo;
     words[word + 1] = hi;
