@@ -9,7 +9,8 @@ import { dirname, resolve } from 'node:path';
  * @throws the error of mkdir(2)
  */
 export function makeFolder(path: string): void {
-  const folder = resolve(path);
+  // resolve('') would be the current folder.
+  const folder = path === '' ? path : resolve(path);
   if (isFolder(folder)) return;
   try {
     mkdirSync(folder);

@@ -25,6 +25,10 @@ test('a file in its place, or above it, is an error', () => {
   expect(() => makeFolder(join(file, 'folder'))).toThrow(/ENOTDIR/);
 });
 
+test('an empty path is an error, and not the current folder', () => {
+  expect(() => makeFolder('')).toThrow(/ENOENT/);
+});
+
 test('a file system that makes no folders is an error, and no endless loop', () => {
   expect(() => makeFolder('/proc/ptmon')).toThrow(/ENOENT/);
   expect(() => makeFolder('/proc/ptmon/deep/er')).toThrow(/ENOENT/);

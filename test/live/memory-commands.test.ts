@@ -98,6 +98,7 @@ describe.skipIf(leftOut('test/live/memory-commands, reading the memory of a real
       [['search', '--hex', 'abc'], /PATTERN abc: with --hex, write an even number of hexadecimal digits/],
       [['search', 'x', '--map', 'bogus'], /has no area bogus; it has .*heap/],
       [['search', 'x', '--map', 'heap', '--va', `${VA}+1`], /--map and --va exclude each other/],
+      [['dump', '-o', 'x', '--root', '0x1000'], /unknown option --root/],
       [['dump', '-o', 'x', '--map', 'bogus'], /has no area bogus; it has .*heap/],
     ])('%j is refused', async (args, message) => {
       const own = args.includes('--comm') ? options.slice(0, 4) : options;

@@ -121,7 +121,7 @@ export class PageFiles implements Sink {
       }
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      throw new PtmonError('bad-argument', `--dump-pages: ${path} cannot be written: ${why}`, {}, { cause: error });
+      throw new PtmonError('write-failed', `--dump-pages: ${path} cannot be written: ${why}`, {}, { cause: error });
     }
   }
 }

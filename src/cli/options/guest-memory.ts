@@ -26,10 +26,17 @@ export interface OwnerOptions extends Pick<LiveOptions, 'qmp' | 'gdb'> {
 
 /** Whose memory: a process's, or that of a top-level table; by default, the one that vCPU 0 has loaded. */
 export function addOwnerOptions(command: Command): Command {
+  return addProcessOwnerOptions(command).option(
+    '--root <cr3>',
+    'memory of the address space with this top-level page table: 0x…, as in CR3',
+    rootOption,
+  );
+}
+
+export function addProcessOwnerOptions(command: Command): Command {
   return addPagingOption(addSocketOptions(command))
     .option('--pid <n>', 'memory of the process with this PID (Linux guests)', wholeNumber(1, 2 ** 22))
-    .option('--comm <name>', 'memory of the only process with this name (Linux guests)')
-    .option('--root <cr3>', 'memory of the address space with this top-level page table: 0x…, as in CR3', rootOption);
+    .option('--comm <name>', 'memory of the only process with this name (Linux guests)');
 }
 
 /** @throws PtmonError `bad-argument` where they exclude each other */

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { PtmonError } from '../../../core/error.ts';
 import type { MapChoice } from '../../../linux/index.ts';
 import type { CommandContext } from '../../context.ts';
-import { addOwnerOptions, type OwnerOptions } from '../../options/guest-memory.ts';
+import { addProcessOwnerOptions, type OwnerOptions } from '../../options/guest-memory.ts';
 import { mapOption } from '../../options/map-choice.ts';
 import { addConsistentOption, onlySource, sourceUsage } from '../../options/source.ts';
 import { addHelp } from '../../options/help.ts';
@@ -27,7 +27,7 @@ interface Options extends OwnerOptions {
 export function defineDump(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
   command.usage(sourceUsage('dump')).argument('[source]', 'path of a dump, unless the guest is live');
-  addConsistentOption(addOwnerOptions(command))
+  addConsistentOption(addProcessOwnerOptions(command))
     .option('--map <map>', 'only this area: heap, stack, anon, a FILE, or the area at 0x…', mapOption)
     .requiredOption('-o, --output <folder>', 'folder for the files; made if it does not exist')
     .action(async (word: string | undefined, options: Options) => {
