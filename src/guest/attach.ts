@@ -49,7 +49,10 @@ export async function attach(
   where?: string | number | QemuSockets | GuestFile,
   options: AttachOptions = {},
 ): Promise<Guest> {
-  checkOptions('attach', options, ['signal', 'proof', 'root', 'paging']);
+  checkOptions('attach', options, { signal: 'any', proof: 'boolean', root: 'any', paging: 'any' });
+  const { signal } = options;
+  if (signal !== undefined && typeof signal?.throwIfAborted !== 'function')
+    throw new PtmonError('bad-argument', 'attach: the signal is no AbortSignal');
   if (typeof where === 'object' && where !== null) {
     checkFields(where);
     return 'file' in where ? attachFile(where.file, options) : attachLive(where, options);

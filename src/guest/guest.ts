@@ -3,7 +3,7 @@ import { PtmonError } from '../core/error.ts';
 import type { Process, TaskBrief } from '../linux/index.ts';
 import { type Capabilities, requireCapability } from './capabilities.ts';
 import { checkOptions } from './check-options.ts';
-import { BatchWatch, type FollowRequest } from './hooks/batch-watch.ts';
+import { BatchWatch, checkFollow, type FollowRequest } from './hooks/batch-watch.ts';
 import type { Breakpoint, BreakpointHandler, BreakpointOptions } from './hooks/breakpoint.ts';
 import { checkHandler, HANDLER_OPTIONS, type HandlerOptions } from './hooks/handler.ts';
 import { checkHook, type ProcessEventName, type ProcessHook } from './hooks/process-hooks.ts';
@@ -128,7 +128,8 @@ export class Guest implements AsyncDisposable {
    *
    * @throws PtmonError `bad-argument` where there is no process of that PID, or the guest cannot be watched
    */
-  follow(request: FollowRequest): Promise<BatchWatch> {
+  async follow(request: FollowRequest): Promise<BatchWatch> {
+    checkFollow(request);
     return this.#source.watching(async ({ live }) => {
       const onStop = () => this.#source.releaseIfIdle();
       const handle = await live.paused(() => BatchWatch.open({ ...request, live, onStop }));
@@ -155,7 +156,7 @@ export class Guest implements AsyncDisposable {
    *   or gdb, resumes it
    */
   async close(options: { readonly leaveStopped?: boolean } = {}): Promise<void> {
-    checkOptions('close', options, ['leaveStopped']);
+    checkOptions('close', options, { leaveStopped: 'boolean' });
     await this.#source.close(options.leaveStopped === true);
   }
 

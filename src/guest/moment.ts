@@ -18,8 +18,30 @@ import {
   spacePieces,
   type Tables,
 } from '../snapshot/index.ts';
+import { checkOptions } from './check-options.ts';
 import { readPhysicalBytes } from './memory/physical-bytes.ts';
 import { checkLength, VirtualMemory } from './memory/virtual-memory.ts';
+
+/** `listRanges` looks at the values of the others. */
+const FILTER_TYPES = {
+  writable: 'any',
+  user: 'any',
+  executable: 'any',
+  pageSizes: 'array',
+  minByteLength: 'number',
+  maxByteLength: 'number',
+  physical: 'object',
+} as const satisfies Record<keyof RangeFilter, string>;
+
+const SPACE_TYPES = {
+  from: 'any',
+  to: 'any',
+  gaps: 'object',
+  maxRepeats: 'number',
+  onKept: 'function',
+  onProgress: 'function',
+  signal: 'object',
+} as const satisfies Record<keyof SpaceOptions, string>;
 
 /** What of a snapshot a moment asks: all but what is only for messages and for `close`. */
 export type MomentSource = TableSource & Pick<Snapshot, 'registers' | 'kernelRoot' | 'readBytes' | 'warnings'>;
@@ -77,6 +99,7 @@ export class Moment {
 
   /** What the page tables of an address space map, ascending. @param root as `memoryOf` */
   async ranges(root: bigint | number, filter?: RangeFilter): Promise<readonly AddressRange[]> {
+    if (filter !== undefined) checkOptions('ranges', filter, FILTER_TYPES);
     const options = { ...(filter && { filter }), ...(this.#signal && { signal: this.#signal }) };
     const found: AddressRange[] = [];
     for await (const range of listRanges(this.#source, this.#space(root), { by: 'runs', ...options }))
@@ -86,6 +109,7 @@ export class Moment {
 
   /** The same in as few pieces as the tables allow, in batches: for callers that draw or count pages. @param root as `memoryOf` */
   pieces(root: bigint | number, options: SpaceOptions = {}): AsyncGenerator<readonly Piece[], void, undefined> {
+    checkOptions('pieces', options, SPACE_TYPES);
     const signal = this.#signal && { signal: this.#signal };
     return spacePieces(this.#source, this.#space(root), { ...signal, ...options });
   }

@@ -105,7 +105,7 @@ export class GuestProcess {
    * @throws PtmonError `bad-argument` where there is none, saying why
    */
   async symbol(name: string, options: SymbolOptions = {}): Promise<bigint> {
-    checkOptions('symbol', options, ['symbols']);
+    checkOptions('symbol', options, { symbols: 'string' });
     checkSymbol(name);
     return this.#inMemory(async (memory, moment) => {
       const linux = await moment.linux();
@@ -171,7 +171,7 @@ export class GuestProcess {
    * @throws PtmonError `bad-argument` where the guest cannot be watched, or no such area is there; where the process has ended
    */
   async watch(part?: string | bigint, options: WatchOptions = {}): Promise<ProcessWatchHandle> {
-    checkOptions('watch', options, ['kinds', 'wait']);
+    checkOptions('watch', options, { kinds: 'any', wait: 'boolean' });
     const { kinds = [], wait = part === 'heap' } = options;
     checkKinds(kinds);
     const map = part === undefined ? undefined : choiceOf(part);
@@ -238,7 +238,7 @@ export class GuestProcess {
     handler: BreakpointHandler,
     options: BreakpointOptions & SymbolOptions = {},
   ): Promise<Breakpoint> {
-    checkOptions('breakpoint', options, [...HANDLER_OPTIONS, 'symbols']);
+    checkOptions('breakpoint', options, { ...HANDLER_OPTIONS, symbols: 'string' });
     const { symbols } = options;
     requireCapability(this.#source.capabilities, 'breakpoints', `a breakpoint in ${this.toString()}`);
     const va = typeof where === 'string' ? await this.symbol(where, symbols === undefined ? {} : { symbols }) : where;
@@ -292,7 +292,7 @@ function checkKinds(kinds: readonly string[]): void {
     throw new PtmonError('bad-argument', `kinds ${String(kinds)}: give an array of ${known.join(', ')}`);
   const strange = kinds.find((kind) => !known.includes(kind));
   if (strange === undefined) return;
-  throw new PtmonError('bad-argument', `there are no events of the kind ${strange}: only ${known.join(', ')}`);
+  throw new PtmonError('bad-argument', `there are no events of the kind ${String(strange)}: only ${known.join(', ')}`);
 }
 
 function choiceOf(part: string | bigint): MapChoice {

@@ -10,7 +10,11 @@ export interface HandlerOptions {
   readonly onError?: (error: unknown) => void;
 }
 
-export const HANDLER_OPTIONS = ['timeoutMs', 'onError'] as const satisfies readonly (keyof HandlerOptions)[];
+/** `checkHandler` looks at their values. */
+export const HANDLER_OPTIONS = { timeoutMs: 'any', onError: 'any' } as const satisfies Record<
+  keyof HandlerOptions,
+  'any'
+>;
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 /** Node's timers go no further. */
@@ -22,8 +26,9 @@ export function checkHandler(handler: unknown, { timeoutMs, onError }: HandlerOp
     throw new PtmonError('bad-argument', `the handler ${String(handler)} is not a function`);
   if (onError !== undefined && typeof onError !== 'function')
     throw new PtmonError('bad-argument', `onError ${String(onError)} is not a function`);
-  if (timeoutMs === undefined || (timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS)) return;
-  throw new PtmonError('bad-argument', `timeoutMs ${timeoutMs}: give milliseconds from 1 to ${MAX_TIMEOUT_MS}`);
+  if (timeoutMs === undefined || (typeof timeoutMs === 'number' && timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS))
+    return;
+  throw new PtmonError('bad-argument', `timeoutMs ${String(timeoutMs)}: give milliseconds from 1 to ${MAX_TIMEOUT_MS}`);
 }
 
 /**

@@ -24,8 +24,8 @@ export interface DumpedRange {
  *   made or written (`EEXIST`, `ENOSPC`)
  */
 export async function dumpRange(memory: VirtualMemory, request: DumpRequest): Promise<DumpedRange> {
-  const { path, signal } = request;
   const { va, byteLength } = checkedRange(request);
+  const { path, signal } = request;
   if (typeof path !== 'string' || path === '')
     throw new PtmonError('bad-argument', `the file to write is no path: ${String(path)}`);
   if (byteLength > Number.MAX_SAFE_INTEGER)

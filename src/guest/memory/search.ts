@@ -2,7 +2,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { isUint8Array } from 'node:util/types';
 import { PtmonError } from '../../core/error.ts';
-import type { AbsentPiece, VirtualMemory } from './virtual-memory.ts';
+import { type AbsentPiece, checkedRange, type VirtualMemory } from './virtual-memory.ts';
 
 export interface SearchOptions {
   readonly va: bigint;
@@ -20,8 +20,10 @@ export interface SearchOptions {
 export async function* search(
   memory: VirtualMemory,
   pattern: Uint8Array | string,
-  { va, byteLength, signal, onAbsent }: SearchOptions,
+  options: SearchOptions,
 ): AsyncGenerator<bigint, void, undefined> {
+  const { va, byteLength } = checkedRange(options);
+  const { signal, onAbsent } = options;
   if (typeof pattern !== 'string' && !isUint8Array(pattern))
     throw new PtmonError('bad-argument', `the pattern ${String(pattern)} is neither a string nor a Uint8Array`);
   const wanted = Buffer.from(pattern);

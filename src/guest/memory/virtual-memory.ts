@@ -187,7 +187,7 @@ export function checkLength(byteLength: number): void {
   const advice = typeof byteLength === 'bigint' ? ', as a number and not as a bigint' : '';
   throw new PtmonError(
     'bad-argument',
-    `byteLength ${byteLength}: give an integer from 0 to ${MAX_READ_BYTES}${advice}`,
+    `byteLength ${String(byteLength)}: give an integer from 0 to ${MAX_READ_BYTES}${advice}`,
   );
 }
 
