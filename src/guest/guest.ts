@@ -45,7 +45,7 @@ export class Guest implements AsyncDisposable {
       const linux = await moment.linux();
       const found = findProcess((await linux.processes()).processes, which);
       const briefs = await linux.run(() => linux.tasks.briefs(() => {}));
-      const startTime = briefs.find(({ task }) => task === found.task)?.startTime ?? 0n;
+      const startTime = briefs.find(({ pid }) => pid === found.pid)?.startTime ?? 0n;
       return new GuestProcess(this.#source, found, startTime);
     });
   }
@@ -98,8 +98,7 @@ export class Guest implements AsyncDisposable {
   ): Promise<ProcessHook> {
     checkOptions('on', options, HANDLER_OPTIONS);
     checkHook({ event, handler }, options);
-    const call = ({ pid, command, task, startTime }: TaskBrief) =>
-      handler(new GuestProcess(this.#source, { pid, command, task }, startTime));
+    const call = (brief: TaskBrief) => handler(new GuestProcess(this.#source, brief, brief.startTime));
     return this.#source.watching(async ({ live, processHooks }) => {
       const hook = await live.paused(() => processHooks.add({ event, handler: call, ...options }));
       live.start();

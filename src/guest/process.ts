@@ -51,19 +51,13 @@ export class GuestProcess {
   /** What /proc/PID/comm says: at most 15 bytes. */
   readonly comm: string;
   readonly #source: GuestSource;
-  /** Address of its `task_struct`, and when it began: together they are no other process's. */
-  readonly #task: bigint;
+  /** When it began, in nanoseconds: together with its PID no other process's. */
   readonly #startTime: bigint;
 
-  constructor(
-    source: GuestSource,
-    { pid, command, task }: Pick<Process, 'pid' | 'command' | 'task'>,
-    startTime: bigint,
-  ) {
+  constructor(source: GuestSource, { pid, command }: Pick<Process, 'pid' | 'command'>, startTime: bigint) {
     this.#source = source;
     this.pid = pid;
     this.comm = command;
-    this.#task = task;
     this.#startTime = startTime;
   }
 
@@ -272,8 +266,8 @@ export class GuestProcess {
 
   async #find(linux: LinuxGuest) {
     const briefs = await linux.run(() => linux.tasks.briefs(() => {}));
-    const brief = briefs.find(({ task }) => task === this.#task);
-    if (brief?.pid === this.pid && brief.startTime === this.#startTime) return brief;
+    const brief = briefs.find(({ pid }) => pid === this.pid);
+    if (brief?.startTime === this.#startTime) return brief;
     throw new PtmonError('source-unavailable', `process ${this.toString()} has ended`);
   }
 

@@ -71,7 +71,8 @@ export class TaskReader {
     if (this.#isKernelThread(task)) return undefined;
     return {
       task,
-      pid: this.#u32(task, layout.pid),
+      // While another thread than the first runs a program, `pid` is that of the thread for a moment (exchange_tids).
+      pid: this.#u32(task, layout.tgid),
       command: this.#comm(task),
       mm: yield* this.#mmOf(task),
       startTime: layout.startTime === undefined ? 0n : this.#memory.u64(task + BigInt(layout.startTime)),
@@ -98,7 +99,7 @@ export class TaskReader {
     const parent = this.#pointer(task, layout.real_parent);
     const cred = this.#pointer(task, layout.real_cred);
     return {
-      pid: this.#u32(task, layout.pid),
+      pid: this.#u32(task, layout.tgid),
       parent: this.#u32(parent, layout.tgid),
       command: this.#command(task),
       uid: this.#u32(cred, layout.cred.uid),

@@ -36,8 +36,8 @@ interface Known {
 export class ProcessLives {
   readonly #options: ProcessLivesOptions;
   readonly #words: WordList;
-  /** By the address of the task. */
-  #known = new Map<bigint, Known>();
+  /** By the PID: where another thread than the first runs a program, its task takes the place of the first. */
+  #known = new Map<number, Known>();
 
   constructor(options: ProcessLivesOptions) {
     this.#options = options;
@@ -73,21 +73,22 @@ export class ProcessLives {
     const { linux } = this.#options;
     const { briefs, isWhole } = await linux.run(() => this.#read());
     const events: ProcessLifeEvent[] = [];
-    const known = new Map<bigint, Known>();
+    const known = new Map<number, Known>();
     for (const brief of briefs) {
-      const before = this.#known.get(brief.task);
-      const isSame = before?.brief.pid === brief.pid && before.brief.startTime === brief.startTime;
-      if (!isSame && before !== undefined) events.push({ kind: 'end', process: before.brief });
+      const before = this.#known.get(brief.pid);
+      const isSame = before?.brief.startTime === brief.startTime;
+      if (!isSame && before !== undefined && before.brief.mm !== 0n)
+        events.push({ kind: 'end', process: before.brief });
       const now = isSame ? await this.#changed(before, brief, events) : { brief, isLoading: false };
       // One that has given its memory back is over, though its parent has not asked for it yet.
       if (!isSame && brief.mm !== 0n) events.push({ kind: 'begin', process: brief });
-      known.set(brief.task, now);
+      known.set(brief.pid, now);
     }
-    for (const [task, { brief }] of this.#known) {
-      if (known.has(task)) continue;
+    for (const [pid, before] of this.#known) {
+      if (known.has(pid)) continue;
       // What a list that breaks off does not name may be there all the same.
-      if (!isWhole) known.set(task, this.#known.get(task)!);
-      else if (brief.mm !== 0n) events.push({ kind: 'end', process: brief });
+      if (!isWhole) known.set(pid, before);
+      else if (before.brief.mm !== 0n) events.push({ kind: 'end', process: before.brief });
     }
     this.#known = known;
     const words = await linux.run(() => this.#wordsFor(briefs));
@@ -127,11 +128,11 @@ export class ProcessLives {
       });
     };
     add(listHead + BigInt(memory.wordBytes));
-    for (const { task } of briefs) {
+    for (const { task, pid } of briefs) {
       yield;
       add(task + BigInt(layout.tasks + memory.wordBytes));
       add(task + BigInt(layout.mm));
-      const known = this.#known.get(task);
+      const known = this.#known.get(pid);
       if (known?.isLoading === true) add(known.brief.mm + BigInt(linux.areas.layout.mm.start_brk));
     }
     return words;
