@@ -2,6 +2,7 @@
 #include "call.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -10,6 +11,7 @@
 #include "mapping.h"
 #include "operations.h"
 #include "pagemap.h"
+#include "process.h"
 #include "report.h"
 
 typedef int (*successor)(int);
@@ -35,19 +37,29 @@ const char *do_code(uint64_t va, bool sealed) {
 
 static bool call(uint64_t va) { return ((successor)(uintptr_t)va)(41) == 42; }
 
-/* A child that calls the function twice, or becomes another program; whether it ended well. */
-static bool in_child(uint64_t va, bool becomes_another) {
+/* A child that calls the function twice, or becomes another program. */
+static const char *in_child(uint64_t va, bool becomes_another) {
+  static char fault[128];
   pid_t child = fork();
+  if (child < 0) return failure("fork");
   if (child == 0) {
-    if (becomes_another) execl("/bin/busybox", "true", (char *)NULL);
+    if (becomes_another) {
+      execl("/bin/busybox", "true", (char *)NULL);
+      _exit(127);
+    }
     _exit(call(va) && call(va) ? 0 : 1);
   }
   int status = 0;
-  return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  if (waitpid(child, &status, 0) != child) return failure("waitpid");
+  const char *how = ended_badly(status);
+  if (!how) return NULL;
+  snprintf(fault, sizeof fault, "a child that %s: %s", becomes_another ? "becomes another program" : "calls", how);
+  return fault;
 }
 
 const char *do_call(uint64_t va, uint64_t rounds) {
   uint64_t own = 0, foreign = 0, swapped = 0;
+  const char *fault = NULL;
   if (!mapping_covers(va, 1, READ_WRITE)) return "no code is there: use the command code first";
   for (uint64_t round = 0; round < rounds; round++) {
     switch (round % 4) {
@@ -55,11 +67,11 @@ const char *do_call(uint64_t va, uint64_t rounds) {
         if (swap_out_pages(va, 1) == NULL) swapped++;
         break;
       case 2:
-        if (!in_child(va, false)) return "the child's call failed";
+        if ((fault = in_child(va, false))) return fault;
         foreign += 2;
         break;
       case 3:
-        if (!in_child(va, true)) return "the child could not become another program";
+        if ((fault = in_child(va, true))) return fault;
         break;
     }
     if (!call(va)) return "the call returned something else";

@@ -134,8 +134,15 @@ const char *do_storm(uint64_t count, uint64_t parallel, uint64_t sleep_ms, const
   return error;
 }
 
+const char *ended_badly(int status) {
+  static char text[64];
+  if (status == 0) return NULL;
+  if (WIFEXITED(status)) snprintf(text, sizeof text, "exit status %d", WEXITSTATUS(status));
+  else snprintf(text, sizeof text, "ended by signal %d", WTERMSIG(status));
+  return text;
+}
+
 const char *do_shell(const char *text) {
-  static char status_text[64];
   int out[2];
   if (pipe2(out, O_CLOEXEC) != 0) return failure("pipe");
   pid_t pid = fork();
@@ -163,8 +170,5 @@ const char *do_shell(const char *text) {
   if (file) fclose(file);
   int status = 0;
   waitpid(pid, &status, 0);
-  if (status == 0) return NULL;
-  if (WIFEXITED(status)) snprintf(status_text, sizeof status_text, "exit status %d", WEXITSTATUS(status));
-  else snprintf(status_text, sizeof status_text, "ended by signal %d", WTERMSIG(status));
-  return status_text;
+  return ended_badly(status);
 }

@@ -21,6 +21,9 @@ void end_child(void);
 /* Starts `count` processes called `name`, at most `parallel` at a time; each touches a page, waits and exits. */
 const char *do_storm(uint64_t count, uint64_t parallel, uint64_t sleep_ms, const char *name);
 
+/* NULL where a process has ended with exit status 0, by what waitpid says. */
+const char *ended_badly(int status);
+
 /* Runs a command line in the guest's shell and reports each line of its output. */
 const char *do_shell(const char *text);
 
