@@ -18,6 +18,7 @@ declare global {
       model: {
         seekTime(ms: number): void;
         changed(): void;
+        set(key: 'isLost', value: boolean): void;
         shown: { areas: readonly { readonly pages: number }[] } | undefined;
         timeline: { at: number; isAtEnd: boolean; steps: readonly unknown[] };
       };
@@ -231,6 +232,57 @@ describe.skipIf(noBrowser('the page in a browser'))('the page', () => {
     await expect.poll(async () => (await shownPages(page)).get(0x1000), { timeout: 20_000 }).toBe('writable');
     guest.end('the guest has ended');
     await page.getByText('ended: the guest has ended').waitFor();
+  });
+
+  test('where nothing happens, time goes on, and the last second is that of the clock', async () => {
+    const scene = { ...hostileScene(), endMs: 5000 };
+    const { page } = await openPage(browser, await serveSource(fileSource(scene)));
+    const caption = page.locator('.caption');
+    await page.evaluate(() => window.ptmon.model.seekTime(500));
+    await expect.poll(() => caption.innerText()).toContain('Last second, pages: 1 in');
+    await page.evaluate(() => window.ptmon.model.seekTime(3000));
+    await expect.poll(() => caption.innerText()).toContain('Nothing changed in the last second.');
+    expect(await page.locator('.time output').innerText()).toBe('3.000 / 5.000 s');
+
+    const guest = new TestGuest();
+    const live = (await openPage(browser, await serveSource(guest))).page;
+    await expect.poll(() => guest.listeners.size).toBe(1);
+    guest.step({ timeMs: 9, changes: [], events: [hostileEvent] });
+    await expect.poll(() => live.locator('.caption').innerText()).toContain('Last second, pages: 1 in');
+    const look = () => {
+      for (const { onProcesses } of guest.listeners) onProcesses(guest.processes);
+      return live.locator('.caption').innerText();
+    };
+    await expect.poll(look, { timeout: 10_000 }).toContain('Nothing changed in the last second.');
+  });
+
+  test('the walk of a page stays while a live guest goes on; a server that is gone is named until it is back', async () => {
+    const guest = new TestGuest();
+    const { page } = await openPage(browser, await serveSource(guest));
+    await expect.poll(() => guest.listeners.size).toBe(1);
+    await page
+      .locator('canvas.cells')
+      .first()
+      .click({ position: { x: 3, y: 3 } });
+    const walk = page.locator('.details pre');
+    await walk.waitFor();
+    let [wanted, seen] = [0, 0];
+    for (let at = 1; at <= 40; at++) {
+      guest.step({ timeMs: at * 100, changes: [[0, 0x1003, 1, [[0x1003, 1, WRITABLE, at]]]], events: [] });
+      await page.waitForFunction((count) => window.ptmon.model.timeline.steps.length === count, at);
+      await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(resolve)));
+      wanted++;
+      seen += await walk.count();
+    }
+    expect(seen).toBe(wanted);
+
+    await page.route('**/api/**', (route) => route.abort());
+    await page.getByRole('navigation').getByRole('button').first().click();
+    await page.getByRole('alert').getByText('ptmon serve does not answer').waitFor();
+    await page.evaluate(() => window.ptmon.model.set('isLost', true));
+    await expect.poll(() => page.locator('.badge').getAttribute('class')).toBe('badge is-ended');
+    await page.evaluate(() => window.ptmon.model.set('isLost', false));
+    await expect.poll(() => page.getByRole('alert').count()).toBe(0);
   });
 
   test('light and dark follow the system', async () => {

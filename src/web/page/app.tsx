@@ -28,7 +28,9 @@ export function App({ model }: { readonly model: Model }) {
         <h1>
           ptmon <span class="source">{scene.source}</span>
         </h1>
-        <span class={`badge is-${model.ended === undefined ? scene.kind : 'ended'}`}>{stateOf(model)}</span>
+        <span class={`badge is-${model.ended === undefined && !model.isLost ? scene.kind : 'ended'}`}>
+          {stateOf(model)}
+        </span>
         <p class="title" title={scene.title}>
           {scene.title} · {scene.mode} paging
         </p>

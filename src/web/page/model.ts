@@ -41,6 +41,10 @@ export class Model {
   ended: string | undefined;
   /** Whether the connection to the server is interrupted. */
   isLost = false;
+  /** Of a recording, where the reader or the clock is; undefined at the last step. */
+  #atMs: number | undefined;
+  /** What to add to this page's clock for that of a live guest's scene. */
+  #clockMs = 0;
   readonly #listeners = new Set<() => void>();
   readonly #painters = new Set<ChangedPages>();
   #isScheduled = false;
@@ -54,6 +58,7 @@ export class Model {
     this.scene = scene;
     this.timeline = new Timeline(scene);
     this.isPlaying = scene.kind === 'live';
+    this.#clockMs = scene.endMs - performance.now();
     // A comparison shows the second of its two moments, and what differs.
     if (scene.kind === 'comparison') {
       this.compareFromHere();
@@ -66,6 +71,7 @@ export class Model {
   restart(scene: Scene): void {
     this.scene = scene;
     this.timeline = new Timeline(scene);
+    this.#clockMs = scene.endMs - performance.now();
     this.base = undefined;
     if (this.space >= scene.spaces.length) this.#chooseSpace();
     this.changed();
@@ -79,9 +85,18 @@ export class Model {
     return this.scene.kind === 'live';
   }
 
+  /** The shown moment. Nothing may have happened since the last step. */
+  get nowMs(): number {
+    const { timeMs, at } = this.timeline;
+    if (!this.isLive) return Math.max(this.#atMs ?? 0, timeMs);
+    const isOver = this.isLost || this.ended !== undefined || !this.isPlaying;
+    return Math.max(at === 0 ? this.startMs : timeMs, isOver ? 0 : performance.now() + this.#clockMs);
+  }
+
   /** Of the time bar. */
   get endMs(): number {
-    return Math.max(this.scene.endMs, this.timeline.steps.at(-1)?.timeMs ?? 0);
+    const last = Math.max(this.scene.endMs, this.timeline.steps.at(-1)?.timeMs ?? 0);
+    return this.isLive && this.isPlaying ? Math.max(last, this.nowMs) : last;
   }
 
   get startMs(): number {
@@ -91,12 +106,14 @@ export class Model {
   /** A step of a live guest. */
   append(step: Step): void {
     this.timeline.append(step);
+    this.#clockMs = Math.max(this.#clockMs, step.timeMs - performance.now());
     if (this.isPlaying) this.#seek(Infinity);
     this.#changedSoon();
   }
 
   /** @param count steps that are to be applied */
   seek(count: number): void {
+    this.#atMs = undefined;
     this.#seek(count);
     this.changed();
   }
@@ -109,10 +126,12 @@ export class Model {
 
   seekTime(timeMs: number): void {
     this.seek(this.timeline.countAt(timeMs));
+    this.#atMs = Math.min(timeMs, this.endMs);
   }
 
   /** As time goes on by itself. */
   advanceTo(timeMs: number): void {
+    this.#atMs = Math.min(timeMs, this.endMs);
     this.#seek(this.timeline.countAt(timeMs));
     this.#changedSoon();
   }

@@ -5,6 +5,8 @@ import type { ProcessRow, Scene, Step } from '../picture/scene.ts';
 /** A walk as `ptmon translate` says it. */
 export interface WalkAnswer {
   readonly lines: readonly string[];
+  /** Of a live guest: every process that maps the frame, and where. */
+  readonly sharers?: readonly string[];
   readonly translation: {
     readonly translates: boolean;
     readonly steps: readonly { readonly entry: string; readonly slot: number; readonly value: string }[];
@@ -57,7 +59,9 @@ export const server = {
 };
 
 async function ask<T>(path: string, method = 'GET'): Promise<T> {
-  const response = await fetch(path, { method, headers: { authorization: `Bearer ${token}` } });
+  const request = fetch(path, { method, headers: { authorization: `Bearer ${token}` } });
+  // What browsers say of it differs, and names nothing.
+  const response = await request.catch(() => Promise.reject(new Error('ptmon serve does not answer')));
   if (response.ok) return (await response.json()) as T;
   const text = await response.text();
   throw new Error(messageIn(text) ?? `${response.status}: ${text}`);

@@ -3,8 +3,8 @@
  * pages they have.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { paOf } from '../../core/address/pa.ts';
-import { vaOf } from '../../core/address/va.ts';
+import { gfnOf, paOf } from '../../core/address/pa.ts';
+import { hex, vaOf } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
 import { OPT_IN_KINDS } from '../../core/monitor/events.ts';
 import type { BatchWatch, Guest, Moment } from '../../guest/index.ts';
@@ -123,8 +123,20 @@ export class LiveSceneSource implements SceneSource, LivePart {
     };
   }
 
-  walk(request: WalkRequest): Promise<ExplainedWalk> {
-    return walkGuest(this.#guest, request);
+  /** With who else maps its frame, at the last look: also processes that nobody follows. */
+  async walk(request: WalkRequest): Promise<ExplainedWalk> {
+    const answer = await walkGuest(this.#guest, request);
+    if (!answer.walk.translates) return answer;
+    const gfn = gfnOf(answer.walk.pa);
+    const sharers = this.#samples.flatMap(({ process, runs }) =>
+      runs
+        .filter(
+          ([, pages, look, first]) =>
+            !isSwapped(look) && gfn >= first && gfn < first + (frameStep(look) === 0 ? 1 : pages),
+        )
+        .map(([vpn, , , first]) => `${processName(process)} ${hex(vaOf(vpn + gfn - first, 0))}`),
+    );
+    return { ...answer, sharers };
   }
 
   frames(): FrameMap {

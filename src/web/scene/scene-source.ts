@@ -8,6 +8,8 @@ import type { EventKind, ProcessRow, Scene, Step } from '../picture/scene.ts';
 export interface ExplainedWalk {
   readonly paging: Paging;
   readonly walk: Walk;
+  /** `nginx[12] 0x7f…000`: every process that maps the frame, where the source knows all of them. */
+  readonly sharers?: readonly string[];
 }
 
 export interface WalkRequest {

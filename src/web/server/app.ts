@@ -60,8 +60,9 @@ export function makeApp(options: AppOptions): Hono {
   app.get('/api/scene', (context) => context.json(source.scene()));
   app.get('/api/frames', (context) => context.json(source.frames()));
   app.get('/api/walk', async (context) => {
-    const { lines, json } = explain(await source.walk(walkRequest(context)));
-    return context.json({ lines, translation: JSON.parse(json) });
+    const walk = await source.walk(walkRequest(context));
+    const { lines, json } = explain(walk);
+    return context.json({ lines, translation: JSON.parse(json), sharers: walk.sharers });
   });
   app.post('/api/follow', async (context) => {
     const pid = Number(context.req.query('pid'));

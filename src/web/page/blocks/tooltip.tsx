@@ -1,5 +1,5 @@
 /** What the page under the mouse is, and how its address is walked. */
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { addressText } from '../../picture/look.ts';
 import { pageWords } from './area-block.tsx';
 import type { Model } from '../model.ts';
@@ -40,32 +40,40 @@ export function Tooltip({ model, state }: { readonly model: Model; readonly stat
 export interface WalkState {
   readonly answer?: {
     readonly lines: readonly string[];
+    readonly sharers?: readonly string[];
     readonly translation: { readonly steps: readonly { entry: string; slot: number; value: string }[] };
   };
   readonly failure?: string;
 }
 
-/** Asks the server for the walk of a page, as of the shown moment; undefined until it answers, and in a report. */
+/** Between two walks of a page that is open while a guest runs. */
+const LIVE_MS = 500;
+
+/**
+ * Asks the server for the walk of a page: of a recording as of the shown moment, of a live guest as of now. Undefined until it answers,
+ * and in a report.
+ */
 export function useWalk(model: Model, vpn: number, delayMs = 0): WalkState | undefined {
-  const [walk, setWalk] = useState<WalkState & { readonly key: string }>();
+  const [walk, setWalk] = useState<WalkState & { readonly shownFor: string }>();
   const { timeline, scene, space } = model;
   const root = model.shown?.root;
   const atMs = scene.kind === 'recording' ? timeline.timeMs : undefined;
-  const key = `${space} ${vpn} ${atMs ?? timeline.at}`;
+  const page = `${space} ${vpn}`;
+  const key = `${page} ${atMs ?? Math.floor(timeline.timeMs / LIVE_MS)}`;
+  // The walk of a live guest stays until the next one has come: with each change it would vanish and come back.
+  const shownFor = scene.kind === 'live' ? page : key;
+  const latest = useRef(shownFor);
+  latest.current = shownFor;
   useEffect(() => {
     if (model.isReport || root === undefined) return undefined;
-    let isOver = false;
+    const take = (state: WalkState) => latest.current === shownFor && setWalk({ shownFor, ...state });
     const timer = setTimeout(() => {
       server.walk(root, addressText(vpn), atMs).then(
-        (answer) => !isOver && setWalk({ key, answer }),
-        (error: unknown) =>
-          !isOver && setWalk({ key, failure: String(error instanceof Error ? error.message : error) }),
+        (answer) => take({ answer }),
+        (error: unknown) => take({ failure: String(error instanceof Error ? error.message : error) }),
       );
     }, delayMs);
-    return () => {
-      isOver = true;
-      clearTimeout(timer);
-    };
+    return () => clearTimeout(timer);
   }, [key]);
-  return walk?.key === key ? walk : undefined;
+  return walk?.shownFor === shownFor ? walk : undefined;
 }

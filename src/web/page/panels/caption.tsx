@@ -33,11 +33,11 @@ function noteAt({ timeline }: Model): string | undefined {
   return undefined;
 }
 
-function recentWords({ timeline, scene }: Model): string {
+function recentWords({ timeline, scene, nowMs }: Model): string {
   if (scene.kind === 'still') return `${timeline.spaces.length} address spaces at one moment.`;
   const counts = new Map<EventKind, number>();
   const areas = new Map<string, number>();
-  const fromMs = scene.kind === 'comparison' ? 0 : timeline.timeMs - WINDOW_MS;
+  const fromMs = scene.kind === 'comparison' ? 0 : nowMs - WINDOW_MS;
   for (let at = timeline.at - 1; at >= 0; at--) {
     const step = timeline.steps[at]!;
     if (step.timeMs < fromMs) break;

@@ -1,5 +1,5 @@
 /** The page that is open: its walk level by level, who else has its frame, and what happened to it. */
-import { addressText, isSwapped } from '../../picture/look.ts';
+import { addressText, frameStep, isSwapped } from '../../picture/look.ts';
 import { frameAt } from '../../picture/runs.ts';
 import type { SceneEvent } from '../../picture/scene.ts';
 import { pageWords } from '../blocks/area-block.tsx';
@@ -30,9 +30,9 @@ function OpenPage({ model, selection }: { readonly model: Model; readonly select
   const walk = useWalk(model, vpn);
   if (space === undefined) return null;
   const run = space.map.at(vpn);
-  const sharers = run === undefined || isSwapped(run[2]) ? [] : sharersOf(model, frameAt(run, vpn));
+  const known = run === undefined || isSwapped(run[2]) ? [] : sharersOf(model, frameAt(run, vpn));
   const history = eventsOf(model, selection);
-  const lines = walk?.answer?.lines ?? [];
+  const { lines = [], sharers = known } = walk?.answer ?? {};
   return (
     <section class="details" aria-label="Page" aria-live="polite">
       <h2>
@@ -43,6 +43,9 @@ function OpenPage({ model, selection }: { readonly model: Model; readonly select
       </h2>
       <p class="words">{pageWords(space, vpn).replace(/^\S+ /, '')}</p>
       {lines.length > 0 && <pre tabIndex={0}>{lines.join('\n')}</pre>}
+      {lines.length > 0 && model.isLive && !model.timeline.isAtEnd && (
+        <p class="hint">This walk is as of now, not of the shown moment.</p>
+      )}
       {walk?.failure !== undefined && <p class="hint">{walk.failure}</p>}
       {model.isReport && (
         <p class="hint">
@@ -74,8 +77,9 @@ function sharersOf({ timeline }: Model, gfn: number): string[] {
   const found: string[] = [];
   for (const { name, map } of timeline.spaces) {
     for (const run of map.runs) {
-      const isInside = run[3] >= 0 && gfn >= run[3] && gfn < run[3] + run[1];
-      if (isInside) found.push(`${name} ${addressText(run[0] + gfn - run[3])}`);
+      const frames = frameStep(run[2]) === 0 ? 1 : run[1];
+      if (run[3] >= 0 && gfn >= run[3] && gfn < run[3] + frames)
+        found.push(`${name} ${addressText(run[0] + gfn - run[3])}`);
     }
   }
   return found;

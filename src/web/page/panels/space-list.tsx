@@ -1,5 +1,5 @@
 /** The address spaces; of a live guest, all its processes. */
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { bytesName } from '../../picture/look.ts';
 import type { ProcessRow } from '../../picture/scene.ts';
 import { totalsOf } from '../../picture/runs.ts';
@@ -41,6 +41,7 @@ function Spaces({ model }: { readonly model: Model }) {
 
 function Processes({ model }: { readonly model: Model }) {
   const [failure, setFailure] = useState('');
+  useEffect(() => setFailure(''), [model.isLost]);
   const rows = [...model.processes].sort((a, b) => b.resident - a.resident);
   const most = Math.max(1, rows[0]?.resident ?? 1);
   const choose = async ({ pid }: ProcessRow) => {

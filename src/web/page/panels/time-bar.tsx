@@ -10,8 +10,7 @@ const SPEEDS = [0.25, 1, 4, 16] as const;
 export function TimeBar({ model }: { readonly model: Model }) {
   const box = useSize();
   usePlayback(model);
-  const { startMs, endMs, timeline, isLive, isPlaying } = model;
-  const atMs = timeline.at === 0 ? startMs : timeline.timeMs;
+  const { startMs, endMs, nowMs: atMs, isLive, isPlaying } = model;
   return (
     <footer class="time" ref={box.ref}>
       <div class="rates">
@@ -96,7 +95,7 @@ function usePlayback(model: Model): void {
   const isRunning = model.isPlaying && !model.isLive;
   useEffect(() => {
     if (!isRunning) return undefined;
-    let timeMs = model.timeline.timeMs;
+    let timeMs = model.nowMs;
     let last = performance.now();
     let request = requestAnimationFrame(function tick(now: number) {
       timeMs += (now - last) * model.speed;
