@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Scene, Step } from '../../src/web/picture/scene.ts';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { launchBrowser, mappedPages, openPage, shownEvents, shownPages, whyNoBrowser } from '../web/browser.ts';
@@ -96,6 +97,29 @@ describe.skipIf(leftOut('the page of a live guest', whyNoBrowser))('the page of 
     120_000,
   );
 
+  test('a heap that grows has its new pages in its block with the event that tells of them', async () => {
+    await served('exact', async (page) => {
+      await command('heap 64');
+      const place = () =>
+        page.evaluate(() => {
+          const { scene, timeline } = (
+            window as unknown as { ptmon: { model: { scene: Scene; timeline: { steps: Step[] } } } }
+          ).ptmon.model;
+          let areas = scene.spaces[0]!.areas;
+          for (const step of timeline.steps) {
+            areas = step.areas?.find(([space]) => space === 0)?.[1] ?? areas;
+            const event = step.events.find(({ kind, who }) => kind === 'page-in' && who.endsWith(':heap'));
+            if (event !== undefined)
+              return areas.find(({ vpn, pages }) => vpn <= event.vpn && event.vpn < vpn + pages)?.name ?? 'no block';
+          }
+          return 'no event';
+        });
+      await expect.poll(place, { timeout: 20_000 }).not.toBe('no event');
+      expect(await place()).toBe('[heap]');
+      await command('heap back');
+    });
+  }, 120_000);
+
   test('a swapped page is one', async () => {
     await command(`touch ${hex(VA)} 4`);
     await served('exact', async (page) => {
@@ -104,6 +128,16 @@ describe.skipIf(leftOut('the page of a live guest', whyNoBrowser))('the page of 
       expect((await shownPages(page)).get(pageOf(VA) + 2)).toBe('writable');
       await command(`touch ${hex(VA)} 2`);
       await expect.poll(async () => (await shownPages(page)).get(pageOf(VA) + 1), { timeout: 20_000 }).toBe('writable');
+    });
+  }, 120_000);
+
+  test('a page names each process that has its frame, also one that is not followed', async () => {
+    await served('sample', async (page) => {
+      await page.locator('section[aria-label="/init"] canvas').click({ position: { x: 25, y: 3 } });
+      await page
+        .locator('.details')
+        .getByText(/Its frame is mapped 2 times: .*init\[1\] 0x40[0-9a-f]000/)
+        .waitFor();
     });
   }, 120_000);
 

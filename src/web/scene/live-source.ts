@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gfnOf, paOf } from '../../core/address/pa.ts';
-import { hex, vaOf } from '../../core/address/va.ts';
+import { vaOf } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
 import { OPT_IN_KINDS } from '../../core/monitor/events.ts';
 import type { BatchWatch, Guest, Moment } from '../../guest/index.ts';
@@ -17,7 +17,16 @@ import { frameStep, isSwapped, leafPages, SWAPPED_LOOK } from '../picture/look.t
 import { countChanges, differences, type Run, RunMap, totalsOf } from '../picture/runs.ts';
 import type { Area, Change, EventKind, ProcessRow, Scene, SceneEvent, Space, Step } from '../picture/scene.ts';
 import { LineQueue } from './line-queue.ts';
-import { areasOf, processName, processRuns, type SampledProcess, sampleProcesses, userSpan } from './process-sample.ts';
+import {
+  areasOf,
+  hasPagesOutside,
+  processName,
+  processRuns,
+  type SampledProcess,
+  sampleProcesses,
+  sharersOf,
+  userSpan,
+} from './process-sample.ts';
 import { countEvents, isSwapOut, sceneEvent } from './scene-events.ts';
 import type {
   ExplainedWalk,
@@ -48,6 +57,8 @@ const MAX_FOLLOWED = 16;
 interface LiveSpace {
   readonly space: Space;
   readonly map: RunMap;
+  /** Address of its `mm_struct`; null where it is not known. */
+  readonly mm: bigint | null;
   areas: readonly Area[];
   isGone: boolean;
 }
@@ -127,16 +138,7 @@ export class LiveSceneSource implements SceneSource, LivePart {
   async walk(request: WalkRequest): Promise<ExplainedWalk> {
     const answer = await walkGuest(this.#guest, request);
     if (!answer.walk.translates) return answer;
-    const gfn = gfnOf(answer.walk.pa);
-    const sharers = this.#samples.flatMap(({ process, runs }) =>
-      runs
-        .filter(
-          ([, pages, look, first]) =>
-            !isSwapped(look) && gfn >= first && gfn < first + (frameStep(look) === 0 ? 1 : pages),
-        )
-        .map(([vpn, , , first]) => `${processName(process)} ${hex(vaOf(vpn + gfn - first, 0))}`),
-    );
-    return { ...answer, sharers };
+    return { ...answer, sharers: sharersOf(this.#samples, gfnOf(answer.walk.pa)) };
   }
 
   frames(): FrameMap {
@@ -226,10 +228,10 @@ export class LiveSceneSource implements SceneSource, LivePart {
     const linux = await moment.linux();
     const runs = await processRuns(moment, linux, root);
     const { processes } = await linux.processes();
-    const mm = processes.find((process) => process.pid === pid)?.mm;
-    const areas = mm === null || mm === undefined ? [] : ((await areasOf(linux, mm)) ?? []);
+    const mm = processes.find((process) => process.pid === pid)?.mm ?? null;
+    const areas = mm === null ? [] : ((await areasOf(linux, mm)) ?? []);
     const space: Space = { root, name, pid, areas, runs: [] };
-    const index = this.#spaces.push({ space, map: new RunMap(runs), areas, isGone: false }) - 1;
+    const index = this.#spaces.push({ space, map: new RunMap(runs), mm, areas, isGone: false }) - 1;
     this.#byRoot.set(root, index);
     const { from, to } = userSpan(linux);
     this.#userPages = to - from;
@@ -281,7 +283,23 @@ export class LiveSceneSource implements SceneSource, LivePart {
       }
       this.#seq++;
     }
-    this.#tell({ timeMs: this.#nowMs(), changes, events: shown });
+    const areas = await this.#growAreas(changes, moment);
+    this.#tell({ timeMs: this.#nowMs(), changes, events: shown, ...(areas.length > 0 && { areas }) });
+  }
+
+  /** Pages that came outside of all known areas would not be drawn before the next look: the areas of their process, anew. */
+  async #growAreas(changes: readonly Change[], moment: Moment): Promise<[number, readonly Area[]][]> {
+    const grown: [number, readonly Area[]][] = [];
+    for (const index of new Set(changes.map(([space]) => space))) {
+      const { areas, mm } = this.#spaces[index]!;
+      const runs = changes.flatMap((change) => (change[0] === index ? change[3] : []));
+      if (mm === null || !hasPagesOutside(areas, runs)) continue;
+      const now = await areasOf(await moment.linux(), mm);
+      if (now === undefined) continue;
+      this.#spaces[index]!.areas = now;
+      grown.push([index, now]);
+    }
+    return grown;
   }
 
   async #changesBy(event: ProcessEvent, index: number, moment: Moment): Promise<Change[]> {

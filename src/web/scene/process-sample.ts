@@ -1,8 +1,10 @@
 /** What the processes of a guest have in memory at one moment. */
-import { vpnOf } from '../../core/address/va.ts';
+import { hex, vaOf, vpnOf } from '../../core/address/va.ts';
+import { partitionPoint } from '../../core/struct/partition-point.ts';
 import type { Moment } from '../../guest/index.ts';
 import type { LinuxGuest, MemoryArea, Process } from '../../linux/index.ts';
 import { printable } from '../../sinks/printable.ts';
+import { frameStep } from '../picture/look.ts';
 import type { Run } from '../picture/runs.ts';
 import type { Area } from '../picture/scene.ts';
 import { readRuns, type Span } from './space-runs.ts';
@@ -78,4 +80,25 @@ function areaOf({ start, end, name, rights }: MemoryArea): Area {
 /** `nginx[12]`. */
 export function processName({ command, pid }: Pick<Process, 'command' | 'pid'>): string {
   return printable(`${command}[${pid}]`);
+}
+
+/** Whether a page of the runs is in none of the areas. @param areas ascending */
+export function hasPagesOutside(areas: readonly Area[], runs: readonly Run[]): boolean {
+  return runs.some(([vpn, pages]) => {
+    let next = partitionPoint(areas.length, (index) => areas[index]!.vpn + areas[index]!.pages <= vpn);
+    let at = vpn;
+    for (; next < areas.length && areas[next]!.vpn <= at; next++) at = areas[next]!.vpn + areas[next]!.pages;
+    return at < vpn + pages;
+  });
+}
+
+/** `nginx[12] 0x7f…000`: the processes that map a frame, and where. */
+export function sharersOf(samples: readonly SampledProcess[], gfn: number): string[] {
+  return samples.flatMap(({ process, runs }) =>
+    runs
+      .filter(
+        ([, pages, look, first]) => first >= 0 && gfn >= first && gfn < first + (frameStep(look) === 0 ? 1 : pages),
+      )
+      .map(([vpn, , , first]) => `${processName(process)} ${hex(vaOf(vpn + gfn - first, 0))}`),
+  );
 }
