@@ -179,6 +179,12 @@ describe.skipIf(noBrowser('reports in a browser'))('a report in a browser', () =
     expect(Object.fromEntries(await shownPages(still.page))).toEqual(Object.fromEntries(mappedPages(map.stdout)));
     expect(still.faults).toEqual([]);
 
+    expect(await still.page.getByRole('list', { name: 'Colours' }).innerText()).not.toContain('changing');
+
+    await run(['report', a, a, '-o', file('same.html')]);
+    const same = await open('same.html');
+    expect(await same.page.locator('.caption').innerText()).toContain('Nothing changed from the first to the second.');
+
     await run(['report', a, b, '-o', file('diff.html')]);
     const { page, faults } = await open('diff.html');
     const diff = await run(['diff', a, b, '--json']);

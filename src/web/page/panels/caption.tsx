@@ -45,6 +45,7 @@ function recentWords({ timeline, scene, nowMs }: Model): string {
       counts.set(kind, (counts.get(kind) ?? 0) + count);
     for (const { who, pages } of step.events) areas.set(who, (areas.get(who) ?? 0) + pages);
   }
+  if (counts.size === 0 && scene.kind === 'comparison') return 'Nothing changed from the first to the second.';
   if (counts.size === 0) return timeline.at === 0 ? 'Before the first change.' : 'Nothing changed in the last second.';
   const what = [...counts].map(([kind, count]) => `${count.toLocaleString('en')} ${WORDS[kind]}`).join(', ');
   const most = [...areas].sort((a, b) => b[1] - a[1]).slice(0, 2);

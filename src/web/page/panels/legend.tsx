@@ -33,10 +33,12 @@ export function Legend({ model }: { readonly model: Model }) {
         <span class="swatch large" />
         large page, darker <b>{bytesName(large * 4096).replace(/^0B$/, '0')}</b>
       </li>
-      <li>
-        <span class="swatch flash" />
-        changing
-      </li>
+      {model.scene.kind !== 'still' && (
+        <li>
+          <span class="swatch flash" />
+          changing
+        </li>
+      )}
       {model.base !== undefined && (
         <li>
           <span class="swatch marked" />
