@@ -14,7 +14,10 @@ const SENTENCES: readonly (readonly [RegExp, (...groups: string[]) => string])[]
     /^command-argument value '([^]*)' is invalid for argument '[^']+'\. Allowed choices are ([^]*)\.$/,
     (value, choices) => `${value}: not one of ${choices}`,
   ],
-  [/^option '(--[\w-]+) ?([^']*)' argument missing$/, (option, value) => `${option}: its value ${value} is missing`],
+  [
+    /^option '(?:-\w, )?(--[\w-]+) ?([^']*)' argument missing$/,
+    (option, value) => `${option}: its value ${value} is missing`,
+  ],
   [/^required option '(?:-\w, )?(--[\w-]+ ?[^']*)' not specified$/, (option) => `${option} is missing`],
   [/^missing required argument '([^']+)'$/, (argument) => `the argument <${argument}> is missing`],
   [

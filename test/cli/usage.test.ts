@@ -37,6 +37,7 @@ describe('a wrong command line exits with 2, names what is wrong and what would 
       ['tour belongs to a recording', 'drop one'],
     ],
     [['replay'], ['the argument <file> is missing']],
+    [['dump', 'x', '-o'], ['ptmon: --output: its value <folder> is missing (see ptmon dump --help)']],
     [['replay', 'x', '--speed', '0'], ['--speed 0: must be a positive number']],
   ] as const)('%j', async (args, expected) => {
     const { code, stdout, stderr } = await run(args);
