@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { openFiles } from '../../src/cli/web/open-scene.ts';
 import { explain } from '../../src/cli/web/explain.ts';
 import type { Scene } from '../../src/web/picture/scene.ts';
+import type { SpaceState } from '../../src/web/picture/timeline.ts';
 import type { SceneSource } from '../../src/web/scene/scene-source.ts';
 import { makeApp } from '../../src/web/server/app.ts';
 import { run } from '../cli/run.ts';
@@ -148,7 +149,7 @@ describe('a trace', () => {
     const swap = fileURLToPath(new URL('../../traces/swap.trace', import.meta.url));
     const other = await openFiles([swap], {}, new AbortController().signal);
     const timeline = new Timeline(other.scene());
-    const [{ map }] = timeline.spaces as [(typeof timeline.spaces)[number]];
+    const [{ map }, ...ended] = timeline.spaces as [SpaceState, ...SpaceState[]];
     const swappedPages = () =>
       map.runs.flatMap(([vpn, pages, look]) => (isSwapped(look) ? [[vpn, pages] as const] : []));
     timeline.seek(Infinity);
@@ -157,6 +158,8 @@ describe('a trace', () => {
     const swapped = swappedPages().flatMap(([vpn, pages]) => Array.from({ length: pages }, (_, at) => vpn + at));
     const inStage = swapped.filter((vpn) => vpn >= STAGE && vpn < STAGE + PAGES);
     expect(inStage).toEqual(Array.from({ length: PAGES - RETURNED }, (_, at) => STAGE + RETURNED + at));
+    // What a process had there is gone with it.
+    expect(ended.map((space) => space.map.runs)).toEqual(ended.map(() => []));
     // They went one after the other, and none was on the device before.
     timeline.seek(timeline.countAt(1900));
     expect(swappedPages()).toEqual([]);

@@ -12,7 +12,7 @@ import type { Run } from '../picture/runs.ts';
 import type { Change, Scene, SceneEvent } from '../picture/scene.ts';
 import { RecordedSpaces } from './recorded-spaces.ts';
 import { isSwapIn, isSwapOut, namesOf, sceneEvent } from './scene-events.ts';
-import { readRuns, type Span, spanOf } from './space-runs.ts';
+import { type IsSwapped, readRuns, type Span, spanOf } from './space-runs.ts';
 
 /** A watched range without a page in it is a block all the same, up to so many pages. */
 const MAX_EMPTY_PAGES = 2048;
@@ -51,8 +51,6 @@ class TraceScene {
   #calls: WatchCall[] = [];
   #events: MonitorEvent[] = [];
   #notes: string[] = [];
-  /** Pages that have just gone: where they went is written after the event. */
-  #out: { readonly index: number; readonly root: number; readonly span: Span }[] = [];
   /** The numbers of swap devices, as entries have them: those that some event names. */
   readonly #swapTypes = new Set<bigint>();
   #hasBegun = false;
@@ -83,7 +81,6 @@ class TraceScene {
       if (isSwapIn(event)) this.#swapTypes.add(swapType(event.cause!.oldValue));
       if (isSwapOut(event)) this.#swapTypes.add(swapType(event.cause!.newValue));
     }
-    await this.#findSwapped(this.#out.splice(0));
     // What begins to be watched has its name from the call.
     for (const call of calls) changes.push(...(await this.#beginWatch(call)));
     for (const event of events) {
@@ -91,7 +88,6 @@ class TraceScene {
       shown.push(sceneEvent(event, index));
       const runs = event.kind === 'root-gone' ? [] : await this.#read(event.root, spanOf(event.va, event.pages));
       changes.push(...cleared, ...this.#spaces.changesBy(event, index, runs));
-      if (event.kind === 'page-out') this.#out.push({ index, root: event.root, span: spanOf(event.va, event.pages) });
     }
     if (!this.#hasBegun) {
       this.#hasBegun = true;
@@ -102,16 +98,14 @@ class TraceScene {
     this.#spaces.steps.push({ timeMs: (this.#driver?.timeUs ?? 0) / 1000, changes, events: shown, ...note });
   }
 
-  /** Of pages that went before any event named a swap device. */
+  /** What is on a swap device now was there since its page-out: only a page that is present can go there. */
   async endRecording(): Promise<void> {
-    await this.#findSwapped(this.#spaces.stillOut());
-  }
-
-  async #findSwapped(pages: Iterable<{ readonly index: number; readonly root: number; readonly span: Span }>) {
-    if (this.#swapTypes.size === 0) return;
-    for (const { index, root, span } of pages) {
-      for (const [vpn, count, look] of await this.#read(root, span))
-        if (isSwapped(look)) this.#spaces.noteSwapped(index, { from: vpn, to: vpn + count });
+    const { mode } = this.#session!.monitor.paging;
+    if (this.#swapTypes.size === 0 || !mode.canonical) return;
+    const onDevice = (value: bigint, level: number) => level === 1 && this.#swapTypes.has(swapType(value));
+    for (const { index, root, span } of this.#spaces.stillOut()) {
+      const runs = await this.#read(root, span, onDevice);
+      if (runs.some(([, , look]) => isSwapped(look))) this.#spaces.noteSwapped(index, span);
     }
   }
 
@@ -156,15 +150,11 @@ class TraceScene {
   }
 
   /** Empty where the trace does not have the tables: they are no longer on a watched walk. */
-  async #read(root: number, span: Span): Promise<Run[]> {
+  async #read(root: number, span: Span, onDevice?: IsSwapped): Promise<Run[]> {
     const { paging } = this.#session!.monitor;
     const snapshot = { description: '', memory: this.#driver!.memory, regions: [], close: async () => {} };
     try {
-      return await readRuns(
-        (options) => spacePieces(snapshot, { paging, root }, options),
-        span,
-        (value, level) => level === 1 && paging.mode.canonical && this.#swapTypes.has(swapType(value)),
-      );
+      return await readRuns((options) => spacePieces(snapshot, { paging, root }, options), span, onDevice);
     } catch (error) {
       if (error instanceof PtmonError && (error.code === 'corrupt-input' || error.code === 'not-recorded')) return [];
       throw error;
