@@ -7,7 +7,14 @@
 import { gfnOf } from '../../../core/address/pa.ts';
 import { PtmonError } from '../../../core/error.ts';
 import type { PhysicalMemory } from '../../../core/memory/physical-memory.ts';
-import type { BreakpointAccess, Driver, RemoteFetch, SourceEvent } from '../../../driver/driver.ts';
+import type {
+  BreakpointAccess,
+  Driver,
+  EntryTraps,
+  RegisterAccess,
+  RemoteFetch,
+  SourceEvent,
+} from '../../../driver/driver.ts';
 import { GDB_SIGNAL } from '../gdb/reply/stop-reply.ts';
 import type { ThreadId } from '../gdb/reply/thread-id.ts';
 import { pagingOf } from '../../../driver/paging.ts';
@@ -38,14 +45,16 @@ export class QemuDriver implements Driver {
   readonly name = 'qemu';
   readonly memory: PhysicalMemory;
   readonly remote?: RemoteFetch;
-  readonly registers: VcpuRegisters;
-  readonly traps: GuardedTraps;
+  readonly registers: RegisterAccess;
+  readonly traps: EntryTraps;
   /** How many watchpoints there are, and of which form. */
   readonly limits: WatchpointLimits;
   readonly breakpoints: BreakpointAccess;
   /** In a line for people: where the guest's memory is read. */
   readonly memorySource: string;
   readonly #parts: QemuParts;
+  readonly #registers: VcpuRegisters;
+  readonly #traps: GuardedTraps;
   readonly #watchpoints: EntryWatchpoints;
   readonly #missedWrites: MissedWrites;
   readonly #threads: readonly ThreadId[];
@@ -71,7 +80,7 @@ export class QemuDriver implements Driver {
     this.memory = guestMemory.memory;
     this.memorySource = guestMemory.description;
     if (guestMemory.remote !== undefined) this.remote = guestMemory.remote;
-    this.registers = new VcpuRegisters(gdb, threads, parts.physicalAddressBits);
+    this.#registers = this.registers = new VcpuRegisters(gdb, threads, parts.physicalAddressBits);
     this.limits = limits;
     this.#stoppedShare = new StoppedShare((stoppedShare) => parts.onNotice?.({ kind: 'slow', stoppedShare }));
     this.#missedWrites = new MissedWrites(guestMemory, (notice) => parts.onMissedWrites?.(notice));
@@ -90,7 +99,7 @@ export class QemuDriver implements Driver {
     });
     this.#unwatchedRuns = new UnwatchedRuns(parts, this.#watchpoints);
     this.#comparisons = new Comparisons(threads.length, parts.comparesAtEachStop);
-    this.traps = new GuardedTraps({
+    this.#traps = this.traps = new GuardedTraps({
       watchpoints: this.#watchpoints,
       missedWrites: this.#missedWrites,
       comparisons: this.#comparisons,
@@ -99,7 +108,7 @@ export class QemuDriver implements Driver {
     this.#batches = new Batches({
       comparisons: this.#comparisons,
       missedWrites: this.#missedWrites,
-      onComparing: (isQuiet) => this.traps.comparing(isQuiet),
+      onComparing: (isQuiet) => this.#traps.comparing(isQuiet),
     });
     const hit = () => this.#hit;
     this.breakpoints = {
@@ -156,7 +165,7 @@ export class QemuDriver implements Driver {
     const halt = AbortSignal.any([this.#stop.signal, end.signal, ...(signal === undefined ? [] : [signal])]);
     // Those that were set before the guest runs trap from the first instruction on.
     this.#watchpoints.takeAdded();
-    this.traps.begin();
+    this.#traps.begin();
     let since = performance.now();
     const elapsed = () => {
       const before = since;
@@ -287,7 +296,7 @@ export class QemuDriver implements Driver {
 
   /** Reads the registers of all vCPUs anew: they are as they were at connecting until then. The guest must be stopped. */
   refreshRegisters(): Promise<void> {
-    return this.registers.refresh();
+    return this.#registers.refresh();
   }
 
   close(): Promise<void> {
