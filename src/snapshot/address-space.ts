@@ -66,7 +66,10 @@ export async function findAddressSpace(
   const wanted = found.find((each) => root === undefined || rootOf(pagingOfRoot(each), root) === each.root);
   if (wanted === undefined) {
     if (root === undefined)
-      throw new PtmonError('source-unavailable', 'there is no page table in this memory that looks like a root');
+      throw new PtmonError(
+        'source-unavailable',
+        `${snapshot.description}: no page in it looks like a top-level page table: give --root and --paging`,
+      );
     throw new PtmonError(
       'bad-argument',
       `${hex(root)} does not look like a root, so --paging must tell how the guest pages`,
