@@ -16,6 +16,7 @@ import type { GuestSource } from './source/guest-source.ts';
 export class Guest implements AsyncDisposable {
   readonly #source: GuestSource;
 
+  /** @internal */
   constructor(source: GuestSource) {
     this.#source = source;
   }

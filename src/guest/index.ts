@@ -26,5 +26,4 @@ export type {
 export type { HandlerOptions } from './hooks/handler.ts';
 export type { ProcessEventName, ProcessHook } from './hooks/process-hooks.ts';
 export type { ProcessWatchHandle } from './hooks/process-watch.ts';
-export type { WatchedPage } from './hooks/watched-page.ts';
 export type { BatchWatch, FollowRequest } from './hooks/batch-watch.ts';

@@ -54,6 +54,7 @@ export class GuestProcess {
   /** When it began, in nanoseconds: together with its PID no other process's. */
   readonly #startTime: bigint;
 
+  /** @internal */
   constructor(source: GuestSource, { pid, command }: Pick<Process, 'pid' | 'command'>, startTime: bigint) {
     this.#source = source;
     this.pid = pid;

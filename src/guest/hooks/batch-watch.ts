@@ -42,7 +42,7 @@ export class BatchWatch extends ProcessHandle {
     this.#request = request;
   }
 
-  /** Watches from now on. The guest must be stopped. @throws PtmonError `bad-argument` where there is no such process */
+  /** Watches from now on. The guest must be stopped. @throws PtmonError `bad-argument` where there is no such process @internal */
   static async open(request: FollowRequest & HandleRequest): Promise<BatchWatch> {
     const handle = new BatchWatch(request);
     await handle.begin();

@@ -56,9 +56,10 @@ export class Breakpoint implements AsyncDisposable {
   #hits = 0;
   /** Top-level tables under which it is hit; undefined for all. */
   roots: ReadonlySet<number> | undefined;
-  /** What tells of its page; undefined where that is always there. */
+  /** What tells of its page; undefined where that is always there. @internal */
   page: WatchedPage | undefined;
 
+  /** @internal */
   constructor(set: BreakpointSet, { va, handler, options }: BreakpointRequest, process?: ProcessName) {
     checkHandler(handler, options);
     this.#set = set;

@@ -17,6 +17,7 @@ export abstract class ProcessHandle extends ProcessLayer implements AsyncDisposa
   #isStopped = false;
   #isOver = false;
 
+  /** @internal */
   constructor({ live, selection, onStop }: HandleRequest) {
     super(live, selection);
     this.#onStop = onStop;

@@ -36,6 +36,7 @@ export class ProcessHook implements AsyncDisposable {
   readonly #hooks: ProcessHooks;
   readonly #options: ProcessHookOptions;
 
+  /** @internal */
   constructor(hooks: ProcessHooks, options: ProcessHookOptions) {
     this.#hooks = hooks;
     this.#options = options;

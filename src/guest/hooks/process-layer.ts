@@ -9,10 +9,12 @@ import type { LiveSession } from '../session/live-session.ts';
 let owners = 0;
 
 export abstract class ProcessLayer implements EventLayer {
+  /** @internal */
   protected readonly live: LiveSession;
   readonly #watch: ProcessWatch;
   #hasEnded = false;
 
+  /** @internal */
   constructor(live: LiveSession, selection: ProcessSelection) {
     this.live = live;
     this.#watch = new ProcessWatch({

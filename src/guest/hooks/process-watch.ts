@@ -20,7 +20,7 @@ export class ProcessWatchHandle extends ProcessHandle implements AsyncIterable<P
     this.#queue = new EventQueue(() => this.live.start());
   }
 
-  /** Watches from now on. The guest must be stopped. @throws PtmonError `bad-argument` where there is no such process */
+  /** Watches from now on. The guest must be stopped. @throws PtmonError `bad-argument` where there is no such process @internal */
   static async open(request: ProcessWatchRequest): Promise<ProcessWatchHandle> {
     const handle = new ProcessWatchHandle(request);
     await handle.begin();
