@@ -29,7 +29,8 @@ test('a range of which more is present than may be kept is refused, and how to s
   expect(await read('0x0+1G')).toEqual({
     code: 2,
     stdout: '',
-    stderr: 'ptmon: more than 256 MiB are present in this range: read a smaller range; ptmon dump saves whole areas of a process\n',
+    stderr:
+      'ptmon: more than 256 MiB are present in this range: read a smaller range; ptmon dump saves whole areas of a process\n',
   });
   const { code, stdout } = await read('0x0+5M', '--raw');
   expect({ code, isWhole: stdout === 'A'.repeat(5 << 20) }).toEqual({ code: 0, isWhole: true });

@@ -416,7 +416,11 @@ describe('refused', () => {
     [['roots', 'DUMP', '--qmp', '/q', '--gdb', '/g'], 2, 'unexpected argument "'],
     [['diff', 'DUMP'], 2, 'diff takes two dumps or traces, or one and a live guest (--vm); 1 given'],
     [['diff', 'DUMP', 'DUMP', 'DUMP'], 2, 'diff takes two dumps or traces, or one and a live guest (--vm); 3 given'],
-    [['diff', 'DUMP', 'DUMP', '--qmp', '/q', '--gdb', '/g'], 2, 'with a live guest, diff takes one dump or trace; 2 given'],
+    [
+      ['diff', 'DUMP', 'DUMP', '--qmp', '/q', '--gdb', '/g'],
+      2,
+      'with a live guest, diff takes one dump or trace; 2 given',
+    ],
     [['diff', 'DUMP', '/nowhere'], 3, '/nowhere does not exist'],
     [['diff', 'DUMP', 'DUMP', '--kinds', 'moved'], 2, 'give some of page-in,page-out,protection,restructure'],
     [['diff', 'DUMP', 'DUMP', '--pages', '--runs'], 2, 'cannot be used with'],

@@ -14,11 +14,11 @@ const MACHINES: readonly (readonly [name: string, options: LaunchOptions])[] = [
 ];
 const file = temporaryFolder();
 
-function compiled(): string {
-  const path = file('changing');
+const PROGRAM = file('changing');
+
+function compile(): void {
   const flags = ['-O2', '-static', '-no-pie', '-pthread'];
-  execFileSync(env['CC'] ?? 'gcc', [...flags, '-o', path, join(import.meta.dirname, 'scripts/changing.c')]);
-  return path;
+  execFileSync(env['CC'] ?? 'gcc', [...flags, '-o', PROGRAM, join(import.meta.dirname, 'scripts/changing.c')]);
 }
 
 describe.skipIf(leftOut('test/live/script-exec, breakpoints of a process that runs another program')).each(MACHINES)(
@@ -28,8 +28,7 @@ describe.skipIf(leftOut('test/live/script-exec, breakpoints of a process that ru
     let vm: LaunchedGuest;
     let guest: Guest;
     let process: GuestProcess;
-    const program = compiled();
-    const symbols = { symbols: program };
+    const symbols = { symbols: PROGRAM };
     const nothing = () => {};
     const shell = async (line: string) => {
       const reports = await vm.workload.command(`sh ${line}`);
@@ -40,7 +39,8 @@ describe.skipIf(leftOut('test/live/script-exec, breakpoints of a process that ru
     const say = (line: string) => shell(`echo ${line} > /run/in; head -n 1 /run/out`);
 
     beforeAll(async () => {
-      vm = await launchGuest({ ...options, files: { '/bin/changing': program } });
+      compile();
+      vm = await launchGuest({ ...options, files: { '/bin/changing': PROGRAM } });
       await vm.waitForReady();
       await vm.workload.ready();
       await shell('mkfifo /run/in /run/out');

@@ -302,7 +302,13 @@ describe('findAddressSpace', () => {
 
   test.each([
     ['paging that is off', bare({ registers }), { vcpu: 1 }, 'source-unavailable', /paging is off on vCPU 1/],
-    ['memory without a root', bare({}), {}, 'source-unavailable', /^made: no page in it looks like a top-level page table: give --root and --paging$/],
+    [
+      'memory without a root',
+      bare({}),
+      {},
+      'source-unavailable',
+      /^made: no page in it looks like a top-level page table: give --root and --paging$/,
+    ],
     [
       'a root that is none',
       bare({}),

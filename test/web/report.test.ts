@@ -65,15 +65,13 @@ describe('ptmon report', () => {
   });
 
   test.each([
-    [['report', HUGE], 2, 'report: its option -o, --output <file> is missing'],
+    [['report', HUGE], 2, '--output <file> is missing'],
     [['report', 'missing.trace', '-o', 'x.html'], 3, 'missing.trace does not exist'],
     [['report', HUGE, '-o', '/nowhere/x.html'], 2, '/nowhere/x.html cannot be written to (ENOENT)'],
     [['report', HUGE, '--pid', '1', '-o', 'x.html'], 2, '--pid, --comm and --root are for a dump or a live guest'],
   ])('refuses %j', async (args, code, message) => {
     const outcome = await run(args);
-    expect(outcome.stderr.replaceAll(/\s+/g, ' ')).toContain(
-      message.replace(/^report: its option (.*) is missing$/, '$1').split(' <')[0],
-    );
+    expect(outcome.stderr.replaceAll(/\s+/g, ' ')).toContain(message);
     expect(outcome.code).toBe(code);
     expect(existsSync('x.html')).toBe(false);
   });

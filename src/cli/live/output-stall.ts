@@ -15,8 +15,8 @@ export interface StallOptions {
 const LIMIT_MS = 1000;
 
 const LINES: Readonly<Record<StallChoice, string>> = {
-  wait: 'the guest waits until it is read. --on-stall drop or --on-stall detach lets the guest run on.',
-  drop: 'the guest runs on, and its events are dropped until it is read.',
+  wait: 'the guest waits until the output is read. --on-stall drop or --on-stall detach lets the guest run on.',
+  drop: 'the guest runs on, and its events are dropped until the output is read.',
   detach: 'the watch ends, and the guest runs on.',
 };
 

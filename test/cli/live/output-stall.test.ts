@@ -49,7 +49,7 @@ describe('a reader that does not read', () => {
     const first = sink.write(pageIn);
     expect(await isPending(first, 10 * LIMIT_MS)).toBe(true);
     expect(said).toHaveLength(1);
-    expect(said[0]).toContain('the guest waits until it is read');
+    expect(said[0]).toContain('the guest waits until the output is read');
     await readAll();
     await first;
   });

@@ -144,6 +144,8 @@ describe('what is raw memory', () => {
   test('may end in the middle of a page, and says so', async () => {
     const dump = await opened(MEMORY.subarray(0, -100));
     expect(dump.regions).toEqual([{ pa: 0, byteLength: 7 * PAGE }]);
-    expect(dump.warnings?.join()).toMatch(/this raw memory of 32668 bytes is not whole pages of 4096.*the last 3996 are not read/);
+    expect(dump.warnings?.join()).toMatch(
+      /this raw memory of 32668 bytes is not whole pages of 4096.*the last 3996 are not read/,
+    );
   });
 });
