@@ -146,7 +146,7 @@ describe.skipIf(!isHere)('ptmon watch on a real guest', { timeout: 120_000 }, ()
     for (let round = 0; round < 3; round++) await expectIdle();
     await machine.guest.workload.command(`dontneed ${hex(VA)} 4`);
     watch.child.kill('SIGCONT');
-    await expect.poll(() => watch.stderr, { timeout: 10_000 }).toMatch(/the guest ran unwatched meanwhile/);
+    await expect.poll(() => watch.stderr, { timeout: 10_000 }).toMatch(/The guest ran unwatched meanwhile/);
     const before = watch.stdout.length;
     await machine.guest.workload.command(`touch ${hex(VA)} 4`);
     const pageIns = () => watch.stdout.slice(before).match(/"kind":"page-in"/g)?.length ?? 0;
@@ -174,7 +174,7 @@ describe.skipIf(!isHere)('ptmon watch on a real guest', { timeout: 120_000 }, ()
     await expect.poll(() => stateOf(watch.child.pid!), { timeout: 10_000 }).toBe('T');
     await loop;
     watch.child.kill('SIGCONT');
-    await expect.poll(() => watch.stderr, { timeout: 10_000 }).toMatch(/the guest ran unwatched meanwhile/);
+    await expect.poll(() => watch.stderr, { timeout: 10_000 }).toMatch(/The guest ran unwatched meanwhile/);
     watch.child.kill('SIGTERM');
     await expectFree(machine);
   });
@@ -257,7 +257,7 @@ describe.skipIf(!isHere)('ptmon watch on a real guest', { timeout: 120_000 }, ()
       'half of what exact watching takes',
       () => ['--gdb', machine.guest.gdbPath, ...place()],
       2,
-      /needs --qmp and --gdb/,
+      /needs --qmp, and --gdb/,
     ],
     [
       "--record onto the guest's own RAM",
