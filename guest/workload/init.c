@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "init.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -83,6 +84,22 @@ static void swap_on_zram(void) {
   write_file("/run/swap", "zram0\n");
 }
 
+static int is_cpu(const struct dirent *entry) { return strncmp(entry->d_name, "cpu", 3) == 0 && isdigit(entry->d_name[3]); }
+
+/*
+ * The host boots us with one processor (maxcpus=1): Linux patches its own code while it boots, and QEMU's translator may go on with the code from before
+ * the patch on another one. What is left to patch once all run is little. The first processor has no such file, nor one that cannot be unplugged.
+ */
+static void start_processors(void) {
+  struct dirent **entries;
+  int count = scandir("/sys/devices/system/cpu", &entries, is_cpu, alphasort);
+  for (int i = 0; i < count; i++) {
+    char path[300];
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/%s/online", entries[i]->d_name);
+    if (access(path, F_OK) == 0 && write_file(path, "1") != 0) say("start processor", entries[i]->d_name);
+  }
+}
+
 static int open_control_port(void) {
   int fd = open(CONTROL_PORT, O_RDWR | O_NOCTTY);
   struct termios settings;
@@ -119,6 +136,7 @@ void be_init(void) {
   calm_kernel();
   load_modules();
   swap_on_zram();
+  start_processors();
   int control = open_control_port();
   report_to(control);
   for (pid_t workload = start_workload(control);;) {

@@ -36,12 +36,22 @@ function value(text: string): string {
   return text.replaceAll(',', ',,');
 }
 
+/** What of a guest's making its kernel is told. */
+export interface KernelOptions {
+  readonly accelerator?: Accelerator;
+  readonly smp?: number;
+  readonly nokaslr?: boolean;
+  readonly append?: string;
+}
+
 /**
  * The kernel's command line: the console, no reboot loop after a panic, no check of the timer (a host that lets QEMU wait makes it lose ticks, and
- * Linux then panics over a broken IO-APIC), and whatever else is asked for.
+ * Linux then panics over a broken IO-APIC), and whatever else is asked for. Under TCG it boots with one processor, and init starts the others: Linux
+ * patches its code while it boots, and QEMU's translator may execute the old code on another vCPU afterwards (docs/decisions/0003-live.md).
  */
-export function kernelCommandLine(options: { readonly nokaslr?: boolean; readonly append?: string } = {}): string {
+export function kernelCommandLine(options: KernelOptions = {}): string {
   const words = ['console=ttyS0', 'loglevel=4', 'panic=-1', 'no_timer_check'];
+  if (options.accelerator !== 'kvm' && (options.smp ?? 1) > 1) words.push('maxcpus=1');
   if (options.nokaslr === true) words.push('nokaslr');
   if (options.append !== undefined && options.append !== '') words.push(options.append);
   return words.join(' ');

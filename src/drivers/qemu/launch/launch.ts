@@ -65,7 +65,7 @@ export interface LaunchedGuest {
   /**
    * Resolves when the guest takes commands.
    *
-   * @throws PtmonError `source-unavailable` where it does not in time, or ends, with the console's last lines
+   * @throws PtmonError `source-unavailable` where it does not in time, ends (with the console's last lines), or leaves processors off
    */
   waitForReady(timeoutMs?: number): Promise<WorkloadHello>;
   /** Ends QEMU and removes its sockets and its memory. Never throws, and may be called again. */
@@ -158,7 +158,11 @@ export async function launchGuest(options: LaunchOptions = {}): Promise<Launched
       console,
       workload,
       ended: process.ended,
-      waitForReady: (timeoutMs = BOOT_TIMEOUT_MS) => waitForReady(workload, console, timeoutMs),
+      waitForReady: async (timeoutMs = BOOT_TIMEOUT_MS) => {
+        const hello = await waitForReady(workload, console, timeoutMs);
+        requireProcessors(hello, options.smp ?? 1);
+        return hello;
+      },
       stop: () => undo.run(),
     };
   } catch (error) {
@@ -180,4 +184,11 @@ async function waitForReady(workload: Workload, console: SerialPort, timeoutMs: 
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** A workload from before init started the other processors leaves them off: a guest that looks right, and has one. */
+function requireProcessors({ cpus }: WorkloadHello, wanted: number): void {
+  if (cpus >= wanted) return;
+  const why = `the guest runs ${cpus} of its ${wanted} processors: its workload is older than this ptmon, so make it anew (node guest/build.mjs)`;
+  throw new PtmonError('source-unavailable', why);
 }

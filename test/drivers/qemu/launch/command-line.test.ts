@@ -75,6 +75,8 @@ describe("the kernel's command line", () => {
     [{ nokaslr: true }, true, ''],
     [{ append: 'quiet x=1' }, false, 'quiet x=1'],
     [{ nokaslr: true, append: 'quiet' }, true, 'quiet'],
+    [{ smp: 2 }, false, 'maxcpus=1'],
+    [{ smp: 2, append: 'maxcpus=2' }, false, 'maxcpus=2'],
   ])('%o', (options, nokaslr, last) => {
     const words = kernelCommandLine(options).split(' ');
     expect(words).toContain('console=ttyS0');
@@ -84,5 +86,11 @@ describe("the kernel's command line", () => {
     expect(words.includes('nokaslr')).toBe(nokaslr);
     expect(words.join(' ').endsWith(last)).toBe(true);
     expect(words).not.toContain('');
+  });
+
+  test('leaves the start of the other processors to init where QEMU translates the code that Linux patches', () => {
+    expect(kernelCommandLine({ smp: 1 })).not.toContain('maxcpus');
+    expect(kernelCommandLine({ smp: 2, accelerator: 'tcg' })).toContain('maxcpus=1');
+    expect(kernelCommandLine({ smp: 2, accelerator: 'kvm' })).not.toContain('maxcpus');
   });
 });

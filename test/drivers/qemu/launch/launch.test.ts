@@ -66,6 +66,14 @@ describe('a guest that is launched', () => {
       message: expect.stringMatching(/within 100 ms[^]*Linux version 6\.1\.0\n.*half a li$/),
     });
   });
+
+  test('whose workload leaves processors off is refused: it would look right, and have one', async () => {
+    const guest = await launchPlayer('guest', { smp: 2 });
+    await expect(guest.waitForReady()).rejects.toMatchObject({
+      code: 'source-unavailable',
+      message: expect.stringMatching(/runs 1 of its 2 processors.*node guest\/build\.mjs/),
+    });
+  });
 });
 
 describe('a guest that cannot be launched', () => {
