@@ -45,9 +45,7 @@ export class Guest implements AsyncDisposable {
     return this.#ask(async (moment) => {
       const linux = await moment.linux();
       const found = findProcess((await linux.processes()).processes, which);
-      const briefs = await linux.run(() => linux.tasks.briefs(() => {}));
-      const startTime = briefs.find(({ pid }) => pid === found.pid)?.startTime ?? 0n;
-      return new GuestProcess(this.#source, found, startTime);
+      return new GuestProcess(this.#source, found, found.startTime);
     });
   }
 

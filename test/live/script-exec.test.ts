@@ -5,6 +5,7 @@ import { env } from 'node:process';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type LaunchedGuest, launchGuest, type LaunchOptions } from '../../src/drivers/qemu/launch/launch.ts';
 import { attach, type Guest, type GuestProcess } from '../../src/guest/index.ts';
+import { processKey } from '../../src/web/scene/process-sample.ts';
 import { temporaryFolder } from '../drivers/trace/temporary-folder.ts';
 import { leftOut } from './real-guest.ts';
 
@@ -70,7 +71,13 @@ describe.skipIf(leftOut('test/live/script-exec, breakpoints of a process that ru
       const note = (what: string) => (of: GuestProcess) => void (of.pid === process.pid && lives.push(what));
       const hooks = [];
       for (const what of ['process', 'exec', 'exit'] as const) hooks.push(await guest.on(what, note(what)));
+      const itself = async () => (await guest.processes()).find(({ pid }) => pid === process.pid)!;
+      const before = await itself();
       expect(await say(how)).toBe(process.pid);
+      // What `ptmon top` and `ptmon serve` know a process by.
+      const after = await itself();
+      expect([after.startTime, after.task === before.task]).toEqual([before.startTime, how === 'e']);
+      expect(processKey(after)).toBe(processKey(before));
       for (const hook of hooks) await hook.remove();
       expect(lives).toEqual(['exec']);
       expect(await say('c2')).toBe(2);

@@ -23,8 +23,10 @@ export interface Process {
   readonly roots: readonly number[];
   /** Its first thread among them. */
   readonly threads: readonly Thread[];
-  /** Address of its `task_struct`. */
+  /** Address of its `task_struct`: another one where a thread that is not the first runs another program. */
   readonly task: bigint;
+  /** When it began, in nanoseconds since the boot: with its PID no other process's, also after exec. 0 where the kernel does not say. */
+  readonly startTime: bigint;
   /** Address of its `mm_struct`; null where it has no memory of its own. */
   readonly mm: bigint | null;
 }

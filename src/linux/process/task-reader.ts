@@ -75,7 +75,7 @@ export class TaskReader {
       pid: this.#u32(task, layout.tgid),
       command: this.#comm(task),
       mm: yield* this.#mmOf(task),
-      startTime: layout.startTime === undefined ? 0n : this.#memory.u64(task + BigInt(layout.startTime)),
+      startTime: this.#startTime(task),
     };
   }
 
@@ -109,6 +109,7 @@ export class TaskReader {
       roots: mm === 0n ? [] : (attempt(() => this.roots(mm), note) ?? []),
       threads: yield* this.#threads(task, note),
       task,
+      startTime: this.#startTime(task),
       mm: mm === 0n ? null : mm,
     };
   }
@@ -171,6 +172,11 @@ export class TaskReader {
 
   #isKernelThread(task: bigint): boolean {
     return (this.#u32(task, this.layout.flags) & PF_KTHREAD) !== 0;
+  }
+
+  #startTime(task: bigint): bigint {
+    const { startTime } = this.layout;
+    return startTime === undefined ? 0n : this.#memory.u64(task + BigInt(startTime));
   }
 
   #comm(task: bigint): string {

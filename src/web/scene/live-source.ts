@@ -20,6 +20,7 @@ import { LineQueue } from './line-queue.ts';
 import {
   areasOf,
   hasPagesOutside,
+  processKey,
   processName,
   processRuns,
   type SampledProcess,
@@ -338,7 +339,7 @@ export class LiveSceneSource implements SceneSource, LivePart {
   async #look(): Promise<void> {
     const areas: [number, readonly Area[]][] = [];
     const changes: Change[] = [];
-    const before = new Map(this.#samples.map(({ process, runs }) => [process.task, runs]));
+    const before = new Map(this.#samples.map(({ process, runs }) => [processKey(process), runs]));
     await this.#guest.paused(async (moment) => {
       this.#mode = moment.paging.mode.name;
       this.#samples = await sampleProcesses(moment);
@@ -355,7 +356,7 @@ export class LiveSceneSource implements SceneSource, LivePart {
     });
     this.#rows = this.#samples.map(({ process, runs }): ProcessRow => {
       const { mapped, swapped, large } = totalsOf(runs);
-      const was = before.get(process.task);
+      const was = before.get(processKey(process));
       const changes = was === undefined ? { pagesIn: 0, pagesOut: 0, copies: 0 } : countChanges(was, runs);
       const { pid, command, state } = process;
       return { pid, name: command, state, resident: mapped, swapped, large, ...changes, followed: false };

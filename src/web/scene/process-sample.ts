@@ -77,6 +77,11 @@ function areaOf({ start, end, name, rights }: MemoryArea): Area {
   };
 }
 
+/** What no other process has, and what stays the same where it runs another program. */
+export function processKey({ pid, startTime }: Pick<Process, 'pid' | 'startTime'>): string {
+  return `${pid} ${startTime}`;
+}
+
 /** `nginx[12]`. */
 export function processName({ command, pid }: Pick<Process, 'command' | 'pid'>): string {
   return printable(`${command}[${pid}]`);

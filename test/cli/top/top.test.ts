@@ -20,7 +20,7 @@ const process = (pid: number, command: string, runs: LookedAt['runs']): LookedAt
   ...base,
   pid,
   command,
-  task: BigInt(pid),
+  startTime: BigInt(pid),
   runs,
 });
 
@@ -84,7 +84,7 @@ test('rows say what is there, and what came and went a second', () => {
 test('a process of the same number is another one', () => {
   const rows = new TopRows();
   rows.look([process(7, 'old', [[0, 100, WRITABLE, 0]])], undefined);
-  const [row] = rows.look([{ ...process(7, 'new', []), task: 99n }], 1);
+  const [row] = rows.look([{ ...process(7, 'new', []), startTime: 99n }], 1);
   expect(row).toMatchObject({ pagesOut: 0, history: [] });
 });
 

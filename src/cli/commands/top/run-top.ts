@@ -97,13 +97,13 @@ class Looks {
     const seconds = this.#last === undefined ? undefined : (found.at - this.#last) / 1000;
     this.#last = found.at;
     const processes = found.sampled.map(
-      ({ process: { pid, command, uid, threads, state, task }, runs }): LookedAt => ({
+      ({ process: { pid, command, uid, threads, state, startTime }, runs }): LookedAt => ({
         pid,
         command,
         uid,
         threads: threads.length,
         state,
-        task,
+        startTime,
         runs,
       }),
     );

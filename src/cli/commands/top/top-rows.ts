@@ -1,5 +1,6 @@
 /** The rows of `ptmon top`: what each process has, and what it gained and lost since the look before. */
 import { countChanges, type Run, totalsOf } from '../../../web/picture/runs.ts';
+import { processKey } from '../../../web/scene/process-sample.ts';
 import { printable } from '../../../sinks/printable.ts';
 
 const PAGE_BYTES = 4096;
@@ -14,7 +15,7 @@ export interface LookedAt {
   readonly threads: number;
   readonly state: string;
   /** Tells it from a later one of the same number. */
-  readonly task: bigint;
+  readonly startTime: bigint;
   readonly runs: readonly Run[];
 }
 
@@ -38,19 +39,19 @@ interface Known {
 }
 
 export class TopRows {
-  #known = new Map<bigint, Known>();
+  #known = new Map<string, Known>();
 
   /** @param seconds since the look before; undefined at the first */
   look(processes: readonly LookedAt[], seconds: number | undefined): TopRow[] {
-    const known = new Map<bigint, Known>();
+    const known = new Map<string, Known>();
     const rows = processes.map(({ runs, command, ...process }): TopRow => {
-      const before = this.#known.get(process.task);
+      const before = this.#known.get(processKey(process));
       const counts = before === undefined ? NONE : countChanges(before.runs, runs);
       const rate = (pages: number) => (seconds === undefined ? 0 : pages / seconds);
       const { mapped, large, swapped } = totalsOf(runs);
       const moved = rate(counts.pagesIn + counts.pagesOut);
       const history = [...(before?.history ?? []), ...(before === undefined ? [] : [moved])].slice(-MAX_HISTORY);
-      known.set(process.task, { runs, history });
+      known.set(processKey(process), { runs, history });
       return {
         ...process,
         command: printable(command),
