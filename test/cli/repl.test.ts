@@ -27,6 +27,28 @@ test('a line waits for what the line before awaits, over several lines, errors a
   expect(status).toBe(0);
 });
 
+test.each([
+  ['a block', ['1 + 1', 'for (const each of [1]) {', '  console.log(each + 40)'], 'for (const each of [1]) {'],
+  ['a text', ['`it is'], '`it is'],
+  ['a call that awaits', ['', '  await guest.process(', ''], 'await guest.process('],
+])('the input ends within %s: that did not run', (_what, lines, first) => {
+  expect(repl(lines)).toMatchObject({
+    status: 2,
+    stdout: expect.not.stringContaining('41') as string,
+    stderr: expect.stringContaining(
+      `ptmon: the input ends within a statement, which did not run: ${first}\n`,
+    ) as string,
+  });
+});
+
+test.each([
+  ['ends without a line feed', ['6 * 7'], '42'],
+  ['was taken back', ['for (;;) {', '.break', '6 * 7'], '42'],
+  ['is wrong, not unfinished', ['for (;;) )', '6 * 7'], '42'],
+])('a statement that %s is no unfinished one', (_what, lines, says) => {
+  expect(repl(lines)).toMatchObject({ status: 0, stdout: expect.stringContaining(says) as string });
+});
+
 test('nothing to read ends it', () => {
   expect(repl([])).toMatchObject({ status: 0, stdout: expect.stringMatching(/^\s*$/) as string });
 });

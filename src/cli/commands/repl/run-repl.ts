@@ -1,8 +1,9 @@
 /** A prompt with a guest in scope. */
 import process from 'node:process';
 import { createInterface } from 'node:readline';
-import { type REPLServer, start } from 'node:repl';
+import { Recoverable, type REPLServer, start } from 'node:repl';
 import { PassThrough } from 'node:stream';
+import { PtmonError } from '../../../core/error.ts';
 import { attach } from '../../../guest/index.ts';
 import type { CommandContext } from '../../context.ts';
 import { EXIT_OK } from '../../exit/exit-codes.ts';
@@ -28,12 +29,16 @@ export function runRepl({ where, proof }: Attachment, context: CommandContext): 
       define(prompt.context);
       // .clear makes a new scope.
       prompt.on('reset', define);
-      if (!isTTY) feedInTurn(prompt, input as PassThrough);
+      const unfinished = isTTY ? () => undefined : feedInTurn(prompt, input as PassThrough);
       await new Promise<void>((resolve) => {
         prompt.on('exit', resolve);
         // While a line awaits something, close() alone waits for that.
         signal.addEventListener('abort', () => resolve(prompt.close()), { once: true });
       });
+      signal.throwIfAborted();
+      const line = unfinished();
+      if (line !== undefined)
+        throw new PtmonError('bad-argument', `the input ends within a statement, which did not run: ${line}`);
     } finally {
       await guest.close();
     }
@@ -41,8 +46,27 @@ export function runRepl({ where, proof }: Attachment, context: CommandContext): 
   });
 }
 
-/** Gives the prompt each line of a file or a pipe once the one before is done: by itself it does not wait for what a line awaits. */
-function feedInTurn(prompt: REPLServer, input: PassThrough): void {
+/**
+ * Gives the prompt each line of a file or a pipe once the one before is done: by itself it does not wait for what a line awaits.
+ *
+ * @returns what gives the first line of a statement that has not ended
+ */
+function feedInTurn(prompt: REPLServer, input: PassThrough): () => string | undefined {
+  let unfinished: string | undefined;
+  const { eval: evaluate } = prompt;
+  const noting: typeof evaluate = function (code, context, file, done) {
+    evaluate.call(this, code, context, file, (error, result) => {
+      unfinished = error instanceof Recoverable ? code.trimStart().split('\n', 1)[0] : undefined;
+      done(error, result);
+    });
+  };
+  // `.break` and `.clear` call it.
+  const clear = prompt.clearBufferedCommand.bind(prompt);
+  const clearBufferedCommand = () => {
+    unfinished = undefined;
+    clear();
+  };
+  Object.assign(prompt, { eval: noting, clearBufferedCommand });
   const lines = createInterface(process.stdin)[Symbol.asyncIterator]();
   const feed = async () => {
     const { done, value } = await lines.next();
@@ -55,6 +79,7 @@ function feedInTurn(prompt: REPLServer, input: PassThrough): void {
     void feed();
   };
   void feed();
+  return () => unfinished;
 }
 
 /** Node's prompt catches SIGINT for a line, then takes away the other listeners, and with them its own: Ctrl-C would end the process. */
