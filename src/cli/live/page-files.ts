@@ -1,6 +1,6 @@
 /** `--dump-pages`: keeps what is in each page when it comes in, in a file each. */
 import { readdirSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeFolder } from '../../driver/make-folder.ts';
 import { hex } from '../../core/address/va.ts';
@@ -82,7 +82,16 @@ export class PageFiles implements Sink {
     const { root, view, tags, pid, comm, map, time } = event;
     const about = { seq, view, root: hex(root), va: hex(va), pa: hex(pa), tags, pid, comm, map, time };
     const why = await this.#copy(pa, fileNameOf(seq, va));
-    if (why === undefined) return this.#note({ file: fileNameOf(seq, va), ...about });
+    if (why === undefined) {
+      try {
+        return await this.#note({ file: fileNameOf(seq, va), ...about });
+      } catch (error) {
+        // Each file has a line.
+        await unlink(join(this.#options.folder, fileNameOf(seq, va)));
+        this.#written--;
+        throw error;
+      }
+    }
     this.#unread++;
     await this.#note({ unread: why, ...about });
   }
@@ -115,7 +124,14 @@ export class PageFiles implements Sink {
     try {
       const file = await open(path, flags, 0o600);
       try {
-        await file.writeFile(bytes);
+        const { size } = await file.stat();
+        try {
+          await file.writeFile(bytes);
+        } catch (error) {
+          // A disk that is full leaves no part of a page, and no part of a line.
+          await (size === 0 ? unlink(path) : file.truncate(size));
+          throw error;
+        }
       } finally {
         await file.close();
       }

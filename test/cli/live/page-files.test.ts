@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -68,4 +69,29 @@ test('what appears in the folder meanwhile is not overwritten, nor followed wher
     await expect(files.write(pageIn(0x7000n, 0x5000))).rejects.toMatchObject({ code: 'write-failed' });
     expect(readFileSync(target, 'utf8')).toBe('precious');
   }
+});
+
+const limitFiles = (bytes: string) => spawnSync('prlimit', ['--pid', String(process.pid), `--fsize=${bytes}:`]).status;
+
+test.skipIf(limitFiles('unlimited') !== 0).each([
+  ['a page has no room', 4000, 0],
+  ['the index has none', 4096, 20],
+])('%s: no part of a page is left, none of a line, and no page without a line', async (_what, bytes, pages) => {
+  const folder = file(`no-room-${bytes}`);
+  const { files, lines } = opened(folder);
+  try {
+    limitFiles(String(bytes));
+    const write = async () => {
+      for (let at = 0n; at < 100n; at++) await files.write(pageIn(at * 0x1000n, 0x5000));
+    };
+    await expect(write()).rejects.toMatchObject({ code: 'write-failed', message: expect.stringContaining('EFBIG') });
+  } finally {
+    limitFiles('unlimited');
+  }
+  await files.end();
+  const names = readdirSync(folder).filter((name) => name.endsWith('.bin'));
+  expect(names.length).toBeGreaterThanOrEqual(pages);
+  expect(names.map((name) => readFileSync(join(folder, name)).length)).toEqual(names.map(() => 4096));
+  expect(pages === 0 ? [] : indexOf(folder).map(({ file: name }) => name)).toEqual(names.sort());
+  expect(lines).toEqual([`${names.length} pages kept in ${folder}.`]);
 });
