@@ -103,6 +103,13 @@ describe.skipIf(leftOut('test/live/scripting, scripts on a real guest')).each(MA
       await run(`touch 0x${va.toString(16)}`);
       await process.write(va + 100n, Buffer.from('from outside\0'));
       expect(await process.readString(va + 100n)).toBe('from outside');
+      // Also where the same stop has read it before.
+      const held = await guest.on('exit', () => {});
+      for (const text of ['one', 'two', 'three']) {
+        await process.write(va + 200n, Buffer.from(`${text}\0`));
+        expect(await process.readString(va + 200n)).toBe(text);
+      }
+      await held.remove();
       expect(await process.search('from outside', { va, byteLength: 0x1000n })).toEqual([va + 100n]);
       await expect(process.write(va + 0xff0n, Buffer.alloc(32, 1))).rejects.toMatchObject({
         code: 'read-failed',
@@ -184,17 +191,23 @@ describe.skipIf(leftOut('test/live/scripting, scripts on a real guest')).each(MA
       expect(errors).toMatchObject([{ message: 'mine' }, { code: 'closed' }]);
     });
 
-    test('a handler reads the stack of the thread that it is called for', async () => {
+    test('a handler reads and writes the stack of the thread that it is called for', async () => {
       const va = place();
       await run(`code 0x${va.toString(16)}`);
       const returnAddresses: bigint[] = [];
-      const handler = async ({ registers, memory }: BreakpointHit) => {
-        const bytes = Buffer.from(await memory.read(registers.get('rsp')!, 8));
+      const handler = async ({ registers, memory, write }: BreakpointHit) => {
+        const stack = registers.get('rsp')!;
+        const bytes = Buffer.from(await memory.read(stack, 8));
         returnAddresses.push(bytes.readBigUInt64LE());
+        await write(stack, Buffer.alloc(8, 7));
+        expect(Buffer.from(await memory.read(stack, 8))).toEqual(Buffer.alloc(8, 7));
+        await write(stack, bytes);
       };
-      const breakpoint = await process.breakpoint(va, handler);
+      const errors: unknown[] = [];
+      const breakpoint = await process.breakpoint(va, handler, { onError: (error) => errors.push(error) });
       await run(`call 0x${va.toString(16)} 1`);
       await breakpoint.remove();
+      expect(errors).toEqual([]);
       const { areas } = await process.maps();
       const code = areas.find(({ start, end }) => returnAddresses[0]! >= start && returnAddresses[0]! < end);
       expect(code).toMatchObject({ name: '/init', rights: { executable: true } });

@@ -280,8 +280,10 @@ export class QemuDriver implements Driver {
   }
 
   /** Writes physical memory; code that QEMU has translated from there is translated anew. The guest must be stopped. */
-  writePhysical(pa: number, bytes: Uint8Array): Promise<void> {
-    return this.#parts.gdb.writePhysical(pa, bytes);
+  async writePhysical(pa: number, bytes: Uint8Array): Promise<void> {
+    await this.#parts.gdb.writePhysical(pa, bytes);
+    // What is read next at this stop is what was written.
+    this.#parts.guestMemory.clear();
   }
 
   /** `close` leaves the guest stopped, with no watchpoint and no breakpoint. The guest must be stopped. */
