@@ -54,7 +54,7 @@ describe.skipIf(leftOut('test/live/script-exec, breakpoints of a process that ru
       return async () => {
         await shell(`kill -9 ${process.pid} 2> /dev/null; true`);
       };
-    });
+    }, 60_000);
     afterAll(async () => {
       await guest?.close();
       await vm?.stop();
@@ -106,9 +106,9 @@ describe.skipIf(leftOut('test/live/script-exec, breakpoints of a process that ru
       for (let round = 0; round < 2; round++) {
         const breakpoint = await process.breakpoint('marker', nothing, symbols);
         await say('l');
-        await expect.poll(() => breakpoint.hits).toBeGreaterThan(20);
+        await expect.poll(() => breakpoint.hits, { timeout: 60_000 }).toBeGreaterThan(20);
         await shell(`kill -9 ${process.pid}`);
-        await expect.poll(() => breakpoint.state).toBe('removed');
+        await expect.poll(() => breakpoint.state, { timeout: 60_000 }).toBe('removed');
         await expect(process.maps()).rejects.toMatchObject({ message: `process ${process.toString()} has ended` });
         await shell('changing 2> /dev/null 1<> /run/out < /run/in &');
         process = await guest.process(await shell('head -n 1 /run/out'));
