@@ -1,7 +1,9 @@
 /**
  * `npm run bench -- [--json | --markdown] [--rows A,B] [--sizes 1k,100k,1m] [--runs N] [--engine ptmon|naive|both]
- * [--ms N] [--from FILE]`: every row in fresh processes, engines in turn. `--from` reads what `--json` wrote. `--growth` with
- * `--runs`, `--rows`, `--json` or `--markdown`: how the time of calls grows with what there is (`growth/`). Exit 2 on bad usage.
+ * [--ms N] [--from FILE]`: measures every row in fresh processes, the two engines in turn. `--from` prints what `--json` wrote.
+ *
+ * `npm run bench -- --growth [--json | --markdown] [--rows A,B] [--runs N]`: measures how the time of a call grows with the number of
+ * watched addresses or tables. Exits with 2 on bad usage.
  */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';

@@ -1,6 +1,6 @@
 /**
- * `npm run profile -- ROW [--size 100k] [--engine ptmon|naive] [--ms 2000]`: runs one row in this process, writes what the
- * CPU did while it was timed, and says where to look at it. Exit 2 on bad usage.
+ * `npm run profile -- ROW [--size 100k] [--engine ptmon|naive] [--ms 2000]`: runs one row of the benchmark, writes a CPU profile of
+ * the timed part, and names the file. Exits with 2 on bad usage.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import process from 'node:process';

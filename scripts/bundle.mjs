@@ -1,14 +1,13 @@
 /**
- * Makes the JavaScript of `dist/`: a file for each export of the package and for the command, and the chunks that they share; and likewise the
+ * `npm run build`, its second half: makes the JavaScript of `dist/`: a file for each export of the package and for the command, and the chunks that they share; and likewise the
  * declarations, of those that `tsc -b src` has written. Few files start faster than many, because Node resolves and reads each of them.
- *
- * `node scripts/bundle.mjs` makes it anew.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, posix, relative, sep } from 'node:path';
 import process from 'node:process';
 import { makePage } from './bundle-page.mjs';
+import { answerHelp } from './help.mjs';
 
 const ROOT = join(import.meta.dirname, '..');
 const SRC = join(ROOT, 'src');
@@ -302,4 +301,7 @@ function writeManual() {
   execFileSync(process.execPath, [join(DIST, `${COMMAND}.js`), 'manual', join(DIST, 'man')], { stdio: 'inherit' });
 }
 
-if (process.argv[1] === import.meta.filename) await makeBundle();
+if (process.argv[1] === import.meta.filename) {
+  answerHelp(import.meta.filename);
+  await makeBundle();
+}

@@ -1,5 +1,5 @@
 /**
- * Fails where a file of src/ imports against the direction of the architecture, where files import each other in a circle, where the
+ * `npm run lint`, its second half: fails where a file of src/ imports against the direction of the architecture, where files import each other in a circle, where the
  * core stops being synchronous and free of I/O, and where a folder grows too high or too wide: `node scripts/check-imports.mjs [ROOT]`.
  *
  * The project references already keep the big pieces apart. This check knows the finer lines inside them, and says in
@@ -7,7 +7,10 @@
  */
 import { join, posix } from 'node:path';
 import process from 'node:process';
+import { answerHelp } from './help.mjs';
 import { circlesOf, longestChain, readSources, targetOf } from './imports/graph.mjs';
+
+answerHelp(import.meta.filename);
 
 /** What has no import circle. */
 const FOLDERS = ['src', 'bench', 'scripts', 'guest', 'test'];

@@ -1,6 +1,6 @@
 /**
- * Measures the CPU that the command needs to start: `npm run measure:start [-- ROUNDS]`. Exits with 1 if a limit is broken
- * (docs/decisions/0009-package.md).
+ * `npm run measure:start -- [ROUNDS]`: measures the CPU that the command needs to start, in 40 rounds if not given. Exits with 1 if a limit
+ * is broken (docs/decisions/0009-package.md).
  *
  * Each round starts `node -e 0` and every command once, so that other load on the machine affects all of them alike. The lowest value of
  * all rounds counts: other load only ever adds to it.
@@ -8,14 +8,16 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import process from 'node:process';
+import { answerHelp, countArgument } from './help.mjs';
 import { build, install } from './prepare.mjs';
 
+answerHelp(import.meta.filename);
+const ROUNDS = countArgument('measure:start', 40);
 process.chdir(join(import.meta.dirname, '..'));
 await install();
 await build('src');
 
 const MAIN = join('dist', 'cli', 'main.js');
-const ROUNDS = Number(process.argv[2] ?? 40);
 
 /** What `node -e 0` takes on the machine that the limits are for. Where it takes longer, so does everything: limits grow alike. */
 const NODE_MS = 40;

@@ -1,12 +1,15 @@
 /**
- * Checks the package as its users will get it: packs it, asks publint and attw about the tarball, imports every export,
+ * `npm run pack-check`, its last part: checks the package as its users will get it: packs it, asks publint and attw about the tarball, imports every export,
  * and calls the command. The build must be there.
  */
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
+import { answerHelp } from './help.mjs';
 import { npmCommand } from './prepare.mjs';
 import { runChild, toolCommand } from './run-child.mjs';
+
+answerHelp(import.meta.filename);
 
 const FOLDER = 'build/package';
 /** Limits of what npm installs: files, and bytes without the traces. */

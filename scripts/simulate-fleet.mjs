@@ -1,7 +1,7 @@
 /**
- * The load of many agents on this machine: the lines of the recordings in traces/, as if each agent watched one VM that does what a
- * recording shows, go through a real broker into an archive. Prints what an event costs: `npm run fleet:simulate -- [AGENTS]`.
- * Needs nats-server, and a built ptmon.
+ * `npm run fleet:simulate -- [AGENTS]`: the load of many agents (1000, if not given) on this machine. The lines of the recordings in
+ * traces/, as if each agent watched one VM that does what a recording shows, go through a real broker into an archive. Prints what an event
+ * costs. Needs nats-server, and a built ptmon.
  */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -9,13 +9,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { answerHelp, countArgument } from './help.mjs';
+
+answerHelp(import.meta.filename);
 
 const MAIN = join(import.meta.dirname, '../dist/cli/main.js');
 const TRACES = ['boot', 'fork', 'swap', 'tour'];
 const PORT = 4599;
 /** Lines of a recording that one agent has in its journal: a moment of its work. */
 const LINES = 100;
-const agents = Number(process.argv[2] ?? 1000);
+const agents = countArgument('fleet:simulate', 1000);
 
 /** Bytes below a folder. @param {string} folder */
 function bytesOf(folder) {

@@ -8,9 +8,11 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
+import { answerHelp } from './help.mjs';
 import { build, install, requireNode } from './prepare.mjs';
 import { runChild, toolCommand } from './run-child.mjs';
 
+answerHelp(import.meta.filename);
 requireNode();
 process.chdir(join(import.meta.dirname, '..'));
 await install();

@@ -1,16 +1,19 @@
 /**
- * `npm test`: every check, one line each, then the tests. Installs and builds what is missing. Arguments go to vitest.
+ * `npm test -- [ARGUMENTS OF VITEST]`: every check, one line each, then the tests. Installs and builds what is missing.
+ * `npm test -- test/core -t C5` runs the tests of one folder and one rule; `npx vitest --help` lists all arguments.
  * The last line is `N passed, N failed`, in which every check counts as one test.
  */
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
+import { answerHelp } from './help.mjs';
 import { bundle, DECLARATIONS, install, requireNode, tscCommand } from './prepare.mjs';
 import { runChild, SKIPPED, toolCommand } from './run-child.mjs';
 
 /** Where the reporter leaves what vitest counted. */
 const COUNTS = 'build/test-counts.json';
 
+answerHelp(import.meta.filename);
 requireNode();
 process.chdir(join(import.meta.dirname, '..'));
 await install();

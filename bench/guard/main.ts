@@ -1,7 +1,7 @@
 /**
- * `npm run bench:guard -- [--update] [--plant PERCENT]`: whether the engine has lost more than 30 % of its speed since the
- * baseline. Exit 1 if it has, in each of several attempts; 2 on bad usage. `--update` takes a new baseline, `--plant` slows
- * the engine down to show that it is noticed.
+ * `npm run bench:guard -- [--update] [--plant PERCENT]`: checks whether the engine has lost more than 30 % of its speed since the
+ * baseline. Exits with 1 if it has, in each of several attempts; with 2 on bad usage. `--update` takes a new baseline; `--plant` slows
+ * the engine down, to show that the check fails then.
  */
 import { execFile } from 'node:child_process';
 import { copyFileSync } from 'node:fs';

@@ -1,7 +1,7 @@
 /**
- * `npm run fuzz -- --minutes N [--seed S] [--mode M] [--jobs J] [--fast-path on|off]`: random programs from fresh seeds for as long as
- * asked, on every core; with the fast path and without it in turn, if not told. One in seven is followed by a program of hostile tables
- * (`hostile.ts`). `--replay SEED --mode M` runs the programs of a seed again. Exit 0, 1 on failure, 2 on bad usage.
+ * `npm run fuzz -- [--minutes N] [--seed S] [--mode M] [--jobs J] [--fast-path on|off]`: runs random programs beside the oracle for N
+ * minutes (1 by default), on every core. Without --fast-path, every other program runs without the fast path. One in seven is followed by
+ * a program of hostile tables. `--replay SEED --mode M` runs the programs of a seed again. Exits with 1 on failure, 2 on bad usage.
  */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';

@@ -1,6 +1,6 @@
 /**
- * `npm run fuzz:dump -- --minutes N [--format F] [--seed S]`: spoiled dumps from fresh seeds for as long as asked. `--replay SEED --format F`
- * tries one again and keeps its file. Exit 0, 1 on failure, 2 on bad usage.
+ * `npm run fuzz:dump -- [--minutes N] [--format F] [--seed S]`: reads damaged dumps, of one format or of all, for N minutes (1 by default).
+ * `--replay SEED --format F` reads one again and keeps its file. Exits with 1 on failure, 2 on bad usage.
  */
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,6 +1,6 @@
 /**
- * `npm run fuzz:trace -- --minutes N [--seed S]`: damaged and hostile traces, for as long as asked. `--replay SEED` tries one again.
- * Exit 0, 1 where something was found, 2 on bad usage.
+ * `npm run fuzz:trace -- [--minutes N] [--seed S]`: reads damaged and hostile traces for N minutes (10 by default). `--replay SEED` reads
+ * one again. Exits with 1 on failure, 2 on bad usage.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
