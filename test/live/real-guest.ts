@@ -4,6 +4,13 @@ import process from 'node:process';
 import { PtmonError } from '../../src/core/error.ts';
 import { findQemu } from '../../src/drivers/qemu/launch/find-qemu.ts';
 import { BUILD_SCRIPT, chooseKernel, findPrograms } from '../../src/drivers/qemu/launch/guest-files.ts';
+import type { LaunchOptions } from '../../src/drivers/qemu/launch/launch.ts';
+
+/** The guests that hooks of a script are tested on. */
+export const MACHINES: readonly (readonly [name: string, options: LaunchOptions])[] = [
+  ['one vCPU', { cpu: 'max,la57=off' }],
+  ['page-table isolation, two vCPUs', { cpu: 'Skylake-Server', smp: 2 }],
+];
 
 /** With PTMON_LIVE=required a machine that lacks something fails its tests instead of leaving them out. */
 const REQUIRED = process.env['PTMON_LIVE'] === 'required';

@@ -6,12 +6,12 @@ import { env } from 'node:process';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { MissedWrites } from '../../src/drivers/qemu/exact/comparing/missed-writes.ts';
 import { QmpClient, readRunState } from '../../src/drivers/qemu/index.ts';
-import { type LaunchedGuest, launchGuest, type LaunchOptions } from '../../src/drivers/qemu/launch/launch.ts';
+import { type LaunchedGuest, launchGuest } from '../../src/drivers/qemu/launch/launch.ts';
 import { attach, Guest, type GuestProcess } from '../../src/guest/index.ts';
 import { LiveSource } from '../../src/guest/source/live-source.ts';
 import { temporaryFolder } from '../drivers/trace/temporary-folder.ts';
 import { type Call, whatGoesWrong, withOptions } from '../guest/strange-arguments.ts';
-import { leftOut } from './real-guest.ts';
+import { leftOut, MACHINES } from './real-guest.ts';
 
 const file = temporaryFolder();
 
@@ -27,11 +27,6 @@ function unstripped(): string {
   execFileSync(env['CC'] ?? 'gcc', [...flags, '-o', path, ...files.map((name) => join(sources, name))]);
   return path;
 }
-
-const MACHINES: readonly (readonly [name: string, options: LaunchOptions])[] = [
-  ['one vCPU', { cpu: 'max,la57=off' }],
-  ['page-table isolation, two vCPUs', { cpu: 'Skylake-Server', smp: 2 }],
-];
 
 describe.skipIf(leftOut('test/live/script-hooks, hooks on a real guest')).each(MACHINES)(
   '%s',

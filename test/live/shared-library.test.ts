@@ -4,15 +4,11 @@ import { realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { env } from 'node:process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type LaunchedGuest, launchGuest, type LaunchOptions } from '../../src/drivers/qemu/launch/launch.ts';
+import { type LaunchedGuest, launchGuest } from '../../src/drivers/qemu/launch/launch.ts';
 import { attach, type Guest, type GuestProcess } from '../../src/guest/index.ts';
 import { temporaryFolder } from '../drivers/trace/temporary-folder.ts';
-import { leftOut } from './real-guest.ts';
+import { leftOut, MACHINES } from './real-guest.ts';
 
-const MACHINES: readonly (readonly [name: string, options: LaunchOptions])[] = [
-  ['one vCPU', { cpu: 'max,la57=off' }],
-  ['page-table isolation, two vCPUs', { cpu: 'Skylake-Server', smp: 2 }],
-];
 const file = temporaryFolder();
 
 /** The program and all that it loads, by their paths in the guest. */
