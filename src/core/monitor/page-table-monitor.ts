@@ -67,9 +67,6 @@ import type { EntrySet } from './tables/table-node.ts';
 
 export type { CompareScope };
 
-/** A batch reports an eighth of `maxRangePages` page by page at most. */
-const RANGE_PAGES_FOR_EVENT = 8;
-
 export class PageTableMonitor {
   readonly paging: Paging;
   readonly #memory: MonitorOptions['memory'];
@@ -98,7 +95,7 @@ export class PageTableMonitor {
     const [tables, rmap, marks, spaces] = [this.#tables, this.#rmap, new DirtyMarks(), this.#spaces];
     this.#marker = new WriteMarker({ tables, rmap, marks, entryBytes, isFast: fastPath });
     const unsettled = new UnsettledAddresses();
-    const writer = new EventWriter(paging, new Set(options.kinds), maxRangePages / RANGE_PAGES_FOR_EVENT);
+    const writer = new EventWriter(paging, new Set(options.kinds), maxRangePages);
     const report = new Report(paging, writer, unsettled);
     const reportsRights = writer.writesRights;
     this.#parts = { paging, spaces, unsettled, tables, rmap, marks };

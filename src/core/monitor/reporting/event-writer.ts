@@ -10,6 +10,9 @@ import { tagsOf, Watch, type Watcher } from '../tables/page-watches.ts';
 import type { Segment } from '../tables/range-set.ts';
 import type { Space } from '../tables/table-node.ts';
 
+/** A batch reports an eighth of `maxRangePages` page by page at most (rule R2). */
+const RANGE_PAGES_FOR_EVENT = 8;
+
 /** The watched address that the next events are about. One object, reused from address to address. */
 export interface Subject {
   space: Space;
@@ -75,12 +78,12 @@ export class EventWriter {
   #hasRuns = false;
 
   /**
-   * @param mostByPage events of one batch from which on neighbouring pages are one event, also where a range asked for each page. One table of
-   *   1 GiB leaves is 2^27 pages: a guest must not fill the host's memory with events (rule C8)
+   * @param maxRangePages an eighth of it is the number of events of one batch from which on neighbouring pages are one event, also where a
+   *   range asked for each page. One table of 1 GiB leaves is 2^27 pages: a guest must not fill the host's memory with events (rule C8)
    */
-  constructor(paging: Paging, kinds: ReadonlySet<OptInKind>, mostByPage: number) {
+  constructor(paging: Paging, kinds: ReadonlySet<OptInKind>, maxRangePages: number) {
     this.#paging = paging;
-    this.#mostByPage = mostByPage;
+    this.#mostByPage = maxRangePages / RANGE_PAGES_FOR_EVENT;
     this.#pageSizes = paging.byLevel.map(({ slotPages }) => slotPages * PAGE_BYTES);
     this.writesRights = kinds.has('protection');
     this.#writesSizes = kinds.has('restructure');
