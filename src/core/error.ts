@@ -43,3 +43,8 @@ export class PtmonError extends Error {
     this.facts = facts;
   }
 }
+
+/** The message of whatever was thrown. */
+export function errorText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

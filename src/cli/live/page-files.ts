@@ -4,7 +4,7 @@ import { open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeFolder } from '../../driver/make-folder.ts';
 import { hex } from '../../core/address/va.ts';
-import { PtmonError } from '../../core/error.ts';
+import { errorText, PtmonError } from '../../core/error.ts';
 import type { MonitorEvent, PageEvent } from '../../core/monitor/events.ts';
 import type { Driver } from '../../driver/driver.ts';
 import { retry } from '../../driver/retry.ts';
@@ -36,7 +36,7 @@ export function openPageFiles(options: PageFilesOptions): PageFiles {
       throw new PtmonError('bad-argument', `--dump-pages ${folder}: is not empty; give a new folder`);
   } catch (error) {
     if (error instanceof PtmonError) throw error;
-    const why = error instanceof Error ? error.message : String(error);
+    const why = errorText(error);
     throw new PtmonError('bad-argument', `--dump-pages ${folder}: ${why}`, {}, { cause: error });
   }
   return new PageFiles(options);
@@ -104,7 +104,7 @@ export class PageFiles implements Sink {
       bytes = await retry(() => readPhysicalBytes(driver, pa, PAGE_BYTES), { remote: driver.remote, signal });
     } catch (error) {
       signal.throwIfAborted();
-      return error instanceof Error ? error.message : String(error);
+      return errorText(error);
     }
     if (bytes.length < PAGE_BYTES) return 'the physical address behind it is not RAM';
     await this.#toFile(name, 'wx', bytes);
@@ -136,7 +136,7 @@ export class PageFiles implements Sink {
         await file.close();
       }
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
+      const why = errorText(error);
       throw new PtmonError('write-failed', `--dump-pages: ${path} cannot be written: ${why}`, {}, { cause: error });
     }
   }

@@ -1,6 +1,6 @@
 /** The options of commands that read a guest's memory: which guest, and whose memory. */
 import type { Command } from 'commander';
-import { PtmonError } from '../../core/error.ts';
+import { errorText, PtmonError } from '../../core/error.ts';
 import type { GuestFile, QemuSockets } from '../../guest/index.ts';
 import { type RootOption, rootOption } from './address.ts';
 import type { PagingModeName } from '../../core/paging/modes.ts';
@@ -71,7 +71,7 @@ export function parseArgument<T>(name: string, word: string, parse: (text: strin
   try {
     return parse(word);
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = errorText(error);
     throw new PtmonError('bad-argument', `${name} ${word}: ${why}`);
   }
 }

@@ -1,6 +1,7 @@
 /** Watches the VMs of a host, as its policy says, as they come and go. */
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { errorText } from '../../core/error.ts';
 import { printable } from '../../sinks/printable.ts';
 import { makeFolder } from '../../driver/make-folder.ts';
 import type { Vm } from '../../guest/discovery/list-vms.ts';
@@ -94,7 +95,7 @@ export class Agent {
     try {
       completeLeftOver(paths, 'the agent was killed');
     } catch (error) {
-      this.#options.log(`the journal: ${error instanceof Error ? error.message : String(error)}`);
+      this.#options.log(`the journal: ${errorText(error)}`);
       setTimeout(() => this.#completeLeftOver(paths), RETRY_MS).unref();
     }
   }
@@ -167,7 +168,7 @@ export class Agent {
       found = findVms(this.#policy, this.#options.list);
     } catch (error) {
       // Too many open files, perhaps: those that are watched are watched on.
-      return this.#options.log(`looking for VMs: ${error instanceof Error ? error.message : String(error)}`);
+      return this.#options.log(`looking for VMs: ${errorText(error)}`);
     }
     const wanted = new Map(found.map((vm) => [vm.boot, vm]));
     for (const [boot, process] of this.#processes) {

@@ -2,6 +2,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { errorText } from '../../core/error.ts';
 import { appendGap, completeLeftOver, openSegments } from '../journal/append-gap.ts';
 import { printable } from '../../sinks/printable.ts';
 import type { JournalCounts } from '../journal/journal.ts';
@@ -164,7 +165,7 @@ export class VmProcess {
       if (left.length === 0 && typeof how === 'string') appendGap(folder, facts, gap);
       completeLeftOver(left, gap);
     } catch (error) {
-      this.#say(`the journal: ${error instanceof Error ? error.message : String(error)}`);
+      this.#say(`the journal: ${errorText(error)}`);
       setTimeout(() => this.#complete(facts, how), RETRY_MS).unref();
     }
   }

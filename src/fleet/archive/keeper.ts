@@ -1,6 +1,7 @@
 /** Moves complete segments of a journal to the archive. A batch that a crash interrupts is added again: what is there already is recognized. */
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { errorText } from '../../core/error.ts';
 import { makeFolder } from '../../driver/make-folder.ts';
 import { batchesOf, linesOfBatch, removeBatch } from '../journal/batch.ts';
 import type { JournalLine } from '../journal/read-segment.ts';
@@ -105,7 +106,7 @@ export class Tidier {
       try {
         await mergeFiles(partition);
       } catch (error) {
-        damage ??= new Error(`${partition}: ${error instanceof Error ? error.message : String(error)}`, {
+        damage ??= new Error(`${partition}: ${errorText(error)}`, {
           cause: error,
         });
         // Reported again in the next round, until it is mended.

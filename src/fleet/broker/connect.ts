@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { PtmonError } from '../../core/error.ts';
+import { errorText, PtmonError } from '../../core/error.ts';
 import type { Broker } from '../policy/broker.ts';
 
 const TIMEOUT_MS = 5000;
@@ -145,7 +145,7 @@ async function loadClient() {
 }
 
 export function messageOf(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = errorText(error);
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : '';
   return cause === '' || message.includes(cause) ? message : `${message} (${cause})`;
 }

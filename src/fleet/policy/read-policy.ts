@@ -2,7 +2,7 @@
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import * as v from 'valibot';
-import { PtmonError } from '../../core/error.ts';
+import { errorText, PtmonError } from '../../core/error.ts';
 import { type Broker, withAbsolutePaths } from './broker.ts';
 import { ARCHIVE_POLICY, type ArchivePolicy, POLICY, type Policy } from './policy.ts';
 
@@ -80,7 +80,7 @@ function parseJson(text: string, name: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
+    const message = errorText(error);
     const at = /position (\d+)/.exec(message);
     const before = text.slice(0, at === null ? text.length : Number(at[1])).split('\n');
     const place = `line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1}`;

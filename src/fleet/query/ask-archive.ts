@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import type * as DuckDb from '@duckdb/node-api';
-import { PtmonError } from '../../core/error.ts';
+import { errorText, PtmonError } from '../../core/error.ts';
 import { COLUMNS } from '../archive/parquet.ts';
 import { archiveIn, countedFiles, filesOf, LISTS, partitionsOf } from '../archive/partition.ts';
 
@@ -117,7 +117,7 @@ async function* portionsOf(result: DuckDb.DuckDBResult): AsyncGenerator<readonly
 function refusalOf(error: unknown): unknown {
   if (error instanceof PtmonError) return error;
   // What DuckDB says about the statement names the place in it.
-  const message = (error instanceof Error ? error.message : String(error)).replaceAll('\t', '  ').trim();
+  const message = errorText(error).replaceAll('\t', '  ').trim();
   if (IS_OF_FILE.test(message)) {
     const hint = 'A file of the archive is damaged or lost: docs/formats/parquet.md says how to go on without it.';
     return new PtmonError('corrupt-input', `${message}\n${hint}`, {}, { cause: error });
@@ -166,7 +166,7 @@ async function loadHttpfs(connection: DuckDb.DuckDBConnection, from: string): Pr
       await connection.run('LOAD httpfs');
     });
   } catch (error) {
-    const [why = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
+    const [why = ''] = errorText(error).split('\n');
     throw new PtmonError(
       'source-unavailable',
       `${from}: DuckDB needs its extension httpfs, which it could not install: ${why}

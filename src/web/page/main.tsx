@@ -5,7 +5,7 @@ import { App } from './app.tsx';
 import { drawn } from './draw/painter.ts';
 import { embeddedScene } from './embedded.ts';
 import { Model } from './model.ts';
-import { server } from './server.ts';
+import { failureText, server } from './server.ts';
 
 const root = document.querySelector('#app')!;
 
@@ -34,6 +34,6 @@ begin().catch((error: unknown) => {
   const message = document.createElement('p');
   message.className = 'failure';
   message.setAttribute('role', 'alert');
-  message.textContent = error instanceof Error ? error.message : String(error);
+  message.textContent = failureText(error);
   root.replaceChildren(message);
 });

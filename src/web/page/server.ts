@@ -74,3 +74,8 @@ function messageIn(text: string): string | undefined {
     return undefined;
   }
 }
+
+/** What the page shows of a failed request. */
+export function failureText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gfnOf, paOf } from '../../core/address/pa.ts';
 import { vaOf } from '../../core/address/va.ts';
-import { PtmonError } from '../../core/error.ts';
+import { errorText, PtmonError } from '../../core/error.ts';
 import { OPT_IN_KINDS } from '../../core/monitor/events.ts';
 import type { BatchWatch, Guest, Moment } from '../../guest/index.ts';
 import { isWanted, type ProcessEvent, type ProcessSelection } from '../../linux/index.ts';
@@ -99,7 +99,7 @@ export class LiveSceneSource implements SceneSource, LivePart {
       // Keeps one session open: without it each look would connect anew.
       guest.run().then(
         () => source.#end('the guest has ended'),
-        (error: unknown) => source.#end(error instanceof Error ? error.message : String(error)),
+        (error: unknown) => source.#end(errorText(error)),
       );
       await source.#look();
       await source.#followBy(options.by ?? source.#largest());

@@ -1,6 +1,7 @@
 /** Moves the journal of an agent to its archive or to the broker until it is told to end, and then what is left. */
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { errorText } from '../../../core/error.ts';
 import type { MoveOrder, MoverReport } from '../../../fleet/agent/orders.ts';
 import { damageIn } from '../../../fleet/journal/batch.ts';
 import { Keeper } from '../../../fleet/archive/keeper.ts';
@@ -28,7 +29,7 @@ export async function runMover(order: MoveOrder, { messages }: Pick<Streams, 'me
       problem = damageIn(order.journal);
     } catch (error) {
       // A disk that is full may have room later, and a broker may come back. The journal keeps what is not moved.
-      problem = error instanceof Error ? error.message : String(error);
+      problem = errorText(error);
     }
     if (problem !== null && problem !== said) await printStatus(messages, problem);
     said = problem;

@@ -1,6 +1,7 @@
 /** Runs an agent until a signal ends it. */
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
+import { errorText } from '../../../core/error.ts';
 import { Agent } from '../../../fleet/agent/agent.ts';
 import { findVms } from '../../../fleet/agent/found-vm.ts';
 import { serveStatus } from '../../../fleet/agent/status-server.ts';
@@ -58,7 +59,7 @@ function reload(agent: Agent, path: string, log: (line: string) => void): void {
     const unheeded = agent.reload(readPolicy(path));
     log([`${path} is in force.`, ...unheeded].join(' '));
   } catch (error) {
-    log(`${error instanceof Error ? error.message : String(error)}\nThe previous policy stays in force.`);
+    log(`${errorText(error)}\nThe previous policy stays in force.`);
   }
 }
 

@@ -1,6 +1,7 @@
 /** Runs an archiver until it is interrupted. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { errorText } from '../../../core/error.ts';
 import { Archiver } from '../../../fleet/broker/archiver.ts';
 import { readArchivePolicy } from '../../../fleet/policy/read-policy.ts';
 import type { Streams } from '../../context.ts';
@@ -25,7 +26,7 @@ export async function runArchive(config: string, { messages }: Pick<Streams, 'me
         said = undefined;
       } catch (error) {
         // A broker may come back, and a full disk may have room later.
-        const problem = error instanceof Error ? error.message : String(error);
+        const problem = errorText(error);
         if (problem !== said) await printStatus(messages, problem);
         said = problem;
         await sleep(PAUSE_MS, undefined, { signal }).catch(() => {});

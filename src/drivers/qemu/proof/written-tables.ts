@@ -6,7 +6,7 @@
  * a sample costs follows what the guest writes.
  */
 import { gfnOf, PAGE_BYTES } from '../../../core/address/pa.ts';
-import { PtmonError } from '../../../core/error.ts';
+import { errorText, PtmonError } from '../../../core/error.ts';
 import { type PhysicalMemory, READ_NOT_FETCHED, type ReadOutcome } from '../../../core/memory/physical-memory.ts';
 import type { RemoteFetch, WriteProof } from '../../../driver/driver.ts';
 import { RamRegions } from '../../ramfile/index.ts';
@@ -189,6 +189,6 @@ export class WrittenTables implements WriteProof, PhysicalMemory, RemoteFetch {
     if (this.#isOver) return;
     this.#isOver = true;
     void this.#parts.pages.close();
-    this.onEnd(error instanceof Error ? error.message : String(error));
+    this.onEnd(errorText(error));
   }
 }

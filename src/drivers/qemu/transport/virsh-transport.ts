@@ -5,7 +5,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
-import { PtmonError } from '../../../core/error.ts';
+import { errorText, PtmonError } from '../../../core/error.ts';
 import type { ConnectOptions } from './socket-transport.ts';
 import { DEFAULT_TIMEOUT_MS } from './socket-transport.ts';
 import type { Transport, TransportReceiver } from './transport.ts';
@@ -112,7 +112,7 @@ class VirshTransport implements Transport {
   #lose(cause: unknown): void {
     if (this.#stop.signal.aborted) return;
     this.close();
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = errorText(cause);
     this.#receiver?.lost(new PtmonError('source-unavailable', `${this.address}: ${why}`, {}, { cause }));
   }
 }

@@ -5,6 +5,7 @@
  *      block   type: u8   packing: u8   0: u16   stored length: u32   raw length: u32   CRC-32: u32   stored bytes
  */
 import { constants, crc32, deflateRawSync, inflateRawSync } from 'node:zlib';
+import { errorText } from '../../../core/error.ts';
 import { corrupt } from './corrupt.ts';
 
 /** As PNG's: a transfer that changes line ends or drops bit 7 shows at once. */
@@ -107,7 +108,7 @@ export function unpackBlock(header: BlockHeader, stored: Buffer): Buffer {
   try {
     raw = inflateRawSync(stored, { maxOutputLength: Math.max(1, header.rawLength), finishFlush: constants.Z_FINISH });
   } catch (cause) {
-    throw corrupt(`the block cannot be unpacked: ${cause instanceof Error ? cause.message : String(cause)}`);
+    throw corrupt(`the block cannot be unpacked: ${errorText(cause)}`);
   }
   if (raw.length !== header.rawLength) {
     throw corrupt(`the block holds ${raw.length} bytes, not the ${header.rawLength} that it says`);

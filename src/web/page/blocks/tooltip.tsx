@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { addressText } from '../../picture/look.ts';
 import { pageWords } from './area-block.tsx';
 import type { Model } from '../model.ts';
-import { server } from '../server.ts';
+import { failureText, server } from '../server.ts';
 
 export interface TooltipState {
   readonly vpn: number;
@@ -70,7 +70,7 @@ export function useWalk(model: Model, vpn: number, delayMs = 0): WalkState | und
     const timer = setTimeout(() => {
       server.walk(root, addressText(vpn), atMs).then(
         (answer) => take({ answer }),
-        (error: unknown) => take({ failure: String(error instanceof Error ? error.message : error) }),
+        (error: unknown) => take({ failure: failureText(error) }),
       );
     }, delayMs);
     return () => clearTimeout(timer);

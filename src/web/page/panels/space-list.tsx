@@ -4,7 +4,7 @@ import { bytesName } from '../../picture/look.ts';
 import type { ProcessRow } from '../../picture/scene.ts';
 import { totalsOf } from '../../picture/runs.ts';
 import type { Model } from '../model.ts';
-import { server } from '../server.ts';
+import { failureText, server } from '../server.ts';
 
 export function SpaceList({ model }: { readonly model: Model }) {
   return (
@@ -50,7 +50,7 @@ function Processes({ model }: { readonly model: Model }) {
       await server.follow(pid);
       showPid(model, pid);
     } catch (error) {
-      setFailure(error instanceof Error ? error.message : String(error));
+      setFailure(failureText(error));
     }
   };
   const shown = model.shown?.pid;

@@ -4,7 +4,7 @@
  * Read with a real XML parser: QEMU's descriptions have a DOCTYPE, and comments that hide `<reg>` elements that are not sent.
  */
 import { SaxesParser } from 'saxes';
-import { PtmonError } from '../../../../core/error.ts';
+import { errorText, PtmonError } from '../../../../core/error.ts';
 
 /** An element that counts, in the order of the document. */
 export type DescriptionItem =
@@ -41,7 +41,7 @@ export function parseTargetDescription(xml: string, name: string): DescriptionIt
   try {
     parser.write(xml).close();
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = errorText(cause);
     throw new PtmonError('corrupt-input', `the target description ${name} cannot be read: ${reason}`, {}, { cause });
   }
   return items;
