@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import { PtmonError } from '../core/error.ts';
 import type { PagingModeName } from '../core/paging/modes.ts';
 import { checkOptions } from './check-options.ts';
-import { chooseVm } from './discovery/choose-vm.ts';
+import { chooseVm, noQmpText } from './discovery/choose-vm.ts';
 import type { Vm } from './discovery/list-vms.ts';
 import { Guest } from './guest.ts';
 import { FileSource } from './source/file-source.ts';
@@ -102,8 +102,5 @@ function kindOfPath(path: string): 'file' | 'socket' | undefined {
 
 function socketsOf({ name, pid, qmp, gdb, missing }: Vm) {
   if (qmp !== undefined) return { name, qmp, gdb };
-  throw new PtmonError(
-    'bad-argument',
-    `VM ${name} (PID ${pid}) has no QMP socket: start QEMU with ${missing.join(' ')}`,
-  );
+  throw new PtmonError('bad-argument', `VM ${name} (PID ${pid}) has ${noQmpText({ missing })}`);
 }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
+import { COMMANDS } from '../../src/cli/commands/index.ts';
 import { runProgram } from '../../src/cli/program.ts';
 import { dumpFile, elfDump, kdumpDump, notesOf, PAGE } from '../drivers/dump/write-dump.ts';
 import { LARGE, NO_EXECUTE, PRESENT, SpaceBuilder, USER, WRITABLE } from '../snapshot/space.ts';
@@ -330,7 +331,9 @@ describe('what could not be looked at', () => {
     const found = await run(['search', path, 'nowhere', '--va', '0x400000+4M', '--json']);
     expect(found.code).toBe(5);
     expect(parse(found.stdout)).toEqual([{ v: 1, kind: 'totals', matches: 0, missingBytes: 2 ** 21 }]);
-    expect(found.stderr).toContain('no match; the source lacks page tables or memory of 2M of the address space');
+    expect(found.stderr).toContain(
+      'no match; page tables or memory for 2M of the address space are missing from the source',
+    );
     const compared = await run(['diff', dumpOf(program()), path, '--json']);
     expect(parse(compared.stdout).at(-1)).toMatchObject({ a: { missingTables: 0 }, b: { missingTables: 1 } });
   });
@@ -498,11 +501,35 @@ describe('traces', () => {
   });
 });
 
-test.each(['map', 'diff', 'roots'].flatMap((command) => [80, 120].map((columns) => [command, columns] as const)))(
+test.each(COMMANDS.flatMap(({ name }) => [80, 120].map((columns) => [name, columns] as const)))(
   'the help of %s fits a terminal of %i columns',
   async (command, columns) => {
     const { code, stdout } = await run([command, '--help'], { columns });
     expect(code).toBe(0);
-    for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(columns);
+    // An example is copied: it has no line break.
+    const lines = stdout.split('\n').filter((line) => !line.startsWith(`  ptmon ${command}`));
+    for (const line of lines) expect(line.length, line).toBeLessThanOrEqual(columns);
   },
 );
+
+test.each([
+  ['map', /--vm <name> .*defaults to the only one, if there is no other source\b/],
+  ['diff', /--vm <name> .*to compare A with, by name or PID \(see ptmon vms\) --/],
+  ['doctor', /--vm <name> .*defaults to the only one, but not with --release\b/],
+])('the help of %s says what happens without --vm', async (command, text) => {
+  const { stdout } = await run([command, '--help'], { columns: 1000 });
+  expect(stdout.replace(/\s+/g, ' ')).toMatch(text);
+});
+
+test.each(['ps', 'maps'])('the help of %s offers no trace, which it refuses', async (command) => {
+  const { stdout } = await run([command, '--help']);
+  expect(stdout).not.toMatch(/\btrace\b/);
+});
+
+test('diff without an argument says so, whatever VMs there are', async () => {
+  const { code, stderr } = await run(['diff']);
+  expect({ code, stderr }).toEqual({
+    code: 2,
+    stderr: 'ptmon: the argument <dumps> is missing (see ptmon diff --help)\n',
+  });
+});

@@ -36,22 +36,29 @@ export type SourceAndSpaceOptions = LiveOptions & SpaceOptions & { readonly cons
 
 const MEMORY_WAYS = ['auto', 'file', 'process', 'gdb'] as const;
 
-/** What `ptmon COMMAND --help` explains of the first argument. */
-export const SOURCE_HELP =
-  'SOURCE is the path of a dump or of a trace. The format is recognized by its\n' +
-  'content: ELF core (of QEMU, makedumpfile, VirtualBox, Xen), kdump, LiME, AVML,\n' +
-  'migration stream of QEMU, savevm in a qcow2 image, virsh save, VMware\n' +
-  'checkpoint, Windows crash dump, raw memory. For a trace, the state at its end is\n' +
-  'read. With --vm, or --qmp and --gdb, there is no SOURCE: ptmon pauses the\n' +
-  'live guest, reads it, and resumes it.';
+const DUMP_HELP =
+  'SOURCE is the path of a dump. Its format is recognized by its content: ELF core\n' +
+  '(of QEMU, makedumpfile, VirtualBox, Xen), kdump, LiME, AVML, migration stream\n' +
+  'of QEMU, savevm in a qcow2 image, virsh save, VMware checkpoint, Windows crash\n' +
+  'dump, raw memory.';
+const TRACE_HELP = 'It can also be the path of a trace: ptmon reads the state at its end.';
+const LIVE_HELP =
+  'With --vm, or --qmp and --gdb, there is no SOURCE: ptmon pauses the live guest,\nreads it, and resumes it.';
+
+/** What `ptmon COMMAND --help` explains of the first argument, where a trace answers the command. */
+export const SOURCE_HELP = `${DUMP_HELP}\n${TRACE_HELP}\n${LIVE_HELP}`;
+
+/** The same for commands that need what a trace does not have: the memory of the kernel. */
+export const DUMP_SOURCE_HELP = `${DUMP_HELP}\n${LIVE_HELP}`;
 
 /** The two usage lines of a command that takes a SOURCE. @param rest what follows it, with a space before */
 export function sourceUsage(name: string, rest = ''): string {
   return `[options] SOURCE${rest}\n       ptmon ${name} [options]${rest} --vm NAME`;
 }
 
-export function addSocketOptions(command: Command): Command {
-  return addVmOption(command)
+/** @param vm help of `--vm`, as `addVmOption` takes it */
+export function addSocketOptions(command: Command, vm?: string): Command {
+  return addVmOption(command, vm)
     .option('--qmp <socket>', 'QMP socket of a live QEMU: a path, or host:port')
     .option('--gdb <socket>', 'gdbstub socket of a live QEMU: a path, or host:port');
 }
@@ -63,10 +70,10 @@ export function addRamFileOption(command: Command): Command {
   );
 }
 
-/** How a source is reached. */
-export function addSourceOptions(command: Command): Command {
+/** How a source is reached. @param vm as for `addSocketOptions` */
+export function addSourceOptions(command: Command, vm?: string): Command {
   addRamFileOption(
-    addSocketOptions(command).addOption(
+    addSocketOptions(command, vm).addOption(
       new Option(
         '--memory <way>',
         "how to read a live guest's memory: from the file that backs it, from QEMU's process, or through the gdbstub; auto takes the first that works",

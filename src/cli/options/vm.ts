@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { PtmonError } from '../../core/error.ts';
-import { chooseVm } from '../../guest/discovery/choose-vm.ts';
+import { chooseVm, noQmpText } from '../../guest/discovery/choose-vm.ts';
 import { listVms, type Vm } from '../../guest/discovery/list-vms.ts';
 import { parseAddress } from './values.ts';
 
@@ -19,11 +19,12 @@ interface SourceChoice {
   readonly buildPlugin?: string;
 }
 
-export function addVmOption(command: Command): Command {
-  return command.option(
-    '--vm <name>',
-    'live VM of this host, by name or PID (see ptmon vms); without any source, the only one',
-  );
+/** @param text what the command does with the VM, and without the option */
+export function addVmOption(
+  command: Command,
+  text = 'live VM of this host, by name or PID (see ptmon vms); defaults to the only one, if there is no other source',
+): Command {
+  return command.option('--vm <name>', text);
 }
 
 /**
@@ -67,8 +68,5 @@ function mayBeFile(word: string | undefined): boolean {
 
 function withQmp(vm: Vm): Vm {
   if (vm.qmp !== undefined) return vm;
-  throw new PtmonError(
-    'bad-argument',
-    `VM ${vm.name} (PID ${vm.pid}) has no QMP socket: start QEMU with ${vm.missing.join(' ')}`,
-  );
+  throw new PtmonError('bad-argument', `VM ${vm.name} (PID ${vm.pid}) has ${noQmpText(vm)}`);
 }

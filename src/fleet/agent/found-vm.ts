@@ -1,6 +1,7 @@
 /** What an agent can watch: the VMs of the host, and recordings that stand for VMs. */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { noQmpText } from '../../guest/discovery/choose-vm.ts';
 import { listVms, type Vm } from '../../guest/discovery/list-vms.ts';
 import { matchesName } from '../../linux/index.ts';
 import type { Policy, WatchRule } from '../policy/policy.ts';
@@ -41,7 +42,7 @@ export function findVms({ rules, traces }: Policy, list: () => readonly Vm[] = l
 function vmOf({ pid, name, qmp, gdb, missing }: Vm): FoundVm {
   const boot = digest(textOf('/proc/sys/kernel/random/boot_id'), String(pid), startOf(pid));
   if (qmp !== undefined) return { boot, name, target: { kind: 'live', qmp, gdb } };
-  return { boot, name, target: undefined, problem: `no QMP socket: start QEMU with ${missing.join(' ')}` };
+  return { boot, name, target: undefined, problem: noQmpText({ missing }) };
 }
 
 /** When a process began, in ticks since the host did: proc(5), /proc/PID/stat, field 22. Its name may contain spaces and parentheses. */

@@ -17,6 +17,11 @@ export function chooseVm(wanted: string | number | undefined, vms: readonly Vm[]
   throw new PtmonError('bad-argument', `${which}: ${listed(fitting)}; choose one by its PID, as in --vm ${vm.pid}`);
 }
 
+/** What a VM without QMP lacks: the option that adds it, not the others of `missing`. */
+export function noQmpText({ missing }: Pick<Vm, 'missing'>): string {
+  return `no QMP socket: start QEMU with ${missing.filter((option) => option.startsWith('-qmp ')).join(' ')}`;
+}
+
 function noVm(wanted: string | number | undefined, vms: readonly Vm[]): PtmonError {
   if (vms.length === 0) {
     const what = wanted === undefined ? 'no VM is running' : `no VM ${wanted} is running`;

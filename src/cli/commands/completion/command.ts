@@ -10,9 +10,9 @@ names of the guest, and trace files. Guests keep running while ptmon reads their
 processes.
 
 Examples:
-  source <(ptmon completion bash)            for this shell; for all: add to ~/.bashrc
-  source <(ptmon completion zsh)             add it to ~/.zshrc, after compinit
-  ptmon completion fish | source             add it to ~/.config/fish/config.fish
+  source <(ptmon completion bash)   for this shell; for all: add to ~/.bashrc
+  source <(ptmon completion zsh)    add it to ~/.zshrc, after compinit
+  ptmon completion fish | source    add it to ~/.config/fish/config.fish
 `;
 
 export function defineCompletion(command: Command, { output }: CommandContext): void {

@@ -34,17 +34,19 @@ Examples:
   ptmon diff before.core --qmp /tmp/qmp --gdb /tmp/gdb --root 0x1234000 --json
 `;
 
+const VM_HELP = 'live VM of this host to compare A with, by name or PID (see ptmon vms)';
+
 export function defineDiff(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
   command
     .usage('[options] A B\n       ptmon diff [options] A --vm NAME')
-    .argument('[dumps...]', 'paths of two dumps or traces, or of one to compare with a live guest')
+    .argument('<dumps...>', 'paths of two dumps or traces, or of one to compare with a live guest')
     .option('--root-b <cr3>', 'address space of B, if its root is not that of A: 0x…, or current', rootOption)
     .option('--va <range>', 'only these addresses: 0x…-0x…, or 0x…+LENGTH', addressRange)
     .option('--kinds <kinds>', `only differences of these kinds: ${KINDS.join(',')}`, listOf(KINDS))
     .addOption(new Option('--pages', 'one line for each page, with its frame').conflicts('runs'))
     .option('--runs', 'one line for each run of contiguous physical memory');
-  addProcessOptions(addSpaceOptions(addSourceOptions(addJsonOption(command)))).action(
+  addProcessOptions(addSpaceOptions(addSourceOptions(addJsonOption(command), VM_HELP))).action(
     async (dumps: readonly string[], options: DiffOptions) => {
       const wanted = isLive(options) ? 1 : 2;
       if (dumps.length !== wanted) {

@@ -36,9 +36,12 @@ interface Options extends DoctorOptions {
   readonly buildPlugin?: string;
 }
 
+const VM_HELP =
+  'live VM of this host, by name or PID (see ptmon vms); defaults to the only one, but not with --release';
+
 export function defineDoctor(command: Command, context: CommandContext): void {
   addHelp(command, HELP);
-  addRamFileOption(addSocketOptions(command))
+  addRamFileOption(addSocketOptions(command, VM_HELP))
     .option('--release', 'clear all watchpoints and resume a guest that was left paused')
     .option('--build-plugin <file>', "build QEMU's plugin for ptmon watch --mode plugin, and check no VM")
     .option('--json', 'print one line of JSON instead of text')

@@ -10,12 +10,12 @@ import {
   type SourceAndSpaceOptions,
   sourceUsage,
   takeSource,
-  SOURCE_HELP,
+  DUMP_SOURCE_HELP,
 } from '../../options/source.ts';
 import { addHelp } from '../../options/help.ts';
 
 const HELP = `
-${SOURCE_HELP}
+${DUMP_SOURCE_HELP}
 
 "resident" is what /proc/PID/smaps calls Rss, computed from the page tables.
 Rights are those of /proc/PID/maps: r, w, x, then p (private) or s (shared).

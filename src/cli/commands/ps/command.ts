@@ -9,12 +9,12 @@ import {
   onlySource,
   type SourceAndSpaceOptions,
   sourceUsage,
-  SOURCE_HELP,
+  DUMP_SOURCE_HELP,
 } from '../../options/source.ts';
 import { addHelp } from '../../options/help.ts';
 
 const HELP = `
-${SOURCE_HELP}
+${DUMP_SOURCE_HELP}
 
 ptmon needs nothing in the guest, and no symbols: it finds the kernel through
 the page tables, and reads the layout of its structures from its BTF

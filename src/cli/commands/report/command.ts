@@ -11,9 +11,9 @@ import type { ReportOptions } from './run-report.ts';
 const HELP = `
 Writes one HTML file of less than 2 MB with the picture that ptmon serve shows:
 a trace to play or to move through by hand, a dump, what changed between two
-dumps, or the last session of a VM in an archive. It opens in any browser without
-a network, so that you can attach it to a bug report. If a long trace does not
-fit, the report says what was left out.
+dumps, or the last session of a VM in an archive. It opens in any browser
+without a network, so that you can attach it to a bug report. If a long trace
+does not fit, the report says what was left out.
 
 Examples:
   ptmon report guest.trace -o report.html

@@ -7,7 +7,7 @@ import { addHelp } from '../../options/help.ts';
 import { addSocketOptions, type LiveOptions } from '../../options/source.ts';
 
 const HELP = `
-FILE is a module, .mjs or .js; with Node 22.18 or newer also .ts. The guest is
+SCRIPT is a module, .mjs or .js; with Node 22.18 or newer also .ts. The guest is
 in scope as "guest", the rest of the command line as "args". At the end of the
 module, ptmon releases the guest and exits: a script that only sets handlers
 must end with "await guest.run()", which lasts until the guest ends or Ctrl-C.

@@ -14,12 +14,13 @@ import { addHelp } from '../../options/help.ts';
 const HELP = `
 PATTERN is a text, or bytes with --hex. With --pid or --comm, ptmon searches the
 memory areas of the process, else everything that the address space maps.
---va and --map choose a part of that. Absent pages are counted on standard error.
+--va and --map choose a part of that. Standard error counts absent pages.
 
 Exit codes:
   0  matches
   1  no match
-  5  page tables or memory are missing from the source, so there may be more matches
+  5  page tables or memory are missing from the source: there may be more
+     matches
 
 Examples:
   ptmon search password --comm nginx --map heap

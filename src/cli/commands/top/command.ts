@@ -12,11 +12,12 @@ import { SORTS } from './top-sorts.ts';
 
 const HELP = `
 Lists the processes of a Linux guest by the memory that they have, with the
-pages that each gained and lost per second. Keys sort the list, or open a process
-and list its memory areas; ? lists the keys, q quits. The guest never stops:
-ptmon reads its memory at intervals while it runs. This works with KVM, and
-misses what changes and changes back between two readings. Without a terminal, on
-one with TERM=dumb, or with --json or --count, top prints one list after the other.
+pages that each gained and lost per second. Keys sort the list, or open a
+process and list its memory areas; ? lists the keys, q quits. The guest never
+stops: ptmon reads its memory at intervals while it runs. This works with KVM,
+and misses what changes and changes back between two readings. With --json or
+--count, without a terminal, or on one with TERM=dumb, top prints one list after
+the other.
 
 Examples:
   ptmon top                          the only VM of this host
