@@ -72,7 +72,7 @@ export async function findAddressSpace(
       );
     throw new PtmonError(
       'bad-argument',
-      `${hex(root)} does not look like a root, so --paging must tell how the guest pages`,
+      `${hex(root)} does not look like a root, so give the guest's paging mode with --paging`,
     );
   }
   // Of memory that is not all there, the root of a boot loader may be the only one that is.
@@ -95,12 +95,12 @@ function merelyPossible(
 ): PtmonError {
   if (wanted !== undefined) {
     const what = `${hex(wanted)} merely looks like a root of ${mode} paging`;
-    return new PtmonError('bad-argument', `${what}, so --paging must tell how the guest pages`);
+    return new PtmonError('bad-argument', `${what}, so give the guest's paging mode with --paging`);
   }
   const candidates = length === 1 ? 'a table that merely looks like one' : `${length} tables that merely look like one`;
   return new PtmonError(
     'source-unavailable',
-    `there is no page table in this memory that is surely a root, only ${candidates}, as ${hex(root)} (${mode}). ` +
+    `there is no page table in this memory that is certainly a root, only ${candidates}, as ${hex(root)} (${mode}). ` +
       'ptmon roots lists them; choose one with --root and --paging',
   );
 }

@@ -41,7 +41,9 @@ test('a table that merely looks like a root is taken where it is told how the gu
   const told = ['--root', '0x1000', '--paging', '4-level'];
   expect(await run(['read', path, '0x0+16', '--root', '0x1000'])).toMatchObject({
     code: 2,
-    stderr: expect.stringMatching(/0x1000 merely looks like a root of 4-level paging, so --paging must tell/),
+    stderr: expect.stringMatching(
+      /0x1000 merely looks like a root of 4-level paging, so give the guest's paging mode with --paging/,
+    ),
   });
   for (const args of [
     ['read', path, '0x0+16', '--raw'],

@@ -201,11 +201,11 @@ describe('findRoots', () => {
     await expect(findAddressSpace(builder.snapshot())).rejects.toMatchObject({
       code: 'source-unavailable',
       message: expect.stringMatching(
-        /no page table in this memory that is surely a root, only .* as 0x1.* ptmon roots/,
+        /no page table in this memory that is certainly a root, only .* as 0x1.* ptmon roots/,
       ),
     });
     const named = findAddressSpace(builder.snapshot(), { root: builder.root });
-    await expect(named).rejects.toThrow('0x100000 merely looks like a root of 4-level paging, so --paging must tell');
+    await expect(named).rejects.toThrow('0x100000 merely looks like a root of 4-level paging, so give the guest');
     const told = await findAddressSpace(builder.snapshot(), { root: builder.root, mode: '4-level' });
     expect(told).toMatchObject({ isGuess: false });
   });
@@ -314,7 +314,7 @@ describe('findAddressSpace', () => {
       bare({}),
       { root: 0x5000n },
       'bad-argument',
-      /0x5000 does not look like a root, so --paging must tell/,
+      /0x5000 does not look like a root, so give the guest's paging mode with --paging/,
     ],
   ] as const)('refuses %s', async (_name, snapshot, request, code, message) => {
     const going = findAddressSpace(snapshot, request);

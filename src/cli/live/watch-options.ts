@@ -117,7 +117,7 @@ function chooseSource(options: SourceOptions): SourceChoice {
   if (qmp !== undefined) {
     if (options.ramMap !== undefined)
       throw refusal('--ram-map is for --ram-file without --qmp: QEMU reports where RAM is');
-    if (memory === 'gdb') throw refusal('--memory gdb pauses the guest: it does not go with --mode sample');
+    if (memory === 'gdb') throw refusal('--memory gdb pauses the guest: it cannot be used with --mode sample');
     return { mode, qmp, memory };
   }
   if (ramFile === undefined) throw refusal('no guest: give --vm, --qmp and --gdb, or --ram-file');
@@ -128,7 +128,7 @@ function chooseSource(options: SourceOptions): SourceChoice {
 function choosePlugin({ qmp, plugin, memory = 'auto', interval, maxWatchpoints }: SourceOptions): SourceChoice {
   if (interval !== undefined || maxWatchpoints !== undefined)
     throw refusal('--interval and --max-watchpoints have no effect in plugin mode: drop them');
-  if (memory === 'gdb') throw refusal('--memory gdb pauses the guest: it does not go with --mode plugin');
+  if (memory === 'gdb') throw refusal('--memory gdb pauses the guest: it cannot be used with --mode plugin');
   if (qmp !== undefined && plugin !== undefined) return { mode: 'plugin', qmp, plugin, memory };
   throw refusal(
     "--mode plugin needs --qmp, and --plugin with the socket of QEMU's plugin (ptmon doctor --help says how to build and load it)",

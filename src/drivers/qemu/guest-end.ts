@@ -38,7 +38,7 @@ export class GuestEnd {
     this.#isShutDown = true;
     const { reason } = data;
     if (MEANT.has(reason)) this.#controller.abort();
-    else this.#fail(`QEMU ends (${typeof reason === 'string' ? reason : 'it does not say why'})`);
+    else this.#fail(`QEMU exits (${typeof reason === 'string' ? reason : 'it does not say why'})`);
   }
 
   /** What to throw for an error: the end of the guest, where that is behind it. */

@@ -32,7 +32,7 @@ export class RamRegions<Region extends RamRegion = RamRegion> {
         );
       }
     }
-    if (this.list.length === 0) throw new PtmonError('bad-argument', 'guest RAM of no region at all');
+    if (this.list.length === 0) throw new PtmonError('bad-argument', 'the guest has no RAM region');
   }
 
   /** The region that holds `pa`; undefined where there is no RAM. */
@@ -70,7 +70,7 @@ function checkRegion(region: RamRegion): void {
   if (!isWhole(pa) || !isWhole(byteLength)) throw refuse(`does not begin and end at multiples of ${PAGE_BYTES}`);
   if (byteLength === 0) throw refuse('is empty');
   if (pa + byteLength > PA_LIMIT) throw refuse('ends beyond 2^52, the highest physical address');
-  if (position < 0 || !Number.isSafeInteger(position + byteLength)) throw refuse('lies at no position that exists');
+  if (position < 0 || !Number.isSafeInteger(position + byteLength)) throw refuse('has an invalid position in the file');
 }
 
 function describe({ pa, byteLength, position }: RamRegion): string {

@@ -207,7 +207,7 @@ export class Machine implements RegisterAccess {
   #running(vcpu: number): Vcpu {
     const cpu = this.vcpu(vcpu);
     if (cpu.inFlight !== undefined) {
-      throw new PtmonError('bad-argument', `vCPU ${vcpu} stands in a trap and cannot write`, { vcpu });
+      throw new PtmonError('bad-argument', `vCPU ${vcpu} is stopped in a trap and cannot write`, { vcpu });
     }
     return cpu;
   }

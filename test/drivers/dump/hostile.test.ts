@@ -103,7 +103,7 @@ describe('a kdump', () => {
   const make = () => kdumpDump(FRAMES);
 
   test.each<[what: string, change: Change, offset: number, why: string]>([
-    ['of version 16', u32(16, 8), 8, "version 16 of kdump's format is not known"],
+    ['of version 16', u32(16, 8), 8, "unknown version 16 of kdump's format"],
     ['of version 0', u32(0, 8), 8, 'version 0'],
     ['of another machine', (bytes) => bytes.write('aarch64\0', 272), 272, 'a machine "aarch64", not of an x86 one'],
     ['with blocks of 64 KiB', u32(65536, 428), 428, 'its blocks are of 65536 bytes'],
@@ -118,7 +118,7 @@ describe('a kdump', () => {
       DESCRIPTORS + 144,
       'the page at 0x0 cannot be decompressed',
     ],
-    ['with a page of two compressions', u32(3, DESCRIPTORS + 12), DESCRIPTORS + 144, 'flags 0x3 name no way'],
+    ['with a page of two compressions', u32(3, DESCRIPTORS + 12), DESCRIPTORS + 144, 'flags 0x3 name no compression'],
   ])('%s', async (_what, change, offset, why) => {
     const error = await errorOf(changed(make(), change));
     expect(error.message).toContain(why);

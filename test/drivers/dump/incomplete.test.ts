@@ -118,7 +118,7 @@ describe('the rest is read of', () => {
       /incomplete or truncated/,
       [],
     ],
-    ['one of version 7', kdump(u32(7, 8)), /version 7 of kdump's format is not known: read as version 6/, ALL],
+    ['one of version 7', kdump(u32(7, 8)), /unknown version 7 of kdump's format: read as version 6/, ALL],
     [
       'one whose machine is written 4 bytes off, as by makedumpfile before 1.6.9',
       kdump((bytes) => bytes.write('x86_64\0', 268)),

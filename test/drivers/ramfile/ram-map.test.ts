@@ -111,6 +111,6 @@ describe('where an address lies', () => {
     const regions = new RamRegions(map);
     expect(regions.byteLength).toBe(0xa_0000 + 0x3000 + GIB);
     expect(regions.endPosition).toBe(4 * GIB);
-    expect(() => new RamRegions([])).toThrow(badArgument(/no region at all/));
+    expect(() => new RamRegions([])).toThrow(badArgument(/the guest has no RAM region/));
   });
 });

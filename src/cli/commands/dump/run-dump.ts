@@ -42,7 +42,7 @@ export function runDump(source: SourceName, options: DumpCommandOptions, context
     for (const { line } of dumped) await context.output.write(line);
     const missing = dumped.reduce((sum, { missingBytes }) => sum + missingBytes, 0);
     if (missing === 0) return EXIT_OK;
-    const what = `the source lacks page tables or memory of ${sizeText(missing)} of the address space; index.jsonl names them`;
+    const what = `page tables or memory for ${sizeText(missing)} of the address space are missing from the source; index.jsonl names them`;
     await printStatus(context.messages, what);
     return EXIT_INCOMPLETE;
   });

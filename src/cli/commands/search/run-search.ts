@@ -61,7 +61,7 @@ export function runSearch(source: SourceName, options: SearchCommandOptions, con
       ...(absentBytes === 0 ? [] : [`${sizeText(absentBytes)} of the searched areas are absent`]),
       ...(missingBytes === 0
         ? []
-        : [`the source lacks page tables or memory of ${sizeText(missingBytes)} of the address space`]),
+        : [`page tables or memory for ${sizeText(missingBytes)} of the address space are missing from the source`]),
     ];
     await printStatus(context.messages, notes.join('; '));
     if (missingBytes > 0) return EXIT_INCOMPLETE;

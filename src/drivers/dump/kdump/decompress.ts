@@ -31,7 +31,7 @@ export function decompressPage(flags: number, input: Uint8Array, page: Uint8Arra
     return;
   }
   const decompress = METHODS.get(flags & COMPRESSED);
-  if (decompress === undefined) throw new Error(`its flags 0x${flags.toString(16)} name no way of compression`);
+  if (decompress === undefined) throw new Error(`its flags 0x${flags.toString(16)} name no compression that is known`);
   const bytes = decompress(input, page);
   if (bytes === undefined) return;
   if (bytes.length !== PAGE_BYTES) throw new Error(`it is decompressed into ${bytes.length} bytes, not a page`);

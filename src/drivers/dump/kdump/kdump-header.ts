@@ -97,9 +97,9 @@ export function readKdumpHeader(bytes: DumpBytes, warnings: string[]): KdumpHead
   const header = readPart(bytes, 0, 464, 'the kdump header');
   const version = header.readInt32LE(8);
   if (version < 1 || version > MAX_VERSION)
-    throw corrupt(bytes.name, 8, `version ${version} of kdump's format is not known, 1 to ${KNOWN_VERSION} are`);
+    throw corrupt(bytes.name, 8, `unknown version ${version} of kdump's format: ptmon reads 1 to ${KNOWN_VERSION}`);
   if (version > KNOWN_VERSION)
-    warnings.push(`version ${version} of kdump's format is not known: read as version ${KNOWN_VERSION}`);
+    warnings.push(`unknown version ${version} of kdump's format: read as version ${KNOWN_VERSION}`);
   checkMachine(bytes.name, header, warnings);
   const layout = layoutOf(bytes.name, header);
   const field = (index: number) => header.readUInt32LE(layout.status + index * 4);

@@ -100,7 +100,7 @@ class Writer {
   }
 
   copy(distance: number, length: number): void {
-    if (distance > this.at) throw new Error('the LZO stream copies what was before its beginning');
+    if (distance > this.at) throw new Error('the LZO stream copies from before its start');
     if (this.at + length > this.output.length)
       throw new Error(`the LZO stream makes more than ${this.output.length} bytes`);
     for (const end = this.at + length; this.at < end; this.at++)

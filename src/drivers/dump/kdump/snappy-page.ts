@@ -36,7 +36,7 @@ function countBytes(input: Uint8Array): number {
       const copied = kind === 1 ? 4 + ((tag >>> 2) & 7) : 1 + (tag >>> 2);
       const distance =
         kind === 1 ? ((tag >>> 5) << 8) + (input[at] ?? 0) : (input[at] ?? 0) + (input[at + 1] ?? 0) * 256;
-      if (distance === 0 || distance > made) throw new Error('the snappy stream copies what was before its beginning');
+      if (distance === 0 || distance > made) throw new Error('the snappy stream copies from before its start');
       at += [0, 1, 2, 4][kind]!;
       made += copied;
     }

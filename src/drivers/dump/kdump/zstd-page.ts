@@ -23,7 +23,7 @@ function checkFrame(frame: Buffer): void {
     if (end > frame.length) throw new Error('the zstd frame is cut off');
   };
   isIn(6);
-  if (frame.readUInt32LE(0) !== MAGIC) throw new Error('it is no zstd frame');
+  if (frame.readUInt32LE(0) !== MAGIC) throw new Error('it is not a zstd frame');
   const descriptor = frame[4]!;
   const isSingleSegment = (descriptor >>> 5) & 1;
   const sizeKind = descriptor >>> 6;

@@ -52,7 +52,7 @@ export async function prepareGuest(options: PrepareOptions = {}): Promise<void> 
   try {
     const code = await ended;
     signal?.throwIfAborted();
-    if (code !== 0) throw new PtmonError('source-unavailable', `the guest could not be made: ${said.trim()}`);
+    if (code !== 0) throw new PtmonError('source-unavailable', `the guest could not be built: ${said.trim()}`);
   } finally {
     signal?.removeEventListener('abort', abort);
     process.off('exit', kill);

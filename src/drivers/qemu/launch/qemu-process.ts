@@ -61,7 +61,7 @@ export async function waitForSockets(process: QemuProcess, folder: RunFolder, ti
     if (end !== undefined) {
       throw new PtmonError(
         'source-unavailable',
-        `QEMU ended at its start (${end}): ${process.complaints() || 'it said nothing'}`,
+        `QEMU exited at startup (${end}): ${process.complaints() || 'it printed nothing'}`,
       );
     }
     if (performance.now() > deadline) {

@@ -38,7 +38,7 @@ export function parseMemoryTree(text: string): readonly RamPiece[] {
     throw new PtmonError('corrupt-input', `QEMU printed no map of its memory: "${text.trim().slice(0, 60)}"`);
   }
   const pieces = view.split('\n').flatMap(piecesOf);
-  if (pieces.length === 0) throw new PtmonError('corrupt-input', 'the map of memory that QEMU printed is without RAM');
+  if (pieces.length === 0) throw new PtmonError('corrupt-input', 'the map of memory that QEMU printed lists no RAM');
   return pieces;
 }
 

@@ -114,7 +114,7 @@ async function openFiles({ qmp, pieces, backends, ramFile, ...options }: Attempt
     if (!(await holdsGuest(qmp, memory))) {
       throw new PtmonError(
         'source-unavailable',
-        `${paths} does not hold what the guest's memory holds: it is another guest's, or was replaced`,
+        `${paths} differs from the guest's memory: it belongs to another guest, or was replaced`,
       );
     }
   } catch (error) {

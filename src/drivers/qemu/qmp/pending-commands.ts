@@ -92,7 +92,7 @@ export class PendingCommands {
   #refused(name: string | undefined, refusal: QmpRefusal): PtmonError {
     return new PtmonError(
       'source-unavailable',
-      `${this.#address}: QEMU refused ${name ?? 'to talk'}: ${refusal.desc} (${refusal.class})`,
+      `${this.#address}: QEMU refused ${name ?? 'the QMP handshake'}: ${refusal.desc} (${refusal.class})`,
       {},
       { cause: new RefusalCause(refusal) },
     );

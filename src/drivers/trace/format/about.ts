@@ -39,7 +39,7 @@ export function decodeAbout(bytes: Buffer): TraceAbout {
   const { source, capture, paging, kinds, vcpuCount, startedAt, title, options = {} } = objectOf(parse(bytes));
   if (typeof source !== 'string') throw corrupt('the trace does not say what its source was');
   if (typeof capture !== 'string' || !CAPTURE_MODES.includes(capture)) {
-    throw corrupt(`the trace was captured in a way that is not known: ${JSON.stringify(capture)}`);
+    throw corrupt(`unknown kind of capture: ${JSON.stringify(capture)}`);
   }
   if (!Array.isArray(kinds) || !kinds.every((kind) => typeof kind === 'string')) {
     throw corrupt('the trace does not say which kinds of events were wanted');
@@ -98,7 +98,7 @@ function pagingOf(said: Readonly<Record<string, unknown>>): PagingOptions {
   try {
     makePaging(options);
   } catch (error) {
-    throw error instanceof PtmonError ? corrupt(`the guest cannot have paged so: ${error.message}`) : error;
+    throw error instanceof PtmonError ? corrupt(`invalid paging: ${error.message}`) : error;
   }
   return options;
 }

@@ -35,7 +35,7 @@ export function decodeRecord(from: ByteReader): TraceRecord | undefined {
   const body = from.part(from.varint());
   const record = readBody(type, body);
   // What follows in a record that is known was added by a later minor version.
-  if (record === undefined && type < FIRST_OPTIONAL_RECORD) throw corrupt(`a record of type ${type} is not known`);
+  if (record === undefined && type < FIRST_OPTIONAL_RECORD) throw corrupt(`unknown record type ${type}`);
   return record;
 }
 
@@ -94,7 +94,7 @@ function readTable(body: ByteReader): TableRecord {
 
 function readChanges(body: ByteReader): ChangesRecord {
   const capture = CAPTURES[body.u8()];
-  if (capture === undefined) throw corrupt('a way of capture is not known');
+  if (capture === undefined) throw corrupt('unknown kind of capture');
   const changes: SlotChange[] = [];
   while (body.left > 0) {
     const gfn = readGfn(body);
@@ -123,7 +123,7 @@ function readSaid(type: number, body: ByteReader): SourceEvent {
 
 function readCall(body: ByteReader): WatchCall {
   const kind = CALL_KINDS[body.u8()];
-  if (kind === undefined) throw corrupt('a call is of no known kind');
+  if (kind === undefined) throw corrupt('unknown kind of call');
   if (kind === 'unmonitorAll') return { kind };
   const all = body.varint();
   const view = all === 0 ? undefined : all - 1;
@@ -196,13 +196,13 @@ function readTag(body: ByteReader): string | number | undefined {
     case TAG.number:
       return body.f64();
     default:
-      throw corrupt(`a tag of kind ${kind} is not known`);
+      throw corrupt(`unknown kind of tag: ${kind}`);
   }
 }
 
 function readEnd(body: ByteReader): EndRecord {
   const ended = ENDINGS[body.u8()];
-  if (ended === undefined) throw corrupt('a way to end is not known');
+  if (ended === undefined) throw corrupt('unknown kind of end');
   if (body.left === 0) return { type: 'end', ended };
   const [code = '', ...message] = body.utf8().split('\n');
   return { type: 'end', ended, failure: { code, message: message.join('\n') } };

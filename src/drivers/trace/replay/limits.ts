@@ -51,7 +51,7 @@ export class ReplayLimits {
     this.#instantReads = 0;
     if (this.#reads > FREE_READS + READS_PER_BYTE * this.#fileBytes) {
       throw corrupt(
-        'the replay reads more than so short a trace can account for: the file is damaged, or made to keep ptmon busy',
+        'the replay reads more than a trace of this length needs: the file is damaged, or made to keep ptmon busy',
       );
     }
   }
@@ -67,7 +67,7 @@ export class ReplayLimits {
     const allowed = FREE_BYTES + BYTES_PER_BYTE * this.#fileBytes;
     if (this.#held > allowed) {
       throw corrupt(
-        `the replay needs more than ${Math.round(allowed / 2 ** 20)} MiB, which so short a trace cannot account for: the file is damaged, or made to fill memory`,
+        `the replay needs more than ${Math.round(allowed / 2 ** 20)} MiB, more than a trace of this length needs: the file is damaged, or made to fill memory`,
       );
     }
   }

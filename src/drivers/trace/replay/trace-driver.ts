@@ -277,7 +277,7 @@ class RememberedAccess implements PageProtection {
 function noScript(path: string): PtmonError {
   return new PtmonError(
     'bad-argument',
-    `${path}: the session has not got the script of this trace: openSession({ ...openTrace(path) }), or open it with repeat: false ` +
+    `${path}: the session lacks the script of this trace: openSession({ ...openTrace(path) }), or open it with repeat: false ` +
       'to watch other addresses',
   );
 }

@@ -125,7 +125,7 @@ export class TraceReader {
   }
 
   #expectNothing(left: number): void {
-    if (left > 0 || this.#read(1).length > 0) throw corrupt('something follows the end');
+    if (left > 0 || this.#read(1).length > 0) throw corrupt('there is data after the end');
   }
 
   #readStart(): TraceAbout {
@@ -153,7 +153,7 @@ export class TraceReader {
         throw corrupt(`the file ends within a block: it has ${stored.length} bytes of ${header.storedLength}`);
       }
       const isKnown = header.type === BLOCK_ABOUT || header.type === BLOCK_RECORDS;
-      if (!isKnown && header.type < FIRST_OPTIONAL_BLOCK) throw corrupt(`a block of type ${header.type} is not known`);
+      if (!isKnown && header.type < FIRST_OPTIONAL_BLOCK) throw corrupt(`unknown block type ${header.type}`);
       return { type: header.type, offset, raw: unpackBlock(header, stored) };
     });
   }

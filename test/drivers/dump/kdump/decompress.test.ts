@@ -120,7 +120,7 @@ describe('LZO1X, by the description of the stream', () => {
       'a copy from before the beginning',
       [17 + 4, ...abc.slice(0, 4), 0b01_1_100_00, 0, ...END],
       8,
-      /before its beginning/,
+      /from before its start/,
     ],
     ['more than there is room for', [17 + 16, ...abc, ...END], 15, /more than 15 bytes/],
     ['a copy of more', [17 + 4, ...abc.slice(0, 4), 0b1_11_011_00, 0, ...END], 11, /more than 11 bytes/],
@@ -138,7 +138,7 @@ describe('refuses', () => {
   const page = (...block: readonly number[]) => frame(0x60, 0, 15, ...block);
 
   test.each<[what: string, flags: number, input: Uint8Array, why: RegExp]>([
-    ['flags of two ways', 3, Buffer.alloc(10), /flags 0x3 name no way/],
+    ['flags of two ways', 3, Buffer.alloc(10), /flags 0x3 name no compression/],
     ['a stored page that is short', 0, Buffer.alloc(4095), /has 4095 bytes/],
     ['a zlib page that is short', 1, deflateSync(Buffer.alloc(4095)), /into 4095 bytes/],
     ['a zlib page that is long', 1, deflateSync(Buffer.alloc(4097)), /larger than 4096/],
@@ -154,10 +154,10 @@ describe('refuses', () => {
       'a snappy copy from before the beginning',
       4,
       Buffer.from([0x80, 0x20, 0, 97, 0b10, 2, 0]),
-      /before its beginning/,
+      /from before its start/,
     ],
     ['a snappy literal of 4 GiB', 4, Buffer.from([0x80, 0x20, 63 << 2, 255, 255, 255, 255, 97]), /cut off/],
-    ['no zstd frame', 0x20, Buffer.alloc(20), /no zstd frame/],
+    ['no zstd frame', 0x20, Buffer.alloc(20), /not a zstd frame/],
     ['a zstd frame of another size', 0x20, frame(0x60, 1, 15, 3, 0x80, 0, 0), /of 4097 bytes/],
     ['a zstd frame of 2^63 bytes', 0x20, frame(0xe0, 0, 0, 0, 0, 0, 0, 0, 0x80, 1, 0, 0), /bytes, not a page/],
     ['a zstd frame of unknown size', 0x20, frame(0x00, 0x58, 1, 0, 0), /unknown size/],

@@ -127,7 +127,7 @@ describe('a line', () => {
     ['', /no map of its memory: ""/],
     ["unknown command: 'info mtree'\r\n", /no map of its memory: "unknown command/],
     ['FlatView #0\n AS "I/O", root: io\n', /no map/],
-    [viewOf(), /without RAM/],
+    [viewOf(), /lists no RAM/],
   ])('missing from %j is an error', (text, message) => {
     expect(() => parseMemoryTree(text)).toThrow(
       expect.objectContaining({ code: 'corrupt-input', message: expect.stringMatching(message) as string }),

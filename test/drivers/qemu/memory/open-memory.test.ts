@@ -145,7 +145,7 @@ describe('no way into the memory', () => {
     const { path } = ramFile(7);
     const { bytes } = ramFile();
     await expect(openGuestMemory({ qmp: await connect({ bytes, path }), kind: 'file' })).rejects.toThrow(
-      unavailable(/ram does not hold what the guest's memory holds: it is another guest's, or was replaced/),
+      unavailable(/ram differs from the guest's memory: it belongs to another guest, or was replaced/),
     );
     // A guest that runs writes some of it in between; a guest of zeros says nothing.
     const { path: moved, bytes: running } = ramFile();
