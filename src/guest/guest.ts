@@ -1,4 +1,5 @@
 /** A guest that a script works with: live, a dump, or a trace. */
+import { toU64 } from '../core/address/va.ts';
 import { PtmonError } from '../core/error.ts';
 import type { Process, TaskBrief } from '../linux/index.ts';
 import { type Capabilities, requireCapability } from './capabilities.ts';
@@ -8,6 +9,7 @@ import type { Breakpoint, BreakpointHandler, BreakpointOptions } from './hooks/b
 import { checkHandler, HANDLER_OPTIONS, type HandlerOptions } from './hooks/handler.ts';
 import { checkHook, type ProcessEventName, type ProcessHook } from './hooks/process-hooks.ts';
 import { findProcess } from './find-process.ts';
+import { GuestMemory } from './memory/guest-memory.ts';
 import type { Moment } from './moment.ts';
 import { GuestProcess } from './process.ts';
 import { checkSymbol } from './symbols/program-symbols.ts';
@@ -108,6 +110,16 @@ export class Guest implements AsyncDisposable {
   /** Does `work` with the guest paused, for several questions of one moment. What it is given is invalid afterwards. */
   paused<T>(work: (moment: Moment) => Promise<T>): Promise<T> {
     return this.#ask(work);
+  }
+
+  /** The memory of an address space. @param root a CR3 value, or the physical address of a top-level table */
+  memory(root: bigint | number): GuestMemory {
+    return new GuestMemory(this.#source, toU64(root, 'root'));
+  }
+
+  /** Its physical memory, by physical addresses. */
+  get physicalMemory(): GuestMemory {
+    return new GuestMemory(this.#source, undefined);
   }
 
   /** Bytes of physical memory. @throws PtmonError `read-failed` where any of them is not RAM */

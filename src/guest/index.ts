@@ -10,12 +10,14 @@ export {
   type MemorySource,
   type PresentPiece,
   VirtualMemory,
+  type VirtualRange,
 } from './memory/virtual-memory.ts';
 export { attach, type AttachOptions, type GuestFile, type QemuSockets } from './attach.ts';
 export type { Capabilities, Capability, CapabilityName } from './capabilities.ts';
 export { Guest } from './guest.ts';
 export { Moment } from './moment.ts';
-export { GuestProcess, type MemoryPart, type SymbolOptions, type VirtualRange, type WatchOptions } from './process.ts';
+export type { GuestMemory } from './memory/guest-memory.ts';
+export { GuestProcess, type MemoryPart, type SymbolOptions, type WatchOptions } from './process.ts';
 export type {
   Breakpoint,
   BreakpointHandler,

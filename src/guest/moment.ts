@@ -5,7 +5,7 @@ import { PtmonError } from '../core/error.ts';
 import { type Paging, rootOf } from '../core/paging/format.ts';
 import type { Piece } from '../core/paging/pieces.ts';
 import { retry } from '../driver/retry.ts';
-import type { Snapshot, TableSource } from '../driver/snapshot.ts';
+import type { MemoryRegion, Snapshot, TableSource } from '../driver/snapshot.ts';
 import { kernelCache, type LinuxGuest, openLinux } from '../linux/index.ts';
 import {
   type AddressRange,
@@ -20,7 +20,7 @@ import {
 } from '../snapshot/index.ts';
 import { checkOptions } from './check-options.ts';
 import { readPhysicalBytes } from './memory/physical-bytes.ts';
-import { checkLength, VirtualMemory } from './memory/virtual-memory.ts';
+import { checkLength, VirtualMemory, type VirtualRange } from './memory/virtual-memory.ts';
 
 /** `listRanges` looks at the values of the others. */
 const FILTER_TYPES = {
@@ -43,8 +43,13 @@ const SPACE_TYPES = {
   signal: 'object',
 } as const satisfies Record<keyof SpaceOptions, string>;
 
+/** One past the last page of 64 bits. */
+const VPN_END = 2 ** 52;
+
 /** What of a snapshot a moment asks: all but what is only for messages and for `close`. */
-export type MomentSource = TableSource & Pick<Snapshot, 'registers' | 'kernelRoot' | 'readBytes' | 'warnings'>;
+export type MomentSource = TableSource &
+  Pick<Snapshot, 'registers' | 'kernelRoot' | 'readBytes' | 'warnings'> &
+  Partial<Pick<Snapshot, 'regions'>>;
 
 export class Moment {
   /** How the guest translates addresses. */
@@ -95,6 +100,33 @@ export class Moment {
    */
   memoryOf(root: bigint | number, name?: string): VirtualMemory {
     return new VirtualMemory(this.#source, this.#space(root), { name, linux: this.#known });
+  }
+
+  /** Physical memory: its addresses are physical ones, and what is not RAM is absent. */
+  physicalMemory(): VirtualMemory {
+    return new VirtualMemory(this.#source, undefined, { name: 'physical memory' });
+  }
+
+  /** Where RAM is, ascending. @throws PtmonError `source-unavailable` where the source does not say: a guest that is watched by samples */
+  get ram(): readonly MemoryRegion[] {
+    const { regions, description } = this.#source;
+    if (regions !== undefined) return regions;
+    throw new PtmonError(
+      'source-unavailable',
+      `${description}: where RAM is, is unknown while it is sampled: give a range`,
+    );
+  }
+
+  /** All that can be mapped: the two halves of an address space, as ranges. */
+  get halves(): readonly VirtualRange[] {
+    const { lowEnd, highStart } = this.paging;
+    const halves = [
+      [0, lowEnd],
+      [highStart, VPN_END],
+    ] as const;
+    return halves.flatMap(([from, to]) =>
+      from < to ? [{ va: BigInt(from) << 12n, byteLength: BigInt(to - from) << 12n }] : [],
+    );
   }
 
   /** What the page tables of an address space map, ascending. @param root as `memoryOf` */

@@ -21,16 +21,10 @@ import { Arrival } from './hooks/arrival.ts';
 import { isBacked, WatchedPage } from './hooks/watched-page.ts';
 import { type DumpedRange, dumpRange } from './memory/dump.ts';
 import { search } from './memory/search.ts';
-import { checkedRange, type VirtualMemory } from './memory/virtual-memory.ts';
+import { checkedRange, type VirtualMemory, type VirtualRange } from './memory/virtual-memory.ts';
 import type { Moment } from './moment.ts';
 import { checkSymbol, findProgramSymbol } from './symbols/program-symbols.ts';
 import type { GuestSource } from './source/guest-source.ts';
-
-/** A range of virtual addresses: bytes from `va` on. */
-export interface VirtualRange {
-  readonly va: bigint;
-  readonly byteLength: bigint;
-}
 
 /** A part of a process's memory: an area by its name (`heap`, `stack`, a file's path or name, `anon`), or a range. */
 export type MemoryPart = string | VirtualRange;

@@ -56,3 +56,24 @@ test('a table that merely looks like a root is taken where it is told how the gu
     stderr: expect.stringContaining('root and paging are for a file: a live guest has registers'),
   });
 });
+
+test('physical memory is read and searched by physical addresses', async () => {
+  const path = aliasing();
+  const physical = async (command: string, word: string, ...more: string[]) =>
+    run([command, path, word, '--physical', '--root', '0x1000', '--paging', '4-level', ...more]);
+  expect(await physical('search', 'AAAA', '--va', '0x3ffffd+8')).toMatchObject({
+    code: 0,
+    stdout: '0x400000\n0x400001\n',
+  });
+  expect(await physical('search', 'AAAA', '--count', '1')).toMatchObject({ code: 0, stdout: '0x400000\n' });
+  expect(await physical('read', '0x7ffff8+16', '--raw')).toEqual({
+    code: 5,
+    stdout: '\0'.repeat(8),
+    stderr: 'ptmon: 0x800000  8B absent: the frame is not RAM, or is not in the file\n',
+  });
+  expect(await physical('read', '0x400000+3', '--string')).toMatchObject({ code: 0, stdout: 'AAA\n' });
+  expect(await run(['read', path, '0x0', '--physical', '--pid', '1'])).toMatchObject({
+    code: 2,
+    stderr: 'ptmon: --pid, --comm and --physical exclude each other: give one of them\n',
+  });
+});

@@ -1,5 +1,6 @@
 /** Calls of scripts with arguments of wrong types: each call works, or says what is wrong with it. */
 import { PtmonError } from '../../src/core/error.ts';
+import type { Guest, GuestProcess } from '../../src/guest/index.ts';
 
 const STRANGE: readonly unknown[] = [undefined, null, 'no such', '', {}, [], -1, Number.NaN, 1.5, -1n, 2n ** 64n, true];
 
@@ -32,6 +33,38 @@ export function withOptions(
     (given: unknown) => others(key, given),
     [value],
   ]);
+}
+
+/** The calls of a guest with Linux, and of one of its processes. */
+export function callsOf(guest: Guest, process: GuestProcess): Call[] {
+  const nothing = () => {};
+  const there = 0x400000n;
+  const follow = { selection: { by: { pid: process.pid } }, onEvents: nothing, onEnd: nothing };
+  return [
+    ['process', (which) => guest.process(which), [1]],
+    ['symbol', (name) => guest.symbol(name), ['do_exit']],
+    ['guest.breakpoint', (...args) => guest.breakpoint(...(args as [never, never, never])), [there, nothing, {}]],
+    ['on', (...args) => guest.on(...(args as [never, never, never])), ['exit', nothing, {}]],
+    ['follow', (request) => guest.follow(request), [follow]],
+    ...withOptions('follow', (request) => guest.follow(request), follow),
+    ['read', (va, byteLength) => process.read(va, byteLength), [there, 8]],
+    ['readString', (va, maxBytes) => process.readString(va, maxBytes), [there, 8]],
+    ['process.symbol', (name, options) => process.symbol(name, options), ['main', {}]],
+    ['ranges', (filter) => process.ranges(filter), [{}]],
+    ['walk', (va) => process.walk(va), [there]],
+    ['search', (pattern, part) => process.search(pattern, part), ['x', { va: there, byteLength: 8n }]],
+    ['dump', (range) => process.dump(range, '/nowhere/x'), [{ va: -1n, byteLength: 8n }]],
+    ['write', (va, bytes) => process.write(va, bytes), [there, new Uint8Array()]],
+    ['watch', (part, how) => process.watch(part, how), ['stack', {}]],
+    ...withOptions('watch', (how) => process.watch('stack', how), { kinds: ['protection'], wait: false }),
+    ['page', (va, handler) => process.page(va, handler), [there, nothing]],
+    ['breakpoint', (...args) => process.breakpoint(...(args as [never, never, never])), [there, nothing, {}]],
+    ...withOptions('breakpoint', (how) => process.breakpoint(there, nothing, how), {
+      timeoutMs: 5,
+      onError: nothing,
+      symbols: '/nowhere/x',
+    }),
+  ];
 }
 
 async function failureOf(call: () => unknown): Promise<string | undefined> {

@@ -10,7 +10,7 @@ import { type LaunchedGuest, launchGuest } from '../../src/drivers/qemu/launch/l
 import { attach, Guest, type GuestProcess } from '../../src/guest/index.ts';
 import { LiveSource } from '../../src/guest/source/live-source.ts';
 import { temporaryFolder } from '../drivers/trace/temporary-folder.ts';
-import { type Call, whatGoesWrong, withOptions } from '../guest/strange-arguments.ts';
+import { callsOf, whatGoesWrong } from '../guest/strange-arguments.ts';
 import { leftOut, MACHINES } from './real-guest.ts';
 
 const file = temporaryFolder();
@@ -118,37 +118,9 @@ describe.skipIf(leftOut('test/live/script-hooks, hooks on a real guest')).each(M
     });
 
     test('each call works or is refused, never a TypeError, never without an end', async () => {
-      const nothing = () => {};
-      const there = 0x400000n;
-      const follow = { selection: { by: { pid: process.pid } }, onEvents: nothing, onEnd: nothing };
-      const calls: Call[] = [
-        ['process', (which) => guest.process(which), [1]],
-        ['symbol', (name) => guest.symbol(name), ['do_exit']],
-        ['guest.breakpoint', (...args) => guest.breakpoint(...(args as [never, never, never])), [there, nothing, {}]],
-        ['on', (...args) => guest.on(...(args as [never, never, never])), ['exit', nothing, {}]],
-        ['follow', (request) => guest.follow(request), [follow]],
-        ...withOptions('follow', (request) => guest.follow(request), follow),
-        ['read', (va, byteLength) => process.read(va, byteLength), [there, 8]],
-        ['readString', (va, maxBytes) => process.readString(va, maxBytes), [there, 8]],
-        ['process.symbol', (name, options) => process.symbol(name, options), ['main', {}]],
-        ['ranges', (filter) => process.ranges(filter), [{}]],
-        ['walk', (va) => process.walk(va), [there]],
-        ['search', (pattern, part) => process.search(pattern, part), ['x', { va: there, byteLength: 8n }]],
-        ['dump', (range) => process.dump(range, '/nowhere/x'), [{ va: -1n, byteLength: 8n }]],
-        ['write', (va, bytes) => process.write(va, bytes), [there, new Uint8Array()]],
-        ['watch', (part, how) => process.watch(part, how), ['stack', {}]],
-        ...withOptions('watch', (how) => process.watch('stack', how), { kinds: ['protection'], wait: false }),
-        ['page', (va, handler) => process.page(va, handler), [there, nothing]],
-        ['breakpoint', (...args) => process.breakpoint(...(args as [never, never, never])), [there, nothing, {}]],
-        ...withOptions('breakpoint', (how) => process.breakpoint(there, nothing, how), {
-          timeoutMs: 5,
-          onError: nothing,
-          symbols: '/nowhere/x',
-        }),
-      ];
       // With it the session stays open: to open one for each call would take a minute.
-      const hook = await guest.on('exit', nothing);
-      expect(await whatGoesWrong(calls)).toEqual([]);
+      const hook = await guest.on('exit', () => {});
+      expect(await whatGoesWrong(callsOf(guest, process))).toEqual([]);
       await hook.remove();
     });
 

@@ -118,6 +118,25 @@ describe.skipIf(leftOut('test/live/scripting, scripts on a real guest')).each(MA
       expect(Buffer.from(await process.read(va + 0xff0n, 16))).toEqual(Buffer.alloc(16));
     });
 
+    test('an address space and physical memory are read, searched and written like a process', async () => {
+      const va = place();
+      await run(`map 1 small at=0x${va.toString(16)}`);
+      await run(`touch 0x${va.toString(16)}`);
+      const [space, physical] = [guest.memory(await process.root()), guest.physicalMemory];
+      const found = await process.walk(va);
+      const pa = BigInt(found.translates ? found.pa : -1);
+      await space.write(va + 64n, Buffer.from('by its root\0'));
+      expect(await process.readString(va + 64n)).toBe('by its root');
+      expect(await physical.search('by its root', { va: pa, byteLength: 4096n })).toEqual([pa + 64n]);
+      await physical.write(pa + 64n, Buffer.from('by its frame\0'));
+      expect(await process.readString(va + 64n)).toBe('by its frame');
+      // All of RAM, also while something watches.
+      const held = await guest.on('exit', () => {});
+      expect(await physical.search('by its frame')).toContain(pa + 64n);
+      await held.remove();
+      await expect(physical.write(0xfee0_0000n, new Uint8Array(8))).rejects.toMatchObject({ code: 'read-failed' });
+    });
+
     /** The guest's own counts of calls by the process itself, and by its children. */
     const countCalls = (reports: Awaited<ReturnType<typeof run>>) => {
       const count = { own: 0, foreign: 0, swapped: 0 };

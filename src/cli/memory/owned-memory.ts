@@ -69,7 +69,8 @@ function notesOf({ guess, warnings }: Moment, { root }: OwnerOptions): string {
 }
 
 async function ownedMemory(moment: Moment, options: OwnerOptions): Promise<OwnedMemory> {
-  const { pid, comm, root } = options;
+  const { pid, comm, root, physical } = options;
+  if (physical === true) return { memory: moment.physicalMemory(), moment, process: undefined, linux: undefined };
   if (pid === undefined && comm === undefined) {
     const current = () => moment.guess?.root ?? moment.currentRoot();
     const table = root === undefined || root === 'current' ? current() : rootOf(moment.paging, root);

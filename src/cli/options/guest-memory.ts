@@ -22,6 +22,8 @@ export interface OwnerOptions extends Pick<LiveOptions, 'qmp' | 'gdb'> {
   readonly root?: RootOption;
   readonly paging?: PagingModeName;
   readonly consistent?: boolean;
+  /** Addresses are physical. */
+  readonly physical?: boolean;
 }
 
 /** Whose memory: a process's, or that of a top-level table; by default, the one that vCPU 0 has loaded. */
@@ -40,9 +42,11 @@ export function addProcessOwnerOptions(command: Command): Command {
 }
 
 /** @throws PtmonError `bad-argument` where they exclude each other */
-export function checkOwner({ pid, comm, root }: OwnerOptions): void {
-  if ([pid, comm, root].filter((each) => each !== undefined).length < 2) return;
-  throw new PtmonError('bad-argument', '--pid, --comm and --root exclude each other: give one of them');
+export function checkOwner({ pid, comm, root, physical }: OwnerOptions): void {
+  // With --physical, a root only says how a raw file is opened.
+  if ([pid, comm, physical ?? root].filter((each) => each !== undefined).length < 2) return;
+  const names = physical === undefined ? '--pid, --comm and --root' : '--pid, --comm and --physical';
+  throw new PtmonError('bad-argument', `${names} exclude each other: give one of them`);
 }
 
 /** What `attach` takes: a file, or the sockets of a live guest. @throws PtmonError `bad-argument` without a source */

@@ -261,5 +261,7 @@ export async function writeTo(live: LiveSession, memory: VirtualMemory, va: bigi
     pieces.push({ pa: found.pa, bytes: bytes.subarray(done, done + length) });
     done += length;
   }
+  // QEMU leaves out, without a word, what is not RAM.
+  await memory.read(start, bytes.length);
   for (const piece of pieces) await live.exactDriver.writePhysical(piece.pa, piece.bytes);
 }

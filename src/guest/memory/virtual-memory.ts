@@ -2,10 +2,11 @@
  * The memory of one address space, by virtual address, as its page tables translate now. A page that is not there is reported as
  * absent, with the reason; it is never filled with zeroes.
  */
-import { PAGE_BYTES } from '../../core/address/pa.ts';
+import { PAGE_BYTES, toPa } from '../../core/address/pa.ts';
 import { hex, toU64 } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
 import type { Paging } from '../../core/paging/format.ts';
+import { RIGHTS_ALL, rightsOf } from '../../core/paging/rights.ts';
 import { type Walk, walk } from '../../core/paging/walk.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
 import type { Tables } from '../../snapshot/index.ts';
@@ -13,6 +14,12 @@ import { type PhysicalBytesSource, readPhysicalBytes } from './physical-bytes.ts
 import { retry } from '../../driver/retry.ts';
 import type { LinuxGuest } from '../../linux/index.ts';
 import { type AbsentReason, absentReason } from './absent-reason.ts';
+
+/** A range of addresses: bytes from `va` on. */
+export interface VirtualRange {
+  readonly va: bigint;
+  readonly byteLength: bigint;
+}
 
 /** What reading an address space takes: one paused guest, or one moment of a dump. */
 export type MemorySource = PhysicalBytesSource & Pick<Snapshot, 'remote'>;
@@ -50,16 +57,16 @@ export const MAX_READ_BYTES = 1 << 28;
 export class VirtualMemory {
   /** Physical address of the top-level table. */
   readonly root: number;
-  readonly #paging: Paging;
+  readonly #paging: Paging | undefined;
   readonly #source: MemorySource;
   readonly #owner: MemoryOwner;
 
-  /** @param space the tables, by the physical address of the top-level one */
-  constructor(source: MemorySource, { paging, root }: Tables, owner: MemoryOwner = {}) {
+  /** @param space the tables, by the physical address of the top-level one; undefined for physical memory, whose addresses are its own */
+  constructor(source: MemorySource, space: Tables | undefined, owner: MemoryOwner = {}) {
     this.#source = source;
     this.#owner = owner;
-    this.#paging = paging;
-    this.root = root;
+    this.#paging = space?.paging;
+    this.root = space?.root ?? 0;
   }
 
   /**
@@ -134,7 +141,10 @@ export class VirtualMemory {
   }
 
   #walk(va: bigint): Walk {
-    return walk(this.#paging, this.#source.memory, this.root, va);
+    const { root } = this;
+    if (this.#paging !== undefined) return walk(this.#paging, this.#source.memory, root, va);
+    const at = { root: toPa(root), va: toU64(va, 'physical address'), pa: toPa(va) };
+    return { translates: true, ...at, pageSize: PAGE_BYTES, rights: rightsOf(RIGHTS_ALL), steps: [] };
   }
 
   /** The longest piece from `va` on: as far as frames are contiguous, or as nothing is mapped for the same reason. */
@@ -154,16 +164,17 @@ export class VirtualMemory {
   }
 
   #absentFrom(first: Walk & { translates: false }, va: bigint, end: bigint): AbsentPiece {
+    const paging = this.#paging!;
     if (first.reason === 'non-canonical') {
       // The hole between the halves, or all above 32 bits: more pages than could be walked one by one.
-      const holeEnd = BigInt(this.#paging.highStart) << 12n;
+      const holeEnd = BigInt(paging.highStart) << 12n;
       return { va, byteLength: exactLength(va, end < holeEnd ? end : holeEnd), absent: first.reason, walk: first };
     }
-    let at = va + BigInt(absentSpan(this.#paging, first));
+    let at = va + BigInt(absentSpan(paging, first));
     for (let walks = 0; at < end && walks < MAX_WALKS; walks++) {
       const next = this.#walk(at);
       if (next.translates || next.reason !== first.reason || lastValue(next) !== lastValue(first)) break;
-      at += BigInt(absentSpan(this.#paging, next));
+      at += BigInt(absentSpan(paging, next));
     }
     return { va, byteLength: Number((at < end ? at : end) - va), absent: first.reason, walk: first };
   }
@@ -173,7 +184,7 @@ export class VirtualMemory {
 const MAX_WALKS = 4096;
 
 /** A range as bigints. @throws PtmonError `bad-argument` where it is none, or ends above 2^64 */
-export function checkedRange(range: { readonly va: bigint; readonly byteLength: bigint }): typeof range {
+export function checkedRange(range: VirtualRange): VirtualRange {
   if (typeof range !== 'object' || range === null)
     throw new PtmonError('bad-argument', `the range ${String(range)} is no object with va and byteLength`);
   const va = toU64(range.va, 'virtual address');

@@ -112,7 +112,13 @@ export class LiveSession {
     });
     try {
       const { memory, registers, remote, memorySource } = driver;
-      const source = { description: memorySource, memory, registers, ...(remote && { remote }) };
+      const source = {
+        description: memorySource,
+        memory,
+        registers,
+        ...(remote && { remote }),
+        ...('ram' in driver && { regions: driver.ram }),
+      };
       const moment = new Moment(source, session.monitor.paging, signal);
       const linux = await moment.linux();
       opened.live = new LiveSession({ driver, session, layers, linux, moment });

@@ -7,7 +7,9 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { openDump } from '../../../src/drivers/dump/index.ts';
 import { pagesOf, type PagesReport } from '../../../src/drivers/qemu/launch/workload-report.ts';
 import { findAddressSpace, findRoots } from '../../../src/snapshot/index.ts';
+import { attach } from '../../../src/guest/index.ts';
 import { parse } from '../../cli/run.ts';
+import { callsOf, whatGoesWrong } from '../../guest/strange-arguments.ts';
 import { addressesOf, bootBusyGuest, hex, registersOf, VA } from './busy-guest.ts';
 import { DumpedGuest, runWith } from './dumped-guest.ts';
 import { leftOut } from '../real-guest.ts';
@@ -40,6 +42,15 @@ describe.skipIf(isLeftOut)('P3 answers about a real guest with 4-level paging', 
       expect(sure.map(({ root }) => hex(root))).toContain(hex(cr3 & 0xf_ffff_ffff_f000n));
     }
     expect(roots[0]).toMatchObject({ confidence: 'sure', userEntries: 0 });
+  });
+
+  test('each call of a script on the dump works or is refused, never a TypeError, never without an end', async () => {
+    const guest = await attach(path('elf'));
+    onTestFinished(() => guest.close());
+    const workload = await guest.process('workload');
+    expect((await workload.maps()).areas.map(({ name }) => name)).toContain('[heap]');
+    expect(Buffer.from(await workload.read(0x40_0000n, 4)).toString('latin1')).toBe('\u007fELF');
+    expect(await whatGoesWrong(callsOf(guest, workload))).toEqual([]);
   });
 
   test("ptmon map is QEMU's info mem, range by range, and its info tlb, page by page", async () => {

@@ -10,7 +10,7 @@ const HELP = `
 ADDRESS is 0x…, 0x…+LENGTH or 0x…-0x…. Without a length, read prints 256 bytes;
 with --string, a text up to its zero byte, of at most 4096 bytes. Of an absent
 page it prints nothing: standard error names the page and the reason, and the
-exit code is 5 (3 with --string or --physical).
+exit code is 5 (3 with --string).
 
 Examples:
   ptmon read 0x7f0012340000+64 --pid 412

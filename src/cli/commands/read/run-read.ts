@@ -24,12 +24,11 @@ export interface ReadOptions extends OwnerOptions {
   readonly hasLength: boolean;
   readonly raw?: boolean;
   readonly string?: boolean;
-  readonly physical?: boolean;
 }
 
 /** @throws PtmonError as `withMemory`, and `VirtualMemory.read` for a text */
 export function runRead(source: SourceName, options: ReadOptions, context: CommandContext): Promise<void> {
-  const { range, hasLength, string: isText, physical } = options;
+  const { range, hasLength, string: isText } = options;
   const byteLength = hasLength ? range.to - range.from : DEFAULT_BYTES;
   return interruptible(context, async (signal) => {
     // Printed once the guest runs on: a slow reader holds up no guest.
@@ -37,12 +36,7 @@ export function runRead(source: SourceName, options: ReadOptions, context: Comma
     const absent: string[] = [];
     let text: string | undefined;
     await withMemory(source, options, { messages: context.messages, signal }, async (owned) => {
-      if (physical === true) {
-        present.push({
-          va: range.from,
-          bytes: await owned.moment.readPhysical(Number(range.from), Number(byteLength)),
-        });
-      } else if (isText === true) {
+      if (isText === true) {
         text = await owned.memory.readString(range.from, hasLength ? Number(byteLength) : undefined);
       } else {
         await readPieces(owned, { va: range.from, byteLength }, { present, absent });

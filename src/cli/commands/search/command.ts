@@ -13,8 +13,9 @@ import { addHelp } from '../../options/help.ts';
 
 const HELP = `
 PATTERN is a text, or bytes with --hex. With --pid or --comm, ptmon searches the
-memory areas of the process, else everything that the address space maps.
---va and --map choose a part of that. Standard error counts absent pages.
+memory areas of the process, with --physical all RAM, else everything that the
+address space maps. --va and --map choose a part of that. Standard error counts
+absent pages.
 
 Exit codes:
   0  matches
@@ -42,6 +43,7 @@ export function defineSearch(command: Command, context: CommandContext): void {
     .usage(sourceUsage('search', ' PATTERN'))
     .argument('[SOURCE PATTERN...]', 'a dump, unless the guest is live; and what to find');
   addOwnerOptions(addJsonOption(command))
+    .option('--physical', 'physical memory: addresses are physical')
     .option('--hex', 'PATTERN is bytes, as hexadecimal digits')
     .option('--va <range>', 'search only 0x…+LENGTH or 0x…-0x…', addressRange)
     .option('--map <map>', 'search only this area: heap, stack, anon, a FILE, or the area at 0x…', mapOption)

@@ -94,7 +94,7 @@ function patternOf({ pattern, hex: isHex }: SearchCommandOptions): Uint8Array | 
 
 async function placesOf(
   { process, linux, moment }: OwnedMemory,
-  { va, map }: Pick<SearchCommandOptions, 'va' | 'map'>,
+  { va, map, physical }: Pick<SearchCommandOptions, 'va' | 'map' | 'physical'>,
 ): Promise<readonly Place[]> {
   if (va !== undefined) return [{ va: va.from, byteLength: va.to - va.from, map: undefined }];
   if (process?.mm != null && linux !== undefined) {
@@ -105,15 +105,7 @@ async function placesOf(
       map: name === '' ? 'anon' : name,
     }));
   }
-  const halves = [
-    { first: 0, end: moment.paging.lowEnd },
-    { first: moment.paging.highStart, end: VPN_END },
-  ];
-  return halves
-    .filter(({ first, end }) => first < end)
-    .map(({ first, end }) => ({ va: BigInt(first) * PAGE, byteLength: BigInt(end - first) * PAGE, map: undefined }));
+  if (physical === true)
+    return moment.ram.map(({ pa, byteLength }) => ({ va: BigInt(pa), byteLength: BigInt(byteLength), map: undefined }));
+  return moment.halves.map((half) => ({ ...half, map: undefined }));
 }
-
-const PAGE = 4096n;
-/** One past the last page of 64 bits. */
-const VPN_END = 2 ** 52;

@@ -6,6 +6,7 @@
  */
 import { gfnOf } from '../../../core/address/pa.ts';
 import { PtmonError } from '../../../core/error.ts';
+import type { MemoryRegion } from '../../../driver/snapshot.ts';
 import type { PhysicalMemory } from '../../../core/memory/physical-memory.ts';
 import type {
   BreakpointAccess,
@@ -277,6 +278,11 @@ export class QemuDriver implements Driver {
   async readAllRegisters(vcpu: number): Promise<ReadonlyMap<string, bigint>> {
     this.registers.readRegisters(vcpu);
     return (await this.#parts.gdb.readRegisters(this.#threads[vcpu])).values;
+  }
+
+  /** Where RAM is, ascending. */
+  get ram(): readonly MemoryRegion[] {
+    return this.#parts.guestMemory.regions;
   }
 
   /** Writes physical memory; code that QEMU has translated from there is translated anew. The guest must be stopped. */
