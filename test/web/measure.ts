@@ -80,6 +80,14 @@ function processorTimes(trace: Buffer): ProcessorTimes {
   return { frames, mainMs: sumOf('ThreadControllerImpl::RunTask'), layoutMs: sumOf('Layout') };
 }
 
+/** Seconds of the processor that all processes of the browser have used, so with what draws without a GPU. */
+async function browserSeconds(): Promise<number> {
+  const browserSession = await browser.newBrowserCDPSession();
+  const { processInfo } = await browserSession.send('SystemInfo.getProcessInfo');
+  await browserSession.detach();
+  return processInfo.reduce((sum, { cpuTime }) => sum + cpuTime, 0);
+}
+
 /** Frames of the browser, and what drawing took of them, while `work` works. */
 async function measured(page: Page, work: () => Promise<void>) {
   await browser.startTracing(page, { categories: ['toplevel', 'cc', 'devtools.timeline'] });
@@ -95,20 +103,22 @@ async function measured(page: Page, work: () => Promise<void>) {
     Object.assign(window, { frames: state });
     Object.assign(window.ptmon.drawn, { frames: 0, workMs: 0, longestMs: 0 });
   });
+  const secondsBefore = await browserSeconds();
   const began = performance.now();
   await work();
   const seconds = (performance.now() - began) / 1000;
+  const share = ((await browserSeconds()) - secondsBefore) / seconds;
   const { drawn, frames } = await page.evaluate(() => {
     const { frames } = window as unknown as { frames: { frames: number; longest: number; isOver: boolean } };
     frames.isOver = true;
     return { drawn: window.ptmon.drawn as unknown as { frames: number; workMs: number; longestMs: number }, frames };
   });
   const processor = processorTimes(await browser.stopTracing());
-  return { seconds, perSecond: frames.frames / seconds, longestGapMs: frames.longest, drawn, processor };
+  return { seconds, perSecond: frames.frames / seconds, longestGapMs: frames.longest, drawn, processor, share };
 }
 
 function print(what: string, result: Awaited<ReturnType<typeof measured>>): void {
-  const { seconds, perSecond, longestGapMs, drawn, processor } = result;
+  const { seconds, perSecond, longestGapMs, drawn, processor, share } = result;
   const { frames, mainMs, layoutMs } = processor;
   const quantile = (share: number) => (frames[Math.floor((frames.length - 1) * share)] ?? 0).toFixed(1);
   const mean = drawn.workMs / Math.max(1, drawn.frames);
@@ -116,7 +126,8 @@ function print(what: string, result: Awaited<ReturnType<typeof measured>>): void
     `${what}: ${perSecond.toFixed(0)} frames/s (longest gap ${longestGapMs.toFixed(0)} ms); drawing takes ${mean.toFixed(1)} ms a frame ` +
       `(${((100 * mean) / FRAME_MS).toFixed(0)} % of one at 60/s), at most ${drawn.longestMs.toFixed(1)} ms\n` +
       `  processor time: the main thread is busy for ${(mainMs / seconds / 10).toFixed(0)} %, layout ${(layoutMs / seconds / 10).toFixed(1)} %; a frame takes ${quantile(0.5)} ms in the middle, ` +
-      `${quantile(0.95)} ms in 95 %, ${quantile(1)} ms at most; ${frames.filter((ms) => ms > FRAME_MS).length} of ${frames.length} take longer than one at 60/s\n`,
+      `${quantile(0.95)} ms in 95 %, ${quantile(1)} ms at most; ${frames.filter((ms) => ms > FRAME_MS).length} of ${frames.length} take longer than one at 60/s; ` +
+      `the whole browser takes ${(share * 100).toFixed(0)} % of a processor\n`,
   );
 }
 
@@ -182,7 +193,9 @@ print(
       }
       await sleep(5);
       if (sent % 1000 < 60) {
-        const at = await page.evaluate(() => (window.ptmon.model.timeline.steps.at(-1) as { timeMs: number }).timeMs);
+        const at = await page.evaluate(
+          () => (window.ptmon.model.timeline.steps.at(-1) as { timeMs: number } | undefined)?.timeMs ?? 0,
+        );
         lags.push(timeMs + sent / 10 - at);
       }
     }

@@ -219,6 +219,41 @@ describe.skipIf(noBrowser('the page in a browser'))('the page', () => {
     expect(faults).toEqual([]);
   });
 
+  test('what changes is drawn at once, its fading at beats, and the texts part by part', async () => {
+    const guest = new TestGuest();
+    const { page } = await openPage(browser, await serveSource(guest));
+    await expect.poll(() => guest.listeners.size).toBe(1);
+    await page.evaluate(() => {
+      const seen = { copies: 0, frame: 0, list: [] as number[], caption: [] as number[] };
+      Object.assign(window, { seen });
+      const { prototype } = CanvasRenderingContext2D;
+      prototype.putImageData = new Proxy(prototype.putImageData, {
+        apply: (copy, canvas, args) => (seen.copies++, Reflect.apply(copy, canvas, args)),
+      });
+      const count = () => (seen.frame++, requestAnimationFrame(count));
+      count();
+      const all = { subtree: true, childList: true, characterData: true };
+      new MutationObserver(() => seen.list.push(seen.frame)).observe(document.querySelector('.stream')!, all);
+      new MutationObserver(() => seen.caption.push(seen.frame)).observe(document.querySelector('.caption')!, all);
+    });
+    const began = performance.now();
+    for (let at = 0; at < 20; at++) {
+      const change = [0, 0x1000 + at, 1, [[0x1000 + at, 1, WRITABLE, 0x77]]] as const;
+      guest.step({ timeMs: at * 50, changes: [change], events: [{ ...hostileEvent, who: `w[${at}]` }] });
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    await page.locator('.stream').getByText('w[19]').waitFor();
+    await page.waitForFunction(() => (window as unknown as { seen: { caption: number[] } }).seen.caption.length > 0);
+    const { copies, list, caption } = await page.evaluate(
+      () => (window as unknown as { seen: { copies: number; list: number[]; caption: number[] } }).seen,
+    );
+    const steps = await page.evaluate(() => window.ptmon.model.timeline.steps.length);
+    expect(copies).toBeGreaterThan(0);
+    expect(copies).toBeLessThanOrEqual(steps + (performance.now() - began) / 150 + 2);
+    expect(list.length).toBeGreaterThan(0);
+    expect(list.filter((frame) => caption.includes(frame))).toEqual([]);
+  });
+
   test('a paused page stays where it is, and is live again on demand', async () => {
     const guest = new TestGuest();
     const { page } = await openPage(browser, await serveSource(guest));

@@ -1,4 +1,5 @@
 /** The whole page. */
+import type { ComponentType } from 'preact';
 import { useEffect, useReducer } from 'preact/hooks';
 import { ZOOMS } from '../picture/layout.ts';
 import { PhysicalView } from './blocks/physical-view.tsx';
@@ -17,10 +18,19 @@ const TABS: readonly { readonly tab: Tab; readonly name: string }[] = [
   { tab: 'physical', name: 'Physical memory' },
 ];
 
+type View = ComponentType<{ readonly model: Model }>;
+
+/** Draws a part of the page anew as time goes on, without the rest. */
+function Part({ model, view: Shown }: { readonly model: Model; readonly view: View }) {
+  const [, redraw] = useReducer((count: number) => count + 1, 0);
+  useEffect(() => model.listenAsPart(() => redraw(undefined)), [model]);
+  return <Shown model={model} />;
+}
+
 export function App({ model }: { readonly model: Model }) {
   const [, redraw] = useReducer((count: number) => count + 1, 0);
   useEffect(() => model.listen(() => redraw(undefined)), [model]);
-  const { scene, shown } = model;
+  const { scene } = model;
   const isMoving = scene.kind === 'live' || scene.kind === 'recording';
   return (
     <div class="app">
@@ -43,53 +53,60 @@ export function App({ model }: { readonly model: Model }) {
           </details>
         )}
       </header>
-      <SpaceList model={model} />
-      <main>
-        <div class="bar-top">
-          <div role="tablist" aria-label="View">
-            {TABS.map(({ tab, name }) => (
-              <button
-                key={tab}
-                type="button"
-                role="tab"
-                aria-selected={model.tab === tab}
-                onClick={() => model.set('tab', tab)}
-              >
-                {tab === 'addresses' && shown !== undefined ? shown.name : name}
-              </button>
-            ))}
-          </div>
-          <label class="zoom">
-            A cell is a{' '}
-            <select
-              value={String(model.zoom ?? '')}
-              onChange={({ currentTarget: { value } }) => model.set('zoom', value === '' ? null : Number(value))}
-            >
-              <option value="">page, where it fits</option>
-              {ZOOMS.slice(0, 3).map(({ name }, zoom) => (
-                <option key={name} value={String(zoom)}>
-                  {name}
-                </option>
-              ))}
-            </select>
-          </label>
-        </div>
-        {model.tab === 'addresses' ? (
-          <>
-            <Caption model={model} />
-            <Legend model={model} />
-            <PictureView model={model} />
-          </>
-        ) : (
-          <PhysicalView model={model} />
-        )}
-      </main>
+      <Part model={model} view={SpaceList} />
+      <Part model={model} view={Main} />
       <aside>
-        <Details model={model} />
-        {scene.kind !== 'still' && <EventList model={model} />}
+        <Part model={model} view={Details} />
+        {scene.kind !== 'still' && <Part model={model} view={EventList} />}
       </aside>
-      {isMoving && <TimeBar model={model} />}
+      {isMoving && <Part model={model} view={TimeBar} />}
     </div>
+  );
+}
+
+function Main({ model }: { readonly model: Model }) {
+  const { shown } = model;
+  return (
+    <main>
+      <div class="bar-top">
+        <div role="tablist" aria-label="View">
+          {TABS.map(({ tab, name }) => (
+            <button
+              key={tab}
+              type="button"
+              role="tab"
+              aria-selected={model.tab === tab}
+              onClick={() => model.set('tab', tab)}
+            >
+              {tab === 'addresses' && shown !== undefined ? shown.name : name}
+            </button>
+          ))}
+        </div>
+        <label class="zoom">
+          A cell is a{' '}
+          <select
+            value={String(model.zoom ?? '')}
+            onChange={({ currentTarget: { value } }) => model.set('zoom', value === '' ? null : Number(value))}
+          >
+            <option value="">page, where it fits</option>
+            {ZOOMS.slice(0, 3).map(({ name }, zoom) => (
+              <option key={name} value={String(zoom)}>
+                {name}
+              </option>
+            ))}
+          </select>
+        </label>
+      </div>
+      {model.tab === 'addresses' ? (
+        <>
+          <Caption model={model} />
+          <Legend model={model} />
+          <PictureView model={model} />
+        </>
+      ) : (
+        <PhysicalView model={model} />
+      )}
+    </main>
   );
 }
 

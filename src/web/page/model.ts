@@ -46,6 +46,9 @@ export class Model {
   /** What to add to this page's clock for that of a live guest's scene. */
   #clockMs = 0;
   readonly #listeners = new Set<() => void>();
+  readonly #parts = new Set<() => void>();
+  /** Parts that are still to be drawn. */
+  #waiting: (() => void)[] = [];
   readonly #painters = new Set<ChangedPages>();
   #isScheduled = false;
   #soon: number | undefined;
@@ -174,7 +177,8 @@ export class Model {
 
   set<Key extends 'tab' | 'zoom' | 'speed' | 'processes' | 'ended' | 'isLost'>(key: Key, value: Model[Key]): void {
     (this as Pick<Model, Key>)[key] = value;
-    this.changed();
+    if (key === 'processes') this.#changedSoon();
+    else this.changed();
   }
 
   /** Tells the drawing parts, at most once a frame. */
@@ -187,18 +191,34 @@ export class Model {
     });
   }
 
-  /** The cells are drawn at once; texts that change several times a second cannot be read. */
+  /**
+   * The cells are drawn at once; texts that change several times a second cannot be read. They are drawn part by part, each in a frame of
+   * its own: all of them would take longer than a frame.
+   */
   #changedSoon(): void {
     if (this.#soon !== undefined) return;
     this.#soon = setTimeout(() => {
       this.#soon = undefined;
-      this.changed();
+      // In the background there are no frames, and nothing is drawn.
+      if (this.#waiting.length === 0) requestAnimationFrame(() => this.#drawPart());
+      this.#waiting = [...this.#parts];
     }, TEXT_MS);
+  }
+
+  #drawPart(): void {
+    this.#waiting.shift()?.();
+    if (this.#waiting.length > 0) requestAnimationFrame(() => this.#drawPart());
   }
 
   listen(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** Of a part of the page, which is drawn anew as time goes on by itself. */
+  listenAsPart(listener: () => void): () => void {
+    this.#parts.add(listener);
+    return () => this.#parts.delete(listener);
   }
 
   onPages(paint: ChangedPages): () => void {

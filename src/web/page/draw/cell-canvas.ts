@@ -24,8 +24,12 @@ interface Flash {
 }
 
 const FLASH_MS = 1200;
-/** A flash fades in so many steps: cells are painted when they reach the next one, and not in every frame. */
+/**
+ * A flash fades in so many steps, together with all others: at the same beat, or with the next change. So a canvas is copied in the frames
+ * in which something changes and at each beat, not in every frame.
+ */
 const FADES = 8;
+const BEAT_MS = FLASH_MS / FADES;
 /** With so few pixels a cell has no gap. */
 const MIN_GAP_PITCH = 4;
 
@@ -44,6 +48,7 @@ export class CellCanvas {
   readonly #flashOf: Uint32Array;
   #flashes: Flash[] = [];
   #flashCount = 0;
+  #beat = 0;
   #cursor: number | undefined;
   /** Rows of cells to copy; empty where `first` is behind `last`. */
   #first = 0;
@@ -95,19 +100,25 @@ export class CellCanvas {
 
   /** Draws what has changed. Returns whether something still flashes. */
   draw(now: number): boolean {
-    for (const flash of this.#flashes) {
-      const level = Math.max(0, Math.floor(((now - flash.began) / FLASH_MS) * FADES));
-      if (level === flash.level) continue;
-      flash.level = level;
-      this.#paintFlash(flash);
-    }
-    this.#flashes = this.#flashes.filter(({ level }) => level < FADES);
+    const beat = Math.floor(now / BEAT_MS);
+    if (beat !== this.#beat || this.#flashes.at(-1)?.level === -1) this.#fade(now);
+    this.#beat = beat;
     if (this.#last >= this.#first) {
       const [top, height] = [this.#first * this.#pitch, (this.#last - this.#first + 1) * this.#pitch];
       this.#context.putImageData(this.#image, 0, 0, 0, top, this.#canvas.width, height);
       [this.#first, this.#last] = [Infinity, -1];
     }
     return this.#flashes.length > 0;
+  }
+
+  #fade(now: number): void {
+    for (const flash of this.#flashes) {
+      const level = Math.max(0, Math.floor((now - flash.began) / BEAT_MS));
+      if (level === flash.level) continue;
+      flash.level = level;
+      this.#paintFlash(flash);
+    }
+    this.#flashes = this.#flashes.filter(({ level }) => level < FADES);
   }
 
   #paintFlash({ id, level, cells }: Flash): void {

@@ -13,8 +13,9 @@ const KINDS: readonly { readonly kind: EventKind; readonly sign: string; readonl
 ];
 const SIGNS = new Map(KINDS.map(({ kind, sign }) => [kind, sign]));
 
-/** Rows that are shown; while time goes on fewer, for all of them may be new four times a second. */
-const MAX_ROWS = { playing: 50, still: 150 };
+/** Rows that are shown. While time goes on, those that are in sight: all of them may be new four times a second. */
+const MAX_ROWS = 150;
+const ROW_HEIGHT = 32;
 /** Steps that a filter looks back through. */
 const MAX_STEPS = 20_000;
 
@@ -83,7 +84,7 @@ function sizeText({ kind, pages, pageSize }: SceneEvent): string {
 /** The newest first. */
 function lastEvents({ timeline, isPlaying }: Model, hidden: ReadonlySet<EventKind>, text: string) {
   const rows: { key: string; timeMs: number; event: SceneEvent }[] = [];
-  const most = isPlaying ? MAX_ROWS.playing : MAX_ROWS.still;
+  const most = isPlaying ? Math.min(MAX_ROWS, Math.ceil(innerHeight / ROW_HEIGHT)) : MAX_ROWS;
   const end = Math.max(0, timeline.at - MAX_STEPS);
   for (let at = timeline.at - 1; at >= end && rows.length < most; at--) {
     const step = timeline.steps[at]!;
