@@ -110,24 +110,26 @@ describe('ptmon report', () => {
   });
 });
 
-test('a comparison names the area of each difference, as events of a live guest do', () => {
-  const scene = (gfn: number): Scene => ({
+test('a comparison names the area of each difference, as events of a live guest do, with the rights of both', () => {
+  const scene = (gfn: number, rights: string): Scene => ({
     ...hostileScene('still'),
     spaces: [
       {
         root: 0x1000,
         name: 'nginx[7]',
         pid: 7,
-        areas: [{ vpn: 0x10, pages: 16, name: '[heap]' }],
+        areas: [{ vpn: 0x10, pages: 16, name: '[heap]', rights }],
         runs: [[0x12, 2, lookOf(7, 1), gfn]],
       },
     ],
   });
-  const { events } = comparisonScene(scene(0x77), scene(0x99)).steps[0]!;
+  const { spaces, steps } = comparisonScene(scene(0x77, 'rw-p'), scene(0x99, 'r--p'));
+  const { events } = steps[0]!;
   expect(events.map(({ kind, who, vpn }) => `${kind} ${who} ${vpn}`)).toEqual([
     'page-out nginx[7]:heap 18',
     'page-in nginx[7]:heap 18',
   ]);
+  expect(spaces[0]!.areas).toEqual([{ vpn: 0x10, pages: 16, name: '[heap]', rights: 'rw-p r--p' }]);
 });
 
 describe.skipIf(noBrowser('reports in a browser'))('a report in a browser', () => {

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { lookOf, SWAPPED_LOOK } from '../../src/web/picture/look.ts';
 import {
+  pageOfFrame,
   countChanges,
   differences,
   frameAt,
@@ -132,4 +133,15 @@ test('totals count large and swapped pages', () => {
     [700, 4, SWAPPED_LOOK, -1],
   ];
   expect(totalsOf(runs)).toEqual({ mapped: 515, swapped: 4, large: 512 });
+});
+
+test('the page of a frame is in its run, or nowhere', () => {
+  expect([99, 100, 103, 104].map((gfn) => pageOfFrame([7, 4, lookOf(7, 1), 100], gfn))).toEqual([
+    undefined,
+    7,
+    10,
+    undefined,
+  ]);
+  expect([100, 101].map((gfn) => pageOfFrame([7, 4, lookOf(7, 1, true), 100], gfn))).toEqual([7, undefined]);
+  expect(pageOfFrame([7, 4, SWAPPED_LOOK, -1], -1)).toBeUndefined();
 });

@@ -13,6 +13,13 @@ export interface NamedPages {
   readonly pages: number;
   /** Empty where it is not known. */
   readonly name: string;
+  readonly rights?: string;
+}
+
+/** The rights of two areas that are shown as one: `r--p rw-p`; none where neither has any. */
+export function joinRights(a: Pick<Area, 'rights'>, b: Pick<Area, 'rights'>): Pick<Area, 'rights'> {
+  const words = [a.rights, b.rights].flatMap((rights) => rights?.split(' ') ?? []);
+  return words.length === 0 ? {} : { rights: [...new Set(words)].join(' ') };
 }
 
 /** Pages of runs, without a name. */
@@ -26,20 +33,22 @@ export function unnamed(runs: Iterable<Run>): NamedPages[] {
  * @param spans in any order; they may overlap
  */
 export function arrangeAreas(spans: Iterable<NamedPages>): Area[] {
-  const areas: { vpn: number; end: number; name: string }[] = [];
+  const areas: { vpn: number; end: number; name: string; rights: Pick<Area, 'rights'> }[] = [];
   const sorted = [...spans].filter(({ pages }) => pages > 0).sort((a, b) => a.vpn - b.vpn || a.pages - b.pages);
-  for (const { vpn, pages, name } of sorted) {
+  for (const { vpn, pages, name, rights } of sorted) {
     const last = areas.at(-1);
     const end = vpn + pages;
+    const own = rights === undefined ? {} : { rights };
     const isInside = last !== undefined && vpn < last.end;
     const isAlike = last !== undefined && (last.name === name || last.name === '' || name === '');
     const maxGap = last !== undefined && last.name === name && name !== '' ? MAX_NAMED_GAP : MAX_GAP;
     if (last !== undefined && (isInside || (isAlike && vpn - last.end <= maxGap))) {
       last.end = Math.max(last.end, end);
       if (last.name === '') last.name = name;
+      last.rights = joinRights(last.rights, own);
     } else {
-      areas.push({ vpn, end, name });
+      areas.push({ vpn, end, name, rights: own });
     }
   }
-  return areas.map(({ vpn, end, name }) => ({ vpn, pages: end - vpn, name }));
+  return areas.map(({ vpn, end, name, rights }) => ({ vpn, pages: end - vpn, name, ...rights }));
 }

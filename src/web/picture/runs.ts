@@ -11,6 +11,12 @@ export function frameAt([vpn, , look, gfn]: Run, at: number): number {
   return gfn < 0 ? gfn : gfn + (at - vpn) * frameStep(look);
 }
 
+/** The page of a run that maps a frame, the first where several do; undefined where none does. */
+export function pageOfFrame([vpn, pages, look, first]: Run, gfn: number): number | undefined {
+  const frames = frameStep(look) === 0 ? 1 : pages;
+  return first >= 0 && gfn >= first && gfn < first + frames ? vpn + gfn - first : undefined;
+}
+
 /** The part of a run in [from, to); undefined where there is none. */
 export function partOf(run: Run, from: number, to: number): Run | undefined {
   const [vpn, pages, look] = run;

@@ -4,8 +4,8 @@ import { partitionPoint } from '../../core/struct/partition-point.ts';
 import type { Moment } from '../../guest/index.ts';
 import type { LinuxGuest, MemoryArea, Process } from '../../linux/index.ts';
 import { printable } from '../../sinks/printable.ts';
-import { frameStep } from '../picture/look.ts';
-import type { Run } from '../picture/runs.ts';
+import { joinRights } from '../picture/areas.ts';
+import { pageOfFrame, type Run } from '../picture/runs.ts';
 import type { Area } from '../picture/scene.ts';
 import { readRuns, type Span } from './space-runs.ts';
 
@@ -60,9 +60,7 @@ function joinAreas(areas: readonly Area[]): Area[] {
       joined.push(area);
       continue;
     }
-    const rights =
-      last.rights === area.rights ? last.rights : [...new Set(`${last.rights} ${area.rights}`.split(' '))].join(' ');
-    joined[joined.length - 1] = { ...last, pages: last.pages + area.pages, ...(rights !== undefined && { rights }) };
+    joined[joined.length - 1] = { ...last, pages: last.pages + area.pages, ...joinRights(last, area) };
   }
   return joined;
 }
@@ -101,9 +99,8 @@ export function hasPagesOutside(areas: readonly Area[], runs: readonly Run[]): b
 export function sharersOf(samples: readonly SampledProcess[], gfn: number): string[] {
   return samples.flatMap(({ process, runs }) =>
     runs
-      .filter(
-        ([, pages, look, first]) => first >= 0 && gfn >= first && gfn < first + (frameStep(look) === 0 ? 1 : pages),
-      )
-      .map(([vpn, , , first]) => `${processName(process)} ${hex(vaOf(vpn + gfn - first, 0))}`),
+      .map((run) => pageOfFrame(run, gfn))
+      .filter((page) => page !== undefined)
+      .map((page) => `${processName(process)} ${hex(vaOf(page, 0))}`),
   );
 }

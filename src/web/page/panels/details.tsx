@@ -1,6 +1,6 @@
 /** The page that is open: its walk level by level, who else has its frame, and what happened to it. */
-import { addressText, frameStep, isSwapped } from '../../picture/look.ts';
-import { frameAt } from '../../picture/runs.ts';
+import { addressText, isSwapped } from '../../picture/look.ts';
+import { frameAt, pageOfFrame } from '../../picture/runs.ts';
 import type { SceneEvent } from '../../picture/scene.ts';
 import { pageWords } from '../blocks/area-block.tsx';
 import type { Model, Selection } from '../model.ts';
@@ -77,9 +77,8 @@ function sharersOf({ timeline }: Model, gfn: number): string[] {
   const found: string[] = [];
   for (const { name, map } of timeline.spaces) {
     for (const run of map.runs) {
-      const frames = frameStep(run[2]) === 0 ? 1 : run[1];
-      if (run[3] >= 0 && gfn >= run[3] && gfn < run[3] + frames)
-        found.push(`${name} ${addressText(run[0] + gfn - run[3])}`);
+      const page = pageOfFrame(run, gfn);
+      if (page !== undefined) found.push(`${name} ${addressText(page)}`);
     }
   }
   return found;
