@@ -244,3 +244,17 @@ test('where some of the time has lost nothing, the last line says for how long i
   await consoleSink(output).end({ ...summary, lost: { known: 0, unknown: true, reasons: ['sampled'], windows } });
   expect(output.text).toContain('an unknown number of events lost (sampled) in 0.03 s (2 samples, at most 25 ms each)');
 });
+
+test.each([40, 55, 60, 66, 70, 75, 79, 80])(
+  'the PID of the owner stays in %i columns, and the line is no longer',
+  (columns) => {
+    const layout = new RowLayout({ colours: new Ansis(0), columns: () => columns, leadColumns: 8, vaColumns: 15 });
+    for (const tag of ['busybox[133]', 'w[4194304]', '記憶管理プロセス[81]', 'a[b]c[7]']) {
+      for (const area of ['', ':heap', ':anon', ':/usr/lib/x86_64-linux-gnu/libc.so.6', ':[anon:記憶]']) {
+        const line = layout.line({ ...rowOf(pageIn, false), who: `${tag}${area}` }, '   1.000');
+        expect(line).toMatch(new RegExp(`\\${tag.slice(tag.lastIndexOf('['))}[ :]`));
+        if (columns >= 60) expect(stringWidth(line)).toBeLessThanOrEqual(columns);
+      }
+    }
+  },
+);

@@ -7,7 +7,9 @@ import { fit, fitPath, pad, widthOf } from '../text-width.ts';
 const WIDE_COLUMNS = 110;
 const WHY_COLUMNS = { narrow: 15, wide: 52 };
 /** Names of owners take no less and no more, however wide the terminal is. */
-const WHO_COLUMNS = { least: 8, most: 32 };
+/** Of the name of a process, before its area is left out. */
+const MIN_PROCESS = 2;
+const WHO_COLUMNS = { least: 10, most: 32 };
 /** A longer virtual address takes its room from the owner. So do other values, where what is behind them would be cut: else it moves. */
 const PA_COLUMNS = 11;
 /** `512×4K`: all pages of a page table. */
@@ -129,7 +131,9 @@ function fitWho(text: string, width: number): string {
       ? area
       : `:${fitPath(path, Math.max(widthOf(path.slice(path.lastIndexOf('/'))) + 1, room - widthOf(process)))}`;
   const head = width - widthOf(pid + shortest);
-  return pid === '' || head < 4
-    ? fit(text, width)
-    : fit(process, Math.min(head, widthOf(process))) + pad(pid + shortest, width - Math.min(head, widthOf(process)));
+  if (pid === '') return fit(text, width);
+  // Where the area does not fit either, the PID stays: without it nobody knows which process it is.
+  const end = head < MIN_PROCESS ? pid : pid + shortest;
+  const start = Math.max(1, Math.min(width - widthOf(end), widthOf(process)));
+  return fit(process, start) + pad(end, width - start);
 }
