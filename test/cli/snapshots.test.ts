@@ -26,7 +26,7 @@ function program(): SpaceBuilder {
 }
 
 describe('ptmon map', () => {
-  const [head] = ['start              end                   size  rights  pages    physical'];
+  const [head] = ['start              end                   size  rights  pages    physical                    name'];
 
   test.each([
     ['an ELF core', elfDump],

@@ -1,4 +1,5 @@
 /** Tables of text. */
+import { pad, widthOf } from '../../sinks/text-width.ts';
 
 export interface ColumnsOptions {
   /** Columns of numbers, which are aligned on the right. */
@@ -10,11 +11,13 @@ export interface ColumnsOptions {
 /** Lines of columns as wide as their content, without spaces at the ends. */
 export function columns(rows: readonly (readonly string[])[], { right, gap = 1 }: ColumnsOptions = {}): string[] {
   const widths = (rows[0] ?? []).map((_, column) =>
-    rows.reduce((width, row) => Math.max(width, row[column]!.length), 0),
+    rows.reduce((width, row) => Math.max(width, widthOf(row[column]!)), 0),
   );
   return rows.map((row) =>
     row
-      .map((cell, column) => (right?.has(column) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)))
+      .map((cell, column) =>
+        right?.has(column) ? ' '.repeat(widths[column]! - widthOf(cell)) + cell : pad(cell, widths[column]!),
+      )
       .join(' '.repeat(gap))
       .trimEnd(),
   );

@@ -8,3 +8,8 @@ export function sizeText(byteLength: number): string {
   const value = byteLength / 1024 ** power;
   return `${Number.isInteger(value) || value >= 1000 ? Math.round(value) : value.toFixed(1)}${UNITS[power]}`;
 }
+
+/** Of what most have nothing: a dash is easier to look past than `0B`. */
+export function amountText(byteLength: number): string {
+  return byteLength === 0 ? '-' : sizeText(byteLength);
+}

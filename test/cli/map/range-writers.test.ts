@@ -53,3 +53,11 @@ test('JSON has the warnings of the source in its first line', () => {
   });
   expect(JSON_LINES.heading(space, [])).not.toContain('warnings');
 });
+
+test('the heading names each column, and does not wrap either', () => {
+  const { space } = new SpaceBuilder();
+  expect(textWriter(120).heading(space)).toMatch(/ rights  pages {4}physical {20}name\n$/);
+  const narrow = textWriter(80).heading(space);
+  expect(narrow).toMatch(/ physical, name\n$/);
+  expect(narrow.trimEnd().length).toBeLessThanOrEqual(80);
+});

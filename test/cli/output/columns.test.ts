@@ -13,3 +13,12 @@ test('columns as wide as what is in them', () => {
     ),
   ).toEqual(['  PID NAME', '    7 x', '12345']);
 });
+
+test('wide characters are measured', () => {
+  expect(
+    columns([
+      ['名前', 'x'],
+      ['abc', 'y'],
+    ]),
+  ).toEqual(['名前 x', 'abc  y']);
+});

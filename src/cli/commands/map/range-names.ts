@@ -2,6 +2,7 @@
 import type { KernelArea, MemoryArea } from '../../../linux/index.ts';
 import type { AddressRange } from '../../../snapshot/index.ts';
 import type { Visit } from '../../snapshot/visit-snapshot.ts';
+import { areaName } from '../../output/area-name.ts';
 import { partitionPoint } from '../../../core/struct/partition-point.ts';
 
 interface Named {
@@ -33,7 +34,7 @@ export class RangeNames {
         at < areas.length && areas[at]!.start < end;
         at++
       ) {
-        names.add(areas[at]!.name === '' ? 'anonymous' : areas[at]!.name);
+        names.add(areaName(areas[at]!.name));
       }
     };
     if (va < 1n << 63n) add(await (this.#process ??= this.#visit.linux.areasOf(this.#visit.space.root)));

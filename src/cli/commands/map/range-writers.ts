@@ -29,7 +29,9 @@ export interface RangeWriter {
 export const textWriter = (columns: number): RangeWriter => ({
   heading: (space) => {
     const width = addressWidth(space);
-    return `${'start'.padEnd(width)} ${'end'.padEnd(width)} ${'size'.padStart(7)}  rights  ${'pages'.padEnd(8)} physical\n`;
+    const start = `${'start'.padEnd(width)} ${'end'.padEnd(width)} ${'size'.padStart(7)}  rights  ${'pages'.padEnd(8)} `;
+    const line = `${start}${'physical'.padEnd(PHYSICAL_WIDTH)} name`;
+    return `${line.length <= columns ? line : `${start}physical, name`}\n`;
   },
   range: (range, space, names) => {
     const { va, byteLength, rights, sizes } = range;

@@ -3,8 +3,8 @@ import { hex } from '../../../core/address/va.ts';
 import { type MappedArea, rightsText } from '../../../linux/index.ts';
 import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
 import { columns } from '../../output/columns.ts';
-import { sizeText } from '../../output/size-text.ts';
-import { printable } from '../../../sinks/printable.ts';
+import { areaName } from '../../output/area-name.ts';
+import { amountText, sizeText } from '../../output/size-text.ts';
 
 const PAGE_BYTES = 4096n;
 
@@ -38,9 +38,9 @@ export function areaTable(areas: readonly MappedArea[]): string[] {
     hex(end),
     sizeText(Number(end - start)),
     rightsText(rights),
-    sizeText(resident * 4096),
-    sizeText(swapped * 4096),
-    printable(name),
+    amountText(resident * 4096),
+    amountText(swapped * 4096),
+    areaName(name),
   ]);
   return columns([HEADING, ...rows], { right: NUMBERS, gap: 2 });
 }

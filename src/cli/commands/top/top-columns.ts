@@ -1,5 +1,5 @@
 /** The columns of `ptmon top`: of each the title, the width, the text of a row, and what its order compares. */
-import { sizeText } from '../../output/size-text.ts';
+import { amountText, sizeText } from '../../output/size-text.ts';
 import type { TopRow } from './top-rows.ts';
 import type { Sort } from './top-sorts.ts';
 
@@ -52,8 +52,4 @@ export function rateText(perSecond: number): string {
   if (perSecond < 10) return perSecond.toFixed(1);
   if (perSecond < 100_000) return String(Math.round(perSecond));
   return perSecond < 1e6 ? `${Math.round(perSecond / 1000)}k` : `${(perSecond / 1e6).toFixed(1)}m`;
-}
-
-export function amountText(byteLength: number): string {
-  return byteLength === 0 ? '-' : sizeText(byteLength);
 }

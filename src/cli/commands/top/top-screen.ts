@@ -1,10 +1,11 @@
 /** What `ptmon top` draws: lines that are exactly as wide as the terminal, and as many as it has. */
 import type { Ansis } from 'ansis';
 import { type MappedArea, rightsText } from '../../../linux/index.ts';
+import { areaName } from '../../output/area-name.ts';
 import { printable } from '../../../sinks/printable.ts';
 import { fit, fitPath, widthOf } from '../../../sinks/text-width.ts';
-import { sizeText } from '../../output/size-text.ts';
-import { amountText, COLUMNS, type Column, rateText, sorted, WIDE } from './top-columns.ts';
+import { amountText, sizeText } from '../../output/size-text.ts';
+import { COLUMNS, type Column, rateText, sorted, WIDE } from './top-columns.ts';
 import type { TopRow } from './top-rows.ts';
 import type { Sort } from './top-sorts.ts';
 
@@ -181,10 +182,7 @@ function areaLines(areas: readonly MappedArea[], columns: number): string[] {
       cellOf(amountText(resident * 4096), 9),
       cellOf(amountText(swapped * 4096), 9),
     ];
-    return fit(
-      `${cells.join(' ')} ${fitPath(name === '' ? 'anonymous' : printable(name), Math.max(0, columns - AREA_TEXT))}`,
-      columns,
-    );
+    return fit(`${cells.join(' ')} ${fitPath(areaName(name), Math.max(0, columns - AREA_TEXT))}`, columns);
   });
 }
 
