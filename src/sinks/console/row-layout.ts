@@ -132,7 +132,7 @@ function fitWho(text: string, width: number): string {
       : `:${fitPath(path, Math.max(widthOf(path.slice(path.lastIndexOf('/'))) + 1, room - widthOf(process)))}`;
   const head = width - widthOf(pid + shortest);
   if (pid === '') return fit(text, width);
-  // Where the area does not fit either, the PID stays: without it nobody knows which process it is.
+  // Where the area does not fit either, the PID stays: it tells one process from another.
   const end = head < MIN_PROCESS ? pid : pid + shortest;
   const start = Math.max(1, Math.min(width - widthOf(end), widthOf(process)));
   return fit(process, start) + pad(end, width - start);
