@@ -278,6 +278,8 @@ describe.skipIf(noBrowser('the page in a browser'))('the page', () => {
     await page.evaluate(() => window.ptmon.model.seekTime(3000));
     await expect.poll(() => caption.innerText()).toContain('Nothing changed in the last second.');
     expect(await page.locator('.time output').innerText()).toBe('3.000 / 5.000 s');
+    await page.getByRole('button', { name: 'Compare from here' }).click();
+    await page.getByText(/since 3\.000 s:/).waitFor();
 
     const guest = new TestGuest();
     const live = (await openPage(browser, await serveSource(guest))).page;
@@ -337,6 +339,15 @@ describe.skipIf(noBrowser('the page in a browser'))('the page', () => {
     ]);
     expect(overflow).toEqual([0, 0]);
     expect(await page.locator('canvas.cells').first().isVisible()).toBe(true);
+    await page.evaluate(() => window.ptmon.model.seekTime(9500));
+    await page.locator('.stream .who').first().waitFor();
+    // Of names that do not fit, the PID is still seen.
+    const cut = await page.$$eval('.stream .who', (all) =>
+      all.map((who) => who.querySelector('.pid')!.getBoundingClientRect().right - who.getBoundingClientRect().right),
+    );
+    expect(cut.length).toBeGreaterThan(0);
+    expect(Math.max(...cut)).toBeLessThanOrEqual(0.5);
+    expect(await page.locator('.stream .pid').first().innerText()).toMatch(/^\[\d+\]$/);
   });
 
   test('without the token there is only a sentence', async () => {

@@ -161,7 +161,7 @@ export class Model {
 
   compareFromHere(): void {
     const maps = this.timeline.spaces.map(({ map }) => new RunMap(map.runs));
-    this.base = { timeMs: this.timeline.timeMs, maps };
+    this.base = { timeMs: this.nowMs, maps };
     this.changed();
   }
 

@@ -60,7 +60,7 @@ export function EventList({ model }: { readonly model: Model }) {
               <span class={`sign ${event.kind}`} aria-label={event.kind}>
                 {SIGNS.get(event.kind)}
               </span>
-              <span class="who">{event.who}</span>
+              <Who who={event.who} />
               <code>{event.kind === 'root-gone' ? 'ended' : addressText(event.vpn)}</code>
               <span class="size">{sizeText(event)}</span>
               <span class="why">{event.why}</span>
@@ -72,6 +72,18 @@ export function EventList({ model }: { readonly model: Model }) {
         )}
       </ol>
     </section>
+  );
+}
+
+/** Where it is too narrow, the name of the process loses its end first, then the area; the PID stays. */
+function Who({ who }: { readonly who: string }) {
+  const [, process = '', pid = '', area = ''] = /^(.*?)(\[\d+\])?(:.*)?$/s.exec(who) ?? [];
+  return (
+    <span class="who" title={who}>
+      <span class="process">{process}</span>
+      <span class="pid">{pid}</span>
+      <span>{area}</span>
+    </span>
   );
 }
 
