@@ -10,7 +10,7 @@
  *
  *      register START LENGTH SIZE   memory in pages of SIZE bytes                        ok
  *      protect PAGE...              from now on, writes to these pages are noted         ok
- *      scan                         the protected pages that were written since;         written PAGE...
+ *      scan                         the protected pages that were written since;         written PAGE... end
  *                                   they are no longer protected
  *
  * "ready" comes first. "error STEP ERRNO TEXT" instead of an answer; where it comes before "ready", nothing was done.
@@ -54,7 +54,6 @@ struct scan_arg {
 #define CHECK_WPASYNC 2
 #define IS_WRITTEN 2
 #define IS_PRESENT 8
-#define IS_SWAPPED 16
 
 /* Pages that are no further apart are scanned in one call: docs/decisions/0008-kvm.md has the figures. */
 #define NEAR (64 * 4096)
@@ -166,6 +165,11 @@ static struct area *area_of(uint64_t page) {
 
 static void register_area(uint64_t start, uint64_t length, uint64_t size) {
   struct uffdio_register wanted = {.range = {start, length}, .mode = UFFDIO_REGISTER_MODE_WP};
+  /* What was known there is gone: memory that was plugged out. */
+  size_t kept = 0;
+  for (size_t i = 0; i < area_count; i++)
+    if (areas[i].end <= start || areas[i].start >= start + length) areas[kept++] = areas[i];
+  area_count = kept;
   errno = ENOMEM;
   if (area_count == MAX_AREAS || ioctl(uffd, UFFDIO_REGISTER, &wanted) != 0) return answer_error("register");
   areas[area_count++] = (struct area){start, start + length, size};
@@ -203,8 +207,8 @@ static void protect(char *text) {
 
 /*
  * Asks for the pages that are still protected rather than for those that are written: of the pages in between, which nobody protects, the
- * answer then says nothing. A page without an entry is neither present nor swapped, and counts as written. This asks only: protecting
- * in the same call would take KVM's mappings of the whole range away.
+ * answer then says nothing. A page that is not present counts as written: shared memory that QEMU has discarded stays protected, and so
+ * does what is swapped out. This asks only: protecting in the same call would take KVM's mappings of the whole range away.
  */
 static void scan(void) {
   static struct region clean[REGIONS];
@@ -213,14 +217,17 @@ static void scan(void) {
   while (next < page_count) {
     const struct area *area = area_of(pages[next]);
     size_t last = next;
+    if (area == NULL) {
+      printf(" %lx", pages[next++]);
+      continue;
+    }
     while (last + 1 < page_count && pages[last + 1] - pages[last] <= NEAR && pages[last + 1] < area->end) last++;
     uint64_t end = pages[last] + area->size, room = last - next + 1;
     if (room > REGIONS) room = REGIONS;
     for (uint64_t at = pages[next]; at < end;) {
       struct scan_arg arg = {
           .size = sizeof arg, .start = at, .end = end, .vec = (uintptr_t)clean, .vec_len = room,
-          .category_inverted = IS_WRITTEN, .category_mask = IS_WRITTEN, .category_anyof_mask = IS_PRESENT | IS_SWAPPED,
-          .return_mask = IS_WRITTEN};
+          .category_inverted = IS_WRITTEN, .category_mask = IS_WRITTEN | IS_PRESENT, .return_mask = IS_WRITTEN};
       int found = ioctl(pagemap, PAGEMAP_SCAN, &arg);
       if (found < 0) {
         putchar('\n');
@@ -235,7 +242,7 @@ static void scan(void) {
     for (; next <= last; next++) printf(" %lx", pages[next]);
   }
   page_count = kept;
-  putchar('\n');
+  puts(" end");
 }
 
 /* Both descriptors are checked when they are opened. Of what they are used for, nothing takes a privilege. */

@@ -117,6 +117,19 @@ describe.skipIf(!isHere || missing !== undefined)('sampling with proof', { timeo
     expect(longestMs).toBeLessThanOrEqual(unknownMs!);
   });
 
+  test('a table that the guest gives away is not taken for unwritten', async () => {
+    const path = join('/dev/shm', `ptmon-proof-${process.pid}`);
+    const guest = await start(pagingFirmware(), ramFile('/dev/shm', 'on'));
+    const watch = startPtmon('watch', '--qmp', guest.qmp, ...WATCH, '--count', '1', '--duration', '20');
+    await expect.poll(() => watch.stderr, { timeout: 20_000 }).toContain('With proof: ');
+    // As QEMU does for a balloon.
+    const punch = ['--punch-hole', '--offset', String(ROOT), '--length', '4096', path];
+    expect(spawnSync('fallocate', punch).status).toBe(0);
+    expect(await watch.ended, watch.stderr).toBe(0);
+    expect(watch.lastLine()).toMatchObject({ counts: { 'page-out': expect.any(Number) }, lost: { unknown: true } });
+    expect(watch.stdout).toContain('"kind":"page-out"');
+  });
+
   test('a sample of a million pages that nobody changes costs a tenth of one without proof', async () => {
     const path = join('/dev/shm', `ptmon-proof-${process.pid}`);
     const guest = await start(pagingFirmware(), [

@@ -66,10 +66,10 @@ export class WrittenPages {
   /** Which of the pages were written since they were protected; writes to those are no longer noted. */
   async scan(): Promise<readonly number[]> {
     const line = await this.#ask('scan', 'written');
-    return line
-      .split(' ')
-      .slice(1)
-      .map((page) => Number.parseInt(page, 16));
+    const words = line.split(' ').slice(1);
+    // Of a process that was killed meanwhile the answer is cut off: of the pages that it does not name nothing is known.
+    if (words.pop() !== 'end') throw unavailable('the process that asks for written pages did not finish its answer');
+    return words.map((page) => Number.parseInt(page, 16));
   }
 
   /** Ends it, and with it every protection. */

@@ -183,6 +183,8 @@ export class WrittenTables implements WriteProof, PhysicalMemory, RemoteFetch {
   async #readMap(): Promise<void> {
     this.#known = this.#parts.memory.regions;
     this.#regions = (await findRam(this.#parts.qmp)).regions;
+    // Other memory may be mapped there now.
+    this.#areas.length = 0;
   }
 
   #end(error: unknown): undefined {

@@ -13,7 +13,7 @@ describe('the process that knows of written pages', () => {
       while read -r line; do
         case "$line" in
           "register 7f0000000000 200000 1000" | "protect 7f0000001000 7f0000002000") echo ok ;;
-          scan) echo written 7f0000002000 ;;
+          scan) echo written 7f0000002000 end ;;
           *) echo "error command 22 $line" ;;
         esac
       done`);
@@ -50,6 +50,16 @@ describe('the process that knows of written pages', () => {
     const pages = await WrittenPages.open(1);
     const area = { start: 4096, byteLength: 4096, pageBytes: 4096 };
     await expect(pages.register(area)).rejects.toThrow(refused(why));
+    await pages.close();
+  });
+
+  test.each([
+    ['is killed while it answers', 'printf "written 7f0000002000 7f00"; kill -9 $$'],
+    ['cannot ask for all pages', 'echo "written 7f0000002000"; echo "error scan 12 Cannot allocate memory"'],
+  ])('that %s has not told which pages were written', async (_, scan) => {
+    pretend(`echo ready; read -r line; ${scan}`);
+    const pages = await WrittenPages.open(1);
+    await expect(pages.scan()).rejects.toThrow(refused(/did not finish its answer/));
     await pages.close();
   });
 

@@ -11,7 +11,7 @@ import { pretend } from './pretended-helper.ts';
 const NOTHING_WRITTEN = `echo ready
   while read -r line; do
     case "$line" in
-      scan) echo written ;;
+      scan) echo written end ;;
       *) echo ok ;;
     esac
   done`;
