@@ -1,4 +1,5 @@
 /** RAM that QEMU plugs in while a guest is watched: the guest keeps page tables there, and they are watched as any other. */
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { QmpClient } from '../../src/drivers/qemu/qmp/client.ts';
@@ -27,11 +28,11 @@ interface Machine {
   readonly otherQmp: string;
 }
 
-async function boot(): Promise<Machine> {
+async function boot(online: 'online' | 'online_movable' = 'online'): Promise<Machine> {
   const otherQmp = join(temporaryFolder(), 'other.qmp');
   const machine = await WatchedGuest.boot({
     cpu: 'max',
-    append: 'memhp_default_state=online',
+    append: `memhp_default_state=${online}`,
     extraArguments: ['-m', '256M,slots=2,maxmem=2G', '-qmp', `unix:${otherQmp},server=on,wait=off`],
   });
   onTestFinished(() => machine.stop());
@@ -39,16 +40,38 @@ async function boot(): Promise<Machine> {
 }
 
 const BACKENDS = {
-  file: () => ({ 'qom-type': 'memory-backend-file', 'mem-path': join(temporaryFolder(), 'plugged'), share: true }),
+  file: (path: string) => ({ 'qom-type': 'memory-backend-file', 'mem-path': path, share: true }),
   ram: () => ({ 'qom-type': 'memory-backend-ram' }),
 } as const;
 
 /** Plugs a DIMM in. */
-async function plug(otherQmp: string, backend: keyof typeof BACKENDS): Promise<void> {
+async function plug(
+  otherQmp: string,
+  backend: keyof typeof BACKENDS,
+  path = join(temporaryFolder(), 'plugged'),
+): Promise<void> {
   const qmp = await QmpClient.connect(otherQmp);
   try {
-    await qmp.execute('object-add', { id: 'more', size: 2 ** 28, ...BACKENDS[backend]() });
+    await qmp.execute('object-add', { id: 'more', size: 2 ** 28, ...BACKENDS[backend](path) });
     await qmp.execute('device_add', { driver: 'pc-dimm', id: 'dimm', memdev: 'more' });
+  } finally {
+    await qmp.close();
+  }
+}
+
+/** Plugs it out again, and removes its file. */
+async function unplug(otherQmp: string, path: string): Promise<void> {
+  const qmp = await QmpClient.connect(otherQmp);
+  const deleted = new Promise<void>((resolve) => {
+    qmp.subscribe(({ name, data }) => {
+      if (name === 'DEVICE_DELETED' && data['device'] === 'dimm') resolve();
+    });
+  });
+  try {
+    await qmp.execute('device_del', { id: 'dimm' });
+    await deleted;
+    await qmp.execute('object-del', { id: 'more' });
+    rmSync(path);
   } finally {
     await qmp.close();
   }
@@ -66,6 +89,29 @@ describe.skipIf(!isHere)('RAM that is plugged in', { timeout: 180_000 }, () => {
     expect(events.map(({ va }) => va)).toEqual(RANGES.map(({ va }) => va));
     expect(tablesOf(events).every((pa) => pa >= HIGH)).toBe(true);
     expect(statistics.lost).toMatchObject({ known: 0, unknown: false });
+  });
+
+  test.each([false, true])('and out again does not end a watch by samples, with proof: %s', async (proof) => {
+    // Of such memory Linux makes no page table, so it can give all of it back.
+    const { machine, otherQmp } = await boot('online_movable');
+    const path = join(temporaryFolder(), 'plugged');
+    await plug(otherQmp, 'file', path);
+    const driver = await openQemuSampling({ qmp: machine.guest.qmpPath, intervalMs: 5, proof });
+    expect(driver.memorySource).toContain(path);
+    const session = await openSession({ driver });
+    await session.watch({ root: machine.root, va: VA, byteLength: 4096 });
+    const work = (async () => {
+      await unplug(otherQmp, path);
+      // The same addresses, another file.
+      await plug(otherQmp, 'file', path);
+      await unplug(otherQmp, path);
+      for (const command of TOUCH.slice(0, 2)) await machine.guest.workload.command(command);
+    })();
+    for await (const { kind, va } of session) {
+      expect({ kind, va }).toEqual({ kind: 'page-in', va: VA });
+      break;
+    }
+    await work;
   });
 
   test.each([false, true])('by samples, with proof: %s', async (proof) => {

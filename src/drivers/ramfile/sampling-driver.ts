@@ -20,7 +20,7 @@ export interface SampledMemory {
    */
   writtenFrames?(): Promise<readonly number[] | undefined>;
   /** Whether it still is what was opened; called before each sample. @throws PtmonError `source-unavailable` */
-  check?(): void;
+  check?(): void | Promise<void>;
   close(): void | Promise<void>;
 }
 
@@ -88,7 +88,7 @@ export class SamplingDriver implements Driver {
     const stop = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
     this.#clock.pause();
     for (let dueMs = performance.now(); !stop.aborted; ) {
-      this.#source.check?.();
+      await this.#source.check?.();
       const beginMs = performance.now();
       this.#clock.tick(beginMs);
       const writtenFrames = await this.#source.writtenFrames?.();

@@ -1,6 +1,7 @@
 /**
  * Guest memory whose map may change while the guest is watched: QEMU plugs RAM in and out (`device_add pc-dimm`, virtio-mem). Where an
- * entry leads outside the map, the map is read again before the address counts as no memory.
+ * entry leads outside the map, the map is read again before the address counts as no memory. So it is where QEMU says that it has deleted
+ * a device: another DIMM at the same addresses has other memory.
  */
 import { gfnOf } from '../../../core/address/pa.ts';
 import { PtmonError } from '../../../core/error.ts';
@@ -31,13 +32,19 @@ export class FollowedMemory implements GuestMemory, PhysicalMemory, RemoteFetch 
   #ram: RamRegions;
   /** Frames that were outside the map when it was read last. */
   readonly #outside = new Set<number>();
+  readonly #unsubscribe: () => void;
   #readMs = performance.now();
+  /** A device was plugged out since the map was read. */
+  #isStale = false;
   #unreadable: string | undefined;
 
   constructor(opened: GuestMemory, options: GuestMemoryOptions) {
     this.#now = opened;
     this.#ram = new RamRegions(opened.regions);
     this.#options = options;
+    this.#unsubscribe = options.qmp.subscribe(({ name }) => {
+      if (name === 'DEVICE_DELETED') this.#isStale = true;
+    });
   }
 
   get kind(): GuestMemoryKind {
@@ -57,6 +64,7 @@ export class FollowedMemory implements GuestMemory, PhysicalMemory, RemoteFetch 
   }
 
   readEntry(pa: number, byteLength: 4 | 8, out: Uint32Array): ReadOutcome {
+    if (this.#isStale) return READ_NOT_FETCHED;
     const outcome = this.#now.memory.readEntry(pa, byteLength, out);
     return outcome === READ_NO_MEMORY && !this.#outside.has(gfnOf(pa)) ? READ_NOT_FETCHED : outcome;
   }
@@ -67,20 +75,29 @@ export class FollowedMemory implements GuestMemory, PhysicalMemory, RemoteFetch 
 
   /** @throws PtmonError as `openGuestMemory`, and as the stub's `fetch` */
   async fetch(addresses: readonly number[], signal?: AbortSignal): Promise<void> {
-    if (addresses.some((pa) => this.#mayBeNew(pa))) await this.#readMap();
+    if (this.#isStale || addresses.some((pa) => this.#mayBeNew(pa))) await this.#readMap();
     for (const pa of addresses) if (!this.#isRam(pa)) this.#outside.add(gfnOf(pa));
     await this.#now.remote?.fetch(addresses, signal);
   }
 
   async readBytes(pa: number, byteLength: number): Promise<Uint8Array | undefined> {
+    if (this.#isStale) await this.#readMap();
     const bytes = await this.#now.readBytes(pa, byteLength);
     if (bytes !== undefined || !this.#mayBeNew(pa)) return bytes;
     await this.fetch([pa]);
     return this.#now.readBytes(pa, byteLength);
   }
 
-  check(): void {
-    this.#now.check();
+  /** As that of `GuestMemory`. The file of RAM that was plugged out may be gone. */
+  async check(): Promise<void> {
+    if (this.#isStale) await this.#readMap();
+    try {
+      this.#now.check();
+    } catch (error) {
+      const { regions } = this;
+      await this.#readMap();
+      if (this.regions === regions) throw error;
+    }
   }
 
   clear(): void {
@@ -93,6 +110,7 @@ export class FollowedMemory implements GuestMemory, PhysicalMemory, RemoteFetch 
   }
 
   close(): Promise<void> {
+    this.#unsubscribe();
     return this.#now.close();
   }
 
@@ -108,9 +126,11 @@ export class FollowedMemory implements GuestMemory, PhysicalMemory, RemoteFetch 
   async #readMap(): Promise<void> {
     this.#readMs = performance.now();
     this.#outside.clear();
+    const isStale = this.#isStale;
+    this.#isStale = false;
     const opened = await this.#open();
     if (opened === undefined) return;
-    if (isSameMap(opened.regions, this.regions)) return opened.close();
+    if (!isStale && isSameMap(opened.regions, this.regions)) return opened.close();
     const before = this.#now;
     this.#now = opened;
     this.#ram = new RamRegions(opened.regions);
