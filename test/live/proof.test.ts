@@ -1,5 +1,5 @@
 /** Sampling with proof, against a guest that counts its own writes to its tables. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
@@ -208,6 +208,29 @@ describe.skipIf(!isHere || missing !== undefined)('sampling with proof', { timeo
       /Without proof that nothing was missed between samples: QEMU runs under a seccomp filter/,
     );
     expect(stateOf(guest.process.pid!)).toEqual(UNTOUCHED);
+  });
+
+  test('a second watch of the same QEMU, and one of a QEMU that is traced, say why there is no proof', async () => {
+    const second = join(temporaryFolder(), 'second');
+    const guest = await start(pagingFirmware(), [...memfd(), '-qmp', `unix:${second},server=on,wait=off`]);
+    const first = startPtmon('watch', '--qmp', guest.qmp, ...WATCH);
+    await expect.poll(() => first.stderr, { timeout: 20_000 }).toContain('With proof: ');
+    const other = startPtmon('watch', '--qmp', second, ...WATCH, '--duration', '1');
+    expect(await other.ended, other.stderr).toBe(0);
+    expect(other.stderr).toMatch(/Without proof .*: writes to this memory are tracked already, by another ptmon/);
+    first.child.kill('SIGINT');
+    expect(await first.ended).toBe(130);
+
+    const tracer = spawn('strace', ['-qq', '-o', '/dev/null', '-p', String(guest.process.pid)], { stdio: 'ignore' });
+    onTestFinished(() => void tracer.kill());
+    const isThere = await new Promise((resolve) => {
+      tracer.once('spawn', () => resolve(true)).once('error', () => resolve(false));
+    });
+    if (isThere !== true) return void process.stderr.write(`LEFT OUT: ${what}, of a QEMU that is traced: no strace\n`);
+    await expect.poll(() => stateOf(guest.process.pid!), { timeout: 20_000 }).not.toEqual(UNTOUCHED);
+    const traced = startPtmon('watch', '--qmp', second, ...WATCH, '--duration', '1');
+    expect(await traced.ended, traced.stderr).toBe(0);
+    expect(traced.stderr).toContain(`: process ${tracer.pid} traces QEMU (gdb, strace), and only one process can`);
   });
 
   test.each<[string, readonly string[], Parameters<typeof startPtmonWith>[0], RegExp]>([

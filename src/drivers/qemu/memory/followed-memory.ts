@@ -88,11 +88,15 @@ export class FollowedMemory implements GuestMemory, PhysicalMemory, RemoteFetch 
     return this.#now.readBytes(pa, byteLength);
   }
 
-  /** As that of `GuestMemory`. The file of RAM that was plugged out may be gone. */
-  async check(): Promise<void> {
+  check(): void {
+    this.#now.check();
+  }
+
+  /** As `check`, where RAM may have been plugged out and its file removed. @throws PtmonError as `check` */
+  async follow(): Promise<void> {
     if (this.#isStale) await this.#readMap();
     try {
-      this.#now.check();
+      this.check();
     } catch (error) {
       const { regions } = this;
       await this.#readMap();

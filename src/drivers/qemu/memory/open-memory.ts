@@ -45,7 +45,7 @@ export interface GuestMemory {
   /** Bytes as they are now, past the cache; undefined where any of them is not RAM. @throws PtmonError */
   readBytes(pa: number, byteLength: number): Promise<Uint8Array | undefined>;
   /** Whether it still is what was opened: the file, the process. Costs next to nothing. @throws PtmonError `source-unavailable` */
-  check(): void | Promise<void>;
+  check(): void;
   /** The guest has run on: everything is read anew. */
   clear(): void;
   /** One frame is read anew; absent where the guest must be stopped to be read. */

@@ -1,4 +1,4 @@
-/** Filters of system calls that a QEMU runs under: seccomp(2), and proc(5), /proc/PID/status. */
+/** What keeps QEMU from being traced, or from making a userfaultfd: seccomp(2), ptrace(2), and proc(5), /proc/PID/status. */
 import { readFileSync } from 'node:fs';
 
 /**
@@ -13,4 +13,10 @@ export function hasForeignFilters(pid: number): boolean {
 
 function isSandboxed(words: readonly string[]): boolean {
   return words.some((word, at) => /^--?sandbox$/.test(word) && /^(enable=)?on\b/.test(words[at + 1] ?? ''));
+}
+
+/** The process that traces QEMU, a debugger for example; a process has one at most. Undefined where there is none. */
+export function tracerOf(pid: number): number | undefined {
+  const tracer = Number(/^TracerPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
+  return tracer === 0 ? undefined : tracer;
 }

@@ -133,7 +133,7 @@ function whyNot(line: string): string {
       return `this kernel (${release()}) does not note writes: ${what}. ptmon needs Linux 6.7 or newer, with CONFIG_USERFAULTFD and CONFIG_PROC_PAGE_MONITOR`;
     case 'register':
       return code === EBUSY
-        ? 'QEMU itself tracks writes to this memory: a migration is under way'
+        ? 'writes to this memory are tracked already, by another ptmon or by a snapshot or migration of QEMU'
         : `this kernel (${release()}) does not note writes to memory of this kind: ${what}`;
     default:
       return `unexpected answer "${line.slice(0, 80)}"`;

@@ -15,7 +15,7 @@ import { readHostAddresses } from '../memory/host-addresses.ts';
 import { parseMemoryTree } from '../memory/memory-tree.ts';
 import { findQemuProcess } from '../memory/process-memory.ts';
 import type { QmpClient } from '../qmp/index.ts';
-import { hasForeignFilters } from './foreign-filters.ts';
+import { hasForeignFilters, tracerOf } from './foreign-filters.ts';
 import { areaAt } from './host-areas.ts';
 import { type HostArea, WrittenPages } from './written-pages.ts';
 
@@ -68,6 +68,11 @@ export class WrittenTables implements WriteProof, PhysicalMemory, RemoteFetch {
     if (hasForeignFilters(pid)) {
       const what =
         'QEMU runs under a seccomp filter (of a container or of systemd), which may kill it when it makes a userfaultfd';
+      throw new PtmonError('source-unavailable', what);
+    }
+    const tracer = tracerOf(pid);
+    if (tracer !== undefined) {
+      const what = `process ${tracer} traces QEMU (gdb, strace), and only one process can`;
       throw new PtmonError('source-unavailable', what);
     }
     const pages = await WrittenPages.open(pid);

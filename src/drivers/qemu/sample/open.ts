@@ -101,7 +101,7 @@ export class QemuSamplingDriver implements Driver {
         memory,
         remote: memory,
         clear: () => memory.clear(),
-        check: () => memory.check(),
+        check: () => memory.follow(),
         ...(proof && { writtenFrames: () => proof.writtenFrames() }),
         close: async () => {
           await proof?.close();

@@ -43,7 +43,7 @@ describe('the process that knows of written pages', () => {
   });
 
   test.each([
-    ['register 16 Device or resource busy', /a migration is under way/],
+    ['register 16 Device or resource busy', /tracked already, by another ptmon or by a snapshot or migration/],
     ['register 22 Invalid argument', /does not note writes to memory of this kind/],
   ])('that answers "error %s" to a registration', async (answer, why) => {
     pretend(`echo ready; while read -r line; do echo "error ${answer}"; done`);
