@@ -254,6 +254,25 @@ describe.skipIf(noBrowser('the page in a browser'))('the page', () => {
     expect(list.filter((frame) => caption.includes(frame))).toEqual([]);
   });
 
+  test('a large page that goes leaves nothing behind between its cells', async () => {
+    const runs = [[0x1000, 512, lookOf(7, 512), 0x200]] as const;
+    const areas = [{ vpn: 0x1000, pages: 512, name: 'heap' }];
+    const guest = new TestGuest({
+      ...hostileScene('live'),
+      spaces: [{ root: 0x1000, name: 'w[7]', pid: 7, areas, runs }],
+    });
+    const { page } = await openPage(browser, await serveSource(guest));
+    await expect.poll(() => guest.listeners.size).toBe(1);
+    expect((await shownPages(page)).get(0x1000)).toBe('writable 2M');
+    guest.step({ timeMs: 9, changes: [[0, 0x1000, 512, []]], events: [] });
+    const colours = () =>
+      page.locator('section.area canvas').evaluate((canvas: HTMLCanvasElement) => {
+        const { data } = canvas.getContext('2d')!.getImageData(0, 0, canvas.width, canvas.height);
+        return [...new Set(new Uint32Array(data.buffer))].map((pixel) => pixel.toString(16)).sort();
+      });
+    await expect.poll(colours, { timeout: 20_000 }).toEqual(['fff0ece9', 'ffffffff']);
+  });
+
   test('a paused page stays where it is, and is live again on demand', async () => {
     const guest = new TestGuest();
     const { page } = await openPage(browser, await serveSource(guest));

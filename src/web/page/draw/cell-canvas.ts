@@ -44,6 +44,7 @@ export class CellCanvas {
   /** Device pixels of a cell with its gap. */
   readonly #pitch: number;
   readonly #gap: number;
+  readonly #background: Pixel;
   /** By the number of the flash that each cell is in; 0 for none. */
   readonly #flashOf: Uint32Array;
   #flashes: Flash[] = [];
@@ -70,7 +71,8 @@ export class CellCanvas {
     this.#image = this.#context.createImageData(canvas.width, canvas.height);
     this.#pixels = new Uint32Array(this.#image.data.buffer);
     this.#flashOf = new Uint32Array(styles.length);
-    this.#pixels.fill(pixelOf(theme.background));
+    this.#background = pixelOf(theme.background);
+    this.#pixels.fill(this.#background);
     for (let cell = 0; cell < styles.length; cell++) this.#paint(cell, styles[cell]!.color);
   }
 
@@ -148,6 +150,8 @@ export class CellCanvas {
     const pixels = this.#pixels;
     for (let line = 0, at = start; line < height; line++, at += stride) {
       for (let x = at; x < at + width; x++) pixels[x] = color;
+      // The cell may have been a part of a large page.
+      for (let x = at + width; x < at + this.#pitch; x++) pixels[x] = this.#background;
     }
     if (style?.isMarked === true || isCursor) this.#outline(start, height, isCursor);
     if (row < this.#first) this.#first = row;
