@@ -22,8 +22,8 @@ Exact mode needs a QEMU that was started with
   -qmp unix:/tmp/qmp,server=on,wait=off -gdb unix:/tmp/gdb,server=on,wait=off
 KVM has four watchpoints, enough for one address. If a watch needs more, ptmon
 samples.
-In plugin mode, a plugin of QEMU records each of these writes, and the guest does
-not stop. It needs --qmp, and a QEMU that was started with the plugin
+In plugin mode, a plugin of QEMU records each of these writes, and the guest
+does not stop. It needs --qmp, and a QEMU that was started with the plugin
 (ptmon doctor --help).
 In sample mode, ptmon reads the page tables at intervals while the guest runs.
 It needs --qmp, or just the file that backs the guest's memory, and works with
