@@ -54,6 +54,14 @@ export interface RootGoneEvent {
 
 export type SourceEvent = WriteEvent | CommitEvent | MissedEvent | RootGoneEvent;
 
+/**
+ * Takes a batch in the turn of the event loop in which the guest stopped, before `run` yields it.
+ *
+ * @returns `later`: it is to be yielded, as nobody had handed it over. `processed`: it is done with, but before the guest runs on something else
+ *   is to be done: an empty batch is to be yielded. `run-on`: the guest may run on, with the same entries trapped
+ */
+export type TakeAtOnce = (batch: readonly SourceEvent[]) => 'later' | 'processed' | 'run-on';
+
 /** The control registers that paging depends on (Intel SDM vol. 3, 4.1). 64-bit values. */
 export interface PagingRegisters {
   readonly cr0: bigint;
@@ -141,8 +149,11 @@ export interface Driver {
   /**
    * Lets the guest run and yields what happens, in order, the guest stopped after each batch. Ends when the guest ends
    * or `signal` is aborted; throws PtmonError `source-unavailable` when the source is lost.
+   *
+   * @param takeAtOnce may be handed batches while the guest is stopped. A source need not do so: it is for those that stop some thousand times a
+   *   second, where a promise takes longer than all else
    */
-  run(signal?: AbortSignal): AsyncIterable<readonly SourceEvent[]>;
+  run(signal?: AbortSignal, takeAtOnce?: TakeAtOnce): AsyncIterable<readonly SourceEvent[]>;
   /** Frees what the source holds and detaches from the guest. Never throws, and may be called again. */
   close(): Promise<void>;
 }

@@ -1,8 +1,9 @@
-import type { PtmonError } from '../core/error.ts';
+import { PtmonError } from '../core/error.ts';
+import type { PageTableMonitor } from '../core/monitor/page-table-monitor.ts';
 import type { OptInKind } from '../core/monitor/events.ts';
 import type { Paging, PagingOptions } from '../core/paging/format.ts';
 import type { Driver, SourceEvent } from '../driver/driver.ts';
-import type { SessionRecorder, SessionScript } from '../driver/session-parts.ts';
+import type { ReadSource, SessionRecorder, SessionScript } from '../driver/session-parts.ts';
 import type { Sink } from '../sinks/sink.ts';
 import type { SystemLayer } from './system-layer.ts';
 
@@ -31,4 +32,30 @@ export interface SessionOptions {
   readonly system?: SystemLayer;
   /** Told of protections that could not be restored (rule C9). */
   readonly onFault?: (fault: PtmonError) => void;
+}
+
+/** The calls with which a script begins. Where the signal ends them, the session ends as soon as it is iterated. */
+export async function performFirst(monitor: PageTableMonitor, { script, signal }: SessionOptions): Promise<void> {
+  try {
+    await script?.perform(monitor, null, signal);
+  } catch (error) {
+    if (signal?.aborted !== true || error !== signal.reason) throw error;
+  }
+}
+
+export function checkDriver(options: SessionOptions): void {
+  const driver: unknown = (options as Partial<SessionOptions> | undefined)?.driver;
+  if (typeof driver === 'object' && driver !== null) return;
+  const what = `the option driver of openSession is ${String(driver)}: pass an opened driver, such as \`await openQemu(…)\``;
+  throw new PtmonError('bad-argument', what);
+}
+
+/** The driver, with its proof as the way to its tables. */
+export function readSource({ name, memory, remote, registers, protection, traps, proof }: Driver): ReadSource {
+  return { name, memory, remote, registers, protection, traps, ...proof };
+}
+
+/** Whether nobody takes part in a session who may want to wait, or to have the guest stopped: beside its sinks and its consumer. */
+export function mayActAtOnce({ recorder, script, system, onBatch }: SessionOptions): boolean {
+  return recorder === undefined && script === undefined && system === undefined && onBatch === undefined;
 }

@@ -6,15 +6,15 @@ import { PtmonError } from '../core/error.ts';
 import type { EventTime, MonitorEvent } from '../core/monitor/events.ts';
 import type { PageTableMonitor } from '../core/monitor/page-table-monitor.ts';
 import type { Paging } from '../core/paging/format.ts';
-import type { Driver, MissedEvent, WriteEvent } from '../driver/driver.ts';
+import type { WriteEvent } from '../driver/driver.ts';
 import { retry } from '../driver/retry.ts';
-import type { ReadSource } from '../driver/session-parts.ts';
 import type { Statistics, Summary } from '../sinks/sink.ts';
 import { carryOut } from '../driver/carry-out.ts';
 import { makeEventLoopTurn } from '../driver/event-loop-turn.ts';
 import { called, namesOf } from './event-names.ts';
 import { ObservedMonitor } from './observed-monitor.ts';
-import type { SessionOptions } from './options.ts';
+import { checkDriver, mayActAtOnce, performFirst, readSource, type SessionOptions } from './options.ts';
+import { AtOnce } from './at-once.ts';
 import { resolvePaging } from './paging.ts';
 import { SinkGroup } from './sink-group.ts';
 import { type ProcessedEvent, SourceEvents } from './source-events.ts';
@@ -58,22 +58,6 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   }
 }
 
-/** The calls with which a script begins. Where the signal ends them, the session ends as soon as it is iterated. */
-async function performFirst(monitor: PageTableMonitor, { script, signal }: SessionOptions): Promise<void> {
-  try {
-    await script?.perform(monitor, null, signal);
-  } catch (error) {
-    if (signal?.aborted !== true || error !== signal.reason) throw error;
-  }
-}
-
-function checkDriver(options: SessionOptions): void {
-  const driver: unknown = (options as Partial<SessionOptions> | undefined)?.driver;
-  if (typeof driver === 'object' && driver !== null) return;
-  const what = `the option driver of openSession is ${String(driver)}: pass an opened driver, such as \`await openQemu(…)\``;
-  throw new PtmonError('bad-argument', what);
-}
-
 /**
  * A monitor on a running source. `for await (const event of session)` lets the guest advance only as events are taken, and
  * closes the session however the loop ends.
@@ -95,13 +79,15 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
   readonly #letOthersRun = makeEventLoopTurn();
   /** Undefined where no sink wants it. */
   readonly #watchLog: WatchLog | undefined;
+  /** Handles stops before the pump hears of them, where that is possible. */
+  readonly #atOnce: AtOnce;
   #taken = false;
+  /** `run` takes the events, and does nothing with them. */
+  #isDrained = false;
   /** The source was closed although a step of the pump was under way. */
   #closedEarly = false;
   /** The next event, asked for by a watch. */
   #pull: Promise<IteratorResult<MonitorEvent, void>> | undefined;
-  /** Of the last sample, in microseconds since the session began. */
-  #sampleUs = 0;
   #ended: 'finished' | 'stopped' = 'stopped';
   #failure: unknown;
   #closing: Promise<void> | undefined;
@@ -143,6 +129,25 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     this.#entries = new TrappedEntries(this.#monitor);
     this.#sourceEvents = new SourceEvents(this.#monitor, options);
     if (sinks.hearsWatches) this.#watchLog = new WatchLog(this.#monitor);
+    const mayTake = mayActAtOnce(options) && sinks.mayLag;
+    this.#atOnce = new AtOnce({
+      sourceEvents: this.#sourceEvents,
+      sinks,
+      mayTake: () =>
+        mayTake &&
+        this.#isDrained &&
+        !this.#watches.areRead &&
+        this.#watchLog?.isEmpty !== false &&
+        !this.#signal.aborted,
+      clock: this.#clock,
+      mark: (write) => this.#mark(write),
+      processed: (event, found) => {
+        this.#tally.add(this.#concluded(event, found), found);
+        this.#watches.settle();
+      },
+      areTrapped: () => driver.traps === undefined || this.#entries.areCurrent,
+      failed: () => this.#stop.abort(),
+    });
   }
 
   /** When the session began, and the time of the guest's last stop since then. */
@@ -173,7 +178,9 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
 
   /** Pumps everything into the sinks, to the end. @throws what the source or a sink throws */
   async run(): Promise<Summary> {
-    for await (const _event of this);
+    const events = this[Symbol.asyncIterator]();
+    this.#isDrained = true;
+    for await (const _event of events);
     return this.summary();
   }
 
@@ -209,10 +216,11 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     const { driver, script, onBatch, system } = this.#options;
     try {
       await this.#beforeItRuns();
-      for await (const reported of driver.run(this.#signal)) {
+      for await (const reported of driver.run(this.#signal, this.#atOnce.take)) {
         const calls = this.#stopped();
         if (calls !== undefined) await calls;
-        const proved = reported.map((event) => this.#sourceEvents.prove(event));
+        const rest = this.#isDrained ? await this.#atOnce.restOf(reported) : reported;
+        const proved = rest.map((event) => this.#sourceEvents.prove(event));
         const batch = system === undefined ? proved : [...(await system.update(proved)), ...proved];
         for (const event of batch) {
           if (event.kind === 'write') {
@@ -253,7 +261,6 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     }
   }
 
-  /** The guest has stopped. */
   #stopped(): void | Promise<void> {
     const { recorder, script } = this.#options;
     this.#clock.stopped();
@@ -273,13 +280,19 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     if (this.#watchLog !== undefined) await this.#tellWatches();
     const found = await this.#retry(() => this.#sourceEvents.process(event, this.#signal));
     if (found.length > 0) await this.#stamp(found);
-    const known = this.#sourceEvents.conclude(event, found.length);
-    // The receiver of the events may ask how many are missing.
-    if (known.kind === 'missed') this.#addLoss(known);
+    const known = this.#concluded(event, found);
     const events = system === undefined ? called(found, script?.names()) : await system.label(found);
     this.#tally.add(known, events);
     recorder?.heard(known, namesOf(found, events));
     return events;
+  }
+
+  /** What is known of an event, once it is processed. */
+  #concluded(event: ProcessedEvent, found: readonly MonitorEvent[]): ProcessedEvent {
+    const known = this.#sourceEvents.conclude(event, found.length);
+    // The receiver of the events may ask how many are missing.
+    if (known.kind === 'missed') this.#tally.addLoss(known, this.#clock.stopUs);
+    return known;
   }
 
   /**
@@ -326,15 +339,6 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     await traps?.setEntries(trapped, this.monitor.paging.mode.entryBytes, ...untrapped);
   }
 
-  #addLoss({ lost, reason }: MissedEvent): void {
-    this.#tally.addLoss(lost, reason);
-    if (!reason.startsWith('sampled')) return;
-    // The window of a sample: the time since the one before, by the stops alone, which a recording has too (rule E7).
-    const { stopUs } = this.#clock;
-    this.#tally.addWindow((stopUs - this.#sampleUs) / 1000, lost !== null);
-    this.#sampleUs = stopUs;
-  }
-
   /** Adds the time of the stop to events that nobody else has yet. */
   #stamp(events: { time?: EventTime }[], from = 0): void | Promise<void> {
     const { time } = this.#clock;
@@ -369,6 +373,7 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
       await carryOut(this.#monitor.asSource(() => this.#monitor.unmonitorAllInSteps()));
       this.#endRecord();
     } finally {
+      await this.#atOnce.settled();
       await this.#sinks.watch(changes);
       await this.#sinks.end(this.summary());
       await this.#options.driver.close();
@@ -392,9 +397,4 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     if (this.#closedEarly && error instanceof PtmonError && error.code === 'closed') return true;
     return aborted && (error === reason || (error instanceof Error && error.name === 'AbortError'));
   }
-}
-
-/** The driver, with its proof as the way to its tables. */
-function readSource({ name, memory, remote, registers, protection, traps, proof }: Driver): ReadSource {
-  return { name, memory, remote, registers, protection, traps, ...proof };
 }

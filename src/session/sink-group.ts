@@ -19,6 +19,11 @@ export class SinkGroup {
     return this.#sinks.length === 0;
   }
 
+  /** Whether none needs the guest stopped. */
+  get mayLag(): boolean {
+    return this.#sinks.every((sink) => sink.mayLag === true);
+  }
+
   begin(source: SourceInfo): Promise<void> {
     return this.#each((sink) => sink.begin?.(source));
   }

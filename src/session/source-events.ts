@@ -39,6 +39,18 @@ export class SourceEvents {
     );
   }
 
+  /** As `process`; null where that takes longer than a moment, or fails: then nothing has happened. */
+  processAtOnce(event: ProcessedEvent): MonitorEvent[] | null {
+    const monitor = this.#monitor;
+    try {
+      if (event.kind === 'commit') return monitor.processAtOnce(event.vcpu);
+      if (event.kind !== 'missed' || event.writtenFrames !== undefined) return null;
+      return monitor.isUnchanged(event.scope ?? 'all') ? [] : null;
+    } catch {
+      return null;
+    }
+  }
+
   /**
    * What is known of an event once it is processed. A comparison that should have found nothing, and found changes, shows that changes
    * go unreported.

@@ -1,6 +1,6 @@
 /** Counts what passes through a session. */
 import type { MonitorEvent } from '../core/monitor/events.ts';
-import type { SourceEvent } from '../driver/driver.ts';
+import type { MissedEvent, SourceEvent } from '../driver/driver.ts';
 import type { Statistics } from '../sinks/sink.ts';
 
 const MAX_REASONS = 8;
@@ -22,6 +22,8 @@ export class Tally {
   readonly #lostReasons = new Set<string>();
   #lostUnknown = false;
   #windows = { proved: 0, unknown: 0, unknownMs: 0, longestMs: 0 };
+  /** When the last sample was taken. */
+  #sampleUs = 0;
   #faults = 0;
   #retries = 0;
 
@@ -35,14 +37,18 @@ export class Tally {
     }
   }
 
-  /** So many changes went unseen; null where the number is unknown. */
-  addLoss(lost: number | null, reason: string): void {
+  /** So many changes went unseen; null where the number is unknown. @param stopUs when the guest stopped, since the session began */
+  addLoss({ lost, reason }: MissedEvent, stopUs: number): void {
     if (lost === null) this.#addReason(reason);
     else this.#lostKnown += lost;
+    if (!reason.startsWith('sampled')) return;
+    // The window of a sample: the time since the one before, by the stops alone, which a recording has too (rule E7).
+    this.#addWindow((stopUs - this.#sampleUs) / 1000, lost !== null);
+    this.#sampleUs = stopUs;
   }
 
   /** A sample was compared, so long after the one before. */
-  addWindow(ms: number, isProved: boolean): void {
+  #addWindow(ms: number, isProved: boolean): void {
     const { proved, unknown, unknownMs, longestMs } = this.#windows;
     this.#windows = isProved
       ? { ...this.#windows, proved: proved + 1 }

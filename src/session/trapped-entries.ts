@@ -21,6 +21,11 @@ export class TrappedEntries {
     this.#monitor = monitor;
   }
 
+  /** Whether the monitored entries are those of the last lists. */
+  get areCurrent(): boolean {
+    return this.#version === this.#monitor.entryVersion;
+  }
+
   /**
    * The same arrays as before where nothing has changed.
    *

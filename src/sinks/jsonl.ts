@@ -17,6 +17,7 @@ export function jsonlSink(output: Writable | TextOutput, { options, time = false
   const text = output instanceof TextOutput ? output : new TextOutput(output);
   let seq = 0;
   return {
+    mayLag: true,
     begin: (source) => text.write(headerLine(VERSION, source, options)),
     write: (event) => text.write(eventLine(event, seq++, time)),
     watch: (change) => text.write(watchLine(change, time)),

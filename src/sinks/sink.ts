@@ -76,10 +76,12 @@ export interface Summary extends Statistics {
 }
 
 /**
- * A consumer of events. The session awaits what it returns before the guest resumes: a slow sink slows the guest instead of losing
- * events. A sink that throws ends its session; `end` is still called, exactly once, on every path.
+ * A consumer of events. The session awaits what it returns before the guest resumes (`mayLag`: before its next stop is handled): a slow
+ * sink slows the guest instead of losing events. A sink that throws ends its session; `end` is still called, exactly once, on every path.
  */
 export interface Sink {
+  /** It tells of events, and no more: the guest may run on while it is given one. */
+  readonly mayLag?: boolean;
   begin?(source: SourceInfo): void | Promise<void>;
   write(event: MonitorEvent): void | Promise<void>;
   /** So many events between the last one and the next were dropped. */

@@ -44,6 +44,10 @@ export class StallingSink implements Sink {
     };
   }
 
+  get mayLag(): boolean {
+    return this.#sink.mayLag === true;
+  }
+
   begin(source: SourceInfo): void | Promise<void> {
     return this.#sink.begin?.(source);
   }

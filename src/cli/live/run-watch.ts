@@ -80,7 +80,7 @@ export async function runWatch(
     sinks: [sink, ...files],
     signal: AbortSignal.any([signal, over.signal]),
     ...(system !== undefined && { system }),
-    onBatch: () => verifier?.verify(session.monitor),
+    ...(options.verify === true && { onBatch: () => verifier?.verify(session.monitor) }),
   });
   let verifier: Verifier | undefined;
   let limit: NodeJS.Timeout | undefined;
@@ -163,6 +163,10 @@ function kindsOf({ kinds = [], on = [] }: WatchOptions, watchesProcesses: boolea
  * @returns whether the guest would go on, and the last event
  */
 async function takeEvents(session: Session, { count = Infinity, on = [] }: WatchOptions) {
+  if (count === Infinity && on.length === 0) {
+    await session.run();
+    return { isUnfinished: false, last: undefined };
+  }
   const events = session[Symbol.asyncIterator]();
   let last: MonitorEvent | undefined;
   for (let seen = 0; seen < count && !(last && on.includes(last.kind)); seen++) {

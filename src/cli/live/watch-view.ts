@@ -28,6 +28,7 @@ export function watchView({ output, each }: WatchViewOptions): WatchView {
 }
 
 class View implements WatchView {
+  readonly mayLag = true;
   readonly #output: TextOutput;
   readonly #each: boolean;
   readonly #frame: EventFrame;

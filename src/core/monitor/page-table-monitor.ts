@@ -252,7 +252,6 @@ export class PageTableMonitor {
 
   /**
    * A vCPU is about to write `byteLength` bytes from `pa` on: any width, any alignment (rule C5).
-   *
    * @returns whether any entry that this touches is on the walk of a watched address, in any view (rule C6)
    */
   markDirty(pa: number, byteLength: number, view: number, vcpu: number): boolean {
@@ -263,10 +262,8 @@ export class PageTableMonitor {
   }
 
   /**
-   * What `vcpu` has marked is now in memory: reads it, and reports every address that it touched.
-   *
-   * Addresses that other vCPUs touched are reported when those are processed (rule C4).
-   *
+   * What `vcpu` has marked is now in memory: reads it, and reports every address that it touched. Those that other vCPUs touched are
+   * reported when those are processed (rule C4).
    * @returns what changed, in a fresh array
    * @throws PtmonError `not-fetched`, or what the source throws; marks and states are then as before, and the call can be
    * repeated (rule C9)
@@ -275,6 +272,18 @@ export class PageTableMonitor {
     this.#calls.admit('processDirtyEntries');
     checkVcpu(vcpu);
     return this.#synchronizer.processMarks(vcpu);
+  }
+
+  /** The same where that is a matter of microseconds; null where it is not: then nothing has happened. */
+  processAtOnce(vcpu: number): MonitorEvent[] | null {
+    this.#calls.admit('processDirtyEntries');
+    return this.#synchronizer.processMarksAtOnce(vcpu);
+  }
+
+  /** Whether `resync` would find nothing; false, too, where it takes longer than a moment. @throws what the source throws */
+  isUnchanged(scope: 'all' | 'above'): boolean {
+    this.#calls.admit('resync');
+    return this.#synchronizer.isUnchanged(scope);
   }
 
   /** The same in steps. */
@@ -287,7 +296,6 @@ export class PageTableMonitor {
 
   /**
    * Compares every monitored entry (of one view, or of all) with memory, for sources that may miss writes (rule C10).
-   *
    * @param scope `above` compares only the entries above the page tables: few, and they decide where all others are. A list of frames
    *   compares only the entries in them, for sources that know where writes were
    * @returns what changed; throws like `processDirtyEntries`
@@ -298,9 +306,8 @@ export class PageTableMonitor {
 
   /** The same in steps. */
   resyncInSteps(view?: number, scope: CompareScope = 'all'): CallInSteps<MonitorEvent[]> {
-    return this.#call('resync', () =>
-      this.#synchronizer.compare(view === undefined ? undefined : checkView(view), scope),
-    );
+    const only = view === undefined ? undefined : () => checkView(view);
+    return this.#call('resync', () => this.#synchronizer.compare(only?.(), scope));
   }
 
   /** Whether a frame is a table on a watched walk, in any view. */

@@ -23,6 +23,10 @@ export class WatchLog {
     for (const change of this.#changesOf(call)) this.#changes.push({ ...change, time });
   }
 
+  get isEmpty(): boolean {
+    return this.#changes.length === 0;
+  }
+
   /** The changes since the last call, in their order. */
   take(): readonly WatchChange[] {
     const changes = this.#changes;

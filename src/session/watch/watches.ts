@@ -51,6 +51,11 @@ export class Watches {
     return watch;
   }
 
+  /** Whether anybody reads events of a watch. */
+  get areRead(): boolean {
+    return this.#listening.size > 0;
+  }
+
   /** To every iterator that it concerns. */
   deliver(event: MonitorEvent): void {
     for (const events of this.#listening) events.deliver(event);

@@ -22,7 +22,9 @@ import type { Calls } from './calls.ts';
 import type { DirtyMarks } from './dirty-marks.ts';
 import type { FormerWalks } from './former-walks.ts';
 import type { Plan } from './plan.ts';
+import { isUnchanged } from './unchanged.ts';
 import { finish, isStepDone, type Stepwise } from '../steps.ts';
+import { Disturbance, undisturbed } from './undisturbed.ts';
 
 const NO_PAGES = new TouchedPages();
 const NO_ENTRIES = new NumberList();
@@ -89,6 +91,17 @@ export class Synchronizer {
     // A source that delivers what it has queued while a table is being protected may add marks.
     const { length } = own;
     return this.#processAtOnce(vcpu, own, length) ?? finish(this.#processLent(vcpu, own, length));
+  }
+
+  /** The same where the fast path does it; null where it does not: then nothing has happened. @throws as `processMarks` */
+  processMarksAtOnce(vcpu: number): MonitorEvent[] | null {
+    this.#calls.begin();
+    const own = this.#marks.lend(vcpu);
+    const events = own.length > AT_ONCE ? null : this.#processAtOnce(vcpu, own, own.length);
+    if (events !== null) return events;
+    this.#marks.keepLent();
+    this.#calls.end();
+    return null;
   }
 
   /** The same in steps. */
@@ -219,6 +232,11 @@ export class Synchronizer {
     } finally {
       this.#calls.end();
     }
+  }
+
+  /** Whether `compare` would find nothing; false, too, where that takes long to tell. @throws what the source throws */
+  isUnchanged(scope: 'all' | 'above'): boolean {
+    return isUnchanged(this.#parts, scope);
   }
 
   *#compare(view: number | undefined, scope: CompareScope): Stepwise<MonitorEvent[]> {
@@ -374,19 +392,5 @@ export class Synchronizer {
     const missing = [...new Set(this.#plan.missing)];
     const which = `${hex(missing[0]!)}${missing.length > 1 ? ` and ${missing.length - 1} more` : ''}`;
     throw new PtmonError('not-fetched', `memory is not fetched yet: ${which}`, { missing });
-  }
-}
-
-/** The guest runs while it is read, and has changed an entry above one that the plan has read: the plan may mix old and new tables. */
-class Disturbance extends Error {}
-
-/** Repeats a call until it is not disturbed. A call that is disturbed must change nothing. */
-function* undisturbed<T>(call: () => Stepwise<T>): Stepwise<T> {
-  for (;;) {
-    try {
-      return yield* call();
-    } catch (error) {
-      if (!(error instanceof Disturbance)) throw error;
-    }
   }
 }

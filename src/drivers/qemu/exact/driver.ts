@@ -15,6 +15,7 @@ import type {
   RegisterAccess,
   RemoteFetch,
   SourceEvent,
+  TakeAtOnce,
 } from '../../../driver/driver.ts';
 import { GDB_SIGNAL } from '../gdb/reply/stop-reply.ts';
 import type { ThreadId } from '../gdb/reply/thread-id.ts';
@@ -25,7 +26,7 @@ import { AliasSearch } from './aliases/alias-search.ts';
 import { unmappedTable } from './aliases/unmapped-tables.ts';
 import type { WriteWatch } from '../gdb/write-watches.ts';
 import { EntryWatchpoints } from './watchpoints/entry-watchpoints.ts';
-import type { Stop } from './running/run-control.ts';
+import type { Stop } from './running/stop.ts';
 import { GuardedTraps } from './guarded-traps.ts';
 import type { WatchpointLimits } from './limits.ts';
 import { Batches } from './comparing/batches.ts';
@@ -34,7 +35,7 @@ import { MissedWrites } from './comparing/missed-writes.ts';
 import { VcpuRegisters } from './vcpu-registers.ts';
 import type { QemuParts, StopStatistics } from './parts.ts';
 import { isAtBreakpoint } from './running/stepping.ts';
-import { StoppedShare } from './stopped-share.ts';
+import { StopTimes } from './stop-times.ts';
 import { UnwatchedRuns, type UnwatchedWork } from './running/unwatched-runs.ts';
 import { deferSuspension, releaseWhenSuspended } from '../release/suspension.ts';
 
@@ -63,11 +64,10 @@ export class QemuDriver implements Driver {
   #hasNewAlias = false;
   readonly #comparisons: Comparisons;
   readonly #batches: Batches;
-  #stops = 0;
   #hits = 0;
-  #runningMs = 0;
-  #stoppedMs = 0;
-  readonly #stoppedShare: StoppedShare;
+  readonly #times: StopTimes;
+  /** What is left to yield of a stop that the consumer was told of at once; undefined where it was not. */
+  #rest: readonly SourceEvent[] | undefined;
   readonly #unwatchedRuns: UnwatchedRuns;
   readonly #stop = new AbortController();
   #closed: Promise<void> | undefined;
@@ -83,7 +83,7 @@ export class QemuDriver implements Driver {
     if (guestMemory.remote !== undefined) this.remote = guestMemory.remote;
     this.#registers = this.registers = new VcpuRegisters(gdb, threads, parts.physicalAddressBits);
     this.limits = limits;
-    this.#stoppedShare = new StoppedShare((stoppedShare) => parts.onNotice?.({ kind: 'slow', stoppedShare }));
+    this.#times = new StopTimes((stoppedShare) => parts.onNotice?.({ kind: 'slow', stoppedShare }));
     this.#missedWrites = new MissedWrites(guestMemory, (notice) => parts.onMissedWrites?.(notice));
     if (parts.isSampled) this.#missedWrites.giveUp('the debug registers are left to breakpoints');
     this.#aliases = new AliasSearch({
@@ -147,13 +147,7 @@ export class QemuDriver implements Driver {
   }
 
   get statistics(): StopStatistics {
-    return {
-      stops: this.#stops,
-      hits: this.#hits,
-      watchpoints: this.#watchpoints.count,
-      runningMs: this.#runningMs,
-      stoppedMs: this.#stoppedMs,
-    };
+    return { ...this.#times.all, hits: this.#hits, watchpoints: this.#watchpoints.count };
   }
 
   /** The watchpoints that are set. */
@@ -161,38 +155,51 @@ export class QemuDriver implements Driver {
     return this.#parts.gdb.listWriteWatches();
   }
 
-  async *run(signal?: AbortSignal): AsyncGenerator<readonly SourceEvent[], void, undefined> {
-    const { gdb, guestMemory, end } = this.#parts;
+  async *run(signal?: AbortSignal, takeAtOnce?: TakeAtOnce): AsyncGenerator<readonly SourceEvent[], void, undefined> {
+    const { gdb, end } = this.#parts;
     const halt = AbortSignal.any([this.#stop.signal, end.signal, ...(signal === undefined ? [] : [signal])]);
     // Those that were set before the guest runs trap from the first instruction on.
     this.#watchpoints.takeAdded();
     this.#traps.begin();
-    let since = performance.now();
-    const elapsed = () => {
-      const before = since;
-      since = performance.now();
-      return since - before;
-    };
+    this.#times.begin();
     while (!halt.aborted) {
-      const stoppedMs = elapsed();
-      guestMemory.clear();
-      const stop = await this.#next(halt);
-      guestMemory.clear();
-      const runningMs = elapsed();
-      this.#stoppedMs += stoppedMs;
-      this.#runningMs += runningMs;
-      this.#stoppedShare.add(stoppedMs, runningMs);
+      this.#runs();
+      const stop = await this.#next(halt, takeAtOnce);
+      this.#stopped();
       if (stop === undefined || end.failure !== undefined) break;
-      this.#stops++;
       this.#hit = isAtBreakpoint(stop.reply, gdb) ? await this.#breakpointHitOf(stop) : undefined;
       // Writes at an alias that is not known do not stop the guest.
       if (this.#aliases.isDue(halt.aborted)) {
         await this.#aliases.searchAgain();
         this.#hasNewAlias = this.#watchpoints.forgetMoved();
       }
-      yield this.#batchOf(stop);
+      const rest = stop.isSure && !this.#hasNewAlias ? this.#rest : undefined;
+      yield rest ?? this.#batchOf(stop);
     }
     if (end.failure !== undefined) throw end.failure;
+  }
+
+  #runs(now?: number): void {
+    this.#rest = undefined;
+    this.#times.runs(now);
+    this.#parts.guestMemory.clear();
+  }
+
+  #stopped(now?: number): void {
+    this.#parts.guestMemory.clear();
+    this.#times.stopped(now);
+  }
+
+  /** Has the consumer take a stop at a watchpoint. Returns when the guest may run on at once; undefined where it may not. */
+  #takes(stop: Stop, atMs: number, takeAtOnce: TakeAtOnce): number | undefined {
+    if (this.#aliases.isDue(false, atMs)) return undefined;
+    this.#stopped(atMs);
+    this.#hit = undefined;
+    const batch = this.#batchOf(stop);
+    const taken = takeAtOnce(batch);
+    this.#rest = taken === 'later' ? batch : [];
+    const now = performance.now();
+    return taken === 'run-on' && this.#parts.control.isFresh(now) && this.#traps.runOn() ? now : undefined;
   }
 
   /**
@@ -204,29 +211,37 @@ export class QemuDriver implements Driver {
   }
 
   /** The next stop; while a call of `runUnwatched` waits, that is done instead. */
-  async #next(halt: AbortSignal): Promise<Stop | undefined> {
+  async #next(halt: AbortSignal, takeAtOnce: TakeAtOnce | undefined): Promise<Stop | undefined> {
     await this.#unwatchedRuns.carryOut();
     if (this.#unwatchedRuns.takeMustLook()) return { reply: undefined, isSure: false };
     return this.#unwatchedRuns.during(async () =>
-      (await this.#parts.control.isMigrating()) ? this.#standAside(halt) : this.#nextCompared(halt),
+      (await this.#parts.control.isMigrating()) ? this.#standAside(halt) : this.#nextCompared(halt, takeAtOnce),
     );
   }
 
-  /** The next stop; one of ours, where what is watched is to be compared. */
-  async #nextCompared(halt: AbortSignal): Promise<Stop | undefined> {
+  /** The next stop that the consumer does not take at once; one of ours, where what is watched is to be compared. */
+  async #nextCompared(halt: AbortSignal, takeAtOnce: TakeAtOnce | undefined): Promise<Stop | undefined> {
     const { control } = this.#parts;
     const comparing = this.#missedWrites.watch(() => {
       if (control.isHeld) return;
       this.#batches.expectCheck();
       control.interrupt();
     });
-    const { owedInMs } = this.#comparisons;
-    const owed =
-      owedInMs === undefined ? undefined : globalThis.setTimeout(() => control.isHeld || control.interrupt(), owedInMs);
+    const owed = this.#comparisons.watchOwed(() => control.isHeld || control.interrupt());
+    const runsOn =
+      takeAtOnce &&
+      ((stop: Stop, atMs: number) => {
+        const now = this.#takes(stop, atMs, takeAtOnce);
+        if (now === undefined) return false;
+        comparing.restart(now);
+        owed.restart();
+        this.#runs(now);
+        return true;
+      });
     try {
-      return await control.next(halt);
+      return await control.next(halt, { runsOn });
     } finally {
-      clearTimeout(owed);
+      owed.end();
       comparing.end();
     }
   }

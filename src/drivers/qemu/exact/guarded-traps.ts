@@ -23,6 +23,8 @@ export class GuardedTraps implements EntryTraps {
   readonly #samplesWhatDoesNotFit: boolean;
   #isRunning = false;
   #isToNote = false;
+  #isCheap = false;
+  #note = () => {};
 
   constructor({ watchpoints, missedWrites, comparisons, samplesWhatDoesNotFit }: GuardedTrapsParts) {
     this.#watchpoints = watchpoints;
@@ -57,10 +59,19 @@ export class GuardedTraps implements EntryTraps {
       await this.#watchpoints.clear();
       return;
     }
-    if (this.#isToNote || this.#missedWrites.isCheapToNote(entries.length)) {
+    this.#note = () =>
       this.#missedWrites.note(joined(entries, ...(untrapped === undefined ? [] : [untrapped])), entryByteLength);
-    }
+    this.#isCheap = this.#missedWrites.isCheapToNote(entries.length);
+    this.runOn();
+  }
+
+  /** The guest runs on with the same entries trapped. Returns whether it may: not where they are to be trapped no longer. */
+  runOn(): boolean {
+    if (this.#missedWrites.isSampling) return false;
+    if (this.#isToNote || this.#isCheap) this.#note();
+    else this.#missedWrites.forget();
     this.#isToNote = false;
+    return true;
   }
 
   /** Undefined for an error that ends the watch. */

@@ -10,12 +10,17 @@ import type { Introduction } from './handshake.ts';
 import { type DetachOptions, Leave } from './leave.ts';
 import { type MemoryRange, MemoryReader } from './memory-reader.ts';
 import { decodeRegisters, type GdbRegisters } from './reply/registers.ts';
-import { parseStopReply, type StopReply } from './reply/stop-reply.ts';
+import { LastStop, type StopReply } from './reply/stop-reply.ts';
 import { readRegisterDescriptions, type RegisterDescription } from './reply/target-description.ts';
 import { formatThreadId, type ThreadId } from './reply/thread-id.ts';
 import { SerialQueue } from './serial-queue.ts';
 import { listThreads } from './thread-list.ts';
 import { type WriteWatch, WriteWatches } from './write-watches.ts';
+
+export interface ContinueOptions {
+  readonly signal?: AbortSignal;
+  readonly again?: ((stop: StopReply) => boolean) | undefined;
+}
 
 /**
  * The guest is stopped whenever no `continue` is under way: connecting stops it. Calls are carried out one after the other; while the
@@ -30,9 +35,7 @@ export class GdbClient {
   readonly #watches: WriteWatches;
   readonly #breakpoints: WriteWatches;
   readonly #queue = new SerialQueue();
-  #stop: StopReply;
-  /** The reply that `#stop` was read from: stops in a row are often at one watchpoint. */
-  #stopText: string | undefined;
+  readonly #last: LastStop;
   /** The thread that `g` speaks of; undefined where that is not known: each stop moves it. */
   #selected: string | undefined;
   #descriptions: readonly RegisterDescription[] | undefined;
@@ -55,13 +58,13 @@ export class GdbClient {
     this.ranBefore = ran;
     this.#connection = connection;
     this.#features = features;
-    this.#stop = stop;
+    this.#last = new LastStop(stop);
     this.#memory = new MemoryReader(connection, features.packetByteLength);
     this.#watches = new WriteWatches(connection);
     this.#breakpoints = new WriteWatches(connection, 1);
     this.#leave = new Leave({
       connection,
-      stop: () => this.#stop,
+      stop: () => this.stop,
       threads: () => this.#threads,
       listThreads: () => this.#listThreads(),
       restoringCommand: () => this.#memory.restoringCommand,
@@ -91,7 +94,7 @@ export class GdbClient {
 
   /** Why the guest stopped last. */
   get stop(): StopReply {
-    return this.#stop;
+    return this.#last.stop;
   }
 
   get isRunning(): boolean {
@@ -141,9 +144,7 @@ export class GdbClient {
 
   /** The threads, which are QEMU's vCPUs, in their order. */
   threads(): Promise<ThreadId[]> {
-    return this.#whileStopped(async () => {
-      return [...(await this.#listThreads())];
-    });
+    return this.#whileStopped(async () => [...(await this.#listThreads())]);
   }
 
   /** The registers of a vCPU; of the one that stopped, unless another is named. */
@@ -153,7 +154,7 @@ export class GdbClient {
       this.#descriptions ??= await readRegisterDescriptions((name) =>
         readDocument(this.#connection, name, this.#features.packetByteLength),
       );
-      const wanted = thread ?? (this.#stop.kind === 'stopped' ? this.#stop.thread : undefined);
+      const wanted = thread ?? (this.stop.kind === 'stopped' ? this.stop.thread : undefined);
       if (wanted !== undefined) await this.#select(formatThreadId(wanted));
       const reply = await this.#connection.request('g');
       const fault = faultOfReply(reply);
@@ -171,8 +172,7 @@ export class GdbClient {
    * @throws PtmonError also `read-failed` where the stub refuses
    */
   async readPhysical(pa: number, byteLength: number): Promise<Uint8Array> {
-    const [bytes] = await this.readPhysicalRanges([{ pa, byteLength }]);
-    return bytes!;
+    return (await this.readPhysicalRanges([{ pa, byteLength }]))[0]!;
   }
 
   /** As `readPhysical`, many ranges at the cost of few. */
@@ -185,8 +185,7 @@ export class GdbClient {
 
   /** Bytes at a virtual address, translated as the vCPU that stopped does, or the one whose registers were read since. */
   async readVirtual(va: bigint, byteLength: number): Promise<Uint8Array> {
-    const [bytes] = await this.#read('virtual', [{ address: va, byteLength }]);
-    return bytes!;
+    return (await this.#read('virtual', [{ address: va, byteLength }]))[0]!;
   }
 
   /**
@@ -246,9 +245,7 @@ export class GdbClient {
     return this.#whileStopped(async () => {
       this.#selected = undefined;
       const { reply } = await this.#connection.resume(`vCont;s:${formatThreadId(thread)}`);
-      this.#stopText = undefined;
-      this.#stop = this.#expect(parseStopReply(reply), 'the command to step', reply);
-      return this.#stop;
+      return this.#stoppedBy(reply);
     });
   }
 
@@ -257,13 +254,15 @@ export class GdbClient {
    * came, SIGINT or another that was faster. QEMU also stops it for a pause by QMP (SIGINT) and a shutdown (SIGQUIT).
    *
    * Nothing else may be sent while the guest runs: QEMU takes any byte for an interrupt.
+   *
+   * @param options.again told of a stop in the turn of the event loop in which it is read; true to let the guest run on at once
    */
-  continue(options: { readonly signal?: AbortSignal } = {}): Promise<StopReply> {
+  continue(options: ContinueOptions = {}): Promise<StopReply> {
     if (this.isRunning) return Promise.reject(this.#stillRunning());
     this.#isContinuing = true;
     this.#mustInterrupt = false;
     // Should it stop a guest that another one has let run, it lets it run on.
-    return this.#inStep(() => this.#continue(options.signal)).finally(() => (this.#isContinuing = false));
+    return this.#inStep(() => this.#continue(options)).finally(() => (this.#isContinuing = false));
   }
 
   /** Stops the guest where a `continue` is under way, which then returns with the stop that came. */
@@ -300,28 +299,37 @@ export class GdbClient {
     return this.#threads;
   }
 
-  async #continue(signal: AbortSignal | undefined): Promise<StopReply> {
+  async #continue({ signal, again }: ContinueOptions): Promise<StopReply> {
     this.#selected = undefined;
     const interrupt = () => this.#connection.interrupt();
-    const stopped = this.#connection.resume('vCont;c');
+    const stopped = this.#connection.resume('vCont;c', again && ((reply) => this.#runsOn(reply, again)));
     signal?.addEventListener('abort', interrupt, { once: true });
     if (signal?.aborted === true || this.#mustInterrupt || this.#detached !== undefined) interrupt();
     try {
       const { reply, isInterrupted } = await stopped;
       this.#wasInterrupted = isInterrupted;
-      if (reply !== this.#stopText) this.#stop = this.#expect(parseStopReply(reply), 'the command to continue', reply);
-      this.#stopText = reply;
-      return this.#stop;
+      return this.#stoppedBy(reply);
     } finally {
       signal?.removeEventListener('abort', interrupt);
     }
+  }
+
+  /** Asks whether the guest is to run on at once, unless something else is to be done first. */
+  #runsOn(reply: string, again: NonNullable<ContinueOptions['again']>): boolean {
+    if (this.#mustInterrupt || this.#detached !== undefined || this.#resumedElsewhere) return false;
+    return this.#last.note(reply) && again(this.#last.stop);
+  }
+
+  #stoppedBy(reply: string): StopReply {
+    if (!this.#last.note(reply)) throw this.#unexpected('the command to continue', reply);
+    return this.#last.stop;
   }
 
   async #detach(options: DetachOptions): Promise<void> {
     this.#connection.interrupt();
     try {
       await this.#queue.run(async () => {
-        if (this.#stop.kind === 'stopped') await this.#recover();
+        if (this.stop.kind === 'stopped') await this.#recover();
         await this.#leave.detach(options);
       });
     } catch (error) {
@@ -384,11 +392,6 @@ export class GdbClient {
   #stillRunning(): PtmonError {
     const message = `${this.address}: the guest is running; wait for it to stop, or abort the call that lets it run`;
     return new PtmonError('bad-argument', message);
-  }
-
-  #expect<T>(value: T | undefined, what: string, reply: string): T {
-    if (value === undefined) throw this.#unexpected(what, reply);
-    return value;
   }
 
   #unexpected(what: string, reply: string): PtmonError {

@@ -23,6 +23,8 @@ interface Task {
   readonly replies: string[];
   readonly window: number;
   sent: number;
+  /** Whether all of them are to be carried out once more, now that they have been answered. */
+  readonly again?: ((reply: string) => boolean) | undefined;
   resolve(replies: string[]): void;
   reject(error: PtmonError): void;
 }
@@ -35,6 +37,7 @@ export class GdbConnection {
   #task: Task | undefined;
   #fenced: { resolve(hasHalted: boolean): void; reject(error: PtmonError): void } | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #deadlineMs = Infinity;
   #running = false;
   #interrupting = false;
   #unaskedStops = 0;
@@ -109,12 +112,16 @@ export class GdbConnection {
   /**
    * Lets the target run; the reply that says why it stopped, however late, and whether an interrupt of ours, and nothing else, stopped it.
    *
+   * @param again told of a stop in the turn of the event loop in which it is read; true to let the target run once more, at once
    * @throws as `exchange`
    */
-  async resume(payload: string): Promise<{ readonly reply: string; readonly isInterrupted: boolean }> {
+  async resume(
+    payload: string,
+    again?: (reply: string) => boolean,
+  ): Promise<{ readonly reply: string; readonly isInterrupted: boolean }> {
     this.#running = true;
     try {
-      const [reply] = await this.#do([{ payload, expects: 'stop' }], 1);
+      const [reply] = await this.#do([{ payload, expects: 'stop' }], 1, again);
       return { reply: reply!, isInterrupted: this.#interrupting && (await this.fence()) };
     } finally {
       this.#running = false;
@@ -175,12 +182,12 @@ export class GdbConnection {
     if (this.#end === undefined) this.#finish(this.#error('closed', 'the connection is closed'));
   }
 
-  async #do(commands: readonly LinkCommand[], window: number): Promise<string[]> {
+  async #do(commands: readonly LinkCommand[], window: number, again?: (reply: string) => boolean): Promise<string[]> {
     if (this.#end !== undefined) throw this.#end;
     if (!this.#link.isInStep) await this.fence();
     if (commands.length === 0) return [];
     return new Promise((resolve, reject) => {
-      this.#task = { commands, replies: [], window, sent: 0, resolve, reject };
+      this.#task = { commands, replies: [], window, sent: 0, again, resolve, reject };
       this.#pump();
       if (this.#interrupting) this.#link.interrupt();
       this.#flush();
@@ -239,6 +246,11 @@ export class GdbConnection {
   }
 
   #replied(task: Task, reply: string): void {
+    if (task.again !== undefined && !this.#interrupting && task.again(reply)) {
+      task.sent = 0;
+      this.#arm();
+      return;
+    }
     task.replies.push(reply);
     if (task.replies.length < task.commands.length) {
       this.#arm();
@@ -260,17 +272,24 @@ export class GdbConnection {
     );
   }
 
+  /** One timer serves thousands of commands a second. */
   #arm(): void {
-    this.#disarm();
-    this.#timer = setTimeout(() => this.#timeout(), this.#options.timeoutMs);
+    this.#deadlineMs = performance.now() + this.#options.timeoutMs;
+    this.#timer ??= setTimeout(this.#look, this.#options.timeoutMs);
   }
 
   #disarm(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#deadlineMs = Infinity;
   }
 
+  readonly #look = () => {
+    const leftMs = this.#deadlineMs - performance.now();
+    this.#timer = leftMs > 0 && leftMs < Infinity ? setTimeout(this.#look, leftMs) : undefined;
+    if (leftMs <= 0) this.#timeout();
+  };
+
   #timeout(): void {
+    this.#disarm();
     const within = `within ${this.#options.timeoutMs} ms`;
     if (this.#fenced !== undefined) {
       // Nothing that this peer says can be relied on any more; but it may yet find what it is told last.
@@ -290,6 +309,7 @@ export class GdbConnection {
   #finish(end: PtmonError): void {
     this.#end = end;
     this.#disarm();
+    clearTimeout(this.#timer);
     const task = this.#task;
     this.#task = undefined;
     const command = task?.commands[task.replies.length]?.payload ?? '';

@@ -106,7 +106,7 @@ export class FollowedMemory implements GuestMemory, PhysicalMemory, RemoteFetch 
 
   clear(): void {
     this.#now.clear();
-    if (performance.now() - this.#readMs > BELIEVED_MS) this.#outside.clear();
+    if (this.#outside.size > 0 && performance.now() - this.#readMs > BELIEVED_MS) this.#outside.clear();
   }
 
   forget(gfn: number): void {

@@ -60,9 +60,9 @@ export class AliasSearch {
    *
    * @param isLast the watch ends: what is not found now is not reported
    */
-  isDue(isLast: boolean): boolean {
+  isDue(isLast: boolean, now = performance.now()): boolean {
     if (this.#found === undefined) return false;
-    return performance.now() >= this.#dueMs || (isLast && this.#durationMs < LAST_SEARCH_MS);
+    return now >= this.#dueMs || (isLast && this.#durationMs < LAST_SEARCH_MS);
   }
 
   /** @throws as `known` */

@@ -37,7 +37,8 @@ export class Comparisons {
 
   /** Whether everything is compared at this stop, which a watchpoint has caused. */
   isDue(): boolean {
-    return this.#isAlwaysDue || performance.now() - this.#lastMs >= this.#intervalMs;
+    const intervalMs = this.#intervalMs;
+    return this.#isAlwaysDue || intervalMs === 0 || performance.now() - this.#lastMs >= intervalMs;
   }
 
   /** Everything is compared now. */
@@ -56,9 +57,24 @@ export class Comparisons {
     this.#isOwed = true;
   }
 
-  /** How long the guest may run before a comparison that is owed; undefined where none is. */
-  get owedInMs(): number | undefined {
-    return this.#isOwed ? Math.max(1, this.#lastMs + this.#intervalMs - performance.now()) : undefined;
+  /**
+   * Watches a guest that runs.
+   *
+   * @param onDue called when it has run for as long as it may before a comparison that is owed
+   * @returns what begins that anew at a stop, and ends it
+   */
+  watchOwed(onDue: () => void): { restart(): void; end(): void } {
+    let timer: NodeJS.Timeout | undefined;
+    const end = () => {
+      clearTimeout(timer);
+      timer = undefined;
+    };
+    const restart = () => {
+      if (!this.#isOwed) end();
+      else timer ??= setTimeout(onDue, Math.max(1, this.#lastMs + this.#intervalMs - performance.now()));
+    };
+    restart();
+    return { restart, end };
   }
 
   get #intervalMs(): number {

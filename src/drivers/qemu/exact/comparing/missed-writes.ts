@@ -112,28 +112,45 @@ export class MissedWrites {
     this.#baseline = this.#read(entries, byteLength, words) ? { entries, byteLength, words } : undefined;
   }
 
+  /** What was noted is old. */
+  forget(): void {
+    this.#baseline = undefined;
+  }
+
   /**
    * Compares from now on, while the guest runs.
    *
    * @param onDue called each time that the guest has to be stopped for the monitor to compare
-   * @returns what ends that, when the guest has stopped
+   * @returns what begins that anew, when the guest has stopped and runs on, and what ends it
    */
-  watch(onDue: () => void): { end(): void } {
+  watch(onDue: () => void): { restart(now?: number): void; end(): void } {
     let confirmation: NodeJS.Timeout | undefined;
+    let timer: NodeJS.Timeout;
+    let dueMs = 0;
     const confirm = () => {
       confirmation = undefined;
       if (this.compare() !== 'same') onDue();
     };
     const check = () => {
-      if (confirmation !== undefined) return;
+      const leftMs = dueMs - performance.now();
+      timer = setTimeout(check, leftMs > 0 ? leftMs : this.intervalMs);
+      if (leftMs > 0 || confirmation !== undefined) return;
       const outcome = this.compare();
       if (outcome === 'unknown') onDue();
       if (outcome === 'different') confirmation = setTimeout(confirm, GRACE_MS);
     };
-    const timer = setInterval(check, this.intervalMs);
+    // A timer is not set anew at each of thousands of stops a second.
+    const restart = (now = performance.now()) => {
+      dueMs = now + this.intervalMs;
+      if (confirmation !== undefined) clearTimeout(confirmation);
+      confirmation = undefined;
+    };
+    restart();
+    timer = setTimeout(check, this.intervalMs);
     return {
+      restart,
       end: () => {
-        clearInterval(timer);
+        clearTimeout(timer);
         clearTimeout(confirmation);
         // The guest has been stopped, so what was noted may be old.
         this.#baseline = undefined;

@@ -13,16 +13,16 @@ import type { GuestEnd } from '../../guest-end.ts';
 import type { ThreadId } from '../../gdb/reply/thread-id.ts';
 import type { QmpClient } from '../../qmp/client.ts';
 import type { QmpEvent } from '../../qmp/messages.ts';
-import { isMigrating, isUnderWay } from '../../qmp/migration.ts';
+import { isUnderWay } from '../../qmp/migration.ts';
 import { isBroughtAboutByUs, isMeantToRun, readRunState } from '../../qmp/run-state.ts';
 import type { Guard } from '../../release/guard.ts';
+import { Migrations } from './migrations.ts';
 import type { RunNotice } from './run-notice.ts';
+import type { NextOptions, RunsOn, Stop } from './stop.ts';
 import { StallClock } from './stall-clock.ts';
 import { BreakpointSteps, isAtBreakpoint } from './stepping.ts';
 import { withinTime } from './within-time.ts';
 import { mayRunAfterUs, releaseGuest } from '../../release/release-guest.ts';
-
-const MIGRATION_POLL_MS = 100;
 
 /** How long QEMU may take to tell the guest's state when it is left. */
 const LAST_LOOK_MS = 1000;
@@ -38,14 +38,6 @@ const MOMENT_MS = 50;
 /** How long a gdbstub may take to detach, and then each answer to a second attempt. */
 const DETACH_MS = 2000;
 const RELEASE_MS = 700;
-
-/** Where the guest is stopped, with all that it has written in memory. */
-export interface Stop {
-  /** Undefined where another client of QEMU had let the guest run, so that nobody told us. */
-  readonly reply: StopReply | undefined;
-  /** False where it was let run more than once since it was looked at: what happened in between is not known. */
-  readonly isSure: boolean;
-}
 
 export interface RunControlParts {
   readonly qmp: QmpClient;
@@ -74,9 +66,8 @@ export class RunControl {
   #knownInterruptions = 0;
   /** Which of all runs a command of ours has ended. */
   #interruptedRun = -1;
-  #askAgainMs = 0;
   #stoppedSinceMs = performance.now();
-  #isMigrating = false;
+  readonly #migrations: Migrations;
   readonly #stalls = new StallClock(MOMENT_MS);
   #onChange = () => {};
   /** The run that is under way, or the next one, is to end. */
@@ -89,6 +80,7 @@ export class RunControl {
 
   constructor(parts: RunControlParts) {
     this.#parts = parts;
+    this.#migrations = new Migrations(parts.qmp, parts.stopReports !== undefined);
     this.#steps = new BreakpointSteps(parts.gdb, () => void this.#ownRuns++);
     this.#setHeld(isMeantToRun(parts.stateBefore) ? undefined : parts.stateBefore);
     // Whatever ends this process, the guest resumes.
@@ -139,21 +131,20 @@ export class RunControl {
   /**
    * The next stop of the guest. Resumes it for that, or waits until no other client keeps it paused.
    *
-   * @param isMoving a migration is under way
    * @returns undefined where the guest has ended, or `halt` is aborted
    * @throws PtmonError as the clients
    */
-  async next(halt: AbortSignal, isMoving = false): Promise<Stop | undefined> {
+  async next(halt: AbortSignal, { isMoving = false, runsOn }: NextOptions = {}): Promise<Stop | undefined> {
     const { end } = this.#parts;
     try {
-      return await this.#next(halt, isMoving);
+      return await this.#next(halt, isMoving, runsOn);
     } catch (error) {
       if (end.isShutDown) return undefined;
       throw end.failure ?? error;
     }
   }
 
-  async #next(halt: AbortSignal, isMoving: boolean): Promise<Stop | undefined> {
+  async #next(halt: AbortSignal, isMoving: boolean, runsOn: RunsOn | undefined): Promise<Stop | undefined> {
     const { gdb } = this.#parts;
     while (!halt.aborted) {
       if (this.#heldAs !== undefined) this.#say({ kind: 'held', state: this.#heldAs });
@@ -164,9 +155,9 @@ export class RunControl {
         await this.#change(halt);
       } else if (gdb.resumedElsewhere) {
         await this.#untilStopped(halt, isMoving);
-      } else if (performance.now() - this.#stoppedSinceMs < MOMENT_MS || !(await this.#hasMoved())) {
+      } else if (this.isFresh() || !(await this.#hasMoved())) {
         if (!isMoving) this.#say({ kind: 'free' });
-        const reply = await this.#run(halt);
+        const reply = await this.#run(halt, runsOn);
         if (reply === undefined) return undefined;
         // Else another client has resumed it before its state could be read.
         if (!gdb.resumedElsewhere) return this.#look(reply);
@@ -187,32 +178,22 @@ export class RunControl {
     return this.isHeld;
   }
 
-  /**
-   * Whether the guest is on its way to another host. QEMU aborts when a guest that it has stopped for the last step is let run, and a
-   * stop of ours hides that it has. Asked at most every tenth of a second, since an answer takes as long as a stop.
-   */
+  /** As `Migrations.areUnderWay`. */
   isMigrating(): boolean | Promise<boolean> {
-    if (this.#parts.stopReports !== undefined) return this.#isMigrating;
-    const now = performance.now();
-    if (now < this.#askAgainMs) return false;
-    this.#askAgainMs = now + MIGRATION_POLL_MS;
-    // Of a QEMU that ends, or does not answer, `next` tells.
-    return isMigrating(this.#parts.qmp).catch(() => false);
+    return this.#migrations.areUnderWay();
   }
 
   /** As `next`, without a stop of ours before the migration is over: no watchpoint may be set. */
   async nextAfterMigration(halt: AbortSignal): Promise<Stop | undefined> {
     const over = new AbortController();
-    const ask = () => isMigrating(this.#parts.qmp).then((goesOn) => goesOn || over.abort());
-    // A QEMU that does not answer any more is told by others.
-    const poll = setInterval(() => void ask().catch(() => {}), MIGRATION_POLL_MS);
+    const poll = this.#migrations.untilOver(() => over.abort());
     try {
       this.#say({ kind: 'migrating' });
-      const stop = await this.next(AbortSignal.any([halt, over.signal]), true);
+      const stop = await this.next(AbortSignal.any([halt, over.signal]), { isMoving: true });
       return halt.aborted ? undefined : (stop ?? this.#look(undefined));
     } finally {
       this.#stoppedSinceMs = -Infinity;
-      clearInterval(poll);
+      poll.end();
     }
   }
 
@@ -265,7 +246,7 @@ export class RunControl {
     return { reply, isSure };
   }
 
-  async #run(halt: AbortSignal): Promise<StopReply | undefined> {
+  async #run(halt: AbortSignal, runsOn: RunsOn | undefined): Promise<StopReply | undefined> {
     const { gdb } = this.#parts;
     this.#unseenRuns++;
     this.#knownInterruptions = gdb.interruptions;
@@ -273,7 +254,7 @@ export class RunControl {
     if (stepped === undefined) this.#ownRuns++;
     this.#stalls.start();
     this.#stoppedSinceMs = performance.now();
-    const reply = stepped ?? (await this.#continue(halt));
+    const reply = stepped ?? (await this.#continue(halt, runsOn));
     if (reply.kind !== 'stopped' || reply.signal === GDB_SIGNAL.quit) return undefined;
     const isOurs = reply.watch !== undefined || isAtBreakpoint(reply, gdb) || gdb.wasInterrupted;
     this.#isInterrupted = false;
@@ -284,14 +265,35 @@ export class RunControl {
     return reply;
   }
 
-  #continue(halt: AbortSignal): Promise<StopReply> {
+  /** Whether the guest is to run on at once, and nobody but `runsOn` need be asked: what `#next` and `#run` look at else. */
+  #runsOn(reply: StopReply, halt: AbortSignal, runsOn: RunsOn): boolean {
+    if (reply.kind !== 'stopped' || reply.watch === undefined) return false;
+    if (this.isHeld || this.#isInterrupted || halt.aborted || this.#unseenRuns !== 1 || this.#migrations.mayBeUnderWay)
+      return false;
+    const atMs = performance.now();
+    if (this.#stalls.hasStalled(atMs) || this.#stoppedSinceMs === -Infinity) return false;
+    this.#stoppedSinceMs = atMs;
+    if (!runsOn({ reply, isSure: true }, atMs)) return false;
+    this.#ownRuns++;
+    this.#stoppedSinceMs = performance.now();
+    this.#stalls.start(this.#stoppedSinceMs);
+    return true;
+  }
+
+  /** Whether the guest has been stopped for no more than a moment. */
+  isFresh(now = performance.now()): boolean {
+    return now - this.#stoppedSinceMs < MOMENT_MS;
+  }
+
+  #continue(halt: AbortSignal, runsOn: RunsOn | undefined): Promise<StopReply> {
     const { gdb } = this.#parts;
     if (this.#halt !== halt) {
       this.#halt?.removeEventListener('abort', this.#halted);
       halt.addEventListener('abort', this.#halted, { once: true });
       this.#halt = halt;
     }
-    const stopped = gdb.continue();
+    const again = runsOn && ((reply: StopReply) => this.#runsOn(reply, halt, runsOn));
+    const stopped = gdb.continue({ again });
     if (this.#isInterrupted || halt.aborted) gdb.interrupt();
     return stopped;
   }
@@ -359,8 +361,7 @@ export class RunControl {
 
   /** Nothing may be trapped from its beginning on; a guest that has moved must not be resumed. */
   #migration(isUnderWay: boolean): void {
-    if (isUnderWay && !this.#isMigrating && this.#parts.gdb.isRunning) this.interrupt();
-    this.#isMigrating = isUnderWay;
+    if (this.#migrations.hear(isUnderWay) && this.#parts.gdb.isRunning) this.interrupt();
     this.#stoppedSinceMs = -Infinity;
   }
 

@@ -13,16 +13,16 @@ export class StallClock {
     this.#limitMs = limitMs;
   }
 
-  start(): void {
-    this.#lastMs = performance.now();
+  start(now = performance.now()): void {
+    this.#lastMs = now;
     this.#hasStalled = false;
     // What has arrived meanwhile may be handled before this timer or after it.
     this.#timer ??= setInterval(() => this.#tick(), TICK_MS).unref();
   }
 
   /** Whether this process was held up since `start`. */
-  hasStalled(): boolean {
-    this.#tick();
+  hasStalled(now = performance.now()): boolean {
+    this.#tick(now);
     return this.#hasStalled;
   }
 
@@ -31,8 +31,7 @@ export class StallClock {
     this.#timer = undefined;
   }
 
-  #tick(): void {
-    const now = performance.now();
+  #tick(now = performance.now()): void {
     if (now - this.#lastMs > this.#limitMs + TICK_MS) this.#hasStalled = true;
     this.#lastMs = now;
   }

@@ -68,7 +68,7 @@ export class UnwatchedRuns {
     await this.#watchpoints.clear();
     await gdb.clearBreakpoints(breakpoints);
     const over = new AbortController();
-    const running = control.next(AbortSignal.any([over.signal, end.signal]), true);
+    const running = control.next(AbortSignal.any([over.signal, end.signal]), { isMoving: true });
     running.catch(() => {});
     try {
       await control.untilRunning();

@@ -52,6 +52,8 @@ export class PacketDecoder {
 
   /** The items that this chunk completes. Never throws, whatever the bytes. */
   push(chunk: Uint8Array): PacketItem[] {
+    const whole = this.#state === 'between' ? this.#wholePacket(chunk) : undefined;
+    if (whole !== undefined) return [{ kind: 'packet', payload: whole }];
     const items: PacketItem[] = [];
     let at = 0;
     while (at < chunk.length) {
@@ -60,6 +62,20 @@ export class PacketDecoder {
       if (at < chunk.length) this.#byte(chunk[at++]!, items);
     }
     return items;
+  }
+
+  /** The payload of a chunk that is one packet, and nothing else, as most are; undefined where more is to be looked at. */
+  #wholePacket(chunk: Uint8Array): string | undefined {
+    const end = chunk.length - 3;
+    if (end < 1 || end > this.#maxByteLength || chunk[0] !== DOLLAR || chunk[end] !== HASH) return undefined;
+    let sum = 0;
+    for (let at = 1; at < end; at++) {
+      const byte = chunk[at]!;
+      if (byte === HASH || byte === DOLLAR || byte === STAR || byte === BRACE) return undefined;
+      sum += byte;
+    }
+    const checksum = (hexDigit(chunk[end + 1]!) << 4) | hexDigit(chunk[end + 2]!);
+    return checksum === (sum & 0xff) ? charactersOf(chunk.subarray(1, end)) : undefined;
   }
 
   #byte(byte: number, items: PacketItem[]): void {
@@ -175,6 +191,7 @@ function charactersOf(bytes: Uint8Array): string {
 
 /** 256 for what is no digit: no sum is that. */
 function hexDigit(byte: number): number {
-  const digit = Number.parseInt(String.fromCharCode(byte), 16);
-  return Number.isNaN(digit) ? 0x100 : digit;
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
+  const letter = byte | 0x20;
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : 0x100;
 }

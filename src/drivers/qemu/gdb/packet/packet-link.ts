@@ -49,6 +49,8 @@ export class PacketLink {
   #interrupted = false;
   #probe: 'none' | 'asked' | 'answered' = 'none';
   #output = '';
+  #last: { readonly output: string; readonly bytes: Uint8Array } = { output: '', bytes: new Uint8Array() };
+  #lastCommand = { payload: '', packet: '' };
 
   constructor(maxPacketByteLength: number = DEFAULT_MAX_PACKET_BYTES) {
     this.#decoder = new PacketDecoder(maxPacketByteLength);
@@ -74,15 +76,19 @@ export class PacketLink {
 
   /** What is to be sent since the last call. */
   takeOutput(): Uint8Array | undefined {
-    if (this.#output === '') return undefined;
-    const bytes = bytesOfCharacters(this.#output);
+    const output = this.#output;
+    if (output === '') return undefined;
     this.#output = '';
-    return bytes;
+    // Most often the guest is resumed once more.
+    if (output !== this.#last.output) this.#last = { output, bytes: bytesOfCharacters(output) };
+    return this.#last.bytes;
   }
 
   /** To be called in step only. */
   send(command: LinkCommand): void {
-    this.#output += frameCommand(command.payload);
+    const { payload } = command;
+    if (payload !== this.#lastCommand.payload) this.#lastCommand = { payload, packet: frameCommand(payload) };
+    this.#output += this.#lastCommand.packet;
     this.#interrupted = false;
     this.#unacknowledged.push(command);
     if (this.commandsUnderWay === 1) this.#attempts = 1;

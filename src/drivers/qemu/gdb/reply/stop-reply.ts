@@ -43,6 +43,29 @@ export function parseStopReply(payload: string): StopReply | undefined {
   }
 }
 
+/** Why a target stopped last. Stops in a row are often at one watchpoint: the same text is read once. */
+export class LastStop {
+  #stop: StopReply;
+  #text: string | undefined;
+
+  constructor(stop: StopReply) {
+    this.#stop = stop;
+  }
+
+  get stop(): StopReply {
+    return this.#stop;
+  }
+
+  /** Returns whether the payload is a stop reply. */
+  note(payload: string): boolean {
+    if (payload === this.#text) return true;
+    const stop = parseStopReply(payload);
+    if (stop === undefined) return false;
+    [this.#stop, this.#text] = [stop, payload];
+    return true;
+  }
+}
+
 /** Keys that are not known are passed over, as the manual demands. */
 function pairsOf(text: string): { thread: ThreadId | undefined; watch: WatchHit | undefined } {
   let thread: ThreadId | undefined;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { slownessLine } from '../../../../src/cli/live/source.ts';
-import { StoppedShare } from '../../../../src/drivers/qemu/exact/stopped-share.ts';
+import { StopTimes } from '../../../../src/drivers/qemu/exact/stop-times.ts';
 
 describe('a guest that is stopped for most of the time', () => {
   test.each([
@@ -9,9 +9,17 @@ describe('a guest that is stopped for most of the time', () => {
     ['few long stops: a reader that does not read', 5, 5000, 10, undefined],
   ])('%s', (_, stops, stoppedMs, runningMs, share) => {
     const told: number[] = [];
-    const stoppedShare = new StoppedShare((each) => told.push(each));
-    for (let stop = 0; stop < 2 * stops; stop++) stoppedShare.add(stoppedMs, runningMs);
+    const times = new StopTimes((each) => told.push(each));
+    let now = 1000;
+    times.begin(now);
+    for (let stop = 0; stop < 2 * stops; stop++) {
+      times.runs((now += stoppedMs));
+      times.stopped((now += runningMs));
+      // As where a consumer was told at once, and the rest is left to it.
+      times.stopped(now + 1);
+    }
     expect(told).toEqual(share === undefined ? [] : [share]);
+    expect(times.all).toEqual({ stops: 2 * stops, runningMs: 2 * stops * runningMs, stoppedMs: 2 * stops * stoppedMs });
   });
 
   test('a watch that will be slow is told beforehand, with what to do', () => {

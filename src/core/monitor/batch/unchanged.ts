@@ -1,0 +1,28 @@
+/** A comparison with memory that most often finds nothing, in one step. */
+import { NumberList } from '../../struct/number-list.ts';
+import { finish } from '../steps.ts';
+import type { SynchronizerParts } from './synchronizer.ts';
+
+/** Tables that may be compared in one step. */
+const MAX_FRAMES = 256;
+
+type Parts = Pick<SynchronizerParts, 'calls' | 'plan' | 'rmap' | 'spaces'>;
+
+/** As `Synchronizer.isUnchanged`. */
+export function isUnchanged({ calls, plan, rmap, spaces }: Parts, scope: 'all' | 'above'): boolean {
+  if (rmap.size > MAX_FRAMES) return false;
+  calls.begin();
+  const differing = new NumberList();
+  try {
+    for (const first of rmap.firsts()) {
+      for (let node: typeof first | null = first; node !== null; node = node.nextInFrame) {
+        if (scope === 'all' || !node.isPageTable) plan.compare(node, differing);
+      }
+    }
+    const isRead = plan.missing.length === 0;
+    return isRead && differing.length === 0 && spaces.inView(undefined).every(({ top }) => top.frame !== null);
+  } finally {
+    if (plan.missing.length > 0) finish(plan.rollBack());
+    calls.end();
+  }
+}
