@@ -9,6 +9,7 @@ export type {
   RemoteFetch,
   RootGoneEvent,
   SourceEvent,
+  TakeAtOnce,
   WriteEvent,
 } from './driver.ts';
 export type { LongWorkOptions, Progress } from './pacer.ts';

@@ -152,6 +152,19 @@ describe.skipIf(leftOut('test/live/exact, exact watching of a real guest')).each
       console.log(`${events.length} events, ${share.toFixed(2)} % of them found by comparing, ${stops.stops} stops`);
     });
 
+    test('a thousand rounds whose stops are handled in the turn in which they are read', async () => {
+      const va = place();
+      const threads = machine.guest.workload.hello?.cpus ?? 1;
+      await prepared(va, threads);
+      const { events, stops } = await expectExactly({
+        ranges: Array.from({ length: threads }, (_, thread) => ({ va: va + BigInt(thread) * 0x10000n, pages: 16 })),
+        commands: [`loop mix ${1000 / threads} pages=8 at=${hex(va)} stride=65536 threads=${threads} seed=5`],
+        atOnce: true,
+      });
+      expect(events.length).toBeGreaterThan(2000);
+      console.log(`${events.length} events, ${stops.stops} stops`);
+    });
+
     test('a process that exits takes its pages with it, and the next one is not mistaken for it', async () => {
       const va = place();
       const at = hex(va);

@@ -16,6 +16,8 @@ export interface WatchPlan {
   readonly commands: readonly (string | (() => Promise<unknown>))[];
   /** Asks QEMU to translate every watched address at each stop. */
   readonly verify?: boolean;
+  /** The events go to a sink that may lag, so that stops are handled in the turn in which they are read. */
+  readonly atOnce?: boolean;
   readonly options?: Partial<QemuOptions>;
   /** How long each command may take; default two minutes. */
   readonly timeoutMs?: number;
@@ -88,7 +90,9 @@ export class WatchedGuest {
     const session = await openSession({
       driver,
       signal: enough.signal,
-      onBatch: () => (plan.verify === true ? verifier.verify(session.monitor) : undefined),
+      ...(plan.atOnce === true
+        ? { sinks: [{ mayLag: true, write: (event) => void events.push(event), end: () => {} }] }
+        : { onBatch: () => (plan.verify === true ? verifier.verify(session.monitor) : undefined) }),
     });
     for (const { va, pages: count } of plan.ranges) await session.watch({ root, va, byteLength: count * 4096 });
     const isEnough = () => plan.until === undefined || plan.until(events);
@@ -100,7 +104,8 @@ export class WatchedGuest {
     let done = false;
     // The failure of the work is told by awaiting it; until then it must not end the process.
     work.catch(() => enough.abort());
-    for await (const event of session) {
+    if (plan.atOnce === true) await session.run();
+    for await (const event of plan.atOnce === true ? [] : session) {
       events.push(event);
       plan.onEvent?.(events.length);
       if (done && isEnough()) break;

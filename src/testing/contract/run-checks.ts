@@ -1,6 +1,7 @@
 /** Checks of `Driver.run`. */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { SourceEvent, TakeAtOnce } from '../../driver/index.ts';
 import type { CheckGroup } from './contract-check.ts';
 import { contentOf, fetchAll, paOf, wellFormed } from './driver-questions.ts';
 import { protectTables, watch } from './watch.ts';
@@ -43,6 +44,26 @@ export const RUN_CHECKS: CheckGroup = {
       assert.deepEqual(driver.registers?.readRegisters(0), registers);
     });
     assert.equal(looked, 5, 'the source yielded fewer than five batches');
+  },
+
+  async 'a batch that is handed over at once is yielded all the same, or an empty one where it was taken'(open) {
+    const { driver } = await open();
+    let expected: readonly SourceEvent[] | undefined;
+    let handed = 0;
+    const take: TakeAtOnce = (batch) => {
+      assert.equal(expected, undefined, 'the guest ran on before what was handed over had been yielded');
+      handed++;
+      if (handed % 3 === 0) return 'run-on';
+      expected = handed % 3 === 1 ? batch : [];
+      return handed % 3 === 1 ? 'later' : 'processed';
+    };
+    let batches = 0;
+    for await (const batch of driver.run(undefined, take)) {
+      if (expected !== undefined) assert.deepEqual(batch, expected);
+      expected = undefined;
+      if (++batches >= 100) break;
+    }
+    if (handed === 0) return 'the source hands nothing over';
   },
 
   async 'yields nothing when it is aborted before it begins'(open) {
