@@ -23,6 +23,12 @@ function place(): bigint {
   return nextVa;
 }
 
+/** Who takes the events, and so whether stops are handled in the turn in which they are read. */
+const WAYS: readonly (readonly [name: string, atOnce: boolean])[] = [
+  ['an iterator takes the events', false],
+  ['stops are handled at once', true],
+];
+
 describe.skipIf(leftOut('test/live/other-clients, a real guest that others pause, move and debug'))(
   'a guest that others have a hand in, too',
   { timeout: 60_000 },
@@ -97,24 +103,28 @@ describe.skipIf(leftOut('test/live/other-clients, a real guest that others pause
       return differences(events, reports, ranges, machine.pid);
     }
 
-    test('who pauses it finds it paused for as long as they like; then it is watched on', async () => {
-      const va = place();
-      await expectExactly({
-        ranges: [{ va, pages: 4 }],
-        commands: [
-          `map 4 small at=${hex(va)}`,
-          `touch ${hex(va)} 4`,
-          pause,
-          () => expectPausedFor(300),
-          resume,
-          `dontneed ${hex(va)} 4`,
-        ],
-      });
-      expect(notices).toEqual([{ kind: 'held', state: 'paused' }, { kind: 'free' }]);
-      await expectFree(va);
-    });
+    test.each(WAYS)(
+      'who pauses it finds it paused for as long as they like; then it is watched on: %s',
+      async (_, atOnce) => {
+        const va = place();
+        await expectExactly({
+          atOnce,
+          ranges: [{ va, pages: 4 }],
+          commands: [
+            `map 4 small at=${hex(va)}`,
+            `touch ${hex(va)} 4`,
+            pause,
+            () => expectPausedFor(300),
+            resume,
+            `dontneed ${hex(va)} 4`,
+          ],
+        });
+        expect(notices).toEqual([{ kind: 'held', state: 'paused' }, { kind: 'free' }]);
+        await expectFree(va);
+      },
+    );
 
-    test('pauses and runs in between, at full speed', async () => {
+    test.each(WAYS)('pauses and runs in between, at full speed: %s', async (_, atOnce) => {
       const va = place();
       await machine.guest.workload.command(`map 1 small at=${hex(va + 0x100000n)}`);
       await machine.guest.workload.command(`touch ${hex(va + 0x100000n)}`);
@@ -131,6 +141,7 @@ describe.skipIf(leftOut('test/live/other-clients, a real guest that others pause
       let meddling = Promise.resolve();
       const loop = `loop mix 150 pages=8 at=${hex(va)} seed=3`;
       const { events, statistics } = await expectNoSilentLoss({
+        atOnce,
         ranges: [{ va, pages: 16 }],
         commands: [
           // Done when the guest runs, and so is trapped: who let it run before that would let it do all of it unseen.
@@ -150,16 +161,20 @@ describe.skipIf(leftOut('test/live/other-clients, a real guest that others pause
       await expectFree(va);
     });
 
-    test('who paused it finds it paused when the watch ends, and without watchpoints', async () => {
-      const va = place();
-      await expectExactly({
-        ranges: [{ va, pages: 4 }],
-        commands: [`map 4 small at=${hex(va)}`, `touch ${hex(va)} 4`, pause, () => expectPausedFor(50)],
-      });
-      await expectPausedFor(100);
-      await resume();
-      await expectFree(va);
-    });
+    test.each(WAYS)(
+      'who paused it finds it paused when the watch ends, and without watchpoints: %s',
+      async (_, atOnce) => {
+        const va = place();
+        await expectExactly({
+          atOnce,
+          ranges: [{ va, pages: 4 }],
+          commands: [`map 4 small at=${hex(va)}`, `touch ${hex(va)} 4`, pause, () => expectPausedFor(50)],
+        });
+        await expectPausedFor(100);
+        await resume();
+        await expectFree(va);
+      },
+    );
 
     test('one that was paused before is watched when it runs, and paused afterwards if that never happens', async () => {
       const va = place();
