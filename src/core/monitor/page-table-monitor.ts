@@ -40,6 +40,7 @@ import { Plan } from './batch/plan.ts';
 import { Releases } from './batch/releases.ts';
 import { finish, noSteps, type Stepwise } from './steps.ts';
 import { type CompareScope, Synchronizer } from './batch/synchronizer.ts';
+import { isUnchanged } from './batch/unchanged.ts';
 import { WriteMarker } from './batch/write-marker.ts';
 import { EventWriter } from './reporting/event-writer.ts';
 import { Report } from './reporting/report.ts';
@@ -76,6 +77,7 @@ export class PageTableMonitor {
   readonly #spaces: AddressSpaces;
   readonly #parts: MonitorParts;
   readonly #calls: Calls;
+  readonly #plan: Plan;
   readonly #synchronizer: Synchronizer;
   readonly #releases: Releases;
   readonly #entrySet: EntrySet = { version: 0 };
@@ -84,9 +86,9 @@ export class PageTableMonitor {
   constructor(options: MonitorOptions) {
     checkOptions(options);
     const paging = 'levels' in options.paging ? options.paging : makePaging(options.paging);
+    this.paging = paging;
     const { memory, fastPath = true, maxRangePages = DEFAULT_RANGE_PAGES } = options;
     const { entryBytes } = paging.mode;
-    this.paging = paging;
     this.#memory = memory;
     const faults = new Faults(options.onFault ?? (() => {}));
     this.#tables = new ProtectedTables(options.protection, faults);
@@ -102,8 +104,9 @@ export class PageTableMonitor {
     const formerWalks = new FormerWalks(entryBytes);
     this.#calls = new Calls({ tables, faults, marks, unsettled, formerWalks });
     this.#releases = new Releases({ calls: this.#calls, report, unsettled, tables, rmap, spaces });
+    this.#plan = new Plan({ memory, paging, tables, rmap, faults, marks });
     this.#synchronizer = new Synchronizer({
-      plan: new Plan({ memory, paging, tables, rmap, faults, marks }),
+      plan: this.#plan,
       report,
       reportsRights,
       unsettled,
@@ -125,7 +128,6 @@ export class PageTableMonitor {
 
   /**
    * Watches one address. Emits no event for what is there already (rule E8): `state` returns it.
-   *
    * @throws PtmonError `non-canonical`, `bad-argument`, `no-such-view`, `not-fetched`, or what the source throws; then nothing
    * has changed (rule C9)
    */
@@ -283,7 +285,7 @@ export class PageTableMonitor {
   /** Whether `resync` would find nothing; false, too, where it takes longer than a moment. @throws what the source throws */
   isUnchanged(scope: 'all' | 'above'): boolean {
     this.#calls.admit('resync');
-    return this.#synchronizer.isUnchanged(scope);
+    return isUnchanged({ calls: this.#calls, plan: this.#plan, rmap: this.#rmap, spaces: this.#spaces }, scope);
   }
 
   /** The same in steps. */

@@ -22,7 +22,6 @@ import type { Calls } from './calls.ts';
 import type { DirtyMarks } from './dirty-marks.ts';
 import type { FormerWalks } from './former-walks.ts';
 import type { Plan } from './plan.ts';
-import { isUnchanged } from './unchanged.ts';
 import { finish, isStepDone, type Stepwise } from '../steps.ts';
 import { Disturbance, undisturbed } from './undisturbed.ts';
 
@@ -232,11 +231,6 @@ export class Synchronizer {
     } finally {
       this.#calls.end();
     }
-  }
-
-  /** Whether `compare` would find nothing; false, too, where that takes long to tell. @throws what the source throws */
-  isUnchanged(scope: 'all' | 'above'): boolean {
-    return isUnchanged(this.#parts, scope);
   }
 
   *#compare(view: number | undefined, scope: CompareScope): Stepwise<MonitorEvent[]> {

@@ -1,14 +1,22 @@
 /** A comparison with memory that most often finds nothing, in one step. */
 import { NumberList } from '../../struct/number-list.ts';
 import { finish } from '../steps.ts';
-import type { SynchronizerParts } from './synchronizer.ts';
+import type { AddressSpaces } from '../tables/address-spaces.ts';
+import type { ReverseMap } from '../tables/rmap.ts';
+import type { Calls } from './calls.ts';
+import type { Plan } from './plan.ts';
 
 /** Tables that may be compared in one step. */
 const MAX_FRAMES = 256;
 
-type Parts = Pick<SynchronizerParts, 'calls' | 'plan' | 'rmap' | 'spaces'>;
+interface Parts {
+  readonly calls: Calls;
+  readonly plan: Plan;
+  readonly rmap: ReverseMap;
+  readonly spaces: AddressSpaces;
+}
 
-/** As `Synchronizer.isUnchanged`. */
+/** Whether a comparison would find nothing; false, too, where that takes long to tell. @throws what the source throws */
 export function isUnchanged({ calls, plan, rmap, spaces }: Parts, scope: 'all' | 'above'): boolean {
   if (rmap.size > MAX_FRAMES) return false;
   calls.begin();

@@ -269,7 +269,6 @@ export class QemuDriver implements Driver {
   /**
    * A page table of an address space to which no write can be trapped, because the guest maps it nowhere to write to; undefined where there
    * is none. The guest must be stopped.
-   *
    * @param root by default, that of each vCPU
    */
   async unmappedTable(root?: number): Promise<number | undefined> {
