@@ -67,7 +67,12 @@ describe('a stop that is handled in the turn in which it is reported', () => {
     expect(events.map(short)).toEqual(['+1', '+2', '-1']);
     expect(events.every(({ time }) => time !== undefined && time.us > 0)).toBe(true);
     expect(driver.taken).toEqual(['run-on', 'run-on', 'run-on', 'run-on']);
-    expect(summary).toMatchObject({ ended: 'finished', writes: 3, commits: 4, counts: { 'page-in': 2, 'page-out': 1 } });
+    expect(summary).toMatchObject({
+      ended: 'finished',
+      writes: 3,
+      commits: 4,
+      counts: { 'page-in': 2, 'page-out': 1 },
+    });
   });
 
   test.each<[string, Partial<SessionOptions>]>([
@@ -135,6 +140,11 @@ describe('a stop that is handled in the turn in which it is reported', () => {
     const { writes, commits, resyncs, foundByResync } = await session.run();
     expect(sink.heard.filter((text) => text !== ']')).toEqual(['[+1', '[+2', '[+3']);
     expect(driver.taken).toEqual(['later', 'resumed', 'later', 'resumed', 'run-on', 'later', 'resumed']);
-    expect({ writes, commits, resyncs, foundByResync }).toEqual({ writes: 3, commits: 3, resyncs: 2, foundByResync: 1 });
+    expect({ writes, commits, resyncs, foundByResync }).toEqual({
+      writes: 3,
+      commits: 3,
+      resyncs: 2,
+      foundByResync: 1,
+    });
   });
 });
