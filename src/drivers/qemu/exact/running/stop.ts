@@ -1,4 +1,4 @@
-/** What is said of a stop of the guest. */
+/** A stop of the guest, and who hears of it. */
 import type { StopReply } from '../../gdb/reply/stop-reply.ts';
 
 /**
