@@ -16,6 +16,7 @@ export class CallInSteps<T> {
   #canCancel = true;
   #outcome: Outcome<T> | undefined;
 
+  /** @internal */
   constructor(calls: Calls, work: Stepwise<T>) {
     this.#calls = calls;
     this.#work = work;

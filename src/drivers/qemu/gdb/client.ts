@@ -106,12 +106,12 @@ export class GdbClient {
     return this.#resumedElsewhere;
   }
 
-  /** Whether an interrupt of this client ended the last `continue`, and neither a watchpoint nor another client. */
+  /** Whether an interrupt of this client ended the last `continue`, and neither a watchpoint nor another client. @internal */
   get wasInterrupted(): boolean {
     return this.#wasInterrupted;
   }
 
-  /** How often this client has stopped a guest that another one had let run. */
+  /** How often this client has stopped a guest that another one had let run. @internal */
   get interruptions(): number {
     return this.#interruptions;
   }
@@ -121,18 +121,18 @@ export class GdbClient {
     this.#resumedElsewhere = true;
   }
 
-  /** The guest runs by this client's own command after all. */
+  /** The guest runs by this client's own command after all. @internal */
   forgetResumed(): void {
     this.#resumedElsewhere = false;
   }
 
-  /** Is in step with QEMU again, the guest stopped, where another client let it run. */
+  /** Is in step with QEMU again, the guest stopped, where another client let it run. @internal */
   rejoin(): Promise<void> {
     this.#resumedElsewhere = true;
     return this.#whileStopped(async () => {});
   }
 
-  /** How many write watchpoints this client has set, those of which it is not sure among them. */
+  /** How many write watchpoints this client has set, those of which it is not sure among them. @internal */
   get writeWatchCount(): number {
     return this.#watches.count;
   }
@@ -224,10 +224,12 @@ export class GdbClient {
     return this.#breakpoints.list().map(({ va }) => va);
   }
 
+  /** @internal */
   get breakpointCount(): number {
     return this.#breakpoints.count;
   }
 
+  /** @internal */
   hasBreakpoint(va: bigint): boolean {
     return this.#breakpoints.has({ va, byteLength: 1 });
   }
@@ -284,6 +286,7 @@ export class GdbClient {
   /**
    * The same without waiting for anything, for a process that is about to end, or a QEMU that does not answer: nobody can tell whether
    * it has succeeded.
+   * @internal
    */
   abandon(options: DetachOptions = {}): void {
     this.#leave.abandon(options);
