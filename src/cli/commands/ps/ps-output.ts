@@ -8,7 +8,7 @@ import { fitLine } from '../../../sinks/text-width.ts';
 
 /** One line, with its line feed. */
 export function processJson(process: Process): string {
-  const { task, mm, roots, ...plain } = process;
+  const { task, mm, roots, startTime: _startTime, ...plain } = process;
   return `${JSON.stringify({
     v: JSONL_VERSION,
     kind: 'process',
