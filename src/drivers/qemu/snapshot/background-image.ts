@@ -8,7 +8,6 @@ import { chmodSync, createWriteStream, mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { setTimeout } from 'node:timers/promises';
 import { PtmonError } from '../../../core/error.ts';
 import { QmpClient } from '../qmp/client.ts';
@@ -24,7 +23,7 @@ const POLL_MS = 50;
 export interface BackgroundImageOptions {
   /** QEMU's QMP socket. QEMU must run on this host. */
   readonly qmp: string;
-  /** Ends it: QEMU cancels the migration. */
+  /** Ends it, once QEMU is through: a migration that is cut short would leave the guest's memory write-protected. */
   readonly signal?: AbortSignal;
 }
 
@@ -111,7 +110,6 @@ async function migrate(
   await qmp.execute('migrate', { uri: `unix:${stream.socket}` }).catch((error: unknown) => {
     throw refusal(qmp, error);
   });
-  let isCancelled = false;
   for (;;) {
     const said = (await qmp.execute('query-migrate')) as MigrationState;
     if (!isUnderWay(said.status)) {
@@ -120,10 +118,6 @@ async function migrate(
       if (said.status !== 'completed') throw failed(qmp, said['error-desc'] ?? `the migration is ${said.status}`);
       await stream.end();
       return said.downtime;
-    }
-    if (!isCancelled && (signal?.aborted === true || stream.failure !== undefined)) {
-      isCancelled = true;
-      await qmp.execute('migrate_cancel');
     }
     await setTimeout(POLL_MS);
   }
@@ -175,9 +169,15 @@ class MigrationStream {
   #connected(connection: Socket): void {
     if (this.#connection !== undefined) return void connection.destroy();
     this.#connection = connection;
-    this.#written = pipeline(connection, createWriteStream(this.file, { mode: 0o600 })).catch((cause: unknown) => {
+    const file = createWriteStream(this.file, { mode: 0o600 });
+    file.once('error', (cause) => {
       this.failure = new PtmonError('write-failed', `${this.file}: ${String(cause)}`, {}, { cause });
+      // Read to its end all the same: QEMU 7.2 keeps the guest's memory write-protected where a migration fails or is cancelled.
+      connection.unpipe(file).resume();
     });
+    connection.once('close', () => file.end());
+    this.#written = new Promise((resolve) => file.once('close', resolve));
+    connection.on('error', () => {}).pipe(file);
   }
 }
 
