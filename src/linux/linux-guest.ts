@@ -1,6 +1,7 @@
 /** A guest's Linux, as far as it is known from outside: its processes, what they have in memory, what its page tables mean to it. */
 import { PtmonError } from '../core/error.ts';
 import type { RemoteFetch } from '../driver/driver.ts';
+import { foreignFunctions } from './btf/other-kernel.ts';
 import { type EntryFormat, type EntryMeaning, meaningOf } from './entries/entry-meaning.ts';
 import { findSwapDevices, type SwapDevice } from './entries/swap-devices.ts';
 import { swapTypesOf } from './entries/swap-types.ts';
@@ -51,6 +52,7 @@ export class LinuxGuest {
   /** How it writes entries that are not present. */
   readonly entryFormat: EntryFormat;
   readonly #runner: StepRunner;
+  #ownSymbols: Promise<SymbolTable | undefined> | undefined;
   #names: Promise<KernelNames> | undefined;
 
   /** @throws PtmonError `corrupt-input` where the kernel's BTF does not describe processes */
@@ -122,8 +124,14 @@ export class LinuxGuest {
     return this.#names;
   }
 
+  /** The symbols that the kernel has of itself; undefined where it was built without. */
+  ownSymbols(): Promise<SymbolTable | undefined> {
+    this.#ownSymbols ??= this.run(() => readKallsyms(this.kernel));
+    return this.#ownSymbols;
+  }
+
   async #readNames(known?: SymbolTable): Promise<KernelNames> {
-    const own = known ?? (await this.run(() => readKallsyms(this.kernel)));
+    const own = known ?? (await this.ownSymbols());
     if (own !== undefined) await this.run(() => own.prepare());
     const faults = new FaultList();
     const list = own?.find('modules')?.address;
@@ -172,7 +180,18 @@ export class LinuxGuest {
 const KERNEL_HALF = 1n << 63n;
 const NO_PAGES: AreaPages = { mapped: 0, resident: 0, swapped: 0 };
 
-/** Finds the kernel in a guest. @throws PtmonError as `findKernel` */
+/** Finds the kernel in a guest. @throws PtmonError as `findKernel`; `source-unavailable` for types that are of another kernel */
 export async function openLinux(source: KernelSource, options: FindKernelOptions = {}): Promise<LinuxGuest> {
-  return new LinuxGuest(await findKernel(source, options), source.remote, options.signal);
+  const guest = new LinuxGuest(await findKernel(source, options), source.remote, options.signal);
+  const { types, onWarning } = options;
+  if (types === undefined) return guest;
+  if (guest.kernel.btf !== types) {
+    onWarning?.('the kernel has its own types, and is read by these: those given for it (--btf) are not used');
+    return guest;
+  }
+  const symbols = await guest.ownSymbols();
+  const misfit = symbols && (await guest.run(() => foreignFunctions(types, symbols)));
+  if (misfit === undefined) return guest;
+  const why = `the types given for it (--btf) are another kernel's: ${misfit}`;
+  throw new PtmonError('source-unavailable', `no Linux kernel can be read: ${why}`);
 }

@@ -8,7 +8,7 @@ import { pagingOf } from '../driver/paging.ts';
 import type { Snapshot } from '../driver/snapshot.ts';
 import { retry } from '../driver/retry.ts';
 import { encryptionMaskOf } from './roots/encryption-bit.ts';
-import { refuseDroppedGaps } from './roots/dropped-gaps.ts';
+import { droppedGapsError, findDroppedGaps, refuseDroppedGaps } from './roots/dropped-gaps.ts';
 import { findRoots, type FoundRoot } from './roots/find-roots.ts';
 import type { Tables } from './space-pieces.ts';
 
@@ -51,10 +51,12 @@ export async function findAddressSpace(
   const named = encryptionMask === 'auto' ? snapshot.kernelRoot?.encryptionMask : encryptionMask;
   const known = knownAddressSpace(snapshot, request, named);
   if (known !== undefined) {
-    if (named !== undefined) return known;
     const find = () => encryptionMaskOf(snapshot, known.paging, known.root);
-    const mask = await retry(find, { remote: snapshot.remote, signal: options.signal });
-    return mask === 0n ? known : knownAddressSpace(snapshot, request, mask)!;
+    const mask = named ?? (await retry(find, { remote: snapshot.remote, signal: options.signal }));
+    const found = mask === 0n ? known : knownAddressSpace(snapshot, request, mask)!;
+    // A raw file has no registers: the root is what the caller gave, and where it leads may be somewhere else in the file.
+    const gaps = await findDroppedGaps(snapshot, options);
+    return gaps === undefined ? found : { ...found, doubt: droppedGapsError(gaps, snapshot.rawBytes ?? 0).message };
   }
   const { root, mode } = request;
   await refuseDroppedGaps(snapshot, options);

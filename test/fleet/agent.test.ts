@@ -183,6 +183,12 @@ test('health and metrics', { timeout: 120_000 }, async () => {
   expect(text).toContain('# TYPE ptmon_agent_vm_events_total counter\n');
   expect(text).toMatch(/^ptmon_agent_vm_watched\{vm="test-slow",boot="[0-9a-f]{16}"\} 1$/m);
   expect(text).toMatch(/^ptmon_agent_vm_watched\{vm="test-\\"\\n\}evil",boot="[0-9a-f]{16}"\} 1$/m);
+  // Prometheus' own reader, where it is installed.
+  const { status, stdout, stderr, error } = spawnSync('promtool', ['check', 'metrics'], {
+    input: text,
+    encoding: 'utf8',
+  });
+  if (error === undefined) expect([status, stdout, stderr]).toEqual([0, '', '']);
   expect((await agent.get('/')).status).toBe(404);
   expect((await agent.get('/metrics', { host: 'evil.example' })).status).toBe(403);
   const listening = execFileSync(

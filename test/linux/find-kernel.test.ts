@@ -5,7 +5,10 @@ import { findKernel } from '../../src/linux/kernel/find-kernel.ts';
 import type { KernelSource } from '../../src/linux/kernel/kernel.ts';
 import type { KernelCache, KernelPlaces } from '../../src/linux/kernel/kernel-places.ts';
 import { Btf } from '../../src/linux/btf/btf.ts';
+import { foreignFunctions } from '../../src/linux/btf/other-kernel.ts';
 import { openLinux } from '../../src/linux/linux-guest.ts';
+import { finish } from '../../src/linux/memory/steps.ts';
+import { tableOf } from '../../src/linux/symbols/symbol-table.ts';
 import { BtfWriter } from './btf-writer.ts';
 import { type KernelPlan, MadeKernel } from './made-kernel.ts';
 import { NEW } from './made-types.ts';
@@ -56,6 +59,36 @@ function cacheOf(places: readonly KernelPlaces[]): KernelCache & { readonly adde
   const added: KernelPlaces[] = [];
   return { all: () => places, add: (found) => void added.push(found), added };
 }
+
+describe('types from a file', () => {
+  const writer = new BtfWriter();
+  for (let at = 0; at < 1000; at++) writer.function(`function_${at}`);
+  const types = new Btf(writer.bytes());
+  const symbols = (count: number) =>
+    tableOf(
+      Array.from({ length: count }, (_, at) => ({
+        ...{ address: 0xffff_ffff_8100_0000n + BigInt(at * 16), type: 'T', name: `function_${at}`, module: null },
+      })),
+      1n << 63n,
+    );
+
+  test.each([
+    [1000, undefined],
+    // Those of `.exit.text` have no symbols.
+    [995, undefined],
+    [994, 'of their 1000 functions this kernel has no 6, as function_994'],
+  ])('are of another kernel if it has not their functions: it has %i', (count, expected) => {
+    expect(finish(foreignFunctions(types, symbols(count)))).toBe(expected);
+  });
+
+  test('are not used where the kernel has its own, and it is said', async () => {
+    const warnings: string[] = [];
+    const made = new MadeKernel();
+    const linux = await openLinux(made.source(), { types, onWarning: (warning) => warnings.push(warning) });
+    expect(linux.kernel.initTask).toBe(made.initTask);
+    expect(warnings).toEqual([expect.stringMatching(/own types.*--btf\) are not used/)]);
+  });
+});
 
 describe('what is remembered of a build', () => {
   test('is used where all is as it was, wherever KASLR has put it since', async () => {

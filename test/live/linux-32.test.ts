@@ -169,6 +169,17 @@ describe.skipIf(isOut).each(isOut ? [['none', ''] as const] : GUESTS)(
           expect(stderr).toContain("the types given for it (--btf) are another kernel's: their struct pgprot has");
         }
       }
+      const own = KERNELS.find((each) => each.path === kernel)?.types;
+      if (own !== undefined) {
+        // As types of the same version with another configuration: of the same sizes, with other functions.
+        const renamed = join(temporaryFolder(), 'types.btf');
+        writeFileSync(renamed, readFileSync(own, 'latin1').replaceAll('sys_', 'syz_'), 'latin1');
+        const { code: outcome, stderr: said } = await run(['map', ...live, '--btf', renamed]);
+        expect([outcome, said]).toEqual([
+          3,
+          expect.stringMatching(/another kernel's: of their \d+ functions this kernel has no/),
+        ]);
+      }
       const path = join(temporaryFolder(), 'System.map');
       writeFileSync(path, '00000000c1000000 T _text\n');
       const { code, stderr } = await run(['map', ...live, '--symbols', path]);

@@ -189,6 +189,14 @@ describe('a raw file', () => {
     }
   });
 
+  test('with a header and a root that the caller gives: a warning proposes the map', async () => {
+    const dump = await openDump(fileOf(Buffer.alloc(0x3000, 'header of 3 pages '), memory));
+    onTestFinished(() => dump.close());
+    const space = await findAddressSpace(dump, { root: BigInt(roots[0]!), mode: '4-level' });
+    expect(space.doubt).toContain('the positions in this file are not physical addresses');
+    expect(space.doubt).toContain(`--ram-map 0x0+${hex(memory.length)}@0x3000;`);
+  });
+
   test('in which old tables agree on another distance, more often than all others, has the map of the list', async () => {
     const old = oldTables(memory.length);
     const { code, stderr } = await run(['roots', fileOf(...withoutGaps(0x9_fc00, memory.length + old.length), old)]);
@@ -284,7 +292,9 @@ describe('a raw file', () => {
       const known = await run(['roots', cut(lists)]);
       expect(known.code).toBe(2);
       const map = '0x0+0x2400000@0x0,0x2800000+0x800000@0x2400000';
-      expect(known.stderr).toContain(`Linux lists a gap of that length there, and if that is what is missing, this is the map: ${map};`);
+      expect(known.stderr).toContain(
+        `Linux lists a gap of that length there, and if that is what is missing, this is the map: ${map};`,
+      );
       // The list of RAM says nothing of a hole elsewhere.
       const elsewhere = await run(['roots', cut(lists, HOLE.from + MIB)]);
       expect(elsewhere.stderr).toContain('0x400000 bytes of addresses are missing');

@@ -10,6 +10,7 @@ import type { WatchOptions } from './watch-options.ts';
 export async function linuxOptions(
   { root, paging, btf }: Pick<WatchOptions, 'root' | 'paging' | 'btf'>,
   signal: AbortSignal,
+  onWarning?: (warning: string) => void,
 ): Promise<FindKernelOptions> {
   const given = paging === undefined || root === 'current' ? undefined : makePaging({ mode: paging });
   return {
@@ -17,6 +18,7 @@ export async function linuxOptions(
     signal,
     ...(given !== undefined && root !== 'current' && { space: { paging: given, root: rootOf(given, root) } }),
     ...(btf !== undefined && { types: await typesIn(btf) }),
+    ...(onWarning !== undefined && { onWarning }),
   };
 }
 

@@ -35,10 +35,11 @@ export async function openLinuxPart(
   { say, onEnd, signal }: LinuxPartCallbacks,
 ): Promise<LinuxPart> {
   const { pid, comm, map, va } = options;
-  const found = await linuxOptions(options, signal);
+  const found = await linuxOptions(options, signal, (warning) => void say(`warning: ${warning}`));
   const open = () => openLinux(driver, found);
   if (pid === undefined && comm === undefined) {
-    const linux = await open().catch(noLinux);
+    // Types that are given are for this kernel, or wrong.
+    const linux = await (options.btf === undefined ? open().catch(noLinux) : open());
     // Names of the kernel's addresses take a look through its image: only where some are watched.
     const isKernels = (at: bigint) => linux !== undefined && at >= linux.kernel.memory.kernelStart;
     const names = (va ?? []).some((address) => isKernels(address.va)) ? await linux?.names() : undefined;

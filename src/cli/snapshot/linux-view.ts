@@ -16,6 +16,7 @@ export interface LinuxViewRequest {
   readonly space: AddressSpace;
   readonly options: SourceAndSpaceOptions;
   readonly work: LongWorkOptions;
+  readonly onWarning?: (warning: string) => void;
 }
 
 export class LinuxView {
@@ -65,7 +66,7 @@ export class LinuxView {
   }
 
   async #open(): Promise<LinuxGuest> {
-    const { snapshot, space, options, work } = this.#request;
+    const { snapshot, space, options, work, onWarning } = this.#request;
     const isOwn = options.root === 'current' && options.paging === undefined && !space.isGuess;
     const { kernelCache, openLinux } = await import('../../linux/index.ts');
     const types = options.btf === undefined ? undefined : await typesIn(options.btf);
@@ -74,6 +75,7 @@ export class LinuxView {
       ...(work.signal !== undefined && { signal: work.signal }),
       ...(!isOwn && { space }),
       ...(types !== undefined && { types }),
+      ...(onWarning !== undefined && { onWarning }),
     });
   }
 

@@ -67,10 +67,14 @@ export async function visitSnapshot(
       refuseTwoSpaces(options);
       const found = await findAddressSpace(snapshot, spaceRequest(options), work);
       if (found.doubt !== undefined) await printStatus(messages, `ptmon: warning: ${found.doubt}`);
-      const linux = new LinuxView({ snapshot, space: found, options, work });
+      const warnings: string[] = [];
+      const onWarning = (warning: string) => void warnings.push(warning);
+      const linux = new LinuxView({ snapshot, space: found, options, work, onWarning });
       const process = await linux.process();
-      // Before anything is printed: a wrong file of symbols is refused at once.
+      // Before anything is printed: a wrong file of types or symbols is refused at once.
+      if (options.btf !== undefined) await linux.guest();
       if (options.symbols !== undefined) await linux.names();
+      await printStatus(messages, warningLines({ warnings }));
       const space = process === undefined ? found : spaceOf(process, found);
       description = `${snapshot.description}\n${space.isGuess ? `${space.from}\n` : ''}`;
       const print = (text: string) => {

@@ -44,5 +44,7 @@ export interface FindKernelOptions {
   readonly space?: { readonly paging: Paging; readonly root: number };
   /** The kernel's types, for one that was built without them. */
   readonly types?: Btf;
+  /** Is given what is odd, human-readable: types that are not used. */
+  readonly onWarning?: (warning: string) => void;
   readonly signal?: AbortSignal;
 }

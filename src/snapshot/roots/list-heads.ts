@@ -43,7 +43,7 @@ export interface ListedPlaces {
   /** Ascending. */
   readonly holes: readonly Hole[];
   /** Whether its lists allow a map: no more pages contradict it than must. */
-  fits(pieces: readonly PlacedPiece[]): boolean;
+  readonly fits: (pieces: readonly PlacedPiece[]) => boolean;
 }
 
 /** Reads pages in the order of their positions, all with the same phase. */

@@ -1,4 +1,4 @@
-/** `ptmon query`: the named questions on histories whose answers are known, and the ways to print an answer. */
+/** `ptmon query`: the built-in queries on histories whose answers are known, and the ways to print an answer. */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import process from 'node:process';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { Keeper } from '../../../src/fleet/archive/keeper.ts';
-import { QUESTIONS } from '../../../src/fleet/query/questions.ts';
+import { BUILT_IN_QUERIES } from '../../../src/fleet/query/built-in-queries.ts';
 import { gapLine, segmentLine, segmentName } from '../../../src/fleet/journal/segment.ts';
 import { parse, run } from '../../cli/run.ts';
 
@@ -80,7 +80,7 @@ async function query(...args: readonly string[]): Promise<Record<string, unknown
   return stdout === '' ? [] : parse(stdout);
 }
 
-describe('the questions', () => {
+describe('the built-in queries', () => {
   test('wx-after-start: writable and executable, of a user, within a minute of the start of the program', async () => {
     await keep('vm', [
       event(0, { pid: 1, va: 0x1000, pa: 0x5000, entry: READ_WRITE }),
@@ -170,7 +170,7 @@ describe('the questions', () => {
 
   test('the help and the document name all of them', async () => {
     const { stdout } = await run(['query', '--help']);
-    for (const { name } of QUESTIONS) {
+    for (const { name } of BUILT_IN_QUERIES) {
       expect(stdout).toMatch(new RegExp(`^  ${name} `, 'm'));
       expect(readFileSync('docs/fleet.md', 'utf8')).toContain(`\`${name}\``);
     }

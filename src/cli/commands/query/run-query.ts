@@ -2,7 +2,7 @@
 import { PtmonError } from '../../../core/error.ts';
 import { cellsOf, csvText, jsonLines, tableCells } from '../../../fleet/query/answer-text.ts';
 import { type Answer, type AnswerRow, askArchive } from '../../../fleet/query/ask-archive.ts';
-import { QUESTIONS } from '../../../fleet/query/questions.ts';
+import { BUILT_IN_QUERIES } from '../../../fleet/query/built-in-queries.ts';
 import type { TextOutput } from '../../../sinks/text-output.ts';
 import { parseAddress } from '../../options/values.ts';
 import { columns as inColumns } from '../../output/columns.ts';
@@ -29,10 +29,10 @@ export async function runQuery(question: string, options: QueryOptions, output: 
 }
 
 function statementOf(question: string, { pa }: QueryOptions): string {
-  const named = QUESTIONS.find(({ name }) => name === question.trim());
+  const named = BUILT_IN_QUERIES.find(({ name }) => name === question.trim());
   const needsPa = named?.sql.includes('$pa') === true;
   if (named === undefined && !/\s/.test(question.trim())) {
-    const names = QUESTIONS.map(({ name }) => name).join(', ');
+    const names = BUILT_IN_QUERIES.map(({ name }) => name).join(', ');
     throw new PtmonError('bad-argument', `"${question}": neither SQL nor one of ${names}`);
   }
   if (pa !== undefined && !needsPa) throw new PtmonError('bad-argument', '--pa is for frame-life');

@@ -1,6 +1,6 @@
-/** The named questions of `ptmon query` (docs/fleet.md). Each is one statement over the table `events`. */
+/** The built-in queries of `ptmon query` (docs/fleet.md). Each is one statement over the table `events`. */
 
-export interface Question {
+export interface BuiltInQuery {
   readonly name: string;
   readonly summary: string;
   /** `$pa` stands for a physical address, where it needs one. */
@@ -18,7 +18,7 @@ const PAGES = `pages AS (
   FROM pages
 )`;
 
-export const QUESTIONS: readonly Question[] = [
+export const BUILT_IN_QUERIES: readonly BuiltInQuery[] = [
   {
     name: 'wx-after-start',
     summary: 'pages that became writable and executable within a minute of the start of their program',
