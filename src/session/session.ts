@@ -92,6 +92,7 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
   #failure: unknown;
   #closing: Promise<void> | undefined;
 
+  /** @internal */
   constructor(options: SessionOptions, paging: Paging, sinks: SinkGroup) {
     const { driver, recorder, kinds = [], signal, onFault } = options;
     this.#options = options;
@@ -158,7 +159,6 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
   /**
    * Watches an address, or with `byteLength` every page of a range, and fetches what remote memory that takes. Call it while the guest
    * is stopped. A long call lets timers and signals have their turn.
-   *
    * @returns a handle: its state, its own events, and `stop`
    * @throws PtmonError as `PageTableMonitor.monitor`, `closed`; the reason of the session's signal: then nothing is watched
    */

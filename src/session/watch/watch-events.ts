@@ -17,6 +17,7 @@ export class WatchEvents implements AsyncIterableIterator<MonitorEvent> {
   readonly #unread: UnreadEvents<MonitorEvent>;
   #waiting: (() => void)[] = [];
 
+  /** @internal */
   constructor(options: WatchEventsOptions) {
     this.#options = options;
     this.#unread = new UnreadEvents({

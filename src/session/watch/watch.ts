@@ -50,7 +50,7 @@ export class Watch implements AsyncIterable<MonitorEvent>, AsyncDisposable {
   readonly #releasedPages = new Set<bigint>();
   #isActive = true;
 
-  /** @param parts a span that the monitor has just retained once */
+  /** @param parts a span that the monitor has just retained once @internal */
   constructor(parts: WatchParts) {
     this.#parts = parts;
     const { span, tag } = parts;
