@@ -278,13 +278,13 @@ export class PageTableMonitor {
 
   /** The same where that is a matter of microseconds; null where it is not: then nothing has happened. */
   processAtOnce(vcpu: number): MonitorEvent[] | null {
-    this.#calls.admit('processDirtyEntries');
+    this.#calls.admit('processAtOnce');
     return this.#synchronizer.processMarksAtOnce(vcpu);
   }
 
   /** Whether `resync` would find nothing; false, too, where it takes longer than a moment. @throws what the source throws */
   isUnchanged(scope: 'all' | 'above'): boolean {
-    this.#calls.admit('resync');
+    this.#calls.admit('isUnchanged');
     return isUnchanged({ calls: this.#calls, plan: this.#plan, rmap: this.#rmap, spaces: this.#spaces }, scope);
   }
 

@@ -20,7 +20,9 @@ const REFUSED: Readonly<Record<string, Call>> = {
   unmonitorAll: (monitor) => monitor.unmonitorAll(),
   rootGone: (monitor, root) => monitor.rootGone(root),
   processDirtyEntries: (monitor) => monitor.processDirtyEntries(0),
+  processAtOnce: (monitor) => monitor.processAtOnce(0),
   resync: (monitor) => monitor.resync(),
+  isUnchanged: (monitor) => monitor.isUnchanged('all'),
 };
 
 /** Calls of these in steps are refused with their first step: under the same names. */
@@ -69,6 +71,7 @@ const OUTER: Readonly<Record<string, { readonly call: (rig: Rig, root: number) =
     asks: 'read get set',
   },
   resync: { call: ({ monitor }) => monitor.resync(), asks: 'read' },
+  isUnchanged: { call: ({ monitor }) => monitor.isUnchanged('all'), asks: 'read' },
   explain: { call: ({ monitor }, root) => monitor.explain({ root, va: FAR }), asks: 'read' },
 };
 

@@ -171,6 +171,6 @@ describe('versions', () => {
     });
     writeFileSync(damaged, bytes);
     const { failure } = await tryReplay(damaged);
-    expect(failure).toMatchObject({ code: 'corrupt-input', message: expect.stringContaining(`a ${what} of type`) });
+    expect(failure).toMatchObject({ code: 'corrupt-input', message: expect.stringContaining(`unknown ${what} type`) });
   });
 });
