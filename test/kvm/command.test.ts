@@ -70,6 +70,32 @@ describe.skipIf(place.kind === 'none')('ptmon on a guest under KVM', { timeout: 
     expect(rows.filter(({ command, resident }) => command === 'workload' && resident > 0).length).toBeGreaterThan(1);
   });
 
+  test('lists processes and areas, translates, and maps a snapshot of a guest that runs', async () => {
+    const va = '0x270000000000';
+    for (const command of [`map 1 small at=${va}`, `touch ${va}`]) await host.call('command', { command });
+    const outputs: [args: readonly string[], stdout: RegExp][] = [
+      [['ps', '--qmp', 'QMP', '--gdb', 'GDB'], / workload$/m],
+      [['maps', '1', '--qmp', 'QMP', '--gdb', 'GDB'], / \/init$/m],
+      [['translate', va, ...SOURCE], /^ +PTE /m],
+      [['map', ...SOURCE, '--va', `${va}+64K`], / rw-u +4K /],
+      [['map', '--qmp', 'QMP', '--root', 'ROOT', '--va', `${va}+64K`, '--consistent'], / rw-u +4K /],
+    ];
+    for (const [args, expected] of outputs) {
+      const { code, stdout, stderr } = await host.call('ptmon', { args });
+      expect(stdout, `${args.join(' ')}: ${stderr}`).toMatch(expected);
+      expect(code).toBe(0);
+    }
+  });
+
+  test('watches two neighbouring pages of 2 MiB exactly: they share their upper entries', async () => {
+    const va = '0x280000000000';
+    for (const command of [`map 1024 huge at=${va}`, `touch ${va} 1024`]) await host.call('command', { command });
+    const watch = ['watch', ...SOURCE, '--va', `${va}+4M`, '--mode', 'exact', '--duration', '1'];
+    const { code, stderr } = await host.call('ptmon', { args: watch });
+    expect(stderr).toContain('reached through 4 entries of 3 tables');
+    expect(code).toBe(0);
+  });
+
   test('breakpoints of a script take the debug registers, and write nothing into the guest', {
     timeout: 420_000,
   }, async () => {
