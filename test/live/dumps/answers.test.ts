@@ -47,7 +47,8 @@ describe.skipIf(isLeftOut)('P3 answers about a real guest with 4-level paging', 
   test('each call of a script on the dump works or is refused, never a TypeError, never without an end', async () => {
     const guest = await attach(path('elf'));
     onTestFinished(() => guest.close());
-    const workload = await guest.process('workload');
+    // Its child has its name.
+    const workload = await guest.process(machine.guest.workload.hello!.pid);
     expect((await workload.maps()).areas.map(({ name }) => name)).toContain('[heap]');
     expect(Buffer.from(await workload.read(0x40_0000n, 4)).toString('latin1')).toBe('\u007fELF');
     expect(await whatGoesWrong(callsOf(guest, workload))).toEqual([]);
