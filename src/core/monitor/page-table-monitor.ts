@@ -223,7 +223,6 @@ export class PageTableMonitor {
 
   /**
    * Releases every address of a root that is a top-level table no longer (rule R4), in one view or in all.
-   *
    * @returns a last page-out for each address that was backed, and `root-gone` where `kinds` lists it
    */
   rootGone(root: number | bigint, view?: number): MonitorEvent[] {
@@ -241,7 +240,6 @@ export class PageTableMonitor {
 
   /**
    * A vCPU is about to write to the entry at `pa`, or to any byte of it.
-   *
    * @param view the view that the vCPU writes in; it is checked, but the watches of every view count (rule C6)
    * @returns whether the entry is on the walk of a watched address, in any view
    */
@@ -282,9 +280,11 @@ export class PageTableMonitor {
     return this.#synchronizer.processMarksAtOnce(vcpu);
   }
 
-  /** Whether `resync` would find nothing; false, too, where it takes longer than a moment. @throws what the source throws */
+  /** Whether `resync` would report nothing; false, too, where it takes longer than a moment. @throws what the source throws */
   isUnchanged(scope: 'all' | 'above'): boolean {
     this.#calls.admit('isUnchanged');
+    // What a comparison would settle is reported by it, too.
+    if (!this.#parts.unsettled.isEmpty) return false;
     return isUnchanged({ calls: this.#calls, plan: this.#plan, rmap: this.#rmap, spaces: this.#spaces }, scope);
   }
 
