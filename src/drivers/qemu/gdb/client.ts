@@ -247,7 +247,7 @@ export class GdbClient {
     return this.#whileStopped(async () => {
       this.#selected = undefined;
       const { reply } = await this.#connection.resume(`vCont;s:${formatThreadId(thread)}`);
-      return this.#stoppedBy(reply);
+      return this.#stoppedBy(reply, 'the command to step');
     });
   }
 
@@ -311,7 +311,7 @@ export class GdbClient {
     try {
       const { reply, isInterrupted } = await stopped;
       this.#wasInterrupted = isInterrupted;
-      return this.#stoppedBy(reply);
+      return this.#stoppedBy(reply, 'the command to continue');
     } finally {
       signal?.removeEventListener('abort', interrupt);
     }
@@ -323,8 +323,8 @@ export class GdbClient {
     return this.#last.note(reply) && again(this.#last.stop);
   }
 
-  #stoppedBy(reply: string): StopReply {
-    if (!this.#last.note(reply)) throw this.#unexpected('the command to continue', reply);
+  #stoppedBy(reply: string, command: string): StopReply {
+    if (!this.#last.note(reply)) throw this.#unexpected(command, reply);
     return this.#last.stop;
   }
 
