@@ -98,9 +98,10 @@ export class FollowedMemory implements GuestMemory, PhysicalMemory, RemoteFetch 
     try {
       this.check();
     } catch (error) {
-      const { regions } = this;
+      const { regions, kind } = this;
       await this.#readMap();
-      if (this.regions === regions) throw error;
+      // Another way into the same RAM is no change of the map: the file of RAM that is still there is damaged.
+      if (this.regions === regions || this.kind !== kind) throw error;
     }
   }
 
