@@ -6,8 +6,10 @@ import type { ReverseMap } from '../tables/rmap.ts';
 import type { Calls } from './calls.ts';
 import type { Plan } from './plan.ts';
 
+/** Frames with tables that may be looked through in one step, by what of them is compared. */
+const MAX_FRAMES = { all: 256, above: 4096 } as const;
 /** Tables that may be compared in one step. */
-const MAX_FRAMES = 256;
+const MAX_TABLES = 256;
 
 interface Parts {
   readonly calls: Calls;
@@ -18,13 +20,16 @@ interface Parts {
 
 /** Whether a comparison would find nothing; false, too, where that takes long to tell. @throws what the source throws */
 export function isUnchanged({ calls, plan, rmap, spaces }: Parts, scope: 'all' | 'above'): boolean {
-  if (rmap.size > MAX_FRAMES) return false;
+  if (rmap.size > MAX_FRAMES[scope]) return false;
   calls.begin();
   const differing = new NumberList();
+  let tables = 0;
   try {
     for (const first of rmap.firsts()) {
       for (let node: typeof first | null = first; node !== null; node = node.nextInFrame) {
-        if (scope === 'all' || !node.isPageTable) plan.compare(node, differing);
+        if (scope === 'above' && node.isPageTable) continue;
+        if (++tables > MAX_TABLES) return false;
+        plan.compare(node, differing);
       }
     }
     const isRead = plan.missing.length === 0;
