@@ -8,12 +8,12 @@ import type { EventTime, MonitorEvent } from '../core/monitor/events.ts';
 import type { SourceEvent, TakeAtOnce, WriteEvent } from '../driver/driver.ts';
 import type { SinkGroup } from './sink-group.ts';
 import type { ProcessedEvent, SourceEvents } from './source-events.ts';
-import type { StopClock } from './stop-clock.ts';
+import type { EventClock } from './event-clock.ts';
 
 export interface AtOnceParts {
   readonly sourceEvents: SourceEvents;
   readonly sinks: SinkGroup;
-  readonly clock: StopClock;
+  readonly clock: EventClock;
   /** Whether nothing wants the guest stopped. */
   readonly mayTake: () => boolean;
   readonly mark: (write: WriteEvent) => void;

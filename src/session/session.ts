@@ -18,7 +18,7 @@ import { AtOnce } from './at-once.ts';
 import { resolvePaging } from './paging.ts';
 import { SinkGroup } from './sink-group.ts';
 import { type ProcessedEvent, SourceEvents } from './source-events.ts';
-import { StopClock } from './stop-clock.ts';
+import { EventClock } from './event-clock.ts';
 import { failureOf, Tally } from './tally.ts';
 import { TrappedEntries } from './trapped-entries.ts';
 import type { SessionWatchRequest, Watch } from './watch/watch.ts';
@@ -74,7 +74,7 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
   readonly #monitor: ObservedMonitor;
   readonly #sourceEvents: SourceEvents;
   readonly #watches = new Watches(() => this.#advance());
-  readonly #clock: StopClock;
+  readonly #clock: EventClock;
   readonly #entries: TrappedEntries;
   readonly #letOthersRun = makeEventLoopTurn();
   /** Undefined where no sink wants it. */
@@ -97,7 +97,7 @@ export class Session implements AsyncIterable<MonitorEvent>, AsyncDisposable {
     const { driver, recorder, kinds = [], signal, onFault } = options;
     this.#options = options;
     this.#sinks = sinks;
-    this.#clock = new StopClock(options.script);
+    this.#clock = new EventClock(options.script);
     this.#signal = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
     // A consumer that stops reading must not keep the guest stopped.
     const letGo = () => {

@@ -20,4 +20,4 @@ export type { ReplayLimits } from './replay/limits.ts';
 export { type OpenedTrace, openTrace, TraceDriver, type TraceOptions } from './replay/trace-driver.ts';
 export { type TraceInstant, TraceReader } from './replay/trace-reader.ts';
 export { openTraceSnapshot, type TraceSnapshotOptions } from './replay/trace-snapshot.ts';
-export { isTraceFile } from './trace-file.ts';
+export { isTraceFile } from './is-trace-file.ts';

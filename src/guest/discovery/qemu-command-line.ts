@@ -1,5 +1,5 @@
 /** What QEMU's own command line tells of its VM: where it listens, what runs the guest's instructions, where its RAM is. */
-import { IMPLIED, optionsOf, parseOptionList, parseSize } from './qemu-options.ts';
+import { IMPLIED, optionsOf, parseOptionList, parseSize } from './option-list.ts';
 
 export interface QemuCommandLine {
   /** `-name`; undefined where it has none. */

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
-import { StopClock } from '../../src/session/stop-clock.ts';
+import { EventClock } from '../../src/session/event-clock.ts';
 
 /** The texts of stops so many microseconds after a recording began. */
 function textsOf(startedAt: string, stops: readonly number[]): (string | undefined)[] {
   let us = 0;
-  const clock = new StopClock({ startedAt, stopUs: () => us });
+  const clock = new EventClock({ startedAt, stopUs: () => us });
   return stops.map((stop) => {
     us = stop;
     clock.stopped();

@@ -1,8 +1,8 @@
-/** When the guest stopped: by the host's clocks, or as it was recorded. */
+/** The time of an event, which is when the guest stopped for it: by the host's clocks, or as recorded. */
 import type { EventTime } from '../core/monitor/events.ts';
 import type { SessionScript } from '../driver/session-parts.ts';
 
-export class StopClock {
+export class EventClock {
   /** ISO 8601. */
   readonly startedAt: string;
   readonly #script: Pick<SessionScript, 'stopUs'> | undefined;
