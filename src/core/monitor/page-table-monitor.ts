@@ -274,7 +274,15 @@ export class PageTableMonitor {
     return this.#synchronizer.processMarks(vcpu);
   }
 
-  /** The same where that is a matter of microseconds; null where it is not: then nothing has happened. */
+  /** The same in steps. */
+  processDirtyEntriesInSteps(vcpu: number): CallInSteps<MonitorEvent[]> {
+    return this.#call('processDirtyEntries', () => {
+      checkVcpu(vcpu);
+      return this.#synchronizer.processMarksInSteps(vcpu);
+    });
+  }
+
+  /** `processDirtyEntries` where it takes the fast path, which is a matter of microseconds. Else returns null, and nothing has happened. */
   processAtOnce(vcpu: number): MonitorEvent[] | null {
     this.#calls.admit('processAtOnce');
     return this.#synchronizer.processMarksAtOnce(vcpu);
@@ -283,17 +291,9 @@ export class PageTableMonitor {
   /** Whether `resync` would report nothing; false, too, where it takes longer than a moment. @throws what the source throws */
   isUnchanged(scope: 'all' | 'above'): boolean {
     this.#calls.admit('isUnchanged');
-    // What a comparison would settle is reported by it, too.
+    // `resync` also reports unsettled addresses.
     if (!this.#parts.unsettled.isEmpty) return false;
     return isUnchanged({ calls: this.#calls, plan: this.#plan, rmap: this.#rmap, spaces: this.#spaces }, scope);
-  }
-
-  /** The same in steps. */
-  processDirtyEntriesInSteps(vcpu: number): CallInSteps<MonitorEvent[]> {
-    return this.#call('processDirtyEntries', () => {
-      checkVcpu(vcpu);
-      return this.#synchronizer.processMarksInSteps(vcpu);
-    });
   }
 
   /**

@@ -1,7 +1,7 @@
 /**
- * Work of one call in steps: each is some hundred entries, so that the caller may do something else in between.
+ * The work of one call, in steps of some hundred entries: the caller may do something else in between.
  *
- * Work yields whether it can still be taken back. Once a plan is being committed it cannot.
+ * Each `yield` says whether the work can still be taken back: true until a plan is being committed.
  */
 export type Stepwise<T> = Generator<boolean, T, void>;
 

@@ -14,12 +14,12 @@ export class DirtyMarks {
   readonly #lists = new Map<number, NumberList>();
   /** The list that is being processed. It is not sorted until `dropLent`, which drops its beginning, or `keepLent`. */
   #lent: NumberList | undefined;
-  /** Writes to frames without a watched table, by vCPU: in flight. */
+  /** Writes in flight to frames without a watched table, by vCPU. */
   readonly #rings = new Map<number, WriteRing>();
-  /** Such writes of the vCPU that is being processed, which had landed when that began: taken out of `#rings`, where newer ones go. */
+  /** The ring of the vCPU that is being processed. Its writes had landed when that began; later ones go to another ring in `#rings`. */
   #landed: WriteRing | undefined;
   #landedVcpu = -1;
-  /** Empty: takes the place of a ring that is taken out. */
+  /** An empty ring for the next `#takeOut`. */
   #spare: WriteRing | undefined;
   #lastRing: WriteRing | undefined;
   #lastRingVcpu = -1;
@@ -116,7 +116,7 @@ export class DirtyMarks {
     return all;
   }
 
-  /** The writes to other frames so far have landed: takes their ring out. Later ones have not, and get another ring. */
+  /** Sets the vCPU's ring aside, because its writes have landed. Later writes go to another ring. */
   #takeOut(vcpu: number): void {
     const ring = this.#rings.get(vcpu);
     if (ring === undefined || ring.isEmpty) return;

@@ -1,9 +1,9 @@
 /**
- * One step of the nodes towards memory, planned first and then committed or rolled back (rule C9).
+ * A plan brings nodes up to date with memory: it is made first, and then committed or rolled back (rule C9).
  *
  * Planning reads entries and protects tables, and may fail at any read or protection: `rollBack` then leaves everything as it was.
- * Committing reads nothing and cannot fail. What is planned waits in `next` of the nodes that it reads anew, so that until the end
- * of the commit the tree has both what was and what will be.
+ * Committing reads nothing and cannot fail. The new values of single entries wait in `#changes`; a table that is read as a whole
+ * waits in `next` of its node. So until the commit ends, the tree has the old tables and the new ones.
  */
 import { frameOffsetOf, gfnOf, paOf } from '../../address/pa.ts';
 import { hex, vaOf } from '../../address/va.ts';
@@ -26,7 +26,7 @@ import { isStepDone, type Stepwise } from '../steps.ts';
 
 const NOTHING: Backing = { frame: null, words: new Uint32Array(0), isCounted: false };
 
-/** Hears of each change right before it is made: `Report`. */
+/** Called right before each change is made: `Report`. */
 export interface ChangeListener {
   /** Of an entry of a page table. */
   entryChanges(node: TableNode, position: number, lo: number, hi: number): void;

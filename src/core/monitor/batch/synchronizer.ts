@@ -1,5 +1,5 @@
 /**
- * Keeps the nodes equal to the guest's tables: a plan is made, what it means is reported, and it is committed. Only the fast path and
+ * Keeps the nodes equal to the guest's tables: makes a plan, reports what it changes, and commits it. Only the fast path and
  * releases change nodes without a plan. This file decides what is read on which occasion, and which addresses may be reported then.
  */
 import { hex } from '../../address/va.ts';
@@ -89,26 +89,26 @@ export class Synchronizer {
     const own = this.#marks.lend(vcpu);
     // A source that delivers what it has queued while a table is being protected may add marks.
     const { length } = own;
-    return this.#processAtOnce(vcpu, own, length) ?? finish(this.#processLent(vcpu, own, length));
+    return this.#tryFastPath(vcpu, own, length) ?? finish(this.#processLent(vcpu, own, length));
   }
 
-  /** The same where the fast path does it; null where it does not: then nothing has happened. @throws as `processMarks` */
+  /** Takes the fast path alone. Null where it declines, or has many marks: then nothing has happened. @throws as `processMarks` */
   processMarksAtOnce(vcpu: number): MonitorEvent[] | null {
     this.#calls.begin();
     const own = this.#marks.lend(vcpu);
-    const events = own.length > AT_ONCE ? null : this.#processAtOnce(vcpu, own, own.length);
+    const events = own.length > AT_ONCE ? null : this.#tryFastPath(vcpu, own, own.length);
     if (events !== null) return events;
     this.#marks.keepLent();
     this.#calls.end();
     return null;
   }
 
-  /** The same in steps. */
+  /** `processMarks` in steps. The fast path is one step, so it takes few marks only. */
   *processMarksInSteps(vcpu: number): Stepwise<MonitorEvent[]> {
     this.#calls.begin();
     const own = this.#marks.lend(vcpu);
     const { length } = own;
-    const atOnce = length > AT_ONCE ? null : this.#processAtOnce(vcpu, own, length);
+    const atOnce = length > AT_ONCE ? null : this.#tryFastPath(vcpu, own, length);
     return atOnce ?? (yield* this.#processLent(vcpu, own, length));
   }
 
@@ -117,7 +117,7 @@ export class Synchronizer {
    * off, when another vCPU has writes in flight, when any address is unsettled, and (`LeafWrites.follow`) when an entry is not fetched
    * yet or has changed in a frame that is not a page table for all its nodes.
    */
-  #processAtOnce(vcpu: number, own: NumberList, length: number): MonitorEvent[] | null {
+  #tryFastPath(vcpu: number, own: NumberList, length: number): MonitorEvent[] | null {
     const { fastPath } = this.#parts;
     let events: MonitorEvent[] | null = null;
     if (length === 0) {

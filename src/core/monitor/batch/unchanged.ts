@@ -1,4 +1,7 @@
-/** A comparison with memory that most often finds nothing, in one step. */
+/**
+ * A comparison with memory that most often finds nothing, in one step. A session makes it at stops of an exact watch, so it repeats the
+ * loop of `Synchronizer.#compare` rather than take its steps, which cost more than the rest of a node.
+ */
 import { NumberList } from '../../struct/number-list.ts';
 import { finish } from '../steps.ts';
 import type { AddressSpaces } from '../tables/address-spaces.ts';
@@ -18,7 +21,7 @@ interface Parts {
   readonly spaces: AddressSpaces;
 }
 
-/** Whether a comparison would find nothing; false, too, where that takes long to tell. @throws what the source throws */
+/** Whether a comparison would find nothing; false, too, where there is much to compare. @throws what the source throws */
 export function isUnchanged({ calls, plan, rmap, spaces }: Parts, scope: 'all' | 'above'): boolean {
   if (rmap.size > MAX_FRAMES[scope]) return false;
   calls.begin();

@@ -119,7 +119,7 @@ export class LeafWrites {
       const hi = words[2 * index + 1]!;
       const position = this.#isReporting ? -1 : findPlain(first, frameOffsetOf(entryPa) >>> this.#entryShift);
       const event = position < 0 ? null : this.#flip(first, position, entryPa, lo, hi, vcpu);
-      events = event === null ? this.#become(first, entryPa, lo, hi, vcpu, events) : append(events, event);
+      events = event === null ? this.#setInNodes(first, entryPa, lo, hi, vcpu, events) : append(events, event);
     }
     return this.#end(events);
   }
@@ -145,8 +145,8 @@ export class LeafWrites {
   }
 
   /**
-   * The same for one entry, by itself so that the compiler sees what is common: a plain table, whose accessed and dirty bits need no
-   * more than the node's first line, and whose present bit needs little more.
+   * `follow` for one entry, as a function of its own, so that the compiler optimises the common case: a plain table, whose accessed and
+   * dirty bits need no more than the node's first cache line, and whose present bit needs little more.
    */
   followOne(entryPa: number, vcpu: number): Events {
     const first = this.#rmap.firstIn(gfnOf(entryPa));
@@ -166,12 +166,12 @@ export class LeafWrites {
       const event = this.#flip(first, position, entryPa, lo, hi, vcpu);
       if (event !== null) return [event];
     }
-    return this.#end(this.#become(first, entryPa, lo, hi, vcpu, null));
+    return this.#end(this.#setInNodes(first, entryPa, lo, hi, vcpu, null));
   }
 
   /**
-   * The page of a plain table's entry comes or goes, as (`lo`, `hi`) says: the entry follows. Returns the event. Null where it does neither, and where
-   * `#become` must look at more than the table: then nothing has happened.
+   * Sets an entry of a plain table to (`lo`, `hi`) if its page comes or goes by that, and returns the event. Null where the page does
+   * neither, or where ranges or tags need more than the table: then nothing has happened, and `#setInNodes` does it.
    */
   #flip(node: TableNode, position: number, entryPa: number, lo: number, hi: number, vcpu: number): MonitorEvent | null {
     const { space, words } = node;
@@ -209,8 +209,8 @@ export class LeafWrites {
     return [...(events ?? []), ...this.#report.end()];
   }
 
-  /** An entry has become (`lo`, `hi`): every node of its frame follows. */
-  #become(first: TableNode, entryPa: number, lo: number, hi: number, vcpu: number, events: Events): Events {
+  /** Sets an entry to (`lo`, `hi`) in every node of its frame. Returns `events`, with those of this entry. */
+  #setInNodes(first: TableNode, entryPa: number, lo: number, hi: number, vcpu: number, events: Events): Events {
     const slot = frameOffsetOf(entryPa) >>> this.#entryShift;
     for (let node: TableNode | null = first; node !== null; node = node.nextInFrame) {
       const position = node.find(slot - node.firstSlot);
@@ -221,7 +221,7 @@ export class LeafWrites {
       const oldHi = words[at + HIGH]! | 0;
       if (!isSameLeaf(oldLo, oldHi, lo, hi)) {
         if (this.#mustReport(node, vcpu)) this.#report.entryChanges(node, position, lo, hi);
-        else events = this.#change(node, position, entryPa, oldLo, oldHi, lo, hi, vcpu, events);
+        else events = this.#addEvents(node, position, entryPa, oldLo, oldHi, lo, hi, vcpu, events);
       }
       words[at + LOW] = lo;
       words[at + HIGH] = hi;
@@ -230,7 +230,7 @@ export class LeafWrites {
   }
 
   /** The events of one node's entry: what `Report` would report, where there are only single watches. */
-  #change(
+  #addEvents(
     node: TableNode,
     position: number,
     entryPa: number,

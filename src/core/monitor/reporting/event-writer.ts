@@ -10,7 +10,7 @@ import { tagsOf, Watch, type Watcher } from '../tables/page-watches.ts';
 import type { Segment } from '../tables/range-set.ts';
 import type { Space } from '../tables/table-node.ts';
 
-/** A batch reports an eighth of `maxRangePages` page by page at most (rule R2). */
+/** A batch reports at most `maxRangePages` / 8 pages one by one (rule R2). */
 const RANGE_PAGES_FOR_EVENT = 8;
 
 /** The watched address that the next events are about. One object, reused from address to address. */
@@ -59,13 +59,13 @@ export class EventWriter {
   readonly #paging: Paging;
   /** Bytes, by level. */
   readonly #pageSizes: readonly number[];
-  /** Whether rights must be known to write everything that the caller asked for. */
+  /** Whether the caller asked for events of rights: then rights must be known. */
   readonly writesRights: boolean;
   readonly #writesSizes: boolean;
   readonly #mostByPage: number;
   readonly #writesGone: boolean;
   #vcpu: number | null = null;
-  /** The events since `begin`; any others while there are none. */
+  /** The events since `begin`; not to be read while `#count` is 0. */
   #events = NO_EVENTS;
   #count = 0;
   // The run that each segment's next page may join. By segment, because a table that roots share changes pages of several address spaces in turn.
@@ -78,8 +78,8 @@ export class EventWriter {
   #hasRuns = false;
 
   /**
-   * @param maxRangePages an eighth of it is the number of events of one batch from which on neighbouring pages are one event, also where a
-   *   range asked for each page. One table of 1 GiB leaves is 2^27 pages: a guest must not fill the host's memory with events (rule C8)
+   * @param maxRangePages after an eighth of it in events, a batch merges neighbouring pages into one event, also where a range asked for
+   *   each page. One table of 1 GiB leaves is 2^27 pages: a guest must not fill the host's memory with events (rule C8)
    */
   constructor(paging: Paging, kinds: ReadonlySet<OptInKind>, maxRangePages: number) {
     this.#paging = paging;

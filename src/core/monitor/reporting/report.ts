@@ -234,8 +234,8 @@ export class Report {
   }
 
   /**
-   * What ranges include of a large page, or of pages that nothing backs, in pieces whose pages are reported, or not, all alike. Such pages
-   * are contiguous: what is true of the first one is true of the others.
+   * Cuts what ranges watch of a large page, or of pages that nothing backs, into pieces. The pages of a piece are all reported, or all
+   * kept unsettled. They are contiguous: what is true of the first one is true of the others.
    */
   *#alike(
     space: Space,
@@ -356,7 +356,7 @@ export class Report {
     }
   }
 
-  /** Reports unsettled addresses, if they are touched. Where they are several, they lead to neighbours, or nowhere: else they would have been cut. */
+  /** Reports unsettled addresses, if they are touched: one, or the pages of a piece (`#alike`). */
   #settleAlike(subject: Subject, hasCause: boolean): void {
     const { space, page } = subject;
     if (this.#touched !== null && !this.#touched.has(space, page)) return;
@@ -368,7 +368,7 @@ export class Report {
   }
 }
 
-/** Leads where the slot at `position` of a span's table leads, or the part of the span's memory that the slot covers. */
+/** Sets `slot` to where the slot at `position` leads: by the entry of the span's table, or to its part of the span's large page. */
 function enterSlot(slot: Mapping, span: Mapping, node: TableNode, position: number): number | undefined {
   const { format } = node;
   if (span.tableGfn !== NO_TABLE) {
@@ -384,12 +384,12 @@ function since(first: Cause, last: Cause): Cause {
   return isSameEntry ? { ...last, oldValue: first.oldValue } : last;
 }
 
-/** Leads to the table that backs a node now. */
+/** Makes `mapping` lead to the table that backs a node now. */
 function enterOld(mapping: Mapping, node: TableNode | null): void {
   if (node !== null && node.frame !== null) mapping.setTable(node.frame.gfn, node.words, node.stride);
 }
 
-/** Leads to the table that will back a node. */
+/** Makes `mapping` lead to the table that will back a node. */
 function enterNew(mapping: Mapping, node: TableNode | null): void {
   if (node?.next === undefined) return enterOld(mapping, node);
   const { frame, words } = node.next;

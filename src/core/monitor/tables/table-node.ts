@@ -36,7 +36,7 @@ export const WHERE = 3;
 export const ENTRY_WORDS = 2;
 export const RECORD_WORDS = 4;
 
-// What WHO is.
+// Bits 13:12 of WHERE: what WHO is.
 const NOBODY = 0;
 const NO_TAG = 1;
 export const NUMBER = 2;
@@ -57,7 +57,7 @@ export interface Space {
   readonly ranges: RangeSet;
   /** How far the ranges are expanded. */
   readonly rangeLimit: RangeLimit;
-  /** The watchers that are no small number. */
+  /** The watchers that do not fit into WHO. */
   readonly watchers: Slab<Watcher>;
   /** Who watches one byte of a page singly; null where nobody does. */
   findWatcher(page: number, offset: number): Watcher | null;
