@@ -66,7 +66,7 @@ function linesOf(report: Report, row: Row, size: SizeName): string[][] {
 
 function residentLine(own: Summary | undefined, naive: Summary | undefined): string[] {
   const median = naive?.residentBytes?.median;
-  const cells = ['  by what the process grew', ...showSpread(own?.residentBytes, inBytes), '', '', '', '', ''];
+  const cells = ['  growth of the process', ...showSpread(own?.residentBytes, inBytes), '', '', '', '', ''];
   return [...cells, median === undefined ? '' : inBytes(median), ''];
 }
 

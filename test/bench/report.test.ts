@@ -60,7 +60,7 @@ describe('a table', () => {
       '| a random leaf flips: mark, process, event | 4.00 | 3.00…8.00 | 2.00 | 8.50 | 24 % | 10.0 | 0.78 | 0.50 | 4.0 × |',
     );
     expect(lines).toContain('| memory per single address | 100 | 100…100 |  | 24.0 | 24 % |  | 583 | 900 | 9.0 × |');
-    expect(lines).toContain('| by what the process grew | 240 | 240…240 |  |  |  |  |  | 1000 |  |');
+    expect(lines).toContain('| growth of the process | 240 | 240…240 |  |  |  |  |  | 1000 |  |');
   });
 
   test('says the same in columns, and nothing of what was not measured', () => {
