@@ -14,7 +14,7 @@ describe('a comparison that is owed', () => {
     const comparisons = new Comparisons(2, false);
     comparisons.setEntries(ENTRIES);
     comparisons.done();
-    const interrupt = vi.fn();
+    const interrupt = vi.fn<() => void>();
     const owed = comparisons.watchOwed(interrupt);
     const stop = () => {
       const isDue = comparisons.isDue();
@@ -54,7 +54,7 @@ describe('a comparison that is owed', () => {
     comparisons.setEntries(1e9);
     comparisons.done();
     comparisons.owe();
-    const interrupt = vi.fn();
+    const interrupt = vi.fn<() => void>();
     comparisons.watchOwed(interrupt);
     vi.advanceTimersByTime(1000);
     expect(interrupt).toHaveBeenCalledTimes(1);
