@@ -6,8 +6,7 @@
  *                             reports where each address led and leads now    reporting/report, reporting/event-writer
  *                             and makes the nodes follow                      batch/plan (commit), tables/table-node
  *
- * Most batches change entries of page tables alone, and take a shorter way: fast-path/leaf-writes. Rules such as C9 are in
- * docs/contract.md.
+ * Most batches change page tables alone, and take a shorter way: fast-path/leaf-writes. Rules such as C9: docs/contract.md.
  */
 import { makePaging, type Paging, rootOf } from '../paging/format.ts';
 import { walk } from '../paging/walk.ts';
@@ -285,6 +284,7 @@ export class PageTableMonitor {
   /** `processDirtyEntries` where it takes the fast path, which is a matter of microseconds. Else returns null, and nothing has happened. */
   processAtOnce(vcpu: number): MonitorEvent[] | null {
     this.#calls.admit('processAtOnce');
+    checkVcpu(vcpu);
     return this.#synchronizer.processMarksAtOnce(vcpu);
   }
 

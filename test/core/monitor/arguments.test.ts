@@ -148,6 +148,7 @@ describe('C9 what makes no sense is refused, and leaves no trace', () => {
     [/vCPU -1 is not a non-negative integer/, ({ monitor }) => monitor.markDirty(8, 8, 0, -1)],
     [/vCPU 0.5 is not a non-negative integer/, ({ monitor }) => monitor.processDirtyEntries(0.5)],
     [/vCPU undefined is not/, ({ monitor }) => monitor.processDirtyEntries(undefined as never)],
+    [/vCPU -1 is not a non-negative integer/, ({ monitor }) => monitor.processAtOnce(-1)],
   ];
 
   test.each(bad)('%s', (message, call) => {

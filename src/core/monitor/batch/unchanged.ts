@@ -1,6 +1,6 @@
 /**
  * A comparison with memory that most often finds nothing, in one step. A session makes it at stops of an exact watch, so it repeats the
- * loop of `Synchronizer.#compare` rather than take its steps, which cost more than the rest of a node.
+ * loop of `Synchronizer.#compare`, without its steps, which take time.
  */
 import { NumberList } from '../../struct/number-list.ts';
 import { finish } from '../steps.ts';
