@@ -97,9 +97,10 @@ export class Moment {
    *
    * @param root a CR3 value, or the physical address of a top-level table
    * @param name what messages call it; defaults to the top-level table
+   * @param over refuses what is read once it is aborted
    */
-  memoryOf(root: bigint | number, name?: string): VirtualMemory {
-    return new VirtualMemory(this.#source, this.#space(root), { name, linux: this.#known });
+  memoryOf(root: bigint | number, name?: string, over?: AbortSignal): VirtualMemory {
+    return new VirtualMemory(this.#source, this.#space(root), { name, linux: this.#known, over });
   }
 
   /** Physical memory: its addresses are physical ones, and what is not RAM is absent. */

@@ -14,7 +14,7 @@ import {
 import { requireCapability } from './capabilities.ts';
 import { checkOptions } from './check-options.ts';
 import { type Breakpoint, type BreakpointHandler, type BreakpointOptions, writeTo } from './hooks/breakpoint.ts';
-import { checkHandler, HANDLER_OPTIONS } from './hooks/handler.ts';
+import { checkHandler, HANDLER_OPTIONS, Handling } from './hooks/handler.ts';
 import { ProcessWatchHandle } from './hooks/process-watch.ts';
 import type { AddressRange, RangeFilter } from '../snapshot/index.ts';
 import { Arrival } from './hooks/arrival.ts';
@@ -186,8 +186,14 @@ export class GuestProcess {
     if (whileStopped !== undefined) checkHandler(whileStopped);
     return this.#source.watching(({ live }) => {
       const arrival = new Arrival<T>(async () => {
-        const memory = await this.#memoryIn(live.moment);
-        return whileStopped === undefined ? (undefined as T) : whileStopped(memory);
+        if (whileStopped === undefined) return undefined as T;
+        const handling = new Handling();
+        const memory = live.moment.memoryOf(await this.#rootIn(live.moment), this.toString(), handling.over);
+        try {
+          return await whileStopped(memory);
+        } finally {
+          handling.end();
+        }
       });
       const begin = async () => {
         const memory = await this.#memoryIn(live.moment);

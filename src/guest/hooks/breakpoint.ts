@@ -9,7 +9,7 @@ import { PtmonError } from '../../core/error.ts';
 import type { Walk } from '../../core/paging/walk.ts';
 import type { VirtualMemory } from '../memory/virtual-memory.ts';
 import type { LiveSession, StopHandler } from '../session/live-session.ts';
-import { callHandler, checkHandler, type HandlerOptions } from './handler.ts';
+import { callHandler, checkHandler, type HandlerOptions, Handling } from './handler.ts';
 import { isBacked, WatchedPage } from './watched-page.ts';
 
 /** Whose breakpoint it is. */
@@ -29,7 +29,7 @@ export interface BreakpointHit {
   readonly root: number;
   /** By QEMU's names: `rip`, `rsp`, `rdi`, … */
   readonly registers: ReadonlyMap<string, bigint>;
-  /** The memory that the vCPU sees: through the tables that it has loaded. */
+  /** The memory that the vCPU sees: through the tables that it has loaded. Refused once the handler has ended or its time is up. */
   readonly memory: VirtualMemory;
   /** Writes bytes, all of which must be mapped. @throws PtmonError `read-failed` naming the first address that is not */
   write(va: bigint, bytes: Uint8Array): Promise<void>;
@@ -176,15 +176,15 @@ export class BreakpointSet implements StopHandler {
     const root = rootOf(paging, driver.registers.readRegisters(hit.vcpu).cr3);
     const own = hooks.filter(({ roots }) => roots === undefined || roots.has(root));
     if (own.length === 0) return;
-    const memory = this.#live.moment.memoryOf(root);
-    if (!driver.limits.areRegisters && !canBeFetched(await memory.walk(hit.va))) return;
+    const { moment, released } = this.#live;
+    if (!driver.limits.areRegisters && !canBeFetched(await moment.memoryOf(root).walk(hit.va))) return;
     const registers = await driver.readAllRegisters(hit.vcpu);
-    const write = (va: bigint, bytes: Uint8Array) => writeTo(this.#live, memory, va, bytes);
     for (const breakpoint of own) {
-      await breakpoint.run(
-        { ...hit, process: breakpoint.process, root, registers, memory, write },
-        this.#live.released,
-      );
+      const handling = new Handling();
+      const memory = moment.memoryOf(root, undefined, handling.over);
+      const write = (va: bigint, bytes: Uint8Array) => writeTo(this.#live, memory, va, bytes);
+      await breakpoint.run({ ...hit, process: breakpoint.process, root, registers, memory, write }, released);
+      handling.end();
     }
     await this.#bringInLine();
   }

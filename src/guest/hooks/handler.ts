@@ -31,6 +31,18 @@ export function checkHandler(handler: unknown, { timeoutMs, onError }: HandlerOp
   throw new PtmonError('bad-argument', `timeoutMs ${String(timeoutMs)}: give milliseconds from 1 to ${MAX_TIMEOUT_MS}`);
 }
 
+/** While a handler is at work, its moment is that of the guest. A handler that is too late must not read or write at another one. */
+export class Handling {
+  readonly #controller = new AbortController();
+  readonly over: AbortSignal = this.#controller.signal;
+
+  end(): void {
+    this.#controller.abort(
+      new PtmonError('closed', 'the guest was stopped for a handler that has ended, or whose time is up'),
+    );
+  }
+}
+
 /**
  * Never throws.
  *
@@ -52,16 +64,16 @@ export async function callHandler(
     const call = Promise.race([Promise.resolve().then(handler), late]);
     await unlessAborted(released, call);
   } catch (error) {
-    if (!released.aborted || error !== released.reason) report(error, onError);
+    if (!released.aborted || error !== released.reason) void report(error, onError);
   } finally {
     clearTimeout(timer);
   }
 }
 
-/** What `onError` itself throws must not end the session either. */
-function report(error: unknown, onError: (error: unknown) => void): void {
+/** What `onError` itself throws, at once or later, must not end the session either. */
+async function report(error: unknown, onError: (error: unknown) => unknown): Promise<void> {
   try {
-    onError(error);
+    await onError(error);
   } catch (second) {
     warn(second);
   }

@@ -45,6 +45,8 @@ export interface MemoryOwner {
   readonly name?: string | undefined;
   /** What explains entries that are not present: a swap slot, for example. */
   readonly linux?: Pick<LinuxGuest, 'meaningOf'> | undefined;
+  /** Aborted when what is read would be of another moment. */
+  readonly over?: AbortSignal | undefined;
 }
 
 export type MemoryPiece = PresentPiece | AbsentPiece;
@@ -136,7 +138,8 @@ export class VirtualMemory {
     return this.#do(() => this.#walk(toU64(va, 'virtual address')));
   }
 
-  #do<T>(call: () => T): Promise<T> {
+  async #do<T>(call: () => T): Promise<T> {
+    this.#owner.over?.throwIfAborted();
     return retry(call, { remote: this.#source.remote });
   }
 
