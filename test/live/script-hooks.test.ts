@@ -2,12 +2,12 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { env } from 'node:process';
+import node, { env } from 'node:process';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { MissedWrites } from '../../src/drivers/qemu/exact/comparing/missed-writes.ts';
 import { QmpClient, readRunState } from '../../src/drivers/qemu/index.ts';
 import { type LaunchedGuest, launchGuest } from '../../src/drivers/qemu/launch/launch.ts';
-import { attach, Guest, type GuestProcess } from '../../src/guest/index.ts';
+import { attach, type BreakpointHit, Guest, type GuestProcess } from '../../src/guest/index.ts';
 import { LiveSource } from '../../src/guest/source/live-source.ts';
 import { temporaryFolder } from '../drivers/trace/temporary-folder.ts';
 import { callsOf, whatGoesWrong } from '../guest/strange-arguments.ts';
@@ -155,6 +155,55 @@ describe.skipIf(leftOut('test/live/script-hooks, hooks on a real guest')).each(M
         { message: 'mine' },
         { code: 'closed', message: 'the handler of exit did not finish within 50 ms: the guest goes on' },
       ]);
+    });
+
+    test('a handler whose time is up neither reads nor writes at another moment; what onError throws later is a warning', async () => {
+      const va = place();
+      const at = `0x${va.toString(16)}`;
+      await run(`code ${at}`);
+      const errors: unknown[] = [];
+      const late: Promise<unknown>[] = [];
+      const handler = async ({ memory, write, registers }: BreakpointHit) => {
+        const stack = registers.get('rsp')!;
+        const bytes = await memory.read(stack, 8);
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        // At a stop of another handler: what the guest has there now is not what it had.
+        await guest.paused(async () => {
+          for (const call of [() => memory.read(stack, 8), () => write(stack, bytes)])
+            late.push(call().catch((error: unknown) => error));
+          await Promise.all(late);
+        });
+      };
+      const onError: (error: unknown) => unknown = async (error) => {
+        errors.push(error);
+        throw new Error('mine');
+      };
+      const warnings: unknown[] = [];
+      const note = (warning: Error) => warnings.push(warning.message);
+      node.on('warning', note);
+      const breakpoint = await process.breakpoint(va, handler, { timeoutMs: 50, onError });
+      await run(`call ${at} 1`);
+      await expect.poll(() => late.length).toBe(2);
+      await breakpoint.remove();
+      await expect.poll(() => warnings).toEqual(['mine']);
+      node.off('warning', note);
+      expect(errors).toMatchObject([{ code: 'closed', message: expect.stringContaining('within 50 ms') }]);
+      for (const outcome of late)
+        expect(await outcome).toMatchObject({ code: 'closed', message: expect.stringContaining('whose time is up') });
+      const kept = await process.page(va, async (memory) => memory);
+      await expect(kept.read(va, 1)).rejects.toMatchObject({ code: 'closed' });
+    });
+
+    test('a loop that is left stops its watch, and the guest runs without it', async () => {
+      const watch = await process.watch('heap');
+      const work = run('heap 3');
+      for await (const _ of watch) break;
+      expect(watch.watched).toEqual([]);
+      await work;
+      const qmp = await QmpClient.connect(vm.qmpPath);
+      expect(await readRunState(qmp)).toBe('running');
+      await qmp.close();
+      await run('heap back');
     });
 
     test('each handle gets the events of what it watches, and no others', async () => {

@@ -17,7 +17,10 @@ export class ProcessWatchHandle extends ProcessHandle implements AsyncIterable<P
   private constructor(request: ProcessWatchRequest) {
     super(request);
     this.#kinds = new Set(['page-in', 'page-out', 'root-gone', ...request.kinds]);
-    this.#queue = new EventQueue(() => this.live.start());
+    this.#queue = new EventQueue(
+      () => this.live.start(),
+      () => this.stop(),
+    );
   }
 
   /** Watches from now on. The guest must be stopped. @throws PtmonError `bad-argument` where there is no such process @internal */
@@ -28,7 +31,7 @@ export class ProcessWatchHandle extends ProcessHandle implements AsyncIterable<P
     return handle;
   }
 
-  /** One reader: it gets every event since the watch began. The iteration ends when the process does, or after `stop`. */
+  /** One reader: it gets every event since the watch began. The iteration ends when the process does, or after `stop`; a reader that leaves it stops the watch. */
   [Symbol.asyncIterator](): AsyncIterator<ProcessEvent> {
     return this.#queue;
   }

@@ -9,6 +9,7 @@ const MAX_UNREAD = 4096;
 
 export class EventQueue<Event> implements AsyncIterableIterator<Event> {
   readonly #onRead: () => void;
+  readonly #onLeave: () => Promise<void>;
   readonly #unread: UnreadEvents<Event>;
   #wake = () => {};
   /** Ends the wait of `push` for the reader. */
@@ -17,9 +18,13 @@ export class EventQueue<Event> implements AsyncIterableIterator<Event> {
   /** The reader waits for something that takes a running guest. */
   #isReleased = false;
 
-  /** @param onRead called whenever the reader waits for an event: the guest must run */
-  constructor(onRead: () => void) {
+  /**
+   * @param onRead called whenever the reader waits for an event: the guest must run
+   * @param onLeave called when the reader leaves before the end: there is no other
+   */
+  constructor(onRead: () => void, onLeave: () => Promise<void>) {
     this.#onRead = onRead;
+    this.#onLeave = onLeave;
     this.#unread = new UnreadEvents({
       maxUnread: MAX_UNREAD,
       advice: 'begin to read before the guest runs',
@@ -60,6 +65,7 @@ export class EventQueue<Event> implements AsyncIterableIterator<Event> {
   async return(): Promise<IteratorResult<Event, undefined>> {
     this.#unread.clear();
     this.end();
+    await this.#onLeave();
     return { done: true, value: undefined };
   }
 

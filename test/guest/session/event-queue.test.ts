@@ -1,6 +1,12 @@
 import { expect, test } from 'vitest';
 import { EventQueue } from '../../../src/guest/session/event-queue.ts';
 
+const queueOfNumbers = () =>
+  new EventQueue<number>(
+    () => {},
+    async () => {},
+  );
+
 /** Whether a promise has settled once everything that is ready has run. */
 async function isSettled(promise: Promise<unknown>): Promise<boolean> {
   let settled = false;
@@ -11,7 +17,7 @@ async function isSettled(promise: Promise<unknown>): Promise<boolean> {
 }
 
 test('the guest waits at an event until its reader asks for the next', async () => {
-  const queue = new EventQueue<number>(() => {});
+  const queue = queueOfNumbers();
   const first = queue.next();
   const pushed = queue.push(1);
   expect((await first).value).toBe(1);
@@ -21,7 +27,7 @@ test('the guest waits at an event until its reader asks for the next', async () 
 });
 
 test('what was unread is read first, and the guest waits meanwhile', async () => {
-  const queue = new EventQueue<number>(() => {});
+  const queue = queueOfNumbers();
   for (const event of [1, 2]) await queue.push(event);
   expect((await queue.next()).value).toBe(1);
   const pushed = queue.push(3);
@@ -34,7 +40,7 @@ test('what was unread is read first, and the guest waits meanwhile', async () =>
 });
 
 test('a reader that was told of dropped events is the last that the guest waits for', async () => {
-  const queue = new EventQueue<number>(() => {});
+  const queue = queueOfNumbers();
   for (let event = 0; event < 4100; event++) await queue.push(event);
   for (let event = 0; event < 4096; event++) expect((await queue.next()).value).toBe(event);
   await expect(queue.next()).rejects.toMatchObject({
@@ -46,7 +52,7 @@ test('a reader that was told of dropped events is the last that the guest waits 
 });
 
 test('a failure is thrown once, after what was unread', async () => {
-  const queue = new EventQueue<number>(() => {});
+  const queue = queueOfNumbers();
   await queue.push(1);
   queue.end(new Error('QEMU has ended'));
   expect((await queue.next()).value).toBe(1);
