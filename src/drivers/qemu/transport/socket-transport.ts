@@ -1,12 +1,15 @@
 /** Transports over unix and TCP sockets. */
 import { writeSync } from 'node:fs';
 import { connect as connectSocket, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { PtmonError } from '../../../core/error.ts';
 import { formatSocketAddress, parseSocketAddress, type SocketAddress } from './socket-address.ts';
 import { connectError, connectTimeout, lossError } from './socket-error.ts';
 import type { Transport, TransportReceiver } from './transport.ts';
 
 /** Long enough for a host that is busy, short enough for a person who waits. */
 export const DEFAULT_TIMEOUT_MS = 5000;
+const QUEUE_MS = 20;
 
 export interface ConnectOptions {
   /** How long the peer may take to accept; 5,000 by default. */
@@ -25,8 +28,30 @@ export interface TransportOptions extends ConnectOptions {
  * @throws PtmonError `bad-argument` for a malformed address, `source-unavailable` when there is no connection; the reason of
  *   `signal` when it is aborted
  */
-export function connectTransport(address: string | SocketAddress, options: TransportOptions = {}): Promise<Transport> {
-  const { timeoutMs = DEFAULT_TIMEOUT_MS, signal, finalPackets } = options;
+export async function connectTransport(
+  address: string | SocketAddress,
+  options: TransportOptions = {},
+): Promise<Transport> {
+  const { timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+  for (const startMs = performance.now(); ; await sleep(QUEUE_MS)) {
+    const leftMs = timeoutMs - (performance.now() - startMs);
+    try {
+      return await connectOnce(address, { ...options, timeoutMs: Math.max(1, Math.ceil(leftMs)) });
+    } catch (error) {
+      // Where its queue is full, connect(2) waits until the peer has taken those before.
+      if (leftMs < QUEUE_MS || causeOf(error)?.code !== 'EAGAIN') throw error;
+    }
+  }
+}
+
+function causeOf(error: unknown): NodeJS.ErrnoException | undefined {
+  return error instanceof PtmonError && error.cause instanceof Error ? error.cause : undefined;
+}
+
+function connectOnce(
+  address: string | SocketAddress,
+  { timeoutMs = DEFAULT_TIMEOUT_MS, signal, finalPackets }: TransportOptions,
+): Promise<Transport> {
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
     const target = typeof address === 'string' ? parseSocketAddress(address) : address;

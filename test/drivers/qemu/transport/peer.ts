@@ -41,12 +41,12 @@ export async function startPeer(serve: (socket: Socket) => void, kind: 'unix' | 
 }
 
 /** A process that listens and never accepts: it blocks its own event loop. Returns where it listens. */
-export async function startDeafPeer(kind: 'unix' | 'tcp'): Promise<string> {
+export async function startDeafPeer(kind: 'unix' | 'tcp', forMs = 2 ** 30): Promise<string> {
   const where = kind === 'tcp' ? { port: 0, host: '127.0.0.1' } : { path: join(temporaryFolder(), 'deaf.sock') };
   const child = startProcess(`
     const server = require('node:net').createServer().listen({ ...${JSON.stringify(where)}, backlog: 1 }, () => {
       require('node:fs').writeSync(1, JSON.stringify(server.address()));
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ${forMs});
     });`);
   const [said] = (await once(child.stdout, 'data')) as [Buffer];
   const address = JSON.parse(said.toString()) as string | AddressInfo;

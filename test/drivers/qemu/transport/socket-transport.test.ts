@@ -149,12 +149,18 @@ describe('a connection that cannot be made is said in words', () => {
 
   test('a peer that accepts nobody, over a unix socket: its queue is full', async () => {
     const address = await startDeafPeer('unix');
-    const fault = await firstFault(() => connectTransport(address));
+    const fault = await firstFault(() => connectTransport(address, { timeoutMs: 100 }));
     expect(fault).toMatchObject({
       code: 'source-unavailable',
       message: `cannot connect to unix:${address}: its queue of waiting clients is full (another program is connected)`,
     });
   });
+});
+
+test('a peer whose queue is full for a moment is waited for', async () => {
+  const address = await startDeafPeer('unix', 500);
+  const transports = await Promise.all(Array.from({ length: 10 }, () => connectTransport(address)));
+  for (const transport of transports) transport.close();
 });
 
 /** Connects until that fails: the system accepts a few connections itself. */
