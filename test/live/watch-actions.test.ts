@@ -1,6 +1,7 @@
 /** What `ptmon watch` does at an event beside printing it: keeps the page, or leaves the guest stopped. */
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { QmpClient, readRunState } from '../../src/drivers/qemu/index.ts';
 import { type LaunchedGuest, launchGuest } from '../../src/drivers/qemu/launch/launch.ts';
@@ -35,7 +36,14 @@ describe.skipIf(leftOut('test/live/watch-actions, ptmon watch that acts on event
 
     test('--on page-in --stop: stops there, prints registers, and the printed command resumes the guest', async () => {
       await vm.workload.command(`map 4 small at=${VA}`);
-      const watch = startPtmon('watch', ...sockets(), '--comm', 'workload', '--on', 'page-in', '--stop', '--json');
+      const folder = file("a VM's");
+      symlinkSync(dirname(vm.qmpPath), folder);
+      const [qmpPath, gdbPath] = [vm.qmpPath, vm.gdbPath].map((path) => join(folder, basename(path))) as [
+        string,
+        string,
+      ];
+      const named = ['--qmp', qmpPath, '--gdb', gdbPath];
+      const watch = startPtmon('watch', ...named, '--comm', 'workload', '--on', 'page-in', '--stop', '--json');
       await watch.lines(2);
       const work = vm.workload.command(`touch ${VA} 4`, { timeoutMs: 60_000 });
       expect(await watch.ended).toBe(0);
@@ -50,9 +58,12 @@ describe.skipIf(leftOut('test/live/watch-actions, ptmon watch that acts on event
       expect(watch.stderr).toContain(`The guest is stopped after page-in of ${events.at(-1).va}. vCPU 0:`);
       // The kernel handles the fault.
       expect(watch.stderr).toMatch(/rip +0xffffffff[\da-f]{8} /);
-      expect(watch.stderr).toContain(`gdb -ex 'target remote ${vm.gdbPath}'`);
+      const inQuotes = gdbPath.replace("'", "'\\''");
+      expect(watch.stderr).toContain(`gdb -ex 'target remote ${inQuotes}'`);
       const [, words] = /To resume it: ptmon (doctor --release .*?),/.exec(watch.stderr.replaceAll(/\s*\n\s*/g, ' '))!;
-      expect(await startPtmon(...words!.split(' ')).ended).toBe(0);
+      // As a shell takes them.
+      const args = execFileSync('sh', ['-c', `printf '%s\\n' ${words}`], { encoding: 'utf8' }).trimEnd();
+      expect(await startPtmon(...args.split('\n')).ended).toBe(0);
       await work;
       expect(await runState()).toBe('running');
     });

@@ -34,8 +34,8 @@ export async function leaveStoppedAt({ driver, event, qmp, gdb }: StoppedGuest):
   return [
     `The guest is stopped after ${event.kind} of 0x${event.va.toString(16)}. vCPU ${vcpu}:`,
     ...known.map((names) => `  ${names.map((name) => cell(name, registers.get(name)!)).join('  ')}`),
-    `To debug it from here: gdb -ex 'target remote ${gdbTarget(gdb)}'`,
-    `To resume it: ptmon doctor --release --qmp ${qmp} --gdb ${gdb}, or "cont" in QEMU's monitor`,
+    `To debug it from here: gdb -ex ${inShell(`target remote ${gdbTarget(gdb)}`)}`,
+    `To resume it: ptmon doctor --release --qmp ${inShell(qmp)} --gdb ${inShell(gdb)}, or "cont" in QEMU's monitor`,
   ];
 }
 
@@ -46,4 +46,9 @@ function cell(name: string, value: bigint): string {
 /** As gdb names a socket: a path, or host:port. */
 function gdbTarget(address: string): string {
   return address.replace(/^unix:/, '');
+}
+
+/** A word of a command line that a user copies. */
+function inShell(word: string): string {
+  return /^[\w./:@%+=,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
