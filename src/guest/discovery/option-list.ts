@@ -29,6 +29,11 @@ export function parseSize(text: string, unit: 'B' | 'M'): number | undefined {
   return Math.round(Number(match[1]) * 1024 ** power);
 }
 
+/** Options whose value may begin with a dash: those that are read here, and what an owner of a VM writes freely. */
+const TAKES_VALUE = new Set(
+  'name qmp qmp-pretty chardev mon object gdb accel machine M m append smbios fw_cfg uuid'.split(' '),
+);
+
 /** The arguments of a command line by option, in their order. QEMU takes one dash or two. */
 export function optionsOf(args: readonly string[]): readonly (readonly [option: string, value: string | undefined])[] {
   const found: (readonly [string, string | undefined])[] = [];
@@ -36,7 +41,7 @@ export function optionsOf(args: readonly string[]): readonly (readonly [option: 
     const name = /^--?([a-z][\w-]*)$/i.exec(args[index]!)?.[1];
     if (name === undefined) continue;
     const value = args[index + 1];
-    const hasValue = value !== undefined && !/^-[a-z-]/i.test(value);
+    const hasValue = value !== undefined && (TAKES_VALUE.has(name) || !/^-[a-z-]/i.test(value));
     found.push([name, hasValue ? value : undefined]);
     if (hasValue) index++;
   }

@@ -17,6 +17,7 @@ describe('what a command line of QEMU says', () => {
     ['-name guest=web,debug-threads=on', { name: 'web' }],
     ['-name a,,b', { name: 'a,b' }],
     ['-name debug-threads=on,guest=late', { name: 'late' }],
+    ['-name -qmp -append -s -snapshot -gdb tcp::9', { name: '-qmp', gdb: ':9' }],
     ['-qmp unix:/run/vm.qmp,server=on,wait=off', { qmp: ['unix:/run/vm.qmp'] }],
     ['--qmp unix:vm.qmp,server,nowait', { qmp: ['unix:vm.qmp'] }],
     ['-qmp tcp:localhost:4444,server=on', { qmp: ['localhost:4444'] }],
