@@ -1,5 +1,5 @@
 /** An archive as `ptmon serve` and `ptmon report` show it: the same picture as the trace that was archived, without its walks. */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, afterAll, describe, expect, test } from 'vitest';
@@ -24,12 +24,25 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-async function keep(archive: string, vm: string, of: readonly string[], session = `s-${vm}`): Promise<void> {
-  const facts = { host: 'h', vm, boot: 'b', session, started: '2026-11-25T00:00:00.000Z' };
+interface KeptAs {
+  readonly host?: string;
+  readonly session?: string;
+  /** Lines of the session before these, in segments of as many lines. */
+  readonly before?: number;
+}
+
+async function keep(
+  archive: string,
+  vm: string,
+  of: readonly string[],
+  { host = 'h', session = `s-${vm}`, before = 0 }: KeptAs = {},
+): Promise<void> {
+  const facts = { host, vm, boot: 'b', session, started: '2026-11-25T00:00:00.000Z' };
   const journal = join(folder, 'journal');
   mkdirSync(journal, { recursive: true });
-  const text = segmentLine(facts, 0, 0) + of.map((line) => `${line}\n`).join('');
-  writeFileSync(join(journal, `${segmentName(facts, 0)}.jsonl`), text);
+  const number = before / of.length;
+  const text = segmentLine(facts, number, before) + of.map((line) => `${line}\n`).join('');
+  writeFileSync(join(journal, `${segmentName(facts, number)}.jsonl`), text);
   await new Keeper({ journal, archive: join(folder, archive, 'events') }).keep();
 }
 
@@ -86,13 +99,66 @@ describe('an archive', () => {
 
   test('tells of gaps where they are, and shows the last session', async () => {
     const [begin = '', ...rest] = lines;
-    await keep('gaps', 'vm', [begin, ...rest.slice(0, 20)], 'older');
+    await keep('gaps', 'vm', [begin, ...rest.slice(0, 20)], { session: 'older' });
     const later = rest.slice(0, 30).map((line) => line.replaceAll('"at":"2026', '"at":"2027'));
-    await keep('gaps', 'vm', [begin, ...later, gapLine(7, 'the disk was full').trimEnd()], 'newer');
+    await keep('gaps', 'vm', [begin, ...later, gapLine(7, 'the disk was full').trimEnd()], { session: 'newer' });
     const scene = (await openFiles([join(folder, 'gaps')], {}, signal)).scene();
     expect(scene.title).toContain('watched from 2027-');
     expect(scene.steps.at(-1)?.note).toBe('7 events missing: the disk was full');
     expect(scene.notes.join(' ')).toContain('Events are missing in 1 places');
+  });
+
+  test('has all of its last session where another of the same VM went on meanwhile, in many files', async () => {
+    const events = lines.filter((line) => JSON.parse(line).seq !== undefined).slice(0, 60);
+    for (let before = 0; before < events.length; before += 10) {
+      for (const [at, session] of ['s1', 's2'].entries()) {
+        const part = events.slice(before, before + 10).map((line, index) => {
+          const second = String(before + index).padStart(2, '0');
+          return line.replace(/"at":"[^"]*"/, `"at":"2026-11-25T00:00:${second}.00000${at}Z"`);
+        });
+        await keep('interleaved', 'vm', part, { session, before });
+      }
+    }
+    const archive = await openFiles([join(folder, 'interleaved')], {}, signal);
+    const told: string[] = [];
+    for await (const line of archive.lines(signal)!) told.push(line);
+    expect(told.length).toBe(60);
+    expect(told.every((line) => line.includes('.000001Z'))).toBe(true);
+  });
+
+  test('tells VMs apart whose names, with those of their hosts, are one text', async () => {
+    await keep('slash', 'b/c', lines.slice(0, 20), { host: 'a', session: 's1' });
+    await keep('slash', 'c', lines.slice(0, 20), { host: 'a/b', session: 's2' });
+    await expect(openFiles([join(folder, 'slash')], {}, signal)).rejects.toThrow('events of several VMs');
+    expect((await openFiles([join(folder, 'slash')], { of: 'b/c' }, signal)).scene().title).toMatch(/^b\/c on a,/);
+  });
+
+  test.each<[what: string, damage: (path: string) => void, message: string]>([
+    ['cut', (path) => truncateSync(path, 3000), 'damaged or lost'],
+    ['garbage', (path) => writeFileSync(path, 'x'.repeat(5000)), 'damaged or lost'],
+    ['empty', (path) => writeFileSync(path, ''), 'damaged or lost'],
+    ['lost', (path) => rmSync(path), 'damaged or lost'],
+  ])('with a file that is %s: names it, and what to do', async (what, damage, message) => {
+    await keep(what, 'vm', lines.slice(0, 20));
+    const events = join(folder, what, 'events');
+    const [file] = readdirSync(events, { recursive: true, encoding: 'utf8' }).filter((path) =>
+      path.endsWith('.parquet'),
+    );
+    damage(join(events, file!));
+    const { code, stderr } = await run(['report', join(folder, what), '-o', join(folder, `${what}.html`)]);
+    expect(stderr).toContain(file);
+    expect(stderr).toContain(message);
+    expect(code).toBe(4);
+  });
+
+  test('a file in the place of a folder is none of it', async () => {
+    await keep('foreign', 'vm', lines.slice(0, 20));
+    const events = join(folder, 'foreign', 'events');
+    const [day] = readdirSync(events);
+    for (const path of ['day=x', 'notes.txt', `${day}/host=x`, `${day}/notes.txt`])
+      writeFileSync(join(events, path), 'x');
+    expect((await openFiles([join(folder, 'foreign')], {}, signal)).scene().title).toMatch(/^vm on h/);
+    await keep('foreign', 'vm', lines.slice(20, 40), { before: 20 });
   });
 
   test('of several VMs one must be named', async () => {

@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, type SchemaElement } from 'hyparquet';
 import { ByteWriter, ParquetWriter } from 'hyparquet-writer';
+import { PtmonError } from '../../core/error.ts';
 import { syncFolder } from '../journal/segment.ts';
 import { VERSION } from '../../sinks/version.ts';
 import type { Row } from './row.ts';
@@ -69,6 +70,10 @@ const SCHEMA: SchemaElement[] = [
   ...Object.entries(COLUMNS).map(([name, type]) => ({ name, repetition_type: 'OPTIONAL' as const, ...TYPES[type] })),
 ];
 
+/** What to do about a file that is damaged. */
+export const DAMAGED_HINT =
+  'A file of the archive is damaged or lost: docs/formats/parquet.md says how to go on without it.';
+
 /** So many rows are in memory at once. */
 export const GROUP_ROWS = 50_000;
 
@@ -103,11 +108,22 @@ export function temporaryOf(path: string): string {
  * The rows of a file, some at a time.
  *
  * @param columns those that are read; defaults to all
+ * @throws PtmonError `corrupt-input` where it is damaged; the system's error where it cannot be read
  */
 export async function* readParquet(
   path: string,
   columns?: readonly string[],
 ): AsyncGenerator<readonly Row[], void, undefined> {
+  try {
+    yield* rowsOf(path, columns);
+  } catch (error) {
+    // An error of the system names its call.
+    if (!(error instanceof Error) || 'syscall' in error) throw error;
+    throw new PtmonError('corrupt-input', `${path}: ${error.message}\n${DAMAGED_HINT}`, {}, { cause: error });
+  }
+}
+
+async function* rowsOf(path: string, columns?: readonly string[]): AsyncGenerator<readonly Row[], void, undefined> {
   const file = await asyncBufferFromFile(path);
   const metadata = await parquetMetadataAsync(file);
   const count = Number(metadata.num_rows);

@@ -58,12 +58,14 @@ export function archiveIn(folder: string): string {
   );
 }
 
+/** Folders alone: a file in their place is none of the archive's. */
 export function partitionsOf(archive: string): readonly string[] {
   const entries = (folder: string, start: string) =>
     readdirSync(folder)
       .filter((name) => name.startsWith(start))
       .sort()
-      .map((name) => join(folder, name));
+      .map((name) => join(folder, name))
+      .filter((path) => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true);
   return existsSync(archive) ? entries(archive, 'day=').flatMap((day) => entries(day, 'host=')) : [];
 }
 

@@ -1,13 +1,14 @@
 /** One session out of an archive: everything that was recorded while an agent watched a VM. */
 import { PtmonError } from '../../core/error.ts';
 import { archiveIn, filesOf, partitionsOf } from './partition.ts';
-import { readParquet } from './parquet.ts';
+import { DAMAGED_HINT, readParquet } from './parquet.ts';
 import type { Row } from './row.ts';
 
 /** So many rows take about a gigabyte. */
 const MAX_ROWS = 1_000_000;
 /** So many VMs are named in an error. */
 const MAX_NAMED = 10;
+const MAX_TRIES = 5;
 
 export interface SessionRows {
   readonly host: string;
@@ -18,13 +19,17 @@ export interface SessionRows {
   readonly omitted: number;
 }
 
+interface Session {
+  readonly files: Set<string>;
+  /** Of its last row. */
+  time: bigint;
+}
+
 interface Found {
   readonly host: string;
   readonly vm: string;
-  /** The last one of the VM. */
-  session: string;
-  time: bigint;
-  readonly files: Set<string>;
+  /** By name: two at one time, where two VMs have one name, or a clock was set back. */
+  readonly sessions: Map<string, Session>;
 }
 
 /**
@@ -32,9 +37,23 @@ interface Found {
  *
  * @param folder of an agent or of an archive
  * @param wanted `VM` or `HOST/VM`; may be left out where there is only one
- * @throws PtmonError `bad-argument` where there is no archive, no such VM, or more than one
+ * @throws PtmonError `bad-argument` where there is no archive, no such VM, or more than one; `corrupt-input` where a file is damaged or lost
  */
 export async function lastSession(folder: string, wanted?: string, signal?: AbortSignal): Promise<SessionRows> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await readLastSession(folder, wanted, signal);
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code !== 'ENOENT') throw error;
+      // A file was merged since it was listed.
+      if (tries < MAX_TRIES) continue;
+      throw new PtmonError('corrupt-input', `${message}\n${DAMAGED_HINT}`, {}, { cause: error });
+    }
+  }
+}
+
+async function readLastSession(folder: string, wanted?: string, signal?: AbortSignal): Promise<SessionRows> {
   const found = choose(folder, await findVms(folder, signal), wanted);
   let rows: Row[] = [];
   let omitted = 0;
@@ -44,10 +63,11 @@ export async function lastSession(folder: string, wanted?: string, signal?: Abor
     omitted += more;
     rows = rows.slice(more);
   };
-  for (const file of found.files) {
+  const [name, { files }] = [...found.sessions].reduce((last, next) => (next[1].time > last[1].time ? next : last));
+  for (const file of files) {
     for await (const group of readParquet(file)) {
       signal?.throwIfAborted();
-      for (const row of group) if (row['session'] === found.session) rows.push(row);
+      for (const row of group) if (row['session'] === name) rows.push(row);
       if (rows.length > 1.25 * MAX_ROWS) trim();
     }
   }
@@ -69,15 +89,14 @@ async function findVms(folder: string, signal?: AbortSignal): Promise<readonly F
 function note(vms: Map<string, Found>, row: Row, file: string): void {
   const [host, vm, session] = [String(row['host']), String(row['vm']), String(row['session'])];
   const time = BigInt(row['time'] ?? 0);
-  const name = `${host}/${vm}`;
-  let found = vms.get(name);
-  if (found === undefined) vms.set(name, (found = { host, vm, session, time, files: new Set() }));
-  if (found.session !== session && time > found.time) {
-    found.session = session;
-    found.files.clear();
-  }
-  if (found.session === session) found.files.add(file);
-  if (time > found.time) found.time = time;
+  // Either may have a slash.
+  const name = JSON.stringify([host, vm]);
+  const { sessions } = vms.get(name) ?? { sessions: new Map<string, Session>() };
+  if (sessions.size === 0) vms.set(name, { host, vm, sessions });
+  const known = sessions.get(session) ?? { files: new Set<string>(), time };
+  sessions.set(session, known);
+  known.files.add(file);
+  if (time > known.time) known.time = time;
 }
 
 function choose(folder: string, vms: readonly Found[], wanted: string | undefined): Found {

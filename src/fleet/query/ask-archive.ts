@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import type * as DuckDb from '@duckdb/node-api';
 import { errorText, PtmonError } from '../../core/error.ts';
-import { COLUMNS } from '../archive/parquet.ts';
+import { COLUMNS, DAMAGED_HINT } from '../archive/parquet.ts';
 import { archiveIn, countedFiles, filesOf, LISTS, partitionsOf } from '../archive/partition.ts';
 
 const MAX_TRIES = 5;
@@ -119,8 +119,7 @@ function refusalOf(error: unknown): unknown {
   // What DuckDB says about the statement names the place in it.
   const message = errorText(error).replaceAll('\t', '  ').trim();
   if (IS_OF_FILE.test(message)) {
-    const hint = 'A file of the archive is damaged or lost: docs/formats/parquet.md says how to go on without it.';
-    return new PtmonError('corrupt-input', `${message}\n${hint}`, {}, { cause: error });
+    return new PtmonError('corrupt-input', `${message}\n${DAMAGED_HINT}`, {}, { cause: error });
   }
   return new PtmonError('bad-argument', message, {}, { cause: error });
 }
