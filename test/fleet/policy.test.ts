@@ -49,6 +49,7 @@ test.each([
   ],
   [{ ...SMALLEST, rules: [{ intervalMs: 0 }] }, 'p.json: rules[0].intervalMs: 0: not an integer from 1 to 3600000'],
   [{ ...SMALLEST, rules: [{ intervalMs: 1.5 }] }, 'p.json: rules[0].intervalMs: 1.5: not an integer from 1 to 3600000'],
+  [{ ...SMALLEST, rules: [{ map: '0x12z' }] }, 'p.json: rules[0].map: "0x12z": not a hexadecimal address'],
   [{ ...SMALLEST, http: { port: 70_000 } }, 'p.json: http.port: 70000: not an integer from 0 to 65535'],
   [{ ...SMALLEST, traces: [{ file: 'a', speed: 0 }] }, 'p.json: traces[0].speed: 0: must be positive'],
   [5, 'p.json: the policy: 5: expected an object'],

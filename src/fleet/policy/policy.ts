@@ -13,7 +13,12 @@ const RULE = v.strictObject({
   /** Names of processes, in which `*` stands for any text. Defaults to all. */
   processes: v.optional(names, ['*']),
   /** A part of their memory, as `--map` takes it. Defaults to all of it. */
-  map: v.optional(text),
+  map: v.optional(
+    v.pipe(
+      text,
+      v.check((value) => /^(?!0x)|^0x[0-9a-f]{1,16}$/i.test(value), 'not a hexadecimal address: 0x and 1 to 16 digits'),
+    ),
+  ),
   kinds: v.optional(v.array(v.picklist(OPT_IN_KINDS)), ['protection', 'root-gone']),
   /** `auto` is exact where the VM has a gdbstub and its accelerator allows it. */
   mode: v.optional(v.picklist(['auto', 'exact', 'sample']), 'sample'),
