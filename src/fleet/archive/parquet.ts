@@ -117,8 +117,10 @@ export async function* readParquet(
   try {
     yield* rowsOf(path, columns);
   } catch (error) {
-    // An error of the system names its call.
-    if (!(error instanceof Error) || 'syscall' in error) throw error;
+    // Merged meanwhile, perhaps.
+    if (!(error instanceof Error) || ('code' in error && error.code === 'ENOENT')) throw error;
+    if ('syscall' in error)
+      throw new PtmonError('source-unavailable', `${path}: ${error.message}`, {}, { cause: error });
     throw new PtmonError('corrupt-input', `${path}: ${error.message}\n${DAMAGED_HINT}`, {}, { cause: error });
   }
 }

@@ -23,6 +23,7 @@ export interface PartitionState {
 }
 
 const LIST = /^files-(\d{12})\.json$/;
+const LIST_NAME_LENGTH = 'files-000000000000.json'.length;
 /** The same as a pattern of paths. */
 export const LISTS = 'files-*.json';
 /** Lists that stay, for those who are reading them. */
@@ -139,8 +140,9 @@ function parseList(path: string, content: string): PartitionState {
     throw damage('not JSON', error);
   }
   const { version, files, lines } = state ?? {};
-  if (typeof version !== 'number' || !Array.isArray(files) || typeof lines !== 'object')
-    throw damage('keys are missing');
+  const isWhole = Array.isArray(files) && typeof lines === 'object' && lines !== null;
+  if (!isWhole || !files.every((name) => typeof name === 'string')) throw damage('keys are missing');
+  if (version !== Number(LIST.exec(path.slice(-LIST_NAME_LENGTH))?.[1])) throw damage('its name has another version');
   return state as PartitionState;
 }
 

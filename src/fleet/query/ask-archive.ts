@@ -4,12 +4,15 @@ import { join } from 'node:path';
 import process from 'node:process';
 import type * as DuckDb from '@duckdb/node-api';
 import { errorText, PtmonError } from '../../core/error.ts';
-import { COLUMNS, DAMAGED_HINT } from '../archive/parquet.ts';
+import { COLUMNS, DAMAGED_HINT, readParquet } from '../archive/parquet.ts';
 import { archiveIn, countedFiles, filesOf, LISTS, partitionsOf } from '../archive/partition.ts';
 
 const MAX_TRIES = 5;
-/** What DuckDB says of a file that is damaged, or is not there: it then takes the path for a folder, which it may not read. */
-const IS_OF_FILE = /^(IO Error|(Invalid Input|Permission) Error: .*\.parquet)/s;
+/**
+ * What DuckDB says of a file that is damaged, or is not there: it then takes the path for a folder, which it may not read. What it cannot
+ * unpack is an `Invalid Error` without a name.
+ */
+const IS_OF_FILE = /^(IO Error|Invalid Error|(Invalid Input|Permission) Error: .*\.parquet)/s;
 
 export interface ArchiveRequest {
   /** The folder of an agent or of an archive; or the address of such a folder that DuckDB reads: `s3://…`, `file://…`. */
@@ -50,7 +53,7 @@ export async function askArchive<T>(request: ArchiveRequest, take: (answer: Answ
       } catch (error) {
         // A file was renamed or merged since it was listed.
         if (tries < MAX_TRIES && error instanceof Error && IS_OF_FILE.test(error.message)) continue;
-        throw refusalOf(error);
+        throw refusalOf((await damageIn(request.from, errorText(error))) ?? error);
       }
       return await take({ columns: result.deduplicatedColumnNames(), portions: portionsOf(result) });
     } finally {
@@ -112,6 +115,17 @@ async function extract(connection: DuckDb.DuckDBConnection, sql: string): Promis
 
 async function* portionsOf(result: DuckDb.DuckDBResult): AsyncGenerator<readonly AnswerRow[]> {
   for await (const rows of result.yieldRows()) yield rows.map((row) => row.map(valueOf));
+}
+
+/** The file that is meant where DuckDB names none. */
+async function damageIn(from: string, message: string): Promise<PtmonError | undefined> {
+  if (!message.startsWith('Invalid Error') || isAddress(from)) return undefined;
+  try {
+    for (const path of partitionsOf(archiveIn(from)).flatMap(filesOf)) for await (const _ of readParquet(path));
+    return undefined;
+  } catch (error) {
+    return error instanceof PtmonError ? error : undefined;
+  }
 }
 
 function refusalOf(error: unknown): unknown {
