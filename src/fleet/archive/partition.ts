@@ -52,7 +52,7 @@ export function dayOf(time: number): string {
 export function archiveIn(folder: string): string {
   const inside = join(folder, 'events');
   if (existsSync(inside)) return inside;
-  if (partitionsOf(folder).length > 0) return folder;
+  if (isFolder(folder) && partitionsOf(folder).length > 0) return folder;
   throw new PtmonError(
     'bad-argument',
     `${folder}: no archive: it has neither events/ nor day=… folders; give the folder of an agent or of an archive`,
@@ -66,8 +66,12 @@ export function partitionsOf(archive: string): readonly string[] {
       .filter((name) => name.startsWith(start))
       .sort()
       .map((name) => join(folder, name))
-      .filter((path) => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true);
+      .filter(isFolder);
   return existsSync(archive) ? entries(archive, 'day=').flatMap((day) => entries(day, 'host=')) : [];
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 /** @throws PtmonError `bad-argument` where it cannot be written to */

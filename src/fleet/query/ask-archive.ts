@@ -12,7 +12,8 @@ const MAX_TRIES = 5;
  * What DuckDB says of a file that is damaged, or is not there: it then takes the path for a folder, which it may not read. What it cannot
  * unpack is an `Invalid Error` without a name.
  */
-const IS_OF_FILE = /^(IO Error|Invalid Error|(Invalid Input|Permission) Error: .*\.parquet)/s;
+const IS_OF_FILE =
+  /^(IO Error|Invalid Error|Invalid Input Error: .*\.parquet|Permission Error: .*[\da-f-]{36}\.parquet\/\*\*)/s;
 
 export interface ArchiveRequest {
   /** The folder of an agent or of an archive; or the address of such a folder that DuckDB reads: `s3://…`, `file://…`. */

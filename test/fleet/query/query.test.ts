@@ -276,6 +276,7 @@ describe('a question reads the archive, and does nothing else', () => {
     'SELECT * FROM read_text($secret)',
     'SELECT * FROM read_csv($secret)',
     "SELECT * FROM glob('/etc/*')",
+    "SELECT * FROM read_parquet('/srv/*/x.parquet')",
     'COPY events TO $new',
     'COPY events TO $file',
     'EXPLAIN ANALYZE COPY (SELECT 1) TO $file (FORMAT parquet)',
@@ -321,9 +322,13 @@ describe('a question reads the archive, and does nothing else', () => {
   });
 });
 
-test('a folder without an archive is named', async () => {
-  const { code, stderr } = await run(['query', '--from', folder, 'lost-events']);
-  expect([code, stderr]).toEqual([2, expect.stringContaining(`${folder}: no archive`)]);
+test('a folder without an archive, and a file, are named', async () => {
+  const file = join(folder, 'file');
+  writeFileSync(file, '');
+  for (const from of [folder, file]) {
+    const { code, stderr } = await run(['query', '--from', from, 'lost-events']);
+    expect([code, stderr]).toEqual([2, expect.stringContaining(`${from}: no archive`)]);
+  }
 });
 
 test('where DuckDB is not installed, the error says how to install it', () => {
