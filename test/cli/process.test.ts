@@ -90,6 +90,11 @@ describe('the command as a process', { timeout: TIMEOUT_MS }, () => {
     });
   });
 
+  test('a script that is a folder is named', async () => {
+    const { code, stderr } = await ran(['script', 'traces', '--file', 'traces/fork.trace']);
+    expect({ code, stderr }).toEqual({ code: 2, stderr: 'ptmon: traces is a folder: name a script in it\n' });
+  });
+
   test('SIGINT: people get their summary', async () => {
     const result = await ran(['demo', '--sim', ...ENDLESS], (child) => child.kill('SIGINT'));
     expect(result).toMatchObject({ code: 130, stderr: '' });

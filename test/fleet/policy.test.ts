@@ -50,6 +50,7 @@ test.each([
   [{ ...SMALLEST, rules: [{ intervalMs: 0 }] }, 'p.json: rules[0].intervalMs: 0: not an integer from 1 to 3600000'],
   [{ ...SMALLEST, rules: [{ intervalMs: 1.5 }] }, 'p.json: rules[0].intervalMs: 1.5: not an integer from 1 to 3600000'],
   [{ ...SMALLEST, rules: [{ map: '0x12z' }] }, 'p.json: rules[0].map: "0x12z": not a hexadecimal address'],
+  [{ ...SMALLEST, fileMiB: 0.5 }, 'p.json: fileMiB: 0.5: not an integer from 1 to 1024'],
   [{ ...SMALLEST, http: { port: 70_000 } }, 'p.json: http.port: 70000: not an integer from 0 to 65535'],
   [{ ...SMALLEST, traces: [{ file: 'a', speed: 0 }] }, 'p.json: traces[0].speed: 0: must be positive'],
   [5, 'p.json: the policy: 5: expected an object'],
@@ -90,6 +91,8 @@ test('a file that a policy names and that cannot be read is named, with its plac
   for (const [more, place] of cases) {
     writeFileSync(path, JSON.stringify({ ...SMALLEST, ...more }));
     expect(() => readPolicy(path)).toThrow(`${path}: ${place}: ${join(folder, 'none')} cannot be read (ENOENT)`);
+    writeFileSync(path, JSON.stringify({ ...SMALLEST, ...more }).replace('"none"', '"."'));
+    expect(() => readPolicy(path)).toThrow(`${path}: ${place}: ${folder} is a folder`);
   }
 });
 

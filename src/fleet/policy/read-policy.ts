@@ -1,5 +1,5 @@
 /** Reads a policy, and says where it is wrong. */
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import * as v from 'valibot';
 import { errorText, PtmonError } from '../../core/error.ts';
@@ -52,6 +52,7 @@ function checkFile(file: string, place: string): void {
   } catch (error) {
     throw refusal(`${place}: ${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`);
   }
+  if (statSync(file).isDirectory()) throw refusal(`${place}: ${file} is a folder`);
 }
 
 /** @param name of the text, for messages */
@@ -73,7 +74,7 @@ type Schema = typeof POLICY | typeof ARCHIVE_POLICY;
 function parse<S extends Schema>(schema: S, text: string, name: string): v.InferOutput<S> {
   const outcome = v.safeParse(schema, parseJson(text, name));
   if (outcome.success) return outcome.output;
-  throw refusal(outcome.issues.map((issue) => `${name}: ${messageOf(issue)}`).join('\n'));
+  throw refusal([...new Set(outcome.issues.map((issue) => `${name}: ${messageOf(issue)}`))].join('\n'));
 }
 
 function parseJson(text: string, name: string): unknown {
