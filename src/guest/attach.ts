@@ -1,10 +1,10 @@
 /** The front door: `await using guest = await attach('vm1')`. */
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { PtmonError } from '../core/error.ts';
 import type { PagingModeName } from '../core/paging/modes.ts';
 import { checkOptions } from './check-options.ts';
 import { chooseVm, noQmpText } from './discovery/choose-vm.ts';
-import type { Vm } from './discovery/list-vms.ts';
+import { listVms, type Vm } from './discovery/list-vms.ts';
 import { Guest } from './guest.ts';
 import { FileSource } from './source/file-source.ts';
 import { type LiveOptions, LiveSource } from './source/live-source.ts';
@@ -63,7 +63,8 @@ export async function attach(
     const kind = kindOfPath(where);
     if (kind === 'file') return attachFile(where, options);
     if (kind === 'socket') throw new PtmonError('bad-argument', `${where} is a socket: name both, as { qmp, gdb }`);
-    if (where.includes('/')) throw new PtmonError('bad-argument', `${where} is neither a file nor a VM: ${FORMS}`);
+    if (where.includes('/') && !listVms().some(({ name }) => name === where))
+      throw new PtmonError('bad-argument', `${where} is neither a file nor a VM: ${FORMS}`);
   }
   return attachLive(socketsOf(chooseVm(where)), options);
 }
@@ -95,7 +96,8 @@ function checkFields(where: object): void {
 
 function kindOfPath(path: string): 'file' | 'socket' | undefined {
   if (path.startsWith('unix:')) return 'socket';
-  const stats = statSync(path, { throwIfNoEntry: false });
+  // A name may be longer than that of a file can be.
+  const stats = existsSync(path) ? statSync(path, { throwIfNoEntry: false }) : undefined;
   if (stats?.isSocket() === true) return 'socket';
   return stats?.isFile() === true || stats?.isBlockDevice() === true ? 'file' : undefined;
 }

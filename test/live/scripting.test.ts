@@ -1,10 +1,16 @@
 /** What a script does with a live guest: reads and writes processes, waits for pages, breaks at instructions. */
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { env } from 'node:process';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { findQemu } from '../../src/drivers/qemu/launch/find-qemu.ts';
 import { type LaunchedGuest, launchGuest, type LaunchOptions } from '../../src/drivers/qemu/launch/launch.ts';
 import { attach, type BreakpointHit, type Guest, type GuestProcess, listVms } from '../../src/guest/index.ts';
 import { QmpClient, readRunState } from '../../src/drivers/qemu/index.ts';
+import { temporaryFolder } from '../drivers/trace/temporary-folder.ts';
 import { leftOut } from './real-guest.ts';
+
+const file = temporaryFolder();
 
 /** PTMON_ROUNDS=1000 runs as many for the figures of docs/decisions/0013-scripting.md. */
 const roundsOr = (standard: number) => Number(env['PTMON_ROUNDS'] ?? standard);
@@ -264,5 +270,18 @@ describe.skipIf(leftOut('test/live/scripting, scripts on a real guest')).each(MA
       });
       await expect(process.watch('heap')).rejects.toMatchObject({ code: 'source-unavailable' });
     });
+  },
+);
+
+test.skipIf(leftOut('test/live/scripting, names of VMs')).each(['../x', '-web', 'a"\n}, b', 'n'.repeat(300)])(
+  'a VM named %j is attached to by its name',
+  async (name) => {
+    const qmp = file(`${encodeURIComponent(name).slice(0, 20)}.qmp`);
+    const about = ['-machine', 'none', '-S', '-display', 'none', '-nodefaults', '-name', name.replaceAll(',', ',,')];
+    const vm = spawn(findQemu(), [...about, '-qmp', `unix:${qmp},server=on,wait=off`], { stdio: 'ignore' });
+    onTestFinished(() => void vm.kill('SIGKILL'));
+    await expect.poll(() => existsSync(qmp), { timeout: 20_000 }).toBe(true);
+    await using guest = await attach(name);
+    expect(guest.name).toBe(name);
   },
 );

@@ -1,5 +1,5 @@
 /** Runs a script with a guest in scope. */
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { extname, resolve } from 'node:path';
 import process from 'node:process';
 import { pathToFileURL } from 'node:url';
@@ -63,9 +63,8 @@ function readable(error: unknown, script: string): unknown {
 const SCRIPT_ENDINGS = ['.mjs', '.js', '.cjs', '.ts', '.mts', '.cts', ''];
 
 function checkScript(path: string, given: string): void {
-  const stats = statSync(path, { throwIfNoEntry: false });
-  if (stats === undefined) throw new PtmonError('bad-argument', `${given} does not exist`);
-  if (stats.isDirectory()) throw new PtmonError('bad-argument', `${given} is a folder: name a script in it`);
+  if (!existsSync(path)) throw new PtmonError('bad-argument', `${given} does not exist`);
+  if (statSync(path).isDirectory()) throw new PtmonError('bad-argument', `${given} is a folder: name a script in it`);
   if (!SCRIPT_ENDINGS.includes(extname(path))) {
     throw new PtmonError('bad-argument', `${given} is not a script: its name must end in .mjs, .js or .ts`);
   }
