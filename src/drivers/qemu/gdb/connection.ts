@@ -29,17 +29,25 @@ interface Task {
   reject(error: PtmonError): void;
 }
 
+/** A call that waits for the fence to come back. */
+interface Fenced {
+  resolve(hasHalted: boolean): void;
+  reject(error: PtmonError): void;
+}
+
 /** One task at a time, in the order of the calls. */
 export class GdbConnection {
   readonly #transport: Transport;
   readonly #link = new PacketLink();
   readonly #options: ConnectionOptions;
   #task: Task | undefined;
-  #fenced: { resolve(hasHalted: boolean): void; reject(error: PtmonError): void } | undefined;
+  readonly #fenced: Fenced[] = [];
   #timer: NodeJS.Timeout | undefined;
   #deadlineMs = Infinity;
   #running = false;
   #interrupting = false;
+  /** Whether the interrupt has stopped the target. */
+  #hasInterrupted: Promise<boolean> | undefined;
   #unaskedStops = 0;
   #end: PtmonError | undefined;
 
@@ -122,10 +130,11 @@ export class GdbConnection {
     this.#running = true;
     try {
       const [reply] = await this.#do([{ payload, expects: 'stop' }], 1, again);
-      return { reply: reply!, isInterrupted: this.#interrupting && (await this.fence()) };
+      return { reply: reply!, isInterrupted: (await this.#hasInterrupted) ?? false };
     } finally {
       this.#running = false;
       this.#interrupting = false;
+      this.#hasInterrupted = undefined;
     }
   }
 
@@ -134,10 +143,7 @@ export class GdbConnection {
     if (!this.#running || this.#interrupting || this.#end !== undefined) return;
     this.#interrupting = true;
     // Behind the command, which may still wait for the link to be in step.
-    if (this.#task === undefined) return;
-    this.#link.interrupt();
-    this.#arm();
-    this.#flush();
+    if (this.#task !== undefined) this.#halt();
   }
 
   /** Finds out, where it is not known, which reply belongs to which command. @throws as `exchange` */
@@ -154,7 +160,8 @@ export class GdbConnection {
   fence(): Promise<boolean> {
     if (this.#end !== undefined) return Promise.reject(this.#end);
     return new Promise((resolve, reject) => {
-      this.#fenced = { resolve, reject };
+      this.#fenced.push({ resolve, reject });
+      if (this.#fenced.length > 1) return;
       this.#link.fence();
       this.#arm();
       this.#flush();
@@ -189,10 +196,16 @@ export class GdbConnection {
     return new Promise((resolve, reject) => {
       this.#task = { commands, replies: [], window, sent: 0, again, resolve, reject };
       this.#pump();
-      if (this.#interrupting) this.#link.interrupt();
       this.#flush();
       this.#arm();
+      if (this.#interrupting) this.#halt();
     });
+  }
+
+  #halt(): void {
+    this.#hasInterrupted = this.fence();
+    // Where it fails, so does the command that waits for the stop.
+    this.#hasInterrupted.catch(() => {});
   }
 
   /** Makes packets of what the window allows. */
@@ -233,8 +246,7 @@ export class GdbConnection {
         return this.#failTask('corrupt-input', 'replies and commands are out of step', new OutOfStep(event.reason));
       case 'in-step':
         this.#disarm();
-        this.#fenced?.resolve(event.hasHalted);
-        this.#fenced = undefined;
+        for (const { resolve } of this.#fenced.splice(0)) resolve(event.hasHalted);
         return;
       case 'stop':
         // No command asked for this. `?` and the next command that runs the target report the same.
@@ -257,7 +269,7 @@ export class GdbConnection {
       return;
     }
     this.#task = undefined;
-    this.#disarm();
+    if (this.#fenced.length === 0) this.#disarm();
     task.resolve(task.replies);
   }
 
@@ -291,13 +303,15 @@ export class GdbConnection {
   #timeout(): void {
     this.#disarm();
     const within = `within ${this.#options.timeoutMs} ms`;
-    if (this.#fenced !== undefined) {
+    if (this.#fenced.length > 0 && this.#task === undefined) {
       // Nothing that this peer says can be relied on any more; but it may yet find what it is told last.
       return this.#lose(this.#error('source-unavailable', `the gdbstub no longer answers (${FENCE_WORDS}, ${within})`));
     }
     const fault = this.#link.hasArrived ? (this.#running ? 'stop' : 'answer') : 'acknowledge';
     this.#link.giveUp();
-    this.#failTask('source-unavailable', `the gdbstub did not ${fault} ${within}`);
+    const message = `the gdbstub did not ${fault} ${within}`;
+    this.#failFences(this.#error('source-unavailable', message));
+    this.#failTask('source-unavailable', message);
   }
 
   #lose(error: PtmonError): void {
@@ -315,8 +329,11 @@ export class GdbConnection {
     const command = task?.commands[task.replies.length]?.payload ?? '';
     const during = `${end.message} (while waiting for the reply to ${shown(command)})`;
     task?.reject(new PtmonError(end.code, during, {}, { cause: end.cause ?? end }));
-    this.#fenced?.reject(end);
-    this.#fenced = undefined;
+    this.#failFences(end);
+  }
+
+  #failFences(error: PtmonError): void {
+    for (const { reject } of this.#fenced.splice(0)) reject(error);
   }
 
   #error(code: PtmonErrorCode, fault: string, cause?: Error): PtmonError {

@@ -154,6 +154,24 @@ describe('another client that pauses the guest', () => {
   });
 });
 
+test.each([false, true])('an interrupt of ours stops the guest, and nobody else has; silent: %s', async (isSilent) => {
+  const { guest, stub, say, control, notices, halt } = await stage({ isSilentAboutStops: isSilent });
+  for (let round = 0; round < 3; round++) {
+    const next = control.next(halt.signal);
+    await expect.poll(() => stub.isRunning).toBe(true);
+    say('RESUME');
+    guest.state = 'paused';
+    control.interrupt();
+    await expect.poll(() => stub.isRunning).toBe(false);
+    say('STOP');
+    expect(await next).toEqual({
+      reply: { kind: 'stopped', signal: 2, thread: isSilent ? undefined : { pid: 1, tid: 1 }, watch: undefined },
+      isSure: true,
+    });
+    expect([control.isHeld, notices.filter(({ kind }) => kind === 'held')]).toEqual([false, []]);
+  }
+});
+
 test('an interrupt that comes when a watchpoint has stopped the guest is in step with what follows', async () => {
   const { stub, say, control, halt } = await stage();
   for (let round = 0; round < 3; round++) {

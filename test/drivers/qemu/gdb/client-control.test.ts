@@ -83,8 +83,8 @@ describe('running', () => {
     expect([gdb.stop, gdb.isRunning]).toEqual([stop, false]);
   });
 
-  test('is interrupted by an abort, and goes on after it', async () => {
-    const [gdb, stub] = await connect();
+  test.each([false, true])('is interrupted by an abort, and goes on after it; silent: %s', async (isSilent) => {
+    const [gdb, stub] = await connect({ isSilentAboutStops: isSilent });
     for (let round = 0; round < 3; round++) {
       const controller = new AbortController();
       const stopped = gdb.continue({ signal: controller.signal });

@@ -168,13 +168,15 @@ describe('a command that lets the target run', () => {
     expect(talk.hear(`+${framePacket(payload)}`)).toEqual([{ kind: 'arrived' }, reply(payload)]);
   });
 
-  test('is interrupted by a question, and again if the command itself is repeated', () => {
+  test('is interrupted by a fence, and does not run if it arrived damaged', () => {
     const talk = new Conversation();
     talk.say('vCont;c');
-    talk.link.interrupt();
-    expect(talk.output()).toBe(PROBE);
-    talk.hear('-');
-    expect(talk.output()).toBe(frameCommand('vCont;c') + PROBE);
+    talk.link.fence();
+    expect(talk.output()).toBe(PROBE + frameCommand('qC'));
+    expect(talk.hear(`-+${framePacket('1')}+`)).toEqual([]);
+    expect(talk.output()).toBe('');
+    expect(talk.hear(framePacket('QCp01.01'))).toEqual([reply('S02'), { kind: 'in-step', hasHalted: false }]);
+    expect([talk.link.isInStep, talk.link.commandsUnderWay]).toEqual([true, 0]);
   });
 
   test.each([
@@ -184,14 +186,33 @@ describe('a command that lets the target run', () => {
     const talk = new Conversation();
     talk.say('vCont;c');
     talk.hear('+');
-    talk.link.interrupt();
+    talk.link.fence();
     const stop = 'T02thread:p01.01;';
     expect(talk.hear(`${framePacket(stop)}${answer.join('')}`)).toEqual([reply(stop)]);
-    expect(talk.output()).toBe(PROBE);
-    talk.link.fence();
-    expect(talk.output()).toBe(frameCommand('qC'));
+    expect(talk.output()).toBe(PROBE + frameCommand('qC'));
     expect(talk.hear(`+${framePacket('QCp01.01')}`)).toEqual([{ kind: 'in-step', hasHalted }]);
     expect(talk.output()).toBe('+');
+  });
+
+  test('has stopped when the fence comes back, though the peer says nothing of it', () => {
+    const talk = new Conversation();
+    talk.say('vCont;c');
+    talk.hear('+');
+    talk.link.fence();
+    talk.output();
+    expect(talk.hear(`+${framePacket('QCp01.01')}`)).toEqual([reply('S02'), { kind: 'in-step', hasHalted: true }]);
+  });
+
+  test('has stopped when the fence comes back, though what the peer says of it is damaged', () => {
+    const talk = new Conversation();
+    talk.say('vCont;c');
+    talk.hear('+');
+    talk.link.fence();
+    talk.output();
+    expect(talk.hear(`${BAD}+${framePacket('QCp01.01')}`)).toEqual([
+      reply('S02'),
+      { kind: 'in-step', hasHalted: true },
+    ]);
   });
 
   test('a stop reply that is damaged is asked for again', () => {

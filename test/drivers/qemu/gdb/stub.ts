@@ -29,7 +29,10 @@ export interface StubOptions {
   readonly send?: (characters: string) => string;
   /** Says that a command arrived damaged. */
   readonly refuse?: (payload: string) => boolean;
-  /** Sends no stop but the one that answers an interrupt or a command, as QEMU from 8.1 on. */
+  /**
+   * Sends no stop but the one that answers the byte 03 or a command, as QEMU from 8.1 on: whatever else it reads while the guest runs stops
+   * that without a word.
+   */
   readonly isSilentAboutStops?: boolean;
 }
 
@@ -127,6 +130,7 @@ export class Stub {
   #takeOne(): boolean {
     const first = this.#buffer[0];
     if (first === undefined) return false;
+    if (this.#options.isSilentAboutStops === true) this.#isToTell = false;
     if (this.#lastPacket !== '') {
       if (first === '-') this.#transmit(this.#lastPacket);
       if (first === '+' || first === '$') this.#lastPacket = '';

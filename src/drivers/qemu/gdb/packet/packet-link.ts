@@ -35,6 +35,8 @@ export const MAX_ATTEMPTS = 4;
 const FENCE = 'qC';
 const FENCE_REPLY = 'QC';
 
+/** SIGINT, of no thread. */
+const UNTOLD_STOP = 'S02';
 const STOP_REPLY = /^[TSWX][0-9a-fA-F]{2}/;
 /** What the target prints, in hexadecimal digits; an answer to nothing. */
 const CONSOLE_OUTPUT = /^O([0-9a-fA-F]{2})+$/;
@@ -46,7 +48,6 @@ export class PacketLink {
   #unacknowledged: LinkCommand[] = [];
   #unanswered: LinkCommand[] = [];
   #attempts = 1;
-  #interrupted = false;
   #probe: 'none' | 'asked' | 'answered' = 'none';
   #output = '';
   #last: { readonly output: string; readonly bytes: Uint8Array } = { output: '', bytes: new Uint8Array() };
@@ -89,16 +90,8 @@ export class PacketLink {
     const { payload } = command;
     if (payload !== this.#lastCommand.payload) this.#lastCommand = { payload, packet: frameCommand(payload) };
     this.#output += this.#lastCommand.packet;
-    this.#interrupted = false;
     this.#unacknowledged.push(command);
     if (this.commandsUnderWay === 1) this.#attempts = 1;
-  }
-
-  /** Asks a running target to stop. A fence has to follow, which tells whether this has stopped it. */
-  interrupt(): void {
-    this.#interrupted = true;
-    this.#probe = 'asked';
-    this.#output += PROBE;
   }
 
   /** Gives up what is under way; for a peer that does not answer in time, but may yet. */
@@ -108,7 +101,10 @@ export class PacketLink {
     this.#unanswered = [];
   }
 
-  /** Asks for the reply that ends being out of step. */
+  /**
+   * Asks for the reply that ends being out of step. A target that runs stops, whether a command of ours let it run or another client did.
+   * From version 8.1 on, QEMU says nothing of that stop: a command that waits for one has it when the fence comes back.
+   */
   fence(): void {
     this.#mode = 'fencing';
     this.#attempts = 1;
@@ -154,6 +150,9 @@ export class PacketLink {
 
   #refused(events: LinkEvent[]): void {
     if (this.#mode === 'fencing') {
+      // The command that lets the target run: it is to stop, and has not run.
+      const unheard = this.#unacknowledged.shift();
+      if (unheard !== undefined) return void this.#unanswered.push(unheard);
       if (++this.#attempts <= MAX_ATTEMPTS) this.#output += frameCommand(FENCE);
       return;
     }
@@ -166,8 +165,6 @@ export class PacketLink {
       return;
     }
     this.#output += frameCommand(command.payload);
-    // The interrupt reached a target that was not running yet.
-    if (command.expects === 'stop' && this.#interrupted) this.#output += PROBE;
   }
 
   /**
@@ -186,6 +183,7 @@ export class PacketLink {
       this.#probe = 'answered';
       return;
     }
+    if (this.#mode === 'fencing' && payload.startsWith(FENCE_REPLY)) return this.#backInStep(events);
     const isStop = STOP_REPLY.test(payload);
     const command = this.#unanswered[0];
     if (command?.expects === 'stop' || (command !== undefined && !isStop)) {
@@ -196,12 +194,17 @@ export class PacketLink {
       events.push({ kind: 'stop', payload });
       // The target was running. That is what stopped it if all went well; if not, a command is lost.
       if (this.commandsUnderWay > 1) this.#loseStep('the target stopped in the middle of commands', events);
-    } else if (this.#mode === 'fencing' && payload.startsWith(FENCE_REPLY)) {
-      this.#mode = 'in-step';
-      events.push({ kind: 'in-step', hasHalted: this.#probe === 'asked' });
-      this.#probe = 'none';
     }
     // Anything else is late: the caller that asked for it has given up.
+  }
+
+  #backInStep(events: LinkEvent[]): void {
+    const isStopUntold = this.commandsUnderWay > 0;
+    this.giveUp();
+    if (isStopUntold) events.push({ kind: 'reply', payload: UNTOLD_STOP });
+    this.#mode = 'in-step';
+    events.push({ kind: 'in-step', hasHalted: this.#probe === 'asked' });
+    this.#probe = 'none';
   }
 
   #damaged(reason: string, events: LinkEvent[]): void {
@@ -216,6 +219,7 @@ export class PacketLink {
       return;
     }
     this.#output += ACK;
+    if (this.#mode === 'fencing') return;
     this.#attempts = 1;
     if (this.commandsUnderWay === 0) return;
     this.#unacknowledged = [];
