@@ -1,7 +1,7 @@
 /** A client of QMP: the codec over a transport, and time limits. */
 import { PtmonError } from '../../../core/error.ts';
 import { DETACH } from '../gdb/leave.ts';
-import { bytesOfCharacters, frameCommand } from '../gdb/packet/packet-encoder.ts';
+import { bytesOfCharacters, frameCommand, framePacket } from '../gdb/packet/packet-encoder.ts';
 import type { SocketAddress } from '../transport/socket-address.ts';
 import { connectVirsh, isVirshAddress } from '../transport/virsh-transport.ts';
 import { type ConnectOptions, connectTransport, DEFAULT_TIMEOUT_MS } from '../transport/socket-transport.ts';
@@ -34,10 +34,15 @@ export interface MonitorCommandOptions extends QmpCommandOptions {
 }
 
 /**
- * QEMU's gdbstub stops a running guest for each client, and reports that without being asked. To a client of a guest that was stopped
- * before it reports nothing.
+ * QEMU's gdbstub stops a running guest for each client, and up to version 8.0 reports that without being asked. To a client of a guest that
+ * was stopped before it reports nothing.
  */
 const STOP_OF_STUB = /^\+*\$T[0-9a-f]{2}/;
+/** Asks a gdbstub for QEMU's version, which its monitor prints. QMP, where another client has it, reads this later and passes over it. */
+const STUB_QUESTION = `${framePacket(`qRcmd,${Buffer.from('info version').toString('hex')}`)}\n`;
+const VERSION_OF_STUB = /^\+*\$O((?:[0-9a-f]{2})+)/;
+/** So long a peer may be silent before it is asked that: QMP greets at once. */
+const SILENT_MS = 1000;
 
 export class QmpClient {
   readonly #transport: Transport;
@@ -50,6 +55,7 @@ export class QmpClient {
   #onGreeting: (() => void) | undefined;
   #end: PtmonError | undefined;
   #isReady = false;
+  #hasAskedStub = false;
 
   private constructor(transport: Transport, options: QmpOptions) {
     this.#transport = transport;
@@ -149,11 +155,14 @@ export class QmpClient {
       bytes: (chunk) => this.#receive(chunk),
       lost: (error) => this.#lose(this.#inTheMiddle(error)),
     });
+    const silence = setTimeout(() => this.#askStub(), Math.min(SILENT_MS, this.#timeoutMs / 2));
     try {
       await greeted;
     } catch (error) {
       if (signal?.aborted === true || this.#end !== undefined) throw error;
       throw this.#noGreeting();
+    } finally {
+      clearTimeout(silence);
     }
     if (this.#greeting === undefined) throw this.#notQmp('a reply before its greeting');
     await this.execute('qmp_capabilities', undefined, { ...(signal && { signal }) });
@@ -165,7 +174,7 @@ export class QmpClient {
       if (this.#end !== undefined) return;
       this.#handle(message);
     }
-    if (this.#greeting === undefined && STOP_OF_STUB.test(this.#decoder.pendingSample)) this.#leaveStub();
+    if (this.#greeting === undefined) this.#findStub(this.#decoder.pendingSample);
   }
 
   #handle(message: QmpMessage): void {
@@ -177,6 +186,8 @@ export class QmpClient {
       case 'return':
         return this.#pending.succeed(message.id, message.value);
       case 'refusal':
+        // QMP has read the question for a gdbstub.
+        if (message.id === undefined && this.#hasAskedStub && !this.#isReady) return;
         return this.#pending.refuse(message.id, message.refusal);
       case 'event':
         for (const listener of this.#listeners) listener(message.event);
@@ -189,14 +200,31 @@ export class QmpClient {
     }
   }
 
-  /** A gdbstub has stopped its guest because we connected: the guest runs on. */
-  #leaveStub(): void {
-    this.#transport.send(bytesOfCharacters(frameCommand(DETACH)));
+  #askStub(): void {
+    if (this.#decoder.pendingByteLength > 0 || isVirshAddress(this.address)) return;
+    this.#hasAskedStub = true;
+    this.#transport.send(bytesOfCharacters(STUB_QUESTION));
+  }
+
+  #findStub(heard: string): void {
+    if (STOP_OF_STUB.test(heard)) return this.#leaveStub('The guest was stopped for a moment');
+    const printed = VERSION_OF_STUB.exec(heard)?.[1];
+    if (printed === undefined) return;
+    const [major = 0, minor = 0] = Buffer.from(printed, 'hex').toString('latin1').split('.').map(Number);
+    if (major > 8 || (major === 8 && minor > 0)) {
+      return this.#leaveStub('The guest was stopped for a moment; if it was paused before, pause it again');
+    }
+    this.#leaveStub('The guest was paused before, and still is', false);
+  }
+
+  /** A gdbstub has stopped its guest because we connected, or may have: the guest runs on. */
+  #leaveStub(consequence: string, mustRun = true): void {
+    if (mustRun) this.#transport.send(bytesOfCharacters(frameCommand(DETACH)));
     this.#transport.close();
     this.#lose(
       new PtmonError(
         'bad-argument',
-        `${this.address} is a gdbstub, not a QMP socket: are the addresses of the two swapped? The guest was stopped for a moment`,
+        `${this.address} is a gdbstub, not a QMP socket: are the addresses of the two swapped? ${consequence}`,
       ),
     );
   }

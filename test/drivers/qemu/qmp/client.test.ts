@@ -214,6 +214,39 @@ describe('a peer that is no QMP server, or serves another, is said so', () => {
     await expect.poll(() => heard).toBe('\x03+\x03$D;1#b0');
   });
 
+  test.each([
+    ['10.0.2 (Debian 1:10.0.2)', /pause it again/, true],
+    ['8.1.0', /pause it again/, true],
+    ['8.0.4', /The guest was paused before, and still is/, false],
+    ['7.2.22 (Debian 1:7.2)', /The guest was paused before, and still is/, false],
+  ])('a gdbstub of QEMU %s that says nothing is asked for its version', async (version, message, mustRun) => {
+    let heard = '';
+    const peer = await startPeer((socket) => {
+      socket.on('data', (chunk: Buffer) => {
+        if (heard === '') socket.write(`+$O${Buffer.from(`${version}\r\n`).toString('hex')}#00`);
+        heard += chunk.toString('latin1');
+      });
+    });
+    await expect(QmpClient.connect(peer.address, { timeoutMs: 500 })).rejects.toMatchObject({
+      code: 'bad-argument',
+      message: expect.stringMatching(message),
+    });
+    await expect.poll(() => heard.includes('$D;1#b0')).toBe(mustRun);
+  });
+
+  test('a peer that greets late, and could not read the question for a gdbstub', async () => {
+    const peer = await startPeer((socket) => {
+      socket.on('data', (chunk: Buffer) => {
+        if (chunk.includes('qRcmd'))
+          socket.write(`${GREETING}{"error": {"class": "GenericError", "desc": "JSON parse error"}}\n`);
+        const id = /"id":\s*(\d+)/.exec(chunk.toString())?.[1];
+        if (id !== undefined) socket.write(`{"return": {}, "id": ${id}}\n`);
+      });
+    });
+    const qmp = await QmpClient.connect(peer.address, { timeoutMs: 1000 });
+    await qmp.close();
+  });
+
   test('a peer that greets but never negotiates', async () => {
     const peer = await startPeer((socket) => socket.write(GREETING));
     await expect(QmpClient.connect(peer.address, { timeoutMs: SHORT_MS })).rejects.toThrow(
