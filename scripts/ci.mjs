@@ -1,19 +1,33 @@
 /**
  * What `.ci/run` runs: the README's two commands in a copy of the tracked files on a host that has only Node, npm and POSIX's basic
  * programs, then `npm test` with all that this host has. QEMU, compilers and caches are hidden by another PATH and another HOME, so what the
- * second needs is installed while the first runs.
- * The last line is `N passed, N failed`, of both; `npm start` counts as one.
+ * second needs is installed while the first runs. Last, the tests of what depends on how QEMU behaves, with a newer QEMU.
+ * The last line is `N passed, N failed`, of all; `npm start` counts as one.
  */
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
+import { delimiter, dirname, join, resolve } from 'node:path';
 import process from 'node:process';
 import { runChild } from './run-child.mjs';
 
 /** What every system has and the tests use. */
 const PROGRAMS =
   'sh env cat chmod cp cut date dirname basename echo head kill ln ls mkdir mkfifo mv printf pwd readlink rm rmdir sleep tail touch tr true wc';
+
+/** Where `.ci/newer-qemu` puts it. */
+const NEWER_QEMU = 'build/newer-qemu/usr/bin';
+
+/** Of the live tests, those of the gdbstub, QMP and the plugin. */
+const OF_QEMU = [
+  'exact',
+  'other-clients',
+  'broken-sockets',
+  'restored-memory',
+  'guest-memory',
+  'counting-guest',
+  'plugin',
+];
 
 const LAST_LINE = /^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/m;
 
@@ -53,10 +67,10 @@ function copyTracked(target) {
 /**
  * Runs `npm test`, prints its output and adds its counts.
  *
- * @param {string} cwd @param {NodeJS.ProcessEnv} env
+ * @param {string} cwd @param {NodeJS.ProcessEnv} env @param {readonly string[]} [chosen] arguments of vitest
  */
-async function test(cwd, env) {
-  const { code, output } = await runChild(['npm', 'test'], { cwd, env, output: 'stderr' });
+async function test(cwd, env, chosen = []) {
+  const { code, output } = await runChild(['npm', 'test', '--', ...chosen], { cwd, env, output: 'stderr' });
   const [passed, failed, skipped] = (LAST_LINE.exec(output.trimEnd().split('\n').at(-1) ?? '') ?? []).slice(1);
   total.passed += Number(passed ?? 0);
   // Without a last line, or with one that the exit code denies, something failed that is no test.
@@ -81,7 +95,14 @@ try {
 process.stderr.write('ptmon: what was installed meanwhile\n');
 process.stderr.write((await installed).output);
 process.stderr.write('ptmon: npm test with all that this host has\n');
-await test('.', { ...process.env, PTMON_LIVE: 'required' });
+const everything = { ...process.env, PTMON_LIVE: 'required' };
+await test('.', everything);
+if (existsSync(NEWER_QEMU)) {
+  process.stderr.write('ptmon: what depends on how QEMU behaves, with a newer QEMU\n');
+  const PATH = [resolve(NEWER_QEMU), process.env['PATH']].join(delimiter);
+  const files = OF_QEMU.map((name) => `test/live/${name}.test.ts`);
+  await test('.', { ...everything, PATH }, ['--project', 'live', ...files]);
+}
 
 const skipped = total.skipped === 0 ? '' : `, ${total.skipped} skipped`;
 process.stdout.write(`${total.passed} passed, ${total.failed} failed${skipped}\n`);

@@ -246,7 +246,7 @@ export class GdbConnection {
         return this.#failTask('corrupt-input', 'replies and commands are out of step', new OutOfStep(event.reason));
       case 'in-step':
         this.#disarm();
-        for (const { resolve } of this.#fenced.splice(0)) resolve(event.hasHalted);
+        for (const call of this.#fenced.splice(0)) call.resolve(event.hasHalted);
         return;
       case 'stop':
         // No command asked for this. `?` and the next command that runs the target report the same.
@@ -333,7 +333,7 @@ export class GdbConnection {
   }
 
   #failFences(error: PtmonError): void {
-    for (const { reject } of this.#fenced.splice(0)) reject(error);
+    for (const call of this.#fenced.splice(0)) call.reject(error);
   }
 
   #error(code: PtmonErrorCode, fault: string, cause?: Error): PtmonError {

@@ -165,7 +165,7 @@ test.each([false, true])('an interrupt of ours stops the guest, and nobody else 
     await expect.poll(() => stub.isRunning).toBe(false);
     say('STOP');
     expect(await next).toEqual({
-      reply: { kind: 'stopped', signal: 2, thread: isSilent ? undefined : { pid: 1, tid: 1 }, watch: undefined },
+      reply: { kind: 'stopped', signal: 2, thread: { pid: 1, tid: 1 }, watch: undefined },
       isSure: true,
     });
     expect([control.isHeld, notices.filter(({ kind }) => kind === 'held')]).toEqual([false, []]);

@@ -92,8 +92,13 @@ describe('running', () => {
       controller.abort();
       expect(await stopped).toMatchObject({ kind: 'stopped', signal: 2 });
     }
-    expect(await gdb.continue({ signal: AbortSignal.abort() })).toMatchObject({ signal: 2 });
+    expect(await gdb.continue({ signal: AbortSignal.abort() })).toMatchObject({
+      signal: 2,
+      thread: { pid: 1, tid: 1 },
+    });
     expect(stub.strayStops).toBe(0);
+    await gdb.detach();
+    expect(stub.commands.at(-1)).toBe('D;1');
   });
 
   test('an abort that a stop outruns: that stop, and no second', async () => {

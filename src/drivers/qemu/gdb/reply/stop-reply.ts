@@ -56,12 +56,14 @@ export class LastStop {
     return this.#stop;
   }
 
-  /** Returns whether the payload is a stop reply. */
+  /** Returns whether the payload is a stop reply. One of no thread is of that which stopped before: QEMU speaks of it until another stops. */
   note(payload: string): boolean {
     if (payload === this.#text) return true;
     const stop = parseStopReply(payload);
     if (stop === undefined) return false;
-    [this.#stop, this.#text] = [stop, payload];
+    const before = this.#stop.kind === 'stopped' ? this.#stop.thread : undefined;
+    this.#stop = stop.kind === 'stopped' ? { ...stop, thread: stop.thread ?? before } : stop;
+    this.#text = payload;
     return true;
   }
 }
