@@ -56,6 +56,24 @@ describe.each(['5-level', '4-level', 'pae'] as const)('%s', (mode) => {
   });
 });
 
+test('tables that all lie above the memory that a dump has are missing, not encrypted', async () => {
+  const { kernel, roots } = guest('4-level', 0n);
+  const { byteLength } = kernel.snapshot().regions[0]!;
+  const frames = new Map<number, Uint8Array>();
+  for (let gfn = 0; gfn < byteLength / PAGE; gfn++)
+    frames.set(gfn, new Uint8Array(kernel.machine.memory.page(gfn)?.slice().buffer ?? new ArrayBuffer(PAGE)));
+  // The kernel's root is in low memory, what it leads to from 4 GiB on.
+  const root = Buffer.from(frames.get(roots[0]! / PAGE)!);
+  for (let at = 0; at < PAGE; at += 8) if (root[at] !== 0) root[at + 4] = 1;
+  frames.set(roots[0]! / PAGE, root);
+  const cr3 = BigInt(roots[0]!);
+  const path = dumpFile(elfDump(frames, { notes: notesOf([{ cr0: 0x8000_0001n, cr3, cr4: 0x20n }]) }));
+  const { code, stdout, stderr } = await run(['map', path]);
+  expect(stdout).not.toContain('encryption bits');
+  expect(stderr).toContain('1 page table is missing');
+  expect(code).toBe(5);
+});
+
 describe('--encryption-mask', () => {
   function path(): string {
     const { kernel, roots } = guest('4-level', 1n << 51n);

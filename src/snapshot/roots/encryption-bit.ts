@@ -14,6 +14,9 @@ const ADDRESS_HI = 0xfffff;
 const PRESENT = 1;
 /** Tables that must have the bit. */
 const LEAST_TABLES = 4;
+/** Tables below a root that are looked at, and the entries of each. */
+const MOST_TABLES = 16;
+const ENTRIES = 512;
 
 /**
  * The mask of one root; 0 where its entries share no bit above RAM, or more than one.
@@ -24,20 +27,30 @@ export function encryptionMaskOf(snapshot: Snapshot, paging: Paging, root: numbe
   const { entryBytes } = paging.mode;
   if (entryBytes === 4) return 0n;
   const entry = new Uint32Array(2);
-  let shared = bitsAboveRam(snapshot);
-  let entries = 0;
-  for (let slot = 0; slot < paging.levels[0]!.slots; slot++) {
-    const pa = root + slot * entryBytes;
-    const outcome = snapshot.memory.readEntry(pa, entryBytes, entry);
-    if (outcome === READ_NOT_FETCHED) {
-      throw new PtmonError('not-fetched', `entry ${hex(pa)} is not fetched yet`, { missing: [pa] });
+  const present = (table: number, slots: number) => {
+    const found: { readonly lo: number; readonly hi: number }[] = [];
+    for (let slot = 0; slot < slots; slot++) {
+      const pa = table + slot * entryBytes;
+      const outcome = snapshot.memory.readEntry(pa, entryBytes, entry);
+      if (outcome === READ_NOT_FETCHED) {
+        throw new PtmonError('not-fetched', `entry ${hex(pa)} is not fetched yet`, { missing: [pa] });
+      }
+      if (outcome !== READ_OK) return [];
+      if ((entry[0]! & PRESENT) !== 0) found.push({ lo: entry[0]!, hi: entry[1]! });
     }
-    if (outcome !== READ_OK) return 0n;
-    if ((entry[0]! & PRESENT) === 0) continue;
-    entries++;
-    shared &= entry[1]!;
-  }
-  return entries > 0 && isOneBit(shared) ? BigInt(shared) << 32n : 0n;
+    return found;
+  };
+  const entries = present(root, paging.levels[0]!.slots);
+  const shared = entries.reduce((bits, { hi }) => bits & hi, bitsAboveRam(snapshot));
+  if (entries.length === 0 || !isOneBit(shared)) return 0n;
+  // Tables above the memory that a part of a dump has share a bit of their addresses, too. Without it nothing of the kind is there.
+  const tables = entries.slice(0, MOST_TABLES).map(({ lo, hi }) => tableAt(lo, hi & ADDRESS_HI & ~shared));
+  const below = tables.flatMap((table) => present(table, ENTRIES));
+  return below.length > 0 && below.every(({ hi }) => (hi & shared) !== 0) ? BigInt(shared) << 32n : 0n;
+}
+
+function tableAt(lo: number, hi: number): number {
+  return hi * 2 ** 32 + (lo >>> 12) * PAGE_BYTES;
 }
 
 /** Counts, page by page, the tables whose entries share one bit above RAM. */
@@ -70,11 +83,13 @@ export class EncryptionCensus {
   }
 }
 
-/** Of the high word, the address bits that no RAM needs. */
-function bitsAboveRam({ regions }: Snapshot): number {
-  const last = regions.at(-1);
-  const top = last === undefined ? 0 : last.pa + last.byteLength;
-  const used = Math.max(0, Math.ceil(Math.log2(top)) - 32);
+/** Of the high word, the address bits that no RAM needs, nor what is missing of it. */
+function bitsAboveRam({ regions, missing = [] }: Snapshot): number {
+  const top = [...regions.slice(-1), ...missing].reduce(
+    (most, { pa, byteLength }) => Math.max(most, pa + byteLength),
+    0,
+  );
+  const used = Math.max(0, Math.ceil(Math.log2(Math.max(1, top))) - 32);
   return used >= 20 ? 0 : ADDRESS_HI & ~(2 ** used - 1);
 }
 
