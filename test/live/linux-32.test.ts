@@ -199,7 +199,7 @@ describe.skipIf(isOut).each(isOut ? [['none', ''] as const] : GUESTS)(
       const known = await without(HOLE.from, HOLE.byteLength);
       const unknown = await without(HOLE.from + MIB, 3 * MIB);
       expect(known).toMatchObject({ code: 2, stdout: '' });
-      expect(known.stderr).toContain('--ram-map 0x0+0x6000000@0x0,0x9000000+0x7000000@0x6000000;');
+      expect(known.stderr).toContain('this is the map: 0x0+0x6000000@0x0,0x9000000+0x7000000@0x6000000;');
       expect(unknown).toMatchObject({ code: 2, stdout: '' });
       expect(unknown.stderr).toContain('0x300000 bytes of addresses are missing somewhere between');
     });

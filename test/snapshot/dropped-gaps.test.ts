@@ -241,6 +241,40 @@ describe('a raw file', () => {
     expect(stderr).toContain('--ram-map 0x0+0x80000000@0x0,0x100000000+0x30000000@0x80000000;');
   });
 
+  describe('as long as the ranges of RAM that Linux lists', () => {
+    const LOW_END = 0x9_fc00;
+    /** Lists all over memory, and more of them in a kernel's array of pages, which lies in one place. */
+    function withArrayOfPages(): Buffer {
+      const lists = emptyLists(Buffer.concat([memory], 48 * MIB), 8);
+      for (let page = 44 * MIB; page < 45 * MIB; page += 4096) {
+        for (const word of [page + 8, page + 16]) lists.writeBigUInt64LE(0xffff_ea00_0000_0008n + BigInt(page), word);
+      }
+      return listRam(lists, [
+        [0x1000, LOW_END - 1],
+        [MIB, lists.length - 1],
+      ]);
+    }
+    const foundIn = async (...parts: readonly Buffer[]) => {
+      const dump = await openDump(fileOf(...parts));
+      onTestFinished(() => dump.close());
+      return (await findDroppedGaps(dump))?.pieces.map(({ pa, position }) => [pa, position]);
+    };
+
+    test('without its gaps: an array of pages says nothing against the map', async () => {
+      const lists = withArrayOfPages();
+      const pieces = [
+        [0x1000, 0],
+        [MIB, LOW_END - 0x1000],
+      ];
+      expect(await foundIn(lists.subarray(0x1000, LOW_END), lists.subarray(MIB))).toEqual(pieces);
+    });
+
+    test.each([36 * MIB, 40 * MIB])('with its gaps, and as much missing at %i: no map', async (at) => {
+      const lists = withArrayOfPages();
+      expect(await foundIn(lists.subarray(0, at), lists.subarray(at + 0x1000 + MIB - LOW_END))).toEqual([]);
+    });
+  });
+
   test('whose positions are addresses is left alone, and so is one that a map places', async () => {
     for (const options of [{}, { ramMap: '0x100000+1M@0' }]) {
       const dump = await openDump(fileOf(memory), options);
@@ -283,7 +317,7 @@ describe('a raw file', () => {
       const { code, stdout, stderr } = await run(['roots', cut(lists)]);
       expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
       expect(stderr).toContain(
-        '0x400000 bytes of addresses are missing somewhere between the positions 0x23c1000 and 0x2440000, by the kernel',
+        '0x400000 bytes of addresses are missing somewhere between the positions 0x23c1000 and 0x2400000, by the kernel',
       );
       listRam(lists, [
         [0x1000, HOLE.from - 1],
@@ -291,11 +325,50 @@ describe('a raw file', () => {
       ]).copy(lists);
       const known = await run(['roots', cut(lists)]);
       expect(known.code).toBe(2);
-      expect(known.stderr).toContain(': --ram-map 0x0+0x2400000@0x0,0x2800000+0x800000@0x2400000;');
+      const map = '0x0+0x2400000@0x0,0x2800000+0x800000@0x2400000';
+      expect(known.stderr).toContain(
+        `Linux lists a gap of that length there, and if that is what is missing, this is the map: ${map};`,
+      );
       // The list of RAM says nothing of a hole elsewhere.
       const elsewhere = await run(['roots', cut(lists, HOLE.from + MIB)]);
       expect(elsewhere.stderr).toContain('0x400000 bytes of addresses are missing');
-      expect(elsewhere.stderr).toContain('Give the ranges of RAM');
+      expect(elsewhere.stderr).not.toContain('Linux lists a gap');
+    });
+
+    test.each([
+      ['where the list of RAM has it', HOLE.from, '0x0+0x2400000@0x0,0x2800000+0x800000@0x2400000'],
+      ['somewhere else', HOLE.from - MIB, undefined],
+      ['at the end', 12 * 0x40_0000, undefined],
+    ])('as many bytes as a gap has, %s', async (_what, from, map) => {
+      const lists = emptyLists(Buffer.concat([memory], 12 * 0x40_0000), 8);
+      listRam(lists, [
+        [0, HOLE.from - 1],
+        [HOLE.from + HOLE.byteLength, lists.length - 1],
+      ]).copy(lists);
+      const file = from < lists.length ? cut(lists, from) : fileOf(lists.subarray(0, -HOLE.byteLength));
+      const dump = await openDump(file);
+      onTestFinished(() => dump.close());
+      const found = await findDroppedGaps(dump);
+      if (from >= lists.length) expect(found).toBeUndefined();
+      else expect(found!.holes).toMatchObject([{ byteLength: HOLE.byteLength }]);
+      const text = found?.pieces.map((each) => `${hex(each.pa)}+${hex(each.byteLength)}@${hex(each.position)}`).join();
+      expect(text || undefined).toBe(map);
+    });
+
+    test('that ends at 4 GiB, the file begins at 0: the map is that of a machine', async () => {
+      const [low, hole] = [40 * MIB, 2 ** 32 - 40 * MIB];
+      const lists = emptyLists(Buffer.concat([memory], 48 * MIB), 8);
+      for (let at = low; at < lists.length; at += 8) {
+        const word = lists.readBigUInt64LE(at);
+        if (word >= KERNEL) lists.writeBigUInt64LE(word + BigInt(hole), at);
+      }
+      const dump = await openDump(fileOf(lists));
+      onTestFinished(() => dump.close());
+      const found = await findDroppedGaps(dump);
+      expect(found?.pieces).toEqual([
+        { pa: 0, byteLength: low, position: 0 },
+        { pa: 2 ** 32, byteLength: lists.length - low, position: low },
+      ]);
     });
 
     test('copies of pages with lists are no hole', async () => {

@@ -4,6 +4,8 @@
  * its physical one and a constant. So what a hole in the file has moved says another constant than what is in front of the hole.
  */
 import { PAGE_BYTES } from '../../core/address/pa.ts';
+import { partitionPoint } from '../../core/struct/partition-point.ts';
+import type { PlacedPiece } from './placed-memory.ts';
 
 const PAGE_WORDS = PAGE_BYTES / 4;
 /** The first words of kernel addresses: the upper three quarters of 4 GiB, and what 5-level paging has above the middle. */
@@ -16,6 +18,8 @@ const LEAST_PAGES = 12;
 const MAX_HOLE = 2 ** 36;
 /** The part of pages that may contradict: copies of others, and links from one page to another that look like a list's own. */
 const MAX_STRAY = 0.05;
+/** Pages that contradict the right map, beside those that contradict every map. */
+const STRAYS = 2;
 const MAX_CONSTANTS = 2 ** 18;
 
 /** Pages whose lists agree on a constant: that between virtual addresses and the positions of pages, in pages. */
@@ -38,6 +42,8 @@ export interface ListedPlaces {
   readonly distance: number | undefined;
   /** Ascending. */
   readonly holes: readonly Hole[];
+  /** Whether its lists allow a map: no more pages contradict it than must. */
+  readonly fits: (pieces: readonly PlacedPiece[]) => boolean;
 }
 
 /** Reads pages in the order of their positions, all with the same phase. */
@@ -88,25 +94,65 @@ function mostAgreed(constants: ReadonlyMap<number, Agreement>): readonly Agreeme
 
 function placesOf(agreed: readonly Agreement[], alignment: number, phase: number): ListedPlaces {
   const rest = (constant: number) => constant % alignment;
-  // What lies where it belongs tells a direct map from all else; without it, the constant that most agree on is tried.
-  const start = agreed.find(({ constant }) => rest(constant) === 0) ?? agreed[0];
-  if (start === undefined) return { distance: undefined, holes: [] };
+  // What lies where it belongs tells a direct map from all else. Without it, the one that is all over the file is: a kernel's image and
+  // its array of pages, where more pages may agree, lie in one place.
+  const widest = agreed.reduce<Agreement | undefined>(
+    (best, each) => (spanOf(each) > spanOf(best) ? each : best),
+    undefined,
+  );
+  const start = agreed.find(({ constant }) => rest(constant) === 0) ?? widest;
+  if (start === undefined) return { distance: undefined, holes: [], fits: () => true };
   const near = agreed.filter(({ constant }) => Math.abs(constant - start.constant) * PAGE_BYTES <= MAX_HOLE);
   const pieces = near.filter((each) => each.constant >= start.constant).sort((a, b) => a.constant - b.constant);
-  const holes = pieces.slice(1).map(({ constant, pages }, index): Hole => {
-    const previous = pieces[index]!;
-    const byteLength = (constant - previous.constant) * PAGE_BYTES;
-    return { after: previous.pages.at(-1 - strays(previous))!, before: pages[strays(pieces[index + 1]!)]!, byteLength };
+  const ends = pieces.slice(1).map(({ pages }, index) => boundary(pieces[index]!.pages, pages));
+  const holes = ends.map(({ after, before }, index): Hole => {
+    const byteLength = (pieces[index + 1]!.constant - pieces[index]!.constant) * PAGE_BYTES;
+    return { after, before, byteLength };
   });
   const isMap =
     holes.every(({ after, before }) => after < before) && pageCount(near) * (1 - MAX_STRAY) <= pageCount(pieces);
   const offset = rest(start.constant);
   const distance = (offset > alignment / 2 ? offset - alignment : offset) * PAGE_BYTES - phase;
-  return { distance, holes: isMap ? holes : [] };
+  if (!isMap) return { distance, holes: [], fits: () => true };
+  const least = ends.reduce((sum, { strays }) => sum + strays, STRAYS);
+  const shifts = pieces.map(({ constant, pages }) => ({
+    shift: distance + (constant - start.constant) * PAGE_BYTES,
+    pages,
+  }));
+  return { distance, holes, fits: (map) => strangers(map, shifts, alignment * PAGE_BYTES) <= least };
 }
 
-function strays({ pages }: Agreement): number {
-  return Math.floor(pages.length * MAX_STRAY);
+/** Where pages of one agreement end and those of the next begin, and how many are on the wrong side. */
+function boundary(front: readonly number[], back: readonly number[]) {
+  let best = { after: front.at(-1)!, before: Number.NaN, strays: Number.POSITIVE_INFINITY };
+  for (const [index, before] of back.entries()) {
+    const inFront = partitionPoint(front.length, (at) => front[at]! < before);
+    const strays = index + front.length - inFront;
+    if (strays < best.strays && inFront > 0) best = { after: front[inFront - 1]!, before, strays };
+  }
+  return best;
+}
+
+/** Pages that a map puts somewhere else than their lists say. Where the first piece belongs, they say up to the alignment. */
+function strangers(
+  map: readonly PlacedPiece[],
+  shifts: readonly { readonly shift: number; readonly pages: readonly number[] }[],
+  alignment: number,
+): number {
+  const shiftAt = (page: number) => {
+    const piece = map.find(({ position, byteLength }) => page >= position && page < position + byteLength);
+    return piece && piece.pa - piece.position;
+  };
+  const [first] = shifts;
+  const all = (shiftAt(first!.pages[first!.pages.length >> 1]!) ?? first!.shift) - first!.shift;
+  const known = all % alignment === 0 ? all : 0;
+  const isElsewhere = (page: number, shift: number) => (shiftAt(page) ?? shift + known) !== shift + known;
+  return shifts.reduce((sum, { shift, pages }) => sum + pages.filter((page) => isElsewhere(page, shift)).length, 0);
+}
+
+/** From the first of the pages to the last. */
+function spanOf(agreement: Agreement | undefined): number {
+  return agreement === undefined ? -1 : agreement.pages.at(-1)! - agreement.pages[0]!;
 }
 
 function pageCount(agreed: readonly Agreement[]): number {
