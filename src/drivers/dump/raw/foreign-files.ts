@@ -38,7 +38,7 @@ const kindAt = (at: number, bytes: string, what: string, advice: string): Kind =
 const COMPRESSED: readonly Kind[] = [
   kind('compressed by gzip', `${UNPACK}: gzip -d`, '\x1f\x8b'),
   kind('compressed by xz', `${UNPACK}: xz -d`, '\xfd7zXZ\0'),
-  kind('compressed by zstd', `${UNPACK}: zstd -d`, '\x28\xb5\x2f\xfd'),
+  kind('compressed by zstd', `${UNPACK}: zstd -d`, '\x28\xb5\x2f\xfd', '\x50\x2a\x4d\x18'),
   kind('compressed by bzip2', `${UNPACK}: bzip2 -d`, 'BZh'),
   kind('compressed by lz4', `${UNPACK}: lz4 -d`, '\x04\x22\x4d\x18', '\x02\x21\x4c\x18'),
   kind('compressed by lzop', `${UNPACK}: lzop -d`, '\x89LZO\0\r\n\x1a\n'),
@@ -127,6 +127,8 @@ const DISKS: readonly Kind[] = [
   kindAt(0x1_0040, '_BHRfS_M', 'a file system (btrfs)', IMAGE),
   kindAt(0x8001, 'CD001', 'an ISO 9660 image', IMAGE),
   kindAt(512, 'EFI PART', 'a disk with a GPT', IMAGE),
+  kindAt(512, 'LABELONE', 'a volume of LVM', IMAGE),
+  kindAt(1024, '\x10\x20\xf5\xf2', 'a file system (f2fs)', IMAGE),
   kind('a Windows image (wim)', IMAGE, 'MSWIM\0\0\0'),
   kind('an Android image', IMAGE, 'ANDROID!', '\x3a\xff\x26\xed'),
 ];
@@ -145,6 +147,7 @@ const OTHERS: readonly Kind[] = [
   kind('a program or driver of Windows, or a Linux kernel', NO_MEMORY, 'MZ'),
   kind('an SQLite database', NO_MEMORY, 'SQLite format 3\0'),
   kind('a PDF document', NO_MEMORY, '%PDF-'),
+  kind('encrypted (age, openssl)', 'decrypt it first', 'age-encryption.org/', 'Salted__'),
   kind('an image', NO_MEMORY, '\x89PNG\r\n\x1a\n', '\xff\xd8\xff', 'GIF8'),
   kind('an ar archive, as a Debian package is', NO_MEMORY, '!<arch>\n'),
   kind('an rpm package', NO_MEMORY, '\xed\xab\xee\xdb'),
@@ -152,6 +155,20 @@ const OTHERS: readonly Kind[] = [
 ];
 
 const KINDS = [...COMPRESSED, ...STATES, ...DUMPS, ...DISKS, ...OTHERS];
+
+/** The signature of a boot sector, and before it a table of partitions, or at its beginning the jump of a FAT. */
+function isBootSector(head: Buffer): boolean {
+  if (!has(head, 510, '\x55\xaa')) return false;
+  const entries = [446, 462, 478, 494].map((at) => ({ status: head[at]!, type: head[at + 4]! }));
+  const isTable =
+    entries.every(({ status }) => status === 0 || status === 0x80) && entries.some(({ type }) => type > 0);
+  return isTable || (head[0] === 0xeb && head[2] === 0x90) || head[0] === 0xe9;
+}
+
+/** ext2 to ext4: the magic number, and behind the state what to do on errors. */
+function isExt(head: Buffer): boolean {
+  return has(head, 0x438, '\x53\xef') && [1, 2, 3].includes(head[0x43c]!) && head[0x43d] === 0;
+}
 
 /** All magic numbers but those of the last sector. */
 const HEAD_BYTES = 0x1_1000;
@@ -161,6 +178,8 @@ export function foreignFile(bytes: DumpBytes): ForeignFile | undefined {
   const head = part(bytes, 0, HEAD_BYTES);
   const found = KINDS.find(({ magics }) => magics.some(([at, magic]) => has(head, at, magic)));
   if (found !== undefined) return found;
+  if (isBootSector(head)) return { what: 'a disk with a boot sector (MBR, FAT)', advice: IMAGE };
+  if (isExt(head)) return { what: 'a file system (ext2, ext3, ext4)', advice: IMAGE };
   const tail = part(bytes, Math.max(0, bytes.byteLength - 512), 512);
   if (has(tail, 0, 'conectix')) return { what: 'a disk image of Hyper-V (vhd)', advice: IMAGE };
   if (has(tail, 0, 'koly')) return { what: 'a disk image of macOS (dmg)', advice: IMAGE };
