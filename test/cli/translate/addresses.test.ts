@@ -18,14 +18,17 @@ test('takes more addresses than a call takes arguments', async () => {
   expect([found.length, found[299_999], found[300_000]]).toEqual([300_001, 299_999n * 4096n, 7n]);
 });
 
-test('refuses at once what has no end and is no address', async () => {
+test('ends at once at what has no end and is no address, and keeps what came before', async () => {
   let chunks = 0;
   async function* zeroes(): AsyncGenerator<string> {
+    yield '0x1\n';
     for (; ; chunks++) yield '\0'.repeat(65_536);
   }
-  await expect(readAddresses(['-'], zeroes)).rejects.toThrow(
-    /^standard input, line 1: \\x00.*…: not a hexadecimal address/,
-  );
+  const { found, wrong } = await readAddresses(['-', '0x2'], zeroes);
+  expect(found).toEqual([1n, 2n]);
+  expect(wrong).toEqual([
+    expect.stringMatching(/^standard input, line 2: \\x00.*…: not a hexadecimal address.*; what follows is not read$/),
+  ]);
   expect(chunks).toBe(0);
 });
 

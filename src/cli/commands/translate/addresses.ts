@@ -97,7 +97,7 @@ export function canonicalOnly(paging: Paging, addresses: readonly KnownAddress[]
   return found;
 }
 
-/** Yields words as they arrive. @throws PtmonError `bad-argument` for a word that is too long */
+/** Yields words as they arrive, the last of them one that is too long. */
 async function* wordsOf(
   input: AsyncIterable<unknown>,
 ): AsyncGenerator<{ readonly text: string; readonly line: number }> {
@@ -110,9 +110,7 @@ async function* wordsOf(
       if (part === '\n') line++;
       else if (part.trim() !== '') yield { text: part, line };
     }
-    if (rest.length >= MAX_WORD) {
-      throw new PtmonError('bad-argument', `standard input, line ${line}: ${notAnAddress(rest)}`);
-    }
+    if (rest.length >= MAX_WORD) return yield { text: rest, line };
   }
   if (rest !== '') yield { text: rest, line };
 }
@@ -126,5 +124,6 @@ function addressOf(word: string, where: string): AddressWord | undefined {
 
 function notAnAddress(word: string): string {
   const shown = word.length > MAX_SHOWN ? `${word.slice(0, MAX_SHOWN)}…` : word;
-  return `${printable(shown)}: not a hexadecimal address of 1 to 16 digits, nor a symbol`;
+  const end = word.length >= MAX_WORD ? '; what follows is not read' : '';
+  return `${printable(shown)}: not a hexadecimal address of 1 to 16 digits, nor a symbol${end}`;
 }
