@@ -38,6 +38,8 @@ export interface Snapshot {
   readonly remote?: RemoteFetch;
   /** Where RAM is, in ascending order. */
   readonly regions: readonly MemoryRegion[];
+  /** Those of `regions` that the source says are zeroes, and does not have: a search passes over them. */
+  readonly zeroes?: readonly MemoryRegion[];
   /** RAM that the source says there is, and that it lacks: a file that was cut off. */
   readonly missing?: readonly MemoryRegion[];
   /** Bytes of a file whose positions are taken for physical addresses; absent where addresses are known. */

@@ -19,6 +19,7 @@ import { SnapshotState } from './qcow2/snapshot-state.ts';
 import { registersFrom } from './notes/registers.ts';
 import { kernelRootFrom } from './notes/vmcoreinfo.ts';
 import { openRaw } from './raw/raw-format.ts';
+import { ZeroBytes } from './zero-bytes.ts';
 
 const FORMATS: readonly DumpFormat[] = [
   elfFormat,
@@ -66,6 +67,7 @@ export async function openDump(path: string, options: DumpOptions = {}): Promise
       ...(options.maxPages !== undefined && { maxPages: options.maxPages }),
     });
     const registers = registersFrom(opened.notes);
+    const zeroes = opened.parts.flatMap(({ source, regions }) => (source instanceof ZeroBytes ? regions : []));
     const warnings = [...(bytes.warnings ?? []), ...(opened.warnings ?? [])];
     const { vmcoreinfo } = opened.notes;
     const kernelRoot = opened.kernelRoot ?? (vmcoreinfo === undefined ? undefined : kernelRootFrom(vmcoreinfo));
@@ -76,6 +78,7 @@ export async function openDump(path: string, options: DumpOptions = {}): Promise
       ...(warnings.length > 0 && { warnings }),
       memory,
       regions: memory.regions.map(({ pa, byteLength }) => ({ pa, byteLength })),
+      ...(zeroes.length > 0 && { zeroes }),
       ...(opened.missing !== undefined && opened.missing.length > 0 && { missing: opened.missing }),
       ...(name === 'raw' && options.ramMap === undefined && { rawBytes: bytes.byteLength }),
       ...(registers !== undefined && { registers }),

@@ -18,7 +18,7 @@ import type { Snapshot } from '../../driver/snapshot.ts';
 import { type Candidate, candidateAt, isAllZero, mayBeRoots, PAGE_WORDS, ramTest } from './candidates.ts';
 import { EncryptionCensus } from './encryption-bit.ts';
 import { spacePieces } from '../space-pieces.ts';
-import { memoryChunks } from './memory-chunks.ts';
+import { memoryChunks, searchedRegions } from './memory-chunks.ts';
 import { pointedAt } from './pointed-at.ts';
 import { partitionPoint } from '../../core/struct/partition-point.ts';
 
@@ -146,7 +146,7 @@ async function findCandidates(
 ): Promise<Candidate[]> {
   const { memory, remote, regions, missing = [] } = snapshot;
   const isRam = ramTest([...regions, ...missing].sort((a, b) => a.pa - b.pa));
-  const total = regions.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  const total = searchedRegions(snapshot).reduce((sum, { byteLength }) => sum + byteLength, 0);
   const pacer = new Pacer(options);
   const found: Candidate[] = [];
   let done = 0;

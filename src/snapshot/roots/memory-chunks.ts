@@ -2,7 +2,7 @@
 import { PAGE_BYTES } from '../../core/address/pa.ts';
 import { READ_OK } from '../../core/memory/physical-memory.ts';
 import { retry } from '../../driver/retry.ts';
-import type { Snapshot } from '../../driver/snapshot.ts';
+import type { MemoryRegion, Snapshot } from '../../driver/snapshot.ts';
 
 const CHUNK_BYTES = 256 * 1024;
 
@@ -26,13 +26,19 @@ export async function* memoryChunks(
 ): AsyncGenerator<MemoryChunk, void, undefined> {
   for (const pa of only ?? []) yield { pa, pages: 1, words: await wordsOf(snapshot, pa, 1, signal) };
   if (only !== undefined) return;
-  for (const { pa, byteLength } of snapshot.regions) {
+  for (const { pa, byteLength } of searchedRegions(snapshot)) {
     for (let done = 0; done < byteLength; done += CHUNK_BYTES) {
       signal?.throwIfAborted();
       const pages = Math.min(CHUNK_BYTES, byteLength - done) / PAGE_BYTES;
       yield { pa: pa + done, pages, words: await wordsOf(snapshot, pa + done, pages, signal) };
     }
   }
+}
+
+/** Where anything can be found: a few bytes of a file may name any amount of zeroes. */
+export function searchedRegions({ regions, zeroes = [] }: Snapshot): readonly MemoryRegion[] {
+  const left = new Set(zeroes.map(({ pa }) => pa));
+  return regions.filter(({ pa }) => !left.has(pa));
 }
 
 async function wordsOf(snapshot: Snapshot, pa: number, pages: number, signal?: AbortSignal): Promise<Uint32Array> {

@@ -196,6 +196,7 @@ describe('AVML', () => {
     const whole = avmlDump(FRAMES);
     const cut = await open(whole.subarray(0, -20));
     expect(cut.warnings?.join()).toMatch(/is cut off/);
+    expect(cut.missing).toEqual([{ pa: 0x9000 * PAGE, byteLength: PAGE }]);
     expect(cut.readBytes(0, PAGE)).toBeDefined();
     const spoiled = Buffer.from(whole);
     spoiled[46]! ^= 1;

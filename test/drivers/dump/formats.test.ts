@@ -4,6 +4,7 @@ import { compress } from 'snappyjs';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { READ_NO_MEMORY, READ_OK } from '../../../src/core/memory/physical-memory.ts';
 import { type Dump, type DumpOptions, openDump } from '../../../src/drivers/dump/index.ts';
+import { findRoots } from '../../../src/snapshot/index.ts';
 import {
   CPU,
   dumpFile,
@@ -131,6 +132,14 @@ describe('a dump holds its memory', () => {
       expect(Buffer.from(dump.readBytes(gfn * PAGE, PAGE)!).equals(pageOf(gfn)), `frame ${gfn}`).toBe(true);
     }
     expect(dump.readBytes(0x104 * PAGE, PAGE)).toBeUndefined();
+  });
+
+  test('roots of an ELF core that names far more zeroes than any machine has are found at once', async () => {
+    const bytes = elfDump(FRAMES);
+    bytes.writeBigUInt64LE(2n ** 51n, 128 + 112 + 40);
+    const dump = await open(bytes);
+    expect(dump.zeroes?.at(-1)?.byteLength).toBeGreaterThan(2 ** 50);
+    expect(await findRoots(dump)).toEqual([]);
   });
 
   test('of two records of a flattened dump for the same bytes the later one holds', async () => {

@@ -32,7 +32,7 @@ async function openAvml(bytes: DumpBytes, options: LongWorkOptions): Promise<Ope
   let range: { readonly pa: number; readonly byteLength: number } | undefined;
   const addRange = () => {
     if (range === undefined) return;
-    regions.add({ pa: range.pa, byteLength: Math.min(range.byteLength, end - first), position: first }, at);
+    regions.add({ ...range, position: first }, at, end);
     range = undefined;
   };
   try {
@@ -66,6 +66,7 @@ async function openAvml(bytes: DumpBytes, options: LongWorkOptions): Promise<Ope
     description: `AVML, ${ranges} ranges, compressed by snappy`,
     parts: [{ source: new SnappyFrames(bytes, places, starts), regions: regions.list() }],
     notes: { cpus: [] },
+    missing: regions.missing,
     warnings,
   };
 }
