@@ -54,6 +54,8 @@ export interface Snapshot {
    * @returns undefined where any of them is not RAM
    */
   readBytes?(pa: number, byteLength: number): Uint8Array | undefined;
+  /** Whether the page at `pa`, which reads as zeroes, may have held something else: the source left out such pages. */
+  isLeftOut?(pa: number): boolean;
   /** Releases the source. @throws PtmonError where a guest may have been left stopped */
   close(): Promise<void>;
 }

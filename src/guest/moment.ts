@@ -48,7 +48,7 @@ const VPN_END = 2 ** 52;
 
 /** What of a snapshot a moment asks: all but what is only for messages and for `close`. */
 export type MomentSource = TableSource &
-  Pick<Snapshot, 'registers' | 'kernelRoot' | 'readBytes' | 'warnings'> &
+  Pick<Snapshot, 'registers' | 'kernelRoot' | 'readBytes' | 'isLeftOut' | 'warnings'> &
   Partial<Pick<Snapshot, 'regions'>>;
 
 export class Moment {

@@ -90,8 +90,6 @@ export class LinuxGuest {
     const counter = new PageCounter(physical, this.entryFormat, hasMapleTrees(this.kernel.btf));
     const faults = new FaultList();
     for (const fault of list.faults) faults.note(fault);
-    if (!list.isWhole && list.faults.length === 0)
-      faults.note('the kernel counts more or fewer areas than its list has: it was being changed');
     const areas: MappedArea[] = [];
     for (const area of list.areas) areas.push({ ...area, ...(await this.#pages(counter, process, area, faults)) });
     const { missingTables } = counter;

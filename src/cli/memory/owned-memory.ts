@@ -1,7 +1,7 @@
 /** Opens the memory that the options name, of a guest that stays paused for the work. */
 import { rootOf } from '../../core/paging/format.ts';
 import { attach, type AttachOptions, type Guest, type Moment, type VirtualMemory } from '../../guest/index.ts';
-import type { LinuxGuest, Process } from '../../linux/index.ts';
+import { areasOfMap, type LinuxGuest, type MapChoice, type MemoryArea, type Process } from '../../linux/index.ts';
 import { attachment, checkOwner, type OwnerOptions } from '../options/guest-memory.ts';
 import type { SourceName } from '../options/source.ts';
 import type { TextOutput } from '../../sinks/text-output.ts';
@@ -80,4 +80,19 @@ async function ownedMemory(moment: Moment, options: OwnerOptions): Promise<Owned
   const process = chooseProcess(await linux.processes(), options);
   const name = `${process.command}[${process.pid}]`;
   return { memory: moment.memoryOf(process.roots[0]!, name), moment, process, linux };
+}
+
+/**
+ * The areas of the process that is named, those that `--map` names of them.
+ *
+ * @returns as well why there may be more, human-readable: then nothing can be said of all its memory
+ * @throws PtmonError `bad-argument` where no area fits
+ */
+export async function areasOfOwner(
+  { process, linux }: OwnedMemory,
+  map: MapChoice | undefined,
+): Promise<{ readonly areas: readonly MemoryArea[]; readonly lacking: string | undefined }> {
+  const { areas, faults, isWhole } = await linux!.areasOf(process!.mm!);
+  const lacking = isWhole ? undefined : `inconsistent: ${faults.join('; ')}`;
+  return { areas: areasOfMap(`${process!.command}[${process!.pid}]`, areas, map), lacking };
 }

@@ -16,6 +16,8 @@ export interface OpenedFormat {
   readonly kernelRoot?: KernelRoot;
   /** Memory that the file says it has, and that is behind its end. */
   readonly missing?: readonly MemoryRegion[];
+  /** As `Snapshot.isLeftOut`. */
+  readonly isLeftOut?: (pa: number) => boolean;
   /** What is missing or odd, a sentence each. */
   readonly warnings?: readonly string[];
 }

@@ -78,6 +78,7 @@ export async function openDump(path: string, options: DumpOptions = {}): Promise
       ...(warnings.length > 0 && { warnings }),
       memory,
       regions: memory.regions.map(({ pa, byteLength }) => ({ pa, byteLength })),
+      ...(opened.isLeftOut !== undefined && { isLeftOut: opened.isLeftOut }),
       ...(zeroes.length > 0 && { zeroes }),
       ...(opened.missing !== undefined && opened.missing.length > 0 && { missing: opened.missing }),
       ...(name === 'raw' && options.ramMap === undefined && { rawBytes: bytes.byteLength }),

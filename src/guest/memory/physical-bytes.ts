@@ -5,10 +5,20 @@ import { PtmonError } from '../../core/error.ts';
 import { READ_NOT_FETCHED, READ_OK } from '../../core/memory/physical-memory.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
 
-export type PhysicalBytesSource = Pick<Snapshot, 'memory' | 'readBytes'>;
+export type PhysicalBytesSource = Pick<Snapshot, 'memory' | 'readBytes' | 'isLeftOut'>;
 
-/** As many bytes as are RAM from `pa` on, up to `byteLength`. @throws PtmonError `not-fetched` where memory must be fetched first */
-export function readPhysicalBytes(source: PhysicalBytesSource, pa: number, byteLength: number): Uint8Array {
+/**
+ * As many bytes as are RAM from `pa` on, up to `wanted`, and were not left out.
+ *
+ * @throws PtmonError `not-fetched` where memory must be fetched first
+ */
+export function readPhysicalBytes(source: PhysicalBytesSource, pa: number, wanted: number): Uint8Array {
+  let byteLength = wanted;
+  if (source.isLeftOut !== undefined) {
+    byteLength = 0;
+    while (byteLength < wanted && !source.isLeftOut(pa + byteLength))
+      byteLength = Math.min(wanted, byteLength + PAGE_BYTES - frameOffsetOf(pa + byteLength));
+  }
   const whole = source.readBytes?.(pa, byteLength);
   if (whole !== undefined) return whole;
   const word = new Uint32Array(2);

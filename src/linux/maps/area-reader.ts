@@ -61,6 +61,8 @@ export class AreaReader {
       if (area !== undefined) areas.push(area);
       yield;
     }
+    if (!isWhole && faults.texts.length === 0)
+      faults.note('the kernel counts more or fewer areas than its list has: it was being changed');
     return { areas: [...areas, ...(attempt(() => this.#vsyscall()) ?? [])], faults: faults.texts, isWhole };
   }
 

@@ -4,6 +4,7 @@ import { compress } from 'snappyjs';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { READ_NO_MEMORY, READ_OK } from '../../../src/core/memory/physical-memory.ts';
 import { type Dump, type DumpOptions, openDump } from '../../../src/drivers/dump/index.ts';
+import { readPhysicalBytes } from '../../../src/guest/memory/physical-bytes.ts';
 import { findRoots } from '../../../src/snapshot/index.ts';
 import {
   CPU,
@@ -110,6 +111,10 @@ describe('a dump holds its memory', () => {
     for (const dumpLevel of [1, 31]) {
       const dump = await open(kdumpDump(FRAMES, { leftOut, dumpLevel }));
       for (const gfn of leftOut) expect(dump.readBytes(gfn * PAGE, PAGE)).toEqual(zeroes);
+      // With more than zeroes left out, nobody knows what was in such a page.
+      const areLeftOut = [...leftOut, 0x103].map((gfn) => dump.isLeftOut?.(gfn * PAGE));
+      expect(areLeftOut).toEqual(dumpLevel === 1 ? [undefined, undefined, undefined] : [true, true, false]);
+      expect(readPhysicalBytes(dump, 3 * PAGE + 8, 2 * PAGE - 8).length).toBe((dumpLevel === 1 ? 2 : 1) * PAGE - 8);
       expect(Buffer.from(dump.readBytes(0x103 * PAGE, PAGE)!).equals(pageOf(0x103))).toBe(true);
     }
     const dump = await open(kdumpDump(FRAMES, { leftOut, dumpLevel: 0 }));
@@ -126,6 +131,7 @@ describe('a dump holds its memory', () => {
     const last = second + 56;
     bytes.writeBigUInt64LE(0n, last + 32);
     const dump = await open(bytes);
+    expect(dump.warnings?.join()).toMatch(/of memory are not in the file and read as zeroes/);
     const zeroes = new Uint8Array(PAGE);
     for (const gfn of [2, 3, 0xff, 0x9000]) expect(dump.readBytes(gfn * PAGE, PAGE), `frame ${gfn}`).toEqual(zeroes);
     for (const gfn of [0, 1, 0x100, 0x101]) {

@@ -189,6 +189,19 @@ describe.skipIf(isLeftOut)('P3 dumps of a real guest with 4-level paging', { tim
       await expectSame(`makedumpfile-${name}`, select(), name === 'zlib' || name === 'elf' ? 'all' : 'some');
     });
 
+    test('memory that dump level 31 leaves out is not taken for zeroes', async () => {
+      const read = ['read', '0x7000000000+16', '--root', hex(machine.root)];
+      const of = (name: keyof typeof CONVERSIONS, [verb = '', ...rest] = read) =>
+        runWith([verb, converted(name), ...rest]);
+      expect(await of('zlib')).toMatchObject({ code: 0, stdout: expect.stringMatching(/^0+7000000000 {2}/) as string });
+      const absent = { code: 5, stdout: '', stderr: expect.stringContaining('is not in the file') as string };
+      expect(await of('zlib-kernel-only')).toMatchObject(absent);
+      expect((await of('elf-kernel-only')).stderr).toContain('are not in the file and read as zeroes');
+      // A kernel's list of areas is left out, or the areas are.
+      expect((await of('zlib-kernel-only', ['search', 'ELF', '--pid', '1'])).code).toBe(5);
+      expect((await of('zlib-kernel-only', ['dump', '--pid', '1', '--output', path('areas')])).code).toBe(5);
+    });
+
     /** The path of QEMU's kdump with its pages in order; made once. */
     function rearranged(): string {
       if (!existsSync(path('rearranged'))) makedumpfile(['-R'], path('kdump-zlib'), path('rearranged'));

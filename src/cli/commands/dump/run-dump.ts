@@ -5,12 +5,12 @@ import { makeFolder } from '../../../driver/make-folder.ts';
 import { hex } from '../../../core/address/va.ts';
 import { PtmonError } from '../../../core/error.ts';
 import { dumpRange } from '../../../guest/index.ts';
-import { areasOfMap, type MapChoice, type MemoryArea, rightsText } from '../../../linux/index.ts';
+import { type MapChoice, type MemoryArea, rightsText } from '../../../linux/index.ts';
 import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
 import { printable } from '../../../sinks/printable.ts';
 import type { CommandContext } from '../../context.ts';
 import { absentLine } from '../../memory/absent-text.ts';
-import { type OwnedMemory, withMemory } from '../../memory/owned-memory.ts';
+import { areasOfOwner, type OwnedMemory, withMemory } from '../../memory/owned-memory.ts';
 import type { OwnerOptions } from '../../options/guest-memory.ts';
 import type { SourceName } from '../../options/source.ts';
 import { sizeText } from '../../output/size-text.ts';
@@ -27,8 +27,10 @@ export interface DumpCommandOptions extends OwnerOptions {
 export function runDump(source: SourceName, options: DumpCommandOptions, context: CommandContext): Promise<void> {
   return interruptible(context, async (signal) => {
     const dumped: DumpedArea[] = [];
+    const notes: string[] = [];
     await withMemory(source, options, { messages: context.messages, signal }, async (owned) => {
-      const areas = await areasOf(owned, options.map);
+      const { areas, lacking } = await areasOfOwner(owned, options.map);
+      if (lacking !== undefined) notes.push(lacking);
       const folder = options.output;
       const indexPath = join(folder, 'index.jsonl');
       await orCannotWrite(folder, signal, async () => makeFolder(folder));
@@ -41,10 +43,10 @@ export function runDump(source: SourceName, options: DumpCommandOptions, context
     });
     for (const { line } of dumped) await context.output.write(line);
     const missing = dumped.reduce((sum, { missingBytes }) => sum + missingBytes, 0);
-    if (missing === 0) return EXIT_OK;
     const what = `page tables or memory for ${sizeText(missing)} of the address space are missing from the source; index.jsonl names them`;
-    await printStatus(context.messages, what);
-    return EXIT_INCOMPLETE;
+    if (missing > 0) notes.push(what);
+    await printStatus(context.messages, notes.join('\n'));
+    return notes.length === 0 ? EXIT_OK : EXIT_INCOMPLETE;
   });
 }
 
@@ -91,11 +93,6 @@ async function orCannotWrite<T>(path: string, signal: AbortSignal, work: () => P
     const why = isThere ? 'exists already: give another folder' : (error as Error).message;
     throw new PtmonError('write-failed', `--output ${path}: ${why}`);
   }
-}
-
-async function areasOf({ process, linux }: OwnedMemory, map: MapChoice | undefined): Promise<readonly MemoryArea[]> {
-  const { areas } = await linux!.areasOf(process!.mm!);
-  return areasOfMap(`${process!.command}[${process!.pid}]`, areas, map);
 }
 
 function indexLine({ start, end, rights, name }: MemoryArea, file: string, absent: readonly object[]): string {

@@ -2,11 +2,11 @@
 import { hex } from '../../../core/address/va.ts';
 import { PtmonError } from '../../../core/error.ts';
 import { type AbsentPiece, search } from '../../../guest/index.ts';
-import { areasOfMap, type MapChoice } from '../../../linux/index.ts';
+import type { MapChoice } from '../../../linux/index.ts';
 import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
 import { printable } from '../../../sinks/printable.ts';
 import type { CommandContext } from '../../context.ts';
-import { type OwnedMemory, withMemory } from '../../memory/owned-memory.ts';
+import { areasOfOwner, type OwnedMemory, withMemory } from '../../memory/owned-memory.ts';
 import type { OptionRange } from '../../options/address-range.ts';
 import type { OwnerOptions } from '../../options/guest-memory.ts';
 import type { SourceName } from '../../options/source.ts';
@@ -38,9 +38,12 @@ export function runSearch(source: SourceName, options: SearchCommandOptions, con
   return interruptible(context, async (signal) => {
     const lines: string[] = [];
     let [absentBytes, missingBytes] = [0, 0];
+    let lacking: string | undefined;
     await withMemory(source, options, { messages: context.messages, signal }, async (owned) => {
       const isWhole = owned.process === undefined && options.va === undefined;
-      for (const { va, byteLength, map } of await placesOf(owned, options)) {
+      const { places, lacking: why } = await placesOf(owned, options);
+      lacking = why;
+      for (const { va, byteLength, map } of places) {
         const onAbsent = (piece: AbsentPiece) => {
           if (map !== undefined) absentBytes += piece.byteLength;
           if (isMissing(piece, isWhole)) missingBytes += piece.byteLength;
@@ -63,8 +66,8 @@ export function runSearch(source: SourceName, options: SearchCommandOptions, con
         ? []
         : [`page tables or memory for ${sizeText(missingBytes)} of the address space are missing from the source`]),
     ];
-    await printStatus(context.messages, notes.join('; '));
-    if (missingBytes > 0) return EXIT_INCOMPLETE;
+    await printStatus(context.messages, [...(lacking === undefined ? [] : [lacking]), notes.join('; ')].join('\n'));
+    if (missingBytes > 0 || lacking !== undefined) return EXIT_INCOMPLETE;
     return isFound ? EXIT_OK : EXIT_FAILED;
   });
 }
@@ -93,19 +96,19 @@ function patternOf({ pattern, hex: isHex }: SearchCommandOptions): Uint8Array | 
 }
 
 async function placesOf(
-  { process, linux, moment }: OwnedMemory,
+  owned: OwnedMemory,
   { va, map, physical }: Pick<SearchCommandOptions, 'va' | 'map' | 'physical'>,
-): Promise<readonly Place[]> {
-  if (va !== undefined) return [{ va: va.from, byteLength: va.to - va.from, map: undefined }];
+): Promise<{ readonly places: readonly Place[]; readonly lacking?: string | undefined }> {
+  const { moment, process, linux } = owned;
+  if (va !== undefined) return { places: [{ va: va.from, byteLength: va.to - va.from, map: undefined }] };
   if (process?.mm != null && linux !== undefined) {
-    const { areas } = await linux.areasOf(process.mm);
-    return areasOfMap(`${process.command}[${process.pid}]`, areas, map).map(({ start, end, name }) => ({
-      va: start,
-      byteLength: end - start,
-      map: name === '' ? 'anon' : name,
-    }));
+    const { areas, lacking } = await areasOfOwner(owned, map);
+    const places = areas.map(({ start, end, name }) => {
+      return { va: start, byteLength: end - start, map: name === '' ? 'anon' : name };
+    });
+    return { places, lacking };
   }
-  if (physical === true)
-    return moment.ram.map(({ pa, byteLength }) => ({ va: BigInt(pa), byteLength: BigInt(byteLength), map: undefined }));
-  return moment.halves.map((half) => ({ ...half, map: undefined }));
+  const whole = physical === true ? moment.ram : undefined;
+  const halves = whole?.map(({ pa, byteLength }) => ({ va: BigInt(pa), byteLength: BigInt(byteLength) }));
+  return { places: (halves ?? moment.halves).map((half) => ({ ...half, map: undefined })) };
 }

@@ -6,6 +6,7 @@ import { corrupt, type DumpBytes } from '../dump-bytes.ts';
 import { DumpRegions } from '../dump-regions.ts';
 import type { DumpFormat, OpenedFormat } from '../format.ts';
 import { PA_LIMIT } from '../../../core/address/pa.ts';
+import { sizeText } from '../../ramfile/index.ts';
 import { NoteReader } from '../notes/notes.ts';
 import type { LongWorkOptions } from '../../../driver/pacer.ts';
 import { openXenCore, xenSections } from './xen-core.ts';
@@ -44,11 +45,19 @@ async function openElf(bytes: DumpBytes, options: LongWorkOptions): Promise<Open
   }
   if (process.isLikely) throw corrupt(bytes.name, 0, process.why);
   const list = regions.list();
+  const left = zeroes.listWithout(list);
+  if (left.length > 0) {
+    const byteLength = left.reduce((sum, region) => sum + region.byteLength, 0);
+    warnings.push(
+      `${sizeText(byteLength)} of memory are not in the file and read as zeroes (p_memsz beyond p_filesz): ` +
+        'of a dump level above 1 of makedumpfile they are other excluded pages as well',
+    );
+  }
   return {
     description: `ELF core, ${header.count} segments`,
     parts: [
       { source: bytes, regions: list },
-      { source: new ZeroBytes(bytes.name), regions: zeroes.listWithout(list) },
+      { source: new ZeroBytes(bytes.name), regions: left },
     ],
     notes: notes.notes,
     missing: regions.missing,

@@ -1,4 +1,5 @@
 /** kdump-compressed dumps, as makedumpfile writes them, and QEMU's `dump-guest-memory -z`, `-l` and `-s` inside the flattened format. */
+import { gfnOf } from '../../../core/address/pa.ts';
 import type { LongWorkOptions } from '../../../driver/pacer.ts';
 import type { DumpBytes } from '../dump-bytes.ts';
 import type { DumpFormat, OpenedFormat } from '../format.ts';
@@ -29,6 +30,7 @@ async function openKdump(bytes: DumpBytes, options: LongWorkOptions): Promise<Op
     description: ['kdump', ...more].join(', '),
     parts: [{ source: new KdumpPages(bytes, header, index), regions: index.regions }],
     notes: notes.notes,
+    ...(header.dumpLevel > DUMP_WITHOUT_ZEROES && { isLeftOut: (pa) => index.find(gfnOf(pa)) === undefined }),
     missing: index.missing.map(({ pa, byteLength }) => ({ pa, byteLength })),
     warnings: [...index.warnings, ...warnings],
   };
