@@ -117,6 +117,17 @@ describe('lists and pointers', () => {
     expect(faults).toEqual(['1 page table is missing: the pages below are not counted as resident or swapped']);
   });
 
+  test('a process without an area, as where a dump left the structures out: said', async () => {
+    const { made, processes, linux } = await makeScene();
+    const { mm } = processes[0]!;
+    made.put(mm + made.at('mm_struct.mm_mt') + made.at('maple_tree.ma_root'), 0n);
+    made.put(mm + made.at('mm_struct.map_count'), 0n);
+    const { areas, faults } = await linux.map(1);
+    expect(areas).toEqual([]);
+    expect(faults).toEqual([expect.stringContaining('list has no area')]);
+    expect(await linux.areasOf(mm)).toMatchObject({ isWhole: false });
+  });
+
   test('a tree that is being changed: one reading of a part is no answer', async () => {
     const { made, processes, linux } = await makeScene();
     const { mm } = processes[0]!;

@@ -62,7 +62,11 @@ export class AreaReader {
       yield;
     }
     if (!isWhole && faults.texts.length === 0)
-      faults.note('the kernel counts more or fewer areas than its list has: it was being changed');
+      faults.note(
+        found.length === 0
+          ? "the kernel's list has no area: the dump left it out, or the process was beginning or ending"
+          : 'the kernel counts more or fewer areas than its list has: it was being changed',
+      );
     return { areas: [...areas, ...(attempt(() => this.#vsyscall()) ?? [])], faults: faults.texts, isWhole };
   }
 
@@ -104,7 +108,8 @@ export class AreaReader {
       const faults = new FaultList();
       const areas = yield* this.#areasOf(mm, faults.note);
       const count = attempt(() => this.#pointer(mm, this.layout.mm.map_count) & 0xffff_ffffn);
-      const isWhole = count === BigInt(areas.length);
+      // A dump that left the kernel's structures out has zeroes there: no process lives without an area.
+      const isWhole = areas.length > 0 && count === BigInt(areas.length);
       if (!isWhole && reading < MAX_READINGS && areas.length < MAX_READ_AGAIN) continue;
       for (const fault of faults.texts) note(fault);
       return { areas, isWhole };
