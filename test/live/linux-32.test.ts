@@ -187,7 +187,7 @@ describe.skipIf(isOut).each(isOut ? [['none', ''] as const] : GUESTS)(
       expect(stderr).toContain('it needs --btf FILE, with --symbols or without');
     });
 
-    test('raw memory from whose middle a hole was dropped has no roots, and the map of the kernel', async () => {
+    test('raw memory from whose middle a hole was dropped has no roots, and no map', async () => {
       await monitor((qmp) => qmp.execute('stop'));
       const ram = readFileSync(guest.ramFile);
       await monitor((qmp) => qmp.execute('cont'));
@@ -199,7 +199,8 @@ describe.skipIf(isOut).each(isOut ? [['none', ''] as const] : GUESTS)(
       const known = await without(HOLE.from, HOLE.byteLength);
       const unknown = await without(HOLE.from + MIB, 3 * MIB);
       expect(known).toMatchObject({ code: 2, stdout: '' });
-      expect(known.stderr).toContain('this is the map: 0x0+0x6000000@0x0,0x9000000+0x7000000@0x6000000;');
+      // As many bytes of something else may be missing: no list tells where, unless it is as long as the file.
+      expect(known.stderr).toContain('0x3000000 bytes of addresses are missing somewhere between');
       expect(unknown).toMatchObject({ code: 2, stdout: '' });
       expect(unknown.stderr).toContain('0x300000 bytes of addresses are missing somewhere between');
     });

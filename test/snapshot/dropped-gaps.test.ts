@@ -325,14 +325,9 @@ describe('a raw file', () => {
       ]).copy(lists);
       const known = await run(['roots', cut(lists)]);
       expect(known.code).toBe(2);
-      const map = '0x0+0x2400000@0x0,0x2800000+0x800000@0x2400000';
-      expect(known.stderr).toContain(
-        `Linux lists a gap of that length there, and if that is what is missing, this is the map: ${map};`,
-      );
-      // The list of RAM says nothing of a hole elsewhere.
-      const elsewhere = await run(['roots', cut(lists, HOLE.from + MIB)]);
-      expect(elsewhere.stderr).toContain('0x400000 bytes of addresses are missing');
-      expect(elsewhere.stderr).not.toContain('Linux lists a gap');
+      // As many bytes of something else may be missing, and the gap be in the file.
+      expect(known.stderr).toContain('0x400000 bytes of addresses are missing');
+      expect(known.stderr).toContain('Give the ranges of RAM');
     });
 
     test.each([
@@ -353,22 +348,6 @@ describe('a raw file', () => {
       else expect(found!.holes).toMatchObject([{ byteLength: HOLE.byteLength }]);
       const text = found?.pieces.map((each) => `${hex(each.pa)}+${hex(each.byteLength)}@${hex(each.position)}`).join();
       expect(text || undefined).toBe(map);
-    });
-
-    test('that ends at 4 GiB, the file begins at 0: the map is that of a machine', async () => {
-      const [low, hole] = [40 * MIB, 2 ** 32 - 40 * MIB];
-      const lists = emptyLists(Buffer.concat([memory], 48 * MIB), 8);
-      for (let at = low; at < lists.length; at += 8) {
-        const word = lists.readBigUInt64LE(at);
-        if (word >= KERNEL) lists.writeBigUInt64LE(word + BigInt(hole), at);
-      }
-      const dump = await openDump(fileOf(lists));
-      onTestFinished(() => dump.close());
-      const found = await findDroppedGaps(dump);
-      expect(found?.pieces).toEqual([
-        { pa: 0, byteLength: low, position: 0 },
-        { pa: 2 ** 32, byteLength: lists.length - low, position: low },
-      ]);
     });
 
     test('copies of pages with lists are no hole', async () => {

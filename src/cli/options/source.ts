@@ -37,11 +37,10 @@ export type SourceAndSpaceOptions = LiveOptions & SpaceOptions & { readonly cons
 const MEMORY_WAYS = ['auto', 'file', 'process', 'gdb'] as const;
 
 const DUMP_HELP =
-  'SOURCE is the path of a dump. Its format is recognized by its content: ELF core\n' +
-  '(of QEMU, makedumpfile, VirtualBox, Xen), kdump, LiME, AVML, migration stream\n' +
-  'of QEMU, savevm in a qcow2 image, virsh save, VMware checkpoint, Windows crash\n' +
-  'dump, raw memory.';
-const TRACE_HELP = 'It can also be the path of a trace: ptmon reads the state at its end.';
+  'SOURCE is the path of a dump, recognized by its content: ELF core, kdump, LiME,\n' +
+  'AVML, migration stream, savevm in a qcow2 image, virsh save, VMware checkpoint,\n' +
+  'Windows crash dump, raw memory.';
+const TRACE_HELP = 'It can also be a trace: ptmon reads the state at its end.';
 const LIVE_HELP =
   'With --vm, or --qmp and --gdb, there is no SOURCE: ptmon pauses the live guest,\nreads it, and resumes it.';
 

@@ -64,7 +64,7 @@ export class AreaReader {
     if (!isWhole && faults.texts.length === 0)
       faults.note(
         found.length === 0
-          ? "the kernel's list has no area: the dump left it out, or the process was beginning or ending"
+          ? 'its list has no area: the dump left it out, or it was in a fork or exit'
           : 'the kernel counts more or fewer areas than its list has: it was being changed',
       );
     return { areas: [...areas, ...(attempt(() => this.#vsyscall()) ?? [])], faults: faults.texts, isWhole };

@@ -14,16 +14,7 @@ import { findRootsAmong } from './find-roots.ts';
 import { type Hole, ListHeads, type ListedPlaces } from './list-heads.ts';
 import { findListedRam, type ListedRam } from './listed-ram.ts';
 import { pagePhase } from './page-phase.ts';
-import {
-  bytesIn,
-  exactList,
-  layouts,
-  listedPieces,
-  mapOfLikeGaps,
-  mapThatFits,
-  mapWithHoles,
-  placed,
-} from './raw-maps.ts';
+import { bytesIn, exactList, listedPieces, mapThatFits, placed } from './raw-maps.ts';
 import { placedSnapshot, type PlacedPiece } from './placed-memory.ts';
 import { findLegacyLinks } from './legacy-links.ts';
 import { findTableLinks, type TableLinks } from './table-links.ts';
@@ -34,6 +25,7 @@ export type { PlacedPiece };
 const MAX_DISTANCE = 5 * 2 ** 30;
 const MAX_HEADER = 2 ** 18;
 const LOW_BYTES = 2 ** 20;
+const GIB = 2 ** 30;
 /** Links that must agree on a distance, for it to stand out. */
 const LEAST_LINKS = 12;
 const LEAST_LEGACY_LINKS = 2;
@@ -54,8 +46,6 @@ export interface DroppedGaps {
   readonly pieces: readonly PlacedPiece[];
   /** Where addresses are missing, as far as a kernel's memory shows it. */
   readonly holes: readonly Hole[];
-  /** Where its pieces belong if what is missing are gaps that Linux lists; none where it lists no such gaps. */
-  readonly ifListed?: readonly PlacedPiece[];
 }
 
 /** What is found if pages of the file begin at one place. */
@@ -90,12 +80,12 @@ export async function findDroppedGaps(
   for (const phase of places) all.push(await readTableLinks(snapshot, phase, file.pacer));
   // Lists that name their own addresses tell more than how pages begin.
   const inLists = all.flatMap((each) => (each.places.distance === undefined ? [] : [each.places]));
-  if (inLists.length > 1) return { pieces: mapThatFits(inLists, await file.lists(), rawBytes), holes: [] };
   const listed = all.find(({ places: { distance } }) => distance !== undefined);
   const known = guessed === undefined ? undefined : (listed?.phase ?? guessed);
   const wide = all.filter(({ phase }) => known === undefined || phase === known);
   const holes = listed?.places.holes ?? [];
-  if (holes.length > 0) return withHoles(listed!.places, await file.lists(), rawBytes);
+  if (holes.length > 0 || inLists.length > 1)
+    return { pieces: mapThatFits(inLists, await file.lists(), rawBytes), holes };
   const verdict = await decide(file, wide);
   if (verdict.pieces !== undefined) return otherThan(file.asItIs, verdict.pieces);
   const legacy: Phase[] = [];
@@ -105,12 +95,6 @@ export async function findDroppedGaps(
   // Nothing is decided, but something speaks against the file's being what it seems to be.
   const isOdd = verdict.isOdd || last.isOdd || (known !== undefined && known !== 0);
   return isOdd ? { pieces: [], holes } : undefined;
-}
-
-function withHoles(places: ListedPlaces, lists: readonly ListedRam[], rawBytes: number): DroppedGaps {
-  const { holes } = places;
-  const pieces = mapWithHoles(places, lists, rawBytes);
-  return { pieces, holes, ifListed: pieces.length > 0 ? [] : mapOfLikeGaps(places, lists, rawBytes) };
 }
 
 /** A raw file whose map is in question, and what is read of it once. */
@@ -290,6 +274,12 @@ function piecesAt(distance: number, phase: number, byteLength: number): PlacedPi
   return placed(distance + phase, phase, byteLength);
 }
 
+/** QEMU splits the RAM of `q35` at 2 GiB and of `pc` at 3 GiB; the rest is from 4 GiB on. */
+function layouts(byteLength: number): PlacedPiece[][] {
+  const splits = [2 * GIB, 3 * GIB].filter((split) => byteLength > split);
+  return splits.map((split) => [...placed(0, 0, split), ...placed(4 * GIB, split, byteLength)]);
+}
+
 function isInPlace({ pa, position }: PlacedPiece): boolean {
   return pa === position;
 }
@@ -348,7 +338,7 @@ export async function refuseDroppedGaps(snapshot: Snapshot, options: LongWorkOpt
   if (found !== undefined) throw droppedGapsError(found, snapshot.rawBytes ?? 0);
 }
 
-export function droppedGapsError({ pieces, holes, ifListed = [] }: DroppedGaps, rawBytes: number): PtmonError {
+export function droppedGapsError({ pieces, holes }: DroppedGaps, rawBytes: number): PtmonError {
   const moved = pieces.find((piece) => !isInPlace(piece));
   const why = 'as where the gaps of RAM were dropped (LiME with format=raw) or the file has a header';
   const asItIs = `if positions are addresses all the same: --ram-map ${mapText(placed(0, 0, rawBytes))}`;
@@ -358,15 +348,11 @@ export function droppedGapsError({ pieces, holes, ifListed = [] }: DroppedGaps, 
       ? 'its page tables do not agree on a map'
       : `${hex(hole.byteLength)} bytes of addresses are missing somewhere between the positions ${hex(hole.after + PAGE_BYTES)} and ` +
         `${hex(hole.before)}, by the kernel's own lists${holes.length > 1 ? `, and there are ${holes.length - 1} more holes` : ''}`;
-  const listed =
-    ifListed.length === 0
-      ? ''
-      : `; Linux lists a gap of that length there, and if that is what is missing, this is the map: ${mapText(ifListed)}`;
   return new PtmonError(
     'bad-argument',
     moved === undefined
       ? `the positions in this file do not seem to be physical addresses, ${why}: ${where}. ` +
-          `Give the ranges of RAM (/proc/iomem lists them) in --ram-map ADDRESS+SIZE@POSITION,…${listed}; ${asItIs}`
+          `Give the ranges of RAM (/proc/iomem lists them) in --ram-map ADDRESS+SIZE@POSITION,…; ${asItIs}`
       : `the positions in this file are not physical addresses: what page tables say is at ${hex(moved.pa)} lies at position ` +
           `${hex(moved.position)}, ${why}. Give the map that page tables agree on: --ram-map ${mapText(pieces)}; ${asItIs}`,
   );

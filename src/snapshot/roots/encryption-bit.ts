@@ -27,30 +27,28 @@ export function encryptionMaskOf(snapshot: Snapshot, paging: Paging, root: numbe
   const { entryBytes } = paging.mode;
   if (entryBytes === 4) return 0n;
   const entry = new Uint32Array(2);
-  const present = (table: number, slots: number) => {
-    const found: { readonly lo: number; readonly hi: number }[] = [];
-    for (let slot = 0; slot < slots; slot++) {
-      const pa = table + slot * entryBytes;
+  /** High words of its present entries, and the tables that these lead to without the bits `above`. */
+  const present = (table: number, slots: number, above = 0) => {
+    const [high, tables]: [number[], number[]] = [[], []];
+    for (let pa = table; pa < table + slots * entryBytes; pa += entryBytes) {
       const outcome = snapshot.memory.readEntry(pa, entryBytes, entry);
       if (outcome === READ_NOT_FETCHED) {
         throw new PtmonError('not-fetched', `entry ${hex(pa)} is not fetched yet`, { missing: [pa] });
       }
-      if (outcome !== READ_OK) return [];
-      if ((entry[0]! & PRESENT) !== 0) found.push({ lo: entry[0]!, hi: entry[1]! });
+      const [lo, hi] = entry as unknown as [number, number];
+      if (outcome !== READ_OK || (lo & PRESENT) === 0) continue;
+      high.push(hi);
+      tables.push((hi & ADDRESS_HI & ~above) * 2 ** 32 + (lo >>> 12) * PAGE_BYTES);
     }
-    return found;
+    return { high, tables };
   };
-  const entries = present(root, paging.levels[0]!.slots);
-  const shared = entries.reduce((bits, { hi }) => bits & hi, bitsAboveRam(snapshot));
-  if (entries.length === 0 || !isOneBit(shared)) return 0n;
+  const above = bitsAboveRam(snapshot);
+  const { high, tables } = present(root, paging.levels[0]!.slots, above);
+  const shared = high.reduce((bits, hi) => bits & hi, above);
+  if (high.length === 0 || !isOneBit(shared)) return 0n;
   // Tables above the memory that a part of a dump has share a bit of their addresses, too. Without it nothing of the kind is there.
-  const tables = entries.slice(0, MOST_TABLES).map(({ lo, hi }) => tableAt(lo, hi & ADDRESS_HI & ~shared));
-  const below = tables.flatMap((table) => present(table, ENTRIES));
-  return below.length > 0 && below.every(({ hi }) => (hi & shared) !== 0) ? BigInt(shared) << 32n : 0n;
-}
-
-function tableAt(lo: number, hi: number): number {
-  return hi * 2 ** 32 + (lo >>> 12) * PAGE_BYTES;
+  const below = tables.slice(0, MOST_TABLES).flatMap((table) => present(table, ENTRIES).high);
+  return below.length > 0 && below.every((hi) => (hi & shared) !== 0) ? BigInt(shared) << 32n : 0n;
 }
 
 /** Counts, page by page, the tables whose entries share one bit above RAM. */

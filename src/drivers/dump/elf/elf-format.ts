@@ -49,8 +49,7 @@ async function openElf(bytes: DumpBytes, options: LongWorkOptions): Promise<Open
   if (left.length > 0) {
     const byteLength = left.reduce((sum, region) => sum + region.byteLength, 0);
     warnings.push(
-      `${sizeText(byteLength)} of memory are not in the file and read as zeroes (p_memsz beyond p_filesz): ` +
-        'of a dump level above 1 of makedumpfile they are other excluded pages as well',
+      `${sizeText(byteLength)} of memory are not in the file and read as zeroes, whatever makedumpfile left out`,
     );
   }
   return {
