@@ -215,7 +215,7 @@ export async function makeBundle() {
   const { output } = await build.write({
     dir: DIST,
     format: 'esm',
-    sourcemap: true,
+    sourcemap: 'hidden',
     entryFileNames: '[name].js',
     chunkFileNames: `${CHUNKS}/[name].js`,
     codeSplitting: { groups: [{ debugName: 'parts of src', name: chunkOf }], includeDependenciesRecursively: false },
