@@ -69,7 +69,7 @@ describe.skipIf(!hasLibvirt())('a domain of libvirt', { timeout: 120_000 }, () =
 
   test('is watched exactly by --vm, and runs on afterwards', async () => {
     const watch = startPtmon('watch', '--vm', NAME, '--va', '0xffffffff81000000+4M', '--duration', '2s', '--json');
-    expect(await watch.ended).toBe(0);
+    expect(await watch.ended, watch.stderr).toBe(0);
     expect(watch.lastLine()).toMatchObject({ kind: 'end', ended: 'stopped', lost: { unknown: false } });
     expect(await running()).toBe('running');
   });

@@ -16,6 +16,7 @@ import { limitsOf } from './limits.ts';
 import type { MissedWritesNotice } from './comparing/missed-writes.ts';
 import { isKvm } from '../qmp/is-kvm.ts';
 import { formatSocketAddress, parseSocketAddress } from '../transport/socket-address.ts';
+import { isVirshAddress } from '../transport/virsh-transport.ts';
 import { RunControl } from './running/run-control.ts';
 import type { RunNotice } from './running/run-notice.ts';
 
@@ -146,6 +147,7 @@ async function expectNoMigration(qmp: QmpClient): Promise<void> {
 }
 
 function checkSockets({ qmp, gdb }: Pick<QemuOptions, 'qmp' | 'gdb'>): void {
+  if (isVirshAddress(qmp)) return;
   const address = formatSocketAddress(parseSocketAddress(qmp));
   if (address !== formatSocketAddress(parseSocketAddress(gdb))) return;
   throw new PtmonError('bad-argument', `qmp and gdb are both ${address}: QEMU has a socket for each`);

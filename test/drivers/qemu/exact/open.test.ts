@@ -12,3 +12,8 @@ test.each([
     message: expect.stringMatching(/^qmp and gdb are both .*: QEMU has a socket for each$/),
   });
 });
+
+test('a domain of libvirt and a gdbstub are two', async () => {
+  const gdb = '/run/no-such-vm.gdb';
+  await expect(openQemu({ qmp: 'virsh:no-such-domain', gdb })).rejects.toMatchObject({ code: 'source-unavailable' });
+});
