@@ -81,6 +81,12 @@ describe('magic numbers', () => {
     ['070701', /a cpio archive/],
     ['MZ', /a program or driver of Windows/],
     ['SQLite format 3\0', /an SQLite database/],
+    ['LABELONE', /a volume of LVM/, 512],
+    ['\x10\x20\xf5\xf2', /f2fs/, 1024],
+    ['MSWIM\0\0\0', /an image of Windows or Android/],
+    ['ANDROID!', /an image of Windows or Android/],
+    ['\xed\xab\xee\xdb', /a package/],
+    ['JAVA PROFILE 1.0.2\0', /a heap dump of Java/],
     ['PERFILE2', /a trace of perf/],
   ])('%j: %s', async (start, what, at) => {
     const message = await refusal(padded(start, at));

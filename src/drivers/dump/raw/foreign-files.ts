@@ -114,6 +114,9 @@ const DISKS: readonly Kind[] = [
   kindAt(0x1_0040, '_BHRfS_M', 'a file system (btrfs)', IMAGE),
   kindAt(0x8001, 'CD001', 'an ISO 9660 image', IMAGE),
   kindAt(512, 'EFI PART', 'a disk with a GPT', IMAGE),
+  kindAt(512, 'LABELONE', 'a volume of LVM', IMAGE),
+  kindAt(1024, '\x10\x20\xf5\xf2', 'a file system (f2fs)', IMAGE),
+  kind('an image of Windows or Android', IMAGE, 'MSWIM\0\0\0', 'ANDROID!', '\x3a\xff\x26\xed'),
 ];
 
 const OTHERS: readonly Kind[] = [
@@ -128,6 +131,7 @@ const OTHERS: readonly Kind[] = [
     '\x0a\x0d\x0d\x0a',
   ),
   kind('a program or driver of Windows, or a Linux kernel', NO_MEMORY, 'MZ'),
+  kind('a heap dump of Java', 'it holds one process', 'JAVA PROFILE'),
   kind('an SQLite database', NO_MEMORY, 'SQLite format 3\0'),
   kind('encrypted (age, openssl)', 'decrypt it first', 'age-encryption.org/', 'Salted__'),
   kind(
@@ -135,6 +139,7 @@ const OTHERS: readonly Kind[] = [
     NO_MEMORY,
     '%PDF-',
     '!<arch>\n',
+    '\xed\xab\xee\xdb',
     '\x89PNG\r\n\x1a\n',
     '\xff\xd8\xff',
     'GIF8',
