@@ -21,7 +21,6 @@ await install();
 const project = projectOf(program);
 await build(project, project === 'src' ? undefined : program);
 
-process.setSourceMapsEnabled(true);
 process.argv = [process.execPath, resolve(program), ...args];
 await import(pathToFileURL(resolve(program)).href);
 

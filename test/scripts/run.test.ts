@@ -57,9 +57,10 @@ beforeEach(() => {
   mkdirSync(join(clone, 'packages/rolldown'), { recursive: true });
   writeFileSync(
     join(clone, 'packages/rolldown/package.json'),
-    '{"type":"module","exports":{".":"./rolldown.js","./utils":"./utils.js"}}',
+    '{"type":"module","exports":{".":"./rolldown.js","./utils":"./utils.js","./parseAst":"./parse.js"}}',
   );
   writeFileSync(join(clone, 'packages/rolldown/utils.js'), 'export const minifySync = () => {};');
+  writeFileSync(join(clone, 'packages/rolldown/parse.js'), 'export const parseAst = () => {};');
   mkdirSync(join(clone, 'packages/rolldown-plugin-dts'), { recursive: true });
   writeFileSync(join(clone, 'packages/rolldown-plugin-dts/package.json'), '{"type":"module","exports":"./dts.js"}');
   writeFileSync(join(clone, 'packages/rolldown-plugin-dts/dts.js'), 'export const dts = () => {};');
