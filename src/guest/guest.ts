@@ -58,7 +58,10 @@ export class Guest implements AsyncDisposable {
       const { symbols } = await (await moment.linux()).names();
       const found = symbols?.find(name);
       if (found !== undefined) return found.address;
-      const why = symbols === undefined ? 'it was built without CONFIG_KALLSYMS' : `it has no symbol "${name}"`;
+      const why =
+        symbols === undefined
+          ? 'no symbols of it were found (it was built without CONFIG_KALLSYMS, or is newer than ptmon)'
+          : `it has no symbol "${name}"`;
       throw new PtmonError('bad-argument', `${name}: not known to this kernel: ${why}`);
     });
   }

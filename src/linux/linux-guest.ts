@@ -23,7 +23,7 @@ import { TaskReader } from './process/task-reader.ts';
 
 /** What of the kernel has which name. */
 export interface KernelNames {
-  /** Undefined where the kernel was built without CONFIG_KALLSYMS, and no file has them. */
+  /** Undefined where none are found, as of a kernel that was built without CONFIG_KALLSYMS, and no file has them. */
   readonly symbols: SymbolTable | undefined;
   /** Ascending; none overlaps another. */
   readonly areas: readonly KernelArea[];

@@ -42,7 +42,9 @@ export async function withAddresses<Options extends WatchOptions>(
     const found = symbols?.find(symbol);
     if (found !== undefined) return { va: found.address, byteLength: address.byteLength, tag: address.tag };
     const why =
-      symbols === undefined ? 'this kernel has no symbols (CONFIG_KALLSYMS)' : 'the kernel has no such symbol';
+      symbols === undefined
+        ? 'no symbols of this kernel were found (CONFIG_KALLSYMS)'
+        : 'the kernel has no such symbol';
     throw new PtmonError('bad-argument', `--va ${symbol}: ${why}`);
   });
   return { ...options, va: resolved };

@@ -4,6 +4,7 @@
  *
  *      up to 6.3   offsets, relative_base, num_syms, names, …       or  addresses, num_syms, names, …
  *      since 6.4   num_syms, names, markers, token_table, token_index, offsets, relative_base      (404bad70fcf7)
+ *      since 7.0   the same without relative_base: each offset is from its own place; where a 32-bit kernel cannot be moved, it is the address
  */
 import type { ImagePiece } from '../kernel/find-image.ts';
 import type { LinuxKernel } from '../kernel/kernel.ts';
@@ -23,7 +24,7 @@ export function* readKallsyms(kernel: LinuxKernel): Steps<SymbolTable | undefine
     const bytes = yield* bytesOf(kernel, span);
     for (const tokens of tokenTables(bytes)) {
       const names = yield* findNames(bytes, tokens, kernel.memory.wordBytes);
-      const addresses = names && addressesOf(kernel, bytes, names, tokens);
+      const addresses = names && addressesOf(kernel, { va: span.va, bytes }, names, tokens);
       if (names !== undefined && addresses !== undefined) {
         return new SymbolTable(new Kallsyms(bytes, names, tokens, addresses), kernel.memory.kernelStart);
       }
@@ -85,13 +86,13 @@ function* bytesOf({ memory }: LinuxKernel, { va, byteLength }: Span): Steps<Buff
 /** The first of the places where addresses may be that has addresses in order, most of them of the image. */
 function addressesOf(
   { memory, image }: LinuxKernel,
-  bytes: Buffer,
-  { countAt, places }: NameTable,
+  { va, bytes }: { readonly va: bigint; readonly bytes: Buffer },
+  { countAt, places, alignment }: NameTable,
   tokens: TokenTable,
 ): BigUint64Array | undefined {
   const { wordBytes } = memory;
   const count = places.length;
-  const align = (at: number) => (at + wordBytes - 1) & ~(wordBytes - 1);
+  const align = (at: number) => (at + alignment - 1) & ~(alignment - 1);
   const offsetsAt = align(tokens.end);
   const candidates = [
     () => relativeAddresses(bytes, { offsetsAt, baseAt: align(offsetsAt + count * 4), count, wordBytes }),
@@ -100,6 +101,9 @@ function addressesOf(
       return relativeAddresses(bytes, { offsetsAt: baseAt - align(count * 4), baseAt, count, wordBytes });
     },
     () => absoluteAddresses(bytes, countAt - count * wordBytes, count, wordBytes),
+    // Last: offsets from a base, taken for these, lie in the image as well.
+    () => placeRelativeAddresses(bytes, offsetsAt, count, va),
+    () => (wordBytes === 4 ? absoluteAddresses(bytes, offsetsAt, count, wordBytes) : undefined),
   ];
   for (const read of candidates) {
     const addresses = read();
@@ -133,8 +137,15 @@ function relativeAddresses(
   return BigUint64Array.from(offsets, (offset) => BigInt.asUintN(wordBytes * 8, addressOf(offset)));
 }
 
+/** Each offset is from its own address; the first of them is at `va + at`. */
+function placeRelativeAddresses(bytes: Buffer, at: number, count: number, va: bigint): BigUint64Array | undefined {
+  if (at + count * 4 > bytes.length) return undefined;
+  const addressOf = (place: number) => va + BigInt(place + bytes.readInt32LE(place));
+  return BigUint64Array.from({ length: count }, (_, index) => addressOf(at + index * 4));
+}
+
 function absoluteAddresses(bytes: Buffer, at: number, count: number, wordBytes: number): BigUint64Array | undefined {
-  if (at < 0) return undefined;
+  if (at < 0 || at + count * wordBytes > bytes.length) return undefined;
   return BigUint64Array.from({ length: count }, (_, index) =>
     wordBytes === 8 ? bytes.readBigUInt64LE(at + index * 8) : BigInt(bytes.readUInt32LE(at + index * 4)),
   );

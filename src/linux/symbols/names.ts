@@ -24,9 +24,11 @@ export interface NameTable {
   readonly countAt: number;
   /** Where each name begins. */
   readonly places: Uint32Array;
+  /** All tables are aligned to so many bytes. */
+  readonly alignment: number;
 }
 
-/** The names that belong to these tokens. @param wordBytes of the kernel: tables are aligned to it */
+/** The names that belong to these tokens. @param wordBytes of the kernel: its tables are aligned to that, from 7.0 on to 4 bytes */
 export function* findNames(bytes: Buffer, tokens: TokenTable, wordBytes: number): Steps<NameTable | undefined> {
   const least = Math.max(0, tokens.at - MAX_DISTANCE);
   for (let at = (tokens.at - 4) & ~3; at >= least; at -= 4) {
@@ -34,8 +36,10 @@ export function* findNames(bytes: Buffer, tokens: TokenTable, wordBytes: number)
     if (bytes.readUInt32LE(at) !== 0) continue;
     const count = markersAt(bytes, at, tokens.at);
     if (count < LEAST_MARKERS) continue;
-    const names = yield* namesBefore(bytes, { at, count }, wordBytes);
-    if (names !== undefined) return names;
+    for (const alignment of new Set([wordBytes, 4])) {
+      const names = yield* namesBefore(bytes, { at, count }, alignment);
+      if (names !== undefined) return names;
+    }
   }
   return undefined;
 }
@@ -57,16 +61,16 @@ interface Markers {
 }
 
 /** Names that end where the markers begin. What follows the markers may look like one more. */
-function* namesBefore(bytes: Buffer, { at, count }: Markers, wordBytes: number): Steps<NameTable | undefined> {
+function* namesBefore(bytes: Buffer, { at, count }: Markers, alignment: number): Steps<NameTable | undefined> {
   for (let groups = count; groups >= Math.max(1, count - 2); groups--) {
     const latest = at - bytes.readUInt32LE(at + (groups - 1) * 4);
-    const earliest = Math.max(wordBytes, latest - MAX_GROUP_BYTES);
-    for (let start = latest & ~(wordBytes - 1); start >= earliest; start -= wordBytes) {
+    const earliest = Math.max(alignment, latest - MAX_GROUP_BYTES);
+    for (let start = latest & ~(alignment - 1); start >= earliest; start -= alignment) {
       if (start % STEP === 0) yield;
-      const symbols = bytes.readUInt32LE(start - wordBytes);
+      const symbols = bytes.readUInt32LE(start - alignment);
       if (symbols > MAX_SYMBOLS || Math.ceil(symbols / GROUP) !== groups) continue;
       const places = yield* walkNames(bytes, start, symbols, at);
-      if (places !== undefined) return { countAt: start - wordBytes, places };
+      if (places !== undefined) return { countAt: start - alignment, places, alignment };
     }
   }
   return undefined;

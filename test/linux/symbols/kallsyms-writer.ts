@@ -8,10 +8,15 @@ export interface WrittenSymbol {
 
 export interface KallsymsPlan {
   readonly symbols: readonly WrittenSymbol[];
-  /** `6.1`: offsets before the names; `6.2`: with seqs_of_names behind the markers; `6.4`: offsets behind the tokens. */
-  readonly order: '6.1' | '6.2' | '6.4';
-  /** `percpu`: as 64-bit kernels for several processors until 6.15; `relative`: unsigned offsets; `absolute`: no offsets. */
-  readonly addresses: 'percpu' | 'relative' | 'absolute';
+  /** `6.1`: offsets before the names; `6.2`: with seqs_of_names behind the markers; `6.4`: offsets behind the tokens; `7.0`: without relative_base. */
+  readonly order: '6.1' | '6.2' | '6.4' | '7.0';
+  /**
+   * `percpu`: as 64-bit kernels for several processors until 6.15; `relative`: unsigned offsets; `absolute`: no offsets; `place`: from where
+   * each offset is.
+   */
+  readonly addresses: 'percpu' | 'relative' | 'absolute' | 'place';
+  /** Where the tables are. */
+  readonly at?: bigint;
   readonly wordBytes: 8 | 4;
   /** relative_base. */
   readonly base: bigint;
@@ -22,6 +27,7 @@ const PIECES = ['_init', 'sys_', 'tcp', 'Tfunction_', '__'];
 
 export function writeKallsyms(plan: KallsymsPlan): Buffer {
   const { symbols, order, wordBytes, base } = plan;
+  const alignment = order === '7.0' ? 4 : wordBytes;
   const tokens = Array.from({ length: 256 }, (_, code) => String.fromCharCode(code));
   tokens[0] = 'unused';
   for (const [at, piece] of PIECES.entries()) tokens[0x80 + at] = piece;
@@ -29,7 +35,7 @@ export function writeKallsyms(plan: KallsymsPlan): Buffer {
   const parts: Buffer[] = [];
   let length = 0;
   const add = (bytes: Buffer) => {
-    const padding = Buffer.alloc(-length & (wordBytes - 1));
+    const padding = Buffer.alloc(-length & (alignment - 1));
     parts.push(padding, bytes);
     length += padding.length + bytes.length;
   };
@@ -60,10 +66,14 @@ export function writeKallsyms(plan: KallsymsPlan): Buffer {
   const addAddresses = () => {
     if (plan.addresses === 'absolute')
       return add(Buffer.concat(symbols.map(({ address }) => word(address, wordBytes))));
-    add(numbers(symbols.map(({ address }) => Number(offsetOf(plan, address)))));
-    add(word(base, wordBytes));
+    const place = (plan.at ?? 0n) + BigInt(length + (-length & (alignment - 1)));
+    const offsets = symbols.map(({ address }, index) =>
+      plan.addresses === 'place' ? address - place - BigInt(index * 4) : offsetOf(plan, address),
+    );
+    add(numbers(offsets.map(Number)));
+    if (order !== '7.0') add(word(base, wordBytes));
   };
-  if (order === '6.4') {
+  if (order === '6.4' || order === '7.0') {
     addNames();
     addTokens();
     addAddresses();

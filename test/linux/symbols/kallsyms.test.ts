@@ -43,6 +43,9 @@ const PLANS: readonly (readonly [name: string, plan: KallsymsPlan])[] = (
     ['6.1', 'relative', 4],
     ['6.1', 'absolute', 4],
     ['6.4', 'relative', 4],
+    ['7.0', 'place', 8],
+    ['7.0', 'place', 4],
+    ['7.0', 'absolute', 4],
   ] as const
 ).map(([order, addresses, wordBytes]) => {
   const base = wordBytes === 8 ? BASE_64 : BASE_32;
@@ -50,11 +53,15 @@ const PLANS: readonly (readonly [name: string, plan: KallsymsPlan])[] = (
   return [`${order}, ${addresses}, ${wordBytes} bytes`, { symbols, order, addresses, wordBytes, base }] as const;
 });
 
+/** Bytes of an image in front of the tables. */
+const BEFORE = 40_000;
+
 /** The tables in an image, with other things before and behind. */
 function imageWith(plan: KallsymsPlan): Buffer {
   const random = new Random(3);
   const noise = (length: number) => Buffer.from(Array.from({ length }, () => random.below(256)));
-  return Buffer.concat([noise(40_000), writeKallsyms(plan), Buffer.alloc(512), noise(20_000)]);
+  const tables = writeKallsyms({ ...plan, at: plan.base + BigInt(BEFORE) });
+  return Buffer.concat([noise(BEFORE), tables, Buffer.alloc(512), noise(20_000)]);
 }
 
 describe.each(PLANS)('%s', (_name, plan) => {

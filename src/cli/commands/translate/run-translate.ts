@@ -146,6 +146,6 @@ async function symbolsOf({ linux }: Visit): Promise<SymbolTable> {
   if (symbols !== undefined) return symbols;
   throw new PtmonError(
     'source-unavailable',
-    'the kernel has no symbols (it was built without CONFIG_KALLSYMS): give a file of them with --symbols',
+    'no symbols of the kernel were found (it was built without CONFIG_KALLSYMS, or is newer than ptmon): give a file of them with --symbols',
   );
 }
