@@ -10,8 +10,8 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { basename, join } from 'node:path';
-import { download, is32Bit, kernelPackage, unpack, updateI386Lists } from './packages.mjs';
+import { basename, dirname, join } from 'node:path';
+import { download, is32Bit, kernelPackage, kernelParts, unpack, updateI386Lists } from './packages.mjs';
 import { cacheFolder, fail, filesIn, install, inWorkFolder, run, say } from './work.mjs';
 
 /** The package of the kernel that a guest boots by default. */
@@ -89,14 +89,16 @@ export function makeKernel(requested, update) {
   const name = kernelPackage(requested);
   say(`fetching ${name}`);
   inWorkFolder((folder) => {
-    const deb = download(name, folder, is32Bit(name));
+    const debs = kernelParts(name).map((part) => download(part, folder, is32Bit(name)));
+    const names = debs.map((deb) => basename(deb));
     const tree = join(folder, 'tree');
     mkdirSync(tree);
-    unpack(deb, tree, ['./boot/*', ...MODULE_FOLDERS.map((part) => `*/kernel/${part}/*`)]);
+    const wanted = ['./boot/*', '*/modules/*/vmlinuz', ...MODULE_FOLDERS.map((part) => `*/kernel/${part}/*`)];
+    for (const deb of debs) unpack(deb, tree, wanted);
     const files = filesIn(tree);
-    const image = files.find((file) => basename(file).startsWith('vmlinuz-'));
-    if (image === undefined) return fail(`${basename(deb)} contains no boot/vmlinuz-*`);
-    const release = basename(image).slice('vmlinuz-'.length);
+    const image = files.find((file) => /^vmlinuz(-|$)/.test(basename(file)));
+    if (image === undefined) return fail(`there is no vmlinuz in ${names.join(', ')}`);
+    const release = basename(image).replace(/^vmlinuz-?/, '') || basename(dirname(image));
 
     const made = join(folder, 'made');
     mkdirSync(join(made, 'modules'), { recursive: true });
@@ -106,7 +108,7 @@ export function makeKernel(requested, update) {
     }
     // Another name for the same kernel, asked for earlier.
     const before = noteOf(release)?.requested ?? [];
-    const note = { package: name, file: basename(deb), requested: [...new Set([...before, requested, name])] };
+    const note = { package: name, file: names[0], requested: [...new Set([...before, requested, name])] };
     writeFileSync(join(made, 'kernel.json'), `${JSON.stringify(note, undefined, 2)}\n`);
 
     // An update leaves only the newest kernel answering for the meta-package.

@@ -84,3 +84,8 @@ export function kernelPackage(name) {
   for (const found of dependencies(name, is32Bit(name))) if (/^linux-image-\d/.test(found)) return found;
   return fail(`apt knows no kernel for ${name}. ${STALE_LISTS}`);
 }
+
+/** The packages that a kernel's image and modules are in: from Debian 14 on, the package of the kernel only depends on them. @param {string} name */
+export function kernelParts(name) {
+  return [name, ...dependencies(name, is32Bit(name)).filter((other) => /^linux-(?:binary|modules)-\d/.test(other))];
+}
