@@ -89,15 +89,18 @@ export function makeKernel(requested, update) {
   const name = kernelPackage(requested);
   say(`fetching ${name}`);
   inWorkFolder((folder) => {
-    const debs = kernelParts(name).map((part) => download(part, folder, is32Bit(name)));
-    const names = debs.map((deb) => basename(deb));
+    const deb = download(name, folder, is32Bit(name));
     const tree = join(folder, 'tree');
     mkdirSync(tree);
     const wanted = ['./boot/*', '*/modules/*/vmlinuz', ...MODULE_FOLDERS.map((part) => `*/kernel/${part}/*`)];
-    for (const deb of debs) unpack(deb, tree, wanted);
+    const findImage = () => filesIn(tree).find((file) => /^vmlinuz(-|$)/.test(basename(file)));
+    unpack(deb, tree, wanted);
+    if (findImage() === undefined) {
+      for (const part of kernelParts(name)) unpack(download(part, folder, is32Bit(name)), tree, wanted);
+    }
+    const image = findImage();
+    if (image === undefined) return fail(`there is no vmlinuz in ${basename(deb)}, nor in the packages it depends on`);
     const files = filesIn(tree);
-    const image = files.find((file) => /^vmlinuz(-|$)/.test(basename(file)));
-    if (image === undefined) return fail(`there is no vmlinuz in ${names.join(', ')}`);
     const release = basename(image).replace(/^vmlinuz-?/, '') || basename(dirname(image));
 
     const made = join(folder, 'made');
@@ -108,7 +111,7 @@ export function makeKernel(requested, update) {
     }
     // Another name for the same kernel, asked for earlier.
     const before = noteOf(release)?.requested ?? [];
-    const note = { package: name, file: names[0], requested: [...new Set([...before, requested, name])] };
+    const note = { package: name, file: basename(deb), requested: [...new Set([...before, requested, name])] };
     writeFileSync(join(made, 'kernel.json'), `${JSON.stringify(note, undefined, 2)}\n`);
 
     // An update leaves only the newest kernel answering for the meta-package.

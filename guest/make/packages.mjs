@@ -85,7 +85,7 @@ export function kernelPackage(name) {
   return fail(`apt knows no kernel for ${name}. ${STALE_LISTS}`);
 }
 
-/** The packages that a kernel's image and modules are in: from Debian 14 on, the package of the kernel only depends on them. @param {string} name */
+/** The packages of a kernel's image and modules, where its own only depends on them, as from Debian 14 on. @param {string} name */
 export function kernelParts(name) {
-  return [name, ...dependencies(name, is32Bit(name)).filter((other) => /^linux-(?:binary|modules)-\d/.test(other))];
+  return dependencies(name, is32Bit(name)).filter((other) => /^linux-(?:binary|modules)-\d/.test(other));
 }

@@ -108,6 +108,26 @@ describe('the script that makes the guest', () => {
     expect(log()).not.toContain('apt-cache');
   });
 
+  test('a kernel whose package only depends on those of its parts, as from Debian 14 on', () => {
+    const { 'tree/boot/vmlinuz-6.1.0-9-cloud-amd64': vmlinuz, ...others } = TOOLS;
+    const { run, log, cache } = machine({
+      ...others,
+      'bin/apt-cache':
+        '#!/bin/sh\necho "apt-cache $*" >> "$FAKE/log"\n' +
+        'for part in base binary modules; do echo "  Depends: linux-$part-7.2.1-cloud-amd64"; done\n',
+      'bin/dpkg-deb':
+        '#!/bin/sh\ncase "$2" in *linux-image-*) cd "$FAKE/nothing";; *linux-binary-*) cd "$FAKE/binary";; *) cd "$FAKE/tree";; esac\n' +
+        'tar -c .\n',
+      'nothing/usr/share/doc': '',
+      'binary/usr/lib/modules/7.2.1-cloud-amd64/vmlinuz': vmlinuz,
+    });
+    expect(run(['--kernel', 'linux-image-7.2.1-cloud-amd64'])).toMatchObject({ status: 0 });
+    const [kernel] = findKernels(cache, '/nowhere');
+    expect(kernel).toMatchObject({ release: '7.2.1-cloud-amd64' });
+    expect(kernel?.modules.length).toBeGreaterThan(0);
+    expect(log()).not.toContain('linux-base');
+  });
+
   test('--no-kernel needs no apt', () => {
     const { run, log, cache } = machine();
     expect(run(['--no-kernel'])).toMatchObject({ status: 0 });
