@@ -5,8 +5,8 @@
  */
 import { accessSync, constants, existsSync, linkSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { randomUUID } from 'node:crypto';
-import { join } from 'node:path';
-import { makeFolder } from '../../driver/make-folder.ts';
+import { basename, join } from 'node:path';
+import { isFolder, makeFolder } from '../../driver/make-folder.ts';
 import { PtmonError } from '../../core/error.ts';
 import { cannotWrite } from '../journal/cannot-write.ts';
 import { fileName } from '../journal/file-name.ts';
@@ -23,7 +23,6 @@ export interface PartitionState {
 }
 
 const LIST = /^files-(\d{12})\.json$/;
-const LIST_NAME_LENGTH = 'files-000000000000.json'.length;
 /** The same as a pattern of paths. */
 export const LISTS = 'files-*.json';
 /** Lists that stay, for those who are reading them. */
@@ -68,10 +67,6 @@ export function partitionsOf(archive: string): readonly string[] {
       .map((name) => join(folder, name))
       .filter(isFolder);
   return existsSync(archive) ? entries(archive, 'day=').flatMap((day) => entries(day, 'host=')) : [];
-}
-
-function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 /** @throws PtmonError `bad-argument` where it cannot be written to */
@@ -146,7 +141,7 @@ function parseList(path: string, content: string): PartitionState {
   const { version, files, lines } = state ?? {};
   const isWhole = Array.isArray(files) && typeof lines === 'object' && lines !== null;
   if (!isWhole || !files.every((name) => typeof name === 'string')) throw damage('keys are missing');
-  if (version !== Number(LIST.exec(path.slice(-LIST_NAME_LENGTH))?.[1])) throw damage('its name has another version');
+  if (version !== Number(LIST.exec(basename(path))?.[1])) throw damage('its name has another version');
   return state as PartitionState;
 }
 

@@ -1,8 +1,9 @@
 /** Reads a policy, and says where it is wrong. */
-import { accessSync, constants, readFileSync, statSync } from 'node:fs';
+import { accessSync, constants, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import * as v from 'valibot';
 import { errorText, PtmonError } from '../../core/error.ts';
+import { isFolder } from '../../driver/make-folder.ts';
 import { type Broker, withAbsolutePaths } from './broker.ts';
 import { ARCHIVE_POLICY, type ArchivePolicy, POLICY, type Policy } from './policy.ts';
 
@@ -52,7 +53,7 @@ function checkFile(file: string, place: string): void {
   } catch (error) {
     throw refusal(`${place}: ${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`);
   }
-  if (statSync(file).isDirectory()) throw refusal(`${place}: ${file} is a folder`);
+  if (isFolder(file)) throw refusal(`${place}: ${file} is a folder`);
 }
 
 /** @param name of the text, for messages */

@@ -1,9 +1,10 @@
 /** Runs a script with a guest in scope. */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { extname, resolve } from 'node:path';
 import process from 'node:process';
 import { pathToFileURL } from 'node:url';
 import { PtmonError } from '../../../core/error.ts';
+import { isFolder } from '../../../driver/make-folder.ts';
 import { attach, type Guest, type GuestFile, type QemuSockets } from '../../../guest/index.ts';
 import { unlessAborted } from '../../../guest/session/unless-aborted.ts';
 import type { CommandContext } from '../../context.ts';
@@ -64,7 +65,7 @@ const SCRIPT_ENDINGS = ['.mjs', '.js', '.cjs', '.ts', '.mts', '.cts', ''];
 
 function checkScript(path: string, given: string): void {
   if (!existsSync(path)) throw new PtmonError('bad-argument', `${given} does not exist`);
-  if (statSync(path).isDirectory()) throw new PtmonError('bad-argument', `${given} is a folder: name a script in it`);
+  if (isFolder(path)) throw new PtmonError('bad-argument', `${given} is a folder: name a script in it`);
   if (!SCRIPT_ENDINGS.includes(extname(path))) {
     throw new PtmonError('bad-argument', `${given} is not a script: its name must end in .mjs, .js or .ts`);
   }
