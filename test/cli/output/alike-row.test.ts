@@ -4,6 +4,13 @@ import type { Pa } from '../../../src/core/address/types.ts';
 import type { MonitorEvent } from '../../../src/core/monitor/events.ts';
 import { pageIn } from '../../sinks/examples.ts';
 
+interface RunOf {
+  readonly kind?: 'page-out';
+  readonly pages: number;
+  readonly pageSize?: number;
+  readonly level?: number;
+}
+
 describe('one line for events that are alike', () => {
   const entry = (n: number, oldValue: bigint, newValue: bigint): MonitorEvent => ({
     ...pageIn,
@@ -31,6 +38,24 @@ describe('one line for events that are alike', () => {
     ['one entry behind both', [entry(1, 0n, 0x1067n), { ...entry(1, 0n, 0x1067n), va: 0x9000n }], 'PTE 0x0 → …067'],
   ] as const)('%s', (_, events, why) => {
     expect(rowOfAlike(events, false)).toMatchObject({ va: '0x1000…', size: '2×4K', why });
+  });
+
+  test.each([
+    ['neighbours', { pages: 4 }, '4×4K', '4 PTEs set'],
+    ['that go, of which the first alone is known', { kind: 'page-out', pages: 4 }, '4×4K', '4 PTEs changed'],
+    ['of large pages', { pages: 1024, pageSize: 2 ** 21, level: 2 }, '2×2M', '2 PDEs set'],
+  ] as const)('a run has an entry for each leaf: %s', (_, { level = 1, ...run }: RunOf, size, why) => {
+    const one = { ...entry(1, 0n, 0x1067n), ...run } as MonitorEvent;
+    const event = { ...one, cause: { ...one.cause!, level } };
+    expect(rowOfAlike([event], false)).toMatchObject({ va: '0x1000…', size, why });
+    const next = { ...event, va: 0x9000_0000n, cause: { ...event.cause, entryPa: 0x800 as Pa } };
+    expect(rowOfAlike([event, next], false).why).toBe(why.replace(/\d/, (number) => String(2 * Number(number))));
+  });
+
+  test('a run that one entry of a directory maps is that of one entry', () => {
+    const one = entry(1, 0x1067n, 0n);
+    const event = { ...one, pages: 512, cause: { ...one.cause!, level: 2 } } as MonitorEvent;
+    expect(rowOfAlike([event], false)).toMatchObject({ va: '0x1000', size: '512×4K', why: 'PDE …067 → 0x0' });
   });
 
   test('large pages are told in bytes', () => {
