@@ -62,8 +62,9 @@ export class Tally {
 
   #addReason(reason: string): void {
     this.#lostUnknown = true;
-    // A trace may give any number of them.
-    if (reason !== '' && this.#lostReasons.size < MAX_REASONS) this.#lostReasons.add(reason);
+    // A sample may have several. A trace may give any number of them.
+    for (const part of reason.split('; '))
+      if (part !== '' && this.#lostReasons.size < MAX_REASONS) this.#lostReasons.add(part);
   }
 
   addWrite(): void {

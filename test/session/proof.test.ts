@@ -91,11 +91,12 @@ describe('a guest that is sampled by a source which knows what was written', () 
       update: async () => [],
       label: async (events: readonly MonitorEvent[]) => events,
     };
-    const { lost } = await summaryOf(() => [() => [sampled()]], { ...system, blindTo: 'processes may come and go' });
+    const layer = { ...system, blindTo: 'processes may come and go' };
+    const { lost } = await summaryOf(() => [() => [sampled()], () => [sampled(TOP)]], layer);
     expect(lost).toMatchObject({
       unknown: true,
-      reasons: ['sampled; processes may come and go'],
-      windows: { proved: 0, unknown: 1 },
+      reasons: ['sampled', 'processes may come and go'],
+      windows: { proved: 0, unknown: 2 },
     });
   });
 
