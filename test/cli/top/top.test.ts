@@ -155,7 +155,7 @@ describe('the screen', () => {
   test('a wide one has the users, the threads and the history', () => {
     const [, , heading] = screenLines(state(), { columns: 200, rows: 8 }, plain);
     expect(heading).toMatch(/STATE +UID +THR +IN\+OUT\/s/);
-    expect(sparkline([0, 1, 4, 8], 6)).toBe('  ·▁▄█');
+    expect(sparkline([0, 1, 4, 8], 6)).toBe('·▁▄█  ');
   });
 
   test.each([

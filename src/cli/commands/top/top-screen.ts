@@ -193,5 +193,5 @@ export function sparkline(values: readonly number[], width: number): string {
   const shown = values.slice(-width);
   const most = Math.max(1, ...shown);
   const bars = shown.map((value) => (value === 0 ? '·' : BARS[Math.max(1, Math.ceil((value / most) * 8))]!));
-  return bars.join('').padStart(width);
+  return bars.join('').padEnd(width);
 }
