@@ -60,7 +60,8 @@ function tryOpen(path: string, flags: number, expected?: string): number | undef
   } catch (error) {
     const code = (error as { readonly code?: string }).code ?? String(error);
     if (code === expected) return undefined;
-    throw new PtmonError('bad-argument', `${path} cannot be written to (${code})`, {}, { cause: error });
+    const why = code === 'ENOENT' ? ': its folder does not exist' : ` (${code})`;
+    throw new PtmonError('bad-argument', `${path} cannot be written to${why}`, {}, { cause: error });
   }
 }
 

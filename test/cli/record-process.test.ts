@@ -124,7 +124,7 @@ describe('a recording', { timeout: 60_000 }, () => {
   );
 
   test.each([
-    [file('none/x.trace'), 'ENOENT'],
+    [file('none/x.trace'), 'its folder does not exist'],
     ['/', 'EISDIR'],
   ])('to %s is refused at once', async (path, why) => {
     const { code, stdout, stderr } = await run(['demo', '--sim', '--record', path]);

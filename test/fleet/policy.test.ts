@@ -75,7 +75,7 @@ test('paths are relative to the policy', () => {
   writeFileSync(path, `\uFEFF${JSON.stringify({ ...SMALLEST, traces: [{ file: 'a.trace' }] })}`);
   writeFileSync(join(folder, 'a.trace'), '');
   expect(readPolicy(path)).toMatchObject({ folder: join(folder, 'data'), traces: [{ file: join(folder, 'a.trace') }] });
-  expect(() => readPolicy(join(folder, 'none'))).toThrow('none: cannot be read (ENOENT)');
+  expect(() => readPolicy(join(folder, 'none'))).toThrow('none does not exist');
 });
 
 test('a file that a policy names and that cannot be read is named, with its place', () => {
@@ -90,7 +90,7 @@ test('a file that a policy names and that cannot be read is named, with its plac
   ];
   for (const [more, place] of cases) {
     writeFileSync(path, JSON.stringify({ ...SMALLEST, ...more }));
-    expect(() => readPolicy(path)).toThrow(`${path}: ${place}: ${join(folder, 'none')} cannot be read (ENOENT)`);
+    expect(() => readPolicy(path)).toThrow(`${path}: ${place}: ${join(folder, 'none')} does not exist`);
     writeFileSync(path, JSON.stringify({ ...SMALLEST, ...more }).replace('"none"', '"."'));
     expect(() => readPolicy(path)).toThrow(`${path}: ${place}: ${folder} is a folder`);
   }

@@ -51,7 +51,7 @@ function checkFile(file: string, place: string): void {
   try {
     accessSync(file, constants.R_OK);
   } catch (error) {
-    throw refusal(`${place}: ${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`);
+    throw refusal(`${place}: ${unreadable(file, error)}`);
   }
   if (isFolder(file)) throw refusal(`${place}: ${file} is a folder`);
 }
@@ -66,8 +66,13 @@ function textOf(path: string): string {
     // Editors of Windows begin a file with a byte-order mark.
     return readFileSync(path, 'utf8').replace(/^\uFEFF/, '');
   } catch (error) {
-    throw refusal(`${path}: cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`);
+    throw refusal(unreadable(path, error));
   }
+}
+
+function unreadable(file: string, error: unknown): string {
+  const code = (error as NodeJS.ErrnoException).code ?? String(error);
+  return `${file} ${code === 'ENOENT' ? 'does not exist' : `cannot be read (${code})`}`;
 }
 
 type Schema = typeof POLICY | typeof ARCHIVE_POLICY;
