@@ -67,7 +67,7 @@ describe('ptmon report', () => {
   test.each([
     [['report', HUGE], 2, '--output <file> is missing'],
     [['report', 'missing.trace', '-o', 'x.html'], 3, 'missing.trace does not exist'],
-    [['report', HUGE, '-o', '/nowhere/x.html'], 2, '/nowhere/x.html cannot be written to (ENOENT)'],
+    [['report', HUGE, '-o', '/nowhere/x.html'], 2, '/nowhere/x.html cannot be written to: its folder does not exist'],
     [['report', HUGE, '--pid', '1', '-o', 'x.html'], 2, '--pid, --comm and --root are for a dump or a live guest'],
   ])('refuses %j', async (args, code, message) => {
     const outcome = await run(args);
@@ -149,7 +149,15 @@ describe.skipIf(noBrowser('reports in a browser'))('a report in a browser', () =
   test('shows a trace as ptmon map does, without a network', async () => {
     await run(['report', HUGE, '-o', file('trace.html')]);
     const { page, faults, requests } = await open('trace.html');
+    // Before anything is played, it says what the trace is about.
+    expect(await page.locator('.caption').innerText()).toMatch(
+      /^Before the first change\. In all [\d.]+ s, pages: [\d,]+ in, [\d,]+ out, .*most of it in workload/,
+    );
+    expect(await page.locator('.stream').innerText()).toBe('No events yet.');
     await page.evaluate(() => window.ptmon.model.seekTime(Infinity));
+    await page.getByRole('searchbox').fill('no such name');
+    await page.getByText('No event fits the filters.').waitFor();
+    await page.getByRole('searchbox').fill('');
     const { stdout } = await run([
       'map',
       HUGE,
@@ -180,6 +188,9 @@ describe.skipIf(noBrowser('reports in a browser'))('a report in a browser', () =
     expect(still.faults).toEqual([]);
 
     expect(await still.page.getByRole('list', { name: 'Colours' }).innerText()).not.toContain('changing');
+    expect(await still.page.locator('.caption').innerText()).toMatch(
+      /^1 address space at one moment; .* has [\d.]+[KM] in memory\.$/,
+    );
 
     await run(['report', a, a, '-o', file('same.html')]);
     const same = await open('same.html');

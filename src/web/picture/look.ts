@@ -85,10 +85,9 @@ export function sizeName(look: Look): string {
   return bytesName(leafPages(look) * 4096);
 }
 
-/** A size in the largest unit that divides it: `12K`, `2M`. */
+/** `12K`, `2M`, `1.5G`: in the largest unit that gives at least 1, with one decimal. */
 export function bytesName(byteLength: number): string {
-  for (const [unit, name] of UNITS)
-    if (byteLength >= unit && byteLength % unit === 0) return `${byteLength / unit}${name}`;
+  for (const [unit, name] of UNITS) if (byteLength >= unit) return `${Number((byteLength / unit).toFixed(1))}${name}`;
   return `${byteLength}B`;
 }
 

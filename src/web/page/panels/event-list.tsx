@@ -24,6 +24,7 @@ export function EventList({ model }: { readonly model: Model }) {
   const [text, setText] = useState('');
   const { rows, omitted } = lastEvents(model, hidden, text.trim().toLowerCase());
   const { scene } = model;
+  const isFiltered = hidden.size > 0 || text !== '';
   const toggle = (kind: EventKind) => {
     const next = new Set(hidden);
     if (!next.delete(kind)) next.add(kind);
@@ -67,9 +68,7 @@ export function EventList({ model }: { readonly model: Model }) {
             </button>
           </li>
         ))}
-        {rows.length === 0 && (
-          <li class="hint">{model.timeline.steps.length === 0 ? 'No events yet.' : 'No event fits here.'}</li>
-        )}
+        {rows.length === 0 && <li class="hint">{isFiltered ? 'No event fits the filters.' : 'No events yet.'}</li>}
       </ol>
     </section>
   );
