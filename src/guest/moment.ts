@@ -114,7 +114,7 @@ export class Moment {
     if (regions !== undefined) return regions;
     throw new PtmonError(
       'source-unavailable',
-      `${description}: where RAM is, is unknown while it is sampled: give a range`,
+      `${description}: the addresses of RAM are unknown while the guest is sampled: give a range`,
     );
   }
 

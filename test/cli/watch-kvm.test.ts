@@ -10,7 +10,7 @@ describe('exact watching under KVM', () => {
     [
       'of two pages',
       ['--va', `${VA}+8K`, '--mode', 'exact'],
-      /^ptmon: --mode exact: it takes watchpoints on 5 page-table entries, .*; --va 0x7f1234567000 alone would fit$/m,
+      /^ptmon: --mode exact: these addresses need watchpoints on 5 page-table entries, .*; --va 0x7f1234567000 alone would fit$/m,
     ],
     ['of two addresses', ['--va', VA, '--va', '0x400000', '--mode', 'exact'], /watchpoints on \d page-table entries/],
     [
@@ -18,8 +18,16 @@ describe('exact watching under KVM', () => {
       ['--comm', 'nginx', '--mode', 'exact'],
       /a process has more page-table entries than KVM has watchpoints/,
     ],
-    ['to verify', ['--va', `${VA}+8K`, '--verify'], /--verify needs exact watching: it takes watchpoints on 5/],
-    ['by the gdbstub alone', ['--va', `${VA}+8K`, '--memory', 'gdb'], /--memory gdb needs exact watching: it takes/],
+    [
+      'to verify',
+      ['--va', `${VA}+8K`, '--verify'],
+      /--verify needs exact watching: these addresses need watchpoints on 5/,
+    ],
+    [
+      'by the gdbstub alone',
+      ['--va', `${VA}+8K`, '--memory', 'gdb'],
+      /--memory gdb needs exact watching: these addresses need/,
+    ],
   ])('%s is refused before anything is watched', async (_what, args, expected) => {
     const vm = await startVm({ kvm: true, debugRegisters: 'fire' });
     const { code, stdout, stderr } = await run(['watch', '--qmp', vm.qmp, '--gdb', vm.gdb, ...args]);
@@ -40,7 +48,7 @@ describe('exact watching under KVM', () => {
     const vm = await startWithTwoMaps();
     const { code, stderr } = await run(['watch', '--qmp', vm.qmp, '--gdb', vm.gdb, '--va', VA, '--mode', 'exact']);
     expect(stderr).toMatch(
-      /^ptmon: --mode exact: it takes watchpoints on 4 page-table entries, some of which the guest can write to at several addresses \(8 watchpoints\), and KVM has 4/m,
+      /^ptmon: --mode exact: these addresses need watchpoints on 4 page-table entries, some of which the guest can write to at several addresses \(8 watchpoints\), and KVM has 4/m,
     );
     expect([code, vm.stub.commands.filter((command) => command.startsWith('Z'))]).toEqual([2, []]);
   });
@@ -50,7 +58,7 @@ describe('exact watching under KVM', () => {
     const { stderr } = await run(['watch', '--qmp', vm.qmp, '--gdb', vm.gdb, '--va', VA]);
     // Its memory cannot be read while it runs: this QEMU has none.
     expect(stderr).toMatch(
-      /^Sampling, not exact: it takes watchpoints on 4 page-table entries, some of which .*\(8 watchpoints\)/m,
+      /^Sampling, not exact: these addresses need watchpoints on 4 page-table entries, some of which .*\(8 watchpoints\)/m,
     );
     expect(vm.stub.commands.filter((command) => command.startsWith('Z'))).toEqual([]);
   });

@@ -41,7 +41,7 @@ describe.skipIf(place.kind === 'none')('ptmon on a guest under KVM', { timeout: 
     const watch = ['watch', ...SOURCE, '--va', `${va}+8K`, '--duration', '1'];
     const sampled = await host.call('ptmon', { args: watch });
     expect(sampled.stderr).toContain(
-      `Sampling, not exact: it takes watchpoints on 5 page-table entries, and KVM has 4`,
+      `Sampling, not exact: these addresses need watchpoints on 5 page-table entries, and KVM has 4`,
     );
     expect(sampled.code).toBe(0);
     const exact = await host.call('ptmon', { args: [...watch, '--mode', 'exact'] });

@@ -79,7 +79,7 @@ async function whyNotExact(driver: QemuDriver, { root, va: addresses = [] }: Wan
     needed.watchpoints === needed.entries
       ? ''
       : `, some of which the guest can write to at several addresses (${needed.watchpoints} watchpoints)`;
-  return `it takes watchpoints on ${needed.entries} page-table entries${more}, and KVM has ${limits.max}, the debug registers of the processor${hint}`;
+  return `these addresses need watchpoints on ${needed.entries} page-table entries${more}, and KVM has ${limits.max} watchpoints, the debug registers of the processor${hint}`;
 }
 
 /** The pages of all addresses, each of them once. */

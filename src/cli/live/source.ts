@@ -219,7 +219,7 @@ function samplingSource(
 
 function proofText({ proof }: Driver, why: string | undefined): string {
   if (proof !== undefined) {
-    return 'With proof: the kernel of this host notes which watched tables the guest writes; in the others, nothing is missed. ';
+    return 'With proof: the kernel of this host notes which watched tables the guest writes between two samples; in a table that was not written, nothing is missed. ';
   }
   return why === undefined ? '' : `Without proof that nothing was missed between samples: ${why}. `;
 }

@@ -96,7 +96,7 @@ export class LiveSession {
             sparesDebugRegisters: true,
             onMissedWrites: (notice) => {
               if (notice.kind === 'sampling' && !isKvm)
-                process.emitWarning(`${qmp}: ${notice.why}: it is sampled from now on`);
+                process.emitWarning(`${qmp}: ${notice.why}: the guest is watched by samples from now on`);
             },
             ...limits,
           });

@@ -6,11 +6,11 @@ import { fit, fitPath, pad, widthOf } from '../text-width.ts';
 /** From this width on, lines have room for whole entries and the vCPU. */
 const WIDE_COLUMNS = 110;
 const WHY_COLUMNS = { narrow: 15, wide: 52 };
-/** Names of owners take no less and no more, however wide the terminal is. */
 /** Of the name of a process, before its area is left out. */
 const MIN_PROCESS = 2;
+/** Names of owners take no less and no more, however wide the terminal is. */
 const WHO_COLUMNS = { least: 10, most: 32 };
-/** A longer virtual address takes its room from the owner. So do other values, where what is behind them would be cut: else it moves. */
+/** A longer address takes its room from the owner. So do other values, where what is behind them would be cut: else it moves. */
 const PA_COLUMNS = 11;
 /** `512×4K`: all pages of a page table. */
 const SIZE_COLUMNS = 6;

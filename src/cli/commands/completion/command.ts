@@ -5,9 +5,9 @@ import type { CommandContext } from '../../context.ts';
 import { addHelp } from '../../options/help.ts';
 
 const HELP = `
-The shell then completes commands, options, the names of VMs, process IDs and
-names of the guest, and trace files. Guests keep running while ptmon reads their
-processes.
+The shell then completes commands, options, names of VMs, the guest's process
+IDs and process names, and trace files. Guests keep running while ptmon reads
+their processes.
 
 Examples:
   source <(ptmon completion bash)   for this shell; for all: add to ~/.bashrc

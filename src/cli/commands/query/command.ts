@@ -11,7 +11,7 @@ built-in queries:
   wx-after-start      pages that became writable and executable within a minute
                       of the start of their program
   shared-frames       frames of private memory that two processes map at the
-                      same time, one of them writable
+                      same time, at least one of the mappings writable
   busiest-processes   processes with the most events
   lost-events         VMs whose events are not complete, and why
   frame-life          what processes did with one frame (--pa)

@@ -11,8 +11,9 @@ import { addHelp } from '../../options/help.ts';
 const HELP = `
 If the guest was watched in exact mode, the replay prints the same events, byte
 for byte. --va watches an address that was not recorded. The trace must contain
-the page tables of that address, as it does near recorded ones. ptmon then
-compares the tables at each stop of the guest, and shows the differences.
+the page tables of that address, as it does for addresses near a recorded one.
+ptmon then compares the tables at each stop of the guest, and shows the
+differences.
 
 Examples:
   ptmon replay guest.trace                       without pauses

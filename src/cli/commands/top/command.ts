@@ -16,8 +16,8 @@ pages that each gained and lost per second. Keys sort the list, or open a
 process and list its memory areas; ? lists the keys, q quits. The guest never
 stops: ptmon reads its memory at intervals while it runs. This works with KVM,
 and misses what changes and changes back between two readings. With --json or
---count, without a terminal, or on one with TERM=dumb, top prints one list after
-the other.
+--count, and if the output is no terminal or TERM is dumb, top prints one list
+after the other.
 
 Examples:
   ptmon top                          the only VM of this host

@@ -23,11 +23,11 @@ Exact mode needs a QEMU that was started with
 KVM has four watchpoints, enough for one address. If a watch needs more, ptmon
 samples.
 In plugin mode, a plugin of QEMU records each of these writes, and the guest
-does not stop. It needs --qmp, and a QEMU that was started with the plugin
-(ptmon doctor --help).
+does not stop. Plugin mode needs --qmp, and a QEMU that was started with the
+plugin (ptmon doctor --help).
 In sample mode, ptmon reads the page tables at intervals while the guest runs.
-It needs --qmp, or just the file that backs the guest's memory, and works with
-KVM. It misses what changes and changes back between two samples.
+Sample mode needs --qmp, or just the file that backs the guest's memory, and
+works with KVM. It misses what changes and changes back between two samples.
 ptmon doctor checks what a VM lacks; ptmon run boots a guest to try this on.
 
 Examples:

@@ -8,7 +8,7 @@
  */
 import { NUMBER, RECORD_WORDS, type TableNode, whatIs, WHERE } from '../tables/table-node.ts';
 
-/** Writes to a node whose shape is unknown before it is looked at: `SHAPE_UNKNOWN` counts up to this. */
+/** Writes to a node whose shape is unknown before it is looked at: `plainCount` counts down from `SHAPE_UNKNOWN` to minus this. */
 const LOOK_AT = 7;
 
 /** The position of a slot of a plain table; -1 elsewhere. */

@@ -31,7 +31,7 @@ export async function buildHelper(): Promise<BuiltHelper> {
     return { path, remove };
   } catch (cause) {
     remove();
-    const what = `${(cause as Error).message}; or give the path of one that was compiled elsewhere as ${BUILT}`;
+    const what = `${(cause as Error).message}; or compile native/written-pages.c elsewhere, and set ${BUILT} to its path`;
     throw new PtmonError('source-unavailable', what, {}, { cause });
   }
 }

@@ -161,7 +161,7 @@ function noAlias({ pa }: EntryRun, root: number): PtmonError {
   return new PtmonError(
     'protect-failed',
     `no writable mapping of the page table at 0x${(pa - frameOffsetOf(pa)).toString(16)} in the address space of root ` +
-      `0x${root.toString(16)}, so writes to it cannot be trapped; sample it instead (--mode sample)`,
+      `0x${root.toString(16)}, so its writes cannot be trapped; watch by samples (--mode sample)`,
     { entryPa: pa, gfn: gfnOf(pa), root },
   );
 }
