@@ -1,7 +1,6 @@
 /** A guest that a script works with: live, a dump, or a trace. */
 import { toU64 } from '../core/address/va.ts';
-import { PtmonError } from '../core/error.ts';
-import type { Process, TaskBrief } from '../linux/index.ts';
+import { addressOfSymbol, type Process, type TaskBrief } from '../linux/index.ts';
 import { type Capabilities, requireCapability } from './capabilities.ts';
 import { checkOptions } from './check-options.ts';
 import { BatchWatch, checkFollow, type FollowRequest } from './hooks/batch-watch.ts';
@@ -56,13 +55,7 @@ export class Guest implements AsyncDisposable {
     checkSymbol(name);
     return this.#ask(async (moment) => {
       const { symbols } = await (await moment.linux()).names();
-      const found = symbols?.find(name);
-      if (found !== undefined) return found.address;
-      const why =
-        symbols === undefined
-          ? 'no symbols of it were found (it was built without CONFIG_KALLSYMS, or is newer than ptmon)'
-          : `it has no symbol "${name}"`;
-      throw new PtmonError('bad-argument', `${name}: not known to this kernel: ${why}`);
+      return addressOfSymbol(symbols, name);
     });
   }
 

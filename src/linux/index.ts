@@ -18,8 +18,10 @@ export { type KernelModule, readModules } from './symbols/modules.ts';
 export { type KernelPlace, readSymbolFile } from './symbols/symbol-file.ts';
 export type { SymbolFile } from './symbols/symbol-file-source.ts';
 export {
+  addressOfSymbol,
   type KernelSymbol,
   type NamedAddress,
+  NO_KERNEL_SYMBOLS,
   symbolText,
   SymbolTable,
 } from './symbols/symbol-table.ts';

@@ -1,8 +1,7 @@
 /** `--va SYMBOL`: the addresses of a Linux kernel's symbols, once the guest can be read. */
-import { PtmonError } from '../../core/error.ts';
 import { makePaging, rootOf } from '../../core/paging/format.ts';
 import type { Driver } from '../../driver/driver.ts';
-import { kernelCache, openLinux, type FindKernelOptions } from '../../linux/index.ts';
+import { addressOfSymbol, kernelCache, openLinux, type FindKernelOptions } from '../../linux/index.ts';
 import { typesIn } from '../snapshot/linux-view.ts';
 import type { WatchOptions } from './watch-options.ts';
 
@@ -39,13 +38,7 @@ export async function withAddresses<Options extends WatchOptions>(
   const resolved = va.map((address) => {
     const { symbol } = address;
     if (symbol === undefined) return address;
-    const found = symbols?.find(symbol);
-    if (found !== undefined) return { va: found.address, byteLength: address.byteLength, tag: address.tag };
-    const why =
-      symbols === undefined
-        ? 'no symbols of this kernel were found (CONFIG_KALLSYMS)'
-        : 'the kernel has no such symbol';
-    throw new PtmonError('bad-argument', `--va ${symbol}: ${why}`);
+    return { va: addressOfSymbol(symbols, symbol, `--va ${symbol}`), byteLength: address.byteLength, tag: address.tag };
   });
   return { ...options, va: resolved };
 }

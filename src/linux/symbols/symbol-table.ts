@@ -1,5 +1,6 @@
 /** Names of a kernel's addresses, from wherever they were read. */
 import { finish, type Steps } from '../memory/steps.ts';
+import { PtmonError } from '../../core/error.ts';
 import { partitionPoint } from '../../core/struct/partition-point.ts';
 
 export interface KernelSymbol {
@@ -89,6 +90,21 @@ export class SymbolTable {
     while (first > 0 && addresses[first - 1] === address) first--;
     return { symbol: this.symbol(first), offset: va - address };
   }
+}
+
+export const NO_KERNEL_SYMBOLS =
+  'no symbols of the kernel were found (it was built without CONFIG_KALLSYMS, or is newer than ptmon)';
+
+/**
+ * The address of a symbol of the kernel. @throws PtmonError `bad-argument` where it has none of this name, or `symbols` is undefined
+ *
+ * @param asked what the error begins with
+ */
+export function addressOfSymbol(symbols: SymbolTable | undefined, name: string, asked = name): bigint {
+  const found = symbols?.find(name);
+  if (found !== undefined) return found.address;
+  const why = symbols === undefined ? NO_KERNEL_SYMBOLS : 'the kernel has no such symbol';
+  throw new PtmonError('bad-argument', `${asked}: ${why}`);
 }
 
 /** `schedule+0x12 [module]`; without an offset where it is 0. */

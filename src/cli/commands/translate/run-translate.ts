@@ -3,7 +3,7 @@ import { type Walk, walk } from '../../../core/paging/walk.ts';
 import { Pacer } from '../../../driver/pacer.ts';
 import { retry } from '../../../driver/retry.ts';
 import { PtmonError } from '../../../core/error.ts';
-import { areaAt, Explainer, type SymbolTable } from '../../../linux/index.ts';
+import { areaAt, Explainer, NO_KERNEL_SYMBOLS, type SymbolTable } from '../../../linux/index.ts';
 import { type AddressSpace, GapTotals } from '../../../snapshot/index.ts';
 import { printable } from '../../../sinks/printable.ts';
 import type { CommandContext } from '../../context.ts';
@@ -144,8 +144,5 @@ async function symbolsOf({ linux }: Visit): Promise<SymbolTable> {
   await linux.guest();
   const symbols = (await linux.names())?.symbols;
   if (symbols !== undefined) return symbols;
-  throw new PtmonError(
-    'source-unavailable',
-    'no symbols of the kernel were found (it was built without CONFIG_KALLSYMS, or is newer than ptmon): give a file of them with --symbols',
-  );
+  throw new PtmonError('source-unavailable', `${NO_KERNEL_SYMBOLS}: give a file of them with --symbols`);
 }
