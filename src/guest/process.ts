@@ -14,7 +14,7 @@ import {
 import { requireCapability } from './capabilities.ts';
 import { checkOptions } from './check-options.ts';
 import { type Breakpoint, type BreakpointHandler, type BreakpointOptions, writeTo } from './hooks/breakpoint.ts';
-import { checkHandler, HANDLER_OPTIONS, Handling } from './hooks/handler.ts';
+import { checkHandler, HANDLER_OPTIONS, type HandlerOptions, Handling, withinTimeLimit } from './hooks/handler.ts';
 import { ProcessWatchHandle } from './hooks/process-watch.ts';
 import type { AddressRange, RangeFilter } from '../snapshot/index.ts';
 import { Arrival } from './hooks/arrival.ts';
@@ -179,18 +179,28 @@ export class GuestProcess {
    *
    * @param whileStopped called with the guest stopped at that moment; the guest runs on when it has finished. Without it, the guest is
    *   stopped until the script has finished what it reads at once.
+   * @param options.timeoutMs how long the guest waits for `whileStopped`; defaults to 10,000
    * @returns what `whileStopped` returns
-   * @throws PtmonError `source-unavailable` where the process ends first
+   * @throws PtmonError `source-unavailable` where the process ends first, `closed` where `whileStopped` takes too long
    */
-  async page<T = void>(va: bigint, whileStopped?: (memory: VirtualMemory) => Promise<T>): Promise<T> {
-    if (whileStopped !== undefined) checkHandler(whileStopped);
+  async page<T = void>(
+    va: bigint,
+    whileStopped?: (memory: VirtualMemory) => Promise<T>,
+    options: Pick<HandlerOptions, 'timeoutMs'> = {},
+  ): Promise<T> {
+    checkOptions('page', options, { timeoutMs: 'any' });
+    if (whileStopped !== undefined) checkHandler(whileStopped, options);
     return this.#source.watching(({ live }) => {
       const arrival = new Arrival<T>(async () => {
         if (whileStopped === undefined) return undefined as T;
         const handling = new Handling();
         const memory = live.moment.memoryOf(await this.#rootIn(live.moment), this.toString(), handling.over);
         try {
-          return await whileStopped(memory);
+          return await withinTimeLimit(
+            `the function of page(${hex(va)})`,
+            () => whileStopped(memory),
+            options.timeoutMs,
+          );
         } finally {
           handling.end();
         }

@@ -194,6 +194,23 @@ describe.skipIf(leftOut('test/live/script-hooks, hooks on a real guest')).each(M
       await expect(kept.read(va, 1)).rejects.toMatchObject({ code: 'closed' });
     });
 
+    test('page: a function that never returns does not keep the guest stopped', async () => {
+      const va = place();
+      const at = `0x${va.toString(16)}`;
+      await run(`map 1 small at=${at}`);
+      const endless = () => new Promise<void>(() => {});
+      const waiting = process.page(va, endless, { timeoutMs: 50 }).catch((error: unknown) => error);
+      await run(`touch ${at} 1`);
+      const expected = {
+        code: 'closed',
+        message: `the function of page(${at}) did not finish within 50 ms: the guest goes on`,
+      };
+      expect(await waiting).toMatchObject(expected);
+      // The page is there already.
+      await expect(process.page(va, endless, { timeoutMs: 50 })).rejects.toMatchObject(expected);
+      await run(`touch ${at} 1`);
+    });
+
     test('a loop that is left stops its watch, and the guest runs without it', async () => {
       const watch = await process.watch('heap');
       const work = run('heap 3');

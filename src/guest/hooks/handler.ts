@@ -43,6 +43,25 @@ export class Handling {
   }
 }
 
+/** @param what names the handler in the error @throws what `handler` throws; PtmonError `closed` where it takes longer */
+export async function withinTimeLimit<T>(
+  what: string,
+  handler: () => Promise<T> | T,
+  timeoutMs = DEFAULT_TIMEOUT_MS,
+): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new PtmonError('closed', `${what} did not finish within ${timeoutMs} ms: the guest goes on`));
+    }, timeoutMs);
+  });
+  try {
+    return await Promise.race([Promise.resolve().then(handler), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /**
  * Never throws.
  *
@@ -52,21 +71,12 @@ export class Handling {
 export async function callHandler(
   what: string,
   handler: () => Promise<void> | void,
-  { timeoutMs = DEFAULT_TIMEOUT_MS, onError = warn, released }: HandlerOptions & { readonly released: AbortSignal },
+  { timeoutMs, onError = warn, released }: HandlerOptions & { readonly released: AbortSignal },
 ): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      reject(new PtmonError('closed', `${what} did not finish within ${timeoutMs} ms: the guest goes on`));
-    }, timeoutMs);
-  });
   try {
-    const call = Promise.race([Promise.resolve().then(handler), late]);
-    await unlessAborted(released, call);
+    await unlessAborted(released, withinTimeLimit(what, handler, timeoutMs));
   } catch (error) {
     if (!released.aborted || error !== released.reason) void report(error, onError);
-  } finally {
-    clearTimeout(timer);
   }
 }
 

@@ -2,10 +2,13 @@
  * The events of one handle, for one reader. The guest stays stopped at an event until its reader asks for the next one: what the reader
  * reads of the guest meanwhile is as it was at that event.
  */
+import process from 'node:process';
 import { UnreadEvents } from '../../session/watch/unread-events.ts';
 
 /** Events that are kept for a reader that has not begun, or that waits for something else. One takes some 300 bytes. */
 const MAX_UNREAD = 4096;
+/** After that the script is told that the guest waits for it. */
+const LONG_STOP_MS = 10_000;
 
 export class EventQueue<Event> implements AsyncIterableIterator<Event> {
   readonly #onRead: () => void;
@@ -17,6 +20,7 @@ export class EventQueue<Event> implements AsyncIterableIterator<Event> {
   #hasReader = false;
   /** The reader waits for something that takes a running guest. */
   #isReleased = false;
+  #hasWarned = false;
 
   /**
    * @param onRead called whenever the reader waits for an event: the guest must run
@@ -44,7 +48,18 @@ export class EventQueue<Event> implements AsyncIterableIterator<Event> {
     this.#unread.push(event);
     this.#wake();
     if (!this.#hasReader || this.#isReleased || this.#unread.hasEnded) return;
+    const warning = setTimeout(() => this.#warn(), LONG_STOP_MS);
     await new Promise<void>((resolve) => (this.#letGuestRun = resolve));
+    clearTimeout(warning);
+  }
+
+  /** Says, once, that the script keeps the guest stopped. */
+  #warn(): void {
+    if (this.#hasWarned) return;
+    this.#hasWarned = true;
+    process.emitWarning(
+      `the guest has been stopped for ${LONG_STOP_MS / 1000} s at an event of a watch: it runs on when the loop asks for the next event, or ends`,
+    );
   }
 
   /** @throws PtmonError `events-dropped` where the reader has fallen too far behind; what ended the session */

@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest';
+import process from 'node:process';
+import { expect, test, vi } from 'vitest';
 import { EventQueue } from '../../../src/guest/session/event-queue.ts';
 
 const queueOfNumbers = () =>
@@ -24,6 +25,28 @@ test('the guest waits at an event until its reader asks for the next', async () 
   expect(await isSettled(pushed)).toBe(false);
   void queue.next();
   expect(await isSettled(pushed)).toBe(true);
+});
+
+test('a reader that keeps the guest stopped for long is told, once', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  const warnings: string[] = [];
+  const warn = vi.spyOn(process, 'emitWarning').mockImplementation((warning) => void warnings.push(String(warning)));
+  const queue = queueOfNumbers();
+  void queue.next();
+  for (const [waitedMs, expected] of [
+    [9999, 0],
+    [10_000, 1],
+    [60_000, 1],
+  ] as const) {
+    const pushed = queue.push(1);
+    vi.advanceTimersByTime(waitedMs);
+    expect(warnings).toHaveLength(expected);
+    void queue.next();
+    await pushed;
+  }
+  expect(warnings[0]).toMatch(/^the guest has been stopped for 10 s at an event of a watch/);
+  warn.mockRestore();
+  vi.useRealTimers();
 });
 
 test('what was unread is read first, and the guest waits meanwhile', async () => {
