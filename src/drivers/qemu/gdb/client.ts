@@ -8,7 +8,7 @@ import { faultOfReply, unexpectedReply } from './reply/error-reply.ts';
 import type { StubFeatures } from './reply/features.ts';
 import type { Introduction } from './handshake.ts';
 import { type DetachOptions, Leave } from './leave.ts';
-import { type MemoryRange, MemoryReader } from './memory-reader.ts';
+import { MemoryReader } from './memory-reader.ts';
 import { decodeRegisters, type GdbRegisters } from './reply/registers.ts';
 import { LastStop, type StopReply } from './reply/stop-reply.ts';
 import { readRegisterDescriptions, type RegisterDescription } from './reply/target-description.ts';
@@ -177,15 +177,14 @@ export class GdbClient {
 
   /** As `readPhysical`, many ranges at the cost of few. */
   readPhysicalRanges(ranges: readonly { readonly pa: number; readonly byteLength: number }[]): Promise<Uint8Array[]> {
-    return this.#read(
-      'physical',
-      ranges.map(({ pa, byteLength }) => ({ address: BigInt(pa), byteLength })),
-    );
+    const physical = ranges.map(({ pa, byteLength }) => ({ address: BigInt(pa), byteLength }));
+    return this.#whileStopped(() => this.#memory.read('physical', physical));
   }
 
   /** Bytes at a virtual address, translated as the vCPU that stopped does, or the one whose registers were read since. */
   async readVirtual(va: bigint, byteLength: number): Promise<Uint8Array> {
-    return (await this.#read('virtual', [{ address: va, byteLength }]))[0]!;
+    const [bytes] = await this.#whileStopped(() => this.#memory.read('virtual', [{ address: va, byteLength }]));
+    return bytes!;
   }
 
   /**
@@ -356,12 +355,6 @@ export class GdbClient {
       this.#resumedElsewhere = true;
       throw error;
     }
-  }
-
-  async #read(kind: 'physical' | 'virtual', ranges: readonly MemoryRange[]): Promise<Uint8Array[]> {
-    const wrong = ranges.find(({ byteLength }) => !Number.isSafeInteger(byteLength) || byteLength < 0);
-    if (wrong !== undefined) throw new PtmonError('bad-argument', `${wrong.byteLength} is not a number of bytes`);
-    return this.#whileStopped(() => this.#memory.read(kind, ranges));
   }
 
   async #select(thread: string): Promise<void> {

@@ -35,10 +35,12 @@ export class MemoryReader {
   /**
    * The bytes of each range.
    *
-   * @throws PtmonError `read-failed` where the stub refuses an address, `source-unavailable` where it knows no physical
-   *   addresses, `corrupt-input` where it sends what is no memory, and as `GdbConnection.exchange`
+   * @throws PtmonError `bad-argument` for a length that is none, `read-failed` where the stub refuses an address, `source-unavailable`
+   *   where it knows no physical addresses, `corrupt-input` where it sends what is no memory, and as `GdbConnection.exchange`
    */
   async read(kind: AddressKind, ranges: readonly MemoryRange[]): Promise<Uint8Array[]> {
+    const wrong = ranges.find(({ byteLength }) => !Number.isSafeInteger(byteLength) || byteLength < 0);
+    if (wrong !== undefined) throw new PtmonError('bad-argument', `${wrong.byteLength} is not a number of bytes`);
     await this.#switchTo(kind);
     const buffers = ranges.map(({ byteLength }) => new Uint8Array(byteLength));
     let pieces = ranges.flatMap(({ address }, at) => this.#piecesOf(address, buffers[at]!));
