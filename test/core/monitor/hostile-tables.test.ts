@@ -110,6 +110,26 @@ describe('C8 entries of a PML4 that point at the PML4', () => {
   });
 });
 
+test('C8 where the limit is reached, a table that takes the place of a followed one is followed', () => {
+  const TABLE = 0x20_0000n;
+  for (let limit = 512; limit <= 6 * 512; limit += 512) {
+    const rig = new Rig({ maxRangePages: limit });
+    const root = rig.frame();
+    for (let at = 0n; at < 4n; at++) rig.build(root, at * TABLE, ((0x100n + at) << 12n) | PWU);
+    rig.monitor.monitorRange({ root, va: 0, byteLength: 4n * TABLE });
+    for (let at = 0n; at < 4n; at++) {
+      const va = at * TABLE;
+      const before = rig.monitor.state({ root, va })!;
+      const table = rig.frame();
+      rig.poke(rig.slot(table, va, 1), ((0x200n + at) << 12n) | PWU);
+      const events = rig.write(rig.entry(root, va, 2), BigInt(table) | PWU);
+      if (before.pa === null) continue;
+      expect(events, `limit ${limit}, table ${at}`).toMatchObject([{ kind: 'page-out' }, { kind: 'page-in', va }]);
+      expect(rig.monitor.state({ root, va })!.pa).toBe(Number(0x200n + at) * 4096);
+    }
+  }
+});
+
 test('a self-map alone stays within the limit', () => {
   const { rig, root } = selfMapped(0);
   rig.poke(root + 8 * 0x1e, BigInt(root) | PWU);

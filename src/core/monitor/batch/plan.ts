@@ -306,7 +306,7 @@ export class Plan {
   /** Whether a table may back the node below an entry: always for single watches, within a limit for ranges (rule C8). */
   #mayFollow(node: TableNode, child: TableNode | null, gfn: number): boolean {
     if (child !== null && (child.watchCount > 0 || (child.next ?? child).frame?.gfn === gfn)) return true;
-    return node.space.rangeLimit.admits(gfn, this.#paging.byLevel[node.format.level - 1]!);
+    return node.space.rangeLimit.admits(gfn, this.#paging.byLevel[node.format.level - 1]!, child?.isCounted === true);
   }
 
   /** Entries above the page tables are sorted before they are planned. */

@@ -28,9 +28,9 @@ export class RangeLimit {
     this.#limit = limit;
   }
 
-  /** Whether a table may get one more node at the level of `format`. */
-  admits(gfn: number, { level, slots }: LevelFormat): boolean {
-    if (this.#entries + slots > this.#limit) return false;
+  /** Whether a table may get one more node at the level of `format`. @param isInstead whether the node takes the place of a counted one */
+  admits(gfn: number, { level, slots }: LevelFormat, isInstead: boolean): boolean {
+    if (!isInstead && this.#entries + slots > this.#limit) return false;
     return (
       this.#nodes?.has(keyOf(gfn, level)) !== true || this.#repeatedEntries + slots <= this.#limit / REPEATED_SHARE
     );
