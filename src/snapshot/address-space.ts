@@ -9,7 +9,7 @@ import type { Snapshot } from '../driver/snapshot.ts';
 import { retry } from '../driver/retry.ts';
 import { encryptionMaskOf } from './roots/encryption-bit.ts';
 import { droppedGapsError, findDroppedGaps, refuseDroppedGaps } from './roots/dropped-gaps.ts';
-import { findRoots, type FoundRoot } from './roots/find-roots.ts';
+import { findRoots, type FoundRoot, truncationText } from './roots/find-roots.ts';
 import type { Tables } from './space-pieces.ts';
 
 export interface AddressSpaceRequest {
@@ -78,23 +78,20 @@ export async function findAddressSpace(
     );
   }
   // Of memory that is not all there, the root of a boot loader may be the only one that is.
-  const isCut = root === undefined && (snapshot.missing?.length ?? 0) > 0;
+  const isCut = root === undefined && (wanted.cutOffBytes !== undefined || (snapshot.missing?.length ?? 0) > 0);
   if (wanted.confidence === 'possible' || (isCut && wanted.confidence !== 'sure'))
     throw merelyPossible(found, wanted, root);
   const alike = found.filter(({ confidence }) => confidence === wanted.confidence).length;
   const others =
     root !== undefined || alike === 1 ? '' : `; one of ${alike} that are ${wanted.confidence}, --root chooses another`;
   const what = `${wanted.confidence}, ${WHAT[wanted.maps]}: ${wanted.reason}`;
-  const how = `found by a search, ${what}${others}`;
+  const how = `found by a search, ${what}${others}${truncationText(wanted)}`;
   return { ...space(pagingOfRoot(wanted), BigInt(wanted.root), how), isGuess: true };
 }
 
 /** A table of any level, and many a page of data, looks like a root: to take it for one would be to make an answer up. */
-function merelyPossible(
-  { length }: readonly FoundRoot[],
-  { root, mode }: FoundRoot,
-  wanted: bigint | undefined,
-): PtmonError {
+function merelyPossible({ length }: readonly FoundRoot[], best: FoundRoot, wanted: bigint | undefined): PtmonError {
+  const { root, mode } = best;
   if (wanted !== undefined) {
     const what = `${hex(wanted)} merely looks like a root of ${mode} paging`;
     return new PtmonError('bad-argument', `${what}, so give the guest's paging mode with --paging`);
@@ -103,7 +100,7 @@ function merelyPossible(
   return new PtmonError(
     'source-unavailable',
     `there is no page table in this memory that is certainly a root, only ${candidates}, as ${hex(root)} (${mode}). ` +
-      'ptmon roots lists them; choose one with --root and --paging',
+      `ptmon roots lists them; choose one with --root and --paging${truncationText(best)}`,
   );
 }
 

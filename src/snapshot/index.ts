@@ -20,4 +20,10 @@ export {
   refuseDroppedGaps,
 } from './roots/dropped-gaps.ts';
 export type { Hole } from './roots/list-heads.ts';
-export { findRoots, type FindRootsOptions, type FoundRoot, type RootConfidence } from './roots/find-roots.ts';
+export {
+  findRoots,
+  type FindRootsOptions,
+  type FoundRoot,
+  type RootConfidence,
+  truncationText,
+} from './roots/find-roots.ts';

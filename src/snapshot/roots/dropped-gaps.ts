@@ -9,10 +9,10 @@ import { hex } from '../../core/address/va.ts';
 import { PtmonError } from '../../core/error.ts';
 import { Pacer, type LongWorkOptions } from '../../driver/pacer.ts';
 import type { PagingModeName } from '../../core/paging/modes.ts';
-import type { Snapshot } from '../../driver/snapshot.ts';
+import type { MemoryRegion, Snapshot } from '../../driver/snapshot.ts';
 import { findRootsAmong } from './find-roots.ts';
 import { type Hole, ListHeads, type ListedPlaces } from './list-heads.ts';
-import { findListedRam, type ListedRam } from './listed-ram.ts';
+import { findFirmwareRam, findListedRam, type ListedRam, ramBehind } from './listed-ram.ts';
 import { pagePhase } from './page-phase.ts';
 import { bytesIn, exactList, listedPieces, mapThatFits, placed } from './raw-maps.ts';
 import { placedSnapshot, type PlacedPiece } from './placed-memory.ts';
@@ -106,6 +106,8 @@ class RawFile {
   /** The map by which positions are addresses. */
   readonly asItIs: readonly PlacedPiece[];
   #lists: readonly ListedRam[] | undefined;
+  /** By the firmware: a file that is truncated lacks some of it. */
+  #ram: readonly MemoryRegion[] | undefined;
 
   constructor(snapshot: Snapshot, byteLength: number, options: LongWorkOptions) {
     this.snapshot = snapshot;
@@ -120,7 +122,10 @@ class RawFile {
   }
 
   async attempt(pieces: readonly PlacedPiece[], phases: readonly Phase[]): Promise<Trial> {
-    return { pieces, roots: await rootsUnder(this, pieces, phases) };
+    this.#ram ??= await findFirmwareRam(this.snapshot, this.pacer);
+    const end = Math.max(...pieces.map(({ pa, byteLength }) => pa + byteLength));
+    const placed = placedSnapshot(this.snapshot, pieces, ramBehind(this.#ram, end));
+    return { pieces, roots: await rootsUnder(placed, pieces, phases, this.options) };
   }
 }
 
@@ -243,13 +248,14 @@ function beats({ roots }: Trial, other: Trial): boolean {
 
 /** Positions of the roots that are sure if a map is right, among the pages that look like tables. */
 async function rootsUnder(
-  { snapshot, options }: RawFile,
+  snapshot: Snapshot,
   pieces: readonly PlacedPiece[],
   phases: readonly Phase[],
+  options: LongWorkOptions,
 ): Promise<ReadonlySet<number>> {
   const pages = new Set(phases.flatMap(({ tables }) => addressesOf(tables, pieces)));
   const { modes } = phases[0]!;
-  const found = await findRootsAmong(placedSnapshot(snapshot, pieces), [...pages], { ...options, modes });
+  const found = await findRootsAmong(snapshot, [...pages], { ...options, modes });
   const sure = found.filter(({ confidence }) => confidence === 'sure');
   return new Set(
     sure.map(({ root }) => {

@@ -17,6 +17,8 @@ import { type LongWorkOptions, Pacer } from '../../driver/pacer.ts';
 import type { Snapshot } from '../../driver/snapshot.ts';
 import { type Candidate, candidateAt, isAllZero, mayBeRoots, PAGE_WORDS, ramTest } from './candidates.ts';
 import { EncryptionCensus } from './encryption-bit.ts';
+import { readableBytes } from './file-pages.ts';
+import { findFirmwareRam, ramBehind } from './listed-ram.ts';
 import { spacePieces } from '../space-pieces.ts';
 import { memoryChunks, searchedRegions } from './memory-chunks.ts';
 import { pointedAt } from './pointed-at.ts';
@@ -43,6 +45,8 @@ export interface FoundRoot {
   readonly sharing: number;
   /** Entries of its lower half that lead somewhere: 0 for a kernel's own. */
   readonly userEntries: number;
+  /** Bytes of RAM that a raw file lacks at its end, if it is known to be truncated. */
+  readonly cutOffBytes?: number;
 }
 
 export interface FindRootsOptions extends LongWorkOptions {
@@ -67,8 +71,28 @@ const CODE_PAGES = 64;
 const MODES: readonly PagingModeName[] = ['5-level', '4-level', 'pae', '32-bit'];
 const ORDER: readonly RootConfidence[] = ['sure', 'likely', 'possible'];
 
-/** The best first. @throws what reading throws; the reason of the signal when it is aborted */
+/**
+ * The best first. Of a raw file that was cut off, tables may be missing: that is noticed where nothing is sure without them.
+ *
+ * @throws what reading throws; the reason of the signal when it is aborted
+ */
 export async function findRoots(snapshot: Snapshot, options: FindRootsOptions = {}): Promise<readonly FoundRoot[]> {
+  const found = await searchWhole(snapshot, options);
+  if (snapshot.rawBytes === undefined || found[0]?.confidence === 'sure') return found;
+  const missing = ramBehind(await findFirmwareRam(snapshot, new Pacer(options)), readableBytes(snapshot));
+  const cutOffBytes = missing.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  if (cutOffBytes === 0) return found;
+  return (await searchWhole({ ...snapshot, missing }, options)).map((root) => ({ ...root, cutOffBytes }));
+}
+
+/** What is to be said of a root in a raw file that is truncated, and the others in it; empty where it is not known to be. */
+export function truncationText({ cutOffBytes }: FoundRoot): string {
+  return cutOffBytes === undefined
+    ? ''
+    : `; the file is truncated: by the firmware's list of RAM, ${cutOffBytes} bytes are missing at its end`;
+}
+
+async function searchWhole(snapshot: Snapshot, options: FindRootsOptions): Promise<readonly FoundRoot[]> {
   const { encryptionMask = 'auto' } = options;
   const census = new EncryptionCensus(snapshot);
   const plain = await search(snapshot, encryptionMask === 'auto' ? 0n : encryptionMask, options, census);

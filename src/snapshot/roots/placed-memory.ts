@@ -2,7 +2,7 @@
 import { gfnOf, PAGE_BYTES, paOf } from '../../core/address/pa.ts';
 import { PageCache } from '../../core/memory/page-cache.ts';
 import { READ_NOT_FETCHED } from '../../core/memory/physical-memory.ts';
-import type { Snapshot } from '../../driver/snapshot.ts';
+import type { MemoryRegion, Snapshot } from '../../driver/snapshot.ts';
 
 /** A piece of the file, and the physical address that it belongs to. Both are multiples of 4096, the position is not. */
 export interface PlacedPiece {
@@ -13,8 +13,15 @@ export interface PlacedPiece {
 
 const MAX_PAGES = 2 ** 12;
 
-/** @param file whose addresses are its positions */
-export function placedSnapshot(file: Snapshot, pieces: readonly PlacedPiece[]): Snapshot {
+/**
+ * @param file whose addresses are its positions
+ * @param missing RAM that the file lacks
+ */
+export function placedSnapshot(
+  file: Snapshot,
+  pieces: readonly PlacedPiece[],
+  missing: readonly MemoryRegion[],
+): Snapshot {
   const cache = new PageCache({ maxPages: MAX_PAGES });
   const readBytes = (pa: number, byteLength: number) => {
     const piece = pieces.find((each) => pa >= each.pa && pa + byteLength <= each.pa + each.byteLength);
@@ -28,5 +35,6 @@ export function placedSnapshot(file: Snapshot, pieces: readonly PlacedPiece[]): 
     cache.put(gfn, readBytes(paOf(gfn), PAGE_BYTES) ?? null);
     return cache.readEntry(pa, byteLength, out);
   };
-  return { description: file.description, memory: { readEntry }, regions: pieces, readBytes, close: async () => {} };
+  const { description } = file;
+  return { description, memory: { readEntry }, regions: pieces, missing, readBytes, close: async () => {} };
 }

@@ -6,7 +6,7 @@
  * Debian's QEMU writes ELF and kdump with zlib; its makedumpfile writes neither snappy nor zstd. Pages compressed by the real libraries
  * take their place in a kdump of our own.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -155,6 +155,12 @@ describe.skipIf(isLeftOut)('P3 dumps of a real guest with 4-level paging', { tim
     expect(readFileSync(path('pmemsave')).equals(readFileSync(machine.guest.ramFile))).toBe(true);
     await expectSame('pmemsave', raw(), 'some');
     await expectSame('pmemsave', [...raw(), '--ram-map', '0x0+128M@0,0x8000000+128M@128M'], 'some');
+    // A copy that was cut off: the roots are still sure, or it says that none is left.
+    for (const part of [0.9, 0.6, 0.3]) {
+      truncateSync(path('pmemsave'), Math.floor(part * 2 ** 16) * PAGE);
+      const { code, stderr } = await runWith(['map', path('pmemsave'), '--user']);
+      expect(stderr).toMatch(code === 3 ? /certainly a root/ : /found by a search, sure/);
+    }
     rmSync(path('pmemsave'));
     const { stdout } = await runWith(['translate', machine.guest.ramFile, '-', '--json', ...raw()], addresses);
     expect(stdout === expected).toBe(true);

@@ -5,7 +5,13 @@ import { JSONL_VERSION } from '../../../sinks/jsonl-format.ts';
 import type { Snapshot } from '../../../driver/snapshot.ts';
 import type { Process } from '../../../linux/index.ts';
 import { printable } from '../../../sinks/printable.ts';
-import { findAddressSpace, findRoots, type FoundRoot, refuseDroppedGaps } from '../../../snapshot/index.ts';
+import {
+  findAddressSpace,
+  findRoots,
+  type FoundRoot,
+  refuseDroppedGaps,
+  truncationText,
+} from '../../../snapshot/index.ts';
 import type { CommandContext } from '../../context.ts';
 import { type LiveOptions, type SourceName, spaceRequest } from '../../options/source.ts';
 import { columns } from '../../output/columns.ts';
@@ -40,7 +46,9 @@ export async function runRoots(source: SourceName, options: RootsOptions, contex
         const { paging, encryptionMask } = options;
         const modes = { encryptionMask, ...(paging !== undefined && { modes: [paging] }) };
         const found = await findRoots(snapshot, { ...work, ...modes });
-        return { found, process: undefined, description: snapshot.description };
+        const [best] = found;
+        const truncation = best === undefined ? '' : truncationText(best);
+        return { found, process: undefined, description: `${snapshot.description}${truncation}` };
       } finally {
         await snapshot.close();
       }
