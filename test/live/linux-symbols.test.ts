@@ -141,15 +141,13 @@ describe.skipIf(isOut).each(GUESTS.length === 0 ? [['…', {}] as [string, Launc
         { va: `0x${(address + 8n).toString(16)}`, symbol: { name: 'sys_call_table', offset: '0x8', module: null } },
         { va: inSchedule, symbol: { name: 'schedule', offset: '0x5' }, kernelArea: 'kernel text', translates: true },
       ]);
-      const { code, stderr } = await run([
-        'translate',
-        'no_such_symbol',
-        '--qmp',
-        guest.qmpPath,
-        '--gdb',
-        guest.gdbPath,
-      ]);
-      expect([code, stderr]).toEqual([2, expect.stringContaining('no_such_symbol: neither a virtual address')]);
+      for (const [word, why] of [
+        ['no_such_symbol', 'no_such_symbol: neither a virtual address'],
+        ['schedule+0xffffffff', 'schedule+0xffffffff: beyond the last address'],
+      ] as const) {
+        const { code, stderr } = await run(['translate', word, '--qmp', guest.qmpPath, '--gdb', guest.gdbPath]);
+        expect([code, stderr]).toEqual([2, expect.stringContaining(why)]);
+      }
     });
 
     test('symbols of a file take the place of those of the kernel, wherever KASLR has put it', async () => {
@@ -171,6 +169,10 @@ describe.skipIf(isOut).each(GUESTS.length === 0 ? [['…', {}] as [string, Launc
         [
           'ffffffff81000000 T _text\nffffffff81000040 D init_task\n',
           'is of another kernel: it has init_task 0x40 behind',
+        ],
+        [
+          'ffffffff81000000 T _text\nffffffff81000040 T schedule\n',
+          'is of another kernel: it has schedule 0x40 behind',
         ],
       ] as const) {
         writeFileSync(path, text);

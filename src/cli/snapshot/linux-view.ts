@@ -124,7 +124,7 @@ export async function typesIn(path: string): Promise<Btf> {
 }
 
 /** @throws PtmonError `source-unavailable` for a file that cannot be read; `corrupt-input` for one that has no symbols */
-async function symbolsIn(path: string, { kernel }: LinuxGuest): Promise<SymbolTable> {
+async function symbolsIn(path: string, linux: LinuxGuest): Promise<SymbolTable> {
   const { readSymbolFile } = await import('../../linux/index.ts');
   const file = await ofFile(`--symbols ${path}`, path, () => open(path));
   try {
@@ -136,8 +136,9 @@ async function symbolsIn(path: string, { kernel }: LinuxGuest): Promise<SymbolTa
         return buffer.subarray(0, bytesRead);
       },
     };
-    const { base, initTask } = kernel;
-    const place = { base, initTask, kernelStart: kernel.memory.kernelStart };
+    const { base, initTask, memory } = linux.kernel;
+    const own = await linux.ownSymbols().catch(noLinux);
+    const place = { base, initTask, kernelStart: memory.kernelStart, own };
     return await readSymbolFile(source, place);
   } catch (error) {
     if (!(error instanceof PtmonError)) throw error;

@@ -12,6 +12,8 @@ export interface KernelPlace {
   readonly kernelStart: bigint;
   /** Address of its `init_task`, where that is known. */
   readonly initTask?: bigint;
+  /** The symbols that it has of itself, where it has them. */
+  readonly own?: SymbolTable | undefined;
 }
 
 /** Texts: the /proc/kallsyms of a large kernel has 15 MB. */
@@ -24,7 +26,7 @@ const LINE = /^([0-9a-f]{8,16}) ([A-Za-z?]) (\S+)(?:\s+\[(\S+)\])?$/;
  * @throws PtmonError `corrupt-input` where the file is no list of symbols, or not of this kernel
  */
 export async function readSymbolFile(file: SymbolFile, place: KernelPlace): Promise<SymbolTable> {
-  const { base, kernelStart, initTask } = place;
+  const { base, kernelStart, initTask, own } = place;
   const first = await file.read(0, 64);
   const symbols = isElf(first) ? await readElfSymbols(file) : await readText(file);
   if (symbols.length > 0 && symbols.every(({ address }) => address === 0n)) {
@@ -32,17 +34,35 @@ export async function readSymbolFile(file: SymbolFile, place: KernelPlace): Prom
   }
   const text = symbols.find(({ name }) => name === '_text') ?? symbols.find(({ name }) => name === '_stext');
   if (text === undefined) throw strange('has neither _text nor _stext, which say where the kernel begins');
+  if (text.address < kernelStart) throw strange(`is of another kernel: it has ${text.name} at ${hex(text.address)}`);
   const slide = base - text.address;
   const moved = (address: bigint) => (address >= kernelStart ? address + slide : address);
+  // A global function has one address. Files without variables have no init_task.
+  const known = symbols.flatMap(({ name, type, module, address }) => {
+    const other = type === 'T' && module === null ? own?.find(name) : undefined;
+    return other?.type === 'T' ? [{ name, theirs: moved(address), ours: other.address }] : [];
+  });
+  const others = known.filter(({ theirs, ours }) => theirs !== ours);
+  if (others.length * 2 >= known.length && others.length > 0) throw ofAnotherKernel(others[0]!, base);
   const task = symbols.find(({ name }) => name === 'init_task');
   if (initTask !== undefined && task !== undefined && moved(task.address) !== initTask) {
-    const [theirs, ours] = [moved(task.address) - base, initTask - base];
-    throw strange(`is of another kernel: it has init_task ${hex(theirs)} behind _text, and this kernel ${hex(ours)}`);
+    throw ofAnotherKernel({ name: 'init_task', theirs: moved(task.address), ours: initTask }, base);
   }
   return tableOf(
     symbols.map((symbol) => ({ ...symbol, address: moved(symbol.address) })),
     kernelStart,
   );
+}
+
+interface Differing {
+  readonly name: string;
+  readonly theirs: bigint;
+  readonly ours: bigint;
+}
+
+function ofAnotherKernel({ name, theirs, ours }: Differing, base: bigint): PtmonError {
+  const places = `${name} ${hex(theirs - base)} behind _text, and this kernel ${hex(ours - base)}`;
+  return strange(`is of another kernel: it has ${places}`);
 }
 
 async function readText(file: SymbolFile): Promise<KernelSymbol[]> {

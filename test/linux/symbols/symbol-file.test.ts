@@ -122,7 +122,19 @@ describe('what is wrong with a file', () => {
     );
   });
 
+  test('it is of another kernel, as its functions tell: a kernel may list no variables', async () => {
+    const own = await readSymbolFile(fileOf(Buffer.from(SYSTEM_MAP)), PLACE);
+    const read = (text: string) => readSymbolFile(fileOf(Buffer.from(text)), { ...PLACE, own });
+    await expect(read('ffffffff81000000 T _text\nffffffff81000080 T start_it\n')).rejects.toThrow(
+      'is of another kernel: it has start_it 0x80 behind _text, and this kernel 0x40',
+    );
+    // Wherever KASLR put it, and with what only one of them lists, or one may have twice.
+    const other = 'ffffffff91000000 T _text\nffffffff91000040 T start_it\nffffffff91000044 t sys_call_table\n';
+    expect((await read(`${other}ffffffff91000050 T more\n`)).find('more')?.address).toBe(PLACE.base + 0x50n);
+  });
+
   test.each([
+    ['a 32-bit kernel', 'c1000000 T _text\nc1000040 T start_it\n', /another kernel: it has _text at 0xc1000000/],
     [
       'addresses that are hidden',
       '0000000000000000 T _text\n0000000000000000 T other\n',

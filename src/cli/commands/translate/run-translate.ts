@@ -1,4 +1,5 @@
 /** Explains how addresses translate, whatever the source of the tables. */
+import { hex } from '../../../core/address/va.ts';
 import { type Walk, walk } from '../../../core/paging/walk.ts';
 import { Pacer } from '../../../driver/pacer.ts';
 import { retry } from '../../../driver/retry.ts';
@@ -110,7 +111,9 @@ async function resolveSymbols(visit: Visit, words: readonly AddressWord[], wrong
     const { symbol, offset, where } = word;
     try {
       symbols ??= symbolsOf(visit);
-      found.push({ va: BigInt.asUintN(64, addressOf(await symbols, symbol) + offset), where });
+      const va = addressOf(await symbols, symbol) + offset;
+      if (va >= 1n << 64n) throw beyond(symbol, offset);
+      found.push({ va, where });
     } catch (error) {
       if (!(error instanceof PtmonError)) throw error;
       const said = error.code === 'bad-argument' ? error : notLookedUp(symbol, error);
@@ -129,6 +132,11 @@ function addressOf(symbols: SymbolTable, name: string): bigint {
     'bad-argument',
     `${printable(name)}: neither a virtual address (0x…) nor a symbol of the kernel`,
   );
+}
+
+function beyond(name: string, offset: bigint): PtmonError {
+  const word = `${printable(name)}+${hex(offset)}`;
+  return new PtmonError('bad-argument', `${word}: beyond the last address`);
 }
 
 /** For a word that may be a mistyped address as well. */
