@@ -207,13 +207,13 @@ export class GuestProcess {
       });
       const begin = async () => {
         const memory = await this.#memoryIn(live.moment);
-        if (await isBacked(memory, va)) return arrival.come();
+        if (await isBacked(memory, va)) return arrival.come(live.released);
         const page = await WatchedPage.open(live, {
           pid: this.pid,
           va: toU64(va, 'virtual address'),
           onPresent: async () => {
             await page.release();
-            await arrival.come();
+            await arrival.come(live.released);
           },
           onAbsent: () => {},
           onEnd: () =>

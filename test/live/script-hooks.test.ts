@@ -402,18 +402,54 @@ describe.skipIf(leftOut('test/live/script-hooks, hooks on a real guest')).each(M
       await watch.stop();
     });
 
-    test('a handler releases the guest, and waits for that', async () => {
+    test('what is called at a stop releases the guest, and waits for that', async () => {
+      const va = place();
+      const at = `0x${va.toString(16)}`;
+      await run(`map 1 small at=${at}`);
       const errors: unknown[] = [];
-      let isReleased = false;
-      const handler = async () => {
+      let releases = 0;
+      const release = async () => {
         await guest.close();
-        isReleased = true;
+        releases++;
       };
-      await guest.on('exec', handler, { onError: (error) => errors.push(error) });
+      await guest.on('exec', release, { onError: (error) => errors.push(error) });
       await run('sh echo one');
       // Its time limit is ten seconds.
-      await expect.poll(() => isReleased, { timeout: 5000 }).toBe(true);
+      await expect.poll(() => releases, { timeout: 5000 }).toBe(1);
       expect(errors).toEqual([]);
+      const waiting = process.page(va, release);
+      // Answered by the session that waits: the page has not come before.
+      expect((await process.walk(va)).translates).toBe(false);
+      await run(`touch ${at}`);
+      await waiting;
+      await guest.follow({ selection: { by: { pid: process.pid }, map: { kind: 'at', va } }, onEvents: release });
+      await run(`dontneed ${at}`);
+      await expect.poll(() => releases, { timeout: 5000 }).toBe(3);
+    });
+
+    test('what a handler removes or releases is not called any more, not even at the same stop', async () => {
+      const va = place();
+      const at = `0x${va.toString(16)}`;
+      await run(`code ${at}`);
+      const called: string[] = [];
+      const note = (what: string) => () => void called.push(what);
+      const later: { remove(): Promise<void> }[] = [];
+      const removeLater = async () => {
+        for (const each of later) await each.remove();
+      };
+      const breakpoint = await process.breakpoint(va, removeLater);
+      later.push(await process.breakpoint(va, note('breakpoint')));
+      await run(`call ${at} 1`);
+      const hook = await guest.on('exec', removeLater);
+      later.push(await guest.on('exec', note('exec')));
+      await run('sh echo one');
+      expect(breakpoint.hits).toBe(1);
+      await breakpoint.remove();
+      await hook.remove();
+      await process.breakpoint(va, () => guest.close());
+      await process.breakpoint(va, note('released'));
+      await run(`call ${at} 1`);
+      expect(called).toEqual([]);
     });
 
     test('without a gdbstub it cannot be left stopped, and its socket is free afterwards', async () => {

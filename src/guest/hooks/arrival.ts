@@ -1,4 +1,6 @@
 /** What a script waits for, and what it does at that moment, with the guest stopped. */
+import { unlessAborted } from '../session/unless-aborted.ts';
+
 export class Arrival<T> {
   /** Resolves with what `whileStopped` returns. */
   readonly result: Promise<T>;
@@ -16,11 +18,11 @@ export class Arrival<T> {
     this.result.catch(() => {});
   }
 
-  /** It has come. Returns when the guest may run on: the script has had a turn. */
-  async come(): Promise<void> {
+  /** It has come. Returns when the guest may run on: the script has had a turn, or has released the guest in it. */
+  async come(released: AbortSignal): Promise<void> {
     const working = this.#whileStopped();
     this.#resolve(working);
-    await working.catch(() => {});
+    await unlessAborted(released, working).catch(() => {});
     await new Promise((resolve) => setImmediate(resolve));
   }
 

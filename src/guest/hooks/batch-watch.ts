@@ -4,6 +4,7 @@ import type { MonitorEvent } from '../../core/monitor/events.ts';
 import type { ProcessEvent, ProcessSelection } from '../../linux/index.ts';
 import { checkOptions } from '../check-options.ts';
 import type { Moment } from '../moment.ts';
+import { unlessAborted } from '../session/unless-aborted.ts';
 import { checkHandler } from './handler.ts';
 import { type HandleRequest, ProcessHandle } from './process-handle.ts';
 
@@ -50,8 +51,17 @@ export class BatchWatch extends ProcessHandle {
   }
 
   async take(events: readonly MonitorEvent[]): Promise<void> {
-    if (events.length > 0) await this.#request.onEvents(events as readonly ProcessEvent[], this.live.moment);
+    if (events.length > 0) await this.#deliver(events as readonly ProcessEvent[]);
     if (this.hasEnded) await this.stop();
+  }
+
+  async #deliver(events: readonly ProcessEvent[]): Promise<void> {
+    const { moment, released } = this.live;
+    const work = Promise.resolve(this.#request.onEvents(events, moment));
+    // It may release the guest, and wait for that.
+    await unlessAborted(released, work).catch((error: unknown) => {
+      if (!released.aborted) throw error;
+    });
   }
 
   protected ended(failure: unknown): void {

@@ -180,6 +180,8 @@ export class BreakpointSet implements StopHandler {
     if (!driver.limits.areRegisters && !canBeFetched(await moment.memoryOf(root).walk(hit.va))) return;
     const registers = await driver.readAllRegisters(hit.vcpu);
     for (const breakpoint of own) {
+      // A handler before may have removed it.
+      if (breakpoint.state === 'removed') continue;
       const handling = new Handling();
       const memory = moment.memoryOf(root, undefined, handling.over);
       const write = (va: bigint, bytes: Uint8Array) => writeTo(this.#live, memory, va, bytes);

@@ -63,7 +63,7 @@ export async function withinTimeLimit<T>(
 }
 
 /**
- * Never throws.
+ * Never throws. Calls nothing once the guest is released.
  *
  * @param what names the handler in an error
  * @param options `released` is aborted when the guest is released: that may be what the handler waits for
@@ -73,6 +73,7 @@ export async function callHandler(
   handler: () => Promise<void> | void,
   { timeoutMs, onError = warn, released }: HandlerOptions & { readonly released: AbortSignal },
 ): Promise<void> {
+  if (released.aborted) return;
   try {
     await unlessAborted(released, withinTimeLimit(what, handler, timeoutMs));
   } catch (error) {

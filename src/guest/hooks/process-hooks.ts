@@ -118,8 +118,9 @@ export class ProcessHooks implements EventLayer {
     const events = this.#events;
     this.#events = [];
     for (const { kind, process } of events) {
+      // A handler may add and remove others.
       for (const hook of [...this.#hooks])
-        if (hook.event === NAMES[kind]) await hook.call(process, this.#live.released);
+        if (hook.event === NAMES[kind] && this.#hooks.has(hook)) await hook.call(process, this.#live.released);
     }
   }
 }

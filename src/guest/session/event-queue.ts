@@ -3,6 +3,7 @@
  * reads of the guest meanwhile is as it was at that event.
  */
 import process from 'node:process';
+import { PtmonError } from '../../core/error.ts';
 import { UnreadEvents } from '../../session/watch/unread-events.ts';
 
 /** Events that are kept for a reader that has not begun, or that waits for something else. One takes some 300 bytes. */
@@ -18,6 +19,7 @@ export class EventQueue<Event> implements AsyncIterableIterator<Event> {
   /** Ends the wait of `push` for the reader. */
   #letGuestRun = () => {};
   #hasReader = false;
+  #isWaiting = false;
   /** The reader waits for something that takes a running guest. */
   #isReleased = false;
   #hasWarned = false;
@@ -62,8 +64,23 @@ export class EventQueue<Event> implements AsyncIterableIterator<Event> {
     );
   }
 
-  /** @throws PtmonError `events-dropped` where the reader has fallen too far behind; what ended the session */
+  /**
+   * @throws PtmonError `events-dropped` where the reader has fallen too far behind; `bad-argument` where another call of `next` waits; what
+   *   ended the session
+   */
   async next(): Promise<IteratorResult<Event, undefined>> {
+    // One of two would never wake.
+    if (this.#isWaiting)
+      throw new PtmonError('bad-argument', 'another loop already reads this watch: open a watch for each loop');
+    this.#isWaiting = true;
+    try {
+      return await this.#next();
+    } finally {
+      this.#isWaiting = false;
+    }
+  }
+
+  async #next(): Promise<IteratorResult<Event, undefined>> {
     this.#hasReader = true;
     this.#isReleased = false;
     for (;;) {

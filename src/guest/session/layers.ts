@@ -58,7 +58,8 @@ export class Layers implements SystemLayer {
   /** The session keeps the monitor's own events; each layer gets its labelled ones. */
   async label(events: readonly MonitorEvent[]): Promise<readonly MonitorEvent[]> {
     for (const layer of [...this.#layers]) {
-      await layer.take(await layer.label(events));
+      // One before may have stopped it.
+      if (this.#layers.has(layer)) await layer.take(await layer.label(events));
     }
     return events;
   }

@@ -32,7 +32,7 @@ test('a reader that keeps the guest stopped for long is told, once', async () =>
   const warnings: string[] = [];
   const warn = vi.spyOn(process, 'emitWarning').mockImplementation((warning) => void warnings.push(String(warning)));
   const queue = queueOfNumbers();
-  void queue.next();
+  let read = queue.next();
   for (const [waitedMs, expected] of [
     [9999, 0],
     [10_000, 1],
@@ -41,12 +41,21 @@ test('a reader that keeps the guest stopped for long is told, once', async () =>
     const pushed = queue.push(1);
     vi.advanceTimersByTime(waitedMs);
     expect(warnings).toHaveLength(expected);
-    void queue.next();
+    await read;
+    read = queue.next();
     await pushed;
   }
   expect(warnings[0]).toMatch(/^the guest has been stopped for 10 s at an event of a watch/);
   warn.mockRestore();
   vi.useRealTimers();
+});
+
+test('a second loop is refused while the first one waits, and the first goes on', async () => {
+  const queue = queueOfNumbers();
+  const first = queue.next();
+  await expect(queue.next()).rejects.toMatchObject({ code: 'bad-argument' });
+  void queue.push(1);
+  expect((await first).value).toBe(1);
 });
 
 test('what was unread is read first, and the guest waits meanwhile', async () => {
