@@ -90,6 +90,16 @@ describe('the command as a process', { timeout: TIMEOUT_MS }, () => {
     });
   });
 
+  test('a script that waits for what never comes is named, instead of ending without a word', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'ptmon-script-'));
+    const script = join(folder, 'stuck.mjs');
+    writeFileSync(script, 'await new Promise(() => {});');
+    const { code, stderr } = await ran(['script', script, '--file', 'traces/fork.trace']);
+    rmSync(folder, { recursive: true });
+    expect(code).toBe(2);
+    expect(stderr).toMatch(`ptmon: ${script} waits for what can never come: nothing else runs`);
+  });
+
   test('a script that is a folder is named', async () => {
     const { code, stderr } = await ran(['script', 'traces', '--file', 'traces/fork.trace']);
     expect({ code, stderr }).toEqual({ code: 2, stderr: 'ptmon: traces is a folder: name a script in it\n' });

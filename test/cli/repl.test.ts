@@ -49,6 +49,13 @@ test.each([
   expect(repl(lines)).toMatchObject({ status: 0, stdout: expect.stringContaining(says) as string });
 });
 
+test('a line that waits for what never comes ends it, and not without a word', () => {
+  expect(repl(['await new Promise(() => {})', '6 * 7'])).toMatchObject({
+    status: 2,
+    stderr: expect.stringContaining('ptmon: a line waits for what can never come') as string,
+  });
+});
+
 test('nothing to read ends it', () => {
   expect(repl([])).toMatchObject({ status: 0, stdout: expect.stringMatching(/^\s*$/) as string });
 });

@@ -8,7 +8,7 @@ import { attach } from '../../../guest/index.ts';
 import type { CommandContext } from '../../context.ts';
 import { EXIT_OK } from '../../exit/exit-codes.ts';
 import { interruptible } from '../../exit/interruptible.ts';
-import type { Script } from '../script/run-script.ts';
+import { type Script, unlessStuck } from '../script/run-script.ts';
 
 /** What the prompt is about. */
 type Attachment = Pick<Script, 'where' | 'proof'>;
@@ -30,11 +30,12 @@ export function runRepl({ where, proof }: Attachment, context: CommandContext): 
       // .clear makes a new scope.
       prompt.on('reset', define);
       const unfinished = isTTY ? () => undefined : feedInTurn(prompt, input as PassThrough);
-      await new Promise<void>((resolve) => {
+      const end = new Promise<void>((resolve) => {
         prompt.on('exit', resolve);
         // While a line awaits something, close() alone waits for that.
         signal.addEventListener('abort', () => resolve(prompt.close()), { once: true });
       });
+      await unlessStuck('a line', end);
       signal.throwIfAborted();
       const line = unfinished();
       if (line !== undefined)

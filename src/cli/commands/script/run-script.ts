@@ -36,7 +36,7 @@ export function runScript({ script, args, where, proof }: Script, context: Comma
     signal.throwIfAborted();
     Object.assign(globalThis, { guest, args } satisfies ScriptScope);
     try {
-      await unlessAborted(signal, import(pathToFileURL(path).href));
+      await unlessAborted(signal, unlessStuck(script, import(pathToFileURL(path).href)));
       signal.throwIfAborted();
     } catch (error) {
       // What fails because the guest was released is no failure of the script.
@@ -47,6 +47,24 @@ export function runScript({ script, args, where, proof }: Script, context: Comma
     }
     return EXIT_OK;
   });
+}
+
+/**
+ * Node ends without a word where everything waits and nothing runs.
+ *
+ * @param what names who waits
+ * @throws PtmonError `bad-argument` then; as `work`
+ */
+export async function unlessStuck<T>(what: string, work: Promise<T>): Promise<T> {
+  const stuck = new AbortController();
+  const why = `${what} waits for what can never come: nothing else runs; "await guest.run()" waits for the guest`;
+  const onIdle = () => stuck.abort(new PtmonError('bad-argument', why));
+  process.once('beforeExit', onIdle);
+  try {
+    return await unlessAborted(stuck.signal, work);
+  } finally {
+    process.off('beforeExit', onIdle);
+  }
 }
 
 /** Node prints where a file cannot be parsed only if it runs it itself. */
