@@ -186,6 +186,23 @@ describe('R4 the words that are trapped tell of everything', () => {
     expect(said).toEqual(['page-in wanted[7] heap 0x105000']);
   });
 
+  test('a page that was there before the watch has its name, although its area goes first', async () => {
+    const made = kernel();
+    const { root, areas, mm } = made.makeProcess({
+      pid: 7,
+      comm: 'wanted',
+      brk: [0x10_0000n, 0x10_4000n],
+      areas: AREAS,
+    });
+    made.mapPage(root, 0x10_1000n, 0x12_3067n);
+    const { said } = await watch(made, NAMED, [
+      () => put(made, mm, 'mm_struct.brk', 0x10_1000n),
+      () => put(made, areas[0]!, 'vm_area_struct.vm_end', 0x10_1000n),
+      () => made.mapPage(root, 0x10_1000n, 0n),
+    ]);
+    expect(said).toEqual(['page-out wanted[7] heap 0x101000']);
+  });
+
   test('what is of no interest stops nothing', async () => {
     const made = kernel();
     made.makeProcess({ pid: 7, comm: 'wanted', areas: AREAS });

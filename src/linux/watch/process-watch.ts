@@ -89,6 +89,7 @@ export class ProcessWatch {
   async begin(session: WatchingSession): Promise<void> {
     this.#session = session;
     const tasks = await this.#look();
+    for (const space of this.#spaces.values()) await space.nameAreas();
     const { by } = this.#options.selection;
     if (!('pid' in by) || this.#spaces.size > 0) return;
     const isThere = tasks.some(({ pid }) => pid === by.pid);

@@ -105,6 +105,11 @@ export class WatchedSpace {
     this.#leaving = staying;
   }
 
+  /** For its pages that are there already: their area may go before they do. */
+  async nameAreas(): Promise<void> {
+    if (this.#isWhole) await this.#areas.read();
+  }
+
   /** Watches nothing of it any more. */
   async release(): Promise<void> {
     for (const range of this.#ranges) await this.#release(range);
