@@ -127,9 +127,10 @@ describe('ptmon diff', () => {
     const { code, stdout } = await run(['diff', dumpOf(program()), dumpOf(after())]);
     expect({ code, stdout }).toEqual({
       code: 1,
-      stdout: `- 0x400000                4K  4K  r-xu  0x1000
-- 0x403000                8K  4K  rw-u  0x9000 and 1 more run  moved
-+ 0x403000                8K  4K  rw-u  0x6000  moved
+      stdout: `  start                 size  pages  rights  physical
+- 0x400000                4K  4K     r-xu    0x1000
+- 0x403000                8K  4K     rw-u    0x9000 and 1 more run  moved
++ 0x403000                8K  4K     rw-u    0x6000  moved
 
 pages of 4K: 1 paged out, 2 moved
 `,

@@ -13,6 +13,8 @@ const SIGNS: Readonly<Record<Difference['kind'], string>> = {
   restructure: '=',
 };
 
+export const HEADING = `  ${'start'.padEnd(18)} ${'size'.padStart(7)}  pages  rights  physical\n`;
+
 export function differenceLine(difference: Difference): string {
   const { kind, va, pages, pa, runs, pageSize, rights } = difference;
   const where = `${hex(va).padEnd(18)} ${sizeText(pages * 4096).padStart(7)}`;
@@ -26,7 +28,7 @@ export function differenceLine(difference: Difference): string {
       ? `${rightsText(difference.oldRights)} → ${rightsText(rights)}`
       : rightsText(rights);
   const moved = 'moved' in difference && difference.moved ? '  moved' : '';
-  return `${SIGNS[kind]} ${where}  ${size}  ${may}  ${physical}${moved}\n`;
+  return `${SIGNS[kind]} ${where}  ${size.padEnd(5)}  ${may.padEnd(6)}  ${physical}${moved}\n`;
 }
 
 export function differenceJson({ va, pa, ...difference }: Difference, root: number): string {

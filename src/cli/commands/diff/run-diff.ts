@@ -8,7 +8,7 @@ import { emptyLine, gapLines } from '../../output/gap-text.ts';
 import { EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK } from '../../exit/exit-codes.ts';
 import { interruptible } from '../../exit/interruptible.ts';
 import { type Visit, visitSnapshot } from '../../snapshot/visit-snapshot.ts';
-import { DifferenceTotals, differenceJson, differenceLine } from './difference-text.ts';
+import { DifferenceTotals, differenceJson, differenceLine, HEADING } from './difference-text.ts';
 import { printStatus } from '../../output/status-lines.ts';
 
 export interface DiffOptions extends SourceAndSpaceOptions {
@@ -80,8 +80,11 @@ async function compare(
   const request = { ...after.work, ...va, by, gapsBefore, gaps: gapsAfter } as const;
   for await (const difference of compareSpaces(before, after, request)) {
     if (!kinds.includes(difference.kind)) continue;
+    const heading = totals.isEmpty ? HEADING : '';
     totals.add(difference);
-    await after.print(json === true ? differenceJson(difference, after.space.root) : differenceLine(difference));
+    await after.print(
+      json === true ? differenceJson(difference, after.space.root) : `${heading}${differenceLine(difference)}`,
+    );
   }
   await after.print(json === true ? totals.json(gapsBefore, gapsAfter) : totals.text);
 }
