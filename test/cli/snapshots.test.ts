@@ -117,6 +117,8 @@ describe('ptmon map', () => {
   });
 });
 
+const HEADING = '  start                 size  pages  rights  physical\n';
+
 describe('ptmon diff', () => {
   const after = () =>
     program()
@@ -127,14 +129,30 @@ describe('ptmon diff', () => {
     const { code, stdout } = await run(['diff', dumpOf(program()), dumpOf(after())]);
     expect({ code, stdout }).toEqual({
       code: 1,
-      stdout: `  start                 size  pages  rights  physical
-- 0x400000                4K  4K     r-xu    0x1000
+      stdout: `${HEADING}- 0x400000                4K  4K     r-xu    0x1000
 - 0x403000                8K  4K     rw-u    0x9000 and 1 more run  moved
 + 0x403000                8K  4K     rw-u    0x6000  moved
 
 pages of 4K: 1 paged out, 2 moved
 `,
     });
+  });
+
+  test('pages that moved are differences, whichever half of it is asked for', async () => {
+    const moved = program().map(VA + 0x3000n, 2, 0x6000n, DATA);
+    const [out, back] = [
+      '- 0x403000                8K  4K     rw-u    0x9000 and 1 more run',
+      '+ 0x403000                8K  4K     rw-u    0x6000',
+    ];
+    for (const [kinds, lines] of [
+      ['page-out', [out]],
+      ['page-in', [back]],
+      ['page-in,page-out', [out, back]],
+    ] as const) {
+      const { code, stdout } = await run(['diff', '--kinds', kinds, dumpOf(program()), dumpOf(moved)]);
+      const told = lines.map((line) => `${line}  moved\n`).join('');
+      expect({ code, stdout }).toEqual({ code: 1, stdout: `${HEADING}${told}\npages of 4K: 2 moved\n` });
+    }
   });
 
   test('says that nothing differs, and exits with 0', async () => {
@@ -180,7 +198,7 @@ pages of 4K: 1 paged out, 2 moved
     const builder = new SpaceBuilder();
     builder.put(0xffff_8880_0000_0000n, 2, LARGE | PRESENT | WRITABLE | NO_EXECUTE);
     const { code, stdout, stderr } = await run(['diff', dumpOf(builder), '--qmp', vm.qmp, '--gdb', vm.gdb]);
-    expect(stdout).toBe('+ 0x7f1234567000          4K  4K  rw-u  0x123000\n\npages of 4K: 1 paged in\n');
+    expect(stdout).toBe(`${HEADING}+ 0x7f1234567000          4K  4K     rw-u    0x123000\n\npages of 4K: 1 paged in\n`);
     expect(stderr).toContain('the roots differ: root 0x100000 (CR3 of vCPU 0), 4-level paging; root 0x41000');
     expect({ code, state: vm.state() }).toEqual({ code: 1, state: 'running' });
   });
@@ -192,7 +210,7 @@ pages of 4K: 1 paged out, 2 moved
     const { code, stdout } = await run([...args, '--qmp', vm.qmp, '--gdb', vm.gdb]);
     expect({ code, stdout }).toEqual({
       code: 1,
-      stdout: '+ 0x7f1234567000          4K  4K  rw-u  0x123000\n\npages of 4K: 1 paged in\n',
+      stdout: `${HEADING}+ 0x7f1234567000          4K  4K     rw-u    0x123000\n\npages of 4K: 1 paged in\n`,
     });
   });
 

@@ -41,10 +41,13 @@ export function differenceJson({ va, pa, ...difference }: Difference, root: numb
 export class DifferenceTotals {
   readonly pages = { 'page-in': 0, 'page-out': 0, moved: 0, protection: 0, restructure: 0 };
 
+  /** Pages that moved, by what was reported of them: --kinds may leave out half of it. */
+  readonly #moved = { 'page-in': 0, 'page-out': 0 };
+
   add(difference: Difference): void {
     const { kind, pages } = difference;
     if (!('moved' in difference && difference.moved)) this.pages[kind] += pages;
-    else if (kind === 'page-in') this.pages.moved += pages;
+    else this.pages.moved = Math.max(this.pages.moved, (this.#moved[difference.kind] += pages));
   }
 
   get isEmpty(): boolean {
