@@ -246,6 +246,12 @@ describe('a crash dump of Windows', () => {
 
   test('without PAE, truncated, small or of another machine', async () => {
     expect((await open(windowsDump(FRAMES, { is64: false, pae: false }))).kernelRoot?.mode).toBe('32-bit');
+    for (const root of [2n ** 52n, 2n ** 63n, 2n ** 64n - 1n]) {
+      const strange = await open(windowsDump(FRAMES, { root }));
+      expect(strange.kernelRoot).toBeUndefined();
+      expect(strange.warnings).toEqual(["the kernel's root in its header is beyond 2^52"]);
+    }
+    expect((await open(windowsDump(FRAMES, { root: 2n ** 52n - 4096n }))).kernelRoot?.root).toBe(2 ** 52 - 4096);
     const cut = await open(windowsDump(FRAMES).subarray(0, -PAGE));
     expect(cut.warnings?.join()).toMatch(/truncated: 4K of memory/);
     await expect(openDump(dumpFile(windowsDump(FRAMES, { type: 4 })))).rejects.toThrow(/small dump without memory/);

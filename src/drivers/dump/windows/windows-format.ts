@@ -15,7 +15,7 @@
  *
  * The summary: "SDMP" or "FDMP", "DUMP", at 0x20 where the pages are, at 0x30 the bits of the bitmap, at 0x38 the bitmap.
  */
-import { PAGE_BYTES } from '../../../core/address/pa.ts';
+import { PA_LIMIT, PAGE_BYTES } from '../../../core/address/pa.ts';
 import { type LongWorkOptions, Pacer } from '../../../driver/pacer.ts';
 import { corrupt, type DumpBytes, expectInside, readPart, readU64 } from '../dump-bytes.ts';
 import { DumpRegions } from '../dump-regions.ts';
@@ -76,13 +76,15 @@ async function openWindows(bytes: DumpBytes, options: LongWorkOptions): Promise<
     parts: [{ source: bytes, regions: list }],
     notes: { cpus: [] },
     // CR3 has PCID bits in it.
-    kernelRoot: {
-      root: root - (root % (mode === 'pae' ? 32 : PAGE_BYTES)),
-      mode,
-      from: 'the header of the crash dump',
-    },
+    ...(root < PA_LIMIT && {
+      kernelRoot: {
+        root: root - (root % (mode === 'pae' ? 32 : PAGE_BYTES)),
+        mode,
+        from: 'the header of the crash dump',
+      },
+    }),
     missing: regions.missing,
-    warnings: regions.warnings,
+    warnings: [...regions.warnings, ...(root < PA_LIMIT ? [] : ["the kernel's root in its header is beyond 2^52"])],
   };
 }
 
