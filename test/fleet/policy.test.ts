@@ -53,6 +53,12 @@ test.each([
   [{ ...SMALLEST, fileMiB: 0.5 }, 'p.json: fileMiB: 0.5: not an integer from 1 to 1024'],
   [{ ...SMALLEST, http: { port: 70_000 } }, 'p.json: http.port: 70000: not an integer from 0 to 65535'],
   [{ ...SMALLEST, traces: [{ file: 'a', speed: 0 }] }, 'p.json: traces[0].speed: 0: must be positive'],
+  ...['tsl://broker:4222', 'http://broker', 'nats://user:secret@broker', 'nats://', 'broker:4222/x', 'a b'].map(
+    (server): [object, string] => [
+      { ...SMALLEST, broker: { servers: ['tls://[::1]:4222', 'broker', server] } },
+      `p.json: broker.servers[2]: "${server}": not HOST:PORT, nats://HOST:PORT or tls://HOST:PORT`,
+    ],
+  ),
   [5, 'p.json: the policy: 5: expected an object'],
   ['{"version": 1,\n "folder" 5}', 'p.json: line 2, column 11: not JSON'],
 ])('%j: %s', (policy, problem) => {

@@ -115,7 +115,7 @@ async function makeStream(manager: JetStreamManager, { stream, streamMiB }: Brok
 }
 
 function secretsOf(
-  { credentials, token, password, tls }: Broker,
+  { servers, credentials, token, password, tls }: Broker,
   transport: typeof import('@nats-io/transport-node'),
 ): Record<string, unknown> {
   const secret = (path: string) => readFileSync(path, 'utf8').trim();
@@ -128,7 +128,9 @@ function secretsOf(
   }
   const { ca, cert, key } = tls ?? {};
   const files = { ...(ca && { caFile: ca }), ...(cert && { certFile: cert }), ...(key && { keyFile: key }) };
-  return { ...(authenticator.length > 0 && { authenticator }), ...(tls && { tls: files }) };
+  // With a `tls`, though it be empty, the client refuses a broker that has no TLS, before it sends a secret.
+  const isSecure = tls !== undefined || servers.some((server) => /^tls:/i.test(server));
+  return { ...(authenticator.length > 0 && { authenticator }), ...(isSecure && { tls: files }) };
 }
 
 async function loadClient() {

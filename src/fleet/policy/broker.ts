@@ -14,9 +14,15 @@ export function integer(min: number, max: number) {
   return v.pipe(v.number(), v.integer(why), v.minValue(min, why), v.maxValue(max, why));
 }
 
+/** The client of NATS takes any scheme for `nats:`, a mistyped `tls:` as well. */
+const server = v.pipe(
+  text,
+  v.regex(/^(?:(?:nats|tls):\/\/)?[^\s/@]+$/i, 'not HOST:PORT, nats://HOST:PORT or tls://HOST:PORT, without a user'),
+);
+
 /** Secrets are in files, which only their owner can read. */
 export const BROKER = v.strictObject({
-  servers: v.pipe(v.array(text), v.minLength(1, 'an empty list')),
+  servers: v.pipe(v.array(server), v.minLength(1, 'an empty list')),
   /** Files: credentials as `nsc` writes them, a token, or `user:password`. */
   credentials: v.optional(text),
   token: v.optional(text),

@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { filesOf, partitionsOf } from '../../../src/fleet/archive/partition.ts';
 import { Archiver } from '../../../src/fleet/broker/archiver.ts';
 import { connectTo } from '../../../src/fleet/broker/connect.ts';
@@ -119,6 +119,18 @@ ${users.replace('$NODE_17', 'secret').replace('$ARCHIVE', '"other-secret"')}`;
     afterAll(() => {
       server.kill('SIGKILL');
       rmSync(folder, { recursive: true, force: true });
+    });
+
+    test('a broker without TLS gets no secret where an address asks for TLS', async () => {
+      const plainPort = await freePort();
+      const plain = spawn('nats-server', ['-a', '127.0.0.1', '-p', String(plainPort)], { stdio: 'ignore' });
+      onTestFinished(() => void plain.kill('SIGKILL'));
+      // Without JetStream: that comes once the client is connected.
+      const attempt = (scheme: string) =>
+        connectTo({ ...keeper(), servers: [`${scheme}localhost:${plainPort}`], tls: undefined });
+      await expect.poll(() => attempt('nats://').catch(String), { timeout: 20_000 }).toMatch(/stream PTMON/);
+      for (const scheme of ['tls://', 'TLS://'])
+        await expect(attempt(scheme)).rejects.toThrow(/server does not support/);
     });
 
     test('a stream that the broker has no room for is refused, and the reason names the key of the policy', async () => {
