@@ -110,6 +110,15 @@ describe('ptmon map', () => {
     expect(vm.state()).toBe('running');
   });
 
+  test('of a live guest without a gdbstub: says how it can be read all the same', async () => {
+    const vm = await startVm();
+    const { code, stderr } = await run(['map', '--qmp', vm.qmp]);
+    expect([code, vm.state()]).toEqual([3, 'running']);
+    expect(stderr).toContain(
+      'give --gdb, or stop the guest first; ps, maps, map and dump read it as it runs with --consistent',
+    );
+  });
+
   test('the last page of all ends at 0x0', async () => {
     const builder = new SpaceBuilder().map(0xffff_ffff_ffff_f000n, 1, 0x1000n);
     const { stdout } = await run(['map', dumpOf(builder)]);
