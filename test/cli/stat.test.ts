@@ -24,7 +24,7 @@ test('a screenful: events by kind, process and entry, the most frequently change
   expect(stdout).toMatch(
     /process +pages in +out +entry +pages in +out\nworkload\[\d+\] +\+2\d\d\d +-2\d\d\d +PDE +\+2048 +-2048/,
   );
-  expect(stdout).toMatch(/events most changed +root +who\n +\d+ 0x1000002/);
+  expect(stdout).toMatch(/events  most changed +root +who\n +\d+  0x1000002/);
   expect(stdout).toMatch(/writes\/s [ ▁▂▃▄▅▆▇█]+ max \d+\nevents\/s [ ▁▂▃▄▅▆▇█]+ max \d+\n/);
 });
 

@@ -1,6 +1,8 @@
 /** Two tables of pages in and out, side by side. */
 import type { Ansis } from 'ansis';
+import { fitWho } from '../../sinks/console/row-layout.ts';
 import { printable } from '../../sinks/printable.ts';
+import { pad } from '../../sinks/text-width.ts';
 import { type InOut, largest } from './page-tally.ts';
 
 const LINES = 12;
@@ -22,14 +24,12 @@ function table(name: string, sums: ReadonlyMap<string, InOut>, colours: Ansis): 
   const cell = (text: string, paint: Ansis): string => ' '.repeat(COUNT_COLUMNS - text.length) + (text && paint(text));
   const count = (sign: string, n: number): string => (n === 0 ? '' : `${sign}${n}`);
   return [
-    name.padEnd(NAME_COLUMNS) + cell('pages in', colours.dim) + cell('out', colours.dim),
+    pad(name, NAME_COLUMNS) + cell('pages in', colours.dim) + cell('out', colours.dim),
     ...largest(sums, LINES).map(
       ([key, sum]) =>
-        fitName(printable(key)) + cell(count('+', sum.in), colours.green) + cell(count('-', sum.out), colours.red),
+        `${fitWho(printable(key), NAME_COLUMNS - 1)} ` +
+        cell(count('+', sum.in), colours.green) +
+        cell(count('-', sum.out), colours.red),
     ),
   ];
-}
-
-function fitName(name: string): string {
-  return name.length < NAME_COLUMNS ? name.padEnd(NAME_COLUMNS) : `${name.slice(0, NAME_COLUMNS - 2)}… `;
 }

@@ -5,6 +5,7 @@ import { entryName } from '../../sinks/console/event-row.ts';
 import { printable } from '../../sinks/printable.ts';
 import type { Sink, Summary } from '../../sinks/sink.ts';
 import type { TextOutput } from '../../sinks/text-output.ts';
+import { fitLine } from '../../sinks/text-width.ts';
 import { type AlikeEvents, EventBursts } from '../output/event-bursts.ts';
 import { EventFrame } from '../output/event-frame.ts';
 import { TIME_COLUMNS, TIME_NAME, timeText } from '../output/time-text.ts';
@@ -61,8 +62,7 @@ export function replayView({ output, timeUs, takeNotes, introduction }: ReplayVi
 function noteLine(note: TimedNote, columns: number, colours: Ansis): string {
   const text = printable(note.text);
   const width = Math.max(20, columns - TIME_COLUMNS - 1);
-  const shown = text.length > width - 4 ? `${text.slice(0, width - 5)}…` : text;
-  return `${colours.cyan(timeText(note.timeUs))} ${colours.bold(`── ${shown}`)}\n`;
+  return `${colours.cyan(timeText(note.timeUs))} ${colours.bold(`── ${fitLine(text, width - 4)}`)}\n`;
 }
 
 function totalLines(summary: Summary, guestSeconds: number, replaySeconds: number): string[] {

@@ -121,7 +121,7 @@ function paintOf(kind: MonitorEvent['kind'], colours: Ansis): (text: string) => 
  * Exactly `width` columns. Of `redis-server[2]:/usr/lib/libc.so.6`, a path loses its beginning first, and then the name of the process its
  * end: PID and area matter most.
  */
-function fitWho(text: string, width: number): string {
+export function fitWho(text: string, width: number): string {
   if (widthOf(text) <= width) return pad(text, width);
   const [, process = '', pid = '', area = ''] = /^([^]*?)(\[\d+\])?(:[^]*)?$/.exec(text) ?? [];
   const path = area.startsWith(':/') ? area.slice(1) : '';

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { printStatus } from '../../../src/cli/output/status-lines.ts';
 import { TextOutput } from '../../../src/sinks/text-output.ts';
+import { widthOf } from '../../../src/sinks/text-width.ts';
 import { Recorder } from '../../sinks/examples.ts';
 
 const LINE = 'Exact: the guest stops after each write to a watched entry. Memory: RAM file /dev/shm/vm/ram';
@@ -17,6 +18,12 @@ test('a status line wraps between words on a terminal, and nowhere else', async 
   for (const line of lines) expect(line.length).toBeLessThanOrEqual(40);
   expect(lines.join(' ').trim()).toBe(LINE);
   expect(await printed(LINE, {})).toEqual([LINE, '']);
+});
+
+test('wide characters take two columns', async () => {
+  const lines = await printed('process 数据库服务器 数据库服务器 is watched', { isTTY: true, columns: 40 });
+  expect(lines.length).toBeGreaterThan(2);
+  for (const line of lines) expect(widthOf(line)).toBeLessThanOrEqual(40);
 });
 
 test('names of the guest cannot steer the terminal', async () => {

@@ -3,6 +3,7 @@ import type { Ansis } from 'ansis';
 import { lostText } from '../../../sinks/console/console.ts';
 import { printable } from '../../../sinks/printable.ts';
 import type { Summary } from '../../../sinks/sink.ts';
+import { fitLine } from '../../../sinks/text-width.ts';
 import { tallyTables } from '../../output/tally-tables.ts';
 import type { ChangedAddress, StatTally } from './stat-tally.ts';
 
@@ -45,9 +46,13 @@ export function statText(facts: StatFacts, columns: number, colours: Ansis): str
 function changedLines(addresses: readonly ChangedAddress[], columns: number, colours: Ansis): string[] {
   if (addresses.length === 0) return [];
   const lines = addresses.map(({ va, root, tags, events }) =>
-    `${String(events).padStart(8)} ${va.padEnd(18)} ${root.padEnd(12)} ${printable(tags)}`.slice(0, columns),
+    fitLine(changedLine(String(events), va, root, printable(tags)), columns),
   );
-  return ['', colours.dim(`${'events'.padStart(8)} ${'most changed'.padEnd(18)} ${'root'.padEnd(12)} who`), ...lines];
+  return ['', colours.dim(changedLine('events', 'most changed', 'root', 'who')), ...lines];
+}
+
+function changedLine(events: string, va: string, root: string, who: string): string {
+  return `${events.padStart(8)}  ${va.padEnd(18)}  ${root.padEnd(12)}  ${who}`;
 }
 
 /** `writes/s  ▁▂█▃  at most 900`. */
