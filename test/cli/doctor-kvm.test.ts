@@ -34,6 +34,11 @@ describe('the KVM of this host', () => {
       'echo "qemu: no /dev/kvm" >&2; exit 1',
       { outcome: 'missing', detail: expect.stringContaining('no /dev/kvm') },
     ],
+    [
+      'is not for this user',
+      'echo "Could not access KVM kernel module: Permission denied" >&2; exit 1',
+      { outcome: 'missing', detail: expect.stringContaining('Permission denied (your user must be in the group kvm') },
+    ],
     ['cannot be tried without QEMU', undefined, { outcome: 'skipped', detail: expect.stringMatching(/^not tried: /) }],
   ] as const)('%s', async (_what, script, expected) => {
     qemuIs(script);
