@@ -119,6 +119,8 @@ describe.skipIf(noBrowser('the page in a browser'))('the page', () => {
       .filter((line) => /^(PML|PD|PT)/.test(line))
       .map((line) => line.replace(/ = .*/, '').replaceAll(/ +/g, ' '));
     expect(places).toHaveLength(5);
+    const cut = await page.locator('.details pre').evaluate((pre) => pre.scrollWidth - pre.clientWidth);
+    expect(cut, 'columns of the walk that are out of sight').toBeLessThanOrEqual(0);
     for (const place of places) expect(stdout.replaceAll(/ +/g, ' ')).toContain(place);
   });
 

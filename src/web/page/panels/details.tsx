@@ -42,7 +42,13 @@ function OpenPage({ model, selection }: { readonly model: Model; readonly select
         </button>
       </h2>
       <p class="words">{pageWords(space, vpn).replace(/^\S+ /, '')}</p>
-      {lines.length > 0 && <pre tabIndex={0}>{lines.join('\n')}</pre>}
+      {lines.length > 0 && (
+        <pre tabIndex={0}>
+          {lines.map((line, at) => (
+            <span key={at}>{line}</span>
+          ))}
+        </pre>
+      )}
       {lines.length > 0 && model.isLive && !model.timeline.isAtEnd && (
         <p class="hint">This walk is as of now, not of the shown moment.</p>
       )}
