@@ -19,6 +19,7 @@ export { openQemuSampling, QemuSamplingDriver, type QemuSamplingOptions, type Sa
 export {
   type DetachOptions,
   GDB_SIGNAL,
+  type ContinueOptions,
   GdbClient,
   type GdbOptions,
   type GdbRegisters,

@@ -18,7 +18,9 @@ import { listThreads } from './thread-list.ts';
 import { type WriteWatch, WriteWatches } from './write-watches.ts';
 
 export interface ContinueOptions {
+  /** Interrupts the guest when it is aborted. */
   readonly signal?: AbortSignal;
+  /** Told of a stop in the turn of the event loop in which it is read; true to let the guest run on at once. */
   readonly again?: ((stop: StopReply) => boolean) | undefined;
 }
 
@@ -255,8 +257,6 @@ export class GdbClient {
    * came, SIGINT or another that was faster. QEMU also stops it for a pause by QMP (SIGINT) and a shutdown (SIGQUIT).
    *
    * Nothing else may be sent while the guest runs: QEMU takes any byte for an interrupt.
-   *
-   * @param options.again told of a stop in the turn of the event loop in which it is read; true to let the guest run on at once
    */
   continue(options: ContinueOptions = {}): Promise<StopReply> {
     if (this.isRunning) return Promise.reject(this.#stillRunning());

@@ -1,4 +1,4 @@
-export { GdbClient } from './client.ts';
+export { type ContinueOptions, GdbClient } from './client.ts';
 export type { GdbOptions } from './connect.ts';
 export type { DetachOptions } from './leave.ts';
 export type { GdbVisit } from './gdb-visit.ts';
