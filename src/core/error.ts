@@ -44,6 +44,13 @@ export class PtmonError extends Error {
   }
 }
 
+/** Refuses options that nobody reads: a misspelt one would have no effect, without a word. @throws PtmonError `bad-argument` */
+export function checkNames(call: string, options: object, known: readonly string[]): void {
+  const strange = Object.keys(options).find((name) => !known.includes(name));
+  if (strange === undefined) return;
+  throw new PtmonError('bad-argument', `${call} has no option ${strange}: only ${known.join(', ')}`);
+}
+
 /** The message of whatever was thrown. */
 export function errorText(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

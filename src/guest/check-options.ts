@@ -1,4 +1,4 @@
-import { PtmonError } from '../core/error.ts';
+import { checkNames, PtmonError } from '../core/error.ts';
 
 /** A word of `typeof`, or `array`; an option of `any` type is checked where it is used. */
 export type OptionTypes = Readonly<
@@ -14,9 +14,8 @@ export function checkOptions(call: string, options: unknown, types: OptionTypes)
   const known = Object.keys(types);
   if (typeof options !== 'object' || options === null)
     throw new PtmonError('bad-argument', `${call}: the options are ${String(options)}: give { ${known.join(', ')} }`);
+  checkNames(call, options, known);
   for (const [name, value] of Object.entries(options)) {
-    if (!known.includes(name))
-      throw new PtmonError('bad-argument', `${call} has no option ${name}: only ${known.join(', ')}`);
     const type = types[name]!;
     const isOfType = type === 'array' ? Array.isArray(value) : type === 'any' || typeof value === type;
     if (value === undefined || (value !== null && isOfType)) continue;

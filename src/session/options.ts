@@ -1,4 +1,4 @@
-import { PtmonError } from '../core/error.ts';
+import { checkNames, PtmonError } from '../core/error.ts';
 import type { PageTableMonitor } from '../core/monitor/page-table-monitor.ts';
 import type { OptInKind } from '../core/monitor/events.ts';
 import type { Paging, PagingOptions } from '../core/paging/format.ts';
@@ -34,6 +34,8 @@ export interface SessionOptions {
   readonly onFault?: (fault: PtmonError) => void;
 }
 
+const OPTIONS = 'driver recorder script paging kinds sinks signal retries onBatch system onFault'.split(' ');
+
 /** The calls with which a script begins. Where the signal ends them, the session ends as soon as it is iterated. */
 export async function performFirst(monitor: PageTableMonitor, { script, signal }: SessionOptions): Promise<void> {
   try {
@@ -45,9 +47,13 @@ export async function performFirst(monitor: PageTableMonitor, { script, signal }
 
 export function checkDriver(options: SessionOptions): void {
   const driver: unknown = (options as Partial<SessionOptions> | undefined)?.driver;
-  if (typeof driver === 'object' && driver !== null) return;
-  const what = `the option driver of openSession is ${String(driver)}: pass an opened driver, such as \`await openQemu(…)\``;
-  throw new PtmonError('bad-argument', what);
+  const { run, close, memory } = Object(driver) as Partial<Driver>;
+  if (typeof run !== 'function' || typeof close !== 'function' || typeof memory !== 'object') {
+    const given = driver instanceof Object ? 'an object without memory, run and close' : String(driver);
+    const advice = 'pass an opened driver, such as `await openQemu(…)`';
+    throw new PtmonError('bad-argument', `the option driver of openSession is ${given}: ${advice}`);
+  }
+  checkNames('openSession', options, OPTIONS);
 }
 
 /** The driver, with its proof as the way to its tables. */

@@ -319,7 +319,7 @@ test('an idle guest is left when the signal says so', async () => {
   expect((await running).ended).toBe('stopped');
 });
 
-test.each([undefined, {}, { driver: undefined }, { driver: 'qemu' }])(
+test.each([undefined, {}, { driver: undefined }, { driver: 'qemu' }, { driver: {} }])(
   'openSession(%o) names the option driver',
   async (given) => {
     const opening = openSession(given as never);
@@ -327,3 +327,11 @@ test.each([undefined, {}, { driver: undefined }, { driver: 'qemu' }])(
     await expect(opening).rejects.toThrow(/the option driver of openSession is/);
   },
 );
+
+test('openSession refuses an option that nobody reads', async () => {
+  const opening = open(new ScriptedDriver([idle]), { sink: [] } as object);
+  await expect(opening).rejects.toMatchObject({
+    code: 'bad-argument',
+    message: expect.stringContaining('no option sink'),
+  });
+});

@@ -1,16 +1,27 @@
 /** Argument validation: every call checks these before it touches anything (rule T3). */
 import { isPaRange, PAGE_BYTES } from '../address/pa.ts';
 import { hex, offsetOf, toU64 } from '../address/va.ts';
-import { PtmonError } from '../error.ts';
+import { checkNames, PtmonError } from '../error.ts';
 import { canonicalVpn, foldVpn, type Paging } from '../paging/format.ts';
 import type { Tag } from '../struct/references.ts';
 import type { Address, MonitorOptions, RangeRequest } from './api.ts';
 import { OPT_IN_KINDS, type OptInKind } from './events.ts';
 
+const OPTIONS = [
+  'memory',
+  'protection',
+  'paging',
+  'kinds',
+  'onFault',
+  'fastPath',
+  'maxRangePages',
+] satisfies readonly (keyof MonitorOptions)[];
+
 /** The options of a monitor, all but `paging`, which `makePaging` checks. */
 export function checkOptions(options: MonitorOptions): void {
   checkObject(options, 'the options of PageTableMonitor', '{ memory, protection, paging }');
   const { memory, protection, paging, kinds, onFault, fastPath, maxRangePages } = options;
+  checkNames('PageTableMonitor', options, OPTIONS);
   checkMethods(memory, 'memory', ['readEntry']);
   if (protection !== undefined) checkMethods(protection, 'protection', ['getAccess', 'setAccess']);
   checkObject(paging, 'paging', "{ mode: '4-level' }");

@@ -11,7 +11,7 @@
 import { PAGE_BYTES } from '../address/pa.ts';
 import type { Pa, Vpn } from '../address/types.ts';
 import { highWord, toU64, vpnOf } from '../address/va.ts';
-import { PtmonError } from '../error.ts';
+import { checkNames, PtmonError } from '../error.ts';
 import { PAGING_MODES, type PagingMode, type PagingModeName, type TableLevel } from './modes.ts';
 
 // Constants to the compiler, as exports are not (`address/pa.ts`).
@@ -123,17 +123,20 @@ export function makePaging(options: PagingOptions): Paging {
     throw new PtmonError('bad-argument', `encryption mask 0x${encryptionMask.toString(16)} is not within bits 51:32`);
   }
 
-  const { vendor = 'intel', gigabytePages = true } = options;
+  const { vendor = 'intel', noExecuteEnable = true, pageSizeExtensions = true, gigabytePages = true } = options;
+  const flags = { noExecuteEnable, pageSizeExtensions, gigabytePages };
+  checkNames('paging', options, ['mode', 'physicalAddressBits', 'encryptionMask', 'vendor', ...Object.keys(flags)]);
+  for (const [name, flag] of Object.entries(flags)) {
+    if (typeof flag !== 'boolean') throw new PtmonError('bad-argument', `${name} ${String(flag)} is not a boolean`);
+  }
   if (vendor !== 'intel' && vendor !== 'amd') {
     throw new PtmonError('bad-argument', `vendor "${String(vendor)}" is not one of intel, amd`);
   }
   const machine = {
     physicalAddressBits: bits,
     encryptionMask,
-    noExecuteEnable: options.noExecuteEnable ?? true,
-    pageSizeExtensions: options.pageSizeExtensions ?? true,
     vendor,
-    gigabytePages,
+    ...flags,
   };
   const levels = mode.tables.map((_, index) => levelFormat(mode, index, machine));
   const byLevel = [...levels, levels.at(-1)!].reverse();

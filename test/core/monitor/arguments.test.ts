@@ -182,6 +182,9 @@ describe('C9 an argument of another type is refused by its name, or accepted on 
     [/onFault: log is not a function/, { memory, paging, onFault: 'log' }],
     [/fastPath: off is not a boolean/, { memory, paging, fastPath: 'off' }],
     [/maxRangePages: 1.5 is not a positive integer/, { memory, paging, maxRangePages: 1.5 }],
+    [/PageTableMonitor has no option kind: only memory, /, { memory, paging, kind: ['protection'] }],
+    [/paging has no option vendr: only mode, /, { memory, paging: { ...paging, vendr: 'amd' } }],
+    [/gigabytePages 0 is not a boolean/, { memory, paging: { ...paging, gigabytePages: 0 } }],
   ];
   test.each(options)('new PageTableMonitor: %s', (message, given) => {
     const error = errorOf(() => new PageTableMonitor(given as never));
