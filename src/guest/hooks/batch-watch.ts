@@ -50,6 +50,7 @@ export class BatchWatch extends ProcessHandle {
     return handle;
   }
 
+  /** @internal */
   async take(events: readonly MonitorEvent[]): Promise<void> {
     if (events.length > 0) await this.#deliver(events as readonly ProcessEvent[]);
     if (this.hasEnded) await this.stop();
@@ -64,6 +65,7 @@ export class BatchWatch extends ProcessHandle {
     });
   }
 
+  /** @internal */
   protected ended(failure: unknown): void {
     this.#request.onEnd?.(failure);
   }

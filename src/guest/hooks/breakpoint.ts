@@ -54,7 +54,7 @@ export class Breakpoint implements AsyncDisposable {
   readonly #options: BreakpointOptions;
   #state: 'pending' | 'armed' | 'removed' = 'pending';
   #hits = 0;
-  /** Top-level tables under which it is hit; undefined for all. */
+  /** Top-level tables under which it is hit; undefined for all. @internal */
   roots: ReadonlySet<number> | undefined;
   /** What tells of its page; undefined where that is always there. @internal */
   page: WatchedPage | undefined;
@@ -88,11 +88,12 @@ export class Breakpoint implements AsyncDisposable {
     return this.remove();
   }
 
+  /** @internal */
   become(state: 'pending' | 'armed' | 'removed'): void {
     if (this.#state !== 'removed') this.#state = state;
   }
 
-  /** Runs the handler. Never throws. */
+  /** Runs the handler. Never throws. @internal */
   async run(hit: BreakpointHit, released: AbortSignal): Promise<void> {
     this.#hits++;
     const options = { ...this.#options, released };

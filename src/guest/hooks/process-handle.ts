@@ -46,7 +46,7 @@ export abstract class ProcessHandle extends ProcessLayer implements AsyncDisposa
     return this.stop();
   }
 
-  /** Called once when no more events come. @param failure what ended the session; undefined where nothing failed */
+  /** Called once when no more events come. @param failure what ended the session; undefined where nothing failed @internal */
   protected abstract ended(failure: unknown): void;
 
   #end(failure: unknown): void {

@@ -55,7 +55,7 @@ export class ProcessHook implements AsyncDisposable {
     return this.remove();
   }
 
-  /** Never throws. */
+  /** Never throws. @internal */
   call(process: TaskBrief, released: AbortSignal): Promise<void> {
     const { event, handler } = this.#options;
     return callHandler(`the handler of ${event}`, () => handler(process), { ...this.#options, released });

@@ -2,13 +2,12 @@
 import type { MonitorEvent } from '../../core/monitor/events.ts';
 import type { SourceEvent } from '../../driver/driver.ts';
 import { type ProcessSelection, ProcessWatch } from '../../linux/index.ts';
-import type { EventLayer } from '../session/layers.ts';
 import type { LiveSession } from '../session/live-session.ts';
 
 /** Tells the ranges of one hook from those of another. */
 let owners = 0;
 
-export abstract class ProcessLayer implements EventLayer {
+export abstract class ProcessLayer {
   /** @internal */
   protected readonly live: LiveSession;
   readonly #watch: ProcessWatch;
@@ -27,13 +26,13 @@ export abstract class ProcessLayer implements EventLayer {
     });
   }
 
-  /** Watches from now on. The guest must be stopped. @throws PtmonError `bad-argument` where there is no such process */
+  /** Watches from now on. The guest must be stopped. @throws PtmonError `bad-argument` where there is no such process @internal */
   protected async begin(): Promise<void> {
     await this.#watch.begin(this.live.session);
     this.live.add(this);
   }
 
-  /** Releases what it watches. The guest must be stopped. */
+  /** Releases what it watches. The guest must be stopped. @internal */
   release(): Promise<void> {
     this.live.remove(this);
     return this.#watch.end();
@@ -44,26 +43,31 @@ export abstract class ProcessLayer implements EventLayer {
     return this.#watch.watched;
   }
 
-  /** Whether the process has ended: the events that come with it are the last. */
+  /** Whether the process has ended: the events that come with it are the last. @internal */
   protected get hasEnded(): boolean {
     return this.#hasEnded;
   }
 
+  /** @internal */
   get blindTo(): string | undefined {
     return this.#watch.blindTo;
   }
 
+  /** @internal */
   words(): Float64Array {
     return this.#watch.words();
   }
 
+  /** @internal */
   update(batch: readonly SourceEvent[]): Promise<readonly SourceEvent[]> {
     return this.#watch.update(batch);
   }
 
+  /** @internal */
   label(events: readonly MonitorEvent[]): Promise<readonly MonitorEvent[]> {
     return this.#watch.label(events);
   }
 
+  /** @internal */
   abstract take(events: readonly MonitorEvent[]): Promise<void>;
 }

@@ -36,11 +36,13 @@ export class ProcessWatchHandle extends ProcessHandle implements AsyncIterable<P
     return this.#queue;
   }
 
+  /** @internal */
   async take(events: readonly MonitorEvent[]): Promise<void> {
     for (const event of events) if (this.#kinds.has(event.kind)) await this.#queue.push(event as ProcessEvent);
     if (this.hasEnded) await this.stop();
   }
 
+  /** @internal */
   protected ended(failure: unknown): void {
     this.#queue.end(failure);
     this.live.removeReader(this.#queue);
