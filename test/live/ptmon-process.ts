@@ -15,7 +15,7 @@ export interface PtmonProcess {
   readonly child: ChildProcess;
   readonly stdout: string;
   readonly stderr: string;
-  /** Its exit code or the signal that ended it. @throws where it has not ended in time */
+  /** Its exit code or the signal that ended it. @throws where it has not ended in time, which counts from the boot of its guest on */
   readonly ended: Promise<number | NodeJS.Signals | null>;
   /** Resolves when standard output has so many lines, or the process has ended. @throws where that is not so in time */
   lines(count: number): Promise<void>;
@@ -71,6 +71,13 @@ function startProgram(args: readonly string[], options: SpawnOptions): PtmonProc
   const closed = once(child, 'close').then(
     ([code, signal]: (number | NodeJS.Signals | null)[]) => code ?? signal ?? null,
   );
+  let isClosed = false;
+  void closed.then(() => (isClosed = true));
+  /** How long a guest boots depends on the machine, and has a limit of its own. */
+  const booted = async () => {
+    if (args[1] !== 'run') return;
+    while (!isClosed && !stderr.includes('Booted: ')) await sleep(20);
+  };
   const said = () => `\n${args.join(' ')}\n${stdout.slice(-1000)}\n${stderr.slice(-1000)}`;
   return {
     child,
@@ -81,13 +88,12 @@ function startProgram(args: readonly string[], options: SpawnOptions): PtmonProc
       return stderr;
     },
     get ended() {
-      return within(closed, () => `it has not ended within ${LIMIT_MS} ms${said()}`);
+      return booted().then(() => within(closed, () => `it has not ended within ${LIMIT_MS} ms${said()}`));
     },
     lines: async (count) => {
       let isOver = false;
-      void closed.then(() => (isOver = true));
       const enough = (async () => {
-        while (!isOver && stdout.split('\n').length <= count) await sleep(5);
+        while (!isOver && !isClosed && stdout.split('\n').length <= count) await sleep(5);
       })();
       await within(enough, () => `it has not said ${count} lines within ${LIMIT_MS} ms${said()}`);
       isOver = true;
