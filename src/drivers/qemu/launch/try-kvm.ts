@@ -158,5 +158,6 @@ function whyNot(code: number | undefined, said: string, timeoutMs: number): stri
   // -no-reboot ends QEMU where the guest resets: a triple fault.
   if (code === 0) return 'a guest of a few instructions resets';
   const [first = said] = said.split('\n').filter((line) => !line.includes('warning:'));
-  return first.replace(/^\S*qemu\S*: /, '');
+  const right = first.includes('Permission denied') ? ' (your user must be in the group kvm, or be root)' : '';
+  return first.replace(/^\S*qemu\S*: /, '') + right;
 }
