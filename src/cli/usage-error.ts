@@ -21,6 +21,11 @@ const SENTENCES: readonly (readonly [RegExp, (...groups: string[]) => string])[]
   [/^required option '(?:-\w, )?(--[\w-]+ ?[^']*)' not specified$/, (option) => `${option} is missing`],
   [/^missing required argument '([^']+)'$/, (argument) => `the argument <${argument}> is missing`],
   [
+    /^too many arguments for '([^']+)'\. Expected (\d+) arguments? but got (\d+)\.$/,
+    (command, most, given) =>
+      `too many arguments: ${given} given, ptmon ${command} takes ${most === '0' ? 'none' : most}`,
+  ],
+  [
     /^unknown (option|command) '([^]*)'\n\(Did you mean ([^]*)\?\)$/,
     (kind, word, better) => `unknown ${kind} ${word}; did you mean ${better}?`,
   ],

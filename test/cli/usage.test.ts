@@ -23,7 +23,8 @@ describe('a wrong command line exits with 2, names what is wrong and what would 
       ['--kinds all: unknown name "all"', 'protection,restructure,root-gone'],
     ],
     [['demo', 'now'], ['no recording "now" in this package; give one of tour, boot, fork, huge, swap']],
-    [['demo', 'tour', 'fork'], ['too many arguments']],
+    [['demo', 'tour', 'fork'], ['too many arguments: 2 given, ptmon demo takes 1 (see']],
+    [['top', 'tour'], ['too many arguments: 1 given, ptmon top takes none (see']],
     [
       ['demo', '--seed', '4'],
       ['--seed needs the simulated guest', 'ptmon demo --sim --seed <n>'],
