@@ -452,6 +452,29 @@ describe.skipIf(leftOut('test/live/script-hooks, hooks on a real guest')).each(M
       expect(called).toEqual([]);
     });
 
+    test('a guest that another client has paused is read while it is watched, released, and stays paused', async () => {
+      await guest.close();
+      const ask = async (command?: 'stop' | 'cont') => {
+        const qmp = await QmpClient.connect(vm.qmpPath);
+        if (command !== undefined) await qmp.execute(command);
+        const state = await readRunState(qmp);
+        await qmp.close();
+        return state;
+      };
+      expect(await ask('stop')).toBe('paused');
+      const breakpoint = await process.breakpoint(place(), () => {});
+      const watch = await process.watch('heap');
+      const next = watch[Symbol.asyncIterator]().next();
+      for (const _ of [1, 2]) expect(await process.read(0x400000n, 4)).toHaveLength(4);
+      await breakpoint.remove();
+      await watch.stop();
+      expect(await next).toEqual({ done: true, value: undefined });
+      await guest.close();
+      expect(await ask()).toBe('paused');
+      expect(await ask('cont')).toBe('running');
+      await run('sh echo one');
+    });
+
     test('without a gdbstub it cannot be left stopped, and its socket is free afterwards', async () => {
       await guest.close();
       await using sampled = await attach({ qmp: vm.qmpPath });

@@ -28,13 +28,10 @@ import { mayRunAfterUs, releaseGuest } from '../../release/release-guest.ts';
 const LAST_LOOK_MS = 1000;
 /** How long a guest that another client has resumed runs before it is looked at, unless a watchpoint stops it. */
 const QUIET_MS = 500;
-
 /** How much later than RESUME, on its own socket, the reply about the stop before it may be read. */
 const REPLY_MS = 20;
-
 /** A migration takes longer than that from its last step to its end. */
 const MOMENT_MS = 50;
-
 /** How long a gdbstub may take to detach, and then each answer to a second attempt. */
 const DETACH_MS = 2000;
 const RELEASE_MS = 700;
@@ -97,10 +94,11 @@ export class RunControl {
     this.#setHeld('paused');
   }
 
-  /** Stops the guest: `next` returns at once, or the next time that it is called. */
+  /** Stops the guest, unless another client has paused it: `next` returns at once, or the next time that it is called. */
   interrupt(): void {
     this.#isInterrupted = true;
     this.#parts.gdb.interrupt();
+    if (this.isHeld) this.#onChange();
   }
 
   /** The guest was told to run, and does by now, or another client wants it stopped; a QEMU that does not answer is not waited for. */
@@ -151,6 +149,11 @@ export class RunControl {
       // Nothing is sent to the stub while another client has the guest paused: it would stop a guest that they have just resumed.
       const isStopped = this.isHeld || !gdb.resumedElsewhere;
       if (isStopped && this.#unseenRuns > 0) return this.#look(undefined);
+      if (this.isHeld && this.#isInterrupted) {
+        this.#isInterrupted = false;
+        // It has not run since it was looked at.
+        return { reply: undefined, isSure: true };
+      }
       if (this.isHeld) {
         await this.#change(halt);
       } else if (gdb.resumedElsewhere) {
