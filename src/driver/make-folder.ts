@@ -28,3 +28,9 @@ export function makeFolder(path: string): void {
 export function isFolder(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
+
+/** Whether a path is a device, which may have no end: /dev/zero. Not a pipe, as which a shell passes the output of a program. */
+export function isDevice(path: string): boolean {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  return stats?.isCharacterDevice() === true || stats?.isBlockDevice() === true;
+}

@@ -100,9 +100,12 @@ describe('the command as a process', { timeout: TIMEOUT_MS }, () => {
     expect(stderr).toMatch(`ptmon: ${script} waits for what can never come: nothing else runs`);
   });
 
-  test('a script that is a folder is named', async () => {
-    const { code, stderr } = await ran(['script', 'traces', '--file', 'traces/fork.trace']);
-    expect({ code, stderr }).toEqual({ code: 2, stderr: 'ptmon: traces is a folder: name a script in it\n' });
+  test.each([
+    ['traces', 'traces is a folder: name a script in it'],
+    ['/dev/zero', '/dev/zero is a device, not a script'],
+  ])('a script that is no file is named: %s', async (script, message) => {
+    const { code, stderr } = await ran(['script', script, '--file', 'traces/fork.trace']);
+    expect({ code, stderr }).toEqual({ code: 2, stderr: `ptmon: ${message}\n` });
   });
 
   test('SIGINT: people get their summary', async () => {

@@ -99,7 +99,10 @@ test('a file that a policy names and that cannot be read is named, with its plac
     expect(() => readPolicy(path)).toThrow(`${path}: ${place}: ${join(folder, 'none')} does not exist`);
     writeFileSync(path, JSON.stringify({ ...SMALLEST, ...more }).replace('"none"', '"."'));
     expect(() => readPolicy(path)).toThrow(`${path}: ${place}: ${folder} is a folder`);
+    writeFileSync(path, JSON.stringify({ ...SMALLEST, ...more }).replace('"none"', '"/dev/zero"'));
+    expect(() => readPolicy(path)).toThrow(`${path}: ${place}: /dev/zero is a device, not a file`);
   }
+  expect(() => readPolicy('/dev/zero')).toThrow('/dev/zero is a device, not a file');
 });
 
 test('a recording that a policy has twice needs two names', () => {

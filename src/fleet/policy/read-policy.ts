@@ -3,7 +3,7 @@ import { accessSync, constants, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import * as v from 'valibot';
 import { errorText, PtmonError } from '../../core/error.ts';
-import { isFolder } from '../../driver/make-folder.ts';
+import { isDevice, isFolder } from '../../driver/make-folder.ts';
 import { type Broker, withAbsolutePaths } from './broker.ts';
 import { ARCHIVE_POLICY, type ArchivePolicy, POLICY, type Policy } from './policy.ts';
 
@@ -54,6 +54,7 @@ function checkFile(file: string, place: string): void {
     throw refusal(`${place}: ${unreadable(file, error)}`);
   }
   if (isFolder(file)) throw refusal(`${place}: ${file} is a folder`);
+  if (isDevice(file)) throw refusal(`${place}: ${file} is a device, not a file`);
 }
 
 /** @param name of the text, for messages */
@@ -62,6 +63,7 @@ export function parsePolicy(text: string, name: string): Policy {
 }
 
 function textOf(path: string): string {
+  if (isDevice(path)) throw refusal(`${path} is a device, not a file`);
   try {
     // Editors of Windows begin a file with a byte-order mark.
     return readFileSync(path, 'utf8').replace(/^\uFEFF/, '');

@@ -4,7 +4,7 @@ import { extname, resolve } from 'node:path';
 import process from 'node:process';
 import { pathToFileURL } from 'node:url';
 import { PtmonError } from '../../../core/error.ts';
-import { isFolder } from '../../../driver/make-folder.ts';
+import { isDevice, isFolder } from '../../../driver/make-folder.ts';
 import { attach, type Guest, type GuestFile, type QemuSockets } from '../../../guest/index.ts';
 import { unlessAborted } from '../../../guest/session/unless-aborted.ts';
 import type { CommandContext } from '../../context.ts';
@@ -84,6 +84,7 @@ const SCRIPT_ENDINGS = ['.mjs', '.js', '.cjs', '.ts', '.mts', '.cts', ''];
 function checkScript(path: string, given: string): void {
   if (!existsSync(path)) throw new PtmonError('bad-argument', `${given} does not exist`);
   if (isFolder(path)) throw new PtmonError('bad-argument', `${given} is a folder: name a script in it`);
+  if (isDevice(path)) throw new PtmonError('bad-argument', `${given} is a device, not a script`);
   if (!SCRIPT_ENDINGS.includes(extname(path))) {
     throw new PtmonError('bad-argument', `${given} is not a script: its name must end in .mjs, .js or .ts`);
   }
