@@ -32,15 +32,15 @@ export async function findListeningProcesses(address: string): Promise<readonly 
     throw new PtmonError('source-unavailable', `${target.host} of ${name} is not this host`);
   }
   const sockets = target.kind === 'unix' ? unixSockets(target.path) : tcpSockets(target);
-  if (sockets.length === 0) {
+  const { holders, hasUnheld, hidden } = holdersOf(sockets, target);
+  if (holders.length > 0) return holders;
+  if (!hasUnheld) {
     throw new PtmonError(
       'source-unavailable',
       `no process that can be seen from here listens on ${name}: if QEMU runs in a container of its own network, run ptmon ` +
         'in the namespaces of QEMU (nsenter --target PID --all), or give --ram-file',
     );
   }
-  const { holders, hidden } = holdersOf(sockets, target);
-  if (holders.length > 0) return holders;
   throw new PtmonError(
     'source-unavailable',
     hidden > 0
@@ -99,9 +99,18 @@ function tcpSockets({ port }: Extract<SocketAddress, { kind: 'tcp' }>): Listenin
   });
 }
 
-/** A process may be gone, or another user's; of the latter `hidden` are counted. */
-function holdersOf(sockets: readonly ListeningSocket[], target: SocketAddress): { holders: number[]; hidden: number } {
+interface Holders {
+  readonly holders: number[];
+  /** Whether any of the sockets is held by no process that can be seen from here. */
+  readonly hasUnheld: boolean;
+  /** Processes of other users. */
+  readonly hidden: number;
+}
+
+/** A process may be gone, or another user's. */
+function holdersOf(sockets: readonly ListeningSocket[], target: SocketAddress): Holders {
   const byLink = new Map(sockets.map((socket) => [`socket:[${socket.inode}]`, socket]));
+  const unheld = new Set(sockets);
   const holders: number[] = [];
   let hidden = 0;
   for (const pid of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
@@ -112,9 +121,10 @@ function holdersOf(sockets: readonly ListeningSocket[], target: SocketAddress): 
       if ((error as { code?: string }).code === 'EACCES') hidden++;
     }
     const found = links.map((link) => byLink.get(link ?? '')).filter((socket) => socket !== undefined);
+    for (const socket of found) unheld.delete(socket);
     if (found.some((socket) => isMeant(socket, Number(pid), target))) holders.push(Number(pid));
   }
-  return { holders, hidden };
+  return { holders, hasUnheld: unheld.size > 0, hidden };
 }
 
 function isMeant({ path }: ListeningSocket, pid: number, target: SocketAddress): boolean {

@@ -63,6 +63,12 @@ describe.runIf(process.platform === 'linux')('the process that listens', () => {
     await expect(findListeningProcesses(address)).rejects.toThrow(unavailable(message));
   });
 
+  test('is not found, whatever listens at a path that is not absolute', async () => {
+    const [folder, elsewhere] = [temporaryFolder(), temporaryFolder()];
+    await startListener('qmp.sock', elsewhere);
+    await expect(findListeningProcesses(join(folder, 'qmp.sock'))).rejects.toThrow(unavailable(/no process that can/));
+  });
+
   test("of a domain of libvirt is known to the user's session, or to the system", async () => {
     const folder = temporaryFolder();
     const before = process.env['XDG_RUNTIME_DIR'];
