@@ -175,6 +175,19 @@ describe('what a watch keeps', () => {
     await expect(session.watch({ ...page(1), maxUnread })).rejects.toMatchObject({ code: 'bad-argument' });
     expect(session.monitor.monitoredTables()).toBe(0);
   });
+
+  test.each<[string, object | undefined | null, RegExp]>([
+    ['a misspelt field', { ...page(1), byteLenght: 4096 }, /watch has no option byteLenght: only view, root, va, /],
+    ['nothing', undefined, /the request undefined is not an object/],
+    ['null', null, /the request null is not an object/],
+  ])('%s is refused, and nothing is watched', async (_, request, message) => {
+    await using session = await open(guestOf([]));
+    await expect(session.watch(request as never)).rejects.toMatchObject({
+      code: 'bad-argument',
+      message: expect.stringMatching(message),
+    });
+    expect(session.monitor.monitoredTables()).toBe(0);
+  });
 });
 
 describe('R1 stop releases what the watch retains, and nothing else', () => {

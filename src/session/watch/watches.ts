@@ -1,5 +1,5 @@
 /** The watches of one session: who reads events, and what the monitor releases without being asked by them. */
-import { PtmonError } from '../../core/error.ts';
+import { checkNames, PtmonError } from '../../core/error.ts';
 import type { MonitorEvent } from '../../core/monitor/events.ts';
 import type { PageTableMonitor } from '../../core/monitor/page-table-monitor.ts';
 import { rootOf } from '../../core/paging/format.ts';
@@ -26,13 +26,11 @@ export class Watches {
    * Has the monitor retain what is asked for, once.
    *
    * @param signal ends a long call
-   * @throws as the monitor, PtmonError `bad-argument` for `maxUnread`, the reason of `signal`
+   * @throws as the monitor, PtmonError `bad-argument` for `maxUnread` and a field that nobody reads, the reason of `signal`
    */
   async open(monitor: PageTableMonitor, request: SessionWatchRequest, signal: AbortSignal): Promise<Watch> {
+    checkRequest(request);
     const { tag, maxUnread } = request;
-    if (maxUnread !== undefined && !(maxUnread >= 1)) {
-      throw new PtmonError('bad-argument', `maxUnread ${maxUnread} is not a number of at least 1`);
-    }
     if (isRange(request)) await carryOut(monitor.monitorRangeInSteps(request), signal);
     else monitor.monitor(request);
     const span = spanOf(monitor.paging, request);
@@ -118,4 +116,16 @@ export class Watches {
     ofRoot?.delete(watch);
     if (ofRoot?.size === 0) this.#active.delete(watch.root);
   }
+}
+
+const FIELDS = ['view', 'root', 'va', 'byteLength', 'tag', 'runs', 'maxUnread'];
+
+/** What the monitor does not check. */
+function checkRequest(request: SessionWatchRequest): void {
+  if (typeof request !== 'object' || request === null)
+    throw new PtmonError('bad-argument', `the request ${String(request)} is not an object: pass { root, va }`);
+  checkNames('watch', request, FIELDS);
+  const { maxUnread } = request;
+  if (maxUnread === undefined || maxUnread >= 1) return;
+  throw new PtmonError('bad-argument', `maxUnread ${maxUnread} is not a number of at least 1`);
 }
