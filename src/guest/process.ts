@@ -23,6 +23,7 @@ import { type DumpedRange, dumpRange } from './memory/dump.ts';
 import { search } from './memory/search.ts';
 import { checkedRange, type VirtualMemory, type VirtualRange } from './memory/virtual-memory.ts';
 import type { Moment } from './moment.ts';
+import { isOver } from './session/live-session.ts';
 import { checkSymbol, findProgramSymbol } from './symbols/program-symbols.ts';
 import type { GuestSource } from './source/guest-source.ts';
 
@@ -221,7 +222,7 @@ export class GuestProcess {
               new PtmonError('source-unavailable', `process ${this.toString()} has ended: ${hex(va)} was never backed`),
             ),
         });
-        live.onEnd((failure) => arrival.fail(failure ?? new PtmonError('closed', 'the guest is no longer watched')));
+        live.onEnd((failure) => arrival.fail(failure ?? isOver()));
       };
       live.paused(begin).then(
         () => live.letRun(),

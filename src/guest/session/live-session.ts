@@ -279,6 +279,6 @@ async function openSampling(options: QemuSamplingOptions): Promise<QemuSamplingD
   throw new PtmonError('source-unavailable', `no proof that nothing is missed between samples: ${whyUnproved}`);
 }
 
-function isOver(): PtmonError {
-  return new PtmonError('closed', 'the guest is no longer watched');
+export function isOver(): PtmonError {
+  return new PtmonError('closed', 'the guest is no longer watched: it has ended, or was released');
 }
