@@ -115,7 +115,7 @@ describe('ptmon map', () => {
     const { code, stderr } = await run(['map', '--qmp', vm.qmp]);
     expect([code, vm.state()]).toEqual([3, 'running']);
     expect(stderr).toContain(
-      'give --gdb, or stop the guest first; ps, maps, map and dump read it as it runs with --consistent',
+      'give --gdb, or stop the guest first; with --consistent, ps, maps, map and dump read a running guest',
     );
   });
 

@@ -169,7 +169,7 @@ describe('where there is no kernel to be found, it is said why', () => {
         made.put(made.initTask + made.at('task_struct.comm'), 0n);
         return made.source();
       },
-      /its first task is not to be seen/,
+      /its first task was not found/,
     ],
   ])('%s', async (_what, source, expected) => {
     const failure = await findKernel(source()).then(

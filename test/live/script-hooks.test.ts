@@ -189,7 +189,7 @@ describe.skipIf(leftOut('test/live/script-hooks, hooks on a real guest')).each(M
       node.off('warning', note);
       expect(errors).toMatchObject([{ code: 'closed', message: expect.stringContaining('within 50 ms') }]);
       for (const outcome of late)
-        expect(await outcome).toMatchObject({ code: 'closed', message: expect.stringContaining('whose time is up') });
+        expect(await outcome).toMatchObject({ code: 'closed', message: expect.stringContaining('its time is up') });
       const kept = await process.page(va, async (memory) => memory);
       await expect(kept.read(va, 1)).rejects.toMatchObject({ code: 'closed' });
     });

@@ -212,7 +212,7 @@ function samplingSource(
       if (windows === undefined || windows.proved === 0) {
         return `${taken}; what changed and changed back between two of them was missed`;
       }
-      return `${taken}; ${windows.proved} of them found that no watched table had been written since the one before, so nothing was missed between these two`;
+      return `${taken}; before ${windows.proved} of them, no watched table was written since the previous sample, so nothing was missed`;
     },
   };
 }

@@ -85,7 +85,7 @@ function checkTargets({ va, pid, comm, map, verify }: TargetOptions): void {
   if (va !== undefined && map !== undefined)
     throw refusal('--map selects memory of a process: it needs --pid or --comm');
   if (va === undefined && verify === true) {
-    throw refusal('--verify needs --va: the watched addresses of a process change');
+    throw refusal('--verify needs --va: with --pid or --comm, the watched addresses change');
   }
 }
 

@@ -51,7 +51,7 @@ export function addEventOptions(command: Command): Command {
 }
 
 export function addTimeOption(command: Command): Command {
-  return command.option('--time', 'with --json: add the time at which the guest stopped to each line');
+  return command.option('--time', 'with --json: add to each line the time at which the guest stopped');
 }
 
 /** @throws PtmonError `bad-argument` for `--time` without `--json` */

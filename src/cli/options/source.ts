@@ -159,7 +159,7 @@ export function addProcessOptions(
 export function addSymbolsOption(command: Command): Command {
   return command.option(
     '--symbols <file>',
-    "a Linux kernel's symbols (System.map, vmlinux, /proc/kallsyms) instead of its own",
+    'file of kernel symbols (System.map, vmlinux, /proc/kallsyms), instead of those in the guest',
   );
 }
 

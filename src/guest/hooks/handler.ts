@@ -38,7 +38,7 @@ export class Handling {
 
   end(): void {
     this.#controller.abort(
-      new PtmonError('closed', 'the guest was stopped for a handler that has ended, or whose time is up'),
+      new PtmonError('closed', 'too late: the handler has ended, or its time is up, and the guest runs on'),
     );
   }
 }

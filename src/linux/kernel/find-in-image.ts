@@ -71,8 +71,8 @@ export class ImageSearch {
     if (misfit !== undefined) return lacking(`the types given for it (--btf) are another kernel's: ${misfit}`);
     const initTask = await firstOf(traces.names, (at) => this.#do(() => initTaskAt(this.#memory, btf.value, at)));
     if (initTask === undefined) {
-      const given = own === undefined ? ' where the types given for it (--btf) say: they may be of another kernel' : '';
-      return lacking(`its first task is not to be seen${given}`);
+      const given = own === undefined ? ' by the types in --btf: they may be of another kernel' : '';
+      return lacking(`its first task was not found${given}`);
     }
     const note = await firstOf(traces.notes, (at) => this.#readNote(at));
     const offset = (va: bigint) => Number(va - base);

@@ -346,8 +346,8 @@ export async function refuseDroppedGaps(snapshot: Snapshot, options: LongWorkOpt
 
 export function droppedGapsError({ pieces, holes }: DroppedGaps, rawBytes: number): PtmonError {
   const moved = pieces.find((piece) => !isInPlace(piece));
-  const why = 'as where the gaps of RAM were dropped (LiME with format=raw) or the file has a header';
-  const asItIs = `if positions are addresses all the same: --ram-map ${mapText(placed(0, 0, rawBytes))}`;
+  const why = 'Perhaps the gaps of RAM were dropped (LiME with format=raw), or the file has a header';
+  const asItIs = `if positions are addresses nevertheless: --ram-map ${mapText(placed(0, 0, rawBytes))}`;
   const [hole] = holes;
   const where =
     hole === undefined
@@ -357,9 +357,9 @@ export function droppedGapsError({ pieces, holes }: DroppedGaps, rawBytes: numbe
   return new PtmonError(
     'bad-argument',
     moved === undefined
-      ? `the positions in this file do not seem to be physical addresses, ${why}: ${where}. ` +
+      ? `the positions in this file do not seem to be physical addresses: ${where}. ${why}. ` +
           `Give the ranges of RAM (/proc/iomem lists them) in --ram-map ADDRESS+SIZE@POSITION,…; ${asItIs}`
-      : `the positions in this file are not physical addresses: what page tables say is at ${hex(moved.pa)} lies at position ` +
-          `${hex(moved.position)}, ${why}. Give the map that page tables agree on: --ram-map ${mapText(pieces)}; ${asItIs}`,
+      : `the positions in this file are not physical addresses: by the page tables, what is at position ` +
+          `${hex(moved.position)} belongs at address ${hex(moved.pa)}. ${why}. Give the map that page tables agree on: --ram-map ${mapText(pieces)}; ${asItIs}`,
   );
 }

@@ -19,7 +19,7 @@ ${DUMP_SOURCE_HELP}
 
 "resident" is what /proc/PID/smaps calls Rss, computed from the page tables.
 Rights are those of /proc/PID/maps: r, w, x, then p (private) or s (shared).
-Those of the page tables are in ptmon map, with u for user mode.
+ptmon map shows the rights in the page tables, with u for user mode.
 A dash in a column of sizes stands for none.
 
 Examples:

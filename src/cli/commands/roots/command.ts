@@ -19,8 +19,8 @@ ${SOURCE_HELP}
 
 roots reads all memory, and says how sure it is that a table is a root:
   sure      its upper half maps the table itself as writable, as a kernel does
-            with its tables. Also, it maps kernel code, or another root has the
-            same upper half
+            with its tables, and also maps kernel code or is the same as the
+            upper half of another root
   likely    its upper half maps the table itself as writable, and that is all;
             or the table maps each virtual address to the same physical address,
             as firmware does

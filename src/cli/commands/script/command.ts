@@ -23,7 +23,7 @@ Examples:
 `;
 
 export const PROOF_HELP =
-  'watch by samples, and prove between which of them nothing was missed: needs root, Linux 6.7 and a C compiler';
+  'watch by samples, and mark intervals in which nothing was missed; needs root, Linux 6.7 on the host and a C compiler';
 
 export interface ScriptOptions extends Pick<LiveOptions, 'qmp' | 'gdb'> {
   /** What to call the guest. */

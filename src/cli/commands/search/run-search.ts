@@ -61,7 +61,7 @@ export function runSearch(source: SourceName, options: SearchCommandOptions, con
     const isFound = lines.length > 0;
     const notes = [
       ...(isFound ? [] : ['no match']),
-      ...(absentBytes === 0 ? [] : [`${sizeText(absentBytes)} of the searched areas are absent`]),
+      ...(absentBytes === 0 ? [] : [`${sizeText(absentBytes)} of the searched memory is absent`]),
       ...(missingBytes === 0
         ? []
         : [`page tables or memory for ${sizeText(missingBytes)} of the address space are missing from the source`]),

@@ -22,9 +22,9 @@ Exact mode needs a QEMU that was started with
   -qmp unix:/tmp/qmp,server=on,wait=off -gdb unix:/tmp/gdb,server=on,wait=off
 KVM has four watchpoints, enough for one address. If a watch needs more, ptmon
 samples.
-In plugin mode, a plugin of QEMU records each of these writes, and the guest
-does not stop. Plugin mode needs --qmp, and a QEMU that was started with the
-plugin (ptmon doctor --help).
+In plugin mode, a plugin of QEMU records each write to a watched table, and the
+guest does not stop. Plugin mode needs --qmp, and a QEMU that was started with
+the plugin (ptmon doctor --help).
 In sample mode, ptmon reads the page tables at intervals while the guest runs.
 Sample mode needs --qmp, or just the file that backs the guest's memory, and
 works with KVM. It misses what changes and changes back between two samples.
@@ -73,8 +73,8 @@ export function defineWatch(command: Command, context: CommandContext): void {
     )
     .option('--max-watchpoints <n>', 'set at most this many watchpoints', wholeNumber(1, 1e6))
     .option('--on <kinds>', `with --stop: the events to wait for: ${EVENT_KINDS.join(',')}`, listOf(EVENT_KINDS))
-    .option('--stop', 'stop the guest for good at the first event of a kind in --on, and print its registers')
-    .option('--dump-pages <folder>', 'write each page that comes in to a file in this folder, which must be new')
+    .option('--stop', 'leave the guest stopped at the first event of a kind in --on, and print its registers')
+    .option('--dump-pages <folder>', 'write each paged-in page to a file in this new or empty folder')
     .action(async (options: WatchOptions) => {
       await interruptible(context, async (signal) => {
         const { openAndWatch } = await import('../../live/run-watch.ts');

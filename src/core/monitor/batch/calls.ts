@@ -96,5 +96,8 @@ export class Calls {
 
 export function nestedCall(name: string): PtmonError {
   const what = `${name}() was called from within readEntry, stillHolds, getAccess or setAccess of the monitor's own source`;
-  return new PtmonError('nested-call', `${what}: only marks and queries may be; call it after the outer call returns`);
+  return new PtmonError(
+    'nested-call',
+    `${what}: there, only marks and queries may be called; call ${name}() after the outer call returns`,
+  );
 }

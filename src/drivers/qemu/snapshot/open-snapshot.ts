@@ -94,7 +94,7 @@ async function readStoppedGuest(guest: StoppedGuest): Promise<Snapshot> {
   if (state === 'running') {
     throw new PtmonError(
       'source-unavailable',
-      `${qmp.address}: the guest runs, and ptmon needs the gdbstub to stop it for reading: give --gdb, or stop the guest first; ps, maps, map and dump read it as it runs with --consistent`,
+      `${qmp.address}: the guest runs, and ptmon needs the gdbstub to stop it for reading: give --gdb, or stop the guest first; with --consistent, ps, maps, map and dump read a running guest`,
     );
   }
   const vcpus = await readAllRegisters(qmp);

@@ -225,7 +225,7 @@ export class TraceDriver implements Driver {
     const when = `${(this.timeUs / 1e6).toFixed(3)} s`;
     throw new PtmonError(
       'not-recorded',
-      `the table at ${hex(gfn * 4096)} is not in the trace at ${when}: nothing that was watched then led through it`,
+      `the table at ${hex(gfn * 4096)} is not in the trace at ${when}: no address watched at that time used it`,
       { gfn },
     );
   }

@@ -160,8 +160,8 @@ function min(a: bigint, b: bigint): bigint {
 function noAlias({ pa }: EntryRun, root: number): PtmonError {
   return new PtmonError(
     'protect-failed',
-    `no writable mapping of the page table at 0x${(pa - frameOffsetOf(pa)).toString(16)} in the address space of root ` +
-      `0x${root.toString(16)}, so its writes cannot be trapped; watch by samples (--mode sample)`,
+    `root 0x${root.toString(16)} has no writable mapping of the page table at 0x${(pa - frameOffsetOf(pa)).toString(16)}, ` +
+      'so writes to the table cannot be trapped; watch by samples (--mode sample)',
     { entryPa: pa, gfn: gfnOf(pa), root },
   );
 }
