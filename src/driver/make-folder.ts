@@ -26,7 +26,12 @@ export function makeFolder(path: string): void {
 
 /** Whether there is a folder at this path; false where there is nothing. */
 export function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  try {
+    return statSync(path).isDirectory();
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
+    throw error;
+  }
 }
 
 /** Whether a path is a device, which may have no end: /dev/zero. Not a pipe, as which a shell passes the output of a program. */

@@ -5,6 +5,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, type SchemaElement } from 'hyparquet';
 import { ByteWriter, ParquetWriter } from 'hyparquet-writer';
 import { PtmonError } from '../../core/error.ts';
+import { cannotRead } from './cannot-read.ts';
 import { syncFolder } from '../journal/segment.ts';
 import { VERSION } from '../../sinks/version.ts';
 import type { Row } from './row.ts';
@@ -119,8 +120,7 @@ export async function* readParquet(
   } catch (error) {
     // Merged meanwhile, perhaps.
     if (!(error instanceof Error) || ('code' in error && error.code === 'ENOENT')) throw error;
-    if ('syscall' in error)
-      throw new PtmonError('source-unavailable', `${path}: ${error.message}`, {}, { cause: error });
+    if ('syscall' in error) throw cannotRead(path, error);
     throw new PtmonError('corrupt-input', `${path}: ${error.message}\n${DAMAGED_HINT}`, {}, { cause: error });
   }
 }

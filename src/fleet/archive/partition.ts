@@ -8,6 +8,7 @@ import { randomUUID } from 'node:crypto';
 import { basename, join } from 'node:path';
 import { isFolder, makeFolder } from '../../driver/make-folder.ts';
 import { PtmonError } from '../../core/error.ts';
+import { withPath } from './cannot-read.ts';
 import { cannotWrite } from '../journal/cannot-write.ts';
 import { fileName } from '../journal/file-name.ts';
 import { syncFolder } from '../journal/segment.ts';
@@ -27,7 +28,6 @@ const LIST = /^files-(\d{12})\.json$/;
 export const LISTS = 'files-*.json';
 /** Lists that stay, for those who are reading them. */
 const KEPT = 4;
-const MAX_TRIES = 20;
 /** No process takes so long to write a file. */
 const ORPHANED_MS = 3_600_000;
 
@@ -46,11 +46,11 @@ export function dayOf(time: number): string {
 /**
  * Where the partitions are: an agent has its archive in `events/`.
  *
- * @throws PtmonError `bad-argument` for a folder without an archive
+ * @throws PtmonError `bad-argument` for a folder without an archive; the system's error where it cannot be read
  */
 export function archiveIn(folder: string): string {
   const inside = join(folder, 'events');
-  if (existsSync(inside)) return inside;
+  if (isFolder(inside)) return inside;
   if (isFolder(folder) && partitionsOf(folder).length > 0) return folder;
   throw new PtmonError(
     'bad-argument',
@@ -66,7 +66,7 @@ export function partitionsOf(archive: string): readonly string[] {
       .sort()
       .map((name) => join(folder, name))
       .filter(isFolder);
-  return existsSync(archive) ? entries(archive, 'day=').flatMap((day) => entries(day, 'host=')) : [];
+  return isFolder(archive) ? entries(archive, 'day=').flatMap((day) => entries(day, 'host=')) : [];
 }
 
 /** @throws PtmonError `bad-argument` where it cannot be written to */
@@ -82,12 +82,15 @@ export function makeArchive(archive: string): void {
 /** Paths of the files with each row once, also while others change the folder. */
 export function filesOf(partition: string): readonly string[] {
   const present = (path: string) => (existsSync(path) ? path : temporaryOf(path));
-  for (let tries = 1; ; tries++) {
+  let lostBefore: string | undefined;
+  for (;;) {
     const paths = stateOf(partition).files.map((name) => join(partition, name));
     const found = paths.map(present);
-    // Others may have renamed or removed one meanwhile: look again. One that is lost is for the reader to report.
-    if (found.every((path) => existsSync(path))) return found.sort();
-    if (tries === MAX_TRIES) return paths.sort();
+    const lost = found.filter((path) => !existsSync(path)).join('\n');
+    if (lost === '') return found.sort();
+    // Others may have renamed or removed one meanwhile: look again. One that stays lost is for the reader to report.
+    if (lost === lostBefore) return paths.sort();
+    lostBefore = lost;
   }
 }
 
@@ -107,6 +110,7 @@ export function countedFiles(lists: readonly (readonly [path: string, content: s
 }
 
 export function stateOf(partition: string): PartitionState {
+  let gone: number | undefined;
   for (;;) {
     const version = versionsIn(partition).at(-1);
     if (version === undefined) return { version: 0, files: parquetIn(partition), lines: {} };
@@ -115,9 +119,11 @@ export function stateOf(partition: string): PartitionState {
     try {
       content = readFileSync(path, 'utf8');
     } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw withPath(path, error);
+      if (version === gone) throw damaged(path, 'its folder names it, and it is not there', error);
       // Newer ones have replaced it.
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue;
-      throw error;
+      gone = version;
+      continue;
     }
     return parseList(path, content);
   }
@@ -125,24 +131,26 @@ export function stateOf(partition: string): PartitionState {
 
 /** @throws PtmonError `corrupt-input`: without its list, what is in a folder cannot be told from what is left over */
 function parseList(path: string, content: string): PartitionState {
-  const damage = (why: string, cause?: unknown) =>
-    new PtmonError(
-      'corrupt-input',
-      `${path}: damaged list of the archive's files (${why}): restore it from a copy, or move its folder out of the archive; the Parquet files in it stay readable`,
-      {},
-      { cause },
-    );
   let state: Partial<PartitionState> | null;
   try {
     state = JSON.parse(content) as Partial<PartitionState> | null;
   } catch (error) {
-    throw damage('not JSON', error);
+    throw damaged(path, 'not JSON', error);
   }
   const { version, files, lines } = state ?? {};
   const isWhole = Array.isArray(files) && typeof lines === 'object' && lines !== null;
-  if (!isWhole || !files.every((name) => typeof name === 'string')) throw damage('keys are missing');
-  if (version !== Number(LIST.exec(basename(path))?.[1])) throw damage('its name has another version');
+  if (!isWhole || !files.every((name) => typeof name === 'string')) throw damaged(path, 'keys are missing');
+  if (version !== Number(LIST.exec(basename(path))?.[1])) throw damaged(path, 'its name has another version');
   return state as PartitionState;
+}
+
+function damaged(path: string, why: string, cause?: unknown): PtmonError {
+  return new PtmonError(
+    'corrupt-input',
+    `${path}: damaged list of the archive's files (${why}): restore it from a copy, or move its folder out of the archive; the Parquet files in it stay readable`,
+    {},
+    { cause },
+  );
 }
 
 /** Removes a file that was written and does not count, where what wrote it has failed. */
@@ -226,13 +234,13 @@ function changedMs(partition: string, name: string): number | undefined {
 }
 
 function versionsIn(partition: string): readonly number[] {
-  if (!existsSync(partition)) return [];
+  if (!isFolder(partition)) return [];
   const numbers = readdirSync(partition).flatMap((name) => LIST.exec(name)?.[1] ?? []);
   return numbers.map(Number).sort((a, b) => a - b);
 }
 
 function parquetIn(partition: string): readonly string[] {
-  return existsSync(partition) ? readdirSync(partition).filter((name) => name.endsWith('.parquet')) : [];
+  return isFolder(partition) ? readdirSync(partition).filter((name) => name.endsWith('.parquet')) : [];
 }
 
 function listName(version: number): string {

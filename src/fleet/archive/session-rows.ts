@@ -1,5 +1,6 @@
 /** One session out of an archive: everything that was recorded while an agent watched a VM. */
 import { PtmonError } from '../../core/error.ts';
+import { cannotRead } from './cannot-read.ts';
 import { archiveIn, filesOf, partitionsOf } from './partition.ts';
 import { DAMAGED_HINT, readParquet } from './parquet.ts';
 import type { Row } from './row.ts';
@@ -45,7 +46,7 @@ export async function lastSession(folder: string, wanted?: string, signal?: Abor
       return await readLastSession(folder, wanted, signal);
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
-      if (code !== 'ENOENT') throw error;
+      if (code !== 'ENOENT') throw cannotRead(folder, error);
       // A file was merged since it was listed.
       if (tries < MAX_TRIES) continue;
       throw new PtmonError('corrupt-input', `${message}\n${DAMAGED_HINT}`, {}, { cause: error });

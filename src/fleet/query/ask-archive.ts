@@ -4,10 +4,13 @@ import { join } from 'node:path';
 import process from 'node:process';
 import type * as DuckDb from '@duckdb/node-api';
 import { errorText, PtmonError } from '../../core/error.ts';
+import { cannotRead, unreadable } from '../archive/cannot-read.ts';
 import { COLUMNS, DAMAGED_HINT, readParquet } from '../archive/parquet.ts';
 import { archiveIn, countedFiles, filesOf, LISTS, partitionsOf } from '../archive/partition.ts';
 
 const MAX_TRIES = 5;
+/** What DuckDB says where the system did not let it read a file. */
+const CANNOT_READ = /^IO Error: (?:Could not read from|Cannot open) file "(.+?)": (.+)/;
 /**
  * What DuckDB says of a file that is damaged, or is not there: it then takes the path for a folder, which it may not read. What it cannot
  * unpack is an `Invalid Error` without a name.
@@ -40,7 +43,7 @@ export type AnswerValue = null | boolean | number | bigint | string;
 /**
  * @param take uses the answer, which is gone when it resolves
  * @throws PtmonError `bad-argument` for a folder without an archive, or a statement that is wrong or does more than read the archive;
- *   `source-unavailable` without DuckDB
+ *   `source-unavailable` without DuckDB, or where the archive cannot be read
  */
 export async function askArchive<T>(request: ArchiveRequest, take: (answer: Answer) => Promise<T>): Promise<T> {
   const { DuckDBInstance } = await loadDuckDb();
@@ -48,12 +51,13 @@ export async function askArchive<T>(request: ArchiveRequest, take: (answer: Answ
     const instance = await DuckDBInstance.create(':memory:');
     try {
       const connection = await instance.connect();
+      let files: readonly string[] = [];
       let result: DuckDb.DuckDBResult;
       try {
-        result = await ask(connection, request);
+        files = isAddress(request.from) ? await remoteFiles(connection, request.from) : localFiles(request.from);
+        result = await ask(connection, request, files);
       } catch (error) {
-        // A file was renamed or merged since it was listed.
-        if (tries < MAX_TRIES && error instanceof Error && IS_OF_FILE.test(error.message)) continue;
+        if (tries < MAX_TRIES && isStale(request.from, files, errorText(error))) continue;
         throw refusalOf((await damageIn(request.from, errorText(error))) ?? error);
       }
       return await take({ columns: result.deduplicatedColumnNames(), portions: portionsOf(result) });
@@ -63,9 +67,24 @@ export async function askArchive<T>(request: ArchiveRequest, take: (answer: Answ
   }
 }
 
-async function ask(connection: DuckDb.DuckDBConnection, request: ArchiveRequest): Promise<DuckDb.DuckDBResult> {
-  const { from, where, sql } = request;
-  const files = isAddress(from) ? await remoteFiles(connection, from) : partitionsOf(archiveIn(from)).flatMap(filesOf);
+/** Whether a file was renamed or merged since they were listed. One that is damaged, or cannot be read, is still the same. */
+function isStale(from: string, files: readonly string[], message: string): boolean {
+  return IS_OF_FILE.test(message) && !isAddress(from) && localFiles(from).join('\n') !== files.join('\n');
+}
+
+function localFiles(from: string): readonly string[] {
+  try {
+    return partitionsOf(archiveIn(from)).flatMap(filesOf);
+  } catch (error) {
+    throw cannotRead(from, error);
+  }
+}
+
+async function ask(
+  connection: DuckDb.DuckDBConnection,
+  { where, sql }: ArchiveRequest,
+  files: readonly string[],
+): Promise<DuckDb.DuckDBResult> {
   // Seconds do not depend on where the question is asked.
   await connection.run("SET TimeZone = 'UTC'");
   // What has no room in memory; by default that would be in the current folder.
@@ -122,7 +141,7 @@ async function* portionsOf(result: DuckDb.DuckDBResult): AsyncGenerator<readonly
 async function damageIn(from: string, message: string): Promise<PtmonError | undefined> {
   if (!message.startsWith('Invalid Error') || isAddress(from)) return undefined;
   try {
-    for (const path of partitionsOf(archiveIn(from)).flatMap(filesOf)) for await (const _ of readParquet(path));
+    for (const path of localFiles(from)) for await (const _ of readParquet(path));
     return undefined;
   } catch (error) {
     return error instanceof PtmonError ? error : undefined;
@@ -133,6 +152,8 @@ function refusalOf(error: unknown): unknown {
   if (error instanceof PtmonError) return error;
   // What DuckDB says about the statement names the place in it.
   const message = errorText(error).replaceAll('\t', '  ').trim();
+  const [, path, why] = CANNOT_READ.exec(message) ?? [];
+  if (path !== undefined && why !== undefined) return unreadable(path, why, error);
   if (IS_OF_FILE.test(message)) {
     return new PtmonError('corrupt-input', `${message}\n${DAMAGED_HINT}`, {}, { cause: error });
   }

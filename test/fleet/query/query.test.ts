@@ -1,6 +1,6 @@
 /** `ptmon query`: the built-in queries on histories whose answers are known, and the ways to print an answer. */
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import process from 'node:process';
@@ -262,6 +262,69 @@ test('a file that is damaged, or lost, and a list that is damaged are named, wit
   }
 });
 
+describe('what the system does not let ptmon read', () => {
+  let [partition, file, list] = ['', '', ''];
+  beforeEach(async () => {
+    await keep('vm', [event(1, { pid: 1, va: 0x1000, pa: 0x5000 })]);
+    partition = join(folder, 'events/day=2026-11-25/host=h');
+    [file, list] = ['.parquet', '.json'].map((end) => readdirSync(partition).find((name) => name.endsWith(end))!) as [
+      string,
+      string,
+    ];
+  });
+
+  const replace = (path: string, target: string) => {
+    rmSync(path, { recursive: true });
+    symlinkSync(target, path);
+  };
+  const outcome = async () => {
+    const { code, stdout, stderr } = await run(['query', '--from', folder, 'FROM events']);
+    expect(stdout).toBe('');
+    return [code, stderr];
+  };
+
+  // A file of the kernel with a size that refuses to be read, as one on a mount whose object store is away.
+  const REFUSES = '/sys/class/net/lo/speed';
+  const refuses = (() => {
+    try {
+      readFileSync(REFUSES);
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === 'EINVAL';
+    }
+    return false;
+  })();
+
+  test.runIf(refuses)('a Parquet file: its name, and that it is no damage', async () => {
+    replace(join(partition, file), REFUSES);
+    expect(await outcome()).toEqual([
+      3,
+      `ptmon: ${join(partition, file)}: cannot be read (Invalid argument): if it is on a mount, its store cannot be reached, or has lost it\n`,
+    ]);
+  });
+
+  test.runIf(refuses)('a list: its name', async () => {
+    replace(join(partition, list), REFUSES);
+    expect(await outcome()).toEqual([
+      3,
+      expect.stringContaining(`${join(partition, list)}: cannot be read (EINVAL): `),
+    ]);
+  });
+
+  test('folders: the rows in them are not left out without a word', async () => {
+    for (const path of [partition, join(partition, '..'), join(folder, 'events')]) {
+      replace(path, path);
+      expect(await outcome()).toEqual([3, expect.stringContaining(`${path}: cannot be read (ELOOP): `)]);
+    }
+  });
+
+  test('a list that its folder names, and that is not there, ends the question', { timeout: 20_000 }, () => {
+    replace(join(partition, list), 'nowhere');
+    const args = [resolve('dist/cli/main.js'), 'query', '--from', folder, 'FROM events'];
+    const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 15_000 });
+    expect([status, stderr]).toEqual([4, expect.stringContaining(`${list}: damaged list of the archive's files`)]);
+  });
+});
+
 describe('a question reads the archive, and does nothing else', () => {
   let [secret, file]: [string, string] = ['', ''];
   beforeEach(async () => {
@@ -325,7 +388,7 @@ describe('a question reads the archive, and does nothing else', () => {
 test('a folder without an archive, and a file, are named', async () => {
   const file = join(folder, 'file');
   writeFileSync(file, '');
-  for (const from of [folder, file]) {
+  for (const from of [folder, file, join(file, 'in-it')]) {
     const { code, stderr } = await run(['query', '--from', from, 'lost-events']);
     expect([code, stderr]).toEqual([2, expect.stringContaining(`${from}: no archive`)]);
   }
