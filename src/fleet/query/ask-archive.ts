@@ -11,12 +11,10 @@ import { archiveIn, countedFiles, filesOf, LISTS, partitionsOf } from '../archiv
 const MAX_TRIES = 5;
 /** What DuckDB says where the system did not let it read a file. */
 const CANNOT_READ = /^IO Error: (?:Could not read from|Cannot open) file "(.+?)": (.+)/;
-/**
- * What DuckDB says of a file that is damaged, or is not there: it then takes the path for a folder, which it may not read. What it cannot
- * unpack is an `Invalid Error` without a name.
- */
-const IS_OF_FILE =
-  /^(IO Error|Invalid Error|Invalid Input Error: .*\.parquet|Permission Error: .*[\da-f-]{36}\.parquet\/\*\*)/s;
+/** What it says of a file that is not there: it takes the path for a folder, which it may not read. */
+const IS_LOST = /^Permission Error: .*"(.*[\da-f-]{36}\.parquet)\/\*\*/;
+/** Or of one that is damaged. What it cannot unpack is an `Invalid Error` without a name. */
+const IS_DAMAGED = /^(IO Error|Invalid Error|Invalid Input Error: .*\.parquet)/s;
 
 export interface ArchiveRequest {
   /** The folder of an agent or of an archive; or the address of such a folder that DuckDB reads: `s3://…`, `file://…`. */
@@ -69,7 +67,8 @@ export async function askArchive<T>(request: ArchiveRequest, take: (answer: Answ
 
 /** Whether a file was renamed or merged since they were listed. One that is damaged, or cannot be read, is still the same. */
 function isStale(from: string, files: readonly string[], message: string): boolean {
-  return IS_OF_FILE.test(message) && !isAddress(from) && localFiles(from).join('\n') !== files.join('\n');
+  const isOfFile = IS_LOST.test(message) || IS_DAMAGED.test(message);
+  return isOfFile && !isAddress(from) && localFiles(from).join('\n') !== files.join('\n');
 }
 
 function localFiles(from: string): readonly string[] {
@@ -154,8 +153,10 @@ function refusalOf(error: unknown): unknown {
   const message = errorText(error).replaceAll('\t', '  ').trim();
   const [, path, why] = CANNOT_READ.exec(message) ?? [];
   if (path !== undefined && why !== undefined) return unreadable(path, why, error);
-  if (IS_OF_FILE.test(message)) {
-    return new PtmonError('corrupt-input', `${message}\n${DAMAGED_HINT}`, {}, { cause: error });
+  const lost = IS_LOST.exec(message)?.[1];
+  if (lost !== undefined || IS_DAMAGED.test(message)) {
+    const what = lost === undefined ? message : `${lost}: is not there, and the list of its folder names it`;
+    return new PtmonError('corrupt-input', `${what}\n${DAMAGED_HINT}`, {}, { cause: error });
   }
   return new PtmonError('bad-argument', message, {}, { cause: error });
 }
