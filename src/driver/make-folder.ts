@@ -26,12 +26,7 @@ export function makeFolder(path: string): void {
 
 /** Whether there is a folder at this path; false where there is nothing. */
 export function isFolder(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
-    throw error;
-  }
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 /** Whether a path is a device, which may have no end: /dev/zero. Not a pipe, as which a shell passes the output of a program. */

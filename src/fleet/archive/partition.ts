@@ -8,7 +8,6 @@ import { randomUUID } from 'node:crypto';
 import { basename, join } from 'node:path';
 import { isFolder, makeFolder } from '../../driver/make-folder.ts';
 import { PtmonError } from '../../core/error.ts';
-import { withPath } from './cannot-read.ts';
 import { cannotWrite } from '../journal/cannot-write.ts';
 import { fileName } from '../journal/file-name.ts';
 import { syncFolder } from '../journal/segment.ts';
@@ -49,12 +48,14 @@ export function dayOf(time: number): string {
  * @throws PtmonError `bad-argument` for a folder without an archive; the system's error where it cannot be read
  */
 export function archiveIn(folder: string): string {
-  const inside = join(folder, 'events');
-  if (isFolder(inside)) return inside;
-  if (isFolder(folder) && partitionsOf(folder).length > 0) return folder;
+  if (isFolder(folder)) {
+    const inside = join(folder, 'events');
+    if (isFolder(inside)) return inside;
+    if (partitionsOf(folder).length > 0) return folder;
+  }
   throw new PtmonError(
     'bad-argument',
-    `${folder}: no archive: it has neither events/ nor day=… folders; give the folder of an agent or of an archive`,
+    `${folder}: no archive: it has neither events/ nor day=… folders; name the folder of an agent or archive`,
   );
 }
 
@@ -119,8 +120,8 @@ export function stateOf(partition: string): PartitionState {
     try {
       content = readFileSync(path, 'utf8');
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw withPath(path, error);
-      if (version === gone) throw damaged(path, 'its folder names it, and it is not there', error);
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw Object.assign(error as Error, { path });
+      if (version === gone) throw damaged(path, 'it is not there', error);
       // Newer ones have replaced it.
       gone = version;
       continue;
@@ -147,7 +148,7 @@ function parseList(path: string, content: string): PartitionState {
 function damaged(path: string, why: string, cause?: unknown): PtmonError {
   return new PtmonError(
     'corrupt-input',
-    `${path}: damaged list of the archive's files (${why}): restore it from a copy, or move its folder out of the archive; the Parquet files in it stay readable`,
+    `${path}: damaged list of the archive's files (${why}): restore it from a copy, or move its folder out of the archive`,
     {},
     { cause },
   );

@@ -55,7 +55,7 @@ export async function askArchive<T>(request: ArchiveRequest, take: (answer: Answ
         files = isAddress(request.from) ? await remoteFiles(connection, request.from) : localFiles(request.from);
         result = await ask(connection, request, files);
       } catch (error) {
-        if (tries < MAX_TRIES && isStale(request.from, files, errorText(error))) continue;
+        if (tries < MAX_TRIES && isStale(request.from, files)) continue;
         throw refusalOf((await damageIn(request.from, errorText(error))) ?? error);
       }
       return await take({ columns: result.deduplicatedColumnNames(), portions: portionsOf(result) });
@@ -66,9 +66,8 @@ export async function askArchive<T>(request: ArchiveRequest, take: (answer: Answ
 }
 
 /** Whether a file was renamed or merged since they were listed. One that is damaged, or cannot be read, is still the same. */
-function isStale(from: string, files: readonly string[], message: string): boolean {
-  const isOfFile = IS_LOST.test(message) || IS_DAMAGED.test(message);
-  return isOfFile && !isAddress(from) && localFiles(from).join('\n') !== files.join('\n');
+function isStale(from: string, files: readonly string[]): boolean {
+  return !isAddress(from) && localFiles(from).join('\n') !== files.join('\n');
 }
 
 function localFiles(from: string): readonly string[] {
@@ -151,11 +150,11 @@ function refusalOf(error: unknown): unknown {
   if (error instanceof PtmonError) return error;
   // What DuckDB says about the statement names the place in it.
   const message = errorText(error).replaceAll('\t', '  ').trim();
-  const [, path, why] = CANNOT_READ.exec(message) ?? [];
-  if (path !== undefined && why !== undefined) return unreadable(path, why, error);
+  const refused = CANNOT_READ.exec(message);
+  if (refused !== null) return unreadable(refused[1]!, refused[2]!, error);
   const lost = IS_LOST.exec(message)?.[1];
   if (lost !== undefined || IS_DAMAGED.test(message)) {
-    const what = lost === undefined ? message : `${lost}: is not there, and the list of its folder names it`;
+    const what = lost === undefined ? message : `${lost}: is not there`;
     return new PtmonError('corrupt-input', `${what}\n${DAMAGED_HINT}`, {}, { cause: error });
   }
   return new PtmonError('bad-argument', message, {}, { cause: error });
@@ -169,7 +168,7 @@ async function loadDuckDb(): Promise<typeof DuckDb> {
     if (code !== 'ERR_MODULE_NOT_FOUND') throw error;
     throw new PtmonError(
       'source-unavailable',
-      'ptmon query needs DuckDB, which is not installed beside ptmon: npm install @duckdb/node-api (with -g if ptmon was installed with -g)',
+      'ptmon query needs DuckDB, which is not beside ptmon: npm install @duckdb/node-api (with -g if ptmon was)',
     );
   }
 }
@@ -206,7 +205,7 @@ async function loadHttpfs(connection: DuckDb.DuckDBConnection, from: string): Pr
     throw new PtmonError(
       'source-unavailable',
       `${from}: DuckDB needs its extension httpfs, which it could not install: ${why}
-Where this host has no access to extensions.duckdb.org, copy ~/.duckdb/extensions from one that has, or copy the archive to a folder of this host, or mount it there, and name that: --from FOLDER`,
+Copy ~/.duckdb/extensions from a host that has it, or copy the archive to this host, or mount it there, and name that: --from FOLDER`,
       {},
       { cause: error },
     );
