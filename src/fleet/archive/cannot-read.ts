@@ -10,6 +10,6 @@ export function cannotRead(path: string, error: unknown): unknown {
 
 /** @param why the system's words */
 export function unreadable(path: string, why: string, cause: unknown): PtmonError {
-  const message = `${path}: cannot be read (${why}): see whether you may, and whether its mount has it`;
+  const message = `${path}: cannot be read (${why}): is its mount there?`;
   return new PtmonError('source-unavailable', message, {}, { cause });
 }

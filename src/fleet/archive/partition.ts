@@ -53,10 +53,7 @@ export function archiveIn(folder: string): string {
     if (isFolder(inside)) return inside;
     if (partitionsOf(folder).length > 0) return folder;
   }
-  throw new PtmonError(
-    'bad-argument',
-    `${folder}: no archive: it has neither events/ nor day=… folders; name the folder of an agent or archive`,
-  );
+  throw new PtmonError('bad-argument', `${folder}: no archive: it has neither events/ nor day=… folders`);
 }
 
 /** Folders alone: a file in their place is none of the archive's. */

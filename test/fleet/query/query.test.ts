@@ -301,7 +301,7 @@ describe('what the system does not let ptmon read', () => {
     replace(join(partition, file), REFUSES);
     expect(await outcome()).toEqual([
       3,
-      `ptmon: ${join(partition, file)}: cannot be read (Invalid argument): see whether you may, and whether its mount has it\n`,
+      `ptmon: ${join(partition, file)}: cannot be read (Invalid argument): is its mount there?\n`,
     ]);
   });
 
