@@ -16,7 +16,7 @@ built-in queries:
   lost-events         VMs whose events are not complete, and why
   frame-life          what processes did with one frame (--pa)
 
-It needs DuckDB: npm install @duckdb/node-api.
+query needs DuckDB: npm install @duckdb/node-api.
 
 Examples:
   ptmon query wx-after-start
