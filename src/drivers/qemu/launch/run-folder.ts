@@ -78,6 +78,7 @@ if ours "$1" "$2"; then
   kill "$1"
   for i in 1 2 3 4 5 6 7 8 9 10; do ours "$1" "$2" || break; sleep 0.2; done
   if ours "$1" "$2"; then kill -9 "$1"; fi
+  for i in 1 2 3 4 5 6 7 8 9 10; do ours "$1" "$2" || break; sleep 0.2; done
 fi
 rm -rf "$2"
 `;

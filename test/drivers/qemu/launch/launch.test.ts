@@ -8,9 +8,10 @@ import { launchPlayer, playOptions } from './fake-guest.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
 /** Whether a process is there and no zombie. */
+/** Whether a process has memory: one that ends has none, before it is a zombie. */
 function alive(pid: number): boolean {
   try {
-    return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8') !== '';
   } catch {
     return false;
   }
