@@ -51,7 +51,10 @@ function addressSpaces(
   reasons: string[],
 ): { readonly paging: Paging; readonly root: number }[] {
   const spaces = new Map<number, Paging>();
-  if (kernelRoot !== undefined) spaces.set(kernelRoot.root, makePaging(kernelRoot));
+  if (kernelRoot !== undefined) {
+    const { root, mode, encryptionMask } = kernelRoot;
+    spaces.set(root, makePaging({ mode, ...(encryptionMask !== undefined && { encryptionMask }) }));
+  }
   if (registers === undefined) {
     if (kernelRoot === undefined) reasons.push('this source has no registers: give a root to begin with');
     return [...spaces].map(([root, paging]) => ({ root, paging }));
