@@ -26,7 +26,7 @@ export class Watches {
    * Has the monitor retain what is asked for, once.
    *
    * @param signal ends a long call
-   * @throws as the monitor, PtmonError `bad-argument` for `maxUnread` and a field that nobody reads, the reason of `signal`
+   * @throws as the monitor, PtmonError `bad-argument` for `maxUnread` and unknown fields, the reason of `signal`
    */
   async open(monitor: PageTableMonitor, request: SessionWatchRequest, signal: AbortSignal): Promise<Watch> {
     checkRequest(request);

@@ -110,7 +110,7 @@ export async function checkProof(qmp: QmpClient | undefined): Promise<Check> {
     memory = followed;
     await (await WrittenTables.open(qmp, followed)).close();
     const detail =
-      "this host's kernel notes writes to page tables: ptmon knows between which samples no event was lost";
+      "this host's kernel notes writes: ptmon knows between which samples no event was lost";
     return { name: 'proof', outcome: 'ok', detail };
   } catch (error) {
     if (!(error instanceof PtmonError) || error.code !== 'source-unavailable') throw error;

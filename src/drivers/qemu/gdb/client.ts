@@ -20,7 +20,7 @@ import { type WriteWatch, WriteWatches } from './write-watches.ts';
 export interface ContinueOptions {
   /** Interrupts the guest when it is aborted. */
   readonly signal?: AbortSignal;
-  /** Told of a stop in the turn of the event loop in which it is read; true to let the guest run on at once. */
+  /** Told of a stop, in the turn in which it is read; true to run on at once. */
   readonly again?: ((stop: StopReply) => boolean) | undefined;
 }
 

@@ -74,12 +74,10 @@ const AFTERMATH = `
 trap '' HUP INT TERM
 cat > /dev/null
 ours() { case "$(tr '\\0' '\\n' < "/proc/$1/cmdline" 2> /dev/null)" in *"$2"*) ;; *) return 1 ;; esac; }
-if ours "$1" "$2"; then
-  kill "$1"
+for signal in TERM KILL; do
+  if ours "$1" "$2"; then kill -s $signal "$1"; fi
   for i in 1 2 3 4 5 6 7 8 9 10; do ours "$1" "$2" || break; sleep 0.2; done
-  if ours "$1" "$2"; then kill -9 "$1"; fi
-  for i in 1 2 3 4 5 6 7 8 9 10; do ours "$1" "$2" || break; sleep 0.2; done
-fi
+done
 rm -rf "$2"
 `;
 
