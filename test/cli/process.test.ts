@@ -102,7 +102,7 @@ describe('the command as a process', { timeout: TIMEOUT_MS }, () => {
 
   test.each([
     ['traces', 'traces is a folder: name a script in it'],
-    ['/dev/zero', '/dev/zero is a device, not a script'],
+    ['/dev/zero', '/dev/zero is a device'],
   ])('a script that is no file is named: %s', async (script, message) => {
     const { code, stderr } = await ran(['script', script, '--file', 'traces/fork.trace']);
     expect({ code, stderr }).toEqual({ code: 2, stderr: `ptmon: ${message}\n` });

@@ -60,7 +60,7 @@ export class EventQueue<Event> implements AsyncIterableIterator<Event> {
     if (this.#hasWarned) return;
     this.#hasWarned = true;
     process.emitWarning(
-      `the guest has been stopped for ${LONG_STOP_MS / 1000} s at an event of a watch: it runs on when the loop ends or asks for the next event`,
+      `the guest has been stopped for ${LONG_STOP_MS / 1000} s at an event of a watch: it runs on when the loop ends or takes the next event`,
     );
   }
 

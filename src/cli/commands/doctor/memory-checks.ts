@@ -109,8 +109,7 @@ export async function checkProof(qmp: QmpClient | undefined): Promise<Check> {
     const followed = await openFollowedMemory({ qmp, guestRuns: true });
     memory = followed;
     await (await WrittenTables.open(qmp, followed)).close();
-    const detail =
-      "this host's kernel notes writes: ptmon knows between which samples no event was lost";
+    const detail = "this host's kernel notes writes: ptmon knows between which samples no event was lost";
     return { name: 'proof', outcome: 'ok', detail };
   } catch (error) {
     if (!(error instanceof PtmonError) || error.code !== 'source-unavailable') throw error;

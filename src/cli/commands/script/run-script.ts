@@ -84,7 +84,7 @@ const SCRIPT_ENDINGS = ['.mjs', '.js', '.cjs', '.ts', '.mts', '.cts', ''];
 function checkScript(path: string, given: string): void {
   if (!existsSync(path)) throw new PtmonError('bad-argument', `${given} does not exist`);
   if (isFolder(path)) throw new PtmonError('bad-argument', `${given} is a folder: name a script in it`);
-  if (isDevice(path)) throw new PtmonError('bad-argument', `${given} is a device, not a script`);
+  if (isDevice(path)) throw new PtmonError('bad-argument', `${given} is a device`);
   if (!SCRIPT_ENDINGS.includes(extname(path))) {
     throw new PtmonError('bad-argument', `${given} is not a script: its name must end in .mjs, .js or .ts`);
   }
