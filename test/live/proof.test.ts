@@ -263,7 +263,7 @@ describe.skipIf(!isHere || missing !== undefined)('sampling with proof', { timeo
     const guest = await start(pagingFirmware(), memfd());
     const doctor = startPtmon('doctor', '--qmp', guest.qmp);
     await doctor.ended;
-    expect(doctor.stdout).toMatch(/^ok +proof +the kernel notes writes/m);
+    expect(doctor.stdout).toMatch(/^ok +proof +this host's kernel notes writes/m);
     expect(stateOf(guest.process.pid!)).toEqual(UNTOUCHED);
   });
 });
