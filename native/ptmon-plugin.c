@@ -106,7 +106,7 @@ enum { HELLO = 1, BUSY, READY, WRITE, SNAPSHOT, TOO_MANY, UNREADABLE };
 struct record {
     uint8_t kind;
     uint8_t level;     /* SNAPSHOT: of the table */
-    uint16_t vcpu;     /* WRITE: who wrote; HELLO: how many there are */
+    uint16_t vcpu;     /* WRITE: who wrote; SNAPSHOT: whose WRITE follows, plus 1, or 0; HELLO: how many there are */
     uint32_t sequence; /* WRITE: its number; SNAPSHOT: of the last write before it; HELLO: version of the protocol */
     uint32_t seen;     /* WRITE: the last number when this vCPU stored before */
     uint32_t capture;  /* SNAPSHOT: its number; HELLO: version of QEMU's API */
@@ -268,10 +268,13 @@ static void fence_all_threads(void)
     if (needs_fences || syscall(SYS_membarrier, PRIVATE_EXPEDITED, 0, 0) != 0) atomic_thread_fence(memory_order_seq_cst);
 }
 
-static void capture_below(uint64_t word, unsigned level);
+static void capture_below(uint64_t word, unsigned level, unsigned writer);
 
-/* Marks a table and copies it into the ring. `recursive` does so with all tables below it. Returns whether it can be read. */
-static bool capture(uint64_t pa, unsigned level, bool recursive)
+/*
+ * Marks a table and copies it into the ring. For a writer (a vCPU plus 1, whose WRITE follows) it does so with all tables below it, too. Returns
+ * whether it can be read.
+ */
+static bool capture(uint64_t pa, unsigned level, unsigned writer)
 {
     const struct region *region = region_of_pa(pa);
     if (region == NULL || level == 0) return false;
@@ -283,15 +286,15 @@ static bool capture(uint64_t pa, unsigned level, bool recursive)
     uint64_t page[PAGE / 8];
     for (unsigned n = 0; n < PAGE / 8; n++) page[n] = load(host + 8 * n);
     captures[frame] = ++capture_count;
-    struct record record = {.kind = SNAPSHOT, .level = level, .capture = capture_count, .pa = pa};
+    struct record record = {.kind = SNAPSHOT, .level = level, .vcpu = writer, .capture = capture_count, .pa = pa};
     record.sequence = atomic_load(&sequence);
     append(&record, page);
-    if (recursive && level > 1)
-        for (unsigned n = 0; n < PAGE / 8; n++) capture_below(page[n], level);
+    if (writer != 0 && level > 1)
+        for (unsigned n = 0; n < PAGE / 8; n++) capture_below(page[n], level, writer);
     return true;
 }
 
-static void capture_entry(uint64_t entry, unsigned level, uint64_t address)
+static void capture_entry(uint64_t entry, unsigned level, uint64_t address, unsigned writer)
 {
     bool is_present = (entry & 1) != 0;
     bool is_leaf = (entry & 0x80) != 0 && level <= 3;
@@ -302,15 +305,15 @@ static void capture_entry(uint64_t entry, unsigned level, uint64_t address)
         return;
     }
     tables_left--;
-    capture(entry & address, level - 1, true);
+    capture(entry & address, level - 1, writer);
 }
 
 /* Captures the tables that the entries in a word of a table lead to. */
-static void capture_below(uint64_t word, unsigned level)
+static void capture_below(uint64_t word, unsigned level, unsigned writer)
 {
-    if (entry_bytes == 8) return capture_entry(word, level, UINT64_C(0x000ffffffffff000));
-    capture_entry(word & 0xffffffff, level, 0xfffff000);
-    capture_entry(word >> 32, level, 0xfffff000);
+    if (entry_bytes == 8) return capture_entry(word, level, UINT64_C(0x000ffffffffff000), writer);
+    capture_entry(word & 0xffffffff, level, 0xfffff000, writer);
+    capture_entry(word >> 32, level, 0xfffff000, writer);
 }
 
 /* ---- In the threads of the vCPUs ---- */
@@ -323,7 +326,7 @@ static void record_word(unsigned vcpu, uint64_t key, uint32_t seen_sequence)
     uint64_t host = region->host + offset;
     tables_left = MAX_TABLES_OF_A_STORE;
     for (unsigned level = 2; level <= 5; level++)
-        if ((atomic_load(&marks[key / PAGE]) >> (level - 1) & 1) != 0) capture_below(load(host), level);
+        if ((atomic_load(&marks[key / PAGE]) >> (level - 1) & 1) != 0) capture_below(load(host), level, vcpu + 1);
     struct record record = {.kind = WRITE, .vcpu = vcpu, .seen = seen_sequence, .pa = region->pa + offset};
     if (!has_room(sizeof record)) return;
     record.sequence = atomic_fetch_add(&sequence, 1) + 1;
@@ -560,7 +563,7 @@ static bool handle(const struct request *request, const struct region *given)
         return configure(request, given);
     case CAPTURE:
         if (request->b < 1 || request->b > 5) return false;
-        if (capture(request->a & ~(uint64_t)(PAGE - 1), (unsigned)request->b, false)) return true;
+        if (capture(request->a & ~(uint64_t)(PAGE - 1), (unsigned)request->b, 0)) return true;
         record = (struct record){.kind = UNREADABLE, .pa = request->a};
         append(&record, NULL);
         return true;

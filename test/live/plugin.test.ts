@@ -250,8 +250,7 @@ describe.skipIf(!isHere).each([
 describe.skipIf(!isHere)('two vCPUs that count what they write', { timeout: 120_000 }, () => {
   const ENTRY = ROOT + 3 * 0x1000 + (FLIPPED >> 12) * 8;
 
-  /** @returns how many changes there were, and what was seen of them */
-  async function count({ entries, isLocked, rounds }: { entries: number; isLocked: boolean; rounds: number }) {
+  async function bootRace() {
     const folder = temporaryFolder();
     const { socket, arguments: more } = await newPlugin(folder);
     const ram = join(folder, 'ram');
@@ -263,6 +262,7 @@ describe.skipIf(!isHere)('two vCPUs that count what they write', { timeout: 120_
     ]);
     const fd = openSync(ram, 'r+');
     onTestFinished(() => closeSync(fd));
+    /** Writes RAM from outside, as a device does: without a store of the guest. */
     const put = (pa: number, value: bigint | number) => {
       const bytes = Buffer.alloc(8);
       bytes.writeBigUInt64LE(BigInt(value));
@@ -277,6 +277,12 @@ describe.skipIf(!isHere)('two vCPUs that count what they write', { timeout: 120_
     await qmp.close();
     put(0x600, 1);
     await until(0x604, 2);
+    return { qmp: guest.qmp, plugin: socket, put, until };
+  }
+
+  /** @returns how many changes there were, and what was seen of them */
+  async function count({ entries, isLocked, rounds }: { entries: number; isLocked: boolean; rounds: number }) {
+    const { qmp, plugin, put, until } = await bootRace();
     put(0x60c, rounds);
     for (const vcpu of [0, 1]) {
       put(0x610 + 8 * vcpu, BigInt(ENTRY + (vcpu % entries) * 8));
@@ -285,7 +291,7 @@ describe.skipIf(!isHere)('two vCPUs that count what they write', { timeout: 120_
     put(0x650, isLocked ? 1 : 0);
     const va = BigInt(FLIPPED);
     const { events, statistics } = await watchWhile(
-      { qmp: guest.qmp, plugin: socket },
+      { qmp, plugin },
       [{ root: BigInt(ROOT), va, pages: entries }],
       async () => {
         put(0x608, 1);
@@ -298,6 +304,18 @@ describe.skipIf(!isHere)('two vCPUs that count what they write', { timeout: 120_
     );
     return { seen, events, lost: statistics.lost };
   }
+
+  test('an entry that changes without a store is reported, and the loss is unknown', async () => {
+    const { qmp, plugin, put } = await bootRace();
+    await using session = await openSession({ driver: await openQemuPlugin({ qmp, plugin }) });
+    await session.watch({ root: BigInt(ROOT), va: BigInt(FLIPPED), byteLength: 4096 });
+    const next = session[Symbol.asyncIterator]();
+    put(ENTRY, 0x12_3000_0003n);
+    const seen = new Set<string>();
+    while (!seen.has('page-in')) seen.add((await next.next()).value!.kind);
+    const reason = expect.stringContaining('without a store that the plugin sees') as string;
+    expect(session.statistics().lost).toEqual({ known: 0, unknown: true, reasons: [reason] });
+  });
 
   test('each entries of its own: every change is seen', async () => {
     const { seen, lost } = await count({ entries: 2, isLocked: false, rounds: 20_000 });

@@ -79,7 +79,7 @@ export class Guest implements Workload {
     machine.takeEvents();
   }
 
-  /** Its insides, for checks. */
+  /** @internal Its insides, for checks. */
   get kernel(): Kernel {
     return this.#kernel;
   }

@@ -19,6 +19,7 @@ const MAX_LAST_WRITES = 1 << 16;
 const COMPARED_TABLES = 256;
 /** How often an unknown loss is reported again. */
 const DOUBT_MS = 1000;
+const NO_STORE = 'a page table changed without a store that the plugin sees (a device, a snapshot, other code)';
 
 export interface PluginParts {
   readonly guest: RunningGuest;
@@ -88,15 +89,14 @@ export class QemuPluginDriver implements Driver {
   }
 
   async *run(signal?: AbortSignal): AsyncGenerator<readonly SourceEvent[], void, undefined> {
-    const { connection, guest } = this.#parts;
-    const { end } = guest;
+    const { end } = this.#parts.guest;
     if (this.#closed !== undefined) throw new PtmonError('closed', 'the qemu driver is closed');
     const halt = AbortSignal.any([this.#stop.signal, end.signal, ...(signal === undefined ? [] : [signal])]);
     this.#compareDueMs = performance.now() + this.#parts.compareMs;
     try {
       while (!halt.aborted) {
-        const hasMoved = this.#tables.hasMoved;
-        this.#tables.resume({ isQuiet: connection.peek() === undefined });
+        const { hasMoved } = this.#tables;
+        if (this.#tables.resume()) this.#suspect(NO_STORE);
         const batch = await this.#next(halt);
         if (halt.aborted) break;
         if (hasMoved) this.#suspect('a page table changed while it was read');
@@ -151,30 +151,31 @@ export class QemuPluginDriver implements Driver {
           if (batch.length > 0 && (isAlone || entries.has(record.pa) || entries.size >= MAX_BATCH)) break;
           entries.add(record.pa);
           if (this.#apply(record, table)) batch.push(writeOf(record), { kind: 'commit', vcpu: record.vcpu });
-          connection.take();
+          this.#take(record);
           if (isAlone && batch.length > 0) break;
           continue;
         }
       } else if (record.kind === SNAPSHOT) {
-        this.#takeSnapshot(record);
+        if (this.#tables.takeSnapshot(record)) this.#suspect(NO_STORE);
       } else if (record.kind === TOO_MANY) {
         this.#suspect('an entry leads to more new page tables than the plugin follows at once');
       }
-      connection.take();
+      this.#take(record);
       if (this.#doubt !== undefined) break;
     }
     return batch;
   }
 
-  #takeSnapshot(record: PluginRecord): void {
-    const isChanged = this.#tables.takeSnapshot(record);
-    if (isChanged && this.#tables.isProtected(gfnOf(record.pa)))
-      this.#suspect('a page table changed without a store that the plugin sees (a device, a snapshot, other code)');
+  #take(record: PluginRecord): void {
+    this.#parts.connection.take();
+    if (record.kind === WRITE) this.#tables.arrived(record);
   }
 
   /** Whether a write changed its entry. Notes where another write may have hidden it. */
-  #isChange(record: PluginRecord, { words }: TableContent): boolean {
+  #isChange(record: PluginRecord, table: TableContent): boolean {
+    const { words } = table;
     const word = frameOffsetOf(record.pa) >>> 2;
+    if (this.#tables.explain(word, record, table)) this.#suspect(NO_STORE);
     const [lo, hi] = [words[word]!, words[word + 1]!];
     const last = this.#lastWrites.get(record.pa) ?? this.#formerWrites.get(record.pa);
     if (
@@ -228,7 +229,7 @@ export class QemuPluginDriver implements Driver {
 
   /**
    * Compares tables with memory. The guest runs, so what differs may be on its way: where the same words differ twice, the plugin copies the
-   * table once more, and that copy shows it.
+   * table once more, and that copy shows it, unless its vCPU has yet to record it.
    */
   async #compare(): Promise<void> {
     this.#compareDueMs = performance.now() + this.#parts.compareMs;
@@ -241,7 +242,8 @@ export class QemuPluginDriver implements Driver {
       const before = this.#suspects.get(gfn);
       if (words.length === 0 || before !== undefined) this.#suspects.delete(gfn);
       else this.#suspects.set(gfn, words);
-      if (before?.some((word) => words.includes(word)) === true)
+      const isUnexplained = (this.#tables.get(gfn)?.unexplained.size ?? 0) > 0;
+      if (isUnexplained || before?.some((word) => words.includes(word)) === true)
         this.#parts.connection.capturing(paOf(gfn), this.#tables.levelOf(gfn));
     }
   }

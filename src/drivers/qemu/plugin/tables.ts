@@ -20,8 +20,15 @@ import { type PluginRecord, WRITE } from './protocol.ts';
 
 /** Accessed and dirty, in the low word of an entry: the processor sets them by itself. */
 const PROCESSORS_OWN = 0x60;
-/** A table that nothing protects is kept for so many records: the one that makes an entry lead to it may be among them. */
-const KEPT_RECORDS = 1024;
+/** A vCPU that was suspended between a store and its record has recorded it by then. */
+const UNEXPLAINED_MS = 1000;
+
+/** What a snapshot showed of a word before any write did: the vCPU that stored it may not have recorded it yet. */
+interface Unexplained {
+  readonly lo: number;
+  readonly hi: number;
+  readonly sinceMs: number;
+}
 
 export interface TableContent {
   readonly words: Uint32Array;
@@ -29,6 +36,8 @@ export interface TableContent {
   capture: number;
   /** Of the last write that is in it. */
   sequence: number;
+  /** By word. The content has their values before that. */
+  readonly unexplained: Map<number, Unexplained>;
 }
 
 export class RecordedTables implements PhysicalMemory, PageProtection, RemoteFetch {
@@ -40,12 +49,13 @@ export class RecordedTables implements PhysicalMemory, PageProtection, RemoteFet
   readonly #access = new Map<number, PageAccess>();
   /** Of the tables that are protected, or were since the guest ran last. */
   readonly #levels = new Map<number, number>();
-  /** When a table was protected last, in records. */
-  readonly #loose = new Map<number, number>();
+  /** Tables that nothing protects, perhaps. */
+  readonly #loose = new Set<number>();
   /** Tables whose content at this moment is not known: the entry that led to them has changed since. */
   readonly #moved = new Set<number>();
+  /** vCPUs whose store makes an entry lead to tables: those have arrived, and the write has not. */
+  readonly #announcing = new Set<number>();
   readonly #pages = new PageCache();
-  #records = 0;
 
   constructor(connection: PluginConnection, guestMemory: GuestMemory, entryBytes: 4 | 8) {
     this.#connection = connection;
@@ -86,7 +96,7 @@ export class RecordedTables implements PhysicalMemory, PageProtection, RemoteFet
     if (access === ACCESS_ALL) this.#access.delete(gfn);
     else this.#access.set(gfn, access);
     if (this.isProtected(gfn)) this.#levels.set(gfn, level);
-    else this.#loose.set(gfn, this.#records);
+    else this.#loose.add(gfn);
   }
 
   readEntry(pa: number, byteLength: 4 | 8, out: Uint32Array): ReadOutcome {
@@ -113,47 +123,73 @@ export class RecordedTables implements PhysicalMemory, PageProtection, RemoteFet
     await Promise.all(captures);
   }
 
-  /** Content of a captured table: of one that an entry has come to lead to, or one that was captured again. @returns whether it differs from what is known */
-  takeSnapshot({ pa, words, capture, sequence }: PluginRecord): boolean {
-    this.#records++;
-    const gfn = gfnOf(pa);
+  /** Content of a captured table: of one that an entry has come to lead to, or one that was captured again. @returns whether it shows a change without a write */
+  takeSnapshot(record: PluginRecord): boolean {
+    if (record.vcpu > 0) this.#announcing.add(record.vcpu - 1);
+    const gfn = gfnOf(record.pa);
     const known = this.#tables.get(gfn);
     if (known === undefined) {
-      this.#tables.set(gfn, { words: words!, capture, sequence });
-      this.#loose.set(gfn, this.#records);
+      this.#tables.set(gfn, tableIn(record));
+      this.#loose.add(gfn);
       return false;
     }
-    if (!isLater(capture, known.capture)) return false;
-    known.capture = capture;
-    known.sequence = sequence;
-    const differs = differsIn(known.words, words!, this.#entryBytes).length > 0;
-    known.words.set(words!);
-    return differs;
+    if (!isLater(record.capture, known.capture)) return false;
+    known.capture = record.capture;
+    known.sequence = record.sequence;
+    const words = record.words!;
+    const { unexplained } = known;
+    const nowMs = performance.now();
+    const isUnseen = [...unexplained].some(
+      ([word, at]) =>
+        nowMs - at.sinceMs > UNEXPLAINED_MS ||
+        differs([words[word]!, words[word + 1]!], [at.lo, at.hi], this.#entryBytes),
+    );
+    if (isUnseen) unexplained.clear();
+    if (isUnseen || !this.isProtected(gfn)) {
+      known.words.set(words);
+      return isUnseen;
+    }
+    for (const word of differsIn(known.words, words, this.#entryBytes)) {
+      const [lo, hi] = [words[word]!, words[word + 1]!];
+      if (!unexplained.has(word)) unexplained.set(word, { lo, hi, sinceMs: nowMs });
+    }
+    return false;
+  }
+
+  /** A write to a word came. @returns whether it does not explain what a snapshot showed */
+  explain(word: number, { lo, hi }: PluginRecord, { unexplained }: TableContent): boolean {
+    const shown = unexplained.get(word);
+    return unexplained.delete(word) && differs([lo, hi], [shown!.lo, shown!.hi], this.#entryBytes);
   }
 
   /** @returns the table that a write is to, undefined where it is not recorded or the write is in its content already */
   tableOf({ pa, sequence }: PluginRecord): TableContent | undefined {
-    this.#records++;
     const table = this.#tables.get(gfnOf(pa));
     return table !== undefined && isLater(sequence, table.sequence) ? table : undefined;
   }
 
-  /** The guest runs on: what was read of other memory is old, and tables that nothing protects are released. */
-  resume({ isQuiet }: { readonly isQuiet: boolean }): void {
+  /** A write is taken from the queue: the tables that it announced are protected before the guest runs on, or not needed. */
+  arrived({ vcpu }: PluginRecord): void {
+    this.#announcing.delete(vcpu);
+  }
+
+  /** The guest runs on: what was read of other memory is old, and tables that nothing protects are released. @returns whether one of those changed without a write */
+  resume(): boolean {
     this.#pages.clear();
     this.#moved.clear();
-    for (const [gfn, since] of this.#loose) {
-      if (this.isProtected(gfn)) {
-        this.#loose.delete(gfn);
-      } else if (isQuiet || this.#records - since > KEPT_RECORDS) {
-        this.#loose.delete(gfn);
-        this.#levels.delete(gfn);
-        const table = this.#tables.get(gfn);
-        if (table === undefined) continue;
-        this.#tables.delete(gfn);
-        this.#connection.release(paOf(gfn), table.capture);
-      }
+    if (this.#announcing.size > 0) return false;
+    let isUnseen = false;
+    for (const gfn of this.#loose) {
+      if (this.isProtected(gfn)) continue;
+      this.#levels.delete(gfn);
+      const table = this.#tables.get(gfn);
+      if (table === undefined) continue;
+      this.#tables.delete(gfn);
+      this.#connection.release(paOf(gfn), table.capture);
+      isUnseen ||= table.unexplained.size > 0;
     }
+    this.#loose.clear();
+    return isUnseen;
   }
 
   /** Words of a protected table that differ from the guest's memory as it is now, but for what the processor sets. */
@@ -172,8 +208,8 @@ export class RecordedTables implements PhysicalMemory, PageProtection, RemoteFet
       this.#moved.add(gfn);
       return;
     }
-    this.#tables.set(gfn, { words: record.words!, capture: record.capture, sequence: record.sequence });
-    if (!this.isProtected(gfn)) this.#loose.set(gfn, this.#records);
+    this.#tables.set(gfn, tableIn(record));
+    if (!this.isProtected(gfn)) this.#loose.add(gfn);
   }
 
   /**
@@ -194,6 +230,10 @@ export class RecordedTables implements PhysicalMemory, PageProtection, RemoteFet
   get hasMoved(): boolean {
     return this.#moved.size > 0;
   }
+}
+
+function tableIn({ words, capture, sequence }: PluginRecord): TableContent {
+  return { words: words!, capture, sequence, unexplained: new Map() };
 }
 
 /** Numbers of 32 bits that wrap around. */

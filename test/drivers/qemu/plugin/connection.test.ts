@@ -1,42 +1,14 @@
-import { createServer, type Socket } from 'node:net';
-import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { PluginConnection } from '../../../../src/drivers/qemu/plugin/connection.ts';
 import {
   BUSY,
   HELLO,
-  PROTOCOL_VERSION,
   RecordDecoder,
   SNAPSHOT,
   UNREADABLE,
   WRITE,
 } from '../../../../src/drivers/qemu/plugin/protocol.ts';
-import { temporaryFolder } from '../transport/peer.ts';
-
-/** A record as `struct record` of the plugin has it. */
-function record(kind: number, { sequence = 0, pa = 0n, value = 0n, capture = 0 } = {}): Buffer {
-  const bytes = Buffer.alloc(32);
-  bytes[0] = kind;
-  bytes.writeUInt16LE(1, 2);
-  bytes.writeUInt32LE(sequence, 4);
-  bytes.writeUInt32LE(capture, 12);
-  bytes.writeBigUInt64LE(pa, 16);
-  bytes.writeBigUInt64LE(value, 24);
-  return kind === SNAPSHOT ? Buffer.concat([bytes, Buffer.alloc(4096, 0x5a)]) : bytes;
-}
-
-/** @returns the path of a socket at which a peer does this */
-function peer(greet: (socket: Socket) => void): string {
-  const path = join(temporaryFolder(), 'socket');
-  const server = createServer((socket) => {
-    socket.on('error', () => {});
-    greet(socket);
-  }).listen(path);
-  onTestFinished(() => void server.close());
-  return path;
-}
-
-const HELLO_RECORD = record(HELLO, { sequence: PROTOCOL_VERSION });
+import { HELLO_RECORD, peer, record } from './peer.ts';
 
 describe('records of the plugin', () => {
   test('are the same for any cutting into chunks', () => {
