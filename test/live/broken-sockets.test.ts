@@ -86,10 +86,15 @@ describe.skipIf(!isHere)('sockets of a real guest', { timeout: 120_000 }, () => 
     expect(await statusOf()).toBe('running');
   }
 
-  async function started(gdb: string): Promise<PtmonProcess> {
+  async function watching(gdb: string): Promise<PtmonProcess> {
     const place = ['--root', hex(machine.root), '--va', `${hex(VA)}+16K=here`, '--json'];
     const watch = startPtmon('watch', '--qmp', machine.guest.qmpPath, '--gdb', gdb, ...place);
-    await watch.lines(1);
+    await watch.lines(2);
+    return watch;
+  }
+
+  async function started(gdb: string): Promise<PtmonProcess> {
+    const watch = await watching(gdb);
     void machine.guest.workload.command(`loop fault 300 pages=4 at=${hex(VA)}`, { timeoutMs: 60_000 }).catch(() => {});
     await watch.lines(6);
     return watch;
@@ -159,6 +164,26 @@ describe.skipIf(!isHere)('sockets of a real guest', { timeout: 120_000 }, () => 
     expect(await watch.ended).toBe(130);
     expect(watch.stderr).toMatch(/The gdbstub does not answer: the guest may be stopped.*doctor --release/);
     proxy.cut();
+    const doctor = startPtmon('doctor', '--qmp', machine.guest.qmpPath, '--gdb', machine.guest.gdbPath, '--release');
+    expect(await doctor.ended).toBe(0);
+    await expectFree();
+  });
+
+  test('kill -9 while the gdb socket stalls and another client has QMP: the guest runs as soon as QMP can be had', async () => {
+    const proxy = await startProxy(machine.guest.gdbPath);
+    const watch = await watching(proxy.path);
+    proxy.stall();
+    const other = QmpClient.connect(machine.guest.qmpPath);
+    watch.child.kill('SIGKILL');
+    await watch.ended;
+    const qmp = await other;
+    proxy.cut();
+    // Longer than two attempts of the guardian.
+    await sleep(5000);
+    await qmp.close();
+    await expect.poll(statusOf, { timeout: 5000 }).toBe('running');
+    await sleep(3000);
+    expect(await statusOf()).toBe('running');
     const doctor = startPtmon('doctor', '--qmp', machine.guest.qmpPath, '--gdb', machine.guest.gdbPath, '--release');
     expect(await doctor.ended).toBe(0);
     await expectFree();

@@ -14,6 +14,8 @@ const TIMEOUT_MS = 1000;
 const GREETING_MS = 500;
 /** QEMU serves one client at a time, and may not have noticed yet that the last one is gone. */
 const ATTEMPTS = 3;
+/** A gdbstub that was connected to and does not answer has stopped the guest: the last attempt waits for the QMP that resumes it. */
+const LAST_GREETING_MS = 10_000;
 
 process.title = 'ptmon-guardian';
 const guests = new Map<number, GuardedGuest>();
@@ -36,7 +38,7 @@ function parse(line: string): GuardianMessage | undefined {
 
 async function rescue(guest: GuardedGuest): Promise<void> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const qmp = await connect(guest.qmp);
+    const qmp = await connect(guest.qmp, attempt < ATTEMPTS - 1 ? GREETING_MS : LAST_GREETING_MS);
     const mayRun = mayRunAfterUs(guest.isHeld);
     const { failure } = await releaseGuest({ gdb: guest.gdb, qmp, mayRun, timeoutMs: TIMEOUT_MS });
     await qmp?.close();
@@ -44,7 +46,7 @@ async function rescue(guest: GuardedGuest): Promise<void> {
   }
 }
 
-async function connect(address: string | undefined): Promise<QmpClient | undefined> {
+async function connect(address: string | undefined, timeoutMs: number): Promise<QmpClient | undefined> {
   if (address === undefined) return undefined;
-  return QmpClient.connect(address, { timeoutMs: GREETING_MS }).catch(() => undefined);
+  return QmpClient.connect(address, { timeoutMs }).catch(() => undefined);
 }
