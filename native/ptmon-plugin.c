@@ -435,11 +435,13 @@ static bool is_instrumented(const struct qemu_plugin_insn *insn, bool is_linux)
     size_t length = instruction_bytes(insn, bytes, sizeof bytes);
     size_t at = 0;
     bool repeats = false, is_of_processor = false;
+    uint8_t rex = 0;
     for (; at < length; at++) {
         uint8_t prefix = bytes[at];
         if (prefix == 0x64 || prefix == 0x65) is_of_processor = true;
         else if (prefix == 0xf3 || prefix == 0xf2) repeats = true;
-        else if (prefix != 0x66 && prefix != 0x67 && prefix != 0xf0 && (prefix & 0xe7) != 0x26 && (prefix & 0xf0) != 0x40) break;
+        else if ((prefix & 0xf0) == 0x40) rex = prefix;
+        else if (prefix != 0x66 && prefix != 0x67 && prefix != 0xf0 && (prefix & 0xe7) != 0x26) break;
     }
     if (at == length) return false;
     const uint8_t *opcode = bytes + at;
@@ -450,8 +452,8 @@ static bool is_instrumented(const struct qemu_plugin_insn *insn, bool is_linux)
     if (!is_linux) return true;
     bool is_push = (opcode[0] & 0xf8) == 0x50 || opcode[0] == 0x68 || opcode[0] == 0x6a;
     bool is_move = opcode[0] == 0x88 || opcode[0] == 0x89 || opcode[0] == 0xc6 || opcode[0] == 0xc7;
-    /* A base of rsp, no index. */
-    bool is_on_stack = is_move && length > 2 && opcode[1] >> 6 != 3 && (opcode[1] & 7) == 4 && opcode[2] == 0x24;
+    /* A base of rsp (and not of r12), no index. */
+    bool is_on_stack = is_move && (rex & 3) == 0 && length > 2 && opcode[1] >> 6 != 3 && (opcode[1] & 7) == 4 && opcode[2] == 0x24;
     return !is_of_processor && !is_push && !is_on_stack;
 }
 
@@ -581,16 +583,17 @@ static bool handle(const struct request *request, const struct region *given)
     }
 }
 
-/* Handles the requests that have arrived as far as there is room for their answers. Returns false where one is not one. */
+/* Handles the requests that have arrived, up to a capture for which there is no room. Returns false where one is not one. */
 static bool handle_input(void)
 {
     size_t at = 0;
     bool is_valid = true;
     pthread_mutex_lock(&lock);
-    while (is_valid && free_bytes() > sizeof(struct record) + PAGE && input_length - at >= sizeof(struct request)) {
+    while (is_valid && input_length - at >= sizeof(struct request)) {
         struct request request;
         struct region given[MAX_REGIONS];
         memcpy(&request, input + at, sizeof request);
+        if (request.kind == CAPTURE && free_bytes() <= sizeof(struct record) + PAGE) break;
         if (request.kind != CONFIGURE) request.count = 0;
         if (request.count > MAX_REGIONS) is_valid = false;
         size_t more = request.count * sizeof(struct region);

@@ -1,4 +1,5 @@
 /** Watching by QEMU's plugin: on Linux, whose workload reports what it did, and on a guest that counts what two vCPUs write. */
+import { execFileSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeSync } from 'node:fs';
 import { once } from 'node:events';
 import { createConnection, createServer } from 'node:net';
@@ -194,6 +195,22 @@ describe.skipIf(!isHere).each([
     }
   });
 
+  test.skipIf(options.smp > 1)('a reader that does not read holds the guest for as long as it likes', async () => {
+    const { guest } = machine;
+    const ptmon = startPtmon('watch', ...args(), '--json');
+    await ptmon.lines(2);
+    ptmon.child.stdout?.pause();
+    let isHeld = true;
+    const work = guest.workload.command('spin fault 60', { timeoutMs: 110_000 }).then(() => (isHeld = false));
+    // The signs of life of so long are more than the plugin keeps unread.
+    await sleep(35_000);
+    expect(isHeld).toBe(true);
+    ptmon.child.stdout?.resume();
+    await work;
+    ptmon.child.kill('SIGINT');
+    expect(await ptmon.ended).toBe(130);
+  });
+
   test('a ptmon that is stopped lets go of the guest after two seconds', async () => {
     const { guest } = machine;
     const ptmon = startPtmon('watch', ...args(), '--json');
@@ -341,6 +358,30 @@ describe.skipIf(!isHere)('two vCPUs that count what they write', { timeout: 120_
       );
       expect(values).toEqual([...new Set(values)].sort((a, b) => a - b));
     }
+  });
+});
+
+describe('of the Linux kernel', () => {
+  test.skipIf(!isHere)('stores to the stack are left out, those through r12, whose code is alike, are not', () => {
+    const program = join(temporaryFolder(), 'instructions');
+    const source = join(import.meta.dirname, 'probe/instructions.c');
+    const flags = ['-O2', '-static', '-Wno-attribute-alias', '-Wl,--unresolved-symbols=ignore-all'];
+    execFileSync('gcc', [...flags, '-o', program, source]);
+    const instructions = {
+      'mov %rax, (%rsp)': '48890424',
+      'mov %rax, 8(%rsp)': '4889442408',
+      'push %rax': '50',
+      'rep stosb': 'f3aa',
+      'mov %rax, %gs:(%rax)': '65488900',
+      'mov %rax, (%r12)': '49890424',
+      'mov %r8, 8(%r12)': '4d89442408',
+      'movq $0, (%r12)': '49c7042400000000',
+      'mov %rax, (%rsp,%r12)': '4a890424',
+      'mov %rax, (%rdi)': '488907',
+    };
+    const printed = execFileSync(program, Object.values(instructions), { encoding: 'utf8' }).trim().split('\n');
+    const left = Object.keys(instructions).filter((_, index) => printed[index] === 'no');
+    expect(left).toEqual(Object.keys(instructions).slice(0, 5));
   });
 });
 

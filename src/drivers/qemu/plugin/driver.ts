@@ -203,11 +203,10 @@ export class QemuPluginDriver implements Driver {
   }
 
   /** @returns whether the monitor must hear of it */
-  #apply({ pa, lo, hi, sequence }: PluginRecord, table: TableContent): boolean {
+  #apply({ pa, lo, hi }: PluginRecord, table: TableContent): boolean {
     const word = frameOffsetOf(pa) >>> 2;
     table.words[word] = lo;
     table.words[word + 1] = hi;
-    table.sequence = sequence;
     if (!this.#tables.isProtected(gfnOf(pa))) return false;
     this.#writes++;
     return true;

@@ -34,8 +34,8 @@ export interface TableContent {
   readonly words: Uint32Array;
   /** The number of the capture. */
   capture: number;
-  /** Of the last write that is in it. */
-  sequence: number;
+  /** Its snapshot is still to come in the queue: the writes before that are in the content already. */
+  isAhead: boolean;
   /** By word. The content has their values before that. */
   readonly unexplained: Map<number, Unexplained>;
 }
@@ -129,13 +129,13 @@ export class RecordedTables implements PhysicalMemory, PageProtection, RemoteFet
     const gfn = gfnOf(record.pa);
     const known = this.#tables.get(gfn);
     if (known === undefined) {
-      this.#tables.set(gfn, tableIn(record));
+      this.#tables.set(gfn, tableIn(record, { isAhead: false }));
       this.#loose.add(gfn);
       return false;
     }
+    if (record.capture === known.capture) known.isAhead = false;
     if (!isLater(record.capture, known.capture)) return false;
     known.capture = record.capture;
-    known.sequence = record.sequence;
     const words = record.words!;
     const { unexplained } = known;
     const nowMs = performance.now();
@@ -163,9 +163,9 @@ export class RecordedTables implements PhysicalMemory, PageProtection, RemoteFet
   }
 
   /** @returns the table that a write is to, undefined where it is not recorded or the write is in its content already */
-  tableOf({ pa, sequence }: PluginRecord): TableContent | undefined {
+  tableOf({ pa }: PluginRecord): TableContent | undefined {
     const table = this.#tables.get(gfnOf(pa));
-    return table !== undefined && isLater(sequence, table.sequence) ? table : undefined;
+    return table?.isAhead === true ? undefined : table;
   }
 
   /** A write is taken from the queue: the tables that it announced are protected before the guest runs on, or not needed. */
@@ -180,15 +180,17 @@ export class RecordedTables implements PhysicalMemory, PageProtection, RemoteFet
     if (this.#announcing.size > 0) return false;
     let isUnseen = false;
     for (const gfn of this.#loose) {
+      const table = this.#tables.get(gfn);
+      // Its snapshot would bring it back, and the plugin would not record it.
+      if (table?.isAhead === true) continue;
+      this.#loose.delete(gfn);
       if (this.isProtected(gfn)) continue;
       this.#levels.delete(gfn);
-      const table = this.#tables.get(gfn);
       if (table === undefined) continue;
       this.#tables.delete(gfn);
       this.#connection.release(paOf(gfn), table.capture);
       isUnseen ||= table.unexplained.size > 0;
     }
-    this.#loose.clear();
     return isUnseen;
   }
 
@@ -204,11 +206,13 @@ export class RecordedTables implements PhysicalMemory, PageProtection, RemoteFet
 
   async #capture(gfn: number, signal: AbortSignal | undefined): Promise<void> {
     const record = await this.#connection.capture(paOf(gfn), this.levelOf(gfn), signal);
+    // The queue has come to it already.
+    if (record !== undefined && record.capture === this.#tables.get(gfn)?.capture) return;
     if (record === undefined || this.#leavesBefore(gfn, record)) {
       this.#moved.add(gfn);
       return;
     }
-    this.#tables.set(gfn, tableIn(record));
+    this.#tables.set(gfn, tableIn(record, { isAhead: true }));
     if (!this.isProtected(gfn)) this.#loose.add(gfn);
   }
 
@@ -219,10 +223,11 @@ export class RecordedTables implements PhysicalMemory, PageProtection, RemoteFet
   #leavesBefore(gfn: number, captured: PluginRecord): boolean {
     return this.#connection.pending().some((record) => {
       if (record.kind !== WRITE || isLater(record.sequence, captured.sequence)) return false;
-      const words = this.#tables.get(gfnOf(record.pa))?.words;
+      const words = this.tableOf(record)?.words;
       if (words === undefined) return false;
       const word = frameOffsetOf(record.pa) >>> 2;
-      return leadsTo(words[word]!, words[word + 1]!, gfn, this.#entryBytes);
+      const leads = (lo: number, hi: number) => leadsTo(lo, hi, gfn, this.#entryBytes);
+      return leads(words[word]!, words[word + 1]!) && !leads(record.lo, record.hi);
     });
   }
 
@@ -232,8 +237,8 @@ export class RecordedTables implements PhysicalMemory, PageProtection, RemoteFet
   }
 }
 
-function tableIn({ words, capture, sequence }: PluginRecord): TableContent {
-  return { words: words!, capture, sequence, unexplained: new Map() };
+function tableIn({ words, capture }: PluginRecord, { isAhead }: { readonly isAhead: boolean }): TableContent {
+  return { words: words!, capture, isAhead, unexplained: new Map() };
 }
 
 /** Numbers of 32 bits that wrap around. */

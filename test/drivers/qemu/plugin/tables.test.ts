@@ -13,6 +13,8 @@ const FILLED = 0x5a5a_5a5a;
 
 let tables: RecordedTables;
 let released: Buffer[];
+/** Answers a capture. */
+let answer: (bytes: Buffer) => void;
 
 const decode = (bytes: Buffer): PluginRecord => [...new RecordDecoder().push(bytes)][0]!;
 
@@ -36,6 +38,7 @@ beforeEach(async () => {
   const path = peer((socket) => {
     socket.write(HELLO_RECORD);
     socket.on('data', (bytes: Buffer) => released.push(bytes));
+    answer = (bytes) => void socket.write(bytes);
   });
   const connection = await PluginConnection.connect(path);
   onTestFinished(() => connection.close());
@@ -87,4 +90,40 @@ test('a table that a store makes an entry lead to is kept until that store comes
   tables.resume();
   expect(tables.get(GFN)).toBeUndefined();
   await vi.waitFor(() => expect(released).toHaveLength(1));
+});
+
+describe('a table that was captured while records wait in the queue', () => {
+  const captureAhead = async (...waiting: Buffer[]) => {
+    const fetched = tables.fetch([Number(TABLE)]);
+    await vi.waitFor(() => expect(released).toHaveLength(1));
+    answer(Buffer.concat([...waiting, record(SNAPSHOT, { pa: TABLE, capture: 9, sequence: 20, vcpu: 0 })]));
+    await fetched;
+  };
+
+  test('and is given up at once is kept until its snapshot comes: that one would bring it back', async () => {
+    tables.setAccess(0, GFN, ACCESS_ALL & ~ACCESS_WRITE);
+    await captureAhead();
+    tables.setAccess(0, GFN, ACCESS_ALL);
+    tables.resume();
+    expect(tables.get(GFN)).toBeDefined();
+    snapshot(7, FILLED);
+    tables.resume();
+    expect(tables.tableOf(decode(record(WRITE, { sequence: 15, pa: TABLE })))).toBeUndefined();
+    snapshot(9, FILLED);
+    tables.resume();
+    expect(tables.get(GFN)).toBeUndefined();
+    await vi.waitFor(() => expect(released).toHaveLength(2));
+  });
+
+  test.each([
+    ['leads elsewhere after a write that waits has moved: its content is of another time', 0x6067n, true],
+    ['leads there still after a write that waits has not moved', 0x5027n, false],
+  ])('and whose entry %s', async (_, value, hasMoved) => {
+    const parent = decode(record(SNAPSHOT, { pa: 0x4000n, capture: 1, vcpu: 0 }));
+    parent.words!.set([0x5067, 0], 2);
+    tables.takeSnapshot(parent);
+    tables.setAccess(0, GFN, ACCESS_ALL & ~ACCESS_WRITE);
+    await captureAhead(record(WRITE, { sequence: 12, pa: 0x4008n, value, vcpu: 0 }));
+    expect(tables.hasMoved).toBe(hasMoved);
+  });
 });
