@@ -98,10 +98,10 @@ __attribute__((constructor)) static void choose_version(void)
 
 /* ---- What goes over the socket; src/drivers/qemu/plugin/protocol.ts is the other side ---- */
 
-enum { PROTOCOL = 1 };
+enum { PROTOCOL = 2 };
 
 /* To ptmon. */
-enum { HELLO = 1, BUSY, READY, WRITE, SNAPSHOT, TOO_MANY, UNREADABLE };
+enum { HELLO = 1, BUSY, READY, WRITE, SNAPSHOT, TOO_MANY, UNREADABLE, END };
 
 struct record {
     uint8_t kind;
@@ -485,11 +485,26 @@ static void on_vcpu(qemu_plugin_id_t id, unsigned vcpu)
     flush_where_wanted();
 }
 
+/* No vCPU runs any more. What they did is sent: END is the last of it. */
 static void on_exit_of_qemu(qemu_plugin_id_t id, void *data)
 {
     (void)id;
     (void)data;
     unlink(socket_path);
+    bool has_appended = false;
+    for (int64_t until = now_ms() + SILENCE_MS; now_ms() < until;) {
+        struct record record = {.kind = END};
+        struct timespec pause = {.tv_nsec = 1000000};
+        pthread_mutex_lock(&lock);
+        bool has_sent = client < 0 || (has_appended && head == tail);
+        if (!has_sent && !has_appended && free_bytes() >= sizeof record) {
+            append(&record, NULL);
+            has_appended = true;
+        }
+        pthread_mutex_unlock(&lock);
+        if (has_sent) return;
+        nanosleep(&pause, NULL);
+    }
 }
 
 static void register_callbacks(void)

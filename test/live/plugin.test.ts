@@ -64,6 +64,26 @@ async function watchWhile<Result>(
   return { events, result: await done, statistics: session.statistics() };
 }
 
+/** Watches while the workload does as it is told: the events are what it reports, and nothing is lost. */
+async function expectAll(
+  { root, guest, pid }: WatchedGuest,
+  options: QemuPluginOptions,
+  { ranges, commands }: WatchPlan,
+) {
+  const outcome = await watchWhile(
+    options,
+    ranges.map((range) => ({ root, ...range })),
+    async () => {
+      const reports = [];
+      for (const command of commands) reports.push(...(await guest.workload.command(command as string)));
+      return reports;
+    },
+  );
+  expect(differences(outcome.events, outcome.result, ranges, pid)).toEqual([]);
+  expect(outcome.statistics).toMatchObject({ lost: { known: 0, unknown: false }, faults: 0 });
+  return outcome;
+}
+
 describe.skipIf(!isHere).each([
   ['one vCPU', { cpu: 'max,la57=off', smp: 1 }],
   ['two vCPUs', { cpu: 'max', smp: 2 }],
@@ -90,21 +110,7 @@ describe.skipIf(!isHere).each([
   };
   const connect = () => ({ qmp: machine.guest.qmpPath, plugin, code: 'kernel' as const });
 
-  async function expectExactly({ ranges, commands }: WatchPlan) {
-    const { root, guest } = machine;
-    const outcome = await watchWhile(
-      connect(),
-      ranges.map((range) => ({ root, ...range })),
-      async () => {
-        const reports = [];
-        for (const command of commands) reports.push(...(await guest.workload.command(command as string)));
-        return reports;
-      },
-    );
-    expect(differences(outcome.events, outcome.result, ranges, machine.pid)).toEqual([]);
-    expect(outcome.statistics).toMatchObject({ lost: { known: 0, unknown: false }, faults: 0 });
-    return outcome;
-  }
+  const expectExactly = (plan: WatchPlan) => expectAll(machine, connect(), plan);
 
   test('demand faults, changes of rights, a child that copies on write, and pages given back', async () => {
     const va = place();
@@ -264,6 +270,33 @@ describe.skipIf(!isHere).each([
   });
 });
 
+test.skipIf(!isHere)(
+  'P3 a plugin of QEMU sees the page tables in a second block of RAM, too',
+  { timeout: 150_000 },
+  async () => {
+    const folder = temporaryFolder();
+    const { socket, arguments: plugin } = await newPlugin(folder);
+    const more = `memory-backend-file,id=more,size=256M,mem-path=${join(folder, 'more')},share=on`;
+    const machine = await WatchedGuest.boot({
+      // Linux takes new tables from there first.
+      append: 'memhp_default_state=online_kernel',
+      extraArguments: ['-m', '256M,slots=1,maxmem=1G', '-object', more, '-device', 'pc-dimm,memdev=more', ...plugin],
+    });
+    onTestFinished(() => machine.stop());
+    const va = place();
+    const at = hex(va);
+    const { events } = await expectAll(
+      machine,
+      { qmp: machine.guest.qmpPath, plugin: socket, code: 'kernel' },
+      {
+        ranges: [{ va, pages: 512 * 4 }],
+        commands: [`map 2048 small at=${at}`, `touch ${at} 2048`, `dontneed ${at} 2048`, `touch ${at} 8`],
+      },
+    );
+    expect(Math.max(...events.map(({ cause }) => cause?.entryPa ?? 0))).toBeGreaterThan(2 ** 28);
+  },
+);
+
 describe.skipIf(!isHere)('two vCPUs that count what they write', { timeout: 120_000 }, () => {
   const ENTRY = ROOT + 3 * 0x1000 + (FLIPPED >> 12) * 8;
 
@@ -275,6 +308,7 @@ describe.skipIf(!isHere)('two vCPUs that count what they write', { timeout: 120_
     const guest = await startFirmware('unix', [
       ...['-bios', raceFirmware(code), '-cpu', 'max,la57=off', '-smp', '2'],
       ...['-object', `memory-backend-file,id=mem,size=16M,mem-path=${ram},share=on`, '-machine', 'memory-backend=mem'],
+      ...['-qmp', `unix:${join(folder, 'other-qmp')},server=on,wait=off`],
       ...more,
     ]);
     const fd = openSync(ram, 'r+');
@@ -289,12 +323,17 @@ describe.skipIf(!isHere)('two vCPUs that count what they write', { timeout: 120_
       const bytes = Buffer.alloc(4);
       while (readSync(fd, bytes, 0, 4, pa) === 4 && bytes.readUInt32LE() !== value) await sleep(2);
     };
-    const qmp = await QmpClient.connect(guest.qmp);
-    await qmp.execute('cont');
-    await qmp.close();
+    const entryAt = (pa: number) => {
+      const bytes = Buffer.alloc(8);
+      readSync(fd, bytes, 0, 8, pa);
+      return bytes.readBigUInt64LE();
+    };
+    const other = await QmpClient.connect(join(folder, 'other-qmp'));
+    onTestFinished(() => other.close());
+    await other.execute('cont');
     put(0x600, 1);
     await until(0x604, 2);
-    return { qmp: guest.qmp, plugin: socket, put, until };
+    return { qmp: guest.qmp, other, plugin: socket, put, until, entryAt };
   }
 
   /** @returns how many changes there were, and what was seen of them */
@@ -321,6 +360,27 @@ describe.skipIf(!isHere)('two vCPUs that count what they write', { timeout: 120_
     );
     return { seen, events, lost: statistics.lost };
   }
+
+  test('a guest that ends: its last writes are processed, too', async () => {
+    const { qmp, other, plugin, put, entryAt } = await bootRace();
+    put(0x60c, 0x7fff_ffff);
+    for (const vcpu of [0, 1]) {
+      put(0x610 + 8 * vcpu, BigInt(ENTRY + vcpu * 8));
+      put(0x630 + 8 * vcpu, 0x1_0000_0003n + BigInt(vcpu) * 0x20_0000_0000n);
+    }
+    const session = await openSession({ driver: await openQemuPlugin({ qmp, plugin }) });
+    await session.watch({ root: BigInt(ROOT), va: BigInt(FLIPPED), byteLength: 2 * 4096 });
+    const last = new Map<bigint, number>();
+    let events = 0;
+    put(0x608, 1);
+    for await (const event of session) {
+      if (event.kind === 'page-in') last.set(event.va, event.pa);
+      if (++events === 5000) await other.execute('quit');
+    }
+    for (const page of [0, 1])
+      expect(last.get(BigInt(FLIPPED + page * 4096))).toBe(Number(entryAt(ENTRY + page * 8) & 0x000f_ffff_ffff_f000n));
+    expect(session.statistics().lost).toEqual({ known: 0, unknown: false });
+  });
 
   test('an entry that changes without a store is reported, and the loss is unknown', async () => {
     const { qmp, plugin, put } = await bootRace();

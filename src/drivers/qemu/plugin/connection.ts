@@ -37,6 +37,7 @@ export class PluginConnection {
   #waiting: Waiting[] = [];
   #wake: (() => void) | undefined;
   #isPaused = false;
+  #maxQueue = MAX_QUEUE;
   #end: PtmonError | undefined;
   readonly #keepAlive: NodeJS.Timeout;
 
@@ -61,11 +62,20 @@ export class PluginConnection {
     }
   }
 
-  /** The record that is next to be processed; undefined where none has arrived. @throws PtmonError when the connection has ended */
+  /** The record that is next to be processed; undefined where none has arrived. */
   peek(): PluginRecord | undefined {
-    const record = this.#queue[this.#next];
-    if (record === undefined && this.#end !== undefined) throw this.#end;
-    return record;
+    return this.#queue[this.#next];
+  }
+
+  /** Nothing more arrives, and nothing waits. */
+  get hasEnded(): boolean {
+    return this.#end !== undefined && this.#next === this.#queue.length;
+  }
+
+  /** From now on it does not matter how many records wait: the plugin sends the last ones. */
+  receiveAll(): void {
+    this.#maxQueue = Infinity;
+    this.#pause(false);
   }
 
   /** Takes that record from the queue. */
@@ -86,9 +96,14 @@ export class PluginConnection {
     return this.#queue.slice(this.#next);
   }
 
-  /** Until there is a record, the connection has ended, or `signal` is aborted; at most so many milliseconds. */
+  /**
+   * Until there is a record, the connection ends, or `signal` is aborted; at most so many milliseconds.
+   *
+   * @throws PtmonError where the connection has ended, and no record is left
+   */
   async wait(ms: number, signal: AbortSignal): Promise<void> {
-    if (this.#next < this.#queue.length || this.#end !== undefined || signal.aborted) return;
+    if (this.#next < this.#queue.length || signal.aborted) return;
+    if (this.#end !== undefined) throw this.#end;
     await new Promise<void>((resolve) => {
       const done = () => {
         clearTimeout(timer);
@@ -189,7 +204,7 @@ export class PluginConnection {
       this.#queue.push(record);
       for (const waiting of this.#waiting) if (waiting.isWanted(record)) waiting.resolve(record);
     }
-    if (this.#queue.length - this.#next > MAX_QUEUE && this.#waiting.length === 0) this.#pause(true);
+    if (this.#queue.length - this.#next > this.#maxQueue && this.#waiting.length === 0) this.#pause(true);
     this.#wake?.();
   }
 

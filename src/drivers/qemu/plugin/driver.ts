@@ -9,7 +9,7 @@ import type { PageProtection } from '../../../core/memory/page-access.ts';
 import type { Driver, RegisterAccess, RemoteFetch, SourceEvent } from '../../../driver/driver.ts';
 import type { RunningGuest } from '../running-guest.ts';
 import type { PluginConnection } from './connection.ts';
-import { type PluginRecord, SNAPSHOT, TOO_MANY, WRITE } from './protocol.ts';
+import { END, type PluginRecord, SNAPSHOT, TOO_MANY, WRITE } from './protocol.ts';
 import { differs, isLater, RecordedTables, type TableContent } from './tables.ts';
 
 /** Writes of a batch at most. */
@@ -17,8 +17,11 @@ const MAX_BATCH = 256;
 const MAX_LAST_WRITES = 1 << 16;
 /** Tables that are compared each time. */
 const COMPARED_TABLES = 256;
+/** How long the end of a guest may take. */
+const END_MS = 1000;
 /** How often an unknown loss is reported again. */
 const DOUBT_MS = 1000;
+const MOVED = 'a page table changed while it was read';
 const NO_STORE = 'a page table changed without a store that the plugin sees (a device, a snapshot, other code)';
 
 export interface PluginParts {
@@ -60,6 +63,8 @@ export class QemuPluginDriver implements Driver {
   readonly #reportedMs = new Map<string, number>();
   #writes = 0;
   #compareDueMs = 0;
+  /** The guest has ended, and all its writes are processed. */
+  #isComplete = false;
   /** Where the next comparison begins. */
   #compared = 0;
   /** Words that differed from memory at the last comparison, by frame, and how many writes there were by then. */
@@ -70,7 +75,7 @@ export class QemuPluginDriver implements Driver {
   constructor(parts: PluginParts) {
     const { guest, connection, code, entryBytes } = parts;
     this.#parts = parts;
-    this.#tables = new RecordedTables(connection, guest.memory, entryBytes);
+    this.#tables = new RecordedTables(connection, guest, entryBytes);
     this.memory = this.#tables;
     this.protection = this.#tables;
     this.remote = this.#tables;
@@ -98,14 +103,34 @@ export class QemuPluginDriver implements Driver {
         const { hasMoved } = this.#tables;
         if (this.#tables.resume()) this.#suspect(NO_STORE);
         const batch = await this.#next(halt);
-        if (halt.aborted) break;
-        if (hasMoved) this.#suspect('a page table changed while it was read');
+        if (halt.aborted && batch.length === 0) break;
+        if (hasMoved) this.#suspect(MOVED);
         yield this.#withDoubt(batch);
       }
+      if (end.isShutDown && signal?.aborted !== true && !this.#stop.signal.aborted) yield* this.#last();
     } catch (error) {
       if (!end.isShutDown) throw end.failure ?? error;
     }
     if (end.failure !== undefined) throw end.failure;
+  }
+
+  /** What the guest did before it ended. */
+  async *#last(): AsyncGenerator<SourceEvent[], void, undefined> {
+    const { connection } = this.#parts;
+    const halt = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(END_MS)]);
+    // QEMU waits for that before it ends.
+    connection.receiveAll();
+    for (;;) {
+      const { hasMoved } = this.#tables;
+      if (hasMoved) this.#suspect(MOVED);
+      this.#tables.resume();
+      const batch = this.#batch();
+      if (batch.length > 0 || this.#doubt !== undefined) yield this.#withDoubt(batch);
+      else if (this.#isComplete) return;
+      else if (connection.hasEnded || halt.aborted) break;
+      else await connection.wait(END_MS, halt);
+    }
+    yield [{ kind: 'missed', reason: 'the guest ended before all its writes were processed', lost: null }];
   }
 
   close(): Promise<void> {
@@ -157,6 +182,8 @@ export class QemuPluginDriver implements Driver {
         }
       } else if (record.kind === SNAPSHOT) {
         if (this.#tables.takeSnapshot(record)) this.#suspect(NO_STORE);
+      } else if (record.kind === END) {
+        this.#isComplete = true;
       } else if (record.kind === TOO_MANY) {
         this.#suspect('an entry leads to more new page tables than the plugin follows at once');
       }

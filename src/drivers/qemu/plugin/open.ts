@@ -3,13 +3,13 @@ import { PtmonError } from '../../../core/error.ts';
 import type { Driver, RegisterAccess } from '../../../driver/driver.ts';
 import { pagingOf } from '../../../driver/paging.ts';
 import { readHostAddresses } from '../memory/host-addresses.ts';
-import { parseMemoryTree } from '../memory/memory-tree.ts';
+import { parseMemoryTree, type RamPiece } from '../memory/memory-tree.ts';
 import type { QmpClient } from '../qmp/client.ts';
 import { readRunState } from '../qmp/run-state.ts';
 import { RunningGuest, type RunningGuestOptions, type RunningNotice } from '../running-guest.ts';
 import { PluginConnection } from './connection.ts';
 import { QemuPluginDriver } from './driver.ts';
-import type { PluginRegion } from './protocol.ts';
+import { MAX_REGIONS, type PluginRegion } from './protocol.ts';
 
 /** Where the kernel of a 64-bit Linux is: in the upper half. */
 const KERNEL_HALF = 1n << 63n;
@@ -83,28 +83,32 @@ async function expectRunning(qmp: QmpClient): Promise<void> {
   throw new PtmonError('source-unavailable', what);
 }
 
-/** The RAM that the guest was started with. */
+/** The RAM that the guest was started with: the largest pieces, as many as the plugin takes. */
 async function regionsOf(qmp: QmpClient): Promise<PluginRegion[]> {
   const pieces = parseMemoryTree(await qmp.humanMonitor('info mtree -f'));
-  const { block } = pieces[0]!;
-  const own = pieces.filter((piece) => piece.block === block);
-  const found = await readHostAddresses(qmp, own);
-  // Before QEMU 8.2, the plugin API has the offset in QEMU's RAM for the physical address.
-  const [major = 0, minor = 0] = qmp.greeting.version;
-  const isPhysical = major > 8 || (major === 8 && minor >= 2);
-  const first = isPhysical ? 0 : await offsetOf(qmp, block);
-  return found.map(({ pa, byteLength, position: host }) => {
-    const { offset } = own.find((piece) => piece.pa === pa)!;
-    return { key: isPhysical ? pa : first + offset, pa, byteLength, host };
+  const keyOf = await keysOf(qmp);
+  const regions = (await readHostAddresses(qmp, pieces)).flatMap(({ pa, byteLength, position: host }) => {
+    const key = keyOf(pieces.find((piece) => piece.pa === pa)!);
+    return key === undefined ? [] : [{ key, pa, byteLength, host }];
   });
+  if (regions.length === 0)
+    throw new PtmonError('corrupt-input', `${qmp.address}: QEMU's list of RAM has no block of the guest's`);
+  return regions.sort((a, b) => b.byteLength - a.byteLength).slice(0, MAX_REGIONS);
 }
 
-/** Where a block is among QEMU's RAM: the column `Offset` of `info ramblock`. */
-async function offsetOf(qmp: QmpClient, block: string): Promise<number> {
-  const text = await qmp.humanMonitor('info ramblock');
-  for (const line of text.split('\n')) {
+/**
+ * What the plugin API has for the physical address of a piece. Before QEMU 8.2 that is the offset in QEMU's RAM: the column `Offset` of
+ * `info ramblock`.
+ */
+async function keysOf(qmp: QmpClient): Promise<(piece: RamPiece) => number | undefined> {
+  const [major = 0, minor = 0] = qmp.greeting.version;
+  if (major > 8 || (major === 8 && minor >= 2)) return ({ pa }) => pa;
+  const blocks = (await qmp.humanMonitor('info ramblock')).split('\n').flatMap((line) => {
     const [, name, offset] = /^\s*(\S+)\s+\d+ \S+\s+0x([\da-f]+)/.exec(line) ?? [];
-    if (name === block || name?.endsWith(`/${block}`) === true) return Number(`0x${offset}`);
-  }
-  throw new PtmonError('corrupt-input', `${qmp.address}: QEMU's list of RAM has no block ${block}`);
+    return name === undefined ? [] : [{ name, first: Number(`0x${offset}`) }];
+  });
+  return ({ block, offset }) => {
+    const found = blocks.filter(({ name }) => name === block || name.endsWith(`/${block}`));
+    return found.length === 1 ? found[0]!.first + offset : undefined;
+  };
 }

@@ -1,7 +1,7 @@
 /** What goes over the plugin's socket, in the byte order of the host, which is QEMU's too: the other side is `native/ptmon-plugin.c`. */
 import { PAGE_BYTES } from '../../../core/address/pa.ts';
 
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 export const HELLO = 1;
 export const BUSY = 2;
@@ -10,12 +10,15 @@ export const WRITE = 4;
 export const SNAPSHOT = 5;
 export const TOO_MANY = 6;
 export const UNREADABLE = 7;
+export const END = 8;
 
 const CONFIGURE = 1;
 const CAPTURE = 2;
 const RELEASE = 3;
 const ALIVE = 4;
 
+/** Of a configuration. */
+export const MAX_REGIONS = 32;
 const RECORD_BYTES = 32;
 const REQUEST_BYTES = 24;
 const REGION_BYTES = 32;

@@ -14,7 +14,7 @@ import {
   type ReadOutcome,
 } from '../../../core/memory/physical-memory.ts';
 import type { RemoteFetch } from '../../../driver/driver.ts';
-import type { GuestMemory } from '../memory/open-memory.ts';
+import type { RunningGuest } from '../running-guest.ts';
 import type { PluginConnection } from './connection.ts';
 import { type PluginRecord, WRITE } from './protocol.ts';
 
@@ -42,7 +42,7 @@ export interface TableContent {
 
 export class RecordedTables implements PhysicalMemory, PageProtection, RemoteFetch {
   readonly #connection: PluginConnection;
-  readonly #guestMemory: GuestMemory;
+  readonly #guest: Pick<RunningGuest, 'memory' | 'end'>;
   readonly #entryBytes: 4 | 8;
   readonly #tables = new Map<number, TableContent>();
   /** Frames with another access than all of it. */
@@ -57,9 +57,9 @@ export class RecordedTables implements PhysicalMemory, PageProtection, RemoteFet
   readonly #announcing = new Set<number>();
   readonly #pages = new PageCache();
 
-  constructor(connection: PluginConnection, guestMemory: GuestMemory, entryBytes: 4 | 8) {
+  constructor(connection: PluginConnection, guest: Pick<RunningGuest, 'memory' | 'end'>, entryBytes: 4 | 8) {
     this.#connection = connection;
-    this.#guestMemory = guestMemory;
+    this.#guest = guest;
     this.#entryBytes = entryBytes;
   }
 
@@ -118,7 +118,8 @@ export class RecordedTables implements PhysicalMemory, PageProtection, RemoteFet
     for (const gfn of new Set(addresses.map(gfnOf))) {
       if (this.#tables.has(gfn)) continue;
       if (this.#levels.has(gfn)) captures.push(this.#capture(gfn, signal));
-      else this.#pages.put(gfn, (await this.#guestMemory.readBytes(paOf(gfn), PAGE_BYTES)) ?? null);
+      else
+        this.#pages.put(gfn, (await this.#orMoved(gfn, this.#guest.memory.readBytes(paOf(gfn), PAGE_BYTES))) ?? null);
     }
     await Promise.all(captures);
   }
@@ -197,15 +198,26 @@ export class RecordedTables implements PhysicalMemory, PageProtection, RemoteFet
   /** Words of a protected table that differ from the guest's memory as it is now, but for what the processor sets. */
   async differences(gfn: number): Promise<readonly number[]> {
     const table = this.#tables.get(gfn);
-    const bytes = await this.#guestMemory.readBytes(paOf(gfn), PAGE_BYTES);
+    const bytes = await this.#guest.memory.readBytes(paOf(gfn), PAGE_BYTES);
     if (table === undefined || bytes === undefined) return [];
     const now = new Uint32Array(PAGE_BYTES / 4);
     new Uint8Array(now.buffer).set(bytes);
     return differsIn(table.words, now, this.#entryBytes);
   }
 
+  /** What can be read no more, since the guest has ended, is not known. */
+  async #orMoved<Content>(gfn: number, reading: Promise<Content>): Promise<Content | undefined> {
+    try {
+      return await reading;
+    } catch (error) {
+      if (!this.#guest.end.isShutDown) throw error;
+      this.#moved.add(gfn);
+      return undefined;
+    }
+  }
+
   async #capture(gfn: number, signal: AbortSignal | undefined): Promise<void> {
-    const record = await this.#connection.capture(paOf(gfn), this.levelOf(gfn), signal);
+    const record = await this.#orMoved(gfn, this.#connection.capture(paOf(gfn), this.levelOf(gfn), signal));
     // The queue has come to it already.
     if (record !== undefined && record.capture === this.#tables.get(gfn)?.capture) return;
     if (record === undefined || this.#leavesBefore(gfn, record)) {

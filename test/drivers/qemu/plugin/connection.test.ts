@@ -37,7 +37,7 @@ describe('a connection to the plugin', () => {
     [
       'it is of another version',
       record(HELLO, { sequence: 99 }),
-      'version 99 of its protocol, this ptmon 1: build it anew (ptmon doctor --build-plugin FILE)',
+      'version 99 of its protocol, this ptmon 2: build it anew (ptmon doctor --build-plugin FILE)',
     ],
     ['it is something else', Buffer.alloc(64, 0x41), "not the socket of ptmon's QEMU plugin"],
   ])('is refused where %s', async (_what, greeting, message) => {
@@ -54,7 +54,7 @@ describe('a connection to the plugin', () => {
     await expect(connection.capture(0x1000, 1)).rejects.toMatchObject({ code: 'source-unavailable' });
     expect(connection.peek()).toMatchObject({ kind: WRITE, sequence: 1 });
     connection.take();
-    expect(() => connection.peek()).toThrow('unix:');
+    await expect(connection.wait(1000, new AbortController().signal)).rejects.toThrow('unix:');
     connection.close();
   });
 

@@ -1,6 +1,7 @@
 /** The tables that the plugin records, where a snapshot, a write and the guest come in an order of their own. */
 import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { ACCESS_ALL, ACCESS_WRITE } from '../../../../src/core/memory/page-access.ts';
+import { GuestEnd } from '../../../../src/drivers/qemu/guest-end.ts';
 import { PluginConnection } from '../../../../src/drivers/qemu/plugin/connection.ts';
 import { type PluginRecord, RecordDecoder, SNAPSHOT, WRITE } from '../../../../src/drivers/qemu/plugin/protocol.ts';
 import { RecordedTables } from '../../../../src/drivers/qemu/plugin/tables.ts';
@@ -42,7 +43,7 @@ beforeEach(async () => {
   });
   const connection = await PluginConnection.connect(path);
   onTestFinished(() => connection.close());
-  tables = new RecordedTables(connection, undefined as never, 8);
+  tables = new RecordedTables(connection, { end: new GuestEnd('guest') } as never, 8);
 });
 
 describe('a snapshot that differs from what the writes made', () => {
