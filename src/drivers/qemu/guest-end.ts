@@ -2,8 +2,14 @@
 import { PtmonError } from '../../core/error.ts';
 import type { QmpEvent } from './qmp/messages.ts';
 
-/** Causes of a SHUTDOWN that a guest or its user meant: the end of the guest, and no loss of it. */
-const MEANT: ReadonlySet<unknown> = new Set(['guest-shutdown', 'host-qmp-quit', 'host-qmp-system-reset', 'host-ui']);
+/** Causes of a SHUTDOWN that a guest or its user meant: the end of the guest, and no loss of it. libvirt destroys a guest by a signal. */
+const MEANT: ReadonlySet<unknown> = new Set([
+  'guest-shutdown',
+  'host-qmp-quit',
+  'host-qmp-system-reset',
+  'host-signal',
+  'host-ui',
+]);
 
 /** Listens for the end. */
 export class GuestEnd {
@@ -35,10 +41,10 @@ export class GuestEnd {
     if (name === 'RESET') this.#fail('the guest was reset: its page tables are gone');
     if (name === 'GUEST_PANICKED') this.#fail('the guest has panicked');
     if (name !== 'SHUTDOWN') return;
-    this.#isShutDown = true;
     const { reason } = data;
-    if (MEANT.has(reason)) this.#controller.abort();
-    else this.#fail(`QEMU exits (${typeof reason === 'string' ? reason : 'it does not say why'})`);
+    if (!MEANT.has(reason)) this.#fail(`QEMU exits (${typeof reason === 'string' ? reason : 'it does not say why'})`);
+    this.#isShutDown = true;
+    this.#controller.abort();
   }
 
   /** What to throw for an error: the end of the guest, where that is behind it. */
