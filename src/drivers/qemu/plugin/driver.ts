@@ -15,7 +15,7 @@ import { differs, isLater, RecordedTables, type TableContent } from './tables.ts
 /** Writes of a batch at most. */
 const MAX_BATCH = 256;
 const MAX_LAST_WRITES = 1 << 16;
-/** Tables that are compared each time. */
+/** Tables that are compared each time, unless everything may have changed. */
 const COMPARED_TABLES = 256;
 /** How long the end of a guest may take. */
 const END_MS = 1000;
@@ -67,6 +67,7 @@ export class QemuPluginDriver implements Driver {
   #isComplete = false;
   /** Where the next comparison begins. */
   #compared = 0;
+  #comparedAtOnce = COMPARED_TABLES;
   /** Words that differed from memory at the last comparison, by frame, and how many writes there were by then. */
   readonly #suspects = new Map<number, readonly number[]>();
   #closed: Promise<void> | undefined;
@@ -91,6 +92,8 @@ export class QemuPluginDriver implements Driver {
   /** Memory may have changed without a store: compares everything as soon as possible. */
   compareSoon(): void {
     this.#compareDueMs = 0;
+    this.#compared = 0;
+    this.#comparedAtOnce = Infinity;
   }
 
   async *run(signal?: AbortSignal): AsyncGenerator<readonly SourceEvent[], void, undefined> {
@@ -148,14 +151,11 @@ export class QemuPluginDriver implements Driver {
   async #next(halt: AbortSignal): Promise<SourceEvent[]> {
     const { connection } = this.#parts;
     for (;;) {
+      const isDue = performance.now() >= this.#compareDueMs;
+      if (isDue) await this.#compare();
       const batch = this.#batch();
-      if (batch.length > 0 || this.#doubt !== undefined || halt.aborted) return batch;
-      const leftMs = this.#compareDueMs - performance.now();
-      if (leftMs <= 0) {
-        await this.#compare();
-        return [];
-      }
-      await connection.wait(leftMs, halt);
+      if (isDue || batch.length > 0 || this.#doubt !== undefined || halt.aborted) return batch;
+      await connection.wait(Math.max(0, this.#compareDueMs - performance.now()), halt);
     }
   }
 
@@ -261,8 +261,9 @@ export class QemuPluginDriver implements Driver {
     this.#compareDueMs = performance.now() + this.#parts.compareMs;
     const all = [...this.#tables.protectedFrames()];
     if (this.#compared >= all.length) this.#compared = 0;
-    const some = all.slice(this.#compared, this.#compared + COMPARED_TABLES);
+    const some = all.slice(this.#compared, this.#compared + this.#comparedAtOnce);
     this.#compared += some.length;
+    this.#comparedAtOnce = COMPARED_TABLES;
     for (const gfn of new Set([...this.#suspects.keys(), ...some])) {
       const words = this.#tables.isProtected(gfn) ? await this.#tables.differences(gfn) : [];
       const before = this.#suspects.get(gfn);
