@@ -21,7 +21,6 @@ const COMPARED_TABLES = 256;
 const END_MS = 1000;
 /** How often an unknown loss is reported again. */
 const DOUBT_MS = 1000;
-const MOVED = 'a page table changed while it was read';
 const NO_STORE = 'a page table changed without a store that the plugin sees (a device, a snapshot, other code)';
 
 export interface PluginParts {
@@ -106,14 +105,14 @@ export class QemuPluginDriver implements Driver {
         const { hasMoved } = this.#tables;
         if (this.#tables.resume()) this.#suspect(NO_STORE);
         const batch = await this.#next(halt);
+        if (hasMoved) this.#suspect('a page table changed while it was read');
         if (halt.aborted && batch.length === 0) break;
-        if (hasMoved) this.#suspect(MOVED);
         yield this.#withDoubt(batch);
       }
-      if (end.isShutDown && signal?.aborted !== true && !this.#stop.signal.aborted) yield* this.#last();
     } catch (error) {
       if (!end.isShutDown) throw end.failure ?? error;
     }
+    if (end.isShutDown && signal?.aborted !== true && !this.#stop.signal.aborted) yield* this.#last();
     if (end.failure !== undefined) throw end.failure;
   }
 
@@ -123,16 +122,16 @@ export class QemuPluginDriver implements Driver {
     const halt = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(END_MS)]);
     // QEMU waits for that before it ends.
     connection.receiveAll();
+    let isKnown = true;
     for (;;) {
-      const { hasMoved } = this.#tables;
-      if (hasMoved) this.#suspect(MOVED);
-      this.#tables.resume();
+      if (this.#tables.hasMoved) isKnown = false;
+      if (this.#tables.resume()) this.#suspect(NO_STORE);
       const batch = this.#batch();
       if (batch.length > 0 || this.#doubt !== undefined) yield this.#withDoubt(batch);
-      else if (this.#isComplete) return;
-      else if (connection.hasEnded || halt.aborted) break;
+      else if (this.#isComplete || connection.hasEnded || halt.aborted) break;
       else await connection.wait(END_MS, halt);
     }
+    if (this.#isComplete && isKnown) return;
     yield [{ kind: 'missed', reason: 'the guest ended before all its writes were processed', lost: null }];
   }
 
